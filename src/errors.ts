@@ -1,0 +1,91 @@
+/** Every code a client or caller can meet, with its HTTP status; those without one are WebSocket messages only. */
+export const ERRORS = {
+  INVALID_JSON: {
+    status: 400,
+    help: 'not JSON, empty body, trailing data, bad UTF-8, nested over 64 levels',
+  },
+  VALIDATION_ERROR: {
+    status: 422,
+    help: 'wrong shape (422) or wrong meaning (400); `details` names each fault',
+  },
+  UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong or expired' },
+  FORBIDDEN: { status: 403, help: 'origin not allowed' },
+  NOT_FOUND: { status: 404, help: 'unknown path' },
+  METHOD_NOT_ALLOWED: { status: 405, help: 'known path, other method; see `Allow`' },
+  PAYLOAD_TOO_LARGE: { status: 413, help: 'body over its cap' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, help: 'not JSON in UTF-8 without content encoding' },
+  UPGRADE_REQUIRED: { status: 426, help: '`/ws` without valid upgrade headers' },
+  CONNECTION_LIMIT: { status: 429, help: 'too many connections; on a WebSocket a message, then close 1013' },
+  INTERNAL_ERROR: { status: 500, help: 'unforeseen' },
+  STORE_UNAVAILABLE: { status: 503, help: 'the store did not take it; retry after a second' },
+  NOT_READY: { status: 503, help: '`/health/ready` says not now' },
+  SHUTTING_DOWN: { status: 503, help: 'new connections on a draining node' },
+  INVALID_MESSAGE: { help: 'WebSocket message that is no known JSON message' },
+  UNSUPPORTED_FORMAT: { help: 'binary WebSocket frame' },
+  SUBSCRIPTION_ERROR: { help: 'invalid channel name, limit reached or channel not allowed' },
+} as const satisfies Record<string, { readonly status?: number; readonly help: string }>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** The codes that answer an HTTP request. */
+export type HttpErrorCode = {
+  [C in ErrorCode]: (typeof ERRORS)[C] extends { status: number } ? C : never
+}[ErrorCode]
+
+/** One fault: where (`notifications[3].target`) and what was expected; never what was sent. */
+export interface Detail {
+  readonly path: string
+  readonly message: string
+}
+
+/** At most so many faults are named in one answer. */
+export const MAX_DETAILS = 20
+
+interface ErrorOptions {
+  readonly message?: string
+  /** Where the code allows a second status: 400 for VALIDATION_ERROR by meaning. */
+  readonly status?: number
+  readonly details?: readonly Detail[]
+  readonly headers?: Readonly<Record<string, string>>
+  /** Keys that stand beside `error` in the envelope. */
+  readonly beside?: Readonly<Record<string, unknown>>
+  readonly cause?: unknown
+}
+
+/** An expected refusal of a request; becomes the envelope of contract §3.4. */
+export class AppError extends Error {
+  readonly code: HttpErrorCode
+  readonly status: number
+  readonly details: readonly Detail[] | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly beside: Readonly<Record<string, unknown>> | undefined
+
+  constructor(code: HttpErrorCode, { message, status, details, headers, beside, cause }: ErrorOptions = {}) {
+    super(message ?? ERRORS[code].help, { cause })
+    this.code = code
+    this.status = status ?? ERRORS[code].status
+    this.details = details?.slice(0, MAX_DETAILS)
+    this.headers = headers ?? {}
+    this.beside = beside
+  }
+}
+
+/** A value that is well-formed but cannot be meant: 400. */
+export const meaningless = (path: string, message: string): AppError =>
+  new AppError('VALIDATION_ERROR', {
+    status: 400,
+    message: 'The request cannot be carried out as it stands.',
+    details: [{ path, message }],
+  })
+
+/** Why the server ends a connection: the WebSocket close code and reason (contract §6.6). */
+export const CLOSES = {
+  goingAway: { code: 1001, reason: 'server stopped' },
+  abuse: { code: 1008, reason: 'too many bad messages' },
+  serviceRestart: { code: 1012, reason: 'server is draining' },
+  connectionLimit: { code: 1013, reason: 'connection limit' },
+  tokenExpired: { code: 4401, reason: 'token expired' },
+  silent: { code: 4408, reason: 'silent' },
+} as const satisfies Record<string, { readonly code: number; readonly reason: string }>
+
+export type CloseReason = keyof typeof CLOSES

@@ -1,0 +1,38 @@
+/** A queue that can be read at any place: an array whose front moves, so that both ends are O(1) amortised. */
+export class Deque<T> {
+  #items: (T | undefined)[] = []
+  #front = 0
+
+  get length(): number {
+    return this.#items.length - this.#front
+  }
+
+  /** The item that many places behind the first one. */
+  at(index: number): T | undefined {
+    return index < 0 ? undefined : this.#items[this.#front + index]
+  }
+
+  /** At the end O(1); elsewhere it moves all that follows. */
+  insert(index: number, item: T): void {
+    if (index === this.length) this.#items.push(item)
+    else this.#items.splice(this.#front + index, 0, item)
+  }
+
+  shift(): T | undefined {
+    const item = this.at(0)
+    if (item === undefined) return undefined
+    // A place left behind must not keep its item in memory.
+    this.#items[this.#front++] = undefined
+    if (this.#front * 2 >= this.#items.length) this.#restart(this.#items.slice(this.#front))
+    return item
+  }
+
+  retain(isKept: (item: T) => boolean): void {
+    this.#restart(this.#items.filter(item => item !== undefined && isKept(item)))
+  }
+
+  #restart(items: (T | undefined)[]): void {
+    this.#items = items
+    this.#front = 0
+  }
+}

@@ -1,0 +1,22 @@
+/** The name of one life of a log: 1–32 of `[A-Za-z0-9_-]`, opaque. */
+export type Epoch = string
+
+/** A place in a user's log: everything up to `seq` lies before it. */
+export interface Cursor {
+  readonly epoch: Epoch
+  readonly seq: number
+}
+
+const MAX_LENGTH = 128
+const PATTERN = /^([A-Za-z0-9_-]{1,32}):(0|[1-9]\d{0,15})$/
+
+/** `<epoch>:<seq>`, as clients keep it. */
+export const formatCursor = ({ epoch, seq }: Cursor): string => `${epoch}:${seq}`
+
+/** Undefined for anything the service cannot have sent. */
+export function parseCursor(text: string): Cursor | undefined {
+  if (text.length > MAX_LENGTH) return undefined
+  const [, epoch, digits] = PATTERN.exec(text) ?? []
+  if (epoch === undefined || !Number.isSafeInteger(Number(digits))) return undefined
+  return { epoch, seq: Number(digits) }
+}

@@ -1,0 +1,20 @@
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
+const CHANNEL = /^[\p{L}\p{N}_.-]{1,64}$/u
+const MAX_USER_BYTES = 256
+
+export const hasControl = (text: string): boolean => CONTROL.test(text)
+
+/** 1–256 bytes, no control characters. */
+export const isUserId = (text: string): boolean =>
+  text !== '' && Buffer.byteLength(text) <= MAX_USER_BYTES && !hasControl(text)
+
+/** 1–64 letters and digits of any script, `_` `.` `-`; case-sensitive. */
+export const isChannel = (text: string): boolean => CHANNEL.test(text)
+
+/** At most so many Unicode code points. */
+export const isWithin = (text: string, characters: number): boolean =>
+  text.length <= characters || (text.length <= 2 * characters && [...text].length <= characters)
+
+/** 1–128 characters, no control characters. */
+export const isEventType = (text: string): boolean => text !== '' && isWithin(text, 128) && !hasControl(text)

@@ -1,0 +1,39 @@
+import { type Accept, acceptOf } from './audience.ts'
+import type { Notification } from './notification.ts'
+import { channelTopic, type Topic, tenantTopic } from './topic.ts'
+
+export type Target =
+  | { readonly type: 'user'; readonly user: string }
+  | { readonly type: 'users'; readonly users: readonly string[] }
+  | { readonly type: 'channel'; readonly channel: string }
+  | { readonly type: 'channels'; readonly channels: readonly string[] }
+  | { readonly type: 'broadcast' }
+
+export interface Envelope {
+  readonly tenant: string
+  readonly target: Target
+  readonly notification: Notification
+}
+
+/** Users one by one, each with a log; or a crowd: whoever is connected now. */
+export type Route =
+  | { readonly users: readonly string[] }
+  | { readonly crowd: readonly Topic[]; readonly accept?: Accept }
+
+/** Names given twice count once. */
+export function routeOf({ tenant, target, notification }: Envelope): Route {
+  switch (target.type) {
+    case 'user':
+      return { users: [target.user] }
+    case 'users':
+      return { users: [...new Set(target.users)] }
+    case 'channel':
+      return { crowd: [channelTopic(tenant, target.channel)] }
+    case 'channels':
+      return { crowd: [...new Set(target.channels)].map(channel => channelTopic(tenant, channel)) }
+    case 'broadcast': {
+      const accept = acceptOf(notification.audience, tenant)
+      return { crowd: [tenantTopic(tenant)], ...(accept && { accept }) }
+    }
+  }
+}
