@@ -1,0 +1,68 @@
+import * as v from 'valibot'
+import { isUserId } from '../notification/names.ts'
+import type { Principal } from '../notification/principal.ts'
+
+const MAX_ROLES = 100
+const MAX_PATTERNS = 1_000
+const DEFAULT_TENANT = 'default'
+
+const seconds = v.pipe(v.number(), v.safeInteger())
+const tenantName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{1,64}$/))
+
+/** Own schema, since a token that verifies may still have no `sub`, no `exp` or `roles` of another type (contract §2.2). */
+const claims = v.object({
+  sub: v.pipe(v.string(), v.check(isUserId)),
+  exp: seconds,
+  iat: v.optional(seconds),
+  nbf: v.optional(seconds),
+  roles: v.optional(v.pipe(v.array(v.string()), v.maxLength(MAX_ROLES)), []),
+  tenant_id: v.nullish(v.string()),
+  channels: v.optional(v.pipe(v.array(v.string()), v.maxLength(MAX_PATTERNS))),
+  iss: v.optional(v.unknown()),
+  aud: v.optional(v.unknown()),
+})
+
+export interface ClaimRules {
+  readonly issuer?: string
+  readonly audience?: string
+  readonly leewaySeconds: number
+  /** Whether `tenant_id` counts; else only its type does. */
+  readonly tenancy: boolean
+}
+
+/** A principal, or why there is none: for the log only, and without a word of the token. */
+export type Verified =
+  | { readonly ok: true; readonly principal: Principal }
+  | { readonly ok: false; readonly reason: string }
+
+export const refused = (reason: string): Verified => ({ ok: false, reason })
+
+const isFor = (audience: string, aud: unknown): boolean =>
+  aud === audience || (Array.isArray(aud) && aud.includes(audience))
+
+/** Who the token's payload says it is for; `now` in milliseconds since 1970. */
+export function principalOf(
+  payload: unknown,
+  { issuer, audience, leewaySeconds, tenancy }: ClaimRules,
+  now: number,
+): Verified {
+  const result = v.safeParse(claims, payload)
+  if (!result.success)
+    return refused(`claim ${String(result.issues[0].path?.[0]?.key ?? 'set')} is missing or of a wrong shape`)
+  const { sub, exp, nbf, iat, roles, tenant_id, channels, iss, aud } = result.output
+  if (now >= (exp + leewaySeconds) * 1000) return refused('expired')
+  if (nbf !== undefined && now < (nbf - leewaySeconds) * 1000) return refused('not yet valid')
+  if (issuer !== undefined && iss !== issuer) return refused('other issuer')
+  if (audience !== undefined && !isFor(audience, aud)) return refused('other audience')
+  const tenant = tenancy ? (tenant_id ?? DEFAULT_TENANT) : DEFAULT_TENANT
+  if (!v.is(tenantName, tenant)) return refused('claim tenant_id is of a wrong shape')
+  const principal = {
+    user: sub,
+    tenant,
+    roles,
+    expiresAt: exp * 1000,
+    ...(channels && { channels }),
+    ...(iat !== undefined && { issuedAt: iat }),
+  }
+  return { ok: true, principal }
+}

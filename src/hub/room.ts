@@ -1,0 +1,60 @@
+import type { Topic } from '../notification/topic.ts'
+import type { Connection } from './connection.ts'
+
+/** Sockets of one room that one publish reaches. Bounded, since one publish to 10,000 sockets stalls the loop for 100 ms. */
+export class Shard {
+  /** The name sockets listen to; unique on this node. */
+  readonly name: string
+  /** Reached by the runtime's own publish. */
+  readonly sockets = new Set<Connection>()
+  /** Written to one by one. */
+  readonly streams = new Set<Connection>()
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  get size(): number {
+    return this.sockets.size + this.streams.size
+  }
+}
+
+export const SHARD_SIZE = 2_000
+
+/** Everyone in a topic. Members count; only those who listen get what is published. */
+export class Room {
+  readonly topic: Topic
+  readonly members = new Set<Connection>()
+  readonly shards: Shard[] = []
+  #named = 0
+
+  constructor(topic: Topic) {
+    this.topic = topic
+  }
+
+  listen(connection: Connection): void {
+    if (!this.members.has(connection) || this.#shardOf(connection) !== undefined) return
+    const shard = this.shards.find(each => each.size < SHARD_SIZE) ?? this.#addShard()
+    const native = connection.listen(shard.name)
+    ;(native ? shard.sockets : shard.streams).add(connection)
+  }
+
+  remove(connection: Connection): void {
+    this.members.delete(connection)
+    const shard = this.#shardOf(connection)
+    if (shard === undefined) return
+    if (shard.sockets.delete(connection)) connection.unlisten(shard.name)
+    shard.streams.delete(connection)
+    if (shard.size === 0) this.shards.splice(this.shards.indexOf(shard), 1)
+  }
+
+  #shardOf(connection: Connection): Shard | undefined {
+    return this.shards.find(({ sockets, streams }) => sockets.has(connection) || streams.has(connection))
+  }
+
+  #addShard(): Shard {
+    const shard = new Shard(`${this.topic}#${this.#named++}`)
+    this.shards.push(shard)
+    return shard
+  }
+}
