@@ -1,0 +1,212 @@
+import type { Server } from 'bun'
+import { createApiKeys } from './auth/api-key.ts'
+import { createTokens } from './auth/jwt.ts'
+import { createOrigins } from './auth/origin.ts'
+import type { Config } from './config.ts'
+import { createCrowd } from './dispatch/crowd.ts'
+import { createDelivery } from './dispatch/delivery.ts'
+import { directDelivery } from './dispatch/direct.ts'
+import { createDispatcher } from './dispatch/dispatcher.ts'
+import { createReceipts } from './dispatch/receipts.ts'
+import { createApi } from './http/api.ts'
+import { createGuard } from './http/guard.ts'
+import { healthRoutes } from './http/health.ts'
+import { notificationRoutes } from './http/notifications.ts'
+import { createHub } from './hub/hub.ts'
+import { type Clock, systemClock } from './lib/clock.ts'
+import { type Log, limited } from './observe/log.ts'
+import { createStats, type Stats } from './observe/stats.ts'
+import { memoryStore } from './store/memory.ts'
+import type { Store, StoreLimits } from './store/store.ts'
+import { createAdmission } from './transport/admission.ts'
+import { createConversation } from './transport/conversation.ts'
+import { keepAlive } from './transport/liveness.ts'
+import type { Peer } from './transport/peer.ts'
+import { createSessions } from './transport/session.ts'
+import { sseRoutes } from './transport/sse.ts'
+import { type WebSocketPeer, webSocketHandler, webSocketRoutes } from './transport/websocket.ts'
+
+export interface App extends AsyncDisposable {
+  readonly host: string
+  readonly port: number
+  readonly stats: Stats
+  /** Sends every client away and resolves when what was in flight is answered, at the latest DRAIN_SECONDS and a little later. */
+  drain(): Promise<void>
+}
+
+export interface AppOptions {
+  readonly config: Config
+  readonly version: string
+  readonly log: Log
+  readonly clock?: Clock
+  /** Instead of the one STORE_URL names: tests delay and break it. */
+  readonly wrapStore?: (store: Store) => Store
+}
+
+type OpenStore = (options: { readonly limits: StoreLimits; readonly clock: Clock }) => Store
+
+/** Where things are kept, by the scheme of STORE_URL. */
+const STORES: Readonly<Record<Config['storeUrl'], OpenStore>> = { 'memory:': memoryStore }
+
+/** Keep-alive of callers behind proxies, whose own limit is usually 60 s; the next request must not meet a closing socket. */
+const KEEP_ALIVE_SECONDS = 75
+const STORE_RETRY_MS = 250
+const AUTH_LINES_PER_SECOND = 10
+/** What is left of the last second after DRAIN_SECONDS for cutting what did not go. */
+const CUT_BEFORE_END_MS = 300
+
+/** Puts every part together in dependency order and starts to listen. */
+export async function startApp({
+  config,
+  version,
+  log,
+  clock = systemClock,
+  wrapStore = store => store,
+}: AppOptions): Promise<App> {
+  const stats = createStats()
+  const hub = createHub<Peer>()
+  const store = wrapStore(
+    STORES[config.storeUrl]({
+      limits: {
+        maxEntries: config.queueMaxSizePerUser,
+        retentionMs: config.queueMessageTtlSeconds * 1000,
+        cleanupMs: config.queueCleanupIntervalSeconds * 1000,
+      },
+      clock,
+    }),
+  )
+  const logStoreFault = limited({
+    perSecond: 2,
+    clock,
+    write: fields => log.warn(fields, 'store.unavailable'),
+  })
+  const retry = (error: unknown) => {
+    logStoreFault({ err: error })
+    return Bun.sleep(STORE_RETRY_MS)
+  }
+  const receipts = createReceipts({ hub, log: store.log })
+  const delivery = createDelivery({ log: store.log, receipts, retry })
+  const { sendBufferBytes, coalesceMs } = config
+  const crowd = createCrowd({
+    hub,
+    publish: (name, text) => server.publish(name, text, false),
+    sendBufferBytes,
+    coalesceMs,
+  })
+  const dispatch = createDispatcher({
+    hub,
+    crowd,
+    delivery,
+    log: config.queueEnabled ? store.log : undefined,
+    clock,
+  })
+
+  const conversation = createConversation({
+    hub,
+    clock,
+    access: config.channelAccess,
+    maxSubscriptions: config.websocketMaxSubscriptionsPerConnection,
+  })
+  const heartbeatSeconds = config.websocketHeartbeatInterval
+  const sessions = createSessions({
+    hub,
+    delivery: config.queueEnabled ? delivery : directDelivery,
+    receipts,
+    conversation,
+    clock,
+    log,
+    limits: { total: config.websocketMaxConnections, perUser: config.websocketMaxConnectionsPerUser },
+    heartbeatSeconds,
+    maxHeldBytes: sendBufferBytes,
+  })
+  const liveness = keepAlive({
+    hub,
+    receipts,
+    clock,
+    heartbeatSeconds,
+    leewaySeconds: config.jwtLeewaySeconds,
+    timeoutSeconds: config.websocketConnectionTimeout,
+    cleanupSeconds: config.websocketCleanupInterval,
+  })
+  const isDraining = () => sessions.draining
+
+  const onRefused = limited({
+    perSecond: AUTH_LINES_PER_SECOND,
+    clock,
+    write: fields => log.info(fields, 'auth.refused'),
+  })
+  const tokens = await createTokens({
+    ...(config.jwtSecret !== undefined && { secret: config.jwtSecret }),
+    ...(config.jwtSecretPrevious !== undefined && { previousSecret: config.jwtSecretPrevious }),
+    ...(config.jwtPublicKey !== undefined && { publicKey: config.jwtPublicKey }),
+    ...(config.jwtJwksUrl !== undefined && { jwksUrl: config.jwtJwksUrl }),
+    ...(config.jwtIssuer !== undefined && { issuer: config.jwtIssuer }),
+    ...(config.jwtAudience !== undefined && { audience: config.jwtAudience }),
+    algorithms: config.jwtAlgorithms,
+    leewaySeconds: config.jwtLeewaySeconds,
+    tenancy: false,
+    clock,
+  })
+  const admit = createAdmission({
+    origins: createOrigins(config.corsOrigins),
+    tokens,
+    isDraining,
+    retryAfterSeconds: Math.max(1, config.drainSeconds),
+    onRefused,
+  })
+
+  const api = createApi({
+    guard: createGuard({ keys: createApiKeys(config.apiKey), onRefused }),
+    corsOrigins: config.corsOrigins,
+    production: config.production,
+    isDraining,
+    log,
+    stats,
+    routes: [
+      healthRoutes({
+        hub,
+        store,
+        logEnabled: config.queueEnabled,
+        isDraining,
+        clock,
+        version,
+        node: config.nodeId,
+      }),
+      notificationRoutes({ dispatch, clock }),
+      webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
+      sseRoutes({ admit, sessions, clock, sendBufferBytes }),
+    ],
+  })
+  const server: Server<WebSocketPeer> = Bun.serve({
+    hostname: config.serverHost,
+    port: config.serverPort,
+    idleTimeout: KEEP_ALIVE_SECONDS,
+    // The guard counts by route; the runtime's own refusal would have no envelope.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    fetch: api.fetch as (request: Request) => Response | Promise<Response>,
+    websocket: webSocketHandler({ sessions, sendBufferBytes }),
+  })
+  // What handlers receive as `server`.
+  api.server = server as unknown as typeof api.server
+
+  const stop = async (): Promise<void> => {
+    await server.stop(true)
+    liveness[Symbol.dispose]()
+    await store[Symbol.asyncDispose]()
+  }
+
+  return {
+    host: config.serverHost,
+    port: server.port ?? config.serverPort,
+    stats,
+    drain: async () => {
+      const endsAt = clock.monotonic() + config.drainSeconds * 1000 + 1000 - CUT_BEFORE_END_MS
+      log.info({ connections: hub.size, seconds: config.drainSeconds }, 'drain.started')
+      await sessions.drain(config.drainSeconds)
+      await Promise.race([server.stop(), Bun.sleep(Math.max(0, endsAt - clock.monotonic()))])
+      await stop()
+      log.info({}, 'drain.ended')
+    },
+    [Symbol.asyncDispose]: stop,
+  }
+}

@@ -1,0 +1,194 @@
+import type { Connection, Written } from '../hub/connection.ts'
+import { type Cursor, parseCursor } from '../notification/cursor.ts'
+import { type Frame, userFrame } from '../notification/frame.ts'
+import { type Topic, userTopic } from '../notification/topic.ts'
+import type { Log, Opened, Page, PageLimit } from '../store/store.ts'
+import type { Receipts } from './receipts.ts'
+import { rebase, type Start, startOf, type Wish } from './start.ts'
+
+/** What became of an offer: `later` means that a read of the log will bring it. */
+export type Offered = Written | 'later'
+
+/**
+ * Brings each connection its user's log by one rule (design §4): `seq === position + 1` is written, what is older is
+ * dropped, and a gap is read from the log. Replay, live delivery and lost hints are all this rule.
+ */
+export interface Delivery {
+  /** A live push: a hint that carries the data. */
+  offer(connection: Connection, cursor: Cursor, frame: Frame): Offered
+  /** Finds where the connection starts; nothing is written to it before `replay`. Undefined when it ended meanwhile. */
+  start(connection: Connection, wish: Wish): Promise<Started | undefined>
+  /** Reads the log from the connection's position until it is live. */
+  replay(connection: Connection): Promise<void>
+}
+
+export interface Started extends Start {
+  /** Undefined when there is no log. */
+  readonly cursor: Cursor | undefined
+  /** Retained entries after the start. */
+  readonly replayed: number
+}
+
+interface DeliveryOptions {
+  readonly log: Pick<Log, 'open' | 'count' | 'read'>
+  readonly receipts: Receipts
+  readonly page?: PageLimit
+  /** A page failed to come: waits before the next try. */
+  readonly retry: (error: unknown) => Promise<void>
+  /** Lets other work run between two pages. */
+  readonly turn?: () => Promise<void>
+}
+
+/** Bounds what a slow reader holds in memory (design §4, rule h). */
+const PAGE: PageLimit = { entries: 1_000, bytes: 256 * 1024 }
+
+const ownerOf = ({ principal: { tenant, user } }: Connection): Topic => userTopic(tenant, user)
+const placeOf = ({ epoch, position }: Connection): Cursor => ({ epoch, seq: position })
+
+/** Heard of an entry that this connection cannot take now. Of several lives, any forces a read; the read decides. */
+function note(connection: Connection, cursor: Cursor): void {
+  const { latest } = connection
+  if (latest === undefined) connection.latest = cursor
+  else if (latest.epoch !== cursor.epoch) connection.stale = true
+  else if (latest.seq < cursor.seq) connection.latest = cursor
+}
+
+/** A read that begins now will answer for what was heard of in other lives. */
+function forgetOtherLives(connection: Connection): void {
+  connection.stale = false
+  if (connection.latest?.epoch !== connection.epoch) connection.latest = undefined
+}
+
+const isLevel = ({ stale, latest, epoch, position }: Connection): boolean =>
+  !stale && (latest === undefined || (latest.epoch === epoch && latest.seq <= position))
+
+/** An opted-in client was promised that nothing after its start is missing; overflow or age broke that while it read. */
+const isBroken = ({ toldRemoved, position }: Connection, { removedThrough }: Page): boolean =>
+  toldRemoved !== undefined && removedThrough > toldRemoved && removedThrough > position
+
+export function createDelivery({
+  log,
+  receipts,
+  page: limit = PAGE,
+  retry,
+  turn = () => new Promise(setImmediate),
+}: DeliveryOptions): Delivery {
+  // An outage of the store delays a connection, it does not end it.
+  const persist = async <T>(connection: Connection, attempt: () => Promise<T>): Promise<T | undefined> => {
+    while (!connection.hasEnded()) {
+      try {
+        return await attempt()
+      } catch (error) {
+        await retry(error)
+      }
+    }
+    return undefined
+  }
+
+  /** Moves to the life that the log has now: what both surely share is not written again. */
+  const adopt = async (connection: Connection): Promise<void> => {
+    const { head, bases, removedThrough } = await log.open(ownerOf(connection))
+    if (head.epoch !== connection.epoch) connection.position = rebase(placeOf(connection), bases)
+    connection.epoch = head.epoch
+    if (connection.toldRemoved !== undefined) connection.toldRemoved = removedThrough
+    note(connection, head)
+  }
+
+  const writeOne = (connection: Connection, cursor: Cursor, frame: Frame): Written => {
+    const written = connection.write(frame)
+    if (written === 'refused') connection.cut()
+    else connection.position = cursor.seq
+    return written
+  }
+
+  /** Writes until the client falls behind; answers how many entries of the page are done. */
+  const writeSome = (connection: Connection, page: Page, from: number): number => {
+    let done = from
+    connection.batch(() => {
+      for (; done < page.entries.length && !connection.hasEnded(); done++) {
+        const entry = page.entries[done]
+        if (entry === undefined) break
+        const cursor = { epoch: page.epoch, seq: entry.seq }
+        if (writeOne(connection, cursor, userFrame(entry.body, cursor)) === 'sent') continue
+        done++
+        break
+      }
+      if (done > from && !connection.hasEnded()) connection.ask(placeOf(connection))
+    })
+    return done
+  }
+
+  const writePage = async (connection: Connection, page: Page): Promise<void> => {
+    for (let done = 0; done < page.entries.length; ) {
+      done = writeSome(connection, page, done)
+      // Replay is paced by the client's reading: nothing more is written before it has taken this.
+      if (connection.buffered() > 0) await connection.drained()
+      if (connection.hasEnded()) return
+    }
+    connection.position = Math.max(connection.position, page.through)
+  }
+
+  const readOn = async (connection: Connection): Promise<void> => {
+    forgetOtherLives(connection)
+    const page = await persist(connection, () => log.read(ownerOf(connection), connection.position, limit))
+    if (page === undefined || connection.hasEnded()) return
+    if (page.epoch !== connection.epoch) await persist(connection, () => adopt(connection))
+    else if (isBroken(connection, page)) connection.cut()
+    else await writePage(connection, page)
+  }
+
+  const replay = async (connection: Connection): Promise<void> => {
+    connection.phase = 'replaying'
+    while (!isLevel(connection)) {
+      await readOn(connection)
+      if (connection.hasEnded()) return
+      if (!isLevel(connection)) await turn()
+    }
+    // No await between that look and this: an offer in between would be lost.
+    connection.phase = 'live'
+    connection.latest = undefined
+  }
+
+  return {
+    replay,
+    offer: (connection, cursor, frame) => {
+      const { phase, epoch, position } = connection
+      if (phase === 'ended') return 'refused'
+      const sameLife = phase !== 'starting' && cursor.epoch === epoch
+      if (sameLife && cursor.seq <= position) return 'sent'
+      if (phase === 'live' && sameLife && cursor.seq === position + 1) {
+        const written = writeOne(connection, cursor, frame)
+        if (written !== 'refused') connection.ask(cursor)
+        return written
+      }
+      note(connection, cursor)
+      if (phase === 'live') void replay(connection)
+      return 'later'
+    },
+    start: async (connection, wish) => {
+      const owner = ownerOf(connection)
+      const opened = await persist(connection, () => log.open(owner))
+      if (opened === undefined || connection.hasEnded()) return undefined
+      const start = startOf(opened, wish)
+      begin(connection, opened, start)
+      if (wish.cursor !== undefined) connection.toldRemoved = opened.removedThrough
+      const presented = wish.cursor === undefined ? undefined : parseCursor(wish.cursor)
+      if (presented?.epoch === opened.head.epoch && presented.seq <= opened.head.seq)
+        receipts.proved(connection, presented)
+      receipts.settle(connection)
+      const replayed =
+        start.position < opened.head.seq
+          ? await persist(connection, () => log.count(owner, start.position))
+          : 0
+      if (replayed === undefined || connection.hasEnded()) return undefined
+      return { ...start, cursor: placeOf(connection), replayed }
+    },
+  }
+}
+
+function begin(connection: Connection, { head }: Opened, { position }: Start): void {
+  connection.epoch = head.epoch
+  connection.position = position
+  connection.phase = 'replaying'
+  note(connection, head)
+}

@@ -1,0 +1,17 @@
+import type { Delivery } from './delivery.ts'
+
+/** Without a log there is nothing to read: every connection is live at once. */
+export const directDelivery: Pick<Delivery, 'start' | 'replay'> = {
+  start: async (connection, { cursor }) => {
+    connection.phase = 'live'
+    const recovered = cursor === undefined || cursor === ''
+    return {
+      position: 0,
+      cursor: undefined,
+      replayed: 0,
+      recovered,
+      ...(!recovered && { reason: 'epoch_changed' }),
+    }
+  },
+  replay: async () => {},
+}

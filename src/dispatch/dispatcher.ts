@@ -1,0 +1,137 @@
+import type { Hub } from '../hub/hub.ts'
+import type { Clock } from '../lib/clock.ts'
+import { crowdFrame, encode, type Frame, userFrame } from '../notification/frame.ts'
+import { expiryOf, isExpired, type Notification } from '../notification/notification.ts'
+import { type Envelope, routeOf } from '../notification/target.ts'
+import { userTopic } from '../notification/topic.ts'
+import type { Draft, Log } from '../store/store.ts'
+import type { Crowd } from './crowd.ts'
+import type { Delivery, Offered } from './delivery.ts'
+
+export type Status = 'delivered' | 'partial' | 'queued' | 'no_recipient' | 'expired'
+
+/** What became of a notification by the time its caller is answered (contract §3.5). */
+export interface Outcome {
+  readonly notificationId: string
+  /** Connections it was handed to. */
+  readonly deliveredTo: number
+  /** Connections that refused it. */
+  readonly failed: number
+  /** Users it is kept for who have not got it on any connection. */
+  readonly queued: number
+  readonly status: Status
+}
+
+/** The one way in: everything that sends calls it, nothing else delivers. Rejects when the log did not take it. */
+export type Dispatch = (envelope: Envelope) => Promise<Outcome>
+
+interface DispatcherOptions {
+  readonly hub: Hub
+  readonly crowd: Crowd
+  readonly delivery: Pick<Delivery, 'offer'>
+  /** Absent: users get only what they are connected for. */
+  readonly log: Pick<Log, 'append'> | undefined
+  readonly clock: Clock
+}
+
+/** What one user's connections made of it. */
+interface Reached {
+  readonly delivered: number
+  readonly failed: number
+  readonly kept: boolean
+}
+
+function tally(offers: Iterable<Offered>, kept: boolean): Reached {
+  let delivered = 0
+  let failed = 0
+  for (const offered of offers) {
+    if (offered === 'refused') failed++
+    else if (offered !== 'later') delivered++
+  }
+  return { delivered, failed, kept }
+}
+
+function usersOutcome(notificationId: string, users: readonly Reached[]): Outcome {
+  const got = users.filter(user => user.delivered > 0).length
+  const queued = users.filter(user => user.delivered === 0 && user.kept).length
+  return {
+    notificationId,
+    deliveredTo: users.reduce((sum, user) => sum + user.delivered, 0),
+    failed: users.reduce((sum, user) => sum + user.failed, 0),
+    queued,
+    status: statusOf(users.length, got, queued),
+  }
+}
+
+function statusOf(users: number, got: number, queued: number): Status {
+  if (got > 0) return got === users ? 'delivered' : 'partial'
+  return queued > 0 ? 'queued' : 'no_recipient'
+}
+
+export function createDispatcher({ hub, crowd, delivery, log, clock }: DispatcherOptions): Dispatch {
+  const draftOf = (tenant: string, user: string, notification: Notification, body: string): Draft => {
+    const expiresAt = expiryOf(notification)
+    const owner = userTopic(tenant, user)
+    return {
+      owner,
+      id: notification.id,
+      body,
+      priority: notification.priority,
+      ...(expiresAt !== undefined && { expiresAt }),
+    }
+  }
+
+  /** Past the log: to those who are live now. */
+  const writeToLive = (tenant: string, user: string, frame: Frame): Reached => {
+    const live = [...hub.members(userTopic(tenant, user))].filter(({ phase }) => phase === 'live')
+    const written = live.map(connection => connection.write(frame))
+    written.forEach((each, n) => {
+      if (each === 'refused') live[n]?.cut()
+    })
+    return tally(written, false)
+  }
+
+  const toUsers = async ({ tenant, notification }: Envelope, users: readonly string[]): Promise<Outcome> => {
+    const body = encode(notification)
+    if (log === undefined || notification.ttl === 0) {
+      const frame = crowdFrame(body)
+      return usersOutcome(
+        notification.id,
+        users.map(user => writeToLive(tenant, user, frame)),
+      )
+    }
+    const drafts = users.map(user => draftOf(tenant, user, notification, body))
+    const appended = await log.append(drafts)
+    const reached = drafts.map(({ owner }, n) => {
+      const cursor = appended[n]?.cursor
+      if (cursor === undefined) throw new Error('the log answered fewer entries than it was given')
+      const frame = userFrame(body, cursor)
+      return tally(
+        [...hub.members(owner)].map(connection => delivery.offer(connection, cursor, frame)),
+        true,
+      )
+    })
+    return usersOutcome(notification.id, reached)
+  }
+
+  return async envelope => {
+    const { notification } = envelope
+    const notificationId = notification.id
+    if (isExpired(notification, clock.now()))
+      return { notificationId, deliveredTo: 0, failed: 0, queued: 0, status: 'expired' }
+    const route = routeOf(envelope)
+    if ('users' in route) return toUsers(envelope, route.users)
+    const { delivered, failed } = await crowd.send(
+      route.crowd,
+      crowdFrame(encode(notification)),
+      route.accept,
+    )
+    return {
+      notificationId,
+      deliveredTo: delivered,
+      failed,
+      queued: 0,
+      status: delivered > 0 ? 'delivered' : 'no_recipient',
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import { type Cursor, parseCursor } from '../notification/cursor.ts'
+import type { Base, Opened } from '../store/store.ts'
+
+/** What a client presents when it connects: nothing, or the text of a cursor, empty for "nothing seen yet". */
+export type Wish = { readonly cursor?: string }
+
+/** Where it starts (contract §8.4). */
+export interface Start {
+  /** The last seq it does not get. */
+  readonly position: number
+  readonly recovered: boolean
+  readonly reason?: 'epoch_changed' | 'trimmed'
+}
+
+/**
+ * The place in the present life up to which a reader of an earlier one has surely seen the same: the smallest of its own
+ * seq and of what every life since then kept. Zero when the life is not known.
+ */
+export function rebase({ epoch, seq }: Cursor, bases: readonly Base[]): number {
+  const first = bases.findLastIndex(base => base.epoch === epoch)
+  if (first < 0) return 0
+  return Math.min(seq, ...bases.slice(first).map(base => base.seq))
+}
+
+export function startOf({ head, received, removedThrough, bases }: Opened, { cursor: text }: Wish): Start {
+  if (text === undefined) return { position: received, recovered: true }
+  if (text === '') return { position: 0, recovered: true }
+  const cursor = parseCursor(text)
+  if (cursor === undefined) return { position: 0, recovered: false, reason: 'epoch_changed' }
+  const same = cursor.epoch === head.epoch
+  if (!same || cursor.seq > head.seq)
+    return { position: same ? 0 : rebase(cursor, bases), recovered: false, reason: 'epoch_changed' }
+  if (removedThrough > cursor.seq) return { position: cursor.seq, recovered: false, reason: 'trimmed' }
+  return { position: cursor.seq, recovered: true }
+}

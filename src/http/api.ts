@@ -1,0 +1,121 @@
+import { cors } from '@elysiajs/cors'
+import { type AnyElysia, Elysia } from 'elysia'
+import { AppError } from '../errors.ts'
+import type { Log } from '../observe/log.ts'
+import type { Stats } from '../observe/stats.ts'
+import { type Guard, pathOf, requestIdOf } from './guard.ts'
+
+interface ApiOptions {
+  readonly guard: Guard
+  readonly corsOrigins: readonly string[]
+  readonly production: boolean
+  readonly isDraining: () => boolean
+  readonly log: Log
+  readonly stats: Stats
+  readonly routes: readonly AnyElysia[]
+}
+
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']
+const REQUEST_HEADERS = [
+  'content-type',
+  'authorization',
+  'x-api-key',
+  'x-tenant-id',
+  'idempotency-key',
+  'last-event-id',
+  'x-request-id',
+  'traceparent',
+  'tracestate',
+]
+const EXPOSED = [
+  'X-Request-Id',
+  'X-RateLimit-Limit',
+  'X-RateLimit-Remaining',
+  'X-RateLimit-Reset',
+  'Retry-After',
+  'Idempotency-Replayed',
+]
+const MAX_AGE_SECONDS = '600'
+
+interface Set {
+  status?: number | string
+  headers: Record<string, string | number>
+}
+
+/** Elysia wraps what a hook throws. */
+function refusalIn(error: unknown): AppError | undefined {
+  if (error instanceof AppError) return error
+  return error instanceof Error && error.cause instanceof AppError ? error.cause : undefined
+}
+
+/** Routes behind one guard, with CORS, request ids and one error envelope for everything. */
+export function createApi({ guard, corsOrigins, production, isDraining, log, stats, routes }: ApiOptions) {
+  const anyOrigin = corsOrigins.length === 0 || corsOrigins.includes('*')
+
+  /** OPTIONS ends here: no authentication, no rate limit (contract §1). */
+  const preflight = ({ headers }: Request, set: Set): Response => {
+    const asked = (name: string) => headers.get(name) ?? '*'
+    if (anyOrigin) set.headers['access-control-allow-methods'] = asked('access-control-request-method')
+    if (anyOrigin) set.headers['access-control-allow-headers'] = asked('access-control-request-headers')
+    set.headers['access-control-max-age'] = MAX_AGE_SECONDS
+    return new Response(null, { status: 200 })
+  }
+
+  const envelope = (refusal: AppError, set: Set) => {
+    const { code, status, message, details, headers, beside } = refusal
+    set.status = status
+    Object.assign(set.headers, headers)
+    return { error: { code, message, ...(details && { details }) }, ...beside }
+  }
+
+  const unforeseen = (error: unknown, request: Request, set: Set) => {
+    stats.unhandledErrors++
+    log.error(
+      {
+        err: error,
+        request_id: set.headers['x-request-id'],
+        method: request.method,
+        path: pathOf(request.url),
+      },
+      'http.fault',
+    )
+    const message =
+      error instanceof Error && !production ? error.message : 'Something went wrong on our side.'
+    return envelope(new AppError('INTERNAL_ERROR', { message }), set)
+  }
+
+  const app = new Elysia({
+    name: 'api',
+    strictPath: true,
+    normalize: false,
+    handler: { standardHostname: false },
+  })
+    .use(
+      cors({
+        origin: anyOrigin ? '*' : [...corsOrigins],
+        methods: anyOrigin ? '*' : METHODS,
+        allowedHeaders: anyOrigin ? '*' : REQUEST_HEADERS,
+        exposeHeaders: EXPOSED,
+        credentials: false,
+        preflight: false,
+      }),
+    )
+    .onRequest(({ request, set }) => {
+      set.headers['x-request-id'] = requestIdOf(request)
+      // The answer is the same for every origin then.
+      if (anyOrigin) delete set.headers.vary
+      if (isDraining()) set.headers['connection'] = 'close'
+      if (request.method === 'OPTIONS') return preflight(request, set as Set)
+      guard.check(request)
+      return undefined
+    })
+    .onError(({ error, request, set }) => {
+      // Of a body that nobody will read, the length is not known: the connection cannot be used again.
+      if (request.headers.has('transfer-encoding')) set.headers['connection'] = 'close'
+      const refusal = refusalIn(error)
+      return refusal === undefined ? unforeseen(error, request, set as Set) : envelope(refusal, set as Set)
+    })
+  for (const group of routes) app.use(group)
+  guard.learn(app.routes)
+  return app
+}

@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs'
+import { version } from '../package.json' with { type: 'json' }
+import { type App, startApp } from './app.ts'
+import { signToken } from './auth/sign.ts'
+import { type Config, ConfigError, loadConfig } from './config.ts'
+import { systemClock } from './lib/clock.ts'
+import { createLog, type Log } from './observe/log.ts'
+
+const DEMO_USER = 'demo'
+const DEMO_TOKEN_SECONDS = 86_400
+const SPARE_DESCRIPTORS = 100
+
+/** Exactly one line, naming the setting and what was expected. */
+function refuse(error: unknown): never {
+  const line = error instanceof Error ? error.message.split('\n', 1)[0] : 'unknown fault'
+  process.stderr.write(`${line}\n`)
+  process.exit(1)
+}
+
+function inUse(error: unknown, { serverPort, serverHost }: Config): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'EADDRINUSE')
+    return new ConfigError(`SERVER_PORT: expected a free port, ${serverPort} is in use`)
+  if (code === undefined) return error
+  return new ConfigError(
+    `SERVER_HOST: expected an address to listen on (${String(code)} on ${serverHost}:${serverPort})`,
+  )
+}
+
+/** The soft limit of open files; undefined where the system does not say. */
+function descriptorLimit(): number | undefined {
+  try {
+    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+    return soft === undefined ? undefined : Number(soft)
+  } catch {
+    return undefined
+  }
+}
+
+function warnOfDescriptors({ websocketMaxConnections: most }: Config, log: Log): void {
+  const limit = descriptorLimit()
+  if (limit !== undefined && limit < most + SPARE_DESCRIPTORS)
+    log.warn({ limit, wanted: most + SPARE_DESCRIPTORS }, 'start.few_file_descriptors')
+}
+
+/** What a newcomer needs to see the first notification. */
+async function welcome({ port }: App, { jwtSecret = '', apiKey }: Config): Promise<void> {
+  const token = await signToken({
+    secret: jwtSecret,
+    user: DEMO_USER,
+    seconds: DEMO_TOKEN_SECONDS,
+    clock: systemClock,
+  })
+  const url = `http://localhost:${port}`
+  const key = apiKey.length === 0 ? '' : ' -H "X-API-Key: $API_KEY"'
+  const body = `{"target_user_id":"${DEMO_USER}","event_type":"hello","payload":{"text":"Hello"}}`
+  process.stdout.write(`
+  A token of user "${DEMO_USER}", good for a day (the secret behind it is made anew at each start):
+    ${token}
+  Listen as ${DEMO_USER}, in a second terminal:
+    curl -N "${url}/sse?token=${token}"
+  Notify ${DEMO_USER}:
+    curl -X POST ${url}/api/v1/notifications/send${key} -H "Content-Type: application/json" -d '${body}'
+  Documents: docs/
+
+`)
+}
+
+/** First signal: drain and exit 0. Second: exit 1 at once. */
+function drainOnSignal(app: App, log: Log): void {
+  let draining = false
+  const onSignal = (signal: string) => {
+    if (draining) process.exit(1)
+    draining = true
+    log.info({ signal }, 'signal')
+    app.drain().then(
+      () => process.exit(0),
+      error => {
+        log.error({ err: error }, 'drain.fault')
+        process.exit(0)
+      },
+    )
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+}
+
+/** A fault nobody foresaw costs one request or one connection, never the process. */
+function surviveFaults(app: App, log: Log): void {
+  const survive = (error: unknown) => {
+    app.stats.unhandledErrors++
+    log.error({ err: error, total: app.stats.unhandledErrors }, 'fault.unhandled')
+  }
+  process.on('uncaughtException', survive)
+  process.on('unhandledRejection', survive)
+}
+
+async function main(): Promise<void> {
+  const { config, warnings } = loadConfig(process.env)
+  const log = await createLog({ level: config.logLevel, format: config.logFormat })
+  for (const warning of warnings) log.warn({ warning }, 'start.warning')
+  warnOfDescriptors(config, log)
+  const app = await startApp({ config, version, log }).catch(error => refuse(inUse(error, config)))
+  drainOnSignal(app, log)
+  surviveFaults(app, log)
+  log.info({ version, node: config.nodeId, host: app.host, port: app.port }, 'started')
+  if (config.madeSecret) await welcome(app, config)
+}
+
+await main().catch(refuse)

@@ -1,0 +1,74 @@
+import type { Tokens } from '../auth/jwt.ts'
+import type { Origins } from '../auth/origin.ts'
+import { tokenOf } from '../auth/token.ts'
+import type { Wish } from '../dispatch/start.ts'
+import { AppError, meaningless } from '../errors.ts'
+import type { Principal } from '../notification/principal.ts'
+
+/** Who asks for a connection, as far as the request tells. */
+export interface Admitted {
+  readonly principal: Principal
+  readonly wish: Wish
+  /** To be selected in the answer to an upgrade. */
+  readonly subprotocol?: 'bearer'
+}
+
+export type Admit = (request: Request, transport: 'ws' | 'sse') => Promise<Admitted>
+
+interface AdmissionOptions {
+  readonly origins: Origins
+  readonly tokens: Pick<Tokens, 'verify'>
+  readonly isDraining: () => boolean
+  readonly retryAfterSeconds: number
+  readonly onRefused: (fields: { readonly kind: 'jwt' | 'origin'; readonly reason: string }) => void
+}
+
+const KNOWN = ['token', 'cursor'] as const
+const BROKEN_PERCENT = /%(?![0-9a-f]{2})/i
+
+/** The query, refused when a known parameter is given twice or the encoding is broken. */
+function queryOf(url: string): URLSearchParams {
+  const { search, searchParams } = new URL(url)
+  if (BROKEN_PERCENT.test(search)) throw meaningless('query', 'broken percent-encoding')
+  for (const name of KNOWN) if (searchParams.getAll(name).length > 1) throw meaningless(name, 'given twice')
+  return searchParams
+}
+
+/** An empty header is none; the header wins (contract §7). */
+function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse'): Wish {
+  const header = transport === 'sse' ? headers.get('last-event-id') : null
+  const cursor = header || query.get('cursor')
+  return cursor === null ? {} : { cursor }
+}
+
+/** The checks before a connection, in the order of contract §1: origin, draining, query, token. */
+export function createAdmission({
+  origins,
+  tokens,
+  isDraining,
+  retryAfterSeconds,
+  onRefused,
+}: AdmissionOptions): Admit {
+  const refuse = (reason: string, message: string): AppError => {
+    onRefused({ kind: 'jwt', reason })
+    return new AppError('UNAUTHORIZED', { message, headers: { 'www-authenticate': 'Bearer' } })
+  }
+
+  return async (request, transport) => {
+    const { headers } = request
+    if (!origins.allows(headers.get('origin'))) {
+      onRefused({ kind: 'origin', reason: 'origin not in CORS_ORIGINS' })
+      throw new AppError('FORBIDDEN')
+    }
+    if (isDraining())
+      throw new AppError('SHUTTING_DOWN', { headers: { 'retry-after': String(retryAfterSeconds) } })
+    const query = queryOf(request.url)
+    const protocols = transport === 'ws' ? headers.get('sec-websocket-protocol') : null
+    const { token, subprotocol } = tokenOf({ query, authorization: headers.get('authorization'), protocols })
+    if (token === undefined) throw refuse('no token', 'The token is missing.')
+    const verified = await tokens.verify(token)
+    if (!verified.ok) throw refuse(verified.reason, 'The token is invalid.')
+    const wish = wishOf(query, headers, transport)
+    return { principal: verified.principal, wish, ...(subprotocol && { subprotocol }) }
+  }
+}

@@ -1,0 +1,31 @@
+import type { Clock } from '../lib/clock.ts'
+import { shutdown } from './outbound.ts'
+import type { Peer } from './peer.ts'
+
+/** Fisher–Yates, so that clients do not come back in the order in which they came. */
+export function shuffle<T>(items: readonly T[]): T[] {
+  const shuffled = [...items]
+  for (let n = shuffled.length - 1; n > 0; n--) {
+    const other = Math.floor(Math.random() * (n + 1))
+    const [a, b] = [shuffled[n], shuffled[other]]
+    if (a !== undefined && b !== undefined) [shuffled[n], shuffled[other]] = [b, a]
+  }
+  return shuffled
+}
+
+/** No other node is known: the time this one still needs, and a random second or two for the next to start. */
+const comeBackIn = (leftMs: number): number => Math.ceil(Math.max(0, leftMs) / 1000 + 1 + Math.random())
+
+/** Tells each peer when to come back and closes it, in random order, evenly over the seconds; the first at once. */
+export async function closeAll(
+  peers: readonly Peer[],
+  { seconds, clock }: { readonly seconds: number; readonly clock: Clock },
+): Promise<void> {
+  const startedAt = clock.monotonic()
+  const spanMs = seconds * 1000
+  for (const [n, peer] of shuffle(peers).entries()) {
+    const wait = startedAt + (n * spanMs) / peers.length - clock.monotonic()
+    if (wait >= 1) await Bun.sleep(wait)
+    if (!peer.hasEnded()) peer.shutdown(shutdown(comeBackIn(startedAt + spanMs - clock.monotonic())))
+  }
+}

@@ -1,0 +1,44 @@
+import { Connection } from '../hub/connection.ts'
+import type { Cursor } from '../notification/cursor.ts'
+import type { Frame } from '../notification/frame.ts'
+import type { Principal } from '../notification/principal.ts'
+
+/** A connection with what its session keeps of it. All moments are monotonic milliseconds. */
+export abstract class Peer extends Connection {
+  /** It gets `connected` and `token_expiring`: every SSE stream, and a WebSocket that gave `cursor`. */
+  readonly optedIn: boolean
+  readonly openedAt: number
+  /** `connected` was sent, or is not to be: replies and crowd frames flow. */
+  greeted = false
+  /** The last frame from the client. */
+  seenAt: number
+  nextBeatAt = 0
+  warnedOfExpiry = false
+  /** Messages that wait for `connected`. */
+  held: string[] = []
+  heldBytes = 0
+  /** Bad messages within the minute that began then. */
+  badSince = 0
+  bad = 0
+  /** At the last beat: what was buffered, and where a stream had come to. */
+  lastBuffered = 0
+  stuckSince: number | undefined = undefined
+  lastPlace: Cursor | undefined = undefined
+
+  constructor(principal: Principal, optedIn: boolean, now: number) {
+    super(principal)
+    this.optedIn = optedIn
+    this.openedAt = now
+    this.seenAt = now
+  }
+
+  /** Shows the other side that this one lives, and asks the same of it. */
+  abstract beat(): void
+  /** Says when to come back, then ends. */
+  abstract shutdown(frame: Frame): void
+}
+
+/** What a client does not take ends it: it would have a hole. */
+export function tell(peer: Peer, frame: Frame): void {
+  if (!peer.hasEnded() && peer.write(frame) === 'refused') peer.cut()
+}

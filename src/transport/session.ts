@@ -1,0 +1,128 @@
+import type { Delivery, Started } from '../dispatch/delivery.ts'
+import type { Receipts } from '../dispatch/receipts.ts'
+import type { Wish } from '../dispatch/start.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { Clock } from '../lib/clock.ts'
+import { overLimit } from '../limit/connections.ts'
+import type { Cursor } from '../notification/cursor.ts'
+import { userTopic } from '../notification/topic.ts'
+import type { Log } from '../observe/log.ts'
+import type { Conversation } from './conversation.ts'
+import { closeAll } from './drain.ts'
+import { connected } from './outbound.ts'
+import { type Peer, tell } from './peer.ts'
+
+/** What every connection lives through, whatever carries it: limit, greeting, replay, messages, the end. */
+export interface Sessions {
+  readonly draining: boolean
+  /** Registers the peer, or says which limit it would break. */
+  open(peer: Peer, wish: Wish): 'total' | 'user' | undefined
+  message(peer: Peer, text: string): void
+  binary(peer: Peer): void
+  /** A sign of life. */
+  seen(peer: Peer): void
+  /** The client has read everything up to here. */
+  proved(peer: Peer, cursor: Cursor): void
+  /** Takes it out of every index, however it ended and however often it is said. */
+  ended(peer: Peer, how: { readonly code: number | 'sse'; readonly slow?: boolean }): void
+  /** Refuses new connections and closes the open ones over the seconds; resolves when all have been told. */
+  drain(seconds: number): Promise<void>
+}
+
+interface SessionOptions {
+  readonly hub: Hub<Peer>
+  readonly delivery: Pick<Delivery, 'start' | 'replay'>
+  readonly receipts: Receipts
+  readonly conversation: Conversation
+  readonly clock: Clock
+  readonly log: Log
+  readonly limits: { readonly total: number; readonly perUser: number }
+  readonly heartbeatSeconds: number
+  /** What a client may say before it is greeted. */
+  readonly maxHeldBytes: number
+}
+
+export function createSessions(options: SessionOptions): Sessions {
+  const { hub, delivery, receipts, conversation, clock, log, limits, heartbeatSeconds, maxHeldBytes } =
+    options
+  let draining = false
+
+  const hear = (peer: Peer): void => {
+    peer.greeted = true
+    hub.hear(peer)
+  }
+
+  const greet = (peer: Peer, { cursor, recovered, reason, replayed }: Started): void => {
+    const { user, expiresAt } = peer.principal
+    const expiresIn = Math.max(0, Math.floor((expiresAt - clock.now()) / 1000))
+    tell(
+      peer,
+      connected({ connectionId: peer.id, userId: user, cursor, recovered, reason, replayed, expiresIn }),
+    )
+    hear(peer)
+    const { held } = peer
+    peer.held = []
+    peer.heldBytes = 0
+    for (const text of held) conversation.message(peer, text)
+  }
+
+  const begin = async (peer: Peer, wish: Wish): Promise<void> => {
+    const started = await delivery.start(peer, wish)
+    if (started === undefined) return
+    if (!peer.greeted) greet(peer, started)
+    await delivery.replay(peer)
+  }
+
+  /** What is said before `connected` waits for it: messages of one client are handled in order. */
+  const hold = (peer: Peer, text: string): void => {
+    peer.held.push(text)
+    peer.heldBytes += text.length
+    if (peer.heldBytes > maxHeldBytes) peer.close('abuse')
+  }
+
+  return {
+    get draining() {
+      return draining
+    },
+    open: (peer, wish) => {
+      const { tenant, user } = peer.principal
+      const over = overLimit(limits, { total: hub.size, user: hub.members(userTopic(tenant, user)).size })
+      if (over !== undefined) return over
+      // Spread, so that clients who came together do not all get their heartbeat in one turn.
+      peer.nextBeatAt = peer.openedAt + Math.random() * heartbeatSeconds * 1000
+      hub.open(peer)
+      if (!peer.optedIn) hear(peer)
+      log.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
+      void begin(peer, wish)
+      return undefined
+    },
+    message: (peer, text) => {
+      peer.seenAt = clock.monotonic()
+      if (peer.greeted) conversation.message(peer, text)
+      else hold(peer, text)
+    },
+    binary: peer => {
+      peer.seenAt = clock.monotonic()
+      conversation.binary(peer)
+    },
+    seen: peer => {
+      peer.seenAt = clock.monotonic()
+    },
+    proved: (peer, cursor) => receipts.proved(peer, cursor),
+    ended: (peer, { code, slow }) => {
+      if (!hub.has(peer)) return
+      peer.phase = 'ended'
+      hub.end(peer)
+      receipts.settle(peer)
+      const { user, tenant } = peer.principal
+      const seconds = Math.round((clock.monotonic() - peer.openedAt) / 1000)
+      const fields = { connection_id: peer.id, tenant, user, code, seconds }
+      if (slow) log.warn(fields, 'connection.slow_consumer')
+      else log.debug(fields, 'connection.closed')
+    },
+    drain: seconds => {
+      draining = true
+      return closeAll([...hub.connections()], { seconds, clock })
+    },
+  }
+}

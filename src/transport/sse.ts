@@ -1,0 +1,211 @@
+import type { Server } from 'bun'
+import { Elysia } from 'elysia'
+import { AppError, type CloseReason } from '../errors.ts'
+import type { Written } from '../hub/connection.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Frame } from '../notification/frame.ts'
+import type { Principal } from '../notification/principal.ts'
+import type { Admit } from './admission.ts'
+import { errorFrame } from './outbound.ts'
+import { Peer } from './peer.ts'
+import type { Sessions } from './session.ts'
+
+const COMMENT = ': heartbeat\n\n'
+
+/** Collects the streams written to in this turn and flushes each once: one joined string is far cheaper than many chunks. */
+export interface Turns {
+  add(peer: SsePeer): void
+}
+
+export function createTurns(): Turns {
+  let dirty: SsePeer[] = []
+  const flush = (): void => {
+    const peers = dirty
+    dirty = []
+    for (const peer of peers) peer.flush()
+  }
+  return {
+    add: peer => {
+      if (dirty.length === 0) setImmediate(flush)
+      dirty.push(peer)
+    },
+  }
+}
+
+/** One SSE stream. */
+export class SsePeer extends Peer {
+  readonly transport = 'sse'
+  readonly body: ReadableStream<string>
+  readonly #sendBufferBytes: number
+  readonly #end: Sessions['ended']
+  readonly #turns: Turns
+  /** Frees the socket of a client that does not read: closing the stream alone does not. */
+  readonly #drop: () => void
+  #controller: ReadableStreamDefaultController<string> | undefined
+  #pending: string[] = []
+  #pendingBytes = 0
+  #drained: PromiseWithResolvers<void> | undefined
+
+  constructor(options: {
+    readonly principal: Principal
+    readonly now: number
+    readonly sendBufferBytes: number
+    readonly turns: Turns
+    readonly end: Sessions['ended']
+    readonly drop: () => void
+  }) {
+    super(options.principal, true, options.now)
+    this.#sendBufferBytes = options.sendBufferBytes
+    this.#end = options.end
+    this.#turns = options.turns
+    this.#drop = options.drop
+    this.body = new ReadableStream<string>(
+      {
+        start: controller => {
+          this.#controller = controller
+          // Headers leave with the first chunk.
+          controller.enqueue(COMMENT)
+        },
+        pull: () => {
+          if (this.buffered() <= this.#sendBufferBytes / 4) this.#release()
+        },
+        cancel: () => this.#leave(false),
+      },
+      { highWaterMark: options.sendBufferBytes, size: (chunk = '') => Buffer.byteLength(chunk) },
+    )
+  }
+
+  override write({ sse }: Frame): Written {
+    if (this.#controller === undefined) return 'refused'
+    const bytes = Buffer.byteLength(sse)
+    const waiting = this.buffered()
+    // A frame alone always fits, or a large one could never be sent.
+    if (waiting > 0 && waiting + bytes > this.#sendBufferBytes) return 'refused'
+    if (this.#pending.length === 0) this.#turns.add(this)
+    this.#pending.push(sse)
+    this.#pendingBytes += bytes
+    return this.buffered() > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'
+  }
+
+  flush(): void {
+    if (this.#pending.length === 0) return
+    const text = this.#pending.join('')
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#controller?.enqueue(text)
+  }
+
+  override batch(writes: () => void): void {
+    writes()
+  }
+
+  override buffered(): number {
+    const room = this.#controller?.desiredSize ?? this.#sendBufferBytes
+    return this.#pendingBytes + this.#sendBufferBytes - room
+  }
+
+  override ask(): void {
+    // A stream cannot answer; the session counts what it was handed an interval ago.
+  }
+
+  override beat(): void {
+    if (!this.greeted) this.#controller?.enqueue(COMMENT)
+  }
+
+  override drained(): Promise<void> {
+    this.#drained ??= Promise.withResolvers()
+    return this.#drained.promise
+  }
+
+  override close(reason: CloseReason): void {
+    if (reason === 'tokenExpired') this.write(errorFrame('UNAUTHORIZED', 'The token has expired.'))
+    this.#finish()
+  }
+
+  override shutdown(frame: Frame): void {
+    this.write(frame)
+    this.#finish()
+  }
+
+  override cut(): void {
+    this.#leave(true)
+    this.#controller?.close()
+    this.#controller = undefined
+    this.#drop()
+  }
+
+  override listen(): boolean {
+    return false
+  }
+
+  override unlisten(): void {
+    // Not listening natively.
+  }
+
+  #finish(): void {
+    this.flush()
+    this.#leave(false)
+    const stuck = this.buffered() > 0
+    this.#controller?.close()
+    this.#controller = undefined
+    if (stuck) this.#drop()
+  }
+
+  #leave(slow: boolean): void {
+    this.#end(this, { code: 'sse', slow })
+    this.#release()
+  }
+
+  #release(): void {
+    this.#drained?.resolve()
+    this.#drained = undefined
+  }
+}
+
+interface SseOptions {
+  readonly admit: Admit
+  readonly sessions: Sessions
+  readonly clock: Clock
+  readonly sendBufferBytes: number
+}
+
+const HEADERS = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-cache',
+  'x-accel-buffering': 'no',
+}
+
+/** `GET /sse`. */
+export function sseRoutes({ admit, sessions, clock, sendBufferBytes }: SseOptions) {
+  const turns = createTurns()
+  return new Elysia({ name: 'sse' }).get(
+    '/sse',
+    async ({ request, server }) => {
+      const { principal, wish } = await admit(request, 'sse')
+      const bun = server as Server<unknown> | null
+      const drop = () => bun?.timeout(request, 1)
+      const peer = new SsePeer({
+        principal,
+        now: clock.monotonic(),
+        sendBufferBytes,
+        turns,
+        end: sessions.ended,
+        drop,
+      })
+      const over = sessions.open(peer, wish)
+      if (over !== undefined)
+        throw new AppError('CONNECTION_LIMIT', {
+          message: `the limit of connections (${over}) is reached`,
+          headers: { 'retry-after': '5' },
+        })
+      // A quiet stream is not an idle one.
+      bun?.timeout(request, 0)
+      request.signal.addEventListener('abort', () => sessions.ended(peer, { code: 'sse' }), { once: true })
+      return new Response(peer.body, { headers: HEADERS })
+    },
+    {
+      parse: 'none',
+      detail: { summary: 'Opens an SSE stream', security: [{ token: [] }], 'x-socket': true } as object,
+    },
+  )
+}

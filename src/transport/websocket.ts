@@ -1,0 +1,235 @@
+import type { Server, ServerWebSocket, WebSocketHandler } from 'bun'
+import { Elysia } from 'elysia'
+import type { Wish } from '../dispatch/start.ts'
+import { AppError, CLOSES, type CloseReason } from '../errors.ts'
+import type { Written } from '../hub/connection.ts'
+import type { Clock } from '../lib/clock.ts'
+import { type Cursor, formatCursor } from '../notification/cursor.ts'
+import type { Frame } from '../notification/frame.ts'
+import type { Principal } from '../notification/principal.ts'
+import type { Admit } from './admission.ts'
+import { errorFrame } from './outbound.ts'
+import { Peer } from './peer.ts'
+import type { Sessions } from './session.ts'
+
+const MAX_MESSAGE_BYTES = 65_536
+/** Never reached by a peer that answers pings; frees what a lost one left behind. */
+const IDLE_SECONDS = 960
+/** What one flush of the runtime may add before a sweep finds who does not read; the runtime itself cuts beyond it. */
+const FLUSH_SLACK_BYTES = 4 * 1024 * 1024
+/** Of a WebSocket frame (RFC 6455 §5.2). */
+const MAX_HEADER_BYTES = 14
+/** More unanswered pings than this are not remembered: the client would be silent by then. */
+const MAX_PINGS = 16
+
+interface Ping {
+  readonly payload: string
+  readonly cursor: Cursor
+}
+
+/** One WebSocket. It is its own `ws.data`. */
+export class WebSocketPeer extends Peer {
+  readonly transport = 'ws'
+  readonly wish: Wish
+  readonly #sendBufferBytes: number
+  readonly #end: Sessions['ended']
+  #socket: ServerWebSocket<WebSocketPeer> | undefined
+  /** Pings that carried a place and are not answered, oldest first. */
+  readonly #pings: Ping[] = []
+  #askAgain = false
+  #drained: PromiseWithResolvers<void> | undefined
+
+  constructor(options: {
+    readonly principal: Principal
+    readonly wish: Wish
+    readonly now: number
+    readonly sendBufferBytes: number
+    readonly end: Sessions['ended']
+  }) {
+    super(options.principal, options.wish.cursor !== undefined, options.now)
+    this.wish = options.wish
+    this.#sendBufferBytes = options.sendBufferBytes
+    this.#end = options.end
+  }
+
+  attach(socket: ServerWebSocket<WebSocketPeer>): void {
+    this.#socket = socket
+  }
+
+  override write({ json }: Frame): Written {
+    const socket = this.#socket
+    if (socket === undefined || socket.readyState !== WebSocket.OPEN) return 'refused'
+    const taken = socket.send(json, false)
+    if (taken > 0) return 'sent'
+    if (taken === 0) return 'refused'
+    // A frame alone always fits, or a large one could never be sent.
+    const waiting = socket.getBufferedAmount()
+    return waiting > this.#sendBufferBytes && waiting > Buffer.byteLength(json) + MAX_HEADER_BYTES
+      ? 'refused'
+      : 'buffered'
+  }
+
+  override batch(writes: () => void): void {
+    this.#socket?.cork(writes)
+  }
+
+  override buffered(): number {
+    return this.#socket?.getBufferedAmount() ?? 0
+  }
+
+  /**
+   * A ping behind what was written: its pong proves that all before was read (RFC 6455 §5.5.3). One at a time; what is
+   * written meanwhile is asked for when it is answered.
+   */
+  override ask(cursor: Cursor): void {
+    if (this.#pings.length > 0) this.#askAgain = true
+    else this.#ping(cursor)
+  }
+
+  override beat(): void {
+    if (this.epoch === '') this.#socket?.ping()
+    else this.#ping({ epoch: this.epoch, seq: this.position })
+  }
+
+  /** The place that this pong proves; undefined for one that was not asked for. A pong for a later ping settles the earlier. */
+  answered(payload: string): Cursor | undefined {
+    const at = this.#pings.findIndex(ping => ping.payload === payload)
+    const cursor = this.#pings[at]?.cursor
+    if (cursor === undefined) return undefined
+    this.#pings.splice(0, at + 1)
+    if (this.#askAgain && this.#pings.length === 0) {
+      this.#askAgain = false
+      this.#ping({ epoch: this.epoch, seq: this.position })
+    }
+    return cursor
+  }
+
+  override drained(): Promise<void> {
+    this.#drained ??= Promise.withResolvers()
+    return this.#drained.promise
+  }
+
+  /** The client has taken what waited, or there is no client any more. */
+  release(): void {
+    this.#drained?.resolve()
+    this.#drained = undefined
+    if (!this.#askAgain || this.#pings.length > 0 || this.hasEnded()) return
+    this.#askAgain = false
+    this.#ping({ epoch: this.epoch, seq: this.position })
+  }
+
+  override close(reason: CloseReason): void {
+    const { code, reason: text } = CLOSES[reason]
+    this.#leave(code)
+    // A close frame behind bytes that nobody reads would keep the socket for ever.
+    if (this.buffered() > 0) this.#socket?.terminate()
+    else this.#socket?.close(code, text)
+  }
+
+  override shutdown(frame: Frame): void {
+    this.write(frame)
+    this.close('serviceRestart')
+  }
+
+  override cut(): void {
+    this.#leave(1006, true)
+    this.#socket?.terminate()
+  }
+
+  override listen(name: string): boolean {
+    this.#socket?.subscribe(name)
+    return true
+  }
+
+  override unlisten(name: string): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.unsubscribe(name)
+  }
+
+  #leave(code: number, slow = false): void {
+    this.#end(this, { code, slow })
+    this.release()
+  }
+
+  #ping(cursor: Cursor): void {
+    const payload = formatCursor(cursor)
+    const taken = this.#socket?.ping(payload) ?? 0
+    if (taken === 0) this.#askAgain = true
+    else if (this.#pings.length < MAX_PINGS) this.#pings.push({ payload, cursor })
+  }
+}
+
+interface WebSocketOptions {
+  readonly admit: Admit
+  readonly sessions: Sessions
+  readonly clock: Clock
+  readonly sendBufferBytes: number
+}
+
+const isUpgrade = ({ headers }: Request): boolean =>
+  headers.get('upgrade')?.toLowerCase() === 'websocket' &&
+  headers.get('sec-websocket-version') === '13' &&
+  /^[A-Za-z0-9+/]{22}==$/.test(headers.get('sec-websocket-key') ?? '')
+
+/** `GET /ws`: everything up to the 101. */
+export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: WebSocketOptions) =>
+  new Elysia({ name: 'websocket' }).get(
+    '/ws',
+    async ({ request, server, set }) => {
+      const { principal, wish, subprotocol } = await admit(request, 'ws')
+      const data = new WebSocketPeer({
+        principal,
+        wish,
+        now: clock.monotonic(),
+        sendBufferBytes,
+        end: sessions.ended,
+      })
+      const headers = {
+        ...set.headers,
+        ...(subprotocol && { 'sec-websocket-protocol': subprotocol }),
+      } as Record<string, string>
+      // Elysia's type of the server knows nothing of our socket data.
+      const upgraded =
+        isUpgrade(request) && (server as Server<WebSocketPeer> | null)?.upgrade(request, { data, headers })
+      if (!upgraded) throw new AppError('UPGRADE_REQUIRED', { headers: { upgrade: 'websocket' } })
+    },
+    {
+      parse: 'none',
+      detail: { summary: 'Opens a WebSocket', security: [{ token: [] }], 'x-socket': true } as object,
+    },
+  )
+
+/** What the runtime tells of open sockets; each handler is synchronous up to where work is queued and counted. */
+export const webSocketHandler = ({
+  sessions,
+  sendBufferBytes,
+}: Pick<WebSocketOptions, 'sessions' | 'sendBufferBytes'>): WebSocketHandler<WebSocketPeer> => ({
+  maxPayloadLength: MAX_MESSAGE_BYTES,
+  backpressureLimit: sendBufferBytes + FLUSH_SLACK_BYTES,
+  closeOnBackpressureLimit: true,
+  idleTimeout: IDLE_SECONDS,
+  perMessageDeflate: false,
+  sendPings: false,
+  open: socket => {
+    const peer = socket.data
+    peer.attach(socket)
+    const over = sessions.open(peer, peer.wish)
+    if (over === undefined) return
+    socket.send(errorFrame('CONNECTION_LIMIT', `the limit of connections (${over}) is reached`).json, false)
+    peer.close('connectionLimit')
+  },
+  message: ({ data: peer }, message) => {
+    if (typeof message === 'string') sessions.message(peer, message)
+    else sessions.binary(peer)
+  },
+  ping: ({ data: peer }) => sessions.seen(peer),
+  pong: ({ data: peer }, payload) => {
+    sessions.seen(peer)
+    const cursor = peer.answered(payload.toString('latin1'))
+    if (cursor !== undefined) sessions.proved(peer, cursor)
+  },
+  drain: ({ data: peer }) => peer.release(),
+  close: ({ data: peer }, code) => {
+    sessions.ended(peer, { code })
+    peer.release()
+  },
+})
