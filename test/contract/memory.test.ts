@@ -1,0 +1,184 @@
+import { heapStats } from 'bun:jsc'
+import { describe, expect, spyOn, test } from 'bun:test'
+import type { Cursor } from '../../src/notification/cursor.ts'
+import { userTopic } from '../../src/notification/topic.ts'
+import { memoryStore } from '../../src/store/memory.ts'
+import type { Draft, StoreLimits } from '../../src/store/store.ts'
+import { draft, fakeClock, seqs, storeContract } from './store.contract.ts'
+
+storeContract('memory', async options => memoryStore(options))
+
+const DAY = 86_400_000
+const LIMITS: StoreLimits = { maxEntries: 100, retentionMs: 60_000, cleanupMs: 300_000 }
+const ANN = userTopic('acme', 'ann')
+const BOB = userTopic('acme', 'bob')
+
+const heap = (): number => {
+  Bun.gc(true)
+  return heapStats().heapSize
+}
+
+describe('memory: cleanup', () => {
+  /** `cleanUp` does what the store's timer does. */
+  const start = (limits: Partial<StoreLimits> = {}) => {
+    const clock = fakeClock()
+    const spy = spyOn(globalThis, 'setInterval')
+    const store = memoryStore({ limits: { ...LIMITS, ...limits }, clock })
+    const [handler, ms] = spy.mock.calls[0] ?? []
+    const timer = spy.mock.results[0]?.value as NodeJS.Timeout | undefined
+    spy.mockRestore()
+    const cleanUp = async (): Promise<void> => {
+      if (typeof handler === 'function') handler()
+      await new Promise(setImmediate)
+    }
+    const append = async (given: Draft): Promise<Cursor | undefined> =>
+      (await store.log.append([given]))[0]?.cursor
+    return {
+      clock,
+      log: store.log,
+      append,
+      cleanUp,
+      timer,
+      ms,
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    }
+  }
+
+  test('forgets a log 30 days after its last append and gives the next one another epoch', async () => {
+    await using store = start()
+    const { log, append, clock, cleanUp } = store
+    const first = await append(draft('a'))
+    clock.time += 30 * DAY
+    await cleanUp()
+    expect<Cursor | undefined>((await log.open(ANN)).head).toEqual(first)
+
+    clock.time += 1
+    await cleanUp()
+    const { head, removedThrough } = await log.open(ANN)
+    expect([head.seq, removedThrough]).toEqual([0, 0])
+    expect(head.epoch).not.toBe(first?.epoch)
+    expect(await append(draft('b'))).toEqual({ epoch: head.epoch, seq: 1 })
+  })
+
+  test('leaves the other logs their epoch when it forgets one', async () => {
+    await using store = start()
+    const { log, append, clock, cleanUp } = store
+    const ann = await append(draft('a'))
+    clock.time += DAY
+    const bob = await append(draft('b', { owner: BOB }))
+    clock.time += 29 * DAY + 1
+    await cleanUp()
+    expect((await log.open(ANN)).head.epoch).not.toBe(ann?.epoch)
+    expect<Cursor | undefined>((await log.open(BOB)).head).toEqual(bob)
+  })
+
+  test('forgets no log that still retains something', async () => {
+    await using store = start({ retentionMs: 90 * DAY })
+    const { log, append, clock, cleanUp } = store
+    await append(draft('a'))
+    clock.time += 31 * DAY
+    await cleanUp()
+    expect(await seqs(log)).toEqual([1])
+  })
+
+  test('counts the 30 days from the last append', async () => {
+    await using store = start()
+    const { log, append, clock, cleanUp } = store
+    await append(draft('a'))
+    clock.time += 20 * DAY
+    await append(draft('b'))
+    clock.time += 20 * DAY
+    await cleanUp()
+    expect((await log.open(ANN)).head.seq).toBe(2)
+  })
+
+  test('removes what has ended though nobody asks for it', async () => {
+    await using store = start()
+    const { log, clock, cleanUp } = store
+    const before = heap()
+    for (let i = 0; i < 1_000; i++)
+      await log.append([draft('a', { owner: userTopic('acme', `${i}`), body: `${i}`.padEnd(10_000) })])
+    expect(heap() - before).toBeGreaterThan(10_000_000)
+    clock.time += LIMITS.retentionMs + 1
+    await cleanUp()
+    expect(heap() - before).toBeLessThan(2_000_000)
+    expect((await log.open(userTopic('acme', '7'))).head.seq).toBe(1)
+  })
+
+  test('reaches every log, in several turns', async () => {
+    await using store = start()
+    const { log, clock, cleanUp } = store
+    const owners = Array.from({ length: 2_500 }, (_, i) => userTopic('acme', `${i}`))
+    const [first] = await log.append(owners.map(owner => draft('a', { owner })))
+    expect(await log.totals()).toEqual({ messages: 2_500, users: 2_500 })
+    clock.time += 31 * DAY
+    for (let turn = 0; turn < 3; turn++) await cleanUp()
+    const heads = await Promise.all(owners.map(owner => log.open(owner)))
+    expect(heads.filter(({ head }) => head.epoch === first?.cursor.epoch)).toEqual([])
+  })
+
+  test('comes every cleanupMs, keeps no process alive and ends with the store', async () => {
+    const spy = spyOn(globalThis, 'clearInterval')
+    const { ms, timer, ...store } = start()
+    expect(ms).toBe(LIMITS.cleanupMs)
+    expect(timer?.hasRef()).toBe(false)
+    expect(spy.mock.calls).toEqual([])
+    await store[Symbol.asyncDispose]()
+    expect(spy.mock.calls).toEqual([[timer]])
+    spy.mockRestore()
+  })
+})
+
+describe('memory: what it holds is bounded', () => {
+  /** How many bytes stay after all these appends. */
+  const growth = async (
+    limits: Partial<StoreLimits>,
+    appends: Iterable<Draft>,
+    wait = 0,
+  ): Promise<number> => {
+    const clock = fakeClock()
+    await using store = memoryStore({ limits: { ...LIMITS, ...limits }, clock })
+    const before = heap()
+    for (const each of appends) {
+      clock.time += wait
+      await store.log.append([each])
+    }
+    const after = heap()
+    expect(await store.log.count(ANN, 0)).toBeGreaterThan(0)
+    return after - before
+  }
+
+  function* many(count: number, given: (index: number) => Partial<Draft>): Generator<Draft> {
+    for (let i = 0; i < count; i++) yield draft(`n${i}`, given(i))
+  }
+
+  test('one Critical in front of a flood of Low', async () => {
+    const flood = many(200_000, i => ({ priority: i === 0 ? 'Critical' : 'Low' }))
+    expect(await growth({}, flood)).toBeLessThan(2_000_000)
+  })
+
+  test('one long-lived entry in front of a flood that expires', async () => {
+    const { time } = fakeClock()
+    const flood = many(200_000, i => (i === 0 ? {} : { expiresAt: time + i + 50 }))
+    expect(await growth({ maxEntries: 1_000_000, retentionMs: DAY }, flood, 1)).toBeLessThan(2_000_000)
+  })
+
+  test('entries with a far ttl that overflow removes', async () => {
+    const far = fakeClock().time + 50_000
+    const flood = many(200_000, i => ({
+      expiresAt: far - (i % 1_000),
+      priority: i % 2 === 0 ? 'High' : 'Low',
+    }))
+    expect(await growth({}, flood)).toBeLessThan(2_000_000)
+  })
+
+  test('a body cut from a request does not keep the request', async () => {
+    function* cut(): Generator<Draft> {
+      for (let i = 0; i < 100; i++) {
+        const request = Buffer.from('z'.repeat(100_000) + i).toString()
+        yield draft(`n${i}`, { body: `{"payload":${request.slice(50, 250)}` })
+      }
+    }
+    expect(await growth({}, cut())).toBeLessThan(2_000_000)
+  })
+})

@@ -1,0 +1,679 @@
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import type { Clock } from '../../src/lib/clock.ts'
+import type { Cursor } from '../../src/notification/cursor.ts'
+import { PRIORITIES, type Priority } from '../../src/notification/notification.ts'
+import { type Topic, userTopic } from '../../src/notification/topic.ts'
+import type { Appended, Draft, Log, PageLimit, Store, StoreLimits } from '../../src/store/store.ts'
+
+type OpenStore = (options: { readonly limits: StoreLimits; readonly clock: Clock }) => Promise<Store>
+
+const ANN = userTopic('acme', 'ann')
+const BOB = userTopic('acme', 'bob')
+const CY = userTopic('acme', 'cy')
+
+const LIMITS: StoreLimits = { maxEntries: 3, retentionMs: 60_000, cleanupMs: 3_600_000 }
+const ALL: PageLimit = { entries: 1_000, bytes: 1_000_000 }
+
+/** A clock that stands still until the test sets its `time`. */
+export function fakeClock(time = 1_700_000_000_000): Clock & { time: number } {
+  const clock = { time, now: () => clock.time, monotonic: () => clock.time }
+  return clock
+}
+
+export const draft = (id: string, given: Partial<Draft> = {}): Draft => ({
+  owner: ANN,
+  id,
+  body: `{"id":"${id}"`,
+  priority: 'Normal',
+  ...given,
+})
+
+const drafts = (count: number, given: Partial<Draft> = {}): Draft[] =>
+  Array.from({ length: count }, (_, i) => draft(`${given.priority ?? 'n'}${i + 1}`, given))
+
+/** The seqs that a reader from the start gets. */
+export const seqs = async (log: Log, owner: Topic = ANN): Promise<number[]> =>
+  (await log.read(owner, 0, ALL)).entries.map(({ seq }) => seq)
+
+const numbers = (appended: readonly Appended[]): number[] => appended.map(({ cursor }) => cursor.seq)
+
+/** A receipt may be late: goes on when it has been taken. */
+async function receive(log: Log, owner: Topic, seq: number): Promise<void> {
+  const { head } = await log.open(owner)
+  log.received(owner, { epoch: head.epoch, seq })
+  await taken(log, owner, seq)
+}
+
+async function taken(log: Log, owner: Topic, seq: number): Promise<void> {
+  for (let turns = 0; (await log.open(owner)).received < seq; turns++) {
+    if (turns === 100_000) throw new Error(`The receipt of ${seq} was never taken.`)
+    await new Promise(setImmediate)
+  }
+}
+
+/** What every store promises, through its interface alone. `open` opens an empty one. */
+export function storeContract(name: string, open: OpenStore): void {
+  const start = async (limits: Partial<StoreLimits> = {}) => {
+    const clock = fakeClock()
+    const store = await open({ limits: { ...LIMITS, ...limits }, clock })
+    return { clock, log: store.log, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+  }
+
+  describe(`${name}: append`, () => {
+    test('numbers the entries of each log from 1, by exactly 1', async () => {
+      await using opened = await start()
+      const { log } = opened
+      expect(numbers(await log.append([draft('a'), draft('b')]))).toEqual([1, 2])
+      expect(
+        numbers(await log.append([draft('c', { owner: BOB }), draft('d'), draft('e', { owner: BOB })])),
+      ).toEqual([1, 3, 2])
+      expect([await seqs(log), await seqs(log, BOB)]).toEqual([
+        [1, 2, 3],
+        [1, 2],
+      ])
+    })
+
+    test('goes on numbering after entries have ended', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append(drafts(5))
+      clock.time += LIMITS.retentionMs + 1
+      expect(await seqs(log)).toEqual([])
+      expect(numbers(await log.append([draft('next')]))).toEqual([6])
+    })
+
+    test('two calls take effect in the order they were made', async () => {
+      await using opened = await start({ maxEntries: 100 })
+      const { log } = opened
+      const calls = Array.from({ length: 20 }, (_, i) => log.append([draft(`${i}a`), draft(`${i}b`)]))
+      expect((await Promise.all(calls)).flatMap(numbers)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1))
+    })
+
+    test('of nothing answers nothing', async () => {
+      await using opened = await start()
+      expect(await opened.log.append([])).toEqual([])
+    })
+
+    test('of a known id adds nothing and answers the first cursor', async () => {
+      await using opened = await start()
+      const { log } = opened
+      const [first] = await log.append([draft('a')])
+      const [again, other] = await log.append([
+        draft('a', { body: 'other', priority: 'Critical' }),
+        draft('b'),
+      ])
+      expect(first?.repeated).toBe(false)
+      expect(again).toEqual({ cursor: { ...first?.cursor, seq: 1 } as Cursor, repeated: true })
+      expect(other?.cursor.seq).toBe(2)
+      expect((await log.read(ANN, 0, ALL)).entries).toEqual([
+        { seq: 1, body: draft('a').body },
+        { seq: 2, body: draft('b').body },
+      ])
+    })
+
+    test('knows an id given twice in one call', async () => {
+      await using opened = await start()
+      const appended = await opened.log.append([draft('a'), draft('a'), draft('b')])
+      expect(appended.map(({ cursor, repeated }) => [cursor.seq, repeated])).toEqual([
+        [1, false],
+        [1, true],
+        [2, false],
+      ])
+    })
+
+    test('knows ids by owner', async () => {
+      await using opened = await start()
+      const { log } = opened
+      const appended = await log.append([draft('a'), draft('a', { owner: BOB })])
+      expect(appended.map(({ repeated }) => repeated)).toEqual([false, false])
+    })
+
+    test.each([
+      ['its ttl has passed', { expiresAt: fakeClock().time }, 1, 0],
+      ['it is too old', {}, LIMITS.retentionMs + 1, 1],
+      ['it overflowed', { priority: 'Low' as const }, 0, 1],
+    ])('knows an id no longer when %s', async (_, given, wait, removedThrough) => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append([draft('a', given)])
+      clock.time += wait
+      if (wait === 0) await log.append(drafts(3, { priority: 'High' }))
+      const { head } = await log.open(ANN)
+      expect((await log.open(ANN)).removedThrough).toBe(removedThrough)
+      const [again] = await log.append([draft('a', { priority: 'Critical' })])
+      expect(again).toEqual({ cursor: { epoch: head.epoch, seq: head.seq + 1 }, repeated: false })
+    })
+
+    test('gives what expired on its way a seq and nothing else', async () => {
+      await using opened = await start({ maxEntries: 2 })
+      const { log, clock } = opened
+      await log.append(drafts(2))
+      expect(
+        numbers(await log.append([draft('late', { expiresAt: clock.time - 1, priority: 'Critical' })])),
+      ).toEqual([3])
+      expect(await seqs(log)).toEqual([1, 2])
+      expect((await log.open(ANN)).removedThrough).toBe(0)
+    })
+
+    test('keeps bodies to the last character', async () => {
+      await using opened = await start()
+      const { log } = opened
+      const body = `{"payload":"ü€😀\\u0000${'x'.repeat(130_000)}"`
+      await log.append([draft('a', { body })])
+      expect((await log.read(ANN, 0, { entries: 1, bytes: 1 })).entries).toEqual([{ seq: 1, body }])
+    })
+  })
+
+  describe(`${name}: open`, () => {
+    test('an owner never seen has an empty log, and asking makes none', async () => {
+      await using opened = await start()
+      const { log } = opened
+      const { head, ...rest } = await log.open(ANN)
+      expect(head.epoch).toMatch(/^[A-Za-z0-9_-]{1,32}$/)
+      expect(head.seq).toBe(0)
+      expect(rest).toEqual({ received: 0, removedThrough: 0, bases: [] })
+      expect(await log.read(ANN, 0, ALL)).toEqual({
+        epoch: head.epoch,
+        entries: [],
+        through: 0,
+        removedThrough: 0,
+      })
+      expect([await log.count(ANN, 0), await log.totals()]).toEqual([0, { messages: 0, users: 0 }])
+    })
+
+    test('the epoch told before the first append is that of the log', async () => {
+      await using opened = await start()
+      const { log } = opened
+      const { head } = await log.open(ANN)
+      const [appended] = await log.append([draft('a')])
+      expect(appended?.cursor).toEqual({ epoch: head.epoch, seq: 1 })
+      expect((await log.open(ANN)).head).toEqual({ epoch: head.epoch, seq: 1 })
+      expect((await log.read(ANN, 0, ALL)).epoch).toBe(head.epoch)
+    })
+
+    test('two stores have different epochs', async () => {
+      await using one = await start()
+      await using other = await start()
+      expect((await one.log.open(ANN)).head.epoch).not.toBe((await other.log.open(ANN)).head.epoch)
+    })
+
+    test('the head stays known for 30 days after the last append', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append(drafts(5))
+      await receive(log, ANN, 4)
+      const before = await log.open(ANN)
+      clock.time += 30 * 86_400_000
+      expect(await log.open(ANN)).toEqual({ ...before, removedThrough: 5 })
+    })
+  })
+
+  describe(`${name}: end by ttl and age`, () => {
+    test('an entry is there until its ttl has passed', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append([
+        draft('short', { expiresAt: clock.time + 10 }),
+        draft('long', { expiresAt: clock.time + 20 }),
+        draft('none'),
+      ])
+      clock.time += 10
+      expect(await seqs(log)).toEqual([1, 2, 3])
+      clock.time += 1
+      expect(await seqs(log)).toEqual([2, 3])
+      clock.time += 10
+      expect(await seqs(log)).toEqual([3])
+    })
+
+    test('an entry is there until it is too old, also when its ttl is longer', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append([draft('a'), draft('b', { expiresAt: clock.time + 10 * LIMITS.retentionMs })])
+      clock.time += 1
+      await log.append([draft('c')])
+      clock.time += LIMITS.retentionMs - 1
+      expect(await seqs(log)).toEqual([1, 2, 3])
+      clock.time += 1
+      expect(await seqs(log)).toEqual([3])
+      clock.time += 1
+      expect(await seqs(log)).toEqual([])
+    })
+
+    test('what has ended is neither read nor counted nor totalled', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append([
+        draft('a', { expiresAt: clock.time }),
+        draft('b'),
+        draft('c', { owner: BOB, expiresAt: clock.time }),
+      ])
+      expect(await log.totals()).toEqual({ messages: 3, users: 2 })
+      clock.time += 1
+      expect(await log.totals()).toEqual({ messages: 1, users: 1 })
+      expect([await log.count(ANN, 0), await log.count(ANN, 1), await log.count(ANN, 2)]).toEqual([1, 1, 0])
+      expect(await log.count(BOB, 0)).toBe(0)
+      clock.time += LIMITS.retentionMs
+      expect(await log.totals()).toEqual({ messages: 0, users: 0 })
+    })
+
+    test.each(['open', 'read'] as const)('age shows at once in removedThrough of %s', async verb => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append(drafts(2))
+      clock.time += LIMITS.retentionMs + 1
+      const { removedThrough } = verb === 'open' ? await log.open(ANN) : await log.read(ANN, 0, ALL)
+      expect(removedThrough).toBe(2)
+    })
+
+    test('a ttl that passes before age or in the same moment does not count as removed', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      const age = clock.time + LIMITS.retentionMs
+      await log.append([
+        draft('a', { expiresAt: age + 1 }),
+        draft('b', { expiresAt: age }),
+        draft('c', { expiresAt: clock.time }),
+      ])
+      clock.time += 1
+      expect((await log.open(ANN)).removedThrough).toBe(0)
+      clock.time = age + 1
+      expect((await log.open(ANN)).removedThrough).toBe(1)
+      clock.time += LIMITS.retentionMs
+      expect((await log.open(ANN)).removedThrough).toBe(1)
+    })
+
+    test('a clock that is set back loses nothing', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append([draft('a'), draft('b', { expiresAt: clock.time + 1_000 })])
+      clock.time -= 3_600_000
+      await log.append([draft('c', { expiresAt: clock.time + 1_000 })])
+      expect(await seqs(log)).toEqual([1, 2, 3])
+      expect((await log.open(ANN)).removedThrough).toBe(0)
+    })
+  })
+
+  describe(`${name}: overflow`, () => {
+    const fill = async (log: Log, priorities: readonly Priority[]): Promise<void> => {
+      const { head } = await log.open(ANN)
+      await log.append(priorities.map((priority, i) => draft(`${head.seq + i + 1}`, { priority })))
+    }
+
+    test.each<[string, Priority[], number[]]>([
+      ['the oldest of equals', ['Normal', 'Normal', 'Normal', 'Normal'], [2, 3, 4]],
+      ['the lowest priority', ['Normal', 'High', 'Low', 'Critical'], [1, 2, 4]],
+      ['of the lowest priority the oldest', ['High', 'Low', 'Low', 'Low', 'High'], [1, 4, 5]],
+      ['the new entry when everything else is higher', ['High', 'Normal', 'High', 'Low'], [1, 2, 3]],
+      ['a lower one rather than Critical', ['Critical', 'High', 'Critical', 'Critical'], [1, 3, 4]],
+      ['the oldest Critical when all are', ['Critical', 'Critical', 'Critical', 'Critical'], [2, 3, 4]],
+    ])('removes %s', async (_, priorities, left) => {
+      await using opened = await start()
+      const { log } = opened
+      await fill(log, priorities)
+      expect(await seqs(log)).toEqual(left)
+      expect((await log.open(ANN)).head.seq).toBe(priorities.length)
+    })
+
+    test.each<[string, Priority[], number, Priority[], number[]]>([
+      ['what is settled first, oldest first', ['High', 'Normal', 'Low'], 2, ['Low', 'Low'], [3, 4, 5]],
+      [
+        'the lowest priority when nothing settled is left',
+        ['High', 'High', 'Low'],
+        1,
+        ['Low', 'Low'],
+        [2, 4, 5],
+      ],
+      [
+        'a lower one rather than a settled Critical',
+        ['Critical', 'High', 'Low'],
+        2,
+        ['Low', 'Low'],
+        [1, 4, 5],
+      ],
+      [
+        'the oldest settled Critical when all are Critical',
+        ['Critical', 'Critical', 'Critical'],
+        3,
+        ['Critical'],
+        [2, 3, 4],
+      ],
+    ])('removes %s', async (_, priorities, received, later, left) => {
+      await using opened = await start()
+      const { log } = opened
+      await fill(log, priorities)
+      await receive(log, ANN, received)
+      await fill(log, later)
+      expect(await seqs(log)).toEqual(left)
+    })
+
+    test('counts only what has not ended', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append([
+        draft('a'),
+        draft('b', { expiresAt: clock.time }),
+        draft('c', { expiresAt: clock.time }),
+      ])
+      clock.time += 1
+      await log.append([draft('d', { priority: 'Low' }), draft('e', { priority: 'Low' })])
+      expect(await seqs(log)).toEqual([1, 4, 5])
+      expect((await log.open(ANN)).removedThrough).toBe(0)
+    })
+
+    test('moves removedThrough to the highest seq it removed', async () => {
+      await using opened = await start()
+      const { log } = opened
+      await fill(log, ['Critical', 'Critical', 'Critical', 'Low'])
+      expect((await log.open(ANN)).removedThrough).toBe(4)
+      await fill(log, ['Critical'])
+      expect(await log.open(ANN)).toMatchObject({ head: { seq: 5 }, removedThrough: 4 })
+      expect(await log.read(ANN, 4, ALL)).toMatchObject({ entries: [{ seq: 5 }], removedThrough: 4 })
+    })
+
+    test('of one owner leaves the others alone', async () => {
+      await using opened = await start()
+      const { log } = opened
+      await log.append([draft('b', { owner: BOB, priority: 'Low' }), ...drafts(10, { priority: 'High' })])
+      expect(await seqs(log, BOB)).toEqual([1])
+      expect(await log.totals()).toEqual({ messages: 4, users: 2 })
+    })
+  })
+
+  describe(`${name}: read`, () => {
+    const bodies = (count: number, size: number): Draft[] => drafts(count, { body: 'x'.repeat(size) })
+
+    test('gives what follows, oldest first, whatever the priority', async () => {
+      await using opened = await start({ maxEntries: 100 })
+      const { log } = opened
+      await log.append(PRIORITIES.flatMap(priority => drafts(2, { priority })).reverse())
+      expect(await seqs(log)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
+      expect((await log.read(ANN, 5, ALL)).entries.map(({ seq }) => seq)).toEqual([6, 7, 8])
+      expect([await log.count(ANN, 0), await log.count(ANN, 5), await log.count(ANN, 8)]).toEqual([8, 3, 0])
+    })
+
+    test.each([
+      ['the number of entries', { entries: 2, bytes: 1_000 }, 0, [1, 2], 2],
+      ['their size', { entries: 100, bytes: 30 }, 0, [1, 2, 3], 3],
+      ['their size, one short', { entries: 100, bytes: 29 }, 0, [1, 2], 2],
+    ])('ends a page by %s and says how far it got', async (_, limit, after, expected, through) => {
+      await using opened = await start({ maxEntries: 100 })
+      const { log } = opened
+      await log.append(bodies(5, 10))
+      const page = await log.read(ANN, after, limit)
+      expect([page.entries.map(({ seq }) => seq), page.through]).toEqual([expected, through])
+    })
+
+    test('has at least one entry in a page when there is one', async () => {
+      await using opened = await start({ maxEntries: 100 })
+      const { log } = opened
+      await log.append(bodies(2, 50))
+      expect(await log.read(ANN, 0, { entries: 5, bytes: 1 })).toMatchObject({
+        entries: [{ seq: 1 }],
+        through: 1,
+      })
+      expect(await log.read(ANN, 1, { entries: 5, bytes: 1 })).toMatchObject({
+        entries: [{ seq: 2 }],
+        through: 2,
+      })
+    })
+
+    test('answers up to the head when nothing more follows, though the last entries have ended', async () => {
+      await using opened = await start({ maxEntries: 100 })
+      const { log, clock } = opened
+      await log.append([...drafts(2), draft('short', { expiresAt: clock.time })])
+      clock.time += 1
+      expect(await log.read(ANN, 0, { entries: 2, bytes: 1_000 })).toMatchObject({ through: 3 })
+      expect(await log.read(ANN, 2, ALL)).toMatchObject({ entries: [], through: 3 })
+      expect(await log.read(ANN, 99, ALL)).toMatchObject({ entries: [], through: 3 })
+    })
+
+    test('removes nothing, and neither does a receipt', async () => {
+      await using opened = await start()
+      const { log } = opened
+      await log.append(drafts(3))
+      await receive(log, ANN, 3)
+      expect([await seqs(log), await seqs(log), await log.count(ANN, 0)]).toEqual([[1, 2, 3], [1, 2, 3], 3])
+    })
+  })
+
+  describe(`${name}: received`, () => {
+    test('moves forward only', async () => {
+      await using opened = await start()
+      const { log } = opened
+      await log.append(drafts(3))
+      await receive(log, ANN, 2)
+      log.received(ANN, { epoch: (await log.open(ANN)).head.epoch, seq: 1 })
+      await receive(log, ANN, 3)
+      expect((await log.open(ANN)).received).toBe(3)
+    })
+
+    test('ignores what lies beyond the head, another epoch and an owner never seen', async () => {
+      await using opened = await start()
+      const { log } = opened
+      await log.append(drafts(3))
+      const { epoch } = (await log.open(ANN)).head
+      log.received(ANN, { epoch, seq: 4 })
+      log.received(ANN, { epoch: 'other', seq: 3 })
+      log.received(BOB, { epoch, seq: 3 })
+      await receive(log, ANN, 1)
+      expect([(await log.open(ANN)).received, (await log.open(BOB)).received]).toEqual([1, 0])
+      await log.append(drafts(4, { owner: BOB }))
+      expect((await log.open(BOB)).received).toBe(0)
+    })
+
+    test('belongs to one owner and outlives the entries', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append([...drafts(2), ...drafts(2, { owner: BOB })])
+      await receive(log, ANN, 2)
+      clock.time += LIMITS.retentionMs + 1
+      expect([(await log.open(ANN)).received, (await log.open(BOB)).received]).toEqual([2, 0])
+    })
+  })
+
+  describe(`${name}: anything`, () => {
+    test('is what a plain list would do', async () => {
+      const property = fc.asyncProperty(anyLimits, anySteps, async (limits, steps) => {
+        await using opened = await start(limits)
+        const run = new Run(opened.log, opened.clock, { ...LIMITS, ...limits })
+        for (const step of steps) await run.take(step)
+        await run.take({ verb: 'look' })
+      })
+      await fc.assert(property, { numRuns: 1_500 })
+    }, 60_000)
+  })
+}
+
+const OWNERS = [ANN, BOB, CY] as const
+const anyOwner = fc.constantFrom(...OWNERS)
+const anyDraft = fc.record({
+  owner: anyOwner,
+  id: fc.integer({ min: 1, max: 12 }).map(String),
+  priority: fc.constantFrom(...PRIORITIES),
+  size: fc.integer({ min: 1, max: 30 }),
+  ttl: fc.option(fc.integer({ min: -2, max: 120 }), { nil: undefined, freq: 2 }),
+})
+const anySeq = fc.integer({ min: 0, max: 40 })
+const anyLimits = fc.record({
+  maxEntries: fc.integer({ min: 1, max: 8 }),
+  retentionMs: fc.integer({ min: 20, max: 120 }),
+})
+const step = {
+  append: fc.record({
+    verb: fc.constant('append'),
+    drafts: fc.array(anyDraft, { minLength: 1, maxLength: 5 }),
+  }),
+  wait: fc.record({ verb: fc.constant('wait'), ms: fc.integer({ min: 1, max: 40 }) }),
+  received: fc.record({
+    verb: fc.constant('received'),
+    owner: anyOwner,
+    seq: anySeq,
+    isForeign: fc.boolean(),
+  }),
+  read: fc.record({
+    verb: fc.constant('read'),
+    owner: anyOwner,
+    after: anySeq,
+    limit: fc.record({ entries: fc.integer({ min: 1, max: 4 }), bytes: fc.integer({ min: 1, max: 80 }) }),
+  }),
+  look: fc.record({ verb: fc.constant('look') }),
+} as const
+const anySteps = fc.array(
+  fc.oneof(
+    { arbitrary: step.append, weight: 6 },
+    { arbitrary: step.wait, weight: 2 },
+    { arbitrary: step.received, weight: 2 },
+    { arbitrary: step.read, weight: 2 },
+    { arbitrary: step.look, weight: 1 },
+  ),
+  { maxLength: 50, size: 'max' },
+)
+type Step = typeof anySteps extends fc.Arbitrary<(infer S)[]> ? S : never
+
+/** One entry of the plain list; none is ever taken out of it. */
+interface Row extends Draft {
+  readonly seq: number
+  readonly agesAt: number
+  hasOverflowed: boolean
+}
+
+/** Takes steps with a log and, in the most obvious way, with a list of everything that was ever appended. */
+class Run {
+  readonly #log: Log
+  readonly #clock: Clock & { time: number }
+  readonly #limits: StoreLimits
+  readonly #rows: Row[] = []
+  readonly #received = new Map<Topic, number>()
+  readonly #epochs = new Map<Topic, string>()
+
+  constructor(log: Log, clock: Clock & { time: number }, limits: StoreLimits) {
+    this.#log = log
+    this.#clock = clock
+    this.#limits = limits
+  }
+
+  async take(taken: Step): Promise<void> {
+    switch (taken.verb) {
+      case 'append':
+        return this.#append(taken.drafts.map(each => this.#draftOf(each)))
+      case 'wait':
+        this.#clock.time += taken.ms
+        return
+      case 'received':
+        return this.#receive(taken.owner, taken.seq, taken.isForeign)
+      case 'read':
+        return this.#read(taken.owner, taken.after, taken.limit)
+      case 'look':
+        return this.#look()
+    }
+  }
+
+  #draftOf({
+    owner,
+    id,
+    priority,
+    size,
+    ttl,
+  }: typeof anyDraft extends fc.Arbitrary<infer D> ? D : never): Draft {
+    const body = `${this.#rows.length}`.padEnd(size, '.')
+    return { owner, id, priority, body, ...(ttl !== undefined && { expiresAt: this.#clock.time + ttl }) }
+  }
+
+  async #append(given: readonly Draft[]): Promise<void> {
+    const expected: Appended[] = []
+    for (const each of given) expected.push(await this.#expectAppended(each))
+    expect(await this.#log.append(given)).toEqual(expected)
+  }
+
+  async #expectAppended(given: Draft): Promise<Appended> {
+    const { owner, id } = given
+    const epoch = await this.#epochOf(owner)
+    const known = this.#alive(owner).find(row => row.id === id)
+    if (known !== undefined) return { cursor: { epoch, seq: known.seq }, repeated: true }
+    const seq = this.#headOf(owner) + 1
+    const agesAt = this.#clock.time + this.#limits.retentionMs
+    this.#rows.push({ ...given, seq, agesAt, hasOverflowed: false })
+    if (this.#alive(owner).length > this.#limits.maxEntries) this.#overflow(owner)
+    return { cursor: { epoch, seq }, repeated: false }
+  }
+
+  #overflow(owner: Topic): void {
+    const rows = this.#alive(owner)
+    const lower = rows.filter(({ priority }) => priority !== 'Critical')
+    const settled = lower.filter(({ seq }) => seq <= (this.#received.get(owner) ?? 0))
+    const lowest = PRIORITIES.find(each => rows.some(({ priority }) => priority === each))
+    const victim = settled[0] ?? rows.find(({ priority }) => priority === lowest)
+    if (victim !== undefined) victim.hasOverflowed = true
+  }
+
+  async #receive(owner: Topic, seq: number, isForeign: boolean): Promise<void> {
+    const epoch = isForeign ? 'foreign' : await this.#epochOf(owner)
+    this.#log.received(owner, { epoch, seq })
+    if (isForeign || seq > this.#headOf(owner)) return
+    this.#received.set(owner, Math.max(this.#received.get(owner) ?? 0, seq))
+    await taken(this.#log, owner, seq)
+  }
+
+  async #read(owner: Topic, after: number, limit: PageLimit): Promise<void> {
+    const rows = this.#alive(owner).filter(({ seq }) => seq > after)
+    const sizeOf = (count: number): number =>
+      rows.slice(0, count).reduce((sum, { body }) => sum + body.length, 0)
+    const fitting = rows.filter((_, i) => i === 0 || (i < limit.entries && sizeOf(i + 1) <= limit.bytes))
+    expect(await this.#log.read(owner, after, limit)).toEqual({
+      epoch: await this.#epochOf(owner),
+      entries: fitting.map(({ seq, body }) => ({ seq, body })),
+      through: fitting.length < rows.length ? (fitting.at(-1)?.seq ?? 0) : this.#headOf(owner),
+      removedThrough: this.#removedThrough(owner),
+    })
+    expect(await this.#log.count(owner, after)).toBe(rows.length)
+  }
+
+  async #look(): Promise<void> {
+    for (const owner of OWNERS) {
+      expect(await this.#log.open(owner)).toEqual({
+        head: { epoch: await this.#epochOf(owner), seq: this.#headOf(owner) },
+        received: this.#received.get(owner) ?? 0,
+        removedThrough: this.#removedThrough(owner),
+        bases: [],
+      })
+      await this.#read(owner, 0, ALL)
+    }
+    const sizes = OWNERS.map(owner => this.#alive(owner).length).filter(size => size > 0)
+    const messages = sizes.reduce((sum, size) => sum + size, 0)
+    expect(await this.#log.totals()).toEqual({ messages, users: sizes.length })
+  }
+
+  /** Whatever it was when first asked: it must stay. */
+  async #epochOf(owner: Topic): Promise<string> {
+    const epoch = this.#epochs.get(owner) ?? (await this.#log.open(owner)).head.epoch
+    this.#epochs.set(owner, epoch)
+    return epoch
+  }
+
+  #of(owner: Topic): Row[] {
+    return this.#rows.filter(row => row.owner === owner)
+  }
+
+  #alive(owner: Topic): Row[] {
+    const now = this.#clock.time
+    return this.#of(owner).filter(
+      ({ hasOverflowed, agesAt, expiresAt = now }) => !hasOverflowed && now <= agesAt && now <= expiresAt,
+    )
+  }
+
+  #headOf(owner: Topic): number {
+    return this.#of(owner).length
+  }
+
+  #removedThrough(owner: Topic): number {
+    const isMissed = ({ hasOverflowed, agesAt, expiresAt = Number.POSITIVE_INFINITY }: Row): boolean =>
+      hasOverflowed || (this.#clock.time > agesAt && agesAt < expiresAt)
+    return Math.max(
+      0,
+      ...this.#of(owner)
+        .filter(isMissed)
+        .map(({ seq }) => seq),
+    )
+  }
+}

@@ -1,0 +1,93 @@
+import { SignJWT } from 'jose'
+import { type App, startApp } from '../../src/app.ts'
+import { type Environment, loadConfig } from '../../src/config.ts'
+import type { Clock } from '../../src/lib/clock.ts'
+import { createLog } from '../../src/observe/log.ts'
+import type { Store } from '../../src/store/store.ts'
+
+export const SECRET = 'a-secret-for-tests-of-at-least-32-bytes'
+export const API_KEY = 'a-key-for-tests-0123456789'
+
+export interface TestApp extends AsyncDisposable {
+  readonly app: App
+  readonly port: number
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string
+  /** Every log line so far, as JSON. */
+  readonly lines: readonly Record<string, unknown>[]
+  /** A token of the user, good for an hour unless the claims say otherwise; a claim of undefined is left out. */
+  token(user: string, claims?: Record<string, unknown>): Promise<string>
+  /** Calls the API with the key. A string or bytes go as they are, anything else as JSON. */
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>
+  get(path: string, headers?: Record<string, string>): Promise<Answer>
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  /** The parsed body; undefined when it is empty. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+  readonly json: any
+}
+
+interface TestOptions {
+  readonly clock?: Clock
+  readonly wrapStore?: (store: Store) => Store
+}
+
+async function answerOf(response: Response): Promise<Answer> {
+  const text = await response.text()
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    json: text === '' ? undefined : JSON.parse(text),
+  }
+}
+
+const textOf = (body: unknown): string | Uint8Array =>
+  typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
+
+/** A whole service on a free port: `await using service = await startTestApp({ QUEUE_ENABLED: 'true' })`. */
+export async function startTestApp(env: Environment = {}, options: TestOptions = {}): Promise<TestApp> {
+  const { config } = loadConfig({
+    SERVER_HOST: '127.0.0.1',
+    SERVER_PORT: '0',
+    JWT_SECRET: SECRET,
+    API_KEY,
+    NODE_ID: 'test',
+    LOG_LEVEL: 'debug',
+    ...env,
+  })
+  const lines: Record<string, unknown>[] = []
+  const log = await createLog({
+    level: config.logLevel,
+    format: 'json',
+    out: { write: line => void lines.push(JSON.parse(line)) },
+  })
+  const app = await startApp({ config, version: '0.0.0-test', log, ...options })
+  const url = `http://127.0.0.1:${app.port}`
+
+  return {
+    app,
+    port: app.port,
+    url,
+    lines,
+    token: (user, claims = {}) =>
+      new SignJWT({ sub: user, exp: Math.floor(Date.now() / 1000) + 3600, ...claims })
+        .setProtectedHeader({ alg: 'HS256' })
+        .sign(new TextEncoder().encode(SECRET)),
+    post: async (path, body, headers = {}) =>
+      answerOf(
+        await fetch(url + path, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'x-api-key': API_KEY, ...headers },
+          body: textOf(body),
+        }),
+      ),
+    get: async (path, headers = {}) =>
+      answerOf(await fetch(url + path, { headers: { 'x-api-key': API_KEY, ...headers } })),
+    [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
+  }
+}
