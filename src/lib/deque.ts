@@ -7,9 +7,9 @@ export class Deque<T> {
     return this.#items.length - this.#front
   }
 
-  /** The item that many places behind the first one. */
+  /** The item that many places behind the first one; undefined outside. */
   at(index: number): T | undefined {
-    return index < 0 ? undefined : this.#items[this.#front + index]
+    return this.#items[this.#front + index]
   }
 
   /** At the end O(1); elsewhere it moves all that follows. */

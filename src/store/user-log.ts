@@ -94,7 +94,7 @@ class Retained {
     if (entry.endsBy === 'ttl') this.#byTtl.bury()
   }
 
-  /** Of those that end by age the oldest is the first to. */
+  /** Of those that end by age the oldest comes first; after a clock was set back the next one ends late, never early. */
   ended(now: number): Kept | undefined {
     return [this.#byTtl.first, this.bySeq.first].find(entry => entry !== undefined && now > entry.endsAt)
   }
@@ -120,7 +120,7 @@ export class UserLog {
   #seq = 0
   #received = 0
   #removedThrough = 0
-  /** Of the last append. Never goes back, so that age follows seq whatever happens to the clock. */
+  /** When the last append was, milliseconds since 1970. */
   #appendedAt = 0
   /** Absent when nothing is: for 30 days there are many heads without entries. */
   #retained: Retained | undefined
@@ -135,7 +135,7 @@ export class UserLog {
     const known = this.#retained?.byId.get(draft.id)
     if (known !== undefined) return { cursor: this.#at(known.seq), repeated: true }
     this.#seq++
-    this.#appendedAt = Math.max(this.#appendedAt, now)
+    this.#appendedAt = now
     // What expired on its way here only takes its seq.
     if (draft.expiresAt === undefined || now <= draft.expiresAt) this.#keep(draft)
     return { cursor: this.#at(this.#seq), repeated: false }
