@@ -146,6 +146,9 @@ export async function startApp({
     leewaySeconds: config.jwtLeewaySeconds,
     tenancy: false,
     clock,
+    onKeySet: fetched => {
+      if (!fetched.ok) log.warn({ reason: fetched.reason }, 'auth.key_set_unavailable')
+    },
   })
   const admit = createAdmission({
     origins: createOrigins(config.corsOrigins),
@@ -192,6 +195,7 @@ export async function startApp({
   const stop = async (): Promise<void> => {
     await server.stop(true)
     liveness[Symbol.dispose]()
+    tokens[Symbol.dispose]()
     await store[Symbol.asyncDispose]()
   }
 

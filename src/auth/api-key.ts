@@ -1,21 +1,29 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 
+/** The keys callers show in `X-API-Key`. */
 export interface ApiKeys {
+  /** No key is configured: every caller is accepted. */
+  readonly open: boolean
+  /** Takes the header's value as HTTP gives it, one character per byte; null when there is none. */
   accepts(key: string | null): boolean
 }
 
-const digest = (key: string): Buffer => createHash('sha256').update(key).digest()
+const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest()
 
-/** Keys of the backends. None at all: everybody is let in, which only development allows. */
+/** A setting is UTF-8, a header is read byte by byte: a key outside ASCII meets itself only in the header's form. */
+const asHeader = (key: string): string => Buffer.from(key).toString('latin1')
+
 export function createApiKeys(keys: readonly string[]): ApiKeys {
-  const digests = keys.map(digest)
+  const known = keys.map(key => digestOf(asHeader(key)))
+  const open = known.length === 0
+
   return {
+    open,
     accepts: key => {
-      if (digests.length === 0) return true
-      if (key === null) return false
-      const given = digest(key)
-      // Digests hide the length, and all are compared, so that time tells neither which key nor how much of it fits.
-      return digests.map(each => timingSafeEqual(each, given)).includes(true)
+      if (open || key === null) return open
+      const shown = digestOf(key)
+      // Digests hide the length, and all keys are compared: the time tells neither which one fits nor how much of it.
+      return known.filter(digest => timingSafeEqual(digest, shown)).length > 0
     },
   }
 }

@@ -1,63 +1,147 @@
-import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose'
-import * as v from 'valibot'
+import { type CryptoKey, createLocalJWKSet, errors, type LocalJWKSet } from 'jose'
 import type { Clock } from '../lib/clock.ts'
 
-/** Fetches a document; the global `fetch` fits. */
-export type Fetch = (url: string, init: { readonly signal: AbortSignal }) => Promise<Response>
-
-/** A key set that is kept fresh in the background. */
-export interface KeySet {
-  /** The set to verify with now; undefined until a first one was loaded, or when the last is too old. */
-  current(): JWTVerifyGetKey | undefined
-  /** A token names a key that the set lacks: resolves when a fetch, if one is due, has ended. */
-  missed(): Promise<void>
+/** The part of a token's header that chooses its key. */
+export interface KeyHint {
+  readonly alg: string
+  readonly kid?: string
 }
 
+/** The public keys of another server, fetched in the background. */
+export interface KeySet extends Disposable {
+  /** False until the first set has arrived, and when the last one is older than a day. */
+  readonly loaded: boolean
+  /** The keys that may have signed such a token; none when the set has none, or there is no set. Never throws. */
+  keysFor(hint: KeyHint): Promise<readonly CryptoKey[]>
+}
+
+/** How a fetch of the key set ended; the reason is for the log. */
+export type KeySetFetched = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+
+export type FetchKeySet = (
+  url: string,
+  init: { readonly signal: AbortSignal; readonly redirect: 'manual'; readonly headers: { accept: string } },
+) => Promise<Response>
+
 interface KeySetOptions {
-  readonly url: string
+  readonly url: URL | string
   readonly clock: Pick<Clock, 'monotonic'>
-  readonly fetch: Fetch
+  readonly fetch?: FetchKeySet | undefined
+  /** Told of every fetch that ended, except after disposal. */
+  readonly onFetched?: ((fetched: KeySetFetched) => void) | undefined
 }
 
 const FRESH_MS = 10 * 60_000
-/** A storm of made-up key ids fetches at most so often. */
-const BETWEEN_MS = 30_000
-const TIMEOUT_MS = 5_000
-/** During an outage the last good set serves so long. */
-const KEPT_MS = 24 * 3_600_000
+const USABLE_MS = 24 * 3_600_000
+const UNKNOWN_KEY_MS = 30_000
+const TIMEOUT_MS = 5000
+const FIRST_RETRY_MS = 1000
+const LAST_RETRY_MS = 30_000
+const CHECK_MS = 1000
+const MAX_BYTES = 1_048_576
 
-const keySet = v.object({ keys: v.array(v.looseObject({ kty: v.string() })) })
+async function bodyOf({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body ?? []) {
+    size += chunk.byteLength
+    if (size > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
 
-export function createKeySet({ url, clock, fetch }: KeySetOptions): KeySet {
-  let set: { readonly keys: JWTVerifyGetKey; readonly at: number } | undefined
-  let triedAt = Number.NEGATIVE_INFINITY
-  let loading: Promise<void> | undefined
+async function keysIn(set: LocalJWKSet, hint: KeyHint): Promise<readonly CryptoKey[]> {
+  try {
+    return [await set({ ...hint })]
+  } catch (error) {
+    return error instanceof errors.JWKSMultipleMatchingKeys ? Array.fromAsync(error) : []
+  }
+}
 
-  const load = async (): Promise<void> => {
-    try {
-      const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) })
-      const found = v.parse(keySet, await response.json()) as JSONWebKeySet
-      if (response.ok) set = { keys: createLocalJWKSet(found), at: clock.monotonic() }
-    } catch {
-      // The last good set goes on serving.
+/** Begins to fetch at once and waits for nothing (contract §2.2, JWKS). */
+export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeySetOptions): KeySet {
+  const href = new URL(url).href
+  const closing = new AbortController()
+  let set: LocalJWKSet | undefined
+  let loadedAt = 0
+  let dueAt = clock.monotonic()
+  let retryMs = FIRST_RETRY_MS
+  let refetchAt = Number.NEGATIVE_INFINITY
+  let underWay: Promise<void> | undefined
+
+  async function load(): Promise<LocalJWKSet> {
+    const response = await get(href, {
+      signal: AbortSignal.any([closing.signal, AbortSignal.timeout(TIMEOUT_MS)]),
+      redirect: 'manual',
+      headers: { accept: 'application/jwk-set+json, application/json' },
+    })
+    if (response.status !== 200) throw new Error(`status ${response.status}`)
+    return createLocalJWKSet(JSON.parse(await bodyOf(response)))
+  }
+
+  function replace(by: LocalJWKSet): KeySetFetched {
+    set = by
+    loadedAt = clock.monotonic()
+    dueAt = loadedAt + FRESH_MS
+    retryMs = FIRST_RETRY_MS
+    return { ok: true }
+  }
+
+  function postpone(error: unknown): KeySetFetched {
+    dueAt = clock.monotonic() + retryMs
+    retryMs = Math.min(2 * retryMs, LAST_RETRY_MS)
+    return { ok: false, reason: error instanceof Error ? error.message : 'unknown fault' }
+  }
+
+  async function fetchOnce(): Promise<void> {
+    const fetched = await load().then(replace, postpone)
+    underWay = undefined
+    if (!closing.signal.aborted) onFetched?.(fetched)
+  }
+
+  /** One at a time: who comes while it runs shares it. */
+  function refresh(): Promise<void> {
+    underWay ??= fetchOnce()
+    return underWay
+  }
+
+  function refreshIfDue(): void {
+    if (clock.monotonic() >= dueAt && !closing.signal.aborted) void refresh()
+  }
+
+  /** Anybody can make up key ids: their fetches are rationed, joining one that runs is free. */
+  async function refetch(): Promise<void> {
+    if (underWay === undefined) {
+      if (clock.monotonic() - refetchAt < UNKNOWN_KEY_MS || closing.signal.aborted) return
+      refetchAt = clock.monotonic()
     }
-    loading = undefined
+    await refresh()
   }
 
-  const loadUnlessRecent = (): Promise<void> => {
-    if (loading !== undefined || clock.monotonic() - triedAt < BETWEEN_MS) return loading ?? Promise.resolve()
-    triedAt = clock.monotonic()
-    loading = load()
-    return loading
-  }
+  const usable = (): LocalJWKSet | undefined => (clock.monotonic() - loadedAt < USABLE_MS ? set : undefined)
 
-  void loadUnlessRecent()
+  refreshIfDue()
+  const timer = setInterval(refreshIfDue, CHECK_MS)
+  timer.unref()
+
   return {
-    current: () => {
-      const age = set === undefined ? Number.POSITIVE_INFINITY : clock.monotonic() - set.at
-      if (age > FRESH_MS) void loadUnlessRecent()
-      return age > KEPT_MS ? undefined : set?.keys
+    get loaded() {
+      return usable() !== undefined
     },
-    missed: loadUnlessRecent,
+    keysFor: async hint => {
+      refreshIfDue()
+      const held = usable()
+      if (held === undefined) return []
+      const keys = await keysIn(held, hint)
+      if (keys.length > 0) return keys
+      await refetch()
+      const fetched = usable()
+      return fetched === undefined || fetched === held ? [] : keysIn(fetched, hint)
+    },
+    [Symbol.dispose]: () => {
+      clearInterval(timer)
+      closing.abort()
+    },
   }
 }

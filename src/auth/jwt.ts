@@ -1,165 +1,126 @@
-import { compactVerify, errors, importSPKI, importX509, type JWTVerifyGetKey } from 'jose'
+import { type CryptoKey, compactVerify, importSPKI, importX509 } from 'jose'
+import * as v from 'valibot'
+import { ConfigError } from '../config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type ClaimRules, principalOf, refused, type Verified } from './claims.ts'
-import { createKeySet, type Fetch, type KeySet } from './jwks.ts'
+import { createKeySet, type FetchKeySet, type KeySetFetched } from './jwks.ts'
 
-export interface Tokens {
-  /** Never rejects. */
-  verify(token: string): Promise<Verified>
-}
-
-interface TokenOptions extends ClaimRules {
-  /** For HS* tokens. */
+/** What a token must be to be accepted (contract §2.2). */
+export interface TokenSettings extends ClaimRules {
+  /** Key of HS* tokens. */
   readonly secret?: string
   /** Also accepted, for rotation. */
   readonly previousSecret?: string
-  /** PEM, SPKI or X.509; for all but HS* tokens. */
+  /** PEM text, SPKI or X.509: key of all other tokens. */
   readonly publicKey?: string
-  /** Where a key set for all but HS* tokens is. */
-  readonly jwksUrl?: string
-  /** The only ones accepted. */
+  /** Key set of all other tokens. */
+  readonly jwksUrl?: URL | string
   readonly algorithms: readonly string[]
+}
+
+interface TokensOptions extends TokenSettings {
   readonly clock: Clock
-  readonly fetch?: Fetch
+  /** Instead of the runtime's, for the key set. */
+  readonly fetch?: FetchKeySet
+  /** Told how each fetch of the key set ended. */
+  readonly onKeySet?: (fetched: KeySetFetched) => void
 }
 
-type Key = Parameters<typeof compactVerify>[1]
-
-const MAX_BYTES = 8_192
-const BASE64URL = /^[A-Za-z0-9_-]+$/
-
-/** Other texts would decode to the same bytes: stray bits in the last character, padding. */
-const isCanonical = (part: string): boolean =>
-  BASE64URL.test(part) && Buffer.from(part, 'base64url').toString('base64url') === part
-
-function hasFormOfToken(token: string): boolean {
-  if (token.length > MAX_BYTES) return false
-  const parts = token.split('.')
-  return parts.length === 3 && parts.every(isCanonical)
+export interface Tokens extends Disposable {
+  /** Who the token speaks for. Never throws. */
+  verify(token: string): Promise<Verified>
 }
+
+type HeldKeys = ReadonlyMap<string, readonly CryptoKey[]>
+
+const MAX_TOKEN_BYTES = 8192
+const MIN_RSA_BITS = 2048
+
+// Other members (jku, x5u, jwk, x5c) are not even looked at. No extension is known here, so any `crit` is unknown.
+const Header = v.object({ alg: v.string(), kid: v.exactOptional(v.string()), crit: v.optional(v.never()) })
+type Header = v.InferOutput<typeof Header>
 
 const isSymmetric = (algorithm: string): boolean => algorithm.startsWith('HS')
 
-/** The key under each algorithm it fits; a PEM that fits none is refused. */
-async function publicKeys(pem: string, algorithms: readonly string[]): Promise<ReadonlyMap<string, Key>> {
-  const load = pem.includes('BEGIN CERTIFICATE') ? importX509 : importSPKI
-  const found = new Map<string, Key>()
-  for (const algorithm of algorithms.filter(each => !isSymmetric(each))) {
-    const key = await load(pem, algorithm).catch(() => undefined)
-    if (key !== undefined) found.set(algorithm, key)
-  }
-  if (found.size === 0)
-    throw new Error('JWT_PUBLIC_KEY: expected a PEM (SPKI or X.509) that fits JWT_ALGORITHMS')
-  return found
+const isStrong = ({ algorithm }: CryptoKey): boolean =>
+  !('modulusLength' in algorithm) || Number(algorithm.modulusLength) >= MIN_RSA_BITS
+
+function importSecret(secret: string, algorithm: string): Promise<CryptoKey> {
+  const hash = `SHA-${algorithm.slice(2)}`
+  return crypto.subtle.importKey('raw', Buffer.from(secret), { name: 'HMAC', hash }, false, ['verify'])
 }
 
-const secretKey = (secret: string, algorithm: string): Promise<CryptoKey> =>
-  crypto.subtle.importKey(
-    'raw',
-    new TextEncoder().encode(secret),
-    { name: 'HMAC', hash: `SHA-${algorithm.slice(2)}` },
-    false,
-    ['verify'],
-  )
-
-/** Keys imported once, by algorithm. A secret never serves a public-key algorithm, nor the other way round. */
-async function secretKeys(
-  secrets: readonly string[],
-  algorithms: readonly string[],
-): Promise<ReadonlyMap<string, readonly Key[]>> {
-  const symmetric = algorithms.filter(isSymmetric)
-  const keys = symmetric.map(
-    async algorithm =>
-      [algorithm, await Promise.all(secrets.map(secret => secretKey(secret, algorithm)))] as const,
-  )
-  return new Map(await Promise.all(keys))
+/** Empty when the key is not of the kind the algorithm needs, or too short for it. */
+async function importPublic(pem: string, algorithm: string): Promise<readonly CryptoKey[]> {
+  const read = pem.includes('BEGIN CERTIFICATE') ? importX509 : importSPKI
+  const key = await read(pem.trim(), algorithm).catch(() => undefined)
+  return key !== undefined && isStrong(key) ? [key] : []
 }
 
-/** Signature, algorithm and claims of clients' tokens (contract §2.2). */
-export async function createTokens({
-  secret,
-  previousSecret,
-  publicKey,
-  jwksUrl,
-  algorithms,
-  clock,
-  fetch = globalThis.fetch,
-  ...rules
-}: TokenOptions): Promise<Tokens> {
-  const allowed = [...algorithms]
-  const secrets = [secret, previousSecret].filter(each => each !== undefined)
-  const symmetric = await secretKeys(secrets, algorithms)
-  const publics = publicKey === undefined ? undefined : await publicKeys(publicKey, algorithms)
-  const keySet: KeySet | undefined =
-    jwksUrl === undefined ? undefined : createKeySet({ url: jwksUrl, clock, fetch })
-
-  const fromPublicKey: JWTVerifyGetKey = ({ alg }) => {
-    const key = publics?.get(alg)
-    if (key === undefined) throw new errors.JOSEAlgNotAllowed('no key for this algorithm')
-    return key as CryptoKey
+/** Imported once per algorithm, so that none ever meets a key of the other kind: a public key is no HMAC secret. */
+async function holdKeys({ algorithms, secret, previousSecret, publicKey }: TokenSettings): Promise<HeldKeys> {
+  const secrets = [secret, previousSecret].filter(text => text !== undefined)
+  const keysOf = async (algorithm: string): Promise<readonly CryptoKey[]> => {
+    if (isSymmetric(algorithm)) return Promise.all(secrets.map(text => importSecret(text, algorithm)))
+    return publicKey === undefined ? [] : importPublic(publicKey, algorithm)
   }
+  const held = await Promise.all(algorithms.map(async name => [name, await keysOf(name)] as const))
+  const ofPublicKey = held.filter(([algorithm]) => !isSymmetric(algorithm))
+  if (publicKey !== undefined && ofPublicKey.length > 0 && ofPublicKey.every(([, keys]) => keys.length === 0))
+    throw new ConfigError('JWT_PUBLIC_KEY: expected PEM (SPKI or X.509) of a key that fits JWT_ALGORITHMS')
+  return new Map(held)
+}
 
-  const check = async (token: string, key: Key | JWTVerifyGetKey): Promise<Verified> => {
-    // A function of the header or a key: the library tells them apart by overloads.
-    const { payload } =
-      typeof key === 'function'
-        ? await compactVerify(token, key, { algorithms: allowed })
-        : await compactVerify(token, key, { algorithms: allowed })
-    return principalOf(
-      JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload)),
-      rules,
-      clock.now(),
-    )
-  }
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-  const checkWithKeySet = async (token: string, keys: KeySet): Promise<Verified> => {
-    const known = keys.current()
-    try {
-      if (known !== undefined) return await check(token, known)
-    } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
-    }
-    await keys.missed()
-    const renewed = keys.current()
-    return renewed === undefined ? refused('no key set loaded') : check(token, renewed)
+/** Undefined for anything but JSON in UTF-8 without a byte order mark. */
+function jsonOf(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(utf8.decode(bytes))
+  } catch {
+    return undefined
   }
+}
 
-  const checkWithSecrets = async (token: string, keys: readonly Key[]): Promise<Verified> => {
-    for (const key of keys) {
-      try {
-        return await check(token, key)
-      } catch (error) {
-        if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error
-      }
-    }
-    return refused('signature')
-  }
+/** The header of a token of three canonical base64url parts: no padding, no stray bits, one spelling only. */
+function headerOf(token: string): Header | undefined {
+  if (token.length > MAX_TOKEN_BYTES) return undefined
+  const parts = token.split('.', 4)
+  const [head, ...rest] = parts.map(part => Buffer.from(part, 'base64url'))
+  if (head === undefined || rest.length !== 2) return undefined
+  if ([head, ...rest].some((bytes, at) => bytes.toString('base64url') !== parts[at])) return undefined
+  const { success, output } = v.safeParse(Header, jsonOf(head))
+  return success ? output : undefined
+}
 
-  const checkWithPublicKeys = async (token: string): Promise<Verified> => {
-    if (publics === undefined)
-      return keySet === undefined ? refused('no key for this algorithm') : checkWithKeySet(token, keySet)
-    try {
-      return await check(token, fromPublicKey)
-    } catch (error) {
-      if (keySet === undefined) throw error
-      return checkWithKeySet(token, keySet)
-    }
+/** The payload when one of the keys made the signature. */
+async function payloadOf(token: string, keys: readonly CryptoKey[]): Promise<Uint8Array | undefined> {
+  for (const key of keys) {
+    const verified = await compactVerify(token, key).catch(() => undefined)
+    if (verified !== undefined) return verified.payload
   }
+  return undefined
+}
+
+/** Imports the keys and starts to fetch the key set, for which it does not wait. Throws ConfigError for an unfit public key. */
+export async function createTokens({ clock, fetch, onKeySet, ...settings }: TokensOptions): Promise<Tokens> {
+  const held = await holdKeys(settings)
+  const { jwksUrl } = settings
+  const keySet =
+    jwksUrl === undefined ? undefined : createKeySet({ url: jwksUrl, clock, fetch, onFetched: onKeySet })
 
   return {
     verify: async token => {
-      if (!hasFormOfToken(token)) return refused('not a token')
-      try {
-        const { alg } = JSON.parse(Buffer.from(token.split('.', 1)[0] ?? '', 'base64url').toString()) as {
-          alg?: unknown
-        }
-        if (typeof alg !== 'string' || !allowed.includes(alg)) return refused('algorithm not allowed')
-        return isSymmetric(alg)
-          ? await checkWithSecrets(token, symmetric.get(alg) ?? [])
-          : await checkWithPublicKeys(token)
-      } catch (error) {
-        return refused(error instanceof errors.JOSEError ? error.code : 'not a token')
-      }
+      const header = headerOf(token)
+      if (header === undefined) return refused('malformed')
+      const own = held.get(header.alg)
+      if (own === undefined) return refused('algorithm not allowed')
+      const fetched = isSymmetric(header.alg) ? undefined : keySet
+      const payload =
+        (await payloadOf(token, own)) ?? (fetched && (await payloadOf(token, await fetched.keysFor(header))))
+      if (payload === undefined) return refused(fetched?.loaded === false ? 'no key set' : 'signature')
+      return principalOf(jsonOf(payload), settings, clock.now())
     },
+    [Symbol.dispose]: () => keySet?.[Symbol.dispose](),
   }
 }

@@ -1,11 +1,13 @@
+/** Which pages may open a connection (contract §2.4). */
 export interface Origins {
-  /** `null`: no browser, which passes. */
+  /** Takes the header `Origin`; null, that is no browser, passes. */
   allows(origin: string | null): boolean
 }
 
-/** Pages that may open connections, by exact origin (scheme, host, port); an empty list or `*` allows all. */
+/** An empty list and `*` allow every origin; otherwise it must equal one of the list, character by character. */
 export function createOrigins(allowed: readonly string[]): Origins {
-  const known = new Set(allowed)
-  const any = known.size === 0 || known.has('*')
-  return { allows: origin => any || origin === null || known.has(origin) }
+  const listed = new Set(allowed)
+  const any = listed.size === 0 || listed.has('*')
+
+  return { allows: origin => any || origin === null || listed.has(origin) }
 }

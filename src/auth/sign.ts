@@ -4,13 +4,22 @@ import type { Clock } from '../lib/clock.ts'
 interface SignOptions {
   readonly secret: string
   readonly user: string
-  /** How long it is good for. */
+  /** Without it the token has no `tenant_id`. */
+  readonly tenant?: string
+  /** How long the token is good for. */
   readonly seconds: number
   readonly clock: Pick<Clock, 'now'>
 }
 
-/** A token for the first steps of a newcomer, HS256. */
-export const signToken = ({ secret, user, seconds, clock }: SignOptions): Promise<string> =>
-  new SignJWT({ sub: user, exp: Math.floor(clock.now() / 1000) + seconds })
-    .setProtectedHeader({ alg: 'HS256' })
+/** A HS256 token for a user, as the development start prints one. */
+export function signToken({ secret, user, tenant, seconds, clock }: SignOptions): Promise<string> {
+  const iat = Math.floor(clock.now() / 1000)
+  return new SignJWT({
+    sub: user,
+    iat,
+    exp: iat + seconds,
+    ...(tenant !== undefined && { tenant_id: tenant }),
+  })
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .sign(new TextEncoder().encode(secret))
+}

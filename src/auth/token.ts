@@ -1,24 +1,29 @@
-const BEARER = 'Bearer '
-
-interface Sources {
+/** Where a request may carry its token; a header that is not there is null. */
+interface TokenPlaces {
   readonly query: URLSearchParams
   readonly authorization: string | null
-  /** `Sec-WebSocket-Protocol`; null where it is no source. */
+  /** `Sec-WebSocket-Protocol`; null everywhere but on /ws. */
   readonly protocols: string | null
 }
 
-interface Presented {
-  /** Undefined when no source has one. */
+export interface TokenFound {
+  /** Absent when the request carries none; the empty string is present and invalid. */
   readonly token?: string
-  /** To be selected in the answer: the token came beside it. */
+  /** To be selected in the answer to the upgrade: the token came with it. */
   readonly subprotocol?: 'bearer'
+  /** More than one in the query: the caller answers 400. */
+  readonly repeated?: true
 }
 
-/** The token of the first source that is present (contract §2.2): an empty one is present, and invalid. */
-export function tokenOf({ query, authorization, protocols }: Sources): Presented {
-  const asked = query.get('token')
-  if (asked !== null) return { token: asked }
+const BEARER = 'Bearer '
+
+/** The token of a request from the first place that has one: query, `Authorization`, subprotocol (contract §2.2). */
+export function tokenOf({ query, authorization, protocols }: TokenPlaces): TokenFound {
+  const [token, ...more] = query.getAll('token')
+  if (more.length > 0) return { repeated: true }
+  if (token !== undefined) return { token }
   if (authorization?.startsWith(BEARER)) return { token: authorization.slice(BEARER.length) }
-  const [scheme, token] = protocols?.split(',').map(part => part.trim()) ?? []
-  return scheme === 'bearer' && token !== undefined ? { token, subprotocol: 'bearer' } : {}
+  const [scheme, offered, ...others] = protocols?.split(',').map(item => item.trim()) ?? []
+  if (scheme !== 'bearer' || offered === undefined || others.length > 0) return {}
+  return { token: offered, subprotocol: 'bearer' }
 }

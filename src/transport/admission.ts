@@ -23,14 +23,13 @@ interface AdmissionOptions {
   readonly onRefused: (fields: { readonly kind: 'jwt' | 'origin'; readonly reason: string }) => void
 }
 
-const KNOWN = ['token', 'cursor'] as const
 const BROKEN_PERCENT = /%(?![0-9a-f]{2})/i
 
 /** The query, refused when a known parameter is given twice or the encoding is broken. */
 function queryOf(url: string): URLSearchParams {
   const { search, searchParams } = new URL(url)
   if (BROKEN_PERCENT.test(search)) throw meaningless('query', 'broken percent-encoding')
-  for (const name of KNOWN) if (searchParams.getAll(name).length > 1) throw meaningless(name, 'given twice')
+  if (searchParams.getAll('cursor').length > 1) throw meaningless('cursor', 'given twice')
   return searchParams
 }
 
@@ -64,7 +63,12 @@ export function createAdmission({
       throw new AppError('SHUTTING_DOWN', { headers: { 'retry-after': String(retryAfterSeconds) } })
     const query = queryOf(request.url)
     const protocols = transport === 'ws' ? headers.get('sec-websocket-protocol') : null
-    const { token, subprotocol } = tokenOf({ query, authorization: headers.get('authorization'), protocols })
+    const { token, subprotocol, repeated } = tokenOf({
+      query,
+      authorization: headers.get('authorization'),
+      protocols,
+    })
+    if (repeated) throw meaningless('token', 'given twice')
     if (token === undefined) throw refuse('no token', 'The token is missing.')
     const verified = await tokens.verify(token)
     if (!verified.ok) throw refuse(verified.reason, 'The token is invalid.')
