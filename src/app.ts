@@ -164,6 +164,7 @@ export async function startApp({
     production: config.production,
     isDraining,
     log,
+    clock,
     stats,
     routes: [
       healthRoutes({

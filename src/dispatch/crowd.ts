@@ -122,13 +122,15 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
     return promise
   }
 
-  const union = (topics: readonly Topic[], accept: Accept | undefined): readonly Connection[] => {
+  const union = (
+    topics: readonly Topic[],
+    isMeant: (connection: Connection) => boolean,
+  ): readonly Connection[] => {
     const found = new Set<Connection>()
     for (const topic of topics)
       for (const { sockets, streams } of hub.room(topic)?.shards ?? [])
         for (const members of [sockets, streams])
-          for (const each of members)
-            if (accept === undefined || accept(each.principal, room => each.rooms.has(room))) found.add(each)
+          for (const each of members) if (isMeant(each)) found.add(each)
     return [...found]
   }
 
@@ -141,7 +143,13 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
     if (only === undefined) return []
     if (others.length === 0 && accept === undefined)
       return (hub.room(only)?.shards ?? []).map(shard => enqueue(shard.size, () => publishTo(shard, frame)))
-    return chunksOf(union(topics, accept)).map(chunk => enqueue(chunk.length, () => handEach(chunk, frame)))
+    // Asked again at its turn: whoever has left meanwhile must get nothing more.
+    const isMeant = ({ principal, rooms }: Connection): boolean =>
+      topics.some(topic => rooms.has(topic)) &&
+      (accept === undefined || accept(principal, room => rooms.has(room)))
+    return chunksOf(union(topics, isMeant)).map(chunk =>
+      enqueue(chunk.length, () => handEach(chunk.filter(isMeant), frame)),
+    )
   }
 
   return {

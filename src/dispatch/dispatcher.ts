@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import { crowdFrame, encode, type Frame, userFrame } from '../notification/frame.ts'
@@ -22,7 +23,7 @@ export interface Outcome {
   readonly status: Status
 }
 
-/** The one way in: everything that sends calls it, nothing else delivers. Rejects when the log did not take it. */
+/** The one way in: everything that sends calls it, nothing else delivers. Rejects with STORE_UNAVAILABLE when the log did not take it. */
 export type Dispatch = (envelope: Envelope) => Promise<Outcome>
 
 interface DispatcherOptions {
@@ -68,6 +69,10 @@ function statusOf(users: number, got: number, queued: number): Status {
   return queued > 0 ? 'queued' : 'no_recipient'
 }
 
+const unavailable = (cause: unknown): never => {
+  throw new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' }, cause })
+}
+
 export function createDispatcher({ hub, crowd, delivery, log, clock }: DispatcherOptions): Dispatch {
   const draftOf = (tenant: string, user: string, notification: Notification, body: string): Draft => {
     const expiresAt = expiryOf(notification)
@@ -101,7 +106,7 @@ export function createDispatcher({ hub, crowd, delivery, log, clock }: Dispatche
       )
     }
     const drafts = users.map(user => draftOf(tenant, user, notification, body))
-    const appended = await log.append(drafts)
+    const appended = await log.append(drafts).catch(unavailable)
     const reached = drafts.map(({ owner }, n) => {
       const cursor = appended[n]?.cursor
       if (cursor === undefined) throw new Error('the log answered fewer entries than it was given')

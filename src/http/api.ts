@@ -1,7 +1,8 @@
 import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
-import type { Log } from '../observe/log.ts'
+import type { Clock } from '../lib/clock.ts'
+import { type Log, limited } from '../observe/log.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type Guard, pathOf, requestIdOf } from './guard.ts'
 
@@ -11,6 +12,7 @@ interface ApiOptions {
   readonly production: boolean
   readonly isDraining: () => boolean
   readonly log: Log
+  readonly clock: Clock
   readonly stats: Stats
   readonly routes: readonly AnyElysia[]
 }
@@ -35,11 +37,19 @@ const EXPOSED = [
   'Retry-After',
   'Idempotency-Replayed',
 ]
+const LINES_PER_SECOND = 2
 const MAX_AGE_SECONDS = '600'
 
 interface Set {
   status?: number | string
   headers: Record<string, string | number>
+}
+
+/** Without a host, as in HTTP/1.0, the runtime tells only the path; all that reads a URL, the router included, wants a whole one. */
+function completeUrl(request: Request): Request {
+  if (request.url.startsWith('/'))
+    Object.defineProperty(request, 'url', { value: `http://localhost${request.url}` })
+  return request
 }
 
 /** Elysia wraps what a hook throws. */
@@ -49,7 +59,16 @@ function refusalIn(error: unknown): AppError | undefined {
 }
 
 /** Routes behind one guard, with CORS, request ids and one error envelope for everything. */
-export function createApi({ guard, corsOrigins, production, isDraining, log, stats, routes }: ApiOptions) {
+export function createApi({
+  guard,
+  corsOrigins,
+  production,
+  isDraining,
+  log,
+  clock,
+  stats,
+  routes,
+}: ApiOptions) {
   const anyOrigin = corsOrigins.length === 0 || corsOrigins.includes('*')
 
   /** OPTIONS ends here: no authentication, no rate limit (contract §1). */
@@ -68,17 +87,28 @@ export function createApi({ guard, corsOrigins, production, isDraining, log, sta
     return { error: { code, message, ...(details && { details }) }, ...beside }
   }
 
+  const fieldsOf = (err: unknown, { method, url }: Request, set: Set) => ({
+    err,
+    request_id: set.headers['x-request-id'],
+    method,
+    path: pathOf(url),
+  })
+
+  // An outage of the store refuses every request for users.
+  const logRefusal = limited({
+    perSecond: LINES_PER_SECOND,
+    clock,
+    write: fields => log.warn(fields, 'http.refused'),
+  })
+
+  const expected = (refusal: AppError, request: Request, set: Set) => {
+    if (refusal.cause !== undefined) logRefusal(fieldsOf(refusal.cause, request, set))
+    return envelope(refusal, set)
+  }
+
   const unforeseen = (error: unknown, request: Request, set: Set) => {
     stats.unhandledErrors++
-    log.error(
-      {
-        err: error,
-        request_id: set.headers['x-request-id'],
-        method: request.method,
-        path: pathOf(request.url),
-      },
-      'http.fault',
-    )
+    log.error(fieldsOf(error, request, set), 'http.fault')
     const message =
       error instanceof Error && !production ? error.message : 'Something went wrong on our side.'
     return envelope(new AppError('INTERNAL_ERROR', { message }), set)
@@ -90,9 +120,11 @@ export function createApi({ guard, corsOrigins, production, isDraining, log, sta
     normalize: false,
     handler: { standardHostname: false },
   })
+    .wrap(handle => (request: Request) => handle(completeUrl(request)))
     .use(
       cors({
-        origin: anyOrigin ? '*' : [...corsOrigins],
+        // Given names, the plugin also takes what only resembles them.
+        origin: anyOrigin ? '*' : ({ headers }) => corsOrigins.includes(headers.get('origin') ?? ''),
         methods: anyOrigin ? '*' : METHODS,
         allowedHeaders: anyOrigin ? '*' : REQUEST_HEADERS,
         exposeHeaders: EXPOSED,
@@ -113,7 +145,9 @@ export function createApi({ guard, corsOrigins, production, isDraining, log, sta
       // Of a body that nobody will read, the length is not known: the connection cannot be used again.
       if (request.headers.has('transfer-encoding')) set.headers['connection'] = 'close'
       const refusal = refusalIn(error)
-      return refusal === undefined ? unforeseen(error, request, set as Set) : envelope(refusal, set as Set)
+      return refusal === undefined
+        ? unforeseen(error, request, set as Set)
+        : expected(refusal, request, set as Set)
     })
   for (const group of routes) app.use(group)
   guard.learn(app.routes)

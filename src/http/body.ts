@@ -99,7 +99,6 @@ function checkMediaType({ headers }: Request): void {
 async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const length = request.headers.get('content-length')
   if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes)
-  checkMediaType(request)
   if (length !== null) return new Uint8Array(await request.arrayBuffer())
   const chunks: Uint8Array[] = []
   let size = 0
@@ -111,6 +110,11 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   return Buffer.concat(chunks)
 }
 
+/** The caller has left in the middle of the body: no fault of ours, and nobody reads the answer. */
+const brokenOff = (error: unknown): never => {
+  throw error instanceof Error && error.name === 'AbortError' ? invalidJson('The body broke off.') : error
+}
+
 function pathOf({ path }: v.BaseIssue<unknown>): string {
   return (path ?? [])
     .map(({ key }, n) => (typeof key === 'number' ? `[${key}]` : `${n === 0 ? '' : '.'}${String(key)}`))
@@ -119,8 +123,7 @@ function pathOf({ path }: v.BaseIssue<unknown>): string {
 
 /** What was expected, in words; what was sent is never repeated. */
 function messageOf(issue: v.BaseIssue<unknown>): string {
-  const [item] = issue.path?.slice(-1) ?? []
-  if (issue.kind === 'schema' && issue.input === undefined && item?.origin === 'value') return 'required'
+  if (issue.kind === 'schema' && issue.input === undefined) return 'required'
   if (issue.kind === 'schema') return `expected ${issue.expected ?? 'another value'}`
   return issue.expected === null ? issue.message : `expected ${issue.expected}`
 }
@@ -140,7 +143,9 @@ export async function readBody<T>(
   request: Request,
   { schema, shape, integers, maxBytes }: BodyFormat<T>,
 ): Promise<Body<T>> {
-  const text = decodeUtf8(await readBytes(request, maxBytes))
+  const bytes = await readBytes(request, maxBytes).catch(brokenOff)
+  checkMediaType(request)
+  const text = decodeUtf8(bytes)
   if (text === undefined) throw invalidJson('The body is not UTF-8, or begins with a byte order mark.')
   const parsed = parseJson(text, shape, MAX_DEPTH)
   if (!parsed.ok)

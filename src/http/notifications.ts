@@ -24,8 +24,8 @@ const correlationId = v.pipe(
 const audience = v.variant('type', [
   v.object({ type: v.literal('All') }),
   v.object({ type: v.literal('Roles'), value: v.array(v.string()) }),
-  v.object({ type: v.literal('Users'), value: v.array(v.string()) }),
-  v.object({ type: v.literal('Channels'), value: v.array(v.string()) }),
+  v.object({ type: v.literal('Users'), value: v.array(userId) }),
+  v.object({ type: v.literal('Channels'), value: v.array(channel) }),
 ])
 
 /** What every send says beside its target (contract §4.1). */

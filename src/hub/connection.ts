@@ -3,13 +3,19 @@ import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 import type { Topic } from '../notification/topic.ts'
-import type { Room } from './room.ts'
 
 /** `buffered`: taken, but the client is behind; `refused`: not taken, nothing of it will arrive. */
 export type Written = 'sent' | 'buffered' | 'refused'
 
 /** `starting` until the place it starts from is known; `replaying` while it reads the log; `live` when it has nothing to read. */
 export type Phase = 'starting' | 'replaying' | 'live' | 'ended'
+
+/** A room, as far as who is in it needs it. */
+interface Membership {
+  readonly members: ReadonlySet<Connection>
+  listen(connection: Connection): void
+  remove(connection: Connection): void
+}
 
 /** One open WebSocket or SSE stream. A class, since there are a hundred thousand of them. */
 export abstract class Connection {
@@ -30,7 +36,7 @@ export abstract class Connection {
   /** Proved to be read by the client, not yet told to the log. */
   confirmed: Cursor | undefined = undefined
   /** Rooms it is in, kept by the hub. */
-  readonly rooms: Map<Topic, Room> = new Map()
+  readonly rooms: Map<Topic, Membership> = new Map()
 
   constructor(principal: Principal) {
     this.principal = principal

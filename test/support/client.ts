@@ -5,7 +5,10 @@ export type Message = any
 
 export interface SocketClient extends Disposable {
   readonly inbox: Inbox<Message>
+  /** The next message but heartbeats, which may come at any moment. */
   next(): Promise<Message>
+  /** The next ones but heartbeats. */
+  take(count: number): Promise<Message[]>
   /** The next message of that type; others are passed over. */
   nextOf(type: string): Promise<Message>
   send(message: unknown): void
@@ -36,9 +39,15 @@ export async function connectSocket(
     opened.reject(new Error(`closed before it was open: ${code}`))
   }
   await opened.promise
+  const next = () => inbox.until(message => message.type !== 'heartbeat')
   return {
     inbox,
-    next: () => inbox.next(),
+    next,
+    take: async count => {
+      const messages: Message[] = []
+      while (messages.length < count) messages.push(await next())
+      return messages
+    },
     nextOf: type => inbox.until(message => message.type === type),
     send: message => socket.send(JSON.stringify(message)),
     sendRaw: data => socket.send(data),
@@ -60,7 +69,9 @@ export interface StreamEvent {
 export interface StreamClient extends Disposable {
   readonly response: Response
   readonly inbox: Inbox<StreamEvent>
+  /** The next event but heartbeats and comments. */
   next(): Promise<StreamEvent>
+  take(count: number): Promise<StreamEvent[]>
   nextOf(event: string): Promise<StreamEvent>
   readonly closed: Promise<void>
   close(): void
@@ -109,10 +120,16 @@ export async function connectStream(
     closed.resolve()
   }
   void read()
+  const next = () => inbox.until(({ event }) => event !== undefined && event !== 'heartbeat')
   return {
     response,
     inbox,
-    next: () => inbox.next(),
+    next,
+    take: async count => {
+      const events: StreamEvent[] = []
+      while (events.length < count) events.push(await next())
+      return events
+    },
     nextOf: name => inbox.until(({ event }) => event === name),
     closed: closed.promise,
     close: () => abort.abort(),

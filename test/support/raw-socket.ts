@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import type { Message } from './client.ts'
 import { createInbox, type Inbox } from './inbox.ts'
 
 /** One frame from the server; `opcode` 1 text, 8 close, 9 ping. */
@@ -14,12 +15,18 @@ export interface RawClient extends Disposable {
   readonly messages: readonly Record<string, unknown>[]
   /** Whether it answers pings; on by default. */
   answerPings: boolean
-  /** Sends a masked frame. */
-  send(opcode: number, payload?: string | Uint8Array): void
+  /** Called with each frame before it is answered or kept, in the turn in which it was read. */
+  onFrame: ((frame: RawFrame) => void) | undefined
+  /** The next text frame but heartbeats, parsed. */
+  next(): Promise<Message>
+  /** Sends a masked frame; not `last` when the message goes on in another one. */
+  send(opcode: number, payload?: string | Uint8Array, last?: boolean): void
   write(bytes: Uint8Array): void
   /** Stops reading: the kernel's buffers fill up. */
   stall(): void
   resume(): void
+  /** Reads one chunk and stalls again. */
+  step(): Promise<void>
   /** Ends it with a TCP reset, as a crashed machine behind a router does. */
   reset(): void
   readonly closed: Promise<void>
@@ -28,8 +35,10 @@ export interface RawClient extends Disposable {
 }
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
+const HEARTBEAT = Buffer.from('{"type":"heartbeat"}')
 
-function frameOf(opcode: number, payload: Uint8Array): Buffer {
+/** A masked frame, as a client sends it. */
+export function frameOf(opcode: number, payload: Uint8Array, last = true): Buffer {
   const { length } = payload
   const mask = Buffer.from([1, 2, 3, 4])
   const size =
@@ -49,11 +58,11 @@ function frameOf(opcode: number, payload: Uint8Array): Buffer {
             length & 255,
           ])
   const masked = Buffer.from(payload.map((byte, n) => byte ^ (mask[n & 3] ?? 0)))
-  return Buffer.concat([Buffer.from([0x80 | opcode]), size, mask, masked])
+  return Buffer.concat([Buffer.from([(last ? 0x80 : 0) | opcode]), size, mask, masked])
 }
 
 /** One whole frame at the front of the bytes, and where the next begins. */
-function firstFrame(bytes: Buffer): { readonly frame: RawFrame; readonly end: number } | undefined {
+export function firstFrame(bytes: Buffer): { readonly frame: RawFrame; readonly end: number } | undefined {
   if (bytes.length < 2) return undefined
   const short = bytes.readUInt8(1) & 127
   const start = short < 126 ? 2 : short === 126 ? 4 : 10
@@ -67,6 +76,8 @@ function firstFrame(bytes: Buffer): { readonly frame: RawFrame; readonly end: nu
   }
   return { frame, end: start + length }
 }
+
+const isHeartbeat = ({ payload }: RawFrame): boolean => payload.equals(HEARTBEAT)
 
 export async function connectRaw(
   port: number,
@@ -85,12 +96,28 @@ export async function connectRaw(
     frames,
     messages,
     answerPings: true,
-    send: (opcode, payload = '') => {
-      socket.write(frameOf(opcode, typeof payload === 'string' ? Buffer.from(payload) : payload))
+    onFrame: undefined,
+    next: async () => {
+      const { payload } = await frames.until(frame => frame.opcode === 1 && !isHeartbeat(frame))
+      return JSON.parse(payload.toString())
+    },
+    send: (opcode, payload = '', last = true) => {
+      socket.write(frameOf(opcode, typeof payload === 'string' ? Buffer.from(payload) : payload, last))
     },
     write: bytes => void socket.write(bytes),
     stall: () => void socket.pause(),
     resume: () => void socket.resume(),
+    step: async () => {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const stop = () => {
+        socket.pause()
+        resolve()
+      }
+      socket.once('data', stop)
+      socket.resume()
+      await Promise.race([promise, closed.promise])
+      socket.off('data', stop)
+    },
     reset: () => void socket.resetAndDestroy(),
     closed: closed.promise,
     get head() {
@@ -100,6 +127,7 @@ export async function connectRaw(
   }
 
   const take = (frame: RawFrame) => {
+    client.onFrame?.(frame)
     if (frame.opcode === 1) messages.push(JSON.parse(frame.payload.toString()))
     if (frame.opcode === 9 && client.answerPings) client.send(10, frame.payload)
     frames.push(frame)
@@ -114,6 +142,7 @@ export async function connectRaw(
       rest = rest.subarray(end + 4)
       upgraded.resolve(head)
     }
+    if (!head.startsWith('HTTP/1.1 101 ')) return
     for (let found = firstFrame(rest); found !== undefined; found = firstFrame(rest)) {
       rest = rest.subarray(found.end)
       take(found.frame)

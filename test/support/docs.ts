@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import { expectation, SETTINGS, type Setting } from '../../src/config.ts'
+
+const ROOT = join(import.meta.dir, '../..')
+
+type Named = readonly [name: string, setting: Setting]
+
+function groups(): ReadonlyMap<string, readonly Named[]> {
+  const all: readonly Named[] = Object.entries(SETTINGS)
+  return Map.groupBy(all, ([, { group }]) => group)
+}
+
+function example([name, { help, default: value, computed }]: Named): string {
+  const unset = computed === undefined ? '' : ` (unset: ${computed})`
+  return `# ${help}${unset}\n${value === undefined ? `# ${name}=` : `${name}=${value}`}\n`
+}
+
+/** The text of `.env.example`: each setting at its default, commented out when it has none. */
+export function envExample(): string {
+  const parts = [...groups()].map(
+    ([group, rows]) => `\n# ---- ${group} ----\n\n${rows.map(example).join('\n')}`,
+  )
+  return `# Copy this to .env, or set the variables in the environment. An empty one means its default.\n${parts.join('')}`
+}
+
+const cell = (text: string): string => text.replaceAll('|', '\\|')
+const code = (text: string): string => `\`${text}\``
+
+function tableRow([name, setting]: Named): string {
+  const { help, default: value, computed = 'none' } = setting
+  const cells = [code(name), expectation(setting), value === undefined ? computed : code(value), help]
+  return `| ${cells.map(cell).join(' | ')} |`
+}
+
+/** The text of `docs/SETTINGS.md`: one table a group. */
+export function settingsDocument(): string {
+  const tables = [...groups()].map(
+    ([group, rows]) => `
+## ${group}
+
+| Variable | Expected | Default | Meaning |
+|---|---|---|---|
+${rows.map(tableRow).join('\n')}
+`,
+  )
+  return `# Settings
+
+Environment variables only; a \`.env\` in the working directory is read too ([.env.example](../.env.example) holds all of them).
+Unset and empty mean the default. Words such as \`true\` (also \`1\`, \`yes\`, \`on\`) may be written in any case; blanks around
+the items of a list count for nothing. A value that cannot be read stops the start with one line that names the variable and
+what was expected. Unknown names are ignored.
+
+In production (\`RUN_MODE\`) the service starts only with \`JWT_SECRET\` of at least 32 bytes, \`JWT_PUBLIC_KEY\` or
+\`JWT_JWKS_URL\`, and with keys of at least 16 characters in \`API_KEY\`. In development it needs nothing: a missing secret is
+made for the run, and without \`API_KEY\` everybody may send.
+
+This page and \`.env.example\` are written by \`bun run docs\`.
+${tables.join('')}`
+}
+
+if (import.meta.main) {
+  await Bun.write(join(ROOT, '.env.example'), envExample())
+  await Bun.write(join(ROOT, 'docs/SETTINGS.md'), settingsDocument())
+}

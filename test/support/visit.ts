@@ -1,0 +1,66 @@
+import type { TestApp } from './app.ts'
+import { connectSocket, connectStream, type Message, type SocketClient, type StreamClient } from './client.ts'
+import { connectRaw, type RawClient } from './raw-socket.ts'
+
+interface Visit {
+  /** Presented in the query; on a WebSocket it opts in. */
+  readonly cursor?: string
+  readonly claims?: Record<string, unknown>
+  readonly headers?: Record<string, string>
+}
+
+async function pathOf(app: TestApp, path: string, user: string, { cursor, claims }: Visit): Promise<string> {
+  const place = cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`
+  return `${path}?token=${await app.token(user, claims)}${place}`
+}
+
+/** A WebSocket of the user. */
+export const socketOf = async (app: TestApp, user: string, visit: Visit = {}): Promise<SocketClient> =>
+  connectSocket(app.url + (await pathOf(app, '/ws', user, visit)), undefined, visit.headers)
+
+/** An SSE stream of the user. */
+export const streamOf = async (app: TestApp, user: string, visit: Visit = {}): Promise<StreamClient> =>
+  connectStream(app.url + (await pathOf(app, '/sse', user, visit)), visit.headers)
+
+/** A WebSocket of the user that obeys only the test. */
+export const rawOf = async (app: TestApp, user: string, visit: Visit = {}): Promise<RawClient> =>
+  connectRaw(app.port, await pathOf(app, '/ws', user, visit))
+
+async function call(app: TestApp, path: string, body: object): Promise<Message> {
+  const { status, json, text } = await app.post(`/api/v1/notifications${path}`, { event_type: 'e', ...body })
+  if (status !== 200) throw new Error(`${path} answered ${status}: ${text}`)
+  return json
+}
+
+/** Sends to one user and answers the result. */
+export const send = (app: TestApp, user: string, payload: unknown, more: object = {}): Promise<Message> =>
+  call(app, '/send', { target_user_id: user, payload, ...more })
+
+export const sendToUsers = (app: TestApp, users: readonly string[], payload: unknown): Promise<Message> =>
+  call(app, '/send-to-users', { target_user_ids: users, payload })
+
+export const publish = (app: TestApp, channel: string, payload: unknown): Promise<Message> =>
+  call(app, '/channel', { channel, payload })
+
+export const broadcast = (app: TestApp, payload: unknown): Promise<Message> =>
+  call(app, '/broadcast', { payload })
+
+/** What a client has been sent before its ping is answered: all that was dispatched to it up to now. */
+export async function settle(client: SocketClient): Promise<Message[]> {
+  client.send({ type: 'Ping' })
+  const before: Message[] = []
+  for (;;) {
+    const message = await client.next()
+    if (message.type === 'pong') return before
+    before.push(message)
+  }
+}
+
+/** Asks until it holds: for what the service does of its own accord and tells nobody. */
+export async function eventually(holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const giveUpAt = performance.now() + withinMs
+  while (!(await holds())) {
+    if (performance.now() > giveUpAt) throw new Error('it never held')
+    await new Promise(setImmediate)
+  }
+}
