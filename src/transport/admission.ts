@@ -53,14 +53,18 @@ export function createAdmission({
     return new AppError('UNAUTHORIZED', { message, headers: { 'www-authenticate': 'Bearer' } })
   }
 
+  const checkDraining = (): void => {
+    if (isDraining())
+      throw new AppError('SHUTTING_DOWN', { headers: { 'retry-after': String(retryAfterSeconds) } })
+  }
+
   return async (request, transport) => {
     const { headers } = request
     if (!origins.allows(headers.get('origin'))) {
       onRefused({ kind: 'origin', reason: 'origin not in CORS_ORIGINS' })
       throw new AppError('FORBIDDEN')
     }
-    if (isDraining())
-      throw new AppError('SHUTTING_DOWN', { headers: { 'retry-after': String(retryAfterSeconds) } })
+    checkDraining()
     const query = queryOf(request.url)
     const protocols = transport === 'ws' ? headers.get('sec-websocket-protocol') : null
     const { token, subprotocol, repeated } = tokenOf({
@@ -72,6 +76,8 @@ export function createAdmission({
     if (token === undefined) throw refuse('no token', 'The token is missing.')
     const verified = await tokens.verify(token)
     if (!verified.ok) throw refuse(verified.reason, 'The token is invalid.')
+    // Who comes when the drain has begun would not be told of it.
+    checkDraining()
     const wish = wishOf(query, headers, transport)
     return { principal: verified.principal, wish, ...(subprotocol && { subprotocol }) }
   }

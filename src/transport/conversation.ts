@@ -34,12 +34,11 @@ export function createConversation({
   const refuse = (peer: Peer, code: 'INVALID_MESSAGE' | 'UNSUPPORTED_FORMAT', message: string): void => {
     tell(peer, errorFrame(code, message))
     const now = clock.monotonic()
-    if (now - peer.badSince > BAD_WINDOW_MS) {
-      peer.badSince = now
-      peer.bad = 0
-    }
-    peer.bad++
-    if (peer.bad >= MAX_BAD) peer.close('abuse')
+    peer.badAt ??= []
+    peer.badAt.push(now)
+    if (peer.badAt.length < MAX_BAD) return
+    const first = peer.badAt.shift() ?? now
+    if (now - first <= BAD_WINDOW_MS) peer.close('abuse')
   }
 
   // Rooms beside its user's and its tenant's are channels.
@@ -97,6 +96,8 @@ export function createConversation({
       if (message === undefined) refuse(peer, 'INVALID_MESSAGE', 'expected a JSON message of a known type')
       else obey(peer, message)
     },
-    binary: peer => refuse(peer, 'UNSUPPORTED_FORMAT', 'expected text, not a binary frame'),
+    binary: peer => {
+      if (!peer.hasEnded()) refuse(peer, 'UNSUPPORTED_FORMAT', 'expected text, not a binary frame')
+    },
   }
 }

@@ -28,9 +28,9 @@ export function keepAlive({ hub, receipts, clock, ...seconds }: LivenessOptions)
 
   /** A client that takes nothing of what waits for it is cut. */
   const watchProgress = (peer: Peer, now: number): void => {
-    const buffered = peer.buffered()
-    const stuck = buffered > 0 && buffered === peer.lastBuffered
-    peer.lastBuffered = buffered
+    const taken = peer.taken()
+    const stuck = peer.buffered() > 0 && taken <= peer.lastTaken
+    peer.lastTaken = taken
     if (!stuck) peer.stuckSince = undefined
     else peer.stuckSince ??= now
     if (peer.stuckSince !== undefined && now - peer.stuckSince > timeoutMs) peer.cut()
@@ -40,7 +40,8 @@ export function keepAlive({ hub, receipts, clock, ...seconds }: LivenessOptions)
   const trustStream = (peer: Peer): void => {
     if (peer.transport !== 'sse' || peer.epoch === '') return
     if (peer.lastPlace?.epoch === peer.epoch) receipts.proved(peer, peer.lastPlace)
-    peer.lastPlace = { epoch: peer.epoch, seq: peer.position }
+    // What still waits here has not even left for the client.
+    if (peer.buffered() === 0) peer.lastPlace = { epoch: peer.epoch, seq: peer.position }
   }
 
   const beat = (peer: Peer, now: number): void => {

@@ -14,14 +14,13 @@ export abstract class Peer extends Connection {
   seenAt: number
   nextBeatAt = 0
   warnedOfExpiry = false
-  /** Messages that wait for `connected`. */
-  held: string[] = []
+  /** Messages that wait for `connected`; undefined stands for a binary one. */
+  held: (string | undefined)[] = []
   heldBytes = 0
-  /** Bad messages within the minute that began then. */
-  badSince = 0
-  bad = 0
-  /** At the last beat: what was buffered, and where a stream had come to. */
-  lastBuffered = 0
+  /** When its last bad messages came, oldest first; absent as long as there were none. */
+  badAt: number[] | undefined = undefined
+  /** At the last beat: what had been taken, and where a stream had come to with nothing left to take. */
+  lastTaken = 0
   stuckSince: number | undefined = undefined
   lastPlace: Cursor | undefined = undefined
 
@@ -32,6 +31,8 @@ export abstract class Peer extends Connection {
     this.seenAt = now
   }
 
+  /** Bytes of frames that the client has taken; what is published to it natively may not count. */
+  abstract taken(): number
   /** Shows the other side that this one lives, and asks the same of it. */
   abstract beat(): void
   /** Says when to come back, then ends. */

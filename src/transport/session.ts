@@ -42,6 +42,9 @@ interface SessionOptions {
   readonly maxHeldBytes: number
 }
 
+/** What a held message takes beside its text: many empty ones are not free. */
+const HELD_OVERHEAD_BYTES = 64
+
 export function createSessions(options: SessionOptions): Sessions {
   const { hub, delivery, receipts, conversation, clock, log, limits, heartbeatSeconds, maxHeldBytes } =
     options
@@ -50,6 +53,11 @@ export function createSessions(options: SessionOptions): Sessions {
   const hear = (peer: Peer): void => {
     peer.greeted = true
     hub.hear(peer)
+  }
+
+  const say = (peer: Peer, message: string | undefined): void => {
+    if (message === undefined) conversation.binary(peer)
+    else conversation.message(peer, message)
   }
 
   const greet = (peer: Peer, { cursor, recovered, reason, replayed }: Started): void => {
@@ -63,7 +71,7 @@ export function createSessions(options: SessionOptions): Sessions {
     const { held } = peer
     peer.held = []
     peer.heldBytes = 0
-    for (const text of held) conversation.message(peer, text)
+    for (const message of held) say(peer, message)
   }
 
   const begin = async (peer: Peer, wish: Wish): Promise<void> => {
@@ -74,10 +82,18 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** What is said before `connected` waits for it: messages of one client are handled in order. */
-  const hold = (peer: Peer, text: string): void => {
-    peer.held.push(text)
-    peer.heldBytes += text.length
+  const hold = (peer: Peer, message: string | undefined): void => {
+    if (peer.hasEnded()) return
+    peer.held.push(message)
+    peer.heldBytes += HELD_OVERHEAD_BYTES + (message?.length ?? 0)
     if (peer.heldBytes > maxHeldBytes) peer.close('abuse')
+  }
+
+  /** Undefined stands for a binary message. */
+  const receive = (peer: Peer, message: string | undefined): void => {
+    peer.seenAt = clock.monotonic()
+    if (peer.greeted) say(peer, message)
+    else hold(peer, message)
   }
 
   return {
@@ -96,15 +112,8 @@ export function createSessions(options: SessionOptions): Sessions {
       void begin(peer, wish)
       return undefined
     },
-    message: (peer, text) => {
-      peer.seenAt = clock.monotonic()
-      if (peer.greeted) conversation.message(peer, text)
-      else hold(peer, text)
-    },
-    binary: peer => {
-      peer.seenAt = clock.monotonic()
-      conversation.binary(peer)
-    },
+    message: receive,
+    binary: peer => receive(peer, undefined),
     seen: peer => {
       peer.seenAt = clock.monotonic()
     },

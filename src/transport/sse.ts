@@ -44,6 +44,7 @@ export class SsePeer extends Peer {
   #controller: ReadableStreamDefaultController<string> | undefined
   #pending: string[] = []
   #pendingBytes = 0
+  #writtenBytes = 0
   #drained: PromiseWithResolvers<void> | undefined
 
   constructor(options: {
@@ -69,7 +70,7 @@ export class SsePeer extends Peer {
         pull: () => {
           if (this.buffered() <= this.#sendBufferBytes / 4) this.#release()
         },
-        cancel: () => this.#leave(false),
+        cancel: () => this.gone(),
       },
       { highWaterMark: options.sendBufferBytes, size: (chunk = '') => Buffer.byteLength(chunk) },
     )
@@ -84,6 +85,7 @@ export class SsePeer extends Peer {
     if (this.#pending.length === 0) this.#turns.add(this)
     this.#pending.push(sse)
     this.#pendingBytes += bytes
+    this.#writtenBytes += bytes
     return this.buffered() > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'
   }
 
@@ -93,6 +95,18 @@ export class SsePeer extends Peer {
     this.#pending = []
     this.#pendingBytes = 0
     this.#controller?.enqueue(text)
+  }
+
+  /** The client has left: a closed stream throws when it is written to. */
+  gone(): void {
+    this.#controller = undefined
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#leave(false)
+  }
+
+  override taken(): number {
+    return this.#writtenBytes - this.buffered()
   }
 
   override batch(writes: () => void): void {
@@ -200,7 +214,7 @@ export function sseRoutes({ admit, sessions, clock, sendBufferBytes }: SseOption
         })
       // A quiet stream is not an idle one.
       bun?.timeout(request, 0)
-      request.signal.addEventListener('abort', () => sessions.ended(peer, { code: 'sse' }), { once: true })
+      request.signal.addEventListener('abort', () => peer.gone(), { once: true })
       return new Response(peer.body, { headers: HEADERS })
     },
     {

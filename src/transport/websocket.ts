@@ -37,6 +37,7 @@ export class WebSocketPeer extends Peer {
   /** Pings that carried a place and are not answered, oldest first. */
   readonly #pings: Ping[] = []
   #askAgain = false
+  #writtenBytes = 0
   #drained: PromiseWithResolvers<void> | undefined
 
   constructor(options: {
@@ -60,13 +61,17 @@ export class WebSocketPeer extends Peer {
     const socket = this.#socket
     if (socket === undefined || socket.readyState !== WebSocket.OPEN) return 'refused'
     const taken = socket.send(json, false)
-    if (taken > 0) return 'sent'
     if (taken === 0) return 'refused'
+    const bytes = Buffer.byteLength(json)
+    this.#writtenBytes += bytes
+    if (taken > 0) return 'sent'
     // A frame alone always fits, or a large one could never be sent.
     const waiting = socket.getBufferedAmount()
-    return waiting > this.#sendBufferBytes && waiting > Buffer.byteLength(json) + MAX_HEADER_BYTES
-      ? 'refused'
-      : 'buffered'
+    return waiting > this.#sendBufferBytes && waiting > bytes + MAX_HEADER_BYTES ? 'refused' : 'buffered'
+  }
+
+  override taken(): number {
+    return this.#writtenBytes - this.buffered()
   }
 
   override batch(writes: () => void): void {
@@ -167,6 +172,7 @@ interface WebSocketOptions {
 
 const isUpgrade = ({ headers }: Request): boolean =>
   headers.get('upgrade')?.toLowerCase() === 'websocket' &&
+  /(?:^|,)\s*upgrade\s*(?:,|$)/i.test(headers.get('connection') ?? '') &&
   headers.get('sec-websocket-version') === '13' &&
   /^[A-Za-z0-9+/]{22}==$/.test(headers.get('sec-websocket-key') ?? '')
 
@@ -183,10 +189,11 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
         sendBufferBytes,
         end: sessions.ended,
       })
-      const headers = {
-        ...set.headers,
-        ...(subprotocol && { 'sec-websocket-protocol': subprotocol }),
-      } as Record<string, string>
+      // Left out, the runtime would select the first one offered.
+      const headers = { ...set.headers, 'sec-websocket-protocol': subprotocol ?? '' } as Record<
+        string,
+        string
+      >
       // Elysia's type of the server knows nothing of our socket data.
       const upgraded =
         isUpgrade(request) && (server as Server<WebSocketPeer> | null)?.upgrade(request, { data, headers })

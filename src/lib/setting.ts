@@ -1,0 +1,89 @@
+import * as v from 'valibot'
+
+/** Reads one setting out of its text; its metadata `expected` says in words what it accepts. */
+export type Reader = v.GenericSchema<string, unknown>
+
+/** The largest whole number there is: no upper bound. */
+export const UNBOUNDED = Number.MAX_SAFE_INTEGER
+
+export const text = v.string()
+
+export const whole = (min: number, max: number, unit = 'a whole number') =>
+  v.pipe(
+    text,
+    v.regex(/^\d{1,15}$/),
+    v.transform(Number),
+    v.minValue(min),
+    v.maxValue(max),
+    v.metadata({ expected: `${unit} from ${min}${max === UNBOUNDED ? '' : ` to ${max}`}` }),
+  )
+
+export const seconds = (min: number, max: number) => whole(min, max, 'whole seconds')
+
+const YES = ['true', '1', 'yes', 'on']
+
+export const boolean = v.pipe(
+  text,
+  v.toLowerCase(),
+  v.picklist([...YES, 'false', '0', 'no', 'off']),
+  v.transform(word => YES.includes(word)),
+  v.metadata({ expected: 'true or false' }),
+)
+
+export const matching = (pattern: RegExp, expected: string) =>
+  v.pipe(text, v.regex(pattern), v.metadata({ expected }))
+
+/** One of the words, in any case. */
+export const oneOf = <const W extends readonly string[]>(words: W) =>
+  v.pipe(
+    text,
+    v.toLowerCase(),
+    v.picklist(words),
+    v.metadata({ expected: `${words.length === 1 ? '' : 'one of '}${words.join(', ')}` }),
+  )
+
+/** The items of a comma-separated text, without blanks around them; empty ones count for nothing. */
+export const itemsOf = (line: string): readonly string[] =>
+  line
+    .split(',')
+    .map(item => item.trim())
+    .filter(item => item !== '')
+
+export const list = v.pipe(
+  text,
+  v.transform(itemsOf),
+  v.metadata({ expected: 'a list, separated by commas' }),
+)
+
+/** At least one of the words, spelt exactly so. */
+export const someOf = (words: readonly string[]) =>
+  v.pipe(
+    list,
+    v.check(items => items.length > 0 && items.every(item => words.includes(item))),
+    v.metadata({ expected: `a list of ${words.join(', ')}` }),
+  )
+
+/** As browsers write it in `Origin` (RFC 6454 §6.2); the schemes of apps, `capacitor://localhost`, count too. */
+function isOrigin(item: string): boolean {
+  if (item === '*') return true
+  const url = URL.parse(item)
+  return url !== null && url.host !== '' && item === `${url.protocol}//${url.host}`
+}
+
+export const origins = v.pipe(
+  list,
+  v.check(items => items.every(isOrigin)),
+  v.metadata({ expected: 'a list of origins such as https://app.example.com, or *' }),
+)
+
+export const httpUrl = v.pipe(
+  text,
+  v.check(line => /^https?:$/.test(URL.parse(line)?.protocol ?? '')),
+  v.metadata({ expected: 'an http or https URL' }),
+)
+
+/** What a reader accepts, in words. */
+export function expectedBy(reader: Reader): string {
+  const metadata: { readonly expected?: string } = v.getMetadata(reader)
+  return metadata.expected ?? 'text'
+}

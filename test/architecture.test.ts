@@ -1,0 +1,129 @@
+import { describe, expect, test } from 'bun:test'
+import { dirname, join } from 'node:path'
+import { ERRORS } from '../src/errors.ts'
+import { envExample, settingsDocument } from './support/docs.ts'
+
+const ROOT = join(import.meta.dir, '..')
+const SRC = join(ROOT, 'src')
+const MAX_LINES = 250
+
+/** A part may import itself and the parts on lines before its own; parts on one line never import each other. */
+const LEVELS = [
+  ['lib'],
+  ['notification', 'errors', 'config'],
+  ['hub', 'bus', 'store', 'auth', 'limit', 'observe'],
+  ['dispatch'],
+  ['transport', 'trigger', 'http'],
+  ['app'],
+  ['main'],
+]
+
+/** Path inside `src` → text. */
+type Sources = ReadonlyMap<string, string>
+
+// Types count, so the text is searched: a transpiler drops their imports.
+const IMPORT = /\bfrom\s*(['"])(.+?)\1|\bimport\s*\(?\s*(['"])(.+?)\3/g
+
+/** The files of its own that a file imports, as paths inside `src`; packages are left out. */
+const importsOf = (file: string, text: string): readonly string[] =>
+  [...text.matchAll(IMPORT)]
+    .map(match => match[2] ?? match[4] ?? '')
+    .filter(name => name.startsWith('.'))
+    .map(name => join(dirname(file), name))
+
+/** `hub/room.ts` → `hub`, `app.ts` → `app`. */
+const partOf = (file: string): string => (file.split('/', 1)[0] ?? '').replace(/\.ts$/, '')
+const levelOf = (file: string): number => LEVELS.findIndex(parts => parts.includes(partOf(file)))
+
+/** Only the entry may look outside `src`: at the version in package.json. */
+function mayImport(from: string, to: string): boolean {
+  if (to.startsWith('../')) return partOf(from) === 'main'
+  if (levelOf(from) === -1 || levelOf(to) === -1) return false
+  return partOf(from) === partOf(to) || levelOf(to) < levelOf(from)
+}
+
+const forbiddenImports = (file: string, text: string): readonly string[] =>
+  importsOf(file, text).filter(imported => !mayImport(file, imported))
+
+/** One ring of files that import each other, or none. */
+function cycleIn(sources: Sources): readonly string[] {
+  const done = new Set<string>()
+  const visit = (file: string, path: readonly string[]): readonly string[] => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file]
+    if (done.has(file)) return []
+    for (const next of importsOf(file, sources.get(file) ?? '')) {
+      const ring = visit(next, [...path, file])
+      if (ring.length > 0) return ring
+    }
+    done.add(file)
+    return []
+  }
+  return [...sources.keys()].map(file => visit(file, [])).find(ring => ring.length > 0) ?? []
+}
+
+const paths = [...new Bun.Glob('**/*.ts').scanSync(SRC)].sort()
+const sources: Sources = new Map(
+  await Promise.all(paths.map(async path => [path, await Bun.file(join(SRC, path)).text()] as const)),
+)
+const read = (path: string): Promise<string> => Bun.file(join(ROOT, path)).text()
+
+describe('who may import whom', () => {
+  test.each([...sources])('%s imports only what is below it', (file, text) => {
+    expect(forbiddenImports(file, text)).toEqual([])
+  })
+
+  test('nobody imports himself by a detour', () => {
+    expect(cycleIn(sources)).toEqual([])
+  })
+
+  test.each<[file: string, text: string, forbidden: readonly string[]]>([
+    ['hub/hub.ts', `import { memoryStore } from '../store/memory.ts'`, ['store/memory.ts']],
+    ['http/me.ts', `import { createSessions } from '../transport/session.ts'`, ['transport/session.ts']],
+    ['errors.ts', `import { ConfigError } from './config.ts'`, ['config.ts']],
+    ['lib/clock.ts', `import type { Topic } from '../notification/topic.ts'`, ['notification/topic.ts']],
+    ['hub/room.ts', `const api = await import('../http/api.ts')`, ['http/api.ts']],
+    ['dispatch/crowd.ts', `import "../app.ts"`, ['app.ts']],
+    ['store/store.ts', `export type { Frame } from "../dispatch/frame.ts"`, ['dispatch/frame.ts']],
+    ['store/store.ts', `import {\n  a,\n  type B,\n} from '../transport/sse.ts'`, ['transport/sse.ts']],
+    ['app.ts', `import { version } from '../package.json'`, ['../package.json']],
+    ['app.ts', `import { odd } from './attic/odd.ts'`, ['attic/odd.ts']],
+    ['attic/odd.ts', `import { odd } from './even.ts'`, ['attic/even.ts']],
+  ])('the check finds the fault in %s: %j', (file, text, forbidden) => {
+    expect(forbiddenImports(file, text)).toEqual(forbidden)
+  })
+
+  test.each<[file: string, text: string]>([
+    ['hub/hub.ts', `import { Room } from './room.ts'\nimport type { Topic } from '../notification/topic.ts'`],
+    ['http/api.ts', `import { Elysia } from 'elysia'\nimport { join } from 'node:path'`],
+    ['main.ts', `import { version } from '../package.json' with { type: 'json' }`],
+  ])('the check has nothing against %s: %j', (file, text) => {
+    expect(forbiddenImports(file, text)).toEqual([])
+  })
+
+  test('the check finds a ring', () => {
+    const ring = new Map([
+      ['hub/a.ts', `import { b } from './b.ts'`],
+      ['hub/b.ts', `import type { C } from './c.ts'`],
+      ['hub/c.ts', `import { b } from './b.ts'`],
+    ])
+    expect(cycleIn(ring)).toEqual(['hub/b.ts', 'hub/c.ts', 'hub/b.ts'])
+  })
+})
+
+test.each([...sources])(`%s has at most ${MAX_LINES} lines`, (_, text) => {
+  expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(MAX_LINES)
+})
+
+describe('documents tell the truth (`bun run docs` writes the settings)', () => {
+  test('.env.example', async () => {
+    expect(await read('.env.example')).toBe(envExample())
+  })
+
+  test('docs/SETTINGS.md', async () => {
+    expect(await read('docs/SETTINGS.md')).toBe(settingsDocument())
+  })
+
+  test.each(Object.keys(ERRORS))('docs/API.md names %s', async code => {
+    expect(await read('docs/API.md')).toContain(`\`${code}\``)
+  })
+})

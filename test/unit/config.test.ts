@@ -1,0 +1,393 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import {
+  type Config,
+  ConfigError,
+  type Environment,
+  expectation,
+  loadConfig,
+  SETTINGS,
+} from '../../src/config.ts'
+
+const SECRET = 'a-secret-of-thirty-two-bytes-or-more'
+const KEY = 'sixteen-or-more-characters'
+const PRODUCTION = {
+  RUN_MODE: 'production',
+  JWT_SECRET: SECRET,
+  API_KEY: KEY,
+  CORS_ORIGINS: 'https://a.example',
+}
+const JWKS = 'https://id.example.com/keys'
+
+const pemOf = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString().trim()
+const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const PEM = pemOf(publicKey)
+const PRIVATE_PEM = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+const CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBbDCCAROgAwIBAgIUbe4HbOnAbgeQS7OEs9CvEb4ZTVAwCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBYTAeFw0yNjExMjMwNjA0MTNaFw0zNjExMjAwNjA0MTNaMAwx
+CjAIBgNVBAMMAWEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATHSpIiAUs+TUWM
+IXZsi19TXETxX0aIISoh+vGj8Dgx0vbexn5B915pOvYhwFWt1gQEOyEYJG91BdAj
+XgffXD4Mo1MwUTAdBgNVHQ4EFgQUfHHUtJqMXKqaUlXvH5iKOuEsx9gwHwYDVR0j
+BBgwFoAUfHHUtJqMXKqaUlXvH5iKOuEsx9gwDwYDVR0TAQH/BAUwAwEB/zAKBggq
+hkjOPQQDAgNHADBEAiAfeDaux7NzJxgzRGkVTMCwUWREcAX7DL3G/WWBUG8GlQIg
+f2tmPfAJh2P/49nh8ay6p08z3sxQNjc//r3AcDjzE6c=
+-----END CERTIFICATE-----`
+
+/** The message of the refusal. */
+function refusal(env: Environment): string {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+  return 'loaded'
+}
+
+const DEFAULTS: Config = {
+  serverHost: '0.0.0.0',
+  serverPort: 8081,
+  production: false,
+  nodeId: expect.stringMatching(/^[0-9a-f]{8}$/),
+  drainSeconds: 10,
+  logLevel: 'info',
+  logFormat: 'text',
+  jwtSecret: expect.stringMatching(/^[A-Za-z0-9_-]{64}$/),
+  jwtSecretPrevious: undefined,
+  jwtIssuer: undefined,
+  jwtAudience: undefined,
+  jwtAlgorithms: ['HS256'],
+  jwtPublicKey: undefined,
+  jwtJwksUrl: undefined,
+  jwtLeewaySeconds: 60,
+  madeSecret: true,
+  channelAccess: 'open',
+  apiKey: [],
+  corsOrigins: [],
+  websocketHeartbeatInterval: 30,
+  websocketConnectionTimeout: 120,
+  websocketCleanupInterval: 60,
+  websocketMaxConnections: 10_000,
+  websocketMaxConnectionsPerUser: 5,
+  websocketMaxSubscriptionsPerConnection: 50,
+  sendBufferBytes: 1_048_576,
+  coalesceMs: 0,
+  queueEnabled: false,
+  queueMaxSizePerUser: 100,
+  queueMessageTtlSeconds: 3600,
+  queueCleanupIntervalSeconds: 300,
+  storeUrl: 'memory:',
+}
+
+describe('defaults', () => {
+  test('an empty environment is a development without any key', () => {
+    expect(loadConfig({})).toStrictEqual({ config: DEFAULTS, warnings: [] })
+  })
+
+  test('an empty variable means its default', () => {
+    const env = Object.fromEntries(Object.keys(SETTINGS).map(name => [name, '']))
+    expect(loadConfig(env)).toStrictEqual({ config: DEFAULTS, warnings: [] })
+  })
+
+  test('names that are nobody’s setting are ignored', () => {
+    expect(loadConfig({ PATH: '/bin', SERVER_PROT: 'x', constructor: 'x', serverPort: '1' }).config).toEqual(
+      DEFAULTS,
+    )
+  })
+
+  test('the made secret and the made name differ from start to start', () => {
+    const [one, two] = [loadConfig({}).config, loadConfig({}).config]
+    expect(one.jwtSecret).not.toBe(two.jwtSecret)
+    expect(one.nodeId).not.toBe(two.nodeId)
+  })
+
+  test('logs are JSON in production unless something else is said', () => {
+    expect(loadConfig(PRODUCTION).config.logFormat).toBe('json')
+    expect(loadConfig({ ...PRODUCTION, LOG_FORMAT: 'text' }).config.logFormat).toBe('text')
+  })
+})
+
+describe('readings', () => {
+  test.each<[env: Environment, read: Partial<Config>]>([
+    [{ SERVER_PORT: '0' }, { serverPort: 0 }],
+    [{ SERVER_PORT: '65535' }, { serverPort: 65_535 }],
+    [{ SERVER_HOST: '::1' }, { serverHost: '::1' }],
+    [{ NODE_ID: 'eu-1.a_B' }, { nodeId: 'eu-1.a_B' }],
+    [{ DRAIN_SECONDS: '0' }, { drainSeconds: 0 }],
+    [{ LOG_LEVEL: 'DEBUG' }, { logLevel: 'debug' }],
+    [{ LOG_FORMAT: 'json' }, { logFormat: 'json' }],
+    [{ JWT_SECRET: SECRET }, { jwtSecret: SECRET, madeSecret: false, jwtAlgorithms: ['HS256'] }],
+    [{ JWT_SECRET_PREVIOUS: SECRET }, { jwtSecretPrevious: SECRET, madeSecret: true }],
+    [
+      { JWT_ISSUER: 'i s', JWT_AUDIENCE: 'a,b' },
+      { jwtIssuer: 'i s', jwtAudience: 'a,b' },
+    ],
+    [{ JWT_ALGORITHMS: ' HS512 ,HS256' }, { jwtAlgorithms: ['HS512', 'HS256'] }],
+    [{ JWT_JWKS_URL: JWKS }, { jwtJwksUrl: JWKS, jwtSecret: undefined, madeSecret: false }],
+    [{ JWT_JWKS_URL: JWKS }, { jwtAlgorithms: ['RS256', 'ES256', 'EdDSA'] }],
+    [{ JWT_JWKS_URL: JWKS, JWT_SECRET: SECRET }, { jwtAlgorithms: ['HS256'] }],
+    [
+      { JWT_JWKS_URL: JWKS, JWT_SECRET: SECRET, JWT_ALGORITHMS: 'HS256,RS512' },
+      { jwtAlgorithms: ['HS256', 'RS512'] },
+    ],
+    [{ JWT_LEEWAY_SECONDS: '300' }, { jwtLeewaySeconds: 300 }],
+    [{ CHANNEL_ACCESS: 'claims' }, { channelAccess: 'claims' }],
+    [{ API_KEY: ' one , two ,,' }, { apiKey: ['one', 'two'] }],
+    [{ API_KEY: ' , ,' }, { apiKey: [] }],
+    [{ WEBSOCKET_MAX_CONNECTIONS: '0' }, { websocketMaxConnections: 0 }],
+    [{ SEND_BUFFER_BYTES: '65536' }, { sendBufferBytes: 65_536 }],
+    [{ COALESCE_MS: '20' }, { coalesceMs: 20 }],
+    [{ STORE_URL: 'memory:' }, { storeUrl: 'memory:' }],
+    [{ RUN_MODE: 'staging' }, { production: false }],
+    [PRODUCTION, { production: true }],
+    [{ ...PRODUCTION, RUN_MODE: 'prod' }, { production: true }],
+  ])('%j', (env, read) => {
+    expect(loadConfig(env).config).toMatchObject(read)
+  })
+
+  test.each(['true', '1', 'yes', 'on', 'TRUE', 'Yes', 'oN'])('%s is yes', word => {
+    expect(loadConfig({ QUEUE_ENABLED: word }).config.queueEnabled).toBe(true)
+  })
+
+  test.each(['false', '0', 'no', 'off', 'FALSE', 'No', 'oFF'])('%s is no', word => {
+    expect(loadConfig({ QUEUE_ENABLED: word }).config.queueEnabled).toBe(false)
+  })
+})
+
+describe('aliases', () => {
+  test.each<[env: Environment, level: Config['logLevel']]>([
+    [{ RUST_LOG: 'warn' }, 'warn'],
+    [{ RUST_LOG: 'info,tower=debug' }, 'info'],
+    [{ RUST_LOG: 'tower=debug, TRACE ,error' }, 'trace'],
+    [{ RUST_LOG: 'tower=debug' }, 'info'],
+    [{ RUST_LOG: ' , ' }, 'info'],
+    [{ RUST_LOG: 'trace', LOG_LEVEL: 'error' }, 'error'],
+    [{ RUST_LOG: 'loud', LOG_LEVEL: 'error' }, 'error'],
+  ])('%j', (env, level) => {
+    expect(loadConfig(env).config.logLevel).toBe(level)
+  })
+
+  test.each<[env: Environment, origins: readonly string[]]>([
+    [
+      { CORS_ORIGINS: 'https://a.example, http://localhost:3000' },
+      ['https://a.example', 'http://localhost:3000'],
+    ],
+    [{ ALLOWED_ORIGINS: 'https://a.example' }, ['https://a.example']],
+    [
+      { ALLOWED_ORIGINS: 'https://a.example,*', CORS_ORIGINS: '*,https://a.example' },
+      ['*', 'https://a.example'],
+    ],
+    [{ CORS_ORIGINS: 'capacitor://localhost' }, ['capacitor://localhost']],
+  ])('%j', (env, origins) => {
+    expect(loadConfig(env).config.corsOrigins).toEqual(origins)
+  })
+})
+
+describe('a public key', () => {
+  let folder: string
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'config-'))
+    await Bun.write(join(folder, 'key.pem'), `a comment\n${PEM}\n`)
+    await Bun.write(join(folder, 'no.pem'), 'not a key at all')
+  })
+  afterAll(() => rm(folder, { recursive: true }))
+
+  test.each<[what: string, given: () => string, pem: string]>([
+    ['text', () => PEM, PEM],
+    ['text on one line', () => PEM.replaceAll('\n', '\\n'), PEM],
+    ['a certificate', () => CERTIFICATE, CERTIFICATE],
+    ['a path', () => join(folder, 'key.pem'), PEM],
+  ])('given as %s becomes PEM text', (_, given, pem) => {
+    const { config, warnings } = loadConfig({ JWT_PUBLIC_KEY: given() })
+    expect(config).toMatchObject({
+      jwtPublicKey: pem,
+      jwtSecret: undefined,
+      madeSecret: false,
+      jwtAlgorithms: ['RS256', 'ES256', 'EdDSA'],
+    })
+    expect(warnings).toEqual([])
+  })
+
+  test.each<[what: string, given: () => string]>([
+    ['a missing file', () => join(folder, 'missing.pem')],
+    ['a folder', () => folder],
+    ['a file without a key', () => join(folder, 'no.pem')],
+    ['text that is no PEM', () => 'MFkwEwYHKoZIzj0CAQYIKoZI'],
+    ['PEM around something else', () => '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----'],
+    ['a private key', () => PRIVATE_PEM],
+  ])('refuses %s', (_, given) => {
+    expect(refusal({ JWT_PUBLIC_KEY: given() })).toBe(
+      'JWT_PUBLIC_KEY: expected PEM (SPKI or X.509) or the path of a file with it',
+    )
+  })
+})
+
+const REFUSED: readonly (readonly [name: string, value: string, expected: string])[] = [
+  ['SERVER_HOST', 'two words', 'an address'],
+  ['SERVER_PORT', 'http', 'a whole number from 0 to 65535'],
+  ['SERVER_PORT', '65536', 'a whole number from 0 to 65535'],
+  ['SERVER_PORT', '-1', 'a whole number from 0 to 65535'],
+  ['SERVER_PORT', '8081.0', 'a whole number from 0 to 65535'],
+  ['SERVER_PORT', '0x1f91', 'a whole number from 0 to 65535'],
+  ['SERVER_PORT', '8e3', 'a whole number from 0 to 65535'],
+  ['SERVER_PORT', ' ', 'a whole number from 0 to 65535'],
+  ['SERVER_PORT', '٨٠٨١', 'a whole number from 0 to 65535'],
+  ['NODE_ID', 'a/b', '1 to 64 of A-Z a-z 0-9 _ . -'],
+  ['NODE_ID', 'n'.repeat(65), '1 to 64 of A-Z a-z 0-9 _ . -'],
+  ['DRAIN_SECONDS', '3601', 'whole seconds from 0 to 3600'],
+  ['DRAIN_SECONDS', '10s', 'whole seconds from 0 to 3600'],
+  ['LOG_LEVEL', 'verbose', 'one of error, warn, info, debug, trace'],
+  ['RUST_LOG', 'verbose', 'one of error, warn, info, debug, trace'],
+  ['LOG_FORMAT', 'yaml', 'one of text, json'],
+  ['JWT_JWKS_URL', 'id.example.com/keys', 'an http or https URL'],
+  ['JWT_JWKS_URL', 'file:///etc/keys', 'an http or https URL'],
+  ['JWT_LEEWAY_SECONDS', '301', 'whole seconds from 0 to 300'],
+  ['CHANNEL_ACCESS', 'closed', 'one of open, claims'],
+  ['CORS_ORIGINS', 'app.example.com', 'a list of origins such as https://app.example.com, or *'],
+  ['CORS_ORIGINS', 'https://app.example.com/', 'a list of origins such as https://app.example.com, or *'],
+  [
+    'CORS_ORIGINS',
+    'https://a.example,https://b.example/x',
+    'a list of origins such as https://app.example.com, or *',
+  ],
+  ['ALLOWED_ORIGINS', 'https://*.example.com/', 'a list of origins such as https://app.example.com, or *'],
+  ['ALLOWED_ORIGINS', 'null', 'a list of origins such as https://app.example.com, or *'],
+  ['WEBSOCKET_HEARTBEAT_INTERVAL', '0', 'whole seconds from 1 to 3600'],
+  ['WEBSOCKET_CONNECTION_TIMEOUT', '0', 'whole seconds from 1'],
+  ['WEBSOCKET_CONNECTION_TIMEOUT', '30', 'more than WEBSOCKET_HEARTBEAT_INTERVAL'],
+  ['WEBSOCKET_CLEANUP_INTERVAL', '3601', 'whole seconds from 1 to 3600'],
+  ['WEBSOCKET_MAX_CONNECTIONS', '-5', 'a whole number from 0'],
+  ['WEBSOCKET_MAX_CONNECTIONS_PER_USER', '1_000', 'a whole number from 0'],
+  ['WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION', 'NaN', 'a whole number from 0'],
+  ['SEND_BUFFER_BYTES', '65535', 'a whole number from 65536 to 67108864'],
+  ['SEND_BUFFER_BYTES', '1MiB', 'a whole number from 65536 to 67108864'],
+  ['COALESCE_MS', '21', 'a whole number from 0 to 20'],
+  ['QUEUE_ENABLED', 'enabled', 'true or false'],
+  ['QUEUE_ENABLED', '2', 'true or false'],
+  ['QUEUE_MAX_SIZE_PER_USER', '0', 'a whole number from 1 to 1000000'],
+  ['QUEUE_MESSAGE_TTL_SECONDS', '2592001', 'whole seconds from 1 to 2592000'],
+  ['QUEUE_CLEANUP_INTERVAL_SECONDS', 'Infinity', 'whole seconds from 1 to 86400'],
+  ['STORE_URL', 'postgres://u:p@db/ara', 'memory:'],
+]
+
+describe('refusals', () => {
+  test.each(REFUSED)('%s=%s', (name, value, expected) => {
+    expect(refusal({ [name]: value })).toBe(`${name}: expected ${expected}`)
+  })
+
+  const ALL = 'a list of HS256, HS384, HS512, RS256, RS384, RS512, ES256, ES384, ES512, EdDSA'
+  const WITH_KEY =
+    'only algorithms with a key (JWT_SECRET for HS*, JWT_PUBLIC_KEY or JWT_JWKS_URL for others)'
+  test.each<[env: Environment, expected: string]>([
+    [{ JWT_ALGORITHMS: 'none' }, ALL],
+    [{ JWT_ALGORITHMS: 'hs256' }, ALL],
+    [{ JWT_ALGORITHMS: 'HS256 HS512' }, ALL],
+    [{ JWT_ALGORITHMS: ',' }, ALL],
+    [{ JWT_ALGORITHMS: 'RS256' }, WITH_KEY],
+    [{ JWT_ALGORITHMS: 'HS256,ES256', JWT_SECRET: SECRET }, WITH_KEY],
+    [{ JWT_ALGORITHMS: 'HS256', JWT_JWKS_URL: JWKS }, WITH_KEY],
+    [{ JWT_ALGORITHMS: 'HS256,RS256', JWT_PUBLIC_KEY: PEM }, WITH_KEY],
+  ])('algorithms nobody has a key for: %j', (env, expected) => {
+    expect(refusal(env)).toBe(`JWT_ALGORITHMS: expected ${expected}`)
+  })
+
+  test('two different lists of origins', () => {
+    const env = { CORS_ORIGINS: 'https://a.example', ALLOWED_ORIGINS: 'https://b.example' }
+    expect(refusal(env)).toBe('ALLOWED_ORIGINS: expected the same as CORS_ORIGINS, or only one of them set')
+  })
+
+  const NO_SECRET = 'JWT_SECRET: expected at least 32 bytes in production (or JWT_PUBLIC_KEY or JWT_JWKS_URL)'
+  const SHORT = 'expected at least 32 bytes in production'
+  const NO_KEY = 'API_KEY: expected keys of at least 16 characters in production'
+  test.each<[what: string, env: Environment, message: string]>([
+    ['no secret', { JWT_SECRET: '' }, NO_SECRET],
+    ['a short secret', { JWT_SECRET: SECRET.slice(0, 31) }, `JWT_SECRET: ${SHORT}`],
+    [
+      'a short secret beside a key set',
+      { JWT_SECRET: 'short-one', JWT_JWKS_URL: JWKS },
+      `JWT_SECRET: ${SHORT}`,
+    ],
+    ['a short former secret', { JWT_SECRET_PREVIOUS: 'short-one' }, `JWT_SECRET_PREVIOUS: ${SHORT}`],
+    ['only a former secret', { JWT_SECRET: '', JWT_SECRET_PREVIOUS: SECRET }, NO_SECRET],
+    ['no API key', { API_KEY: '' }, NO_KEY],
+    ['an empty list of API keys', { API_KEY: ' ,' }, NO_KEY],
+    ['a short API key', { API_KEY: KEY.slice(0, 15) }, NO_KEY],
+    ['a short API key beside a long one', { API_KEY: `${KEY},fifteen-letters` }, NO_KEY],
+    ['an API key of few characters and many bytes', { API_KEY: '🔑'.repeat(15) }, NO_KEY],
+  ])('production with %s', (_, env, message) => {
+    expect(refusal({ ...PRODUCTION, ...env })).toBe(message)
+    for (const value of Object.values(env)) if (value !== '') expect(message).not.toContain(value)
+  })
+
+  test.each<[what: string, env: Environment]>([
+    ['a secret of exactly 32 bytes', { JWT_SECRET: 'ü'.repeat(16) }],
+    ['a public key instead of a secret', { JWT_SECRET: '', JWT_PUBLIC_KEY: PEM }],
+    ['a key set instead of a secret', { JWT_SECRET: '', JWT_JWKS_URL: JWKS }],
+    ['two keys for rotation', { API_KEY: `${KEY},${KEY.toUpperCase()}` }],
+  ])('production starts with %s', (_, env) => {
+    expect(loadConfig({ ...PRODUCTION, ...env })).toMatchObject({
+      config: { production: true },
+      warnings: [],
+    })
+  })
+
+  test('whatever a variable holds, a refusal is one line that names it and repeats none of it', () => {
+    const names = fc.constantFrom(...Object.keys(SETTINGS))
+    const values = fc.string({ unit: 'binary' }).map(tail => `Zq#${tail}`)
+    fc.assert(
+      fc.property(names, values, fc.boolean(), (name, value, production) => {
+        const message = refusal({ ...(production && PRODUCTION), [name]: value })
+        if (message === 'loaded') return
+        expect(message).toMatch(/^[A-Z_]+: expected [^\n]+$/)
+        expect(message).toStartWith(`${name}: `)
+        expect(message).not.toContain('Zq#')
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  test('each expectation stands in the table that also makes the documents', () => {
+    expect(expectation(SETTINGS.SERVER_PORT)).toBe('a whole number from 0 to 65535')
+    expect(expectation(SETTINGS.JWT_ALGORITHMS)).toBe(ALL)
+    expect(expectation(SETTINGS.JWT_ISSUER)).toBe('text')
+  })
+})
+
+describe('warnings', () => {
+  const STORE = 'QUEUE_BACKEND ACK_BACKEND DATABASE_URL DATABASE_POOL_SIZE DATABASE_CONNECT_TIMEOUT_SECONDS'
+  const STORE_TOO = 'DATABASE_IDLE_TIMEOUT_SECONDS QUEUE_REDIS_PREFIX ACK_REDIS_PREFIX'
+  const BUS = 'CLUSTER_ENABLED CLUSTER_SESSION_PREFIX CLUSTER_SESSION_TTL_SECONDS CLUSTER_ROUTING_CHANNEL'
+  test.each([
+    ...`${STORE} ${STORE_TOO}`.split(' ').map(name => [name, 'use STORE_URL'] as const),
+    ...BUS.split(' ').map(name => [name, 'use BUS_URL'] as const),
+    ['CLUSTER_SERVER_ID', 'use NODE_ID'] as const,
+    ['RATELIMIT_BACKEND', 'nothing replaces it'] as const,
+    ['RATELIMIT_REDIS_PREFIX', 'nothing replaces it'] as const,
+  ])('%s has no effect', (name, advice) => {
+    expect(loadConfig({ [name]: 'redis' }).warnings).toEqual([`${name} has no effect; ${advice}`])
+    expect(loadConfig({ [name]: '' }).warnings).toEqual([])
+  })
+
+  const SHORT = 'is under 32 bytes: fine for development, refused in production'
+  const UNUSED = 'JWT_PUBLIC_KEY and JWT_JWKS_URL have no effect: JWT_ALGORITHMS allows HS* only'
+  test.each<[env: Environment, warnings: readonly string[]]>([
+    [{ JWT_SECRET: 'short' }, [`JWT_SECRET ${SHORT}`]],
+    [{ JWT_SECRET: SECRET, JWT_SECRET_PREVIOUS: 'short' }, [`JWT_SECRET_PREVIOUS ${SHORT}`]],
+    [{ JWT_SECRET: SECRET, JWT_JWKS_URL: JWKS }, [UNUSED]],
+    [{ JWT_SECRET: SECRET, JWT_JWKS_URL: JWKS, JWT_ALGORITHMS: 'HS256,RS256' }, []],
+    [{ ...PRODUCTION, CORS_ORIGINS: '' }, ['CORS_ORIGINS is empty: every origin may connect']],
+    [{ ...PRODUCTION, CORS_ORIGINS: '*' }, []],
+    [
+      { RUN_MODE: 'Production' },
+      ['RUN_MODE is neither production nor prod to the letter: this is development'],
+    ],
+    [{ RUN_MODE: 'staging' }, []],
+  ])('%j', (env, warnings) => {
+    expect(loadConfig(env).warnings).toEqual(warnings)
+  })
+})
