@@ -39,7 +39,7 @@ export interface Detail {
 }
 
 /** At most so many faults are named in one answer. */
-export const MAX_DETAILS = 20
+const MAX_DETAILS = 20
 
 interface ErrorOptions {
   readonly message?: string

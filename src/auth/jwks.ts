@@ -89,8 +89,12 @@ export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeyS
   }
 
   function postpone(error: unknown): KeySetFetched {
-    dueAt = clock.monotonic() + retryMs
-    retryMs = Math.min(2 * retryMs, LAST_RETRY_MS)
+    const now = clock.monotonic()
+    // A fetch for an unknown key that fails brings no retries: a set that is still fresh keeps its time.
+    if (now >= dueAt) {
+      dueAt = now + retryMs
+      retryMs = Math.min(2 * retryMs, LAST_RETRY_MS)
+    }
     return { ok: false, reason: error instanceof Error ? error.message : 'unknown fault' }
   }
 

@@ -101,8 +101,8 @@ function take(s: Scanner, code: number): boolean {
 
 /** Leaves an object or array. */
 function close(s: Scanner, bracket: number): void {
-  if (!take(s, bracket)) return stop(s)
-  s.depth--
+  if (take(s, bracket)) s.depth--
+  else stop(s)
 }
 
 /** Where the string ends that begins before `from`: its closing quote, or the end of the text. */
@@ -126,7 +126,8 @@ function skip(s: Scanner): void {
     else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
       if (++depth > maxDepth) {
         s.tooDeep = true
-        return stop(s)
+        stop(s)
+        return
       }
     } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
       if (depth-- === s.depth) break

@@ -3,7 +3,7 @@ import { shutdown } from './outbound.ts'
 import type { Peer } from './peer.ts'
 
 /** Fisher–Yates, so that clients do not come back in the order in which they came. */
-export function shuffle<T>(items: readonly T[]): T[] {
+function shuffle<T>(items: readonly T[]): T[] {
   const shuffled = [...items]
   for (let n = shuffled.length - 1; n > 0; n--) {
     const other = Math.floor(Math.random() * (n + 1))

@@ -13,11 +13,11 @@ import type { Sessions } from './session.ts'
 const COMMENT = ': heartbeat\n\n'
 
 /** Collects the streams written to in this turn and flushes each once: one joined string is far cheaper than many chunks. */
-export interface Turns {
+interface Turns {
   add(peer: SsePeer): void
 }
 
-export function createTurns(): Turns {
+function createTurns(): Turns {
   let dirty: SsePeer[] = []
   const flush = (): void => {
     const peers = dirty

@@ -83,6 +83,7 @@ export async function connectRaw(
   port: number,
   path: string,
   headers: readonly string[] = [],
+  answerPings = true,
 ): Promise<RawClient> {
   const socket: Socket = connect({ port, host: '127.0.0.1' })
   const frames = createInbox<RawFrame>()
@@ -95,7 +96,7 @@ export async function connectRaw(
   const client: RawClient = {
     frames,
     messages,
-    answerPings: true,
+    answerPings,
     onFrame: undefined,
     next: async () => {
       const { payload } = await frames.until(frame => frame.opcode === 1 && !isHeartbeat(frame))

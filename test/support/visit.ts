@@ -7,6 +7,8 @@ interface Visit {
   readonly cursor?: string
   readonly claims?: Record<string, unknown>
   readonly headers?: Record<string, string>
+  /** Whether a raw client answers pings from its first one on. */
+  readonly answerPings?: boolean
 }
 
 async function pathOf(app: TestApp, path: string, user: string, { cursor, claims }: Visit): Promise<string> {
@@ -24,7 +26,7 @@ export const streamOf = async (app: TestApp, user: string, visit: Visit = {}): P
 
 /** A WebSocket of the user that obeys only the test. */
 export const rawOf = async (app: TestApp, user: string, visit: Visit = {}): Promise<RawClient> =>
-  connectRaw(app.port, await pathOf(app, '/ws', user, visit))
+  connectRaw(app.port, await pathOf(app, '/ws', user, visit), [], visit.answerPings)
 
 async function call(app: TestApp, path: string, body: object): Promise<Message> {
   const { status, json, text } = await app.post(`/api/v1/notifications${path}`, { event_type: 'e', ...body })
