@@ -5,9 +5,9 @@ const MAX_USER_BYTES = 256
 
 export const hasControl = (text: string): boolean => CONTROL.test(text)
 
-/** 1–256 bytes, no control characters. */
+/** 1–256 bytes, no control characters; a lone surrogate has no bytes of its own, and two such ids would become one. */
 export const isUserId = (text: string): boolean =>
-  text !== '' && Buffer.byteLength(text) <= MAX_USER_BYTES && !hasControl(text)
+  text !== '' && text.isWellFormed() && Buffer.byteLength(text) <= MAX_USER_BYTES && !hasControl(text)
 
 /** 1–64 letters and digits of any script, `_` `.` `-`; case-sensitive. */
 export const isChannel = (text: string): boolean => CHANNEL.test(text)

@@ -26,10 +26,11 @@ export function keepAlive({ hub, receipts, clock, ...seconds }: LivenessOptions)
   const cleanupMs = seconds.cleanupSeconds * 1000
   let nextCleanupAt = clock.monotonic() + cleanupMs
 
-  /** A client that takes nothing of what waits for it is cut. */
+  /** A stream or a replay that takes nothing of what waits for it is cut; a live WebSocket that does not read is silent too. */
   const watchProgress = (peer: Peer, now: number): void => {
     const taken = peer.taken()
-    const stuck = peer.buffered() > 0 && taken <= peer.lastTaken
+    const isWatched = peer.transport === 'sse' || peer.phase === 'replaying'
+    const stuck = isWatched && peer.buffered() > 0 && taken <= peer.lastTaken
     peer.lastTaken = taken
     if (!stuck) peer.stuckSince = undefined
     else peer.stuckSince ??= now
