@@ -9,6 +9,7 @@ import { directDelivery } from './dispatch/direct.ts'
 import { createDispatcher } from './dispatch/dispatcher.ts'
 import { createReceipts } from './dispatch/receipts.ts'
 import { createApi } from './http/api.ts'
+import { batchRoutes } from './http/batch.ts'
 import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
 import { notificationRoutes } from './http/notifications.ts'
@@ -177,6 +178,7 @@ export async function startApp({
         node: config.nodeId,
       }),
       notificationRoutes({ dispatch, clock }),
+      batchRoutes({ dispatch, clock }),
       webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
       sseRoutes({ admit, sessions, clock, sendBufferBytes }),
     ],

@@ -8,6 +8,7 @@ export const ERRORS = {
     status: 422,
     help: 'wrong shape (422) or wrong meaning (400); `details` names each fault',
   },
+  BATCH_TOO_LARGE: { status: 400, help: 'more than 100 items' },
   UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong or expired' },
   FORBIDDEN: { status: 403, help: 'origin not allowed' },
   NOT_FOUND: { status: 404, help: 'unknown path' },

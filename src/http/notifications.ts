@@ -3,77 +3,39 @@ import * as v from 'valibot'
 import type { Dispatch, Outcome } from '../dispatch/dispatcher.ts'
 import { meaningless } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Audience } from '../notification/audience.ts'
-import { hasControl, isChannel, isEventType, isUserId, isWithin } from '../notification/names.ts'
-import { type Notification, PRIORITIES } from '../notification/notification.ts'
+import { type Document, type Fault, formatOf } from '../lib/document.ts'
+import {
+  audience,
+  audienceFault,
+  type Content,
+  channelName,
+  content,
+  lengthFault,
+  MAX,
+  notificationOf,
+  userId,
+} from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
-import { anyJson, type Body, bodyFormat, integer, readBody } from './body.ts'
+import { readBody } from './body.ts'
 
 const MAX_BODY_BYTES = 65_536
-const MAX_TTL_SECONDS = 4_294_967_295
-const MAX = { users: 10_000, channels: 100, roles: 100 } as const
+const SOURCE = 'http-api'
 /** Everything is one tenant's as long as there is only one. */
 const TENANT = 'default'
 
-const userId = v.pipe(v.string(), v.check(isUserId, '1 to 256 bytes, no control characters'))
-const channel = v.pipe(v.string(), v.check(isChannel, '1 to 64 letters, digits, _ . or -'))
-const correlationId = v.pipe(
-  v.string(),
-  v.check(text => isWithin(text, 256) && !hasControl(text), 'at most 256 characters, no control characters'),
-)
-const audience = v.variant('type', [
-  v.object({ type: v.literal('All') }),
-  v.object({ type: v.literal('Roles'), value: v.array(v.string()) }),
-  v.object({ type: v.literal('Users'), value: v.array(userId) }),
-  v.object({ type: v.literal('Channels'), value: v.array(channel) }),
-])
-
-/** What every send says beside its target (contract §4.1). */
-const content = {
-  event_type: v.pipe(v.string(), v.check(isEventType, '1 to 128 characters, no control characters')),
-  payload: anyJson,
-  priority: v.nullish(v.picklist(PRIORITIES)),
-  ttl: v.nullish(integer(0, MAX_TTL_SECONDS)),
-  correlation_id: v.nullish(correlationId),
-}
-type Content = v.InferOutput<v.ObjectSchema<typeof content, undefined>> & {
-  readonly audience?: Audience | null | undefined
-}
-
 const formats = {
-  user: bodyFormat(v.object({ target_user_id: userId, ...content }), MAX_BODY_BYTES),
-  users: bodyFormat(v.object({ target_user_ids: v.array(userId), ...content }), MAX_BODY_BYTES),
-  broadcast: bodyFormat(v.object({ audience: v.nullish(audience), ...content }), MAX_BODY_BYTES),
-  channel: bodyFormat(v.object({ channel, ...content }), MAX_BODY_BYTES),
-  channels: bodyFormat(v.object({ channels: v.array(channel), ...content }), MAX_BODY_BYTES),
+  user: formatOf(v.object({ target_user_id: userId, ...content })),
+  users: formatOf(v.object({ target_user_ids: v.array(userId), ...content })),
+  broadcast: formatOf(v.object({ audience: v.nullish(audience), ...content })),
+  channel: formatOf(v.object({ channel: channelName, ...content })),
+  channels: formatOf(v.object({ channels: v.array(channelName), ...content })),
 }
 
-function checkLength(path: string, list: readonly unknown[], most: number): void {
-  if (list.length > most) throw meaningless(path, `at most ${most} items`)
+function check(fault: Fault | undefined): void {
+  if (fault !== undefined) throw meaningless(fault.path, fault.message)
 }
 
-function checkAudience(given: Audience | null | undefined): void {
-  if (!given || given.type === 'All') return
-  const most = { Roles: MAX.roles, Users: MAX.users, Channels: MAX.channels }[given.type]
-  checkLength('audience.value', given.value, most)
-}
-
-function notificationOf({ value, raw }: Body<Content>, now: number): Notification {
-  const { event_type, priority, ttl, correlation_id, audience } = value
-  return {
-    id: crypto.randomUUID(),
-    occurredAt: now,
-    eventType: event_type,
-    payload: raw.get('payload') ?? 'null',
-    source: 'http-api',
-    priority: priority ?? 'Normal',
-    ...(typeof ttl === 'number' && { ttl }),
-    ...(audience && { audience }),
-    ...(typeof correlation_id === 'string' && { correlationId: correlation_id }),
-  }
-}
-
-/** The send result (contract §3.5). */
+/** The send result. */
 const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outcome, now: number) => ({
   success: deliveredTo > 0 || queued > 0,
   notification_id: notificationId,
@@ -92,8 +54,9 @@ export function notificationRoutes({
   readonly dispatch: Dispatch
   readonly clock: Clock
 }) {
-  const send = async (body: Body<Content>, target: Target) => {
-    const notification = notificationOf(body, clock.now())
+  const send = async ({ value, raw }: Document<Content>, target: Target) => {
+    const origin = { source: SOURCE, now: clock.now() }
+    const notification = notificationOf(value, raw.get('payload') ?? 'null', origin)
     return resultOf(await dispatch({ tenant: TENANT, target, notification }), clock.now())
   }
   const route = (summary: string) => ({
@@ -105,7 +68,7 @@ export function notificationRoutes({
     .post(
       '/send',
       async ({ request }) => {
-        const body = await readBody(request, formats.user)
+        const body = await readBody(request, formats.user, MAX_BODY_BYTES)
         return send(body, { type: 'user', user: body.value.target_user_id })
       },
       route('To one user'),
@@ -113,8 +76,8 @@ export function notificationRoutes({
     .post(
       '/send-to-users',
       async ({ request }) => {
-        const body = await readBody(request, formats.users)
-        checkLength('target_user_ids', body.value.target_user_ids, MAX.users)
+        const body = await readBody(request, formats.users, MAX_BODY_BYTES)
+        check(lengthFault('target_user_ids', body.value.target_user_ids, MAX.users))
         return send(body, { type: 'users', users: body.value.target_user_ids })
       },
       route('To several users'),
@@ -122,8 +85,8 @@ export function notificationRoutes({
     .post(
       '/broadcast',
       async ({ request }) => {
-        const body = await readBody(request, formats.broadcast)
-        checkAudience(body.value.audience)
+        const body = await readBody(request, formats.broadcast, MAX_BODY_BYTES)
+        check(audienceFault(body.value.audience))
         return send(body, { type: 'broadcast' })
       },
       route('To everyone connected'),
@@ -131,7 +94,7 @@ export function notificationRoutes({
     .post(
       '/channel',
       async ({ request }) => {
-        const body = await readBody(request, formats.channel)
+        const body = await readBody(request, formats.channel, MAX_BODY_BYTES)
         return send(body, { type: 'channel', channel: body.value.channel })
       },
       route('To the subscribers of a channel'),
@@ -139,8 +102,8 @@ export function notificationRoutes({
     .post(
       '/channels',
       async ({ request }) => {
-        const body = await readBody(request, formats.channels)
-        checkLength('channels', body.value.channels, MAX.channels)
+        const body = await readBody(request, formats.channels, MAX_BODY_BYTES)
+        check(lengthFault('channels', body.value.channels, MAX.channels))
         return send(body, { type: 'channels', channels: body.value.channels })
       },
       route('To the subscribers of several channels, each once'),

@@ -1,0 +1,200 @@
+import { Elysia } from 'elysia'
+import * as v from 'valibot'
+import type { Dispatch, Outcome } from '../dispatch/dispatcher.ts'
+import { AppError, type HttpErrorCode } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { formatOf } from '../lib/document.ts'
+import {
+  audience,
+  audienceFault,
+  channelName,
+  content,
+  lengthFault,
+  MAX,
+  notificationOf,
+  userId,
+} from '../notification/content.ts'
+import type { Target } from '../notification/target.ts'
+import { readBody } from './body.ts'
+
+const MAX_BODY_BYTES = 1_048_576
+const MAX_ITEMS = 100
+const MAX_PAYLOAD_BYTES = 65_536
+const SOURCE = 'http-api'
+const TENANT = 'default'
+const NO_ID = '00000000-0000-0000-0000-000000000000'
+
+const target = v.variant('type', [
+  v.object({ type: v.literal('user'), value: userId }),
+  v.object({ type: v.literal('users'), value: v.array(userId) }),
+  v.object({ type: v.literal('broadcast'), value: v.nullish(v.never()) }),
+  v.object({ type: v.literal('channel'), value: channelName }),
+  v.object({ type: v.literal('channels'), value: v.array(channelName) }),
+])
+
+const batch = v.object({
+  notifications: v.array(v.object({ target, audience: v.nullish(audience), ...content })),
+  options: v.optional(
+    v.object({ stop_on_error: v.nullish(v.boolean(), false), deduplicate: v.nullish(v.boolean(), false) }),
+    {},
+  ),
+})
+const format = formatOf(batch)
+
+type Item = v.InferOutput<typeof batch>['notifications'][number]
+
+interface Failure {
+  readonly code: HttpErrorCode
+  readonly message: string
+}
+
+/** What became of one item; `skipped` ones have had no effect. */
+type Fate =
+  | { readonly outcome: Outcome }
+  | { readonly failure: Failure }
+  | { readonly skipped: 'duplicate' | 'stopped' }
+
+const targetOf = ({ target: { type, value } }: { readonly target: Item['target'] }): Target => {
+  switch (type) {
+    case 'user':
+      return { type, user: value }
+    case 'users':
+      return { type, users: value }
+    case 'broadcast':
+      return { type }
+    case 'channel':
+      return { type, channel: value }
+    case 'channels':
+      return { type, channels: value }
+  }
+}
+
+const isForCrowd = ({ target: { type } }: Item): boolean => type !== 'user' && type !== 'users'
+
+/** What is well-formed and still cannot be carried out: the fault of this item alone. */
+function failureOf({ target, audience }: Item, payload: string): Failure | undefined {
+  if (Buffer.byteLength(payload) > MAX_PAYLOAD_BYTES)
+    return { code: 'PAYLOAD_TOO_LARGE', message: `The payload is over ${MAX_PAYLOAD_BYTES} bytes.` }
+  const fault =
+    target.type === 'users'
+      ? lengthFault('target.value', target.value, MAX.users)
+      : target.type === 'channels'
+        ? lengthFault('target.value', target.value, MAX.channels)
+        : target.type === 'broadcast'
+          ? audienceFault(audience)
+          : undefined
+  return fault && { code: 'VALIDATION_ERROR', message: `${fault.path}: ${fault.message}` }
+}
+
+/** Items alike in kind and set of targets and in event type; as JSON, so that no two different ones become one text. */
+const likenessOf = ({ target: { type, value }, event_type }: Item): string =>
+  JSON.stringify([type, [...new Set([value].flat())].sort(), event_type])
+
+const isSuccess = ({ deliveredTo, queued }: Outcome): boolean => deliveredTo > 0 || queued > 0
+
+/** Whether `stop_on_error` stops behind it. */
+const stops = (fate: Fate): boolean => 'failure' in fate || ('outcome' in fate && !isSuccess(fate.outcome))
+
+function resultOf(fate: Fate, index: number) {
+  const none = { index, notification_id: NO_ID, delivered_to: 0, failed: 0, queued: 0 }
+  if ('failure' in fate)
+    return { ...none, success: false, error: fate.failure.message, code: fate.failure.code }
+  if ('skipped' in fate)
+    return fate.skipped === 'duplicate'
+      ? { ...none, success: true, skipped: true }
+      : { ...none, success: false, skipped: true, error: 'An earlier item stopped the batch.' }
+  const { notificationId, deliveredTo, failed, queued, status } = fate.outcome
+  return {
+    index,
+    notification_id: notificationId,
+    delivered_to: deliveredTo,
+    failed,
+    queued,
+    success: isSuccess(fate.outcome),
+    status,
+  }
+}
+
+function summaryOf(fates: readonly Fate[]) {
+  const outcomes = fates.flatMap(fate => ('outcome' in fate ? [fate.outcome] : []))
+  const succeeded = outcomes.filter(isSuccess).length
+  const skipped = fates.filter(fate => 'skipped' in fate).length
+  return {
+    total: fates.length,
+    succeeded,
+    failed: fates.length - succeeded - skipped,
+    skipped,
+    total_delivered: outcomes.reduce((sum, { deliveredTo }) => sum + deliveredTo, 0),
+    total_queued: outcomes.reduce((sum, { queued }) => sum + queued, 0),
+  }
+}
+
+function checkSize({ length }: readonly Item[]): void {
+  if (length > MAX_ITEMS) throw new AppError('BATCH_TOO_LARGE')
+  if (length === 0)
+    throw new AppError('VALIDATION_ERROR', {
+      status: 400,
+      details: [{ path: 'notifications', message: 'at least 1 item' }],
+    })
+}
+
+/** Nothing was taken, and all for the same reason: the caller is to come back with all of it. */
+function checkStore(fates: readonly Fate[]): void {
+  const isAway = (fate: Fate) => 'failure' in fate && fate.failure.code === 'STORE_UNAVAILABLE'
+  if (fates.every(isAway)) throw new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' } })
+}
+
+const asFailure = (error: unknown): Fate => {
+  if (error instanceof AppError) return { failure: { code: error.code, message: error.message } }
+  throw error
+}
+
+/** Up to 100 sends in one request, in order; not atomic. */
+export function batchRoutes({ dispatch, clock }: { readonly dispatch: Dispatch; readonly clock: Clock }) {
+  // Appends are issued in order without waiting for each other, so that they may share a commit.
+  const carryOut = (item: Item, payload: string): Promise<Fate> | Fate => {
+    const failure = failureOf(item, payload)
+    if (failure !== undefined) return { failure }
+    const { audience, ...rest } = item
+    const meant = item.target.type === 'broadcast' ? { ...rest, audience } : rest
+    const notification = notificationOf(meant, payload, { source: SOURCE, now: clock.now() })
+    return dispatch({ tenant: TENANT, target: targetOf(item), notification }).then(
+      outcome => ({ outcome }),
+      asFailure,
+    )
+  }
+
+  return new Elysia({ name: 'batch', prefix: '/api/v1/notifications' }).post(
+    '/batch',
+    async ({ request }) => {
+      const { value, raw } = await readBody(request, format, MAX_BODY_BYTES)
+      const { notifications, options } = value
+      checkSize(notifications)
+      const seen = new Set<string>()
+      const fates: (Promise<Fate> | Fate)[] = []
+      let stopped = false
+      for (const [index, item] of notifications.entries()) {
+        const likeness = likenessOf(item)
+        if (stopped) fates.push({ skipped: 'stopped' })
+        else if (options.deduplicate && seen.has(likeness)) fates.push({ skipped: 'duplicate' })
+        else {
+          // What is for users goes out after its append, what is for a crowd at once: it waits, to come in its place.
+          if (isForCrowd(item)) await Promise.all(fates)
+          const fate = carryOut(item, raw.get(`notifications[${index}].payload`) ?? 'null')
+          fates.push(fate)
+          if (options.stop_on_error) stopped = stops(await fate)
+        }
+        seen.add(likeness)
+      }
+      const settled = await Promise.all(fates)
+      checkStore(settled)
+      return {
+        batch_id: crypto.randomUUID(),
+        results: settled.map(resultOf),
+        summary: summaryOf(settled),
+        timestamp: new Date(clock.now()).toISOString(),
+      }
+    },
+    { parse: 'none', detail: { summary: 'Up to 100 sends', security: [{ apiKey: [] }] } },
+  )
+}

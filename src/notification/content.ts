@@ -1,0 +1,75 @@
+import * as v from 'valibot'
+import { anyJson, type Fault, integer } from '../lib/document.ts'
+import type { Audience } from './audience.ts'
+import { hasControl, isChannel, isEventType, isUserId, isWithin } from './names.ts'
+import { type Notification, PRIORITIES } from './notification.ts'
+
+const MAX_TTL_SECONDS = 4_294_967_295
+
+/** How many may be named in one send (contract §10). */
+export const MAX = { users: 10_000, channels: 100, roles: 100 } as const
+
+export const userId = v.pipe(v.string(), v.check(isUserId, '1 to 256 bytes, no control characters'))
+export const channelName = v.pipe(v.string(), v.check(isChannel, '1 to 64 letters, digits, _ . or -'))
+const correlationId = v.pipe(
+  v.string(),
+  v.check(text => isWithin(text, 256) && !hasControl(text), 'at most 256 characters, no control characters'),
+)
+
+export const audience = v.variant('type', [
+  v.object({ type: v.literal('All') }),
+  v.object({ type: v.literal('Roles'), value: v.array(v.string()) }),
+  v.object({ type: v.literal('Users'), value: v.array(userId) }),
+  v.object({ type: v.literal('Channels'), value: v.array(channelName) }),
+])
+
+/** What every send says beside its target (contract §4.1). */
+export const content = {
+  event_type: v.pipe(v.string(), v.check(isEventType, '1 to 128 characters, no control characters')),
+  payload: anyJson,
+  priority: v.nullish(v.picklist(PRIORITIES)),
+  ttl: v.nullish(integer(0, MAX_TTL_SECONDS)),
+  correlation_id: v.nullish(correlationId),
+}
+
+export type Content = v.InferOutput<v.ObjectSchema<typeof content, undefined>> & {
+  readonly audience?: Audience | null | undefined
+}
+
+/** A list that is longer than allowed is well-formed, and still cannot be meant. */
+export const lengthFault = (path: string, list: readonly unknown[], most: number): Fault | undefined =>
+  list.length > most ? { path, message: `at most ${most} items` } : undefined
+
+export function audienceFault(
+  given: Audience | null | undefined,
+  path = 'audience.value',
+): Fault | undefined {
+  if (!given || given.type === 'All') return undefined
+  const most = { Roles: MAX.roles, Users: MAX.users, Channels: MAX.channels }[given.type]
+  return lengthFault(path, given.value, most)
+}
+
+interface Origin {
+  readonly source: string
+  /** When it is accepted, milliseconds since 1970. */
+  readonly now: number
+}
+
+/** A new notification of that content; `payload` is its JSON text. */
+export function notificationOf(
+  { event_type, priority, ttl, correlation_id, audience: meant }: Content,
+  payload: string,
+  { source, now }: Origin,
+): Notification {
+  return {
+    id: crypto.randomUUID(),
+    occurredAt: now,
+    eventType: event_type,
+    payload,
+    source,
+    priority: priority ?? 'Normal',
+    ...(typeof ttl === 'number' && { ttl }),
+    ...(meant && { audience: meant }),
+    ...(typeof correlation_id === 'string' && { correlationId: correlation_id }),
+  }
+}
