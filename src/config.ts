@@ -210,7 +210,7 @@ function warningsOf(raw: Raw, { production, corsOrigins, jwtAlgorithms }: Config
   return warnings
 }
 
-/** Reads the environment. Throws ConfigError for anything the service must not start with (contract §16). */
+/** Reads the environment. Throws ConfigError for anything the service must not start with. */
 export function loadConfig(env: Environment): Loaded {
   // The table above names every key of Raw once.
   const raw = Object.fromEntries(

@@ -53,7 +53,7 @@ interface ErrorOptions {
   readonly cause?: unknown
 }
 
-/** An expected refusal of a request; becomes the envelope of contract §3.4. */
+/** An expected refusal of a request; becomes the error envelope. */
 export class AppError extends Error {
   readonly code: HttpErrorCode
   readonly status: number
@@ -79,7 +79,7 @@ export const meaningless = (path: string, message: string): AppError =>
     details: [{ path, message }],
   })
 
-/** Why the server ends a connection: the WebSocket close code and reason (contract §6.6). */
+/** Why the server ends a connection: the WebSocket close code and reason. */
 export const CLOSES = {
   goingAway: { code: 1001, reason: 'server stopped' },
   abuse: { code: 1008, reason: 'too many bad messages' },

@@ -9,7 +9,7 @@ const DEFAULT_TENANT = 'default'
 const seconds = v.pipe(v.number(), v.safeInteger())
 const tenantName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{1,64}$/))
 
-/** Own schema, since a token that verifies may still have no `sub`, no `exp` or `roles` of another type (contract §2.2). */
+/** Own schema, since a token that verifies may still have no `sub`, no `exp` or `roles` of another type. */
 const claims = v.object({
   sub: v.pipe(v.string(), v.check(isUserId)),
   exp: seconds,

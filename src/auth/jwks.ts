@@ -59,7 +59,7 @@ async function keysIn(set: LocalJWKSet, hint: KeyHint): Promise<readonly CryptoK
   }
 }
 
-/** Begins to fetch at once and waits for nothing (contract §2.2, JWKS). */
+/** Begins to fetch at once and waits for nothing. */
 export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeySetOptions): KeySet {
   const href = new URL(url).href
   const closing = new AbortController()

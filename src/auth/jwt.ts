@@ -5,7 +5,7 @@ import type { Clock } from '../lib/clock.ts'
 import { type ClaimRules, principalOf, refused, type Verified } from './claims.ts'
 import { createKeySet, type FetchKeySet, type KeySetFetched } from './jwks.ts'
 
-/** What a token must be to be accepted (contract §2.2). */
+/** What a token must be to be accepted. */
 export interface TokenSettings extends ClaimRules {
   /** Key of HS* tokens. */
   readonly secret?: string

@@ -1,4 +1,4 @@
-/** Which pages may open a connection (contract §2.4). */
+/** Which pages may open a connection. */
 export interface Origins {
   /** Takes the header `Origin`; null, that is no browser, passes. */
   allows(origin: string | null): boolean

@@ -17,7 +17,7 @@ export interface TokenFound {
 
 const BEARER = 'Bearer '
 
-/** The token of a request from the first place that has one: query, `Authorization`, subprotocol (contract §2.2). */
+/** The token of a request from the first place that has one: query, `Authorization`, subprotocol. */
 export function tokenOf({ query, authorization, protocols }: TokenPlaces): TokenFound {
   const [token, ...more] = query.getAll('token')
   if (more.length > 0) return { repeated: true }

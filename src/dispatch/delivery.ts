@@ -10,7 +10,7 @@ import { rebase, type Start, startOf, type Wish } from './start.ts'
 export type Offered = Written | 'later'
 
 /**
- * Brings each connection its user's log by one rule (design §4): `seq === position + 1` is written, what is older is
+ * Brings each connection its user's log by one rule: `seq === position + 1` is written, what is older is
  * dropped, and a gap is read from the log. Replay, live delivery and lost hints are all this rule.
  */
 export interface Delivery {
@@ -39,7 +39,7 @@ interface DeliveryOptions {
   readonly turn?: () => Promise<void>
 }
 
-/** Bounds what a slow reader holds in memory (design §4, rule h). */
+/** Bounds what a slow reader holds in memory. */
 const PAGE: PageLimit = { entries: 1_000, bytes: 256 * 1024 }
 
 const ownerOf = ({ principal: { tenant, user } }: Connection): Topic => userTopic(tenant, user)

@@ -11,7 +11,7 @@ import type { Delivery, Offered } from './delivery.ts'
 
 export type Status = 'delivered' | 'partial' | 'queued' | 'no_recipient' | 'expired'
 
-/** What became of a notification by the time its caller is answered (contract §3.5). */
+/** What became of a notification by the time its caller is answered. */
 export interface Outcome {
   readonly notificationId: string
   /** Connections it was handed to. */

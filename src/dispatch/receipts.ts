@@ -22,7 +22,7 @@ export function createReceipts({
   readonly hub: Hub
   readonly log: Pick<Log, 'received'>
 }): Receipts {
-  // While a device waits for its start, what another one reads must not move the place it starts from (contract §8.4).
+  // While a device waits for its start, what another one reads must not move the place it starts from.
   const settle = ({ principal: { tenant, user } }: Connection): void => {
     const owner = userTopic(tenant, user)
     const devices = hub.members(owner)

@@ -4,7 +4,7 @@ import type { Base, Opened } from '../store/store.ts'
 /** What a client presents when it connects: nothing, or the text of a cursor, empty for "nothing seen yet". */
 export type Wish = { readonly cursor?: string }
 
-/** Where it starts (contract §8.4). */
+/** Where it starts. */
 export interface Start {
   /** The last seq it does not get. */
   readonly position: number

@@ -71,7 +71,7 @@ export function createApi({
 }: ApiOptions) {
   const anyOrigin = corsOrigins.length === 0 || corsOrigins.includes('*')
 
-  /** OPTIONS ends here: no authentication, no rate limit (contract §1). */
+  /** OPTIONS ends here: no authentication, no rate limit. */
   const preflight = ({ headers }: Request, set: Set): Response => {
     const asked = (name: string) => headers.get(name) ?? '*'
     if (anyOrigin) set.headers['access-control-allow-methods'] = asked('access-control-request-method')

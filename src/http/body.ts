@@ -51,7 +51,7 @@ const messages = {
   syntax: 'The body is not JSON.',
 }
 
-/** The body of a request, or the refusal of contract §1: 413, 415, 400 for what is not JSON, 422 for another shape. */
+/** The body of a request, or its refusal: 413, 415, 400 for what is not JSON, 422 for another shape. */
 export async function readBody<T>(
   request: Request,
   format: Format<T>,

@@ -6,7 +6,7 @@ import { type Notification, PRIORITIES } from './notification.ts'
 
 const MAX_TTL_SECONDS = 4_294_967_295
 
-/** How many may be named in one send (contract §10). */
+/** How many may be named in one send. */
 export const MAX = { users: 10_000, channels: 100, roles: 100 } as const
 
 export const userId = v.pipe(v.string(), v.check(isUserId, '1 to 256 bytes, no control characters'))
@@ -23,7 +23,7 @@ export const audience = v.variant('type', [
   v.object({ type: v.literal('Channels'), value: v.array(channelName) }),
 ])
 
-/** What every send says beside its target (contract §4.1). */
+/** What every send says beside its target. */
 export const content = {
   event_type: v.pipe(v.string(), v.check(isEventType, '1 to 128 characters, no control characters')),
   payload: anyJson,

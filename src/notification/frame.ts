@@ -32,7 +32,7 @@ export class Frame {
   }
 }
 
-/** The notification as JSON without its closing brace, so that what differs by user can follow. Keys in the order of contract §3.1. */
+/** The notification as JSON without its closing brace, so that what differs by user can follow. Keys in the order of docs/API.md. */
 export function encode(notification: Notification): string {
   const { id, occurredAt, eventType, payload, source, priority, ttl, audience, correlationId } = notification
   const metadata = { source, priority, ttl, audience, correlation_id: correlationId }

@@ -110,10 +110,10 @@ class Retained {
   }
 }
 
-/** How long a head stays known after the last append (contract §8.2), milliseconds. */
+/** How long a head stays known after the last append, milliseconds. */
 const HEAD_KEPT_MS = 30 * 86_400_000
 
-/** One user's log (contract §8.2): what is retained, and what stays known of what was. The caller tells the time. */
+/** One user's log: what is retained, and what stays known of what was. The caller tells the time. */
 export class UserLog {
   readonly #epoch: Epoch
   readonly #limits: StoreLimits

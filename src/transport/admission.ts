@@ -33,14 +33,14 @@ function queryOf(url: string): URLSearchParams {
   return searchParams
 }
 
-/** An empty header is none; the header wins (contract §7). */
+/** An empty header is none; the header wins. */
 function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse'): Wish {
   const header = transport === 'sse' ? headers.get('last-event-id') : null
   const cursor = header || query.get('cursor')
   return cursor === null ? {} : { cursor }
 }
 
-/** The checks before a connection, in the order of contract §1: origin, draining, query, token. */
+/** The checks before a connection, in this order: origin, draining, query, token. */
 export function createAdmission({
   origins,
   tokens,

@@ -7,7 +7,7 @@ import { channelTopic } from '../notification/topic.ts'
 import { errorFrame, PONG, subscribed, unsubscribed } from './outbound.ts'
 import { type Peer, tell } from './peer.ts'
 
-/** What a client says and is answered (contract §6.1, §6.3). */
+/** What a client says and is answered. */
 export interface Conversation {
   message(peer: Peer, text: string): void
   binary(peer: Peer): void

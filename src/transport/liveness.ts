@@ -37,7 +37,7 @@ export function keepAlive({ hub, receipts, clock, ...seconds }: LivenessOptions)
     if (peer.stuckSince !== undefined && now - peer.stuckSince > timeoutMs) peer.cut()
   }
 
-  /** A stream cannot prove what it has read; what it was handed an interval ago counts as read (contract §8.5). */
+  /** A stream cannot prove what it has read; what it was handed an interval ago counts as read. */
   const trustStream = (peer: Peer): void => {
     if (peer.transport !== 'sse' || peer.epoch === '') return
     if (peer.lastPlace?.epoch === peer.epoch) receipts.proved(peer, peer.lastPlace)

@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.ts'
 import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import { Frame } from '../notification/frame.ts'
 
-/** What the service says to clients beside notifications (contract §6.2). */
+/** What the service says to clients beside notifications. */
 const frame = (type: string, rest: object = {}, retryMs?: number): Frame =>
   new Frame(type, JSON.stringify({ type, ...rest }), retryMs === undefined ? {} : { retryMs })
 

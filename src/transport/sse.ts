@@ -11,6 +11,8 @@ import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
 
 const COMMENT = ': heartbeat\n\n'
+/** What one turn may bring beyond the limit before the stream could hand it on. */
+const TURN_SLACK_BYTES = 4 * 1024 * 1024
 
 /** Collects the streams written to in this turn and flushes each once: one joined string is far cheaper than many chunks. */
 interface Turns {
@@ -68,7 +70,7 @@ export class SsePeer extends Peer {
           controller.enqueue(COMMENT)
         },
         pull: () => {
-          if (this.buffered() <= this.#sendBufferBytes / 4) this.#release()
+          if (this.buffered() === 0) this.#release()
         },
         cancel: () => this.gone(),
       },
@@ -79,9 +81,10 @@ export class SsePeer extends Peer {
   override write({ sse }: Frame): Written {
     if (this.#controller === undefined) return 'refused'
     const bytes = Buffer.byteLength(sse)
-    const waiting = this.buffered()
-    // A frame alone always fits, or a large one could never be sent.
-    if (waiting > 0 && waiting + bytes > this.#sendBufferBytes) return 'refused'
+    const waiting = this.buffered() + bytes
+    // Nobody is slow before there was a turn to send in; and a frame alone always fits, or a large one never could.
+    const slack = this.buffered() === this.#pendingBytes ? TURN_SLACK_BYTES : 0
+    if (waiting > bytes && waiting > this.#sendBufferBytes + slack) return 'refused'
     if (this.#pending.length === 0) this.#turns.add(this)
     this.#pending.push(sse)
     this.#pendingBytes += bytes

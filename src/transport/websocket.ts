@@ -234,7 +234,10 @@ export const webSocketHandler = ({
     const cursor = peer.answered(payload.toString('latin1'))
     if (cursor !== undefined) sessions.proved(peer, cursor)
   },
-  drain: ({ data: peer }) => peer.release(),
+  drain: ({ data: peer }) => {
+    // Told of each part that goes; a replay that wrote more after each would pile up what does not.
+    if (peer.buffered() === 0) peer.release()
+  },
   close: ({ data: peer }, code) => {
     sessions.ended(peer, { code })
     peer.release()
