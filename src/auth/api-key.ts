@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 
 /** The keys callers show in `X-API-Key`. */
 export interface ApiKeys {
@@ -8,7 +8,7 @@ export interface ApiKeys {
   accepts(key: string | null): boolean
 }
 
-const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest()
+const digestOf = (text: string): Uint8Array => Bun.SHA256.hash(text, new Uint8Array(32)) as Uint8Array
 
 /** A setting is UTF-8, a header is read byte by byte: a key outside ASCII meets itself only in the header's form. */
 const asHeader = (key: string): string => Buffer.from(key).toString('latin1')

@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts'
 import { type Document, type Format, MAX_DEPTH, readDocument } from '../lib/document.ts'
-import { decodeUtf8 } from '../lib/json.ts'
+import { decodeUtf8 } from '../lib/utf8.ts'
 
 const tooLarge = (maxBytes: number) =>
   new AppError('PAYLOAD_TOO_LARGE', {
@@ -12,6 +12,7 @@ const invalidJson = (message: string) => new AppError('INVALID_JSON', { message 
 
 /** `application/json` or `application/*+json`, in UTF-8, not encoded. */
 function checkMediaType({ headers }: Request): void {
+  if (headers.get('content-type') === 'application/json' && !headers.has('content-encoding')) return
   const [type = '', ...parameters] = (headers.get('content-type') ?? '')
     .toLowerCase()
     .split(';')

@@ -93,12 +93,13 @@ function messageOf(issue: v.BaseIssue<unknown>): string {
 const lastKey = (path: string): string => path.slice(path.lastIndexOf('.') + 1)
 
 /** Numbers that only their text shows to be no integers. */
-const integerFaults = (raw: ReadonlyMap<string, string>, integers: ReadonlySet<string>): Fault[] =>
-  [...raw]
-    .filter(
-      ([path, text]) => integers.has(lastKey(path)) && NUMBER_START.test(text) && !INTEGER_TEXT.test(text),
-    )
-    .map(([path]) => ({ path, message: 'expected an integer' }))
+function integerFaults(raw: ReadonlyMap<string, string>, integers: ReadonlySet<string>): readonly Fault[] {
+  const faults: Fault[] = []
+  for (const [path, text] of raw)
+    if (integers.has(lastKey(path)) && NUMBER_START.test(text) && !INTEGER_TEXT.test(text))
+      faults.push({ path, message: 'expected an integer' })
+  return faults
+}
 
 /** Lists where objects belong: a schema takes them for objects without their keys. */
 function listFaults(value: unknown, { keys, items }: Shape, path: string): readonly Fault[] {

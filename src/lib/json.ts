@@ -1,57 +1,47 @@
-/** Which keys of a document matter: their names, what is below them, which values are kept as their text. */
+/** Which keys of a document matter, what is below them, and which values are kept as their text. */
 export interface Shape {
-  /** The known keys of an object at this place, and what is below each. */
+  /** Known keys of an object at this place; no backslash, dot or bracket in them, so that paths are clear. */
   readonly keys?: ReadonlyMap<string, Shape>
-  /** What the elements of an array at this place look like. */
+  /** The elements of an array at this place. */
   readonly items?: Shape
   /** Keep this value's text; nothing inside it is looked at but its depth. */
   readonly raw?: boolean
 }
 
-/**
- * What the text of a document says that `JSON.parse` does not tell. Paths read `payload`, `event.payload`,
- * `notifications[3].payload`; the whole document is `''`. Of a text that is not JSON only `ok` means something:
- * its nesting up to where it stops being JSON.
- */
-export type Scan =
-  | {
-      readonly ok: true
-      /**
-       * The text of each raw value by its path, as it was sent, so that digits, key order and escapes survive.
-       * A line break, which between tokens is only white space, is a blank: the text stands on one line.
-       */
-      readonly raw: ReadonlyMap<string, string>
-      /** Paths of the known keys that one object has twice or more. The last value counts, as in `JSON.parse`. */
-      readonly repeated: readonly string[]
-    }
-  | { readonly ok: false }
-
-export type Parsed =
-  | (Extract<Scan, { readonly ok: true }> & { readonly value: unknown })
-  | { readonly ok: false; readonly fault: 'syntax' | 'depth' }
-
-interface Hit {
-  readonly path: string
-  readonly text: string
+/** What `JSON.parse` hides, by path: `event.payload`, `notifications[3].ttl`, `''` for the document. */
+interface Findings {
+  /**
+   * Raw values as they were sent: digits, key order, escapes. Line breaks are blanks, so each fits on one
+   * line. They are slices, which keep the whole document in memory: copy what outlives the request.
+   */
+  readonly raw: ReadonlyMap<string, string>
+  /** Known keys that one object has twice or more, escaped or not. The last counts, as in `JSON.parse`. */
+  readonly repeated: readonly string[]
 }
 
-/** Where a scan stands and what it has found. Every loop ends at the end of the text, so moving there stops it. */
+/** Not ok: nested too deep. Of a text that is not JSON the findings mean nothing. */
+export type Scan = (Findings & { readonly ok: true }) | { readonly ok: false }
+
+export type Parsed =
+  | (Findings & { readonly ok: true; readonly value: unknown })
+  | { readonly ok: false; readonly fault: 'syntax' | 'depth' }
+
+/** Where a scan stands and what it has found. A place at or past the end of the text ends every loop. */
 interface Scanner {
   readonly text: string
   readonly maxDepth: number
-  /** Keys and indexes of the known containers around the place; joined to a path only where one is needed. */
+  /** Keys and indexes that lead to the place, joined only for what is found. */
   readonly steps: (string | number)[]
-  readonly hits: Hit[]
-  /** Path of each repeated key → how many hits came before its last value, those of its earlier values among them. */
+  readonly hits: { readonly path: string; readonly text: string }[]
+  /** Each repeated key, and how many hits came before its last value. */
   readonly repeats: Map<string, number>
   at: number
   depth: number
   tooDeep: boolean
+  /** Whether tabs or line breaks stood between skipped tokens: only then can a raw text hold any. */
+  hasControls: boolean
 }
 
-const TAB = 0x09
-const LINE_FEED = 0x0a
-const CARRIAGE_RETURN = 0x0d
 const BLANK = 0x20
 const QUOTE = 0x22
 const COMMA = 0x2c
@@ -61,8 +51,10 @@ const BACKSLASH = 0x5c
 const CLOSE_BRACKET = 0x5d
 const OPEN_BRACE = 0x7b
 const CLOSE_BRACE = 0x7d
+/** All that a bracket and its brace differ in: one comparison finds both. */
+const BRACE_BIT = 0x20
 
-/** Boxed, so that a parsed `undefined` cannot be mistaken for a fault. */
+/** In an object, since a value may be anything and undefined is the fault. */
 function tryParse(text: string): { readonly value: unknown } | undefined {
   try {
     return { value: JSON.parse(text) }
@@ -71,166 +63,183 @@ function tryParse(text: string): { readonly value: unknown } | undefined {
   }
 }
 
-function stop(s: Scanner): void {
-  s.at = s.text.length
-}
-
-/** Enters an object or array. */
-function open(s: Scanner): void {
-  s.at++
-  if (++s.depth <= s.maxDepth) return
-  s.tooDeep = true
-  stop(s)
-}
-
-/** The code of the next character that is not white space; NaN at the end. */
-function next(s: Scanner): number {
-  for (;;) {
-    const code = s.text.charCodeAt(s.at)
-    if (code !== BLANK && code !== LINE_FEED && code !== CARRIAGE_RETURN && code !== TAB) return code
-    s.at++
-  }
-}
-
-/** Takes the next character if it is this one. */
-function take(s: Scanner, code: number): boolean {
-  if (next(s) !== code) return false
-  s.at++
-  return true
-}
-
-/** Leaves an object or array. */
-function close(s: Scanner, bracket: number): void {
-  if (take(s, bracket)) s.depth--
-  else stop(s)
-}
-
-/** Where the string ends that begins before `from`: its closing quote, or the end of the text. */
-function endOfString(text: string, from: number): number {
-  for (let at = text.indexOf('"', from); at !== -1; at = text.indexOf('"', at + 1)) {
-    let run = at
-    // Ends at the opening quote at the latest; runs do not overlap, so all of them together are linear.
-    while (text.charCodeAt(run - 1) === BACKSLASH) run--
-    if ((at - run) % 2 === 0) return at
-  }
-  return text.length
-}
-
-/** Passes one value, up to the comma or bracket after it. Not recursive: nobody has bounded its depth yet. */
-function skip(s: Scanner): void {
-  const { text, maxDepth } = s
-  let { at, depth } = s
-  for (; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    if (code === QUOTE) at = endOfString(text, at + 1)
-    else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
-      if (++depth > maxDepth) {
-        s.tooDeep = true
-        stop(s)
-        return
-      }
-    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
-      if (depth-- === s.depth) break
-    } else if (code === COMMA && depth === s.depth) break
-  }
-  s.at = at
-}
-
 function pathOf(steps: readonly (string | number)[]): string {
   let path = ''
-  for (const step of steps) path += typeof step === 'number' ? `[${step}]` : path === '' ? step : `.${step}`
+  for (const step of steps)
+    if (typeof step === 'number') path += `[${step}]`
+    else path += path === '' ? step : `.${step}`
   return path
 }
 
-function keep(s: Scanner): void {
-  const start = s.at
-  skip(s)
-  const text = s.text.slice(start, s.at).trimEnd()
-  s.hits.push({ path: pathOf(s.steps), text: text.replace(/[\r\n]/g, ' ') })
+function stop(scan: Scanner): void {
+  scan.at = scan.text.length
 }
 
-/** The key that ends at the next quote; undefined when there is none. */
-function key(s: Scanner): string | undefined {
-  if (!take(s, QUOTE)) return undefined
-  const start = s.at
-  const end = endOfString(s.text, start)
-  s.at = end + 1
-  if (!take(s, COLON)) return undefined
-  const k = s.text.slice(start, end)
-  if (!k.includes('\\')) return k
-  const parsed = tryParse(`"${k}"`)?.value
-  return typeof parsed === 'string' ? parsed : undefined
+function stopTooDeep(scan: Scanner): void {
+  scan.tooDeep = true
+  stop(scan)
 }
 
-function object(s: Scanner, keys: ReadonlyMap<string, Shape>): void {
-  open(s)
+/**
+ * The code of the next character that is not white space; NaN at the end. All control characters pass as
+ * white space: `JSON.parse` refuses those that are none.
+ */
+function peek(scan: Scanner): number {
+  while (scan.text.charCodeAt(scan.at) <= BLANK) scan.at++
+  return scan.text.charCodeAt(scan.at)
+}
+
+/** Goes past this character if it is the next one. */
+function take(scan: Scanner, code: number): boolean {
+  if (peek(scan) !== code) return false
+  scan.at++
+  return true
+}
+
+function open(scan: Scanner): void {
+  scan.at++
+  if (++scan.depth > scan.maxDepth) stopTooDeep(scan)
+}
+
+function close(scan: Scanner, code: number): void {
+  if (take(scan, code)) scan.depth--
+}
+
+/** Looks back no further than the quote before, so that all looks together are linear in the text. */
+function isEscaped(text: string, at: number): boolean {
+  let first = at
+  while (text.charCodeAt(first - 1) === BACKSLASH) first--
+  return (at - first) % 2 === 1
+}
+
+/** Where the string ends whose inside begins here: at its quote, or with the text. */
+function endOfString(text: string, start: number): number {
+  let end = text.indexOf('"', start)
+  while (end !== -1 && isEscaped(text, end)) end = text.indexOf('"', end + 1)
+  return end === -1 ? text.length : end
+}
+
+/** Goes to the comma or bracket after a value. A loop, since the sender chooses how deep the value is. */
+function skip(scan: Scanner): void {
+  const { text, maxDepth, depth: outside } = scan
+  let { at, depth } = scan
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) at = endOfString(text, at + 1)
+    else if (code === COMMA) {
+      if (depth === outside) break
+    } else if ((code | BRACE_BIT) === OPEN_BRACE) {
+      if (++depth > maxDepth) break
+    } else if ((code | BRACE_BIT) === CLOSE_BRACE) {
+      if (--depth < outside) break
+    } else if (code < BLANK) scan.hasControls = true
+  }
+  scan.at = at
+  if (depth > maxDepth) stopTooDeep(scan)
+}
+
+function keep(scan: Scanner): void {
+  const start = scan.at
+  skip(scan)
+  let end = scan.at
+  while (scan.text.charCodeAt(end - 1) <= BLANK) end--
+  const text = scan.text.slice(start, end)
+  scan.hits.push({ path: pathOf(scan.steps), text: scan.hasControls ? text.replace(/[\r\n]/g, ' ') : text })
+}
+
+/** The key written here, if it may be known. Only what matches none is copied, to look for escapes. */
+function knownKey(scan: Scanner, start: number, end: number, keys: ReadonlyMap<string, Shape>) {
+  const { text } = scan
+  for (const key of keys.keys()) if (key.length === end - start && text.startsWith(key, start)) return key
+  if (!text.slice(start, end).includes('\\')) return undefined
+  const parsed = tryParse(text.slice(start - 1, end + 1))
+  // An exception costs a microsecond or more: the first one ends the scan, whose text is no JSON anyway.
+  if (parsed === undefined) stop(scan)
+  return typeof parsed?.value === 'string' ? parsed.value : undefined
+}
+
+function scanChild(scan: Scanner, step: string | number, shape: Shape): void {
+  scan.steps.push(step)
+  scanValue(scan, shape)
+  scan.steps.pop()
+}
+
+function scanObject(scan: Scanner, keys: ReadonlyMap<string, Shape>): void {
   const seen: string[] = []
-  do {
-    const k = key(s)
-    if (k === undefined) break
-    const shape = keys.get(k)
-    if (shape === undefined) skip(s)
+  open(scan)
+  while (take(scan, QUOTE)) {
+    const start = scan.at
+    scan.at = endOfString(scan.text, start) + 1
+    const key = knownKey(scan, start, scan.at - 1, keys)
+    if (!take(scan, COLON)) break
+    const shape = key === undefined ? undefined : keys.get(key)
+    if (key === undefined || shape === undefined) skip(scan)
     else {
-      s.steps.push(k)
-      if (seen.includes(k)) s.repeats.set(pathOf(s.steps), s.hits.length)
-      else seen.push(k)
-      value(s, shape)
-      s.steps.pop()
+      if (seen.includes(key)) scan.repeats.set(pathOf([...scan.steps, key]), scan.hits.length)
+      else seen.push(key)
+      scanChild(scan, key, shape)
     }
-  } while (take(s, COMMA))
-  close(s, CLOSE_BRACE)
-}
-
-function array(s: Scanner, items: Shape): void {
-  open(s)
-  if (take(s, CLOSE_BRACKET)) {
-    s.depth--
-    return
+    if (!take(scan, COMMA)) break
   }
-  let index = 0
-  do {
-    s.steps.push(index++)
-    value(s, items)
-    s.steps.pop()
-  } while (take(s, COMMA))
-  close(s, CLOSE_BRACKET)
+  close(scan, CLOSE_BRACE)
 }
 
-function value(s: Scanner, shape: Shape): void {
-  const code = next(s)
-  if (shape.raw) keep(s)
-  else if (code === OPEN_BRACE && shape.keys !== undefined) object(s, shape.keys)
-  else if (code === OPEN_BRACKET && shape.items !== undefined) array(s, shape.items)
-  else skip(s)
+function scanArray(scan: Scanner, items: Shape): void {
+  open(scan)
+  for (let index = 0; peek(scan) !== CLOSE_BRACKET; index++) {
+    scanChild(scan, index, items)
+    if (!take(scan, COMMA)) break
+  }
+  close(scan, CLOSE_BRACKET)
 }
 
+/** Recurses only where the shape says so, and never deeper than `maxDepth`. */
+function scanValue(scan: Scanner, shape: Shape): void {
+  const code = peek(scan)
+  if (shape.raw) keep(scan)
+  else if (code === OPEN_BRACE && shape.keys !== undefined) scanObject(scan, shape.keys)
+  else if (code === OPEN_BRACKET && shape.items !== undefined) scanArray(scan, shape.items)
+  else skip(scan)
+}
+
+/** Whether a hit stands in the earlier value of a repeated key: its own, or one around it. */
+function isReplaced(path: string, index: number, repeats: ReadonlyMap<string, number>): boolean {
+  let end = path.length
+  while (end > 0) {
+    if (index < (repeats.get(path.slice(0, end)) ?? 0)) return true
+    end = Math.max(path.lastIndexOf('.', end - 1), path.lastIndexOf('[', end - 1))
+  }
+  return false
+}
+
+function rawOf({ hits, repeats }: Scanner): ReadonlyMap<string, string> {
+  const raw = new Map<string, string>()
+  hits.forEach(({ path, text }, index) => {
+    if (repeats.size === 0 || !isReplaced(path, index, repeats)) raw.set(path, text)
+  })
+  return raw
+}
+
+/**
+ * One pass over the text of a document, before `JSON.parse` hides what it says: how deep it is nested
+ * (`JSON.parse` takes 200,000 levels, on which `JSON.stringify` overflows the stack), which known keys it
+ * repeats, and the values whose text matters. The outermost object or array is level 1. It validates nothing,
+ * and ends in linear time on any text.
+ */
 export function scanJson(text: string, shape: Shape, maxDepth: number): Scan {
-  const s: Scanner = {
-    text,
-    maxDepth,
-    steps: [],
-    hits: [],
-    repeats: new Map(),
-    at: 0,
-    depth: 0,
-    tooDeep: false,
-  }
-  value(s, shape)
-  if (s.tooDeep) return { ok: false }
-  return { ok: true, raw: new Map(s.hits.map(h => [h.path, h.text])), repeated: [...s.repeats.keys()] }
+  const found = { steps: [], hits: [], repeats: new Map() }
+  const scan: Scanner = { text, maxDepth, ...found, at: 0, depth: 0, tooDeep: false, hasControls: false }
+  scanValue(scan, shape)
+  if (scan.tooDeep) return { ok: false }
+  return { ok: true, raw: rawOf(scan), repeated: [...scan.repeats.keys()] }
 }
+
+/** `JSON.parse` after the scan: the value with what it hides, or why there is none. */
 export function parseJson(text: string, shape: Shape, maxDepth: number): Parsed {
   const scan = scanJson(text, shape, maxDepth)
   if (!scan.ok) return { ok: false, fault: 'depth' }
   const parsed = tryParse(text)
-  return parsed === undefined ? { ok: false, fault: 'syntax' } : { ...scan, ...parsed }
-}
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-export function decodeUtf8(bytes: Uint8Array): string | undefined {
-  try {
-    const t = decoder.decode(bytes)
-    return t.charCodeAt(0) === 0xfeff ? undefined : t
-  } catch {
-    return undefined
-  }
+  if (parsed === undefined) return { ok: false, fault: 'syntax' }
+  const { raw, repeated } = scan
+  return { ok: true, value: parsed.value, raw, repeated }
 }
