@@ -53,10 +53,13 @@ function note(connection: Connection, cursor: Cursor): void {
   else if (latest.seq < cursor.seq) connection.latest = cursor
 }
 
-/** A read that begins now will answer for what was heard of in other lives. */
-function forgetOtherLives(connection: Connection): void {
+/** A read that begins now will answer for what was heard of in other lives. True when that was anything. */
+function forgetOtherLives(connection: Connection): boolean {
+  const { stale, latest, epoch } = connection
+  const isOther = latest !== undefined && latest.epoch !== epoch
   connection.stale = false
-  if (connection.latest?.epoch !== connection.epoch) connection.latest = undefined
+  if (isOther) connection.latest = undefined
+  return stale || isOther
 }
 
 const isLevel = ({ stale, latest, epoch, position }: Connection): boolean =>
@@ -120,27 +123,36 @@ export function createDelivery({
 
   const writePage = async (connection: Connection, page: Page): Promise<void> => {
     for (let done = 0; done < page.entries.length; ) {
-      done = writeSome(connection, page, done)
-      // Replay is paced by the client's reading: nothing more is written before it has taken this.
+      // Replay is paced by the client's reading: nothing is written before it has taken what waits.
       if (connection.buffered() > 0) await connection.drained()
       if (connection.hasEnded()) return
+      done = writeSome(connection, page, done)
     }
+    if (connection.hasEnded()) return
     connection.position = Math.max(connection.position, page.through)
   }
 
-  const readOn = async (connection: Connection): Promise<void> => {
-    forgetOtherLives(connection)
+  /** Reads and writes one page; true when the log had nothing more. */
+  const readOn = async (connection: Connection): Promise<boolean> => {
     const page = await persist(connection, () => log.read(ownerOf(connection), connection.position, limit))
-    if (page === undefined || connection.hasEnded()) return
-    if (page.epoch !== connection.epoch) await persist(connection, () => adopt(connection))
-    else if (isBroken(connection, page)) connection.cut()
+    if (page === undefined || connection.hasEnded()) return false
+    if (page.epoch !== connection.epoch) {
+      await persist(connection, () => adopt(connection))
+      return false
+    }
+    if (isBroken(connection, page)) connection.cut()
     else await writePage(connection, page)
+    return page.entries.length === 0
   }
 
   const replay = async (connection: Connection): Promise<void> => {
+    if (connection.hasEnded()) return
     connection.phase = 'replaying'
-    while (!isLevel(connection)) {
-      await readOn(connection)
+    // Whether what was heard of tells how far the log goes; else only an empty page does.
+    let isKnown = true
+    while (!(isKnown && isLevel(connection))) {
+      if (forgetOtherLives(connection)) isKnown = false
+      if (await readOn(connection)) isKnown = true
       if (connection.hasEnded()) return
       if (!isLevel(connection)) await turn()
     }

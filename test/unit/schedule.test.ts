@@ -1,0 +1,199 @@
+import { afterAll, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createDelivery } from '../../src/dispatch/delivery.ts'
+import { createReceipts } from '../../src/dispatch/receipts.ts'
+import { type Parts, play } from './schedule.ts'
+
+const SCHEDULES = 12_000
+const PARTS = 6
+const SOURCE = join(import.meta.dir, '../../src/dispatch')
+const real: Parts = { createDelivery, createReceipts }
+
+describe('in random schedules of answers, hints, cuts and lives of the log', () => {
+  const first = Number(process.env['SCHEDULE_SEED'] ?? 1)
+  for (let part = 0; part < PARTS; part++)
+    test(`delivery keeps its promises (${part + 1} of ${PARTS})`, async () => {
+      const size = process.env['SCHEDULE_SEED'] === undefined ? SCHEDULES / PARTS : 1
+      for (let seed = first + part * size; seed < first + (part + 1) * size; seed++)
+        expect({ seed, faults: await play(real, seed) }).toEqual({ seed, faults: [] })
+    }, 60_000)
+})
+
+interface Mutant {
+  readonly rule: string
+  readonly file: 'delivery' | 'receipts' | 'start'
+  readonly from: string
+  readonly to: string
+  /** A schedule that shows it. */
+  readonly seed: number
+}
+
+const MUTANTS: readonly Mutant[] = [
+  {
+    rule: '(a) there is an await between the last look and becoming live',
+    file: 'delivery',
+    from: `    connection.phase = 'live'\n`,
+    to: `    await turn()\n    connection.phase = 'live'\n`,
+    seed: 4,
+  },
+  {
+    rule: '(b) the position moves to the last entry only, not to what the page was answered through',
+    file: 'delivery',
+    from: 'connection.position = Math.max(connection.position, page.through)',
+    to: '',
+    seed: 1,
+  },
+  {
+    rule: '(c) a gap is written over',
+    file: 'delivery',
+    from: 'cursor.seq === position + 1',
+    to: 'cursor.seq > position',
+    seed: 2,
+  },
+  {
+    rule: '(c) what is older is written again',
+    file: 'delivery',
+    from: `if (sameLife && cursor.seq <= position) return 'sent'`,
+    to: `if (sameLife && cursor.seq <= position) connection.write(frame)`,
+    seed: 8,
+  },
+  {
+    rule: '(d) one page is taken for the whole',
+    file: 'delivery',
+    from: 'while (!(isKnown && isLevel(connection))) {',
+    to: 'for (let page = 0; page < 1; page++) {',
+    seed: 3,
+  },
+  {
+    rule: '(d) a page is taken for the last, though nothing tells how far the log goes',
+    file: 'delivery',
+    from: 'if (forgetOtherLives(connection)) isKnown = false',
+    to: 'forgetOtherLives(connection)',
+    seed: 22,
+  },
+  {
+    rule: '(e) an offer of another life is ignored',
+    file: 'delivery',
+    from: '      note(connection, cursor)\n      if',
+    to: '      if (phase === "starting" || cursor.epoch === epoch) note(connection, cursor)\n      if',
+    seed: 29,
+  },
+  {
+    rule: '(e) an offer of another life is believed without a read',
+    file: 'delivery',
+    from: `const sameLife = phase !== 'starting' && cursor.epoch === epoch`,
+    to: `const sameLife = phase !== 'starting'`,
+    seed: 29,
+  },
+  {
+    rule: '(e) a second life heard of is forgotten',
+    file: 'delivery',
+    from: 'connection.stale = true',
+    to: 'connection.stale = false',
+    seed: 10964,
+  },
+  {
+    rule: '(f) the position is kept across lives',
+    file: 'delivery',
+    from: 'connection.position = rebase(placeOf(connection), bases)',
+    to: '',
+    seed: 9,
+  },
+  {
+    rule: '(f) only the last life counts, not all since',
+    file: 'start',
+    from: '...bases.slice(first).map(base => base.seq)',
+    to: 'bases[first]?.seq ?? 0',
+    seed: 16,
+  },
+  {
+    rule: '(h) a replay writes on while the client is behind',
+    file: 'delivery',
+    from: `=== 'sent') continue`,
+    to: `!== 'refused') continue`,
+    seed: 2,
+  },
+  {
+    rule: '(h) a replay does not wait for the drain',
+    file: 'delivery',
+    from: 'if (connection.buffered() > 0) await connection.drained()',
+    to: '',
+    seed: 2,
+  },
+  {
+    rule: '(h) an opted-in client passes over what was removed while it read',
+    file: 'delivery',
+    from: 'if (isBroken(connection, page)) connection.cut()\n    else await',
+    to: 'await',
+    seed: 6,
+  },
+  {
+    rule: '(k) what was heard of before the start is dropped',
+    file: 'delivery',
+    from: '  note(connection, head)\n}\n',
+    to: '  connection.latest = head\n}\n',
+    seed: 220,
+  },
+  {
+    rule: '(k) what was heard of in another life before the start counts as of this one',
+    file: 'delivery',
+    from: 'latest.epoch === epoch && latest.seq <= position',
+    to: 'latest.seq <= position',
+    seed: 29,
+  },
+  {
+    rule: '(l) receipts count while another device waits for its start',
+    file: 'receipts',
+    from: `if (device.phase === 'starting') return`,
+    to: `if (device.phase === 'ended') return`,
+    seed: 3,
+  },
+  {
+    rule: '(l) a cursor of another life proves the same place in this one',
+    file: 'delivery',
+    from: 'presented?.epoch === opened.head.epoch && presented.seq <= opened.head.seq',
+    to: 'presented !== undefined',
+    seed: 1,
+  },
+  {
+    rule: 'a connection that has ended while it was greeted is replayed to',
+    file: 'delivery',
+    from: `    if (connection.hasEnded()) return\n    connection.phase = 'replaying'\n`,
+    to: `    connection.phase = 'replaying'\n`,
+    seed: 2,
+  },
+]
+
+describe('the check catches', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'delivery-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  const sourceOf = async (file: string) =>
+    (await Bun.file(join(SOURCE, `${file}.ts`)).text()).replaceAll(
+      "from '../",
+      `from '${join(SOURCE, '..')}/`,
+    )
+
+  /** The parts with one text replaced, in a folder of their own. */
+  const mutated = async ({ file, from, to, rule }: Mutant): Promise<Parts> => {
+    const home = mkdtempSync(join(folder, 'mutant-'))
+    for (const name of ['delivery', 'receipts', 'start']) {
+      const source = await sourceOf(name)
+      // A rule that reads otherwise by now must not pass for caught.
+      if (name === file) expect({ rule, places: source.split(from).length - 1 }).toEqual({ rule, places: 1 })
+      await Bun.write(join(home, `${name}.ts`), name === file ? source.replace(from, () => to) : source)
+    }
+    const delivery: Pick<Parts, 'createDelivery'> = await import(join(home, 'delivery.ts'))
+    const receipts: Pick<Parts, 'createReceipts'> = await import(join(home, 'receipts.ts'))
+    return { ...delivery, ...receipts }
+  }
+
+  for (const mutant of MUTANTS)
+    test(`that ${mutant.rule}`, async () => {
+      const parts = await mutated(mutant)
+      expect(await play(parts, mutant.seed)).not.toEqual([])
+      expect(await play(real, mutant.seed)).toEqual([])
+    }, 60_000)
+})
