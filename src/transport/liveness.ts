@@ -71,6 +71,7 @@ export function keepAlive({ hub, receipts, clock, ...seconds }: LivenessOptions)
     const cleanup = now >= nextCleanupAt
     if (cleanup) nextCleanupAt = now + cleanupMs
     for (const peer of hub.connections()) {
+      peer.unblock()
       if (cleanup && peer.transport === 'ws' && now - peer.seenAt > timeoutMs) peer.close('silent')
       else watchToken(peer)
       if (!peer.hasEnded() && now >= peer.nextBeatAt) beat(peer, now)

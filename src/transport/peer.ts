@@ -35,6 +35,8 @@ export abstract class Peer extends Connection {
   abstract taken(): number
   /** Shows the other side that this one lives, and asks the same of it. */
   abstract beat(): void
+  /** Goes on with what waited for the client to take all, if it has: the runtime may forget to tell. */
+  abstract unblock(): void
   /** Says when to come back, then ends. */
   abstract shutdown(frame: Frame): void
 }

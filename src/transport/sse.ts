@@ -47,6 +47,8 @@ export class SsePeer extends Peer {
   #pending: string[] = []
   #pendingBytes = 0
   #writtenBytes = 0
+  /** Within a batch. */
+  #isPaced = false
   #drained: PromiseWithResolvers<void> | undefined
 
   constructor(options: {
@@ -69,9 +71,7 @@ export class SsePeer extends Peer {
           // Headers leave with the first chunk.
           controller.enqueue(COMMENT)
         },
-        pull: () => {
-          if (this.buffered() === 0) this.#release()
-        },
+        pull: () => this.unblock(),
         cancel: () => this.gone(),
       },
       { highWaterMark: options.sendBufferBytes, size: (chunk = '') => Buffer.byteLength(chunk) },
@@ -84,7 +84,8 @@ export class SsePeer extends Peer {
     const waiting = this.buffered() + bytes
     // Nobody is slow before there was a turn to send in; and a frame alone always fits, or a large one never could.
     const slack = this.buffered() === this.#pendingBytes ? TURN_SLACK_BYTES : 0
-    if (waiting > bytes && waiting > this.#sendBufferBytes + slack) return 'refused'
+    const isOver = waiting > bytes && waiting > this.#sendBufferBytes + slack
+    if (isOver && !this.#isPaced) return 'refused'
     if (this.#pending.length === 0) this.#turns.add(this)
     this.#pending.push(sse)
     this.#pendingBytes += bytes
@@ -112,8 +113,11 @@ export class SsePeer extends Peer {
     return this.#writtenBytes - this.buffered()
   }
 
+  /** Of a client that reads slowly none is refused: it is paced. */
   override batch(writes: () => void): void {
+    this.#isPaced = true
     writes()
+    this.#isPaced = false
   }
 
   override buffered(): number {
@@ -132,6 +136,10 @@ export class SsePeer extends Peer {
   override drained(): Promise<void> {
     this.#drained ??= Promise.withResolvers()
     return this.#drained.promise
+  }
+
+  override unblock(): void {
+    if (this.buffered() === 0) this.#release()
   }
 
   override close(reason: CloseReason): void {

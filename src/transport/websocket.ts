@@ -19,7 +19,7 @@ const IDLE_SECONDS = 960
 const FLUSH_SLACK_BYTES = 4 * 1024 * 1024
 /** Of a WebSocket frame (RFC 6455 §5.2). */
 const MAX_HEADER_BYTES = 14
-/** More unanswered pings than this are not remembered: the client would be silent by then. */
+/** Of unanswered pings so many are remembered, the last ones. */
 const MAX_PINGS = 16
 
 interface Ping {
@@ -38,6 +38,8 @@ export class WebSocketPeer extends Peer {
   readonly #pings: Ping[] = []
   #askAgain = false
   #writtenBytes = 0
+  /** Within a batch: what it has written. */
+  #batchBytes: number | undefined = undefined
   #drained: PromiseWithResolvers<void> | undefined
 
   constructor(options: {
@@ -64,6 +66,7 @@ export class WebSocketPeer extends Peer {
     if (taken === 0) return 'refused'
     const bytes = Buffer.byteLength(json)
     this.#writtenBytes += bytes
+    if (this.#batchBytes !== undefined) return this.#pace(taken < 0, bytes)
     if (taken > 0) return 'sent'
     // A frame alone always fits, or a large one could never be sent.
     const waiting = socket.getBufferedAmount()
@@ -74,8 +77,11 @@ export class WebSocketPeer extends Peer {
     return this.#writtenBytes - this.buffered()
   }
 
+  /** Of a client that reads slowly none is refused: it is paced. */
   override batch(writes: () => void): void {
+    this.#batchBytes = 0
     this.#socket?.cork(writes)
+    this.#batchBytes = undefined
   }
 
   override buffered(): number {
@@ -98,7 +104,7 @@ export class WebSocketPeer extends Peer {
 
   /** The place that this pong proves; undefined for one that was not asked for. A pong for a later ping settles the earlier. */
   answered(payload: string): Cursor | undefined {
-    const at = this.#pings.findIndex(ping => ping.payload === payload)
+    const at = this.#pings.findLastIndex(ping => ping.payload === payload)
     const cursor = this.#pings[at]?.cursor
     if (cursor === undefined) return undefined
     this.#pings.splice(0, at + 1)
@@ -112,6 +118,20 @@ export class WebSocketPeer extends Peer {
   override drained(): Promise<void> {
     this.#drained ??= Promise.withResolvers()
     return this.#drained.promise
+  }
+
+  get #waits(): boolean {
+    return this.#drained !== undefined || this.#askAgain
+  }
+
+  /** Told of each part that goes, a replay that wrote more after each would pile up what does not. */
+  override unblock(): void {
+    if (this.#waits && this.buffered() === 0) this.release()
+  }
+
+  /** What waited may leave in the turn in which something came in, and then the runtime does not call `drain`. */
+  unblockSoon(): void {
+    if (this.#waits) setImmediate(() => this.unblock())
   }
 
   /** The client has taken what waited, or there is no client any more. */
@@ -150,6 +170,12 @@ export class WebSocketPeer extends Peer {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.unsubscribe(name)
   }
 
+  /** The runtime holds back what a batch writes and takes it all: only its size tells when to look how the client is. */
+  #pace(isBehind: boolean, bytes: number): Written {
+    this.#batchBytes = (this.#batchBytes ?? 0) + bytes
+    return isBehind || this.#batchBytes > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'
+  }
+
   #leave(code: number, slow = false): void {
     this.#end(this, { code, slow })
     this.release()
@@ -158,8 +184,12 @@ export class WebSocketPeer extends Peer {
   #ping(cursor: Cursor): void {
     const payload = formatCursor(cursor)
     const taken = this.#socket?.ping(payload) ?? 0
-    if (taken === 0) this.#askAgain = true
-    else if (this.#pings.length < MAX_PINGS) this.#pings.push({ payload, cursor })
+    if (taken === 0) {
+      this.#askAgain = true
+      return
+    }
+    if (this.#pings.length === MAX_PINGS) this.#pings.shift()
+    this.#pings.push({ payload, cursor })
   }
 }
 
@@ -225,19 +255,21 @@ export const webSocketHandler = ({
     peer.close('connectionLimit')
   },
   message: ({ data: peer }, message) => {
+    peer.unblockSoon()
     if (typeof message === 'string') sessions.message(peer, message)
     else sessions.binary(peer)
   },
-  ping: ({ data: peer }) => sessions.seen(peer),
+  ping: ({ data: peer }) => {
+    peer.unblockSoon()
+    sessions.seen(peer)
+  },
   pong: ({ data: peer }, payload) => {
+    peer.unblockSoon()
     sessions.seen(peer)
     const cursor = peer.answered(payload.toString('latin1'))
     if (cursor !== undefined) sessions.proved(peer, cursor)
   },
-  drain: ({ data: peer }) => {
-    // Told of each part that goes; a replay that wrote more after each would pile up what does not.
-    if (peer.buffered() === 0) peer.release()
-  },
+  drain: ({ data: peer }) => peer.unblock(),
   close: ({ data: peer }, code) => {
     sessions.ended(peer, { code })
     peer.release()

@@ -37,7 +37,7 @@ async function healthWith(service: TestApp, connections: number) {
   }
 }
 
-test('a fresh service is healthy, and says so in the order of the contract', async () => {
+test('a fresh service is healthy, and says so in the documented order', async () => {
   const clock = { now: () => Date.now(), monotonic: () => 5_000 }
   await using service = await startTestApp({}, { clock })
   const { status, headers, text, json } = await service.get('/health')

@@ -315,7 +315,7 @@ test('audience filters a broadcast on WebSocket and SSE alike', async () => {
   }).toEqual(Object.fromEntries(EVERYBODY.map(receiver => [receiver, meant(receiver)])))
 })
 
-test.each(Object.keys(TO_U))('%s frames all metadata in the order of the contract', async path => {
+test.each(Object.keys(TO_U))('%s frames all metadata in the documented order', async path => {
   await using service = await startTestApp()
   using client = await connectRaw(service.port, `/ws?token=${await service.token('u')}`)
   client.send(1, '{"type":"Subscribe","payload":{"channels":["c"]}}')

@@ -4,14 +4,16 @@ import { connect } from 'node:net'
 export interface RawExchange extends Disposable {
   /** Status line and headers. */
   readonly head: string
-  /** What has come of the body up to now; of a chunked one whole chunks only. */
+  /** What has come of the body up to now, without the framing of its chunks. */
   text(): string
+  /** The last 1,000 bytes of that: asking for them costs nothing. */
+  tail(): string
   /** Resolves when the text fits. */
   until(fits: (text: string) => boolean): Promise<string>
   write(text: string): void
   stall(): void
   resume(): void
-  /** Reads one chunk and stalls again. */
+  /** Reads one piece and stalls again. */
   step(): Promise<void>
   /** Ends it with a TCP reset. */
   reset(): void
@@ -19,36 +21,65 @@ export interface RawExchange extends Disposable {
   readonly closed: Promise<void>
 }
 
-/** Without the sizes of its chunks; what has not come as a whole is left out. */
-function dechunk(bytes: Buffer): Buffer {
-  const chunks: Buffer[] = []
-  for (let at = 0; ; ) {
-    const end = bytes.indexOf('\r\n', at)
-    const size = end < 0 ? 0 : Number.parseInt(bytes.subarray(at, end).toString('latin1'), 16)
-    if (!(size > 0) || bytes.length < end + 2 + size) return Buffer.concat(chunks)
-    chunks.push(bytes.subarray(end + 2, end + 2 + size))
-    at = end + 2 + size + 2
+const TAIL_BYTES = 1_000
+const HEAD_END = '\r\n\r\n'
+const LINE_END = '\r\n'
+
+/** Takes the framing of a chunked body off, however the pieces fall. */
+function createDechunker(): (piece: Buffer) => Buffer {
+  let rest: Buffer = Buffer.alloc(0)
+  let left = 0
+  return piece => {
+    rest = rest.length === 0 ? piece : Buffer.concat([rest, piece])
+    const found: Buffer[] = []
+    while (rest.length > 0) {
+      if (left > 0) {
+        const part = rest.subarray(0, left)
+        found.push(part)
+        left -= part.length
+        rest = rest.subarray(part.length)
+        continue
+      }
+      // The end of the chunk before stands in front of the size of the next.
+      const start = rest.indexOf(LINE_END) === 0 ? 2 : 0
+      const end = rest.indexOf(LINE_END, start)
+      if (end < 0) break
+      left = Number.parseInt(rest.subarray(start, end).toString('latin1'), 16) || 0
+      rest = left === 0 ? Buffer.alloc(0) : rest.subarray(end + 2)
+    }
+    return Buffer.concat(found)
   }
 }
 
 /** Resolves with the head of the answer. `lines` begin with the request line; `Host` is added. */
 export async function exchangeRaw(port: number, lines: readonly string[], body = ''): Promise<RawExchange> {
   const socket = connect({ port, host: '127.0.0.1' })
-  const chunks: Buffer[] = []
+  const pieces: Buffer[] = []
   const closed = Promise.withResolvers<void>()
   const answered = Promise.withResolvers<string>()
-  let isAnswered = false
+  let head: string | undefined
+  let before: Buffer = Buffer.alloc(0)
+  let decode = (piece: Buffer): Buffer => piece
+  let tail: Buffer = Buffer.alloc(0)
   let stir = Promise.withResolvers<void>()
 
-  const headEnd = (bytes: Buffer): number => bytes.indexOf('\r\n\r\n')
-  socket.on('data', chunk => {
-    chunks.push(Buffer.from(chunk))
+  const take = (piece: Buffer): void => {
+    pieces.push(piece)
+    tail = Buffer.from(Buffer.concat([tail, piece]).subarray(-TAIL_BYTES))
     stir.resolve()
     stir = Promise.withResolvers()
-    if (isAnswered) return
-    const bytes = Buffer.concat(chunks)
-    isAnswered = headEnd(bytes) >= 0
-    if (isAnswered) answered.resolve(bytes.subarray(0, headEnd(bytes)).toString('latin1'))
+  }
+
+  socket.on('data', data => {
+    const bytes = Buffer.from(data)
+    if (head !== undefined) return take(decode(bytes))
+    before = Buffer.concat([before, bytes])
+    const end = before.indexOf(HEAD_END)
+    if (end < 0) return
+    head = before.subarray(0, end).toString('latin1')
+    if (/^transfer-encoding: chunked$/im.test(head)) decode = createDechunker()
+    take(decode(before.subarray(end + HEAD_END.length)))
+    answered.resolve(head)
   })
   socket.on('error', () => {})
   socket.on('close', () => {
@@ -56,23 +87,16 @@ export async function exchangeRaw(port: number, lines: readonly string[], body =
     stir.resolve()
     answered.reject(new Error('closed before it was answered'))
   })
-  socket.write(`${[...lines, 'Host: localhost'].join('\r\n')}\r\n\r\n${body}`)
+  socket.write(`${[...lines, 'Host: localhost'].join('\r\n')}${HEAD_END}${body}`)
 
-  const text = () => {
-    const bytes = Buffer.concat(chunks)
-    const body = bytes.subarray(headEnd(bytes) + 4)
-    const isChunked = /^transfer-encoding: chunked$/im.test(
-      bytes.subarray(0, headEnd(bytes)).toString('latin1'),
-    )
-    return (isChunked ? dechunk(body) : body).toString()
-  }
-  const head = await answered.promise
+  const text = () => Buffer.concat(pieces).toString()
   return {
-    head,
+    head: await answered.promise,
     text,
+    tail: () => tail.toString(),
     until: async fits => {
       while (!fits(text())) {
-        if (socket.destroyed) throw new Error(`ended: ${text()}`)
+        if (socket.destroyed) throw new Error(`ended after ${text().slice(-200)}`)
         await stir.promise
       }
       return text()

@@ -15,8 +15,6 @@ export interface RawClient extends Disposable {
   readonly messages: readonly Record<string, unknown>[]
   /** Whether it answers pings; on by default. */
   answerPings: boolean
-  /** Called with each frame before it is answered or kept, in the turn in which it was read. */
-  onFrame: ((frame: RawFrame) => void) | undefined
   /** The next text frame but heartbeats, parsed. */
   next(): Promise<Message>
   /** Sends a masked frame; not `last` when the message goes on in another one. */
@@ -32,6 +30,13 @@ export interface RawClient extends Disposable {
   readonly closed: Promise<void>
   /** Head of the answer to the upgrade. */
   readonly head: string
+}
+
+export interface RawOptions {
+  /** On unless said otherwise; may be changed later. */
+  readonly answerPings?: boolean
+  /** Called with each frame in the turn in which it was read, before it is answered or kept. */
+  readonly onFrame?: (frame: RawFrame, client: RawClient) => void
 }
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
@@ -83,7 +88,7 @@ export async function connectRaw(
   port: number,
   path: string,
   headers: readonly string[] = [],
-  answerPings = true,
+  { answerPings = true, onFrame }: RawOptions = {},
 ): Promise<RawClient> {
   const socket: Socket = connect({ port, host: '127.0.0.1' })
   const frames = createInbox<RawFrame>()
@@ -97,7 +102,6 @@ export async function connectRaw(
     frames,
     messages,
     answerPings,
-    onFrame: undefined,
     next: async () => {
       const { payload } = await frames.until(frame => frame.opcode === 1 && !isHeartbeat(frame))
       return JSON.parse(payload.toString())
@@ -128,7 +132,7 @@ export async function connectRaw(
   }
 
   const take = (frame: RawFrame) => {
-    client.onFrame?.(frame)
+    onFrame?.(frame, client)
     if (frame.opcode === 1) messages.push(JSON.parse(frame.payload.toString()))
     if (frame.opcode === 9 && client.answerPings) client.send(10, frame.payload)
     frames.push(frame)
@@ -144,7 +148,7 @@ export async function connectRaw(
       upgraded.resolve(head)
     }
     if (!head.startsWith('HTTP/1.1 101 ')) return
-    for (let found = firstFrame(rest); found !== undefined; found = firstFrame(rest)) {
+    for (let found = firstFrame(rest); found !== undefined && !socket.destroyed; found = firstFrame(rest)) {
       rest = rest.subarray(found.end)
       take(found.frame)
     }

@@ -1,14 +1,12 @@
 import type { TestApp } from './app.ts'
 import { connectSocket, connectStream, type Message, type SocketClient, type StreamClient } from './client.ts'
-import { connectRaw, type RawClient } from './raw-socket.ts'
+import { connectRaw, type RawClient, type RawOptions } from './raw-socket.ts'
 
-interface Visit {
+interface Visit extends RawOptions {
   /** Presented in the query; on a WebSocket it opts in. */
   readonly cursor?: string
   readonly claims?: Record<string, unknown>
   readonly headers?: Record<string, string>
-  /** Whether a raw client answers pings from its first one on. */
-  readonly answerPings?: boolean
 }
 
 async function pathOf(app: TestApp, path: string, user: string, { cursor, claims }: Visit): Promise<string> {
@@ -26,7 +24,7 @@ export const streamOf = async (app: TestApp, user: string, visit: Visit = {}): P
 
 /** A WebSocket of the user that obeys only the test. */
 export const rawOf = async (app: TestApp, user: string, visit: Visit = {}): Promise<RawClient> =>
-  connectRaw(app.port, await pathOf(app, '/ws', user, visit), [], visit.answerPings)
+  connectRaw(app.port, await pathOf(app, '/ws', user, visit), [], visit)
 
 async function call(app: TestApp, path: string, body: object): Promise<Message> {
   const { status, json, text } = await app.post(`/api/v1/notifications${path}`, { event_type: 'e', ...body })

@@ -218,7 +218,10 @@ class Device extends Connection {
   #checkPlace({ epoch, seq }: Cursor): void {
     const { world } = this
     const last = this.written.at(-1) ?? this.startedAt
-    if (last === undefined) return world.fault('written to before its start was known')
+    if (last === undefined) {
+      world.fault('written to before its start was known')
+      return
+    }
     if (last.epoch === epoch && seq <= last.seq)
       world.fault(`out of order or twice: ${seq} after ${last.seq}`)
     const from = last.epoch === epoch ? last.seq : epoch === world.epoch ? world.shared(last) : seq - 1
@@ -407,7 +410,10 @@ class Run {
   async settle(): Promise<void> {
     const { world } = this
     for (let n = 0; world.tasks.length > 0; n++) {
-      if (n > 2_000) return world.fault('it never comes to rest')
+      if (n > 2_000) {
+        world.fault('it never comes to rest')
+        return
+      }
       world.tasks.splice(world.pick(world.tasks.length), 1)[0]?.()
       await new Promise(setImmediate)
     }

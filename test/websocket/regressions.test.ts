@@ -1,0 +1,613 @@
+import { expect, test } from 'bun:test'
+import type { ServerWebSocket } from 'bun'
+import type { Store } from '../../src/store/store.ts'
+import { errorFrame } from '../../src/transport/outbound.ts'
+import type { Sessions } from '../../src/transport/session.ts'
+import { WebSocketPeer, webSocketHandler } from '../../src/transport/websocket.ts'
+import { startTestApp, type TestApp } from '../support/app.ts'
+import type { Message, SocketClient } from '../support/client.ts'
+import { exchangeRaw } from '../support/raw-http.ts'
+import {
+  broadcast,
+  eventually,
+  publish,
+  rawOf,
+  send,
+  sendToUsers,
+  settle,
+  socketOf,
+  streamOf,
+} from '../support/visit.ts'
+
+const LOG_ON = { QUEUE_ENABLED: 'true' }
+const TEXT = 1
+
+const numbers = (count: number, from = 0) => Array.from({ length: count }, (_, n) => from + n)
+const payloads = (messages: readonly Message[]) => messages.map(({ payload }) => payload)
+const seqs = (messages: readonly Message[]) => messages.map(({ cursor }) => Number(cursor.split(':')[1]))
+const connections = async (app: TestApp): Promise<number> => (await app.get('/health')).json.connections.total
+const isNotification = ({ type }: Message) => type === 'notification'
+/** About that many bytes that begin with the number. */
+const bulk = (n: number, bytes: number) => `${n} ${'x'.repeat(bytes)}`
+const numberOf = ({ payload }: Message) => Number.parseInt(payload, 10)
+
+async function subscribed(client: SocketClient, channels: readonly string[]): Promise<SocketClient> {
+  client.send({ type: 'Subscribe', payload: { channels } })
+  await client.nextOf('subscribed')
+  return client
+}
+
+/** Runs the work for each number, at most `width` at a time. */
+async function inParallel(count: number, width: number, work: (n: number) => Promise<void>): Promise<void> {
+  let next = 0
+  const run = async () => {
+    while (next < count) await work(next++)
+  }
+  await Promise.all(Array.from({ length: width }, run))
+}
+
+/** Numbers of [0, 1) that are the same for the same seed. */
+function randomOf(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+test('33, 100, 1,000 and 10,000 queued notifications all arrive in order, on sockets and on streams', async () => {
+  await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '10000' })
+  const counts = [33, 100, 1_000, 10_000]
+  const waysOf = (count: number) => [`v1-${count}`, `cursor-${count}`, `stream-${count}`]
+  for (const n of numbers(10_000))
+    await sendToUsers(app, counts.filter(count => n >= 10_000 - count).flatMap(waysOf), n)
+
+  await Promise.all(
+    counts.map(async count => {
+      const [v1 = '', cursor = '', sse = ''] = waysOf(count)
+      const [socket, optedIn, stream] = await Promise.all([
+        socketOf(app, v1),
+        socketOf(app, cursor, { cursor: '' }),
+        streamOf(app, sse),
+      ])
+      const expected = numbers(count, 10_000 - count)
+      const last = await socket.take(count)
+      expect(payloads(last)).toEqual(expected)
+      expect(seqs(last)).toEqual(numbers(count, 1))
+      expect(await optedIn.next()).toMatchObject({ type: 'connected', recovered: true, replayed: count })
+      expect(payloads(await optedIn.take(count))).toEqual(expected)
+      expect((await stream.next()).data).toMatchObject({
+        type: 'connected',
+        recovered: true,
+        replayed: count,
+      })
+      expect(payloads((await stream.take(count)).map(({ data }) => data))).toEqual(expected)
+      expect(await settle(socket)).toEqual([])
+      expect(await send(app, v1, 'live')).toMatchObject({ delivered_to: 1 })
+      expect(await socket.next()).toMatchObject({ payload: 'live' })
+      socket.close()
+      optedIn.close()
+      stream.close()
+    }),
+  )
+}, 60_000)
+
+for (const bytes of [10, 8_000]) {
+  test(`a socket that dies after any of 100 replayed frames of ${bytes} bytes loses nothing`, async () => {
+    await using app = await startTestApp(LOG_ON)
+    const users = numbers(101).flatMap(k => [`v1-${k}`, `cursor-${k}`])
+    for (const n of numbers(100)) await sendToUsers(app, users, bulk(n, bytes))
+
+    /** Reads k notifications, then dies. */
+    const die = async (user: string, k: number, cursor?: string): Promise<Message[]> => {
+      const seen: Message[] = []
+      const client = await rawOf(app, user, {
+        ...(cursor !== undefined && { cursor }),
+        onFrame: ({ opcode, payload }, self) => {
+          const message = opcode === TEXT && seen.length < k ? JSON.parse(payload.toString()) : {}
+          if (isNotification(message)) seen.push(message)
+          if (seen.length === k) self.reset()
+        },
+      })
+      await client.closed
+      return seen
+    }
+    const rest = async (user: string, cursor?: string): Promise<Message[]> => {
+      using client = await socketOf(app, user, cursor === undefined ? {} : { cursor })
+      const messages: Message[] = []
+      while (numberOf(messages.at(-1) ?? { payload: '-1' }) !== 99)
+        messages.push(await client.nextOf('notification'))
+      return messages
+    }
+
+    await inParallel(101, 8, async k => {
+      const seen = await die(`v1-${k}`, k)
+      expect(seen.map(numberOf)).toEqual(numbers(k))
+      // What it read may come again, what it did not read must come, and all of it in order.
+      const again = k === 100 ? [] : (await rest(`v1-${k}`)).map(numberOf)
+      const first = again[0] ?? 100
+      expect(first).toBeLessThanOrEqual(k)
+      expect(again).toEqual(numbers(100 - first, first))
+    })
+    await inParallel(101, 8, async k => {
+      const seen = await die(`cursor-${k}`, k, '')
+      expect(seen.map(numberOf)).toEqual(numbers(k))
+      if (k === 100) return
+      expect((await rest(`cursor-${k}`, seen.at(-1)?.cursor ?? '')).map(numberOf)).toEqual(
+        numbers(100 - k, k),
+      )
+    })
+  }, 60_000)
+}
+
+test('receipts of a dying socket are never early: who answered pings up to a frame gets at least the rest', async () => {
+  await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '1000' })
+  const users = numbers(40).map(k => `u-${k}`)
+  // Pages of 256 KiB hold some twenty of these; each page is followed by a ping.
+  for (const n of numbers(100)) await sendToUsers(app, users, bulk(n, 12_000))
+  let spared = 0
+  await inParallel(40, 4, async k => {
+    const dieAt = 1 + ((k * 37) % 99)
+    let seen = 0
+    const client = await rawOf(app, `u-${k}`, {
+      onFrame: ({ opcode }, self) => {
+        if (opcode === TEXT && ++seen === dieAt) self[Symbol.dispose]()
+      },
+    })
+    await client.closed
+    using again = await socketOf(app, `u-${k}`)
+    const first = numberOf(await again.next())
+    expect(first).toBeLessThanOrEqual(dieAt)
+    expect((await again.take(99 - first)).map(numberOf)).toEqual(numbers(99 - first, first + 1))
+    spared += first
+  })
+  // Receipts do move the start: else this would prove nothing.
+  expect(spared).toBeGreaterThan(0)
+}, 60_000)
+
+test('one client that stops reading: all others get every frame and every send is answered while it is stuck', async () => {
+  await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '1000' })
+  using stuck = await rawOf(app, 'stuck', { cursor: '' })
+  expect(await stuck.next()).toMatchObject({ type: 'connected' })
+  stuck.send(TEXT, '{"type":"Subscribe","payload":{"channels":["c"]}}')
+  await stuck.next()
+  stuck.stall()
+  const others = await Promise.all(
+    numbers(10).map(async n => subscribed(await socketOf(app, `o-${n}`), ['c'])),
+  )
+  using sibling = await socketOf(app, 'stuck', { cursor: '' })
+  await sibling.next()
+  using stream = await streamOf(app, 's')
+  await stream.next()
+
+  let refused = 0
+  for (const n of numbers(200)) {
+    const toUser = await send(app, 'stuck', bulk(n, 60_000))
+    expect(toUser.delivered_to).toBeGreaterThanOrEqual(1)
+    expect(toUser.status).toBe('delivered')
+    const toChannel = await publish(app, 'c', n)
+    expect(toChannel.delivered_to).toBeGreaterThanOrEqual(10)
+    const toAll = await broadcast(app, n)
+    expect(toAll.delivered_to).toBeGreaterThanOrEqual(12)
+    refused += toUser.failed + toChannel.failed + toAll.failed
+  }
+  expect(refused).toBe(1)
+  expect(app.lines.filter(({ event }) => event === 'connection.slow_consumer')).toHaveLength(1)
+  expect(await connections(app)).toBe(12)
+  for (const other of others)
+    expect(payloads(await other.take(400))).toEqual(numbers(200).flatMap(n => [n, n]))
+  expect((await stream.take(200)).map(({ data }) => data.payload)).toEqual(numbers(200))
+  const forSibling = (await sibling.take(400)).filter(({ cursor }) => cursor !== undefined)
+  expect(forSibling.map(numberOf)).toEqual(numbers(200))
+
+  stuck.resume()
+  await stuck.closed
+  const seen = stuck.messages.filter(
+    ({ cursor, type }: Message) => type === 'notification' && cursor !== undefined,
+  )
+  const last = seen.at(-1) as Message
+  expect(seen.length).toBeWithin(1, 199)
+  expect(seen.map(numberOf)).toEqual(numbers(seen.length))
+  using again = await socketOf(app, 'stuck', { cursor: last.cursor })
+  expect(await again.next()).toMatchObject({ recovered: true, replayed: 200 - seen.length })
+  expect((await again.take(200 - seen.length)).map(numberOf)).toEqual(numbers(200 - seen.length, seen.length))
+  for (const other of others) other.close()
+}, 60_000)
+
+test('a client that stops reading what is published to it is cut, a slow one that goes on is not', async () => {
+  await using app = await startTestApp()
+  const [stuck, slow] = await Promise.all([rawOf(app, 'stuck'), rawOf(app, 'slow')])
+  using fast = await subscribed(await socketOf(app, 'fast'), ['c'])
+  for (const client of [stuck, slow]) {
+    client.send(TEXT, '{"type":"Subscribe","payload":{"channels":["c"]}}')
+    await client.next()
+    client.stall()
+  }
+  let failed = 0
+  for (const n of numbers(300)) {
+    const result = await publish(app, 'c', bulk(n, 60_000))
+    expect(result.delivered_to).toBeGreaterThanOrEqual(2)
+    failed += result.failed
+    while (slow.messages.length < n - 20) await slow.step()
+  }
+  expect(failed).toBe(1)
+  slow.resume()
+  expect((await fast.take(300)).map(numberOf)).toEqual(numbers(300))
+  await eventually(() => slow.messages.length === 301)
+  expect(slow.messages.slice(1).map(numberOf)).toEqual(numbers(300))
+  stuck.resume()
+  await stuck.closed
+  expect(stuck.messages.slice(1).map(numberOf)).toEqual(numbers(stuck.messages.length - 1))
+  expect(await connections(app)).toBe(2)
+  slow.reset()
+}, 60_000)
+
+test('300 notifications of 60 KB reach a slow reader on one connection, WebSocket and SSE, and it is not cut', async () => {
+  await using app = await startTestApp({
+    ...LOG_ON,
+    QUEUE_MAX_SIZE_PER_USER: '1000',
+    SEND_BUFFER_BYTES: '131072',
+  })
+  for (const n of numbers(300)) await sendToUsers(app, ['v1', 'cursor', 'stream'], bulk(n, 60_000))
+  const slowly = async (user: string, cursor?: string) => {
+    using client = await rawOf(app, user, cursor === undefined ? {} : { cursor })
+    client.stall()
+    let isClosed = false
+    void client.closed.then(() => {
+      isClosed = true
+    })
+    const got = () => client.messages.filter(isNotification)
+    // Each step leaves the service a turn to notice that there is room again, and how little.
+    while (got().length < 300 && !isClosed) {
+      await client.step()
+      // What waits at the service may now leave together with the answer to this.
+      client.send(9, 'ping')
+      await app.get('/health/live')
+    }
+    expect(got().map(numberOf)).toEqual(numbers(300))
+    client.resume()
+    await send(app, user, 'live', { ttl: 0 })
+    await eventually(() => got().at(-1)?.['payload'] === 'live')
+    client.reset()
+  }
+  const streamSlowly = async (user: string) => {
+    using exchange = await exchangeRaw(app.port, [`GET /sse?token=${await app.token(user)} HTTP/1.1`])
+    exchange.stall()
+    let isClosed = false
+    void exchange.closed.then(() => {
+      isClosed = true
+    })
+    // The last entry's cursor stands at the end of its event.
+    while (!exchange.tail().includes(':300"}\n\n') && !isClosed) {
+      await exchange.step()
+      await app.get('/health/live')
+    }
+    const text = exchange.text()
+    const found = [...text.matchAll(/^data: .*"payload":"(\d+) /gm)].map(([, n]) => Number(n))
+    expect(found).toEqual(numbers(300))
+    exchange.reset()
+  }
+  for (let n = 0; n < 5; n++) await slowly('cursor', '')
+  await slowly('v1')
+  await streamSlowly('stream')
+  expect(app.lines.filter(({ event }) => event === 'connection.slow_consumer')).toEqual([])
+}, 60_000)
+
+/** A peer on a socket of which the test says what waits in it. */
+function peerOn(socket: { buffered: number; readonly pinged: string[] }) {
+  const peer = new WebSocketPeer({
+    principal: { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
+    wish: {},
+    now: 0,
+    sendBufferBytes: 65_536,
+    end: () => {},
+  })
+  const server = {
+    data: peer,
+    readyState: WebSocket.OPEN,
+    getBufferedAmount: () => socket.buffered,
+    send: () => -1,
+    ping: (payload: string) => socket.pinged.push(payload),
+  } as unknown as ServerWebSocket<WebSocketPeer>
+  peer.attach(server)
+  peer.epoch = 'e'
+  return { peer, server }
+}
+
+test('a paced replay goes on only when all it wrote has gone: what goes in parts would pile up else', async () => {
+  const socket = { buffered: 60_000, pinged: [] }
+  const { peer, server } = peerOn(socket)
+  const handler = webSocketHandler({ sessions: {} as Sessions, sendBufferBytes: 65_536 })
+  expect(peer.write(errorFrame('INVALID_MESSAGE', 'x'))).toBe('buffered')
+  let goesOn = false
+  const drained = peer.drained().then(() => {
+    goesOn = true
+  })
+  for (socket.buffered = 40_000; socket.buffered > 0; socket.buffered -= 20_000) {
+    handler.drain?.(server)
+    await new Promise(setImmediate)
+    expect(goesOn).toBe(false)
+  }
+  handler.drain?.(server)
+  await drained
+})
+
+test('a paced replay goes on when its buffer has emptied without a word of the runtime, at the next thing that comes in', async () => {
+  const socket = { buffered: 60_000, pinged: [] }
+  const { peer, server } = peerOn(socket)
+  const sessions = { seen: () => {}, message: () => {} } as unknown as Sessions
+  const handler = webSocketHandler({ sessions, sendBufferBytes: 65_536 })
+  for (const comesIn of [
+    () => handler.pong?.(server, Buffer.from('')),
+    () => handler.ping?.(server, Buffer.from('')),
+    () => handler.message?.(server, 'x'),
+    () => peer.unblock(),
+  ]) {
+    socket.buffered = 60_000
+    const drained = peer.drained()
+    socket.buffered = 0
+    comesIn()
+    await drained
+  }
+})
+
+test('a client that answers only the last of many pings, as RFC 6455 §5.5.3 allows, goes on giving receipts', () => {
+  const socket = { buffered: 0, pinged: [] as string[] }
+  const { peer } = peerOn(socket)
+  peer.position = 7
+  for (let n = 0; n < 50; n++) peer.beat()
+  expect(peer.answered('e:7')).toEqual({ epoch: 'e', seq: 7 })
+  expect(peer.answered('e:6')).toBeUndefined()
+  peer.position = 8
+  peer.ask({ epoch: 'e', seq: 8 })
+  expect(socket.pinged.at(-1)).toBe('e:8')
+  expect(peer.answered('e:8')).toEqual({ epoch: 'e', seq: 8 })
+})
+
+test('a burst within one turn cuts no stream and no socket that reads, however small its buffer', async () => {
+  await using app = await startTestApp({ ...LOG_ON, SEND_BUFFER_BYTES: '65536' })
+  using stream = await streamOf(app, 'u')
+  using socket = await socketOf(app, 'u')
+  await stream.next()
+  const [toUser, toAll] = await Promise.all([
+    Promise.all(numbers(18).map(n => send(app, 'u', bulk(n, 60_000)))),
+    Promise.all(numbers(18).map(n => broadcast(app, bulk(n, 60_000)))),
+  ])
+  for (const result of [...toUser, ...toAll]) expect(result).toMatchObject({ delivered_to: 2, failed: 0 })
+  expect(
+    seqs((await stream.take(36)).map(({ data }) => data).filter(({ cursor }) => cursor !== undefined)),
+  ).toEqual(numbers(18, 1))
+  expect(seqs((await socket.take(36)).filter(({ cursor }) => cursor !== undefined))).toEqual(numbers(18, 1))
+  expect(await connections(app)).toBe(2)
+}, 20_000)
+
+test('10,000 times: what is published after `subscribed` was read arrives', async () => {
+  await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
+  const clients = await Promise.all(numbers(50).map(() => socketOf(app, 'u')))
+  await Promise.all(
+    clients.map(async (client, at) => {
+      for (const n of numbers(200)) {
+        const channel = `c-${at % 10}`
+        client.send({ type: 'Subscribe', payload: { channels: [channel] } })
+        await client.nextOf('subscribed')
+        const mine = `${at} ${n}`
+        const { delivered_to } = await publish(app, channel, mine)
+        expect(delivered_to).toBeGreaterThanOrEqual(1)
+        client.send({ type: 'Unsubscribe', payload: { channels: [channel] } })
+        const heard: unknown[] = []
+        for (
+          let message = await client.next();
+          message.type !== 'unsubscribed';
+          message = await client.next()
+        )
+          heard.push(message.payload)
+        expect(heard).toContain(mine)
+      }
+      client.close()
+    }),
+  )
+}, 60_000)
+
+test('sends concurrent with connects: nothing is lost, nothing repeated on a connection, all in order', async () => {
+  await using app = await startTestApp(LOG_ON)
+  await inParallel(150, 15, async at => {
+    // Of each user at most one device without cursor: what one has read, a second would not get.
+    const users = ['v1', 'sse', 'cursors'].map(kind => `${kind}-${at}`)
+    const [v1 = '', sse = '', cursors = ''] = users
+    const sending = (async () => {
+      for (const n of numbers(20)) await sendToUsers(app, users, n)
+    })()
+    const clients = await Promise.all([
+      socketOf(app, v1),
+      streamOf(app, sse),
+      socketOf(app, cursors, { cursor: '' }),
+      streamOf(app, cursors, { cursor: '' }),
+    ])
+    await sending
+    const [socket, stream, socketByCursor, streamByCursor] = clients
+    expect(payloads(await socket.take(20))).toEqual(numbers(20))
+    expect(payloads((await stream.take(21)).slice(1).map(({ data }) => data))).toEqual(numbers(20))
+    for (const [connected, ...messages] of [
+      await socketByCursor.take(21),
+      (await streamByCursor.take(21)).map(({ data }) => data),
+    ]) {
+      expect(connected).toMatchObject({ type: 'connected', recovered: true })
+      expect(payloads(messages)).toEqual(numbers(20))
+      expect(seqs(messages)).toEqual(numbers(20, 1))
+    }
+    for (const client of clients) client.close()
+  })
+}, 60_000)
+
+test('clients that come and go while sends go on: by receipt nobody misses one, by cursor each is got once', async () => {
+  await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '1000' })
+  const TOTAL = 400
+  await Promise.all(
+    numbers(6).map(async at => {
+      const user = `u-${at}`
+      let isDone = false
+      const sending = (async () => {
+        for (const n of numbers(TOTAL)) await send(app, user, n)
+        isDone = true
+      })()
+      const byReceipt: number[] = []
+      const byCursor: Message[] = []
+      const hop = async (cursor: string | undefined, take: (message: Message) => void, most: number) => {
+        let left = most
+        const client = await rawOf(app, user, {
+          ...(cursor !== undefined && { cursor }),
+          onFrame: ({ opcode, payload }, self) => {
+            const message = opcode === TEXT ? JSON.parse(payload.toString()) : {}
+            if (!isNotification(message)) return
+            take(message)
+            if (--left === 0) self.reset()
+          },
+        })
+        await Promise.race([client.closed, sending])
+        client.reset()
+        await client.closed
+      }
+      // The two take turns: a user's receipts are one for all his devices.
+      for (let turn = 0; !isDone; turn++) {
+        if (at % 2 === 0) await hop(undefined, ({ payload }) => byReceipt.push(payload), 1 + (turn % 13))
+        else await hop(byCursor.at(-1)?.cursor ?? '', message => byCursor.push(message), 1 + (turn % 13))
+      }
+      using last = await socketOf(app, user, at % 2 === 0 ? {} : { cursor: byCursor.at(-1)?.cursor ?? '' })
+      const rest = (await settle(last)).filter(isNotification)
+      if (at % 2 === 0)
+        expect([...new Set([...byReceipt, ...payloads(rest)])].sort((a, b) => a - b)).toEqual(numbers(TOTAL))
+      else expect(payloads([...byCursor, ...rest])).toEqual(numbers(TOTAL))
+    }),
+  )
+}, 60_000)
+
+test('to 2,100 sockets in one room, publishes and sends keep their order on every socket', async () => {
+  await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
+  const clients: SocketClient[] = []
+  await inParallel(2_100, 50, async n => {
+    clients.push(
+      await subscribed(await socketOf(app, n % 100 === 0 ? 'some' : 'rest'), [
+        'large',
+        ...(n % 50 === 0 ? ['small'] : []),
+      ]),
+    )
+  })
+  // One caller: each send is answered before the next.
+  const expected: string[] = []
+  for (const n of numbers(10)) {
+    expect(await publish(app, 'large', `large ${n}`)).toMatchObject({ delivered_to: 2_100, failed: 0 })
+    expect(await send(app, 'some', `some ${n}`)).toMatchObject({ delivered_to: 21 })
+    expect(await publish(app, 'small', `small ${n}`)).toMatchObject({ delivered_to: 42 })
+    expect(await broadcast(app, `all ${n}`)).toMatchObject({ delivered_to: 2_100 })
+    expected.push(`large ${n}`, `some ${n}`, `small ${n}`, `all ${n}`)
+  }
+  // Many callers at once: whatever the order, it is the same on every socket.
+  await Promise.all(
+    numbers(30).map(n =>
+      n % 3 === 0
+        ? publish(app, 'small', `s${n}`)
+        : n % 3 === 1
+          ? publish(app, 'large', `l${n}`)
+          : broadcast(app, `b${n}`),
+    ),
+  )
+  const received = await Promise.all(
+    clients.map(async client => payloads((await settle(client)).filter(isNotification))),
+  )
+  const isConcurrent = (payload: string) => /^[slb]\d/.test(payload)
+  const [order = []] = received.map(each => each.filter(isConcurrent)).sort((a, b) => b.length - a.length)
+  expect(order).toHaveLength(30)
+  let some = 0
+  let small = 0
+  for (const each of received) {
+    const first = each.filter(payload => !isConcurrent(payload))
+    const hasSome = first.includes('some 0')
+    const hasSmall = first.includes('small 0')
+    some += hasSome ? 1 : 0
+    small += hasSmall ? 1 : 0
+    const mine = (payload: string) =>
+      (hasSome || !payload.startsWith('some')) && (hasSmall || !payload.startsWith('s'.concat('mall')))
+    expect(first).toEqual(expected.filter(mine))
+    expect(each.filter(isConcurrent)).toEqual(order.filter(payload => hasSmall || !payload.startsWith('s')))
+  }
+  expect([some, small]).toEqual([21, 42])
+  for (const client of clients) client.close()
+  await eventually(async () => (await connections(app)) === 0)
+}, 60_000)
+
+test('appends that take a random time: on every device seq rises by one, whoever connects meanwhile', async () => {
+  const seed = Math.floor(Math.random() * 2 ** 31)
+  console.log(`seed ${seed}`)
+  const random = randomOf(seed)
+  /** Some turns of the event loop. */
+  const dawdle = async () => {
+    for (let turns = Math.floor(random() ** 3 * 20); turns > 0; turns--) await new Promise(setImmediate)
+  }
+  const wrapStore = (store: Store): Store => ({
+    ...store,
+    log: {
+      ...store.log,
+      append: async drafts => {
+        await dawdle()
+        const appended = await store.log.append(drafts)
+        await dawdle()
+        return appended
+      },
+      open: async owner => {
+        await dawdle()
+        const opened = await store.log.open(owner)
+        await dawdle()
+        return opened
+      },
+      read: async (...args) => {
+        await dawdle()
+        const page = await store.log.read(...args)
+        await dawdle()
+        return page
+      },
+    },
+  })
+  await using app = await startTestApp(
+    { ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '2000', WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' },
+    { wrapStore },
+  )
+  const TOTAL = 1_000
+  const early = await Promise.all([socketOf(app, 'u'), socketOf(app, 'u', { cursor: '' })])
+  const streams = [await streamOf(app, 'u')]
+  const late: SocketClient[] = []
+  const cursorless: SocketClient[] = []
+  await inParallel(TOTAL, 25, async n => {
+    await send(app, 'u', n)
+    if (n % 100 === 50) {
+      late.push(await socketOf(app, 'u', { cursor: '' }))
+      cursorless.push(await socketOf(app, 'u'))
+      streams.push(await streamOf(app, 'u', { cursor: '' }))
+    }
+  })
+  const orders: unknown[][] = []
+  for (const client of [...early, ...late]) {
+    const messages: Message[] = []
+    while (messages.length < TOTAL) messages.push(await client.nextOf('notification'))
+    expect(seqs(messages)).toEqual(numbers(TOTAL, 1))
+    orders.push(payloads(messages))
+  }
+  for (const stream of streams) {
+    const messages: Message[] = []
+    while (messages.length < TOTAL) messages.push((await stream.nextOf('notification')).data)
+    expect(seqs(messages)).toEqual(numbers(TOTAL, 1))
+    orders.push(payloads(messages))
+  }
+  for (const client of cursorless) {
+    const first = await client.nextOf('notification')
+    const messages = [first]
+    while (seqs(messages.slice(-1))[0] !== TOTAL) messages.push(await client.nextOf('notification'))
+    const [start = 0] = seqs([first])
+    expect(seqs(messages)).toEqual(numbers(TOTAL - start + 1, start))
+    expect(payloads(messages)).toEqual((orders[0] ?? []).slice(start - 1))
+  }
+  for (const order of orders) expect(order).toEqual(orders[0] as unknown[])
+  expect([...(orders[0] as number[])].sort((a, b) => a - b)).toEqual(numbers(TOTAL))
+  for (const client of [...early, ...late, ...cursorless, ...streams]) client.close()
+}, 60_000)
