@@ -248,7 +248,7 @@ test('300 notifications of 60 KB reach a slow reader on one connection, WebSocke
   await using app = await startTestApp({
     ...LOG_ON,
     QUEUE_MAX_SIZE_PER_USER: '1000',
-    SEND_BUFFER_BYTES: '131072',
+    SEND_BUFFER_BYTES: '65536',
   })
   for (const n of numbers(300)) await sendToUsers(app, ['v1', 'cursor', 'stream'], bulk(n, 60_000))
   const slowly = async (user: string, cursor?: string) => {
@@ -315,6 +315,25 @@ function peerOn(socket: { buffered: number; readonly pinged: string[] }) {
   peer.epoch = 'e'
   return { peer, server }
 }
+
+test('the largest notifications are replayed through the smallest buffer, behind whatever else waits', async () => {
+  await using app = await startTestApp({ ...LOG_ON, SEND_BUFFER_BYTES: '65536' })
+  const users = ['v1', 'cursor', 'sse']
+  const largest =
+    65_536 - Buffer.byteLength(JSON.stringify({ event_type: 'e', target_user_ids: users, payload: '' }))
+  for (const n of numbers(5)) await sendToUsers(app, users, `${n}`.padEnd(largest, ' '))
+  using socket = await socketOf(app, 'v1')
+  using optedIn = await socketOf(app, 'cursor', { cursor: '' })
+  using stream = await streamOf(app, 'sse')
+  expect((await socket.take(5)).map(numberOf)).toEqual(numbers(5))
+  expect((await optedIn.take(6)).slice(1).map(numberOf)).toEqual(numbers(5))
+  expect((await stream.take(6)).slice(1).map(({ data }) => numberOf(data))).toEqual(numbers(5))
+  expect(await sendToUsers(app, users, `5`.padEnd(largest, ' '))).toMatchObject({
+    delivered_to: 3,
+    failed: 0,
+  })
+  expect(await connections(app)).toBe(3)
+})
 
 test('a paced replay goes on only when all it wrote has gone: what goes in parts would pile up else', async () => {
   const socket = { buffered: 60_000, pinged: [] }

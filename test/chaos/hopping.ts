@@ -1,0 +1,701 @@
+import { connect } from 'node:net'
+import { StringDecoder } from 'node:string_decoder'
+import type { Store } from '../../src/store/store.ts'
+import { startTestApp, type TestApp } from '../support/app.ts'
+import { firstFrame, frameOf } from '../support/raw-socket.ts'
+
+/** A device of the user: a WebSocket that resumes by cursor, one that knows of none (v1), an SSE stream. */
+export type Kind = 'ws' | 'v1' | 'sse'
+
+/** How a connection ended, or was disturbed. */
+export type Cut = (typeof CUTS)[number]
+
+const CUTS = [
+  'closed',
+  'reset',
+  'stuckThenResumed',
+  'stuckThenReset',
+  /** Read slowly from its start on. */
+  'dawdled',
+  /** Reset before it was answered. */
+  'abandoned',
+  /** The service cut it. */
+  'byServer',
+] as const
+
+/** A notification that was answered by a 2xx. Counted from 0 by each sender, who waits for each answer. */
+export interface Sent {
+  readonly id: string
+  readonly sender: number
+  readonly n: number
+}
+
+/** A notification as a device read it. */
+export interface Read extends Sent {
+  readonly seq: number
+  /** All but the id and its place is as it was sent. */
+  readonly intact: boolean
+  /** Its place among everything that any device read. */
+  readonly at: number
+}
+
+/** One connection of a device. */
+export interface Visit {
+  readonly device: number
+  /** The seq it presented, 0 for an empty cursor; undefined for a client without cursor. */
+  readonly after: number | undefined
+  readonly reads: Read[]
+  /** Messages that had no business there. */
+  strange: number
+}
+
+export interface Faults {
+  /**
+   * Accepted, but never read: by a device that resumes; by all devices together when some have no cursor; and what lies
+   * before the start of a connection without cursor although nobody had read it by then.
+   */
+  readonly lost: number
+  /** Read, but never accepted so: another id, place, sender, number or payload. */
+  readonly phantom: number
+  /** Read twice on one connection. */
+  readonly duplicates: number
+  /** Read on one connection, but not as the next in the log. */
+  readonly inversions: number
+  /** Accepted by a sender's later call, but earlier in the log. */
+  readonly disordered: number
+}
+
+/** Nothing expires and nothing is evicted, so that the log is 1 to the number of accepted notifications, without a hole. */
+export function countFaults(sent: readonly Sent[], visits: readonly Visit[]): Faults {
+  const accepted = new Map(sent.map(each => [each.id, each]))
+  const seqs = new Map<string, number>()
+  const ids = new Map<number, string>()
+  for (const { id, seq } of visits.flatMap(({ reads }) => reads)) {
+    if (!seqs.has(id)) seqs.set(id, seq)
+    if (!ids.has(seq)) ids.set(seq, id)
+  }
+  const isGenuine = ({ id, seq, sender, n, intact }: Read): boolean => {
+    const original = accepted.get(id)
+    const isAsSent = intact && original?.sender === sender && original.n === n
+    return isAsSent && seq >= 1 && seq <= sent.length && seqs.get(id) === seq && ids.get(seq) === id
+  }
+  return {
+    lost: countLost(sent.length, visits, isGenuine),
+    phantom: visits.reduce(
+      (sum, { reads, strange }) => sum + strange + reads.filter(read => !isGenuine(read)).length,
+      0,
+    ),
+    duplicates: visits.reduce((sum, { reads }) => sum + countRepeats(reads), 0),
+    inversions: visits.reduce((sum, visit) => sum + countInversions(visit), 0),
+    disordered: countDisordered(sent, seqs),
+  }
+}
+
+function countLost(head: number, visits: readonly Visit[], isGenuine: (read: Read) => boolean): number {
+  const everyone = new Map<number, number>()
+  const resuming = new Map<number, Set<number>>()
+  for (const { device, after, reads } of visits) {
+    const own = resuming.get(device) ?? new Set()
+    if (after !== undefined) resuming.set(device, own)
+    for (const read of reads.filter(isGenuine)) {
+      own.add(read.seq)
+      everyone.set(read.seq, Math.min(read.at, everyone.get(read.seq) ?? Number.POSITIVE_INFINITY))
+    }
+  }
+  let lost = 0
+  for (const own of resuming.values()) lost += head - own.size
+  const without = visits.filter(({ after }) => after === undefined)
+  if (without.length > 0) lost += head - everyone.size
+  for (const { reads } of without) {
+    const first = reads.find(isGenuine)
+    for (let seq = 1; first !== undefined && seq < first.seq; seq++)
+      if ((everyone.get(seq) ?? Number.POSITIVE_INFINITY) > first.at) lost++
+  }
+  return lost
+}
+
+const countRepeats = (reads: readonly Read[]): number => {
+  const fewest = Math.min(new Set(reads.map(({ seq }) => seq)).size, new Set(reads.map(({ id }) => id)).size)
+  return reads.length - fewest
+}
+
+/** A repeat is counted as such, not here. */
+function countInversions({ after, reads }: Visit): number {
+  const seen = new Set<number>()
+  let last = after
+  let inversions = 0
+  for (const { seq } of reads) {
+    if (seen.has(seq)) continue
+    if (last !== undefined && seq !== last + 1) inversions++
+    seen.add(seq)
+    last = seq
+  }
+  return inversions
+}
+
+function countDisordered(sent: readonly Sent[], seqs: ReadonlyMap<string, number>): number {
+  const last = new Map<number, number>()
+  let disordered = 0
+  for (const { id, sender } of [...sent].sort((a, b) => a.n - b.n)) {
+    const seq = seqs.get(id)
+    if (seq === undefined) continue
+    if (seq < (last.get(sender) ?? 0)) disordered++
+    last.set(sender, seq)
+  }
+  return disordered
+}
+
+/** The same numbers for the same seed (mulberry32). */
+export interface Random {
+  /** A whole number, both ends included. */
+  whole(min: number, max: number): number
+  chance(share: number): boolean
+  pick<T>(items: readonly [T, ...T[]]): T
+}
+
+export function createRandom(seed: number): Random {
+  let state = Math.imul(seed, 0x9e3779b1) >>> 0
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+  const whole = (min: number, max: number): number => min + Math.floor(next() * (max - min + 1))
+  return {
+    whole,
+    chance: share => next() < share,
+    pick: items => items[whole(0, items.length - 1)] ?? items[0],
+  }
+}
+
+/** Text that a careless encoder or decoder would break: several bytes a character, quotes, line ends. */
+const TEXT = 'Grüße, "世界"\n\n: event\\ data'.repeat(2_000)
+
+/** What a sender's nth notification says: half of them large enough to fill buffers. */
+function textOf(sender: number, n: number): string {
+  const random = createRandom(sender * 1_000_003 + n)
+  const length = random.chance(0.5) ? random.whole(9_000, 40_000) : random.whole(0, 300)
+  const start = random.whole(0, TEXT.length - length)
+  return TEXT.slice(start, start + length)
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: what a service under test may say.
+type Message = any
+
+/** A connection that obeys only the test. */
+interface Line {
+  readonly isOpen: boolean
+  /** Stops reading: the kernel's buffers fill up. */
+  stall(): void
+  /** Reads on, so many chunks one by one with a pause after each. */
+  resume(sips: number): void
+  /** Says good-bye where the protocol has a word for it. */
+  close(): void
+  /** Ends it with a TCP reset; what was not read is gone. */
+  reset(): void
+}
+
+interface LineOptions {
+  readonly kind: Kind
+  readonly port: number
+  readonly path: string
+  readonly headers: readonly string[]
+  /** `id` is that of an SSE event. */
+  readonly hear: (message: Message, id: string | undefined) => void
+  readonly ended: (byTest: boolean) => void
+}
+
+const UPGRADE = [
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+]
+
+const SIP_MS = 2
+const MANY_SIPS = 200
+
+type Take = (bytes: Buffer<ArrayBufferLike>) => Buffer<ArrayBufferLike>
+
+/** Takes whole frames off the front and answers the rest. */
+const framesTo =
+  (hear: LineOptions['hear'], pong: (payload: Buffer) => void): Take =>
+  bytes => {
+    let rest = bytes
+    for (let found = firstFrame(rest); found !== undefined; found = firstFrame(rest)) {
+      const { opcode, payload } = found.frame
+      rest = rest.subarray(found.end)
+      if (opcode === 1) hear(JSON.parse(payload.toString()), undefined)
+      if (opcode === 9) pong(payload)
+    }
+    return rest
+  }
+
+const fieldOf = (event: string, name: string): string | undefined =>
+  event
+    .split('\n')
+    .find(line => line.startsWith(`${name}: `))
+    ?.slice(name.length + 2)
+
+/** Takes whole chunks (RFC 9112 §7.1) off the front, and events out of them. */
+const eventsTo = (hear: LineOptions['hear']): Take => {
+  const decoder = new StringDecoder('utf8')
+  let text = ''
+  return bytes => {
+    let rest = bytes
+    for (;;) {
+      const start = rest.indexOf('\r\n') + 2
+      const length = Number.parseInt(rest.toString('latin1', 0, start), 16)
+      if (start < 2 || rest.length < start + length + 2) break
+      text += decoder.write(rest.subarray(start, start + length))
+      rest = rest.subarray(start + length + 2)
+    }
+    const events = text.split('\n\n')
+    text = events.pop() ?? ''
+    for (const event of events) {
+      const data = fieldOf(event, 'data')
+      if (data !== undefined) hear(JSON.parse(data), fieldOf(event, 'id'))
+    }
+    return rest
+  }
+}
+
+function dial({ kind, port, path, headers, hear, ended }: LineOptions): Line {
+  const socket = connect({ port, host: '127.0.0.1' })
+  const send = (opcode: number, payload: Uint8Array): void => void socket.write(frameOf(opcode, payload))
+  const take = kind === 'sse' ? eventsTo(hear) : framesTo(hear, payload => send(10, payload))
+  let isOpen = true
+  let isUp = false
+  let byTest = false
+  let sipsLeft = 0
+  let nap: Timer | undefined
+  let rest: Buffer<ArrayBufferLike> = Buffer.alloc(0)
+
+  const end = (): void => {
+    if (!isOpen) return
+    isOpen = false
+    ended(byTest)
+  }
+  /** Says something meanwhile, as stacks do whose keep-alive is a pong nobody asked for (RFC 6455 §5.5.3). */
+  const sip = (): void => {
+    sipsLeft--
+    socket.pause()
+    nap = setTimeout(() => socket.resume(), SIP_MS)
+    if (kind !== 'sse') send(10, Buffer.alloc(0))
+  }
+  socket.on('data', chunk => {
+    if (!isOpen) return
+    rest = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, Buffer.from(chunk)])
+    if (!isUp) {
+      const at = rest.indexOf('\r\n\r\n')
+      if (at < 0) return
+      isUp = true
+      rest = rest.subarray(at + 4)
+    }
+    rest = take(rest)
+    if (sipsLeft > 0) sip()
+  })
+  socket.on('error', () => {})
+  socket.on('close', end)
+  socket.write(`${[`GET ${path} HTTP/1.1`, 'Host: localhost', ...headers].join('\r\n')}\r\n\r\n`)
+
+  return {
+    get isOpen() {
+      return isOpen
+    },
+    stall: () => {
+      sipsLeft = 0
+      clearTimeout(nap)
+      socket.pause()
+    },
+    resume: sips => {
+      sipsLeft = sips
+      socket.resume()
+    },
+    close: () => {
+      byTest = true
+      if (kind !== 'sse' && isUp) return send(8, Buffer.from([1000 >> 8, 1000 & 255]))
+      socket.destroy()
+      end()
+    },
+    reset: () => {
+      byTest = true
+      socket.resetAndDestroy()
+      end()
+    },
+  }
+}
+
+/** What senders and devices of one run share. */
+interface World {
+  readonly service: TestApp
+  readonly token: string
+  readonly sent: Sent[]
+  readonly visits: Visit[]
+  readonly cuts: Record<Cut, number>
+  /** Places that some device has read. */
+  readonly seen: Set<number>
+  /** The life of the log, from the first cursor. */
+  epoch: string | undefined
+  /** Notifications read by all devices. */
+  reads: number
+  /** Resumed, but not told so. */
+  unrecovered: number
+  /** Nothing more is sent until the next round. */
+  over: boolean
+  /** Says that something has changed. */
+  stir(): void
+  /** Resolves when it is so; with false when that takes too long. */
+  until(isSo: () => boolean): Promise<boolean>
+}
+
+/** Far longer than anything takes; who waits so long has failed. */
+const GIVE_UP_MS = 20_000
+
+function createSignal(): Pick<World, 'stir' | 'until'> {
+  const waiting = new Set<() => void>()
+  return {
+    stir: () => {
+      for (const look of waiting) look()
+    },
+    until: async isSo => {
+      if (isSo()) return true
+      const { promise, resolve } = Promise.withResolvers<boolean>()
+      const look = () => {
+        if (isSo()) resolve(true)
+      }
+      const timer = setTimeout(() => resolve(false), GIVE_UP_MS)
+      waiting.add(look)
+      const came = await promise
+      waiting.delete(look)
+      clearTimeout(timer)
+      return came
+    },
+  }
+}
+
+interface Device {
+  /** Connects, reads and is cut so many times; ends connected. */
+  hop(times: number): Promise<void>
+  /** Is cut now and comes back. */
+  comeBack(): void
+  /** Comes back whenever it is cut, until it has read everything; false when it never does. */
+  catchUp(): Promise<boolean>
+  leave(): void
+}
+
+function createDevice(world: World, kind: Kind, device: number, random: Random): Device {
+  const { service, token, cuts } = world
+  let line: Line | undefined
+  let visit: Visit = { device, after: undefined, reads: [], strange: 0 }
+  /** The furthest seq it has read; at or below it nothing is missing. */
+  let furthest = 0
+
+  const isOpen = (): boolean => line?.isOpen === true
+
+  const readOne = (message: Message, id: string | undefined): void => {
+    const { cursor, payload } = message
+    const [epoch, seq] = String(cursor).split(':')
+    world.epoch ??= epoch
+    const intact =
+      epoch === world.epoch &&
+      (kind !== 'sse' || id === cursor) &&
+      payload.text === textOf(payload.sender, payload.n)
+    const read = { id: message.id, sender: payload.sender, n: payload.n, seq: Number(seq), intact }
+    visit.reads.push({ ...read, at: world.reads++ })
+    world.seen.add(read.seq)
+    furthest = Math.max(furthest, read.seq)
+  }
+
+  /** The greeting of a resuming client, given what had been accepted when it dialled. */
+  const checkGreeting = (message: Message, sentBefore: number): void => {
+    const after = visit.after ?? Number.NaN
+    world.epoch ??= String(message.cursor).split(':')[0]
+    const isRight =
+      message.recovered === true &&
+      message.cursor === `${world.epoch}:${after}` &&
+      message.replayed >= sentBefore - after
+    if (!isRight) world.unrecovered++
+  }
+
+  const hearer = (current: Visit): LineOptions['hear'] => {
+    const sentBefore = world.sent.length
+    let heard = 0
+    return (message, id) => {
+      heard++
+      if (message.type === 'notification') readOne(message, id)
+      else if (message.type === 'connected' && heard === 1 && kind !== 'v1')
+        checkGreeting(message, sentBefore)
+      else if (message.type !== 'heartbeat') current.strange++
+      if (heard === 1 && kind !== 'v1' && message.type !== 'connected') current.strange++
+      world.stir()
+    }
+  }
+
+  /** Where it says it is: mostly where it is, sometimes at a place it was at once, or nowhere. */
+  const wish = (): number => {
+    if (world.epoch === undefined || random.chance(0.12)) return 0
+    return random.chance(0.3) ? random.whole(Math.max(0, furthest - 300), furthest) : furthest
+  }
+
+  const connectAgain = (from = wish()): void => {
+    const after = kind === 'v1' ? undefined : from
+    const cursor = after === undefined || after === 0 ? '' : `${world.epoch}:${after}`
+    const asHeader = kind === 'sse' && cursor !== '' && random.chance(0.7)
+    const query = after === undefined || asHeader ? '' : `&cursor=${cursor}`
+    visit = { device, after, reads: [], strange: 0 }
+    world.visits.push(visit)
+    line = dial({
+      kind,
+      port: service.port,
+      path: `/${kind === 'sse' ? 'sse' : 'ws'}?token=${token}${query}`,
+      headers: [...(kind === 'sse' ? [] : UPGRADE), ...(asHeader ? [`Last-Event-ID: ${cursor}`] : [])],
+      hear: hearer(visit),
+      ended: byTest => {
+        if (!byTest) cuts.byServer++
+        world.stir()
+      },
+    })
+  }
+
+  const readMore = async (count: number): Promise<void> => {
+    const enough = visit.reads.length + count
+    await world.until(() => visit.reads.length >= enough || !isOpen() || world.over)
+  }
+
+  const waitForSends = async (count: number): Promise<void> => {
+    const enough = world.sent.length + count
+    await world.until(() => world.sent.length >= enough || world.over)
+  }
+
+  /** Ends the connection, or disturbs it. */
+  const disturb = async (how: Exclude<Cut, 'dawdled' | 'abandoned' | 'byServer'>): Promise<void> => {
+    if (!isOpen()) return
+    if (how === 'closed') {
+      line?.close()
+      await world.until(() => !isOpen())
+    } else if (how === 'reset') {
+      line?.stall()
+      await waitForSends(random.whole(0, 30))
+      line?.reset()
+    } else {
+      line?.stall()
+      await waitForSends(random.whole(20, 400))
+      if (how === 'stuckThenResumed') line?.resume(random.whole(0, 60))
+      else line?.reset()
+    }
+    cuts[how]++
+  }
+
+  /** Reads slowly what is far more than buffers hold: all there is, when it can say that it has nothing. */
+  const dawdle = async (): Promise<void> => {
+    connectAgain(0)
+    line?.stall()
+    await waitForSends(random.whole(1, 60))
+    line?.resume(MANY_SIPS)
+    cuts.dawdled++
+  }
+
+  const abandon = (): void => {
+    connectAgain()
+    line?.reset()
+    cuts.abandoned++
+  }
+
+  return {
+    hop: async times => {
+      for (let n = 0; n < times && !world.over; n++) {
+        if (!isOpen() && random.chance(0.25)) await dawdle()
+        if (!isOpen()) connectAgain()
+        await readMore(random.chance(0.2) ? 0 : random.whole(1, 120))
+        await disturb(random.pick(['closed', 'reset', 'reset', 'stuckThenResumed', 'stuckThenReset']))
+        if (!isOpen() && random.chance(0.15)) abandon()
+        if (!isOpen() && random.chance(0.5)) await waitForSends(random.whole(1, 80))
+      }
+    },
+    comeBack: () => {
+      line?.reset()
+      connectAgain()
+    },
+    catchUp: async () => {
+      const hasAll = (): boolean => {
+        const last = visit.reads.at(-1)
+        // A client without cursor hears nothing when all was read before.
+        if (last === undefined && kind === 'v1') return world.seen.size >= world.sent.length
+        return (last?.seq ?? visit.after) === world.sent.length
+      }
+      const endsAt = performance.now() + GIVE_UP_MS
+      while (performance.now() < endsAt) {
+        if (!isOpen()) connectAgain()
+        if (!(await world.until(() => hasAll() || !isOpen()))) return false
+        if (isOpen()) return true
+      }
+      return false
+    },
+    leave: () => line?.close(),
+  }
+}
+
+export interface Run {
+  readonly kinds: readonly Kind[]
+  readonly notifications: number
+  readonly reads: number
+  readonly cuts: Readonly<Record<Cut, number>>
+  readonly faults: Faults & {
+    /** Sends that were not answered 200 with success. */
+    readonly refused: number
+    /** Greetings of resuming clients without `recovered:true`, or with another place than presented. */
+    readonly unrecovered: number
+    /** Devices that did not get everything although nothing more was sent. */
+    readonly stalled: number
+    /** Connections that the service counts after all are gone. */
+    readonly ghosts: number
+  }
+}
+
+interface RunOptions {
+  readonly seed: number
+  readonly notifications: number
+  readonly rounds?: number
+  readonly hopsPerRound?: number
+  readonly wrapStore?: (store: Store) => Store
+}
+
+const KINDS = ['ws', 'v1', 'sse'] as const
+const PRIORITIES = ['Low', 'Normal', 'High', 'Critical'] as const
+
+/** Sends to one user while his devices hop, in rounds: after each all must have everything before more is sent. */
+export async function hop({
+  seed,
+  notifications,
+  rounds = 4,
+  hopsPerRound = 5,
+  wrapStore,
+}: RunOptions): Promise<Run> {
+  const random = createRandom(seed)
+  const kinds = Array.from({ length: random.whole(1, 3) }, () => random.pick(KINDS))
+  await using service = await startTestApp(
+    {
+      QUEUE_ENABLED: 'true',
+      QUEUE_MAX_SIZE_PER_USER: '100000',
+      WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
+      SEND_BUFFER_BYTES: random.pick(['65536', '262144', '1048576']),
+      // A stream's receipt is a guess made at the heartbeat: with streams none may happen here.
+      WEBSOCKET_HEARTBEAT_INTERVAL: kinds.includes('sse') ? '60' : '1',
+    },
+    wrapStore && { wrapStore },
+  )
+  const world: World = {
+    service,
+    token: await service.token('hopper'),
+    sent: [],
+    visits: [],
+    cuts: Object.fromEntries(CUTS.map(cut => [cut, 0])) as Record<Cut, number>,
+    seen: new Set(),
+    epoch: undefined,
+    reads: 0,
+    unrecovered: 0,
+    over: false,
+    ...createSignal(),
+  }
+  const devices = kinds.map((kind, n) => createDevice(world, kind, n, createRandom(seed * 100 + n)))
+  const counters = Array.from({ length: random.whole(3, 6) }, () => 0)
+  let refused = 0
+  let stalled = 0
+
+  const send = async (sender: number): Promise<void> => {
+    const n = counters[sender] ?? 0
+    counters[sender] = n + 1
+    const { status, json } = await service.post('/api/v1/notifications/send', {
+      target_user_id: 'hopper',
+      event_type: 'hop',
+      payload: { sender, n, text: textOf(sender, n) },
+      priority: random.pick(PRIORITIES),
+    })
+    if (status === 200 && json.success) world.sent.push({ id: json.notification_id, sender, n })
+    else refused++
+    world.stir()
+  }
+
+  const playRound = async (least: number): Promise<void> => {
+    let hopping = devices.length
+    let sends = 0
+    world.over = false
+    const keepSending = async (sender: number): Promise<void> => {
+      for (; (sends < least || hopping > 0) && sends < least * 3; sends++) await send(sender)
+    }
+    const keepHopping = async (device: Device): Promise<void> => {
+      await device.hop(hopsPerRound)
+      hopping--
+    }
+    const sending = Promise.all(counters.map((_, sender) => keepSending(sender))).then(() => {
+      world.over = true
+      world.stir()
+    })
+    await Promise.all([sending, ...devices.map(keepHopping)])
+  }
+
+  const catchUp = async (): Promise<boolean> => {
+    const caughtUp = await Promise.all(devices.map(device => device.catchUp()))
+    stalled = caughtUp.filter(came => !came).length
+    return stalled === 0
+  }
+
+  const play = async (): Promise<void> => {
+    for (let round = 0; round < rounds; round++) {
+      await playRound(Math.ceil(notifications / rounds))
+      if (!(await catchUp())) return
+    }
+    for (const device of devices) device.comeBack()
+    if (!(await catchUp())) return
+    // A client without cursor that had nothing to read shows with this one where it stands.
+    await send(0)
+    await catchUp()
+  }
+
+  await play()
+  for (const device of devices) device.leave()
+  return {
+    kinds,
+    notifications: world.sent.length,
+    reads: world.reads,
+    cuts: world.cuts,
+    faults: {
+      ...countFaults(world.sent, world.visits),
+      refused,
+      unrecovered: world.unrecovered,
+      stalled,
+      ghosts: await countGhosts(service),
+    },
+  }
+}
+
+/** The service may need a moment to hear of the last ends. */
+async function countGhosts(service: TestApp): Promise<number> {
+  const endsAt = performance.now() + GIVE_UP_MS / 4
+  for (;;) {
+    const { json } = await service.get('/health')
+    if (json.connections.total === 0 || performance.now() > endsAt) return json.connections.total
+    await new Promise(setImmediate)
+  }
+}
+
+/** Everything takes effect in the order asked for; the answers come late and in any order. */
+export function slowStore(random: Random): (store: Store) => Store {
+  const late =
+    <A extends readonly unknown[], T>(act: (...given: A) => Promise<T>) =>
+    async (...given: A): Promise<T> => {
+      const answer = act(...given)
+      const wait = random.whole(0, 5)
+      if (wait > 0) await Bun.sleep(wait)
+      return answer
+    }
+  return store => {
+    const { append, open, count, read } = store.log
+    return {
+      ...store,
+      log: { ...store.log, append: late(append), open: late(open), count: late(count), read: late(read) },
+    }
+  }
+}
