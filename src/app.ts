@@ -25,7 +25,8 @@ import { keepAlive } from './transport/liveness.ts'
 import type { Peer } from './transport/peer.ts'
 import { createSessions } from './transport/session.ts'
 import { sseRoutes } from './transport/sse.ts'
-import { type WebSocketPeer, webSocketHandler, webSocketRoutes } from './transport/websocket.ts'
+import { webSocketHandler, webSocketRoutes } from './transport/websocket.ts'
+import type { WebSocketPeer } from './transport/websocket-peer.ts'
 
 export interface App extends AsyncDisposable {
   readonly host: string

@@ -19,7 +19,7 @@ const PRINCIPAL = { user: 'u', tenant: 'default', roles: [], expiresAt: Number.M
 const MAX_WAITING = 6
 
 /** A small generator of whole numbers below n (mulberry32). */
-export function randomFrom(seed: number): (n: number) => number {
+function randomFrom(seed: number): (n: number) => number {
   let state = seed
   return n => {
     state = (state + 0x6d2b79f5) | 0

@@ -1,0 +1,184 @@
+import type { CloseReason } from '../errors.ts'
+import type { Written } from '../hub/connection.ts'
+import type { Frame } from '../notification/frame.ts'
+import type { Principal } from '../notification/principal.ts'
+import { errorFrame } from './outbound.ts'
+import { Peer } from './peer.ts'
+import type { Sessions } from './session.ts'
+
+const COMMENT = ': heartbeat\n\n'
+/** What one turn may bring beyond the limit before the stream could hand it on. */
+const TURN_SLACK_BYTES = 4 * 1024 * 1024
+
+/** Collects the streams written to in this turn and flushes each once: one joined string is far cheaper than many chunks. */
+interface Turns {
+  add(peer: SsePeer): void
+}
+
+export function createTurns(): Turns {
+  let dirty: SsePeer[] = []
+  const flush = (): void => {
+    const peers = dirty
+    dirty = []
+    for (const peer of peers) peer.flush()
+  }
+  return {
+    add: peer => {
+      if (dirty.length === 0) setImmediate(flush)
+      dirty.push(peer)
+    },
+  }
+}
+
+/** One SSE stream. */
+export class SsePeer extends Peer {
+  readonly transport = 'sse'
+  readonly body: ReadableStream<string>
+  readonly #sendBufferBytes: number
+  readonly #end: Sessions['ended']
+  readonly #turns: Turns
+  /** Frees the socket of a client that does not read: closing the stream alone does not. */
+  readonly #drop: () => void
+  #controller: ReadableStreamDefaultController<string> | undefined
+  #pending: string[] = []
+  #pendingBytes = 0
+  #writtenBytes = 0
+  /** Within a batch. */
+  #isPaced = false
+  #drained: PromiseWithResolvers<void> | undefined
+
+  constructor(options: {
+    readonly principal: Principal
+    readonly now: number
+    readonly sendBufferBytes: number
+    readonly turns: Turns
+    readonly end: Sessions['ended']
+    readonly drop: () => void
+  }) {
+    super(options.principal, true, options.now)
+    this.#sendBufferBytes = options.sendBufferBytes
+    this.#end = options.end
+    this.#turns = options.turns
+    this.#drop = options.drop
+    this.body = new ReadableStream<string>(
+      {
+        start: controller => {
+          this.#controller = controller
+          // Headers leave with the first chunk.
+          controller.enqueue(COMMENT)
+        },
+        pull: () => this.unblock(),
+        cancel: () => this.gone(),
+      },
+      { highWaterMark: options.sendBufferBytes, size: (chunk = '') => Buffer.byteLength(chunk) },
+    )
+  }
+
+  override write({ sse }: Frame): Written {
+    if (this.#controller === undefined) return 'refused'
+    const bytes = Buffer.byteLength(sse)
+    const waiting = this.buffered() + bytes
+    // Nobody is slow before there was a turn to send in; and a frame alone always fits, or a large one never could.
+    const slack = this.buffered() === this.#pendingBytes ? TURN_SLACK_BYTES : 0
+    const isOver = waiting > bytes && waiting > this.#sendBufferBytes + slack
+    if (isOver && !this.#isPaced) return 'refused'
+    if (this.#pending.length === 0) this.#turns.add(this)
+    this.#pending.push(sse)
+    this.#pendingBytes += bytes
+    this.#writtenBytes += bytes
+    return this.buffered() > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'
+  }
+
+  flush(): void {
+    if (this.#pending.length === 0) return
+    const text = this.#pending.join('')
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#controller?.enqueue(text)
+  }
+
+  /** The client has left: a closed stream throws when it is written to. */
+  gone(): void {
+    this.#controller = undefined
+    this.#pending = []
+    this.#pendingBytes = 0
+    this.#leave(false)
+  }
+
+  override taken(): number {
+    return this.#writtenBytes - this.buffered()
+  }
+
+  /** Of a client that reads slowly none is refused: it is paced. */
+  override batch(writes: () => void): void {
+    this.#isPaced = true
+    writes()
+    this.#isPaced = false
+  }
+
+  override buffered(): number {
+    const room = this.#controller?.desiredSize ?? this.#sendBufferBytes
+    return this.#pendingBytes + this.#sendBufferBytes - room
+  }
+
+  override ask(): void {
+    // A stream cannot answer; the session counts what it was handed an interval ago.
+  }
+
+  override beat(): void {
+    if (!this.greeted) this.#controller?.enqueue(COMMENT)
+  }
+
+  override drained(): Promise<void> {
+    this.#drained ??= Promise.withResolvers()
+    return this.#drained.promise
+  }
+
+  override unblock(): void {
+    if (this.buffered() === 0) this.#release()
+  }
+
+  override close(reason: CloseReason): void {
+    if (reason === 'tokenExpired') this.write(errorFrame('UNAUTHORIZED', 'The token has expired.'))
+    this.#finish()
+  }
+
+  override shutdown(frame: Frame): void {
+    this.write(frame)
+    this.#finish()
+  }
+
+  override cut(): void {
+    this.#leave(true)
+    this.#controller?.close()
+    this.#controller = undefined
+    this.#drop()
+  }
+
+  override listen(): boolean {
+    return false
+  }
+
+  override unlisten(): void {
+    // Not listening natively.
+  }
+
+  #finish(): void {
+    this.flush()
+    this.#leave(false)
+    const stuck = this.buffered() > 0
+    this.#controller?.close()
+    this.#controller = undefined
+    if (stuck) this.#drop()
+  }
+
+  #leave(slow: boolean): void {
+    this.#end(this, { code: 'sse', slow })
+    this.#release()
+  }
+
+  #release(): void {
+    this.#drained?.resolve()
+    this.#drained = undefined
+  }
+}

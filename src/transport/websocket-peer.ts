@@ -1,0 +1,185 @@
+import type { ServerWebSocket } from 'bun'
+import type { Wish } from '../dispatch/start.ts'
+import { CLOSES, type CloseReason } from '../errors.ts'
+import type { Written } from '../hub/connection.ts'
+import { type Cursor, formatCursor } from '../notification/cursor.ts'
+import type { Frame } from '../notification/frame.ts'
+import type { Principal } from '../notification/principal.ts'
+import { Peer } from './peer.ts'
+import type { Sessions } from './session.ts'
+
+/** Of a WebSocket frame (RFC 6455 §5.2). */
+const MAX_HEADER_BYTES = 14
+/** Of unanswered pings so many are remembered, the last ones. */
+const MAX_PINGS = 16
+
+interface Ping {
+  readonly payload: string
+  readonly cursor: Cursor
+}
+
+/** One WebSocket. It is its own `ws.data`. */
+export class WebSocketPeer extends Peer {
+  readonly transport = 'ws'
+  readonly wish: Wish
+  readonly #sendBufferBytes: number
+  readonly #end: Sessions['ended']
+  #socket: ServerWebSocket<WebSocketPeer> | undefined
+  /** Pings that carried a place and are not answered, oldest first. */
+  readonly #pings: Ping[] = []
+  #askAgain = false
+  #writtenBytes = 0
+  /** Within a batch: what it has written. */
+  #batchBytes: number | undefined = undefined
+  #drained: PromiseWithResolvers<void> | undefined
+
+  constructor(options: {
+    readonly principal: Principal
+    readonly wish: Wish
+    readonly now: number
+    readonly sendBufferBytes: number
+    readonly end: Sessions['ended']
+  }) {
+    super(options.principal, options.wish.cursor !== undefined, options.now)
+    this.wish = options.wish
+    this.#sendBufferBytes = options.sendBufferBytes
+    this.#end = options.end
+  }
+
+  attach(socket: ServerWebSocket<WebSocketPeer>): void {
+    this.#socket = socket
+  }
+
+  override write({ json }: Frame): Written {
+    const socket = this.#socket
+    if (socket === undefined || socket.readyState !== WebSocket.OPEN) return 'refused'
+    const taken = socket.send(json, false)
+    if (taken === 0) return 'refused'
+    const bytes = Buffer.byteLength(json)
+    this.#writtenBytes += bytes
+    if (this.#batchBytes !== undefined) return this.#pace(taken < 0, bytes)
+    if (taken > 0) return 'sent'
+    // A frame alone always fits, or a large one could never be sent.
+    const waiting = socket.getBufferedAmount()
+    return waiting > this.#sendBufferBytes && waiting > bytes + MAX_HEADER_BYTES ? 'refused' : 'buffered'
+  }
+
+  override taken(): number {
+    return this.#writtenBytes - this.buffered()
+  }
+
+  /** Of a client that reads slowly none is refused: it is paced. */
+  override batch(writes: () => void): void {
+    this.#batchBytes = 0
+    this.#socket?.cork(writes)
+    this.#batchBytes = undefined
+  }
+
+  override buffered(): number {
+    return this.#socket?.getBufferedAmount() ?? 0
+  }
+
+  /**
+   * A ping behind what was written: its pong proves that all before was read (RFC 6455 §5.5.3). One at a time; what is
+   * written meanwhile is asked for when it is answered.
+   */
+  override ask(cursor: Cursor): void {
+    if (this.#pings.length > 0) this.#askAgain = true
+    else this.#ping(cursor)
+  }
+
+  override beat(): void {
+    if (this.epoch === '') this.#socket?.ping()
+    else this.#ping({ epoch: this.epoch, seq: this.position })
+  }
+
+  /** The place that this pong proves; undefined for one that was not asked for. A pong for a later ping settles the earlier. */
+  answered(payload: string): Cursor | undefined {
+    const at = this.#pings.findLastIndex(ping => ping.payload === payload)
+    const cursor = this.#pings[at]?.cursor
+    if (cursor === undefined) return undefined
+    this.#pings.splice(0, at + 1)
+    if (this.#askAgain && this.#pings.length === 0) {
+      this.#askAgain = false
+      this.#ping({ epoch: this.epoch, seq: this.position })
+    }
+    return cursor
+  }
+
+  override drained(): Promise<void> {
+    this.#drained ??= Promise.withResolvers()
+    return this.#drained.promise
+  }
+
+  get #waits(): boolean {
+    return this.#drained !== undefined || this.#askAgain
+  }
+
+  /** Told of each part that goes, a replay that wrote more after each would pile up what does not. */
+  override unblock(): void {
+    if (this.#waits && this.buffered() === 0) this.release()
+  }
+
+  /** What waited may leave in the turn in which something came in, and then the runtime does not call `drain`. */
+  unblockSoon(): void {
+    if (this.#waits) setImmediate(() => this.unblock())
+  }
+
+  /** The client has taken what waited, or there is no client any more. */
+  release(): void {
+    this.#drained?.resolve()
+    this.#drained = undefined
+    if (!this.#askAgain || this.#pings.length > 0 || this.hasEnded()) return
+    this.#askAgain = false
+    this.#ping({ epoch: this.epoch, seq: this.position })
+  }
+
+  override close(reason: CloseReason): void {
+    const { code, reason: text } = CLOSES[reason]
+    this.#leave(code)
+    // A close frame behind bytes that nobody reads would keep the socket for ever.
+    if (this.buffered() > 0) this.#socket?.terminate()
+    else this.#socket?.close(code, text)
+  }
+
+  override shutdown(frame: Frame): void {
+    this.write(frame)
+    this.close('serviceRestart')
+  }
+
+  override cut(): void {
+    this.#leave(1006, true)
+    this.#socket?.terminate()
+  }
+
+  override listen(name: string): boolean {
+    this.#socket?.subscribe(name)
+    return true
+  }
+
+  override unlisten(name: string): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.unsubscribe(name)
+  }
+
+  /** The runtime holds back what a batch writes and takes it all: only its size tells when to look how the client is. */
+  #pace(isBehind: boolean, bytes: number): Written {
+    this.#batchBytes = (this.#batchBytes ?? 0) + bytes
+    return isBehind || this.#batchBytes > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'
+  }
+
+  #leave(code: number, slow = false): void {
+    this.#end(this, { code, slow })
+    this.release()
+  }
+
+  #ping(cursor: Cursor): void {
+    const payload = formatCursor(cursor)
+    const taken = this.#socket?.ping(payload) ?? 0
+    if (taken === 0) {
+      this.#askAgain = true
+      return
+    }
+    if (this.#pings.length === MAX_PINGS) this.#pings.shift()
+    this.#pings.push({ payload, cursor })
+  }
+}
