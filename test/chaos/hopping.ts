@@ -481,7 +481,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
       line?.reset()
     } else {
       line?.stall()
-      await waitForSends(random.whole(20, 400))
+      await waitForSends(random.chance(0.3) ? random.whole(400, 700) : random.whole(20, 200))
       if (how === 'stuckThenResumed') line?.resume(random.whole(0, 60))
       else line?.reset()
     }

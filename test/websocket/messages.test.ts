@@ -287,6 +287,25 @@ test('before `connected` nothing is answered, and what was said is handled in it
   expect(await client.next()).toEqual({ type: 'pong' })
 })
 
+for (const [kind, opcode, text] of [
+  ['empty', TEXT, ''],
+  ['binary', BINARY, ''],
+  ['large', TEXT, pingOf(10_000)],
+] as const) {
+  test(`what a client says before \`connected\` is bounded: too many ${kind} messages close with 1008`, async () => {
+    const never = new Promise<never>(() => {})
+    await using app = await startTestApp(
+      { QUEUE_ENABLED: 'true', SEND_BUFFER_BYTES: '65536' },
+      { wrapStore: store => ({ ...store, log: { ...store.log, open: () => never } }) },
+    )
+    using client = await rawOf(app, 'u', { cursor: '' })
+    for (let n = 0; n < 2_000; n++) client.send(opcode, text)
+    const { payload } = await client.frames.until(frame => frame.opcode === CLOSE)
+    expect(codeOf(payload)).toBe(1008)
+    expect(client.messages).toEqual([])
+  })
+}
+
 test('100 bad messages within a minute close the connection with 1008', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
