@@ -104,36 +104,26 @@ export function createDelivery({
     return written
   }
 
-  /** Writes until the client falls behind; answers how many entries of the page are done. */
-  const writeSome = (connection: Connection, page: Page, from: number): number => {
-    let done = from
+  /** Writes until the client falls behind. The rest is read again when it has caught up: by then some may have expired. */
+  const writePage = (connection: Connection, { epoch, entries, through }: Page): void => {
+    let done = 0
     connection.batch(() => {
-      for (; done < page.entries.length && !connection.hasEnded(); done++) {
-        const entry = page.entries[done]
-        if (entry === undefined) break
-        const cursor = { epoch: page.epoch, seq: entry.seq }
-        if (writeOne(connection, cursor, userFrame(entry.body, cursor)) === 'sent') continue
-        done++
+      for (const { seq, body } of entries) {
+        const cursor = { epoch, seq }
+        const written = writeOne(connection, cursor, userFrame(body, cursor))
+        if (written !== 'refused') done++
+        if (written === 'sent') continue
         break
       }
-      if (done > from && !connection.hasEnded()) connection.ask(placeOf(connection))
+      if (done > 0 && !connection.hasEnded()) connection.ask(placeOf(connection))
     })
-    return done
-  }
-
-  const writePage = async (connection: Connection, page: Page): Promise<void> => {
-    for (let done = 0; done < page.entries.length; ) {
-      // Replay is paced by the client's reading: nothing is written before it has taken what waits.
-      if (connection.buffered() > 0) await connection.drained()
-      if (connection.hasEnded()) return
-      done = writeSome(connection, page, done)
-    }
-    if (connection.hasEnded()) return
-    connection.position = Math.max(connection.position, page.through)
+    if (done === entries.length) connection.position = Math.max(connection.position, through)
   }
 
   /** Reads and writes one page; true when the log had nothing more. */
   const readOn = async (connection: Connection): Promise<boolean> => {
+    // Replay is paced by the client's reading: nothing is written before it has taken what waits.
+    if (connection.buffered() > 0) await connection.drained()
     const page = await persist(connection, () => log.read(ownerOf(connection), connection.position, limit))
     if (page === undefined || connection.hasEnded()) return false
     if (page.epoch !== connection.epoch) {
@@ -141,7 +131,7 @@ export function createDelivery({
       return false
     }
     if (isBroken(connection, page)) connection.cut()
-    else await writePage(connection, page)
+    else writePage(connection, page)
     return page.entries.length === 0
   }
 

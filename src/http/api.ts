@@ -146,6 +146,10 @@ export function createApi({
       guard.check(request)
       return undefined
     })
+    .onAfterHandle(({ set }) => {
+      // What came before the drain is answered in it.
+      if (isDraining()) set.headers['connection'] = 'close'
+    })
     .onError(({ error, request, set }) => {
       // Of a body that nobody will read, the length is not known: the connection cannot be used again.
       if (request.headers.has('transfer-encoding')) set.headers['connection'] = 'close'

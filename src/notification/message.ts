@@ -2,14 +2,16 @@ import * as v from 'valibot'
 
 const channels = v.object({ channels: v.array(v.string()) })
 
-/** Hyphenated, compact, braced or `urn:uuid:`, in any case. */
-const UUID =
-  /^(?:urn:uuid:)?(\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(\})?$/i
+const HYPHENATED = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
+/** Hyphenated, braced, as a URN, or compact; in any case. */
+const UUID = new RegExp(`^(?:(?:urn:uuid:)?${HYPHENATED}|\\{${HYPHENATED}\\}|[0-9a-f]{32})$`, 'i')
+const DIGITS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/
 const uuid = v.pipe(
   v.string(),
   v.regex(UUID),
-  v.check(text => text.startsWith('{') === text.endsWith('}')),
-  v.transform(text => text.toLowerCase().replace(UUID, '$2-$3-$4-$5-$6')),
+  v.transform(text =>
+    text.toLowerCase().replace('urn:uuid:', '').replace(/[{}-]/g, '').replace(DIGITS, '$1-$2-$3-$4-$5'),
+  ),
 )
 
 /** What a client may say over its WebSocket. */

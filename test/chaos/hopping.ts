@@ -464,6 +464,12 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
     await world.until(() => visit.reads.length >= enough || !isOpen() || world.over)
   }
 
+  /** Reads all that had been accepted when it began to. */
+  const readUp = async (): Promise<void> => {
+    const head = world.sent.length
+    await world.until(() => (visit.reads.at(-1)?.seq ?? 0) >= head || !isOpen() || world.over)
+  }
+
   const waitForSends = async (count: number): Promise<void> => {
     const enough = world.sent.length + count
     await world.until(() => world.sent.length >= enough || world.over)
@@ -509,6 +515,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
         if (!isOpen() && random.chance(0.25)) await dawdle()
         if (!isOpen()) connectAgain()
         await readMore(random.chance(0.2) ? 0 : random.whole(1, 120))
+        if (random.chance(0.2)) await readUp()
         await disturb(random.pick(['closed', 'reset', 'reset', 'stuckThenResumed', 'stuckThenReset']))
         if (!isOpen() && random.chance(0.15)) abandon()
         if (!isOpen() && random.chance(0.5)) await waitForSends(random.whole(1, 80))

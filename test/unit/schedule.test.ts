@@ -41,7 +41,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: '(b) the position moves to the last entry only, not to what the page was answered through',
     file: 'delivery',
-    from: 'connection.position = Math.max(connection.position, page.through)',
+    from: 'if (done === entries.length) connection.position = Math.max(connection.position, through)',
     to: '',
     seed: 1,
   },
@@ -92,7 +92,7 @@ const MUTANTS: readonly Mutant[] = [
     file: 'delivery',
     from: 'connection.stale = true',
     to: 'connection.stale = false',
-    seed: 10964,
+    seed: 22520,
   },
   {
     rule: '(f) the position is kept across lives',
@@ -106,7 +106,7 @@ const MUTANTS: readonly Mutant[] = [
     file: 'start',
     from: '...bases.slice(first).map(base => base.seq)',
     to: 'bases[first]?.seq ?? 0',
-    seed: 16,
+    seed: 2,
   },
   {
     rule: '(h) a replay writes on while the client is behind',
@@ -120,13 +120,13 @@ const MUTANTS: readonly Mutant[] = [
     file: 'delivery',
     from: 'if (connection.buffered() > 0) await connection.drained()',
     to: '',
-    seed: 2,
+    seed: 4,
   },
   {
     rule: '(h) an opted-in client passes over what was removed while it read',
     file: 'delivery',
-    from: 'if (isBroken(connection, page)) connection.cut()\n    else await',
-    to: 'await',
+    from: 'if (isBroken(connection, page)) connection.cut()\n    else writePage',
+    to: 'writePage',
     seed: 6,
   },
   {
@@ -162,7 +162,7 @@ const MUTANTS: readonly Mutant[] = [
     file: 'delivery',
     from: `    if (connection.hasEnded()) return\n    connection.phase = 'replaying'\n`,
     to: `    connection.phase = 'replaying'\n`,
-    seed: 2,
+    seed: 3,
   },
 ]
 
