@@ -247,7 +247,7 @@ const eventsTo = (hear: LineOptions['hear']): Take => {
     for (;;) {
       const start = rest.indexOf('\r\n') + 2
       const length = Number.parseInt(rest.toString('latin1', 0, start), 16)
-      if (start < 2 || rest.length < start + length + 2) break
+      if (start < 2 || !(rest.length >= start + length + 2)) break
       text += decoder.write(rest.subarray(start, start + length))
       rest = rest.subarray(start + length + 2)
     }
@@ -291,7 +291,9 @@ function dial({ kind, port, path, headers, hear, ended }: LineOptions): Line {
       const at = rest.indexOf('\r\n\r\n')
       if (at < 0) return
       isUp = true
+      const head = rest.toString('latin1', 0, at)
       rest = rest.subarray(at + 4)
+      if (!/^HTTP\/1\.1 (?:101|200) /.test(head)) hear({ type: head }, undefined)
     }
     rest = take(rest)
     if (sipsLeft > 0) sip()
@@ -376,7 +378,7 @@ function createSignal(): Pick<World, 'stir' | 'until'> {
 }
 
 interface Device {
-  /** Connects, reads and is cut so many times; ends connected. */
+  /** Connects, reads and is cut or disturbed so many times. */
   hop(times: number): Promise<void>
   /** Is cut now and comes back. */
   comeBack(): void
@@ -394,7 +396,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
 
   const isOpen = (): boolean => line?.isOpen === true
 
-  const readOne = (message: Message, id: string | undefined): void => {
+  const readOne = ({ reads }: Visit, message: Message, id: string | undefined): void => {
     const { cursor, payload } = message
     const [epoch, seq] = String(cursor).split(':')
     world.epoch ??= epoch
@@ -403,14 +405,13 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
       (kind !== 'sse' || id === cursor) &&
       payload.text === textOf(payload.sender, payload.n)
     const read = { id: message.id, sender: payload.sender, n: payload.n, seq: Number(seq), intact }
-    visit.reads.push({ ...read, at: world.reads++ })
+    reads.push({ ...read, at: world.reads++ })
     world.seen.add(read.seq)
     furthest = Math.max(furthest, read.seq)
   }
 
   /** The greeting of a resuming client, given what had been accepted when it dialled. */
-  const checkGreeting = (message: Message, sentBefore: number): void => {
-    const after = visit.after ?? Number.NaN
+  const checkGreeting = ({ after = Number.NaN }: Visit, message: Message, sentBefore: number): void => {
     world.epoch ??= String(message.cursor).split(':')[0]
     const isRight =
       message.recovered === true &&
@@ -424,16 +425,16 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
     let heard = 0
     return (message, id) => {
       heard++
-      if (message.type === 'notification') readOne(message, id)
+      if (message.type === 'notification') readOne(current, message, id)
       else if (message.type === 'connected' && heard === 1 && kind !== 'v1')
-        checkGreeting(message, sentBefore)
+        checkGreeting(current, message, sentBefore)
       else if (message.type !== 'heartbeat') current.strange++
       if (heard === 1 && kind !== 'v1' && message.type !== 'connected') current.strange++
       world.stir()
     }
   }
 
-  /** Where it says it is: mostly where it is, sometimes at a place it was at once, or nowhere. */
+  /** Where it says it is: mostly where it is, sometimes at a place where it once was, or nowhere. */
   const wish = (): number => {
     if (world.epoch === undefined || random.chance(0.12)) return 0
     return random.chance(0.3) ? random.whole(Math.max(0, furthest - 300), furthest) : furthest
@@ -577,7 +578,7 @@ export async function hop({
   seed,
   notifications,
   rounds = 4,
-  hopsPerRound = 5,
+  hopsPerRound = 4,
   wrapStore,
 }: RunOptions): Promise<Run> {
   const random = createRandom(seed)
