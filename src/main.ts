@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { version } from '../package.json' with { type: 'json' }
 import { type App, startApp } from './app.ts'
 import { signToken } from './auth/sign.ts'
-import { type Config, ConfigError, loadConfig } from './config.ts'
+import { type Config, ConfigError, loadConfig } from './config/config.ts'
 import { systemClock } from './lib/clock.ts'
 import { createLog, type Log } from './observe/log.ts'
 

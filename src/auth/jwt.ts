@@ -1,6 +1,6 @@
 import { type CryptoKey, compactVerify, importSPKI, importX509 } from 'jose'
 import * as v from 'valibot'
-import { ConfigError } from '../config.ts'
+import { ConfigError } from '../config/config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type ClaimRules, principalOf, refused, type Verified } from './claims.ts'
 import { createKeySet, type FetchKeySet, type KeySetFetched } from './jwks.ts'

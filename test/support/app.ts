@@ -1,6 +1,6 @@
 import { SignJWT } from 'jose'
 import { type App, startApp } from '../../src/app.ts'
-import { type Environment, loadConfig } from '../../src/config.ts'
+import { type Environment, loadConfig } from '../../src/config/config.ts'
 import type { Clock } from '../../src/lib/clock.ts'
 import { createLog } from '../../src/observe/log.ts'
 import type { Store } from '../../src/store/store.ts'

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { expectation, SETTINGS, type Setting } from '../../src/config.ts'
+import { expectation, SETTINGS, type Setting } from '../../src/config/settings.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 

@@ -4,14 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import {
-  type Config,
-  ConfigError,
-  type Environment,
-  expectation,
-  loadConfig,
-  SETTINGS,
-} from '../../src/config.ts'
+import { type Config, ConfigError, type Environment, loadConfig } from '../../src/config/config.ts'
+import { expectation, SETTINGS } from '../../src/config/settings.ts'
 
 const SECRET = 'a-secret-of-thirty-two-bytes-or-more'
 const KEY = 'sixteen-or-more-characters'

@@ -1,86 +1,18 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import * as v from 'valibot'
-import { readPublicPem } from './lib/pem.ts'
-import {
-  boolean,
-  expectedBy,
-  httpUrl,
-  itemsOf,
-  list,
-  matching,
-  oneOf,
-  origins,
-  type Reader,
-  seconds,
-  someOf,
-  text,
-  UNBOUNDED,
-  whole,
-} from './lib/setting.ts'
+import { readPublicPem } from '../lib/pem.ts'
+import { itemsOf } from '../lib/setting.ts'
+import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
 
 /** A problem with a setting: one line that names it and what was expected, never its value. */
 export class ConfigError extends Error {}
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** One row of the table. */
-export interface Setting {
-  readonly group: string
-  readonly schema: Reader
-  /** As text; undefined when an unset one stays unset. */
-  readonly default: string | undefined
-  /** What an unset one becomes, in words. */
-  readonly computed?: string
-  readonly help: string
-}
-
-const LEVELS = ['error', 'warn', 'info', 'debug', 'trace'] as const
-const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 /** Allowed when nothing is said and only public keys are there. */
 const PUBLIC_ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
 const MIN_SECRET_BYTES = 32
 const MIN_KEY_CHARACTERS = 16
-
-/**
- * Every setting: how its text is read, its default as text, and what it means. The table makes the Config, `.env.example`
- * and `docs/SETTINGS.md`.
- */
-// biome-ignore format: one row a setting
-export const SETTINGS = {
-  SERVER_HOST: { group: 'Server', schema: matching(/^\S+$/, 'an address'), default: '0.0.0.0', help: 'listen address' },
-  SERVER_PORT: { group: 'Server', schema: whole(0, 65_535), default: '8081', help: 'listen port; 0 = any free one' },
-  RUN_MODE: { group: 'Server', schema: text, default: 'development', help: '`production` or `prod`: strict start, masked 5xx messages, JSON logs; anything else is development' },
-  NODE_ID: { group: 'Server', schema: matching(/^[A-Za-z0-9_.-]{1,64}$/, '1 to 64 of A-Z a-z 0-9 _ . -'), default: undefined, computed: 'random', help: 'name of this node' },
-  DRAIN_SECONDS: { group: 'Server', schema: seconds(0, 3600), default: '10', help: 'over how many seconds connections are closed on SIGTERM' },
-  LOG_LEVEL: { group: 'Log lines', schema: oneOf(LEVELS), default: undefined, computed: 'info', help: 'least severe level that is written' },
-  RUST_LOG: { group: 'Log lines', schema: text, default: undefined, computed: 'info', help: 'alias of LOG_LEVEL, which wins; of a list the first bare level' },
-  LOG_FORMAT: { group: 'Log lines', schema: oneOf(['text', 'json']), default: undefined, computed: 'text; in production json', help: 'for people or for machines' },
-  JWT_SECRET: { group: 'Clients', schema: text, default: undefined, help: 'key of HS256/384/512 tokens; in production at least 32 bytes' },
-  JWT_SECRET_PREVIOUS: { group: 'Clients', schema: text, default: undefined, help: 'also accepted, for rotation' },
-  JWT_ISSUER: { group: 'Clients', schema: text, default: undefined, help: 'when set, `iss` must equal it' },
-  JWT_AUDIENCE: { group: 'Clients', schema: text, default: undefined, help: 'when set, `aud` must be or contain it' },
-  JWT_ALGORITHMS: { group: 'Clients', schema: someOf(ALGORITHMS), default: undefined, computed: 'HS256 with a secret; else RS256, ES256 and EdDSA, as the key says', help: 'allowed algorithms' },
-  JWT_PUBLIC_KEY: { group: 'Clients', schema: text, default: undefined, help: 'PEM (SPKI or X.509; line breaks may be written `\\n`) or the path of a file with it, for RS, ES and EdDSA tokens' },
-  JWT_JWKS_URL: { group: 'Clients', schema: httpUrl, default: undefined, help: 'key set for RS, ES and EdDSA tokens' },
-  JWT_LEEWAY_SECONDS: { group: 'Clients', schema: seconds(0, 300), default: '60', help: 'clock tolerance for `exp` and `nbf`' },
-  CHANNEL_ACCESS: { group: 'Clients', schema: oneOf(['open', 'claims']), default: 'open', help: '`claims`: a token without the claim `channels` may subscribe to nothing' },
-  API_KEY: { group: 'Callers', schema: list, default: undefined, help: 'keys of the backends, comma-separated; in production each at least 16 characters' },
-  CORS_ORIGINS: { group: 'Callers', schema: origins, default: undefined, computed: 'any', help: 'origins allowed to call and to connect' },
-  ALLOWED_ORIGINS: { group: 'Callers', schema: origins, default: undefined, computed: 'any', help: 'alias of CORS_ORIGINS' },
-  WEBSOCKET_HEARTBEAT_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '30', help: 'seconds between heartbeat messages and pings' },
-  WEBSOCKET_CONNECTION_TIMEOUT: { group: 'Connections', schema: seconds(1, UNBOUNDED), default: '120', help: 'seconds of silence allowed; above the heartbeat interval' },
-  WEBSOCKET_CLEANUP_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '60', help: 'seconds between checks for silence' },
-  WEBSOCKET_MAX_CONNECTIONS: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '10000', help: 'open connections of this node; 0 = no limit' },
-  WEBSOCKET_MAX_CONNECTIONS_PER_USER: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '5', help: 'open connections of one user; 0 = no limit' },
-  WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '50', help: 'channels one connection may hold; 0 = no limit' },
-  SEND_BUFFER_BYTES: { group: 'Connections', schema: whole(65_536, 67_108_864), default: '1048576', help: 'what may wait for a client that reads slowly before it is cut' },
-  COALESCE_MS: { group: 'Connections', schema: whole(0, 20), default: '0', help: 'milliseconds a channel or broadcast frame may wait to be written together with others' },
-  QUEUE_ENABLED: { group: 'User log', schema: boolean, default: 'false', help: 'keep a log for each user: away users get what they missed' },
-  QUEUE_MAX_SIZE_PER_USER: { group: 'User log', schema: whole(1, 1_000_000), default: '100', help: 'entries kept per user' },
-  QUEUE_MESSAGE_TTL_SECONDS: { group: 'User log', schema: seconds(1, 2_592_000), default: '3600', help: 'age at which an entry leaves the log' },
-  QUEUE_CLEANUP_INTERVAL_SECONDS: { group: 'User log', schema: seconds(1, 86_400), default: '300', help: 'seconds between physical removals of what ended' },
-  STORE_URL: { group: 'User log', schema: oneOf(['memory:']), default: 'memory:', help: 'where logs are kept; `memory:` lives as long as the process' },
-} as const satisfies Record<string, Setting>
 
 type Table = typeof SETTINGS
 type Name = keyof Table
@@ -124,9 +56,6 @@ const REPLACED: Readonly<Record<string, string>> = {
 
 const camel = (name: string) =>
   name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
-
-/** What a setting expects, in words, for refusals and the settings table. */
-export const expectation = ({ schema }: Setting): string => expectedBy(schema)
 
 function read(name: Name, env: Environment): unknown {
   const setting: Setting = SETTINGS[name]
