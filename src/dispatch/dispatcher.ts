@@ -6,7 +6,7 @@ import { expiryOf, isExpired, type Notification } from '../notification/notifica
 import { type Envelope, routeOf } from '../notification/target.ts'
 import { userTopic } from '../notification/topic.ts'
 import type { Draft, Log } from '../store/store.ts'
-import type { Crowd } from './crowd.ts'
+import type { Crowd, Handed } from './crowd.ts'
 import type { Delivery, Offered } from './delivery.ts'
 
 export type Status = 'delivered' | 'partial' | 'queued' | 'no_recipient' | 'expired'
@@ -53,15 +53,14 @@ function tally(offers: Iterable<Offered>, kept: boolean): Reached {
 }
 
 function usersOutcome(notificationId: string, users: readonly Reached[]): Outcome {
-  const got = users.filter(user => user.delivered > 0).length
-  const queued = users.filter(user => user.delivered === 0 && user.kept).length
-  return {
-    notificationId,
-    deliveredTo: users.reduce((sum, user) => sum + user.delivered, 0),
-    failed: users.reduce((sum, user) => sum + user.failed, 0),
-    queued,
-    status: statusOf(users.length, got, queued),
+  let [got, queued, deliveredTo, failed] = [0, 0, 0, 0]
+  for (const user of users) {
+    if (user.delivered > 0) got++
+    else if (user.kept) queued++
+    deliveredTo += user.delivered
+    failed += user.failed
   }
+  return { notificationId, deliveredTo, failed, queued, status: statusOf(users.length, got, queued) }
 }
 
 function statusOf(users: number, got: number, queued: number): Status {
@@ -88,12 +87,17 @@ export function createDispatcher({ hub, crowd, delivery, log, clock }: Dispatche
 
   /** Past the log: to those who are live now. */
   const writeToLive = (tenant: string, user: string, frame: Frame): Reached => {
-    const live = [...hub.members(userTopic(tenant, user))].filter(({ phase }) => phase === 'live')
-    const written = live.map(connection => connection.write(frame))
-    written.forEach((each, n) => {
-      if (each === 'refused') live[n]?.cut()
-    })
-    return tally(written, false)
+    let delivered = 0
+    let failed = 0
+    for (const connection of hub.members(userTopic(tenant, user))) {
+      if (connection.phase !== 'live') continue
+      if (connection.write(frame) !== 'refused') delivered++
+      else {
+        failed++
+        connection.cut()
+      }
+    }
+    return { delivered, failed, kept: false }
   }
 
   const toUsers = async ({ tenant, notification }: Envelope, users: readonly string[]): Promise<Outcome> => {
@@ -119,24 +123,24 @@ export function createDispatcher({ hub, crowd, delivery, log, clock }: Dispatche
     return usersOutcome(notification.id, reached)
   }
 
-  return async envelope => {
+  const toCrowd = async ({ id }: Notification, sent: Promise<Handed>): Promise<Outcome> => {
+    const { delivered, failed } = await sent
+    const status = delivered > 0 ? 'delivered' : 'no_recipient'
+    return { notificationId: id, deliveredTo: delivered, failed, queued: 0, status }
+  }
+
+  return envelope => {
     const { notification } = envelope
-    const notificationId = notification.id
     if (isExpired(notification, clock.now()))
-      return { notificationId, deliveredTo: 0, failed: 0, queued: 0, status: 'expired' }
+      return Promise.resolve({
+        notificationId: notification.id,
+        deliveredTo: 0,
+        failed: 0,
+        queued: 0,
+        status: 'expired',
+      })
     const route = routeOf(envelope)
     if ('users' in route) return toUsers(envelope, route.users)
-    const { delivered, failed } = await crowd.send(
-      route.crowd,
-      crowdFrame(encode(notification)),
-      route.accept,
-    )
-    return {
-      notificationId,
-      deliveredTo: delivered,
-      failed,
-      queued: 0,
-      status: delivered > 0 ? 'delivered' : 'no_recipient',
-    }
+    return toCrowd(notification, crowd.send(route.crowd, crowdFrame(encode(notification)), route.accept))
   }
 }

@@ -19,7 +19,6 @@ import { readBody } from './body.ts'
 
 const MAX_BODY_BYTES = 1_048_576
 const MAX_ITEMS = 100
-const MAX_PAYLOAD_BYTES = 65_536
 const SOURCE = 'http-api'
 const TENANT = 'default'
 const NO_ID = '00000000-0000-0000-0000-000000000000'
@@ -73,8 +72,8 @@ const isForCrowd = ({ target: { type } }: Item): boolean => type !== 'user' && t
 
 /** What is well-formed and still cannot be carried out: the fault of this item alone. */
 function failureOf({ target, audience }: Item, payload: string): Failure | undefined {
-  if (Buffer.byteLength(payload) > MAX_PAYLOAD_BYTES)
-    return { code: 'PAYLOAD_TOO_LARGE', message: `The payload is over ${MAX_PAYLOAD_BYTES} bytes.` }
+  if (Buffer.byteLength(payload) > MAX.payloadBytes)
+    return { code: 'PAYLOAD_TOO_LARGE', message: `The payload is over ${MAX.payloadBytes} bytes.` }
   const fault =
     target.type === 'users'
       ? lengthFault('target.value', target.value, MAX.users)

@@ -12,8 +12,16 @@ export const integer = (min: number, max: number) =>
 export interface Format<T> {
   readonly schema: v.GenericSchema<unknown, T>
   readonly shape: Shape
+  readonly nesting: Nesting
   /** Keys whose values are integers. */
   readonly integers: ReadonlySet<string>
+}
+
+/** What a shape says of objects inside it, and no more. */
+interface Nesting {
+  readonly isObject: boolean
+  readonly inside: readonly { readonly key: string; readonly nesting: Nesting }[]
+  readonly items: Nesting | undefined
 }
 
 /** Where something is wrong, and what was expected; never what was written. */
@@ -60,6 +68,14 @@ function shapeOf(schema: Schema): Shape {
   return entries.length === 0 ? {} : { keys: new Map(entries.map(([key, value]) => [key, shapeOf(value)])) }
 }
 
+const nestingOf = ({ keys, items }: Shape): Nesting => ({
+  isObject: keys !== undefined,
+  inside: [...(keys ?? [])]
+    .filter(([, below]) => (below.keys ?? below.items) !== undefined)
+    .map(([key, below]) => ({ key, nesting: nestingOf(below) })),
+  items: items && nestingOf(items),
+})
+
 const partsOf = (schema: Schema): readonly Schema[] =>
   schema.options ?? [schema.wrapped ?? schema.item ?? schema]
 
@@ -72,11 +88,10 @@ const integersOf = (schema: Schema): readonly string[] =>
       : integersOf(part),
   )
 
-export const formatOf = <T>(schema: v.GenericSchema<unknown, T>): Format<T> => ({
-  schema,
-  shape: shapeOf(schema as Schema),
-  integers: new Set(integersOf(schema as Schema)),
-})
+export function formatOf<T>(schema: v.GenericSchema<unknown, T>): Format<T> {
+  const shape = shapeOf(schema as Schema)
+  return { schema, shape, nesting: nestingOf(shape), integers: new Set(integersOf(schema as Schema)) }
+}
 
 function pathOf({ path }: v.BaseIssue<unknown>): string {
   return (path ?? [])
@@ -93,40 +108,43 @@ function messageOf(issue: v.BaseIssue<unknown>): string {
 const lastKey = (path: string): string => path.slice(path.lastIndexOf('.') + 1)
 
 /** Numbers that only their text shows to be no integers. */
-function integerFaults(raw: ReadonlyMap<string, string>, integers: ReadonlySet<string>): readonly Fault[] {
-  const faults: Fault[] = []
+function findFractions(
+  raw: ReadonlyMap<string, string>,
+  integers: ReadonlySet<string>,
+  faults: Fault[],
+): void {
   for (const [path, text] of raw)
-    if (integers.has(lastKey(path)) && NUMBER_START.test(text) && !INTEGER_TEXT.test(text))
+    if (NUMBER_START.test(text) && integers.has(lastKey(path)) && !INTEGER_TEXT.test(text))
       faults.push({ path, message: 'expected an integer' })
-  return faults
 }
 
 /** Lists where objects belong: a schema takes them for objects without their keys. */
-function listFaults(value: unknown, { keys, items }: Shape, path: string): readonly Fault[] {
-  if (Array.isArray(value)) {
-    if (keys !== undefined) return [{ path, message: 'expected Object' }]
-    return items === undefined ? [] : value.flatMap((item, n) => listFaults(item, items, `${path}[${n}]`))
-  }
-  if (keys === undefined || typeof value !== 'object' || value === null) return []
-  return [...keys]
-    .filter(([key, below]) => (below.keys ?? below.items) !== undefined && Object.hasOwn(value, key))
-    .flatMap(([key, below]) =>
-      listFaults(Reflect.get(value, key), below, path === '' ? key : `${path}.${key}`),
-    )
+function findLists(
+  value: unknown,
+  { isObject, inside, items }: Nesting,
+  path: string,
+  faults: Fault[],
+): void {
+  if (typeof value !== 'object' || value === null) return
+  if (!Array.isArray(value)) {
+    for (const { key, nesting } of inside)
+      if (Object.hasOwn(value, key))
+        findLists(Reflect.get(value, key), nesting, path === '' ? key : `${path}.${key}`, faults)
+  } else if (isObject) faults.push({ path, message: 'expected Object' })
+  else if (items !== undefined)
+    for (let n = 0; n < value.length; n++) findLists(value[n], items, `${path}[${n}]`, faults)
 }
 
 /** Depth, syntax, repeated keys and shape of a JSON text, in this order. */
-export function readDocument<T>(text: string, { schema, shape, integers }: Format<T>): Reading<T> {
+export function readDocument<T>(text: string, { schema, shape, nesting, integers }: Format<T>): Reading<T> {
   const parsed = parseJson(text, shape, MAX_DEPTH)
   if (!parsed.ok) return parsed
   const { value, raw, repeated } = parsed
   const result = v.safeParse(schema, value)
-  const found = result.issues?.map(issue => ({ path: pathOf(issue), message: messageOf(issue) }))
-  const faults = [
-    ...repeated.map(path => ({ path, message: 'given twice' })),
-    ...listFaults(value, shape, ''),
-    ...(found ?? integerFaults(raw, integers)),
-  ]
+  const faults: Fault[] = repeated.map(path => ({ path, message: 'given twice' }))
+  findLists(value, nesting, '', faults)
+  if (result.success) findFractions(raw, integers, faults)
+  else for (const issue of result.issues) faults.push({ path: pathOf(issue), message: messageOf(issue) })
   if (!result.success || faults.length > 0) return { ok: false, fault: 'shape', faults }
   return { ok: true, value: result.output, raw }
 }

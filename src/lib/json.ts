@@ -214,9 +214,9 @@ function isReplaced(path: string, index: number, repeats: ReadonlyMap<string, nu
 
 function rawOf({ hits, repeats }: Scanner): ReadonlyMap<string, string> {
   const raw = new Map<string, string>()
-  hits.forEach(({ path, text }, index) => {
-    if (repeats.size === 0 || !isReplaced(path, index, repeats)) raw.set(path, text)
-  })
+  let index = 0
+  for (const { path, text } of hits)
+    if (repeats.size === 0 || !isReplaced(path, index++, repeats)) raw.set(path, text)
   return raw
 }
 

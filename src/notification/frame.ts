@@ -35,10 +35,13 @@ export class Frame {
 /** The notification as JSON without its closing brace, so that what differs by user can follow. Keys in the order of docs/API.md. */
 export function encode(notification: Notification): string {
   const { id, occurredAt, eventType, payload, source, priority, ttl, audience, correlationId } = notification
-  const metadata = { source, priority, ttl, audience, correlation_id: correlationId }
+  let metadata = `"source":${JSON.stringify(source)},"priority":"${priority}"`
+  if (ttl !== undefined) metadata += `,"ttl":${ttl}`
+  if (audience !== undefined) metadata += `,"audience":${JSON.stringify(audience)}`
+  if (correlationId !== undefined) metadata += `,"correlation_id":${JSON.stringify(correlationId)}`
   return (
     `{"type":"notification","id":"${id}","occurred_at":"${new Date(occurredAt).toISOString()}",` +
-    `"event_type":${JSON.stringify(eventType)},"payload":${payload},"metadata":${JSON.stringify(metadata)}`
+    `"event_type":${JSON.stringify(eventType)},"payload":${payload},"metadata":{${metadata}}`
   )
 }
 

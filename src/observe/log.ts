@@ -41,30 +41,28 @@ export async function createLog({ level, format, out }: LogOptions): Promise<Log
   )
 }
 
-/** Lets at most `perSecond` lines of one kind through; the next one let through says how many were held back. */
-export function limited({
+/** Lets at most `perSecond` lines of one kind through in any second; the next one let through says how many were held back. */
+export function limited<F extends object>({
   perSecond,
   clock,
   write,
 }: {
   readonly perSecond: number
   readonly clock: Clock
-  readonly write: (fields: object) => void
-}): (fields: object) => void {
-  let second = -1
-  let written = 0
+  readonly write: (fields: F & { readonly held_back?: number }) => void
+}): (fields: F) => void {
+  /** When the last ones were written; `oldest` is the place of the first of them. */
+  const times = Array.from({ length: perSecond }, () => Number.NEGATIVE_INFINITY)
+  let oldest = 0
   let heldBack = 0
   return fields => {
-    const now = Math.floor(clock.monotonic() / 1000)
-    if (now !== second) {
-      second = now
-      written = 0
-    }
-    if (written >= perSecond) {
+    const now = clock.monotonic()
+    if (now - (times[oldest] ?? now) < 1000) {
       heldBack++
       return
     }
-    written++
+    times[oldest] = now
+    oldest = (oldest + 1) % perSecond
     write(heldBack > 0 ? { ...fields, held_back: heldBack } : fields)
     heldBack = 0
   }
