@@ -27,6 +27,7 @@ import { createSessions } from './transport/session.ts'
 import { sseRoutes } from './transport/sse.ts'
 import { webSocketHandler, webSocketRoutes } from './transport/websocket.ts'
 import type { WebSocketPeer } from './transport/websocket-peer.ts'
+import { startPubSub } from './trigger/pubsub.ts'
 
 export interface App extends AsyncDisposable {
   readonly host: string
@@ -173,6 +174,7 @@ export async function startApp({
         hub,
         store,
         logEnabled: config.queueEnabled,
+        redis: () => trigger?.state,
         isDraining,
         clock,
         version,
@@ -196,7 +198,11 @@ export async function startApp({
   // What handlers receive as `server`.
   api.server = server as unknown as typeof api.server
 
+  const { redisUrl: address } = config
+  const trigger = address && startPubSub({ address, settings: config, dispatch, clock, log, stats })
+
   const stop = async (): Promise<void> => {
+    void trigger?.stop()
     await server.stop(true)
     liveness[Symbol.dispose]()
     tokens[Symbol.dispose]()
@@ -210,8 +216,11 @@ export async function startApp({
     drain: async () => {
       const endsAt = clock.monotonic() + config.drainSeconds * 1000 + 1000 - CUT_BEFORE_END_MS
       log.info({ connections: hub.size, seconds: config.drainSeconds }, 'drain.started')
+      // In one turn: nothing new is heard, and readiness says no.
+      const dispatched = trigger?.stop()
       await sessions.drain(config.drainSeconds)
-      await Promise.race([server.stop(), Bun.sleep(Math.max(0, endsAt - clock.monotonic()))])
+      const ended = Promise.all([server.stop(), dispatched])
+      await Promise.race([ended, Bun.sleep(Math.max(0, endsAt - clock.monotonic()))])
       await stop()
       log.info({}, 'drain.ended')
     },

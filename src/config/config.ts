@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import * as v from 'valibot'
+import { overlap } from '../lib/glob.ts'
 import { readPublicPem } from '../lib/pem.ts'
 import { itemsOf } from '../lib/setting.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
@@ -59,7 +60,7 @@ const camel = (name: string) =>
 
 function read(name: Name, env: Environment): unknown {
   const setting: Setting = SETTINGS[name]
-  const value = env[name] || setting.default
+  const value = (setting.mayBeEmpty ? env[name] : env[name] || undefined) ?? setting.default
   if (value === undefined) return undefined
   const result = v.safeParse(setting.schema, value)
   if (!result.success) throw new ConfigError(`${name}: expected ${expectation(setting)}`)
@@ -127,10 +128,20 @@ function checkProduction(raw: Raw): void {
     throw new ConfigError(`API_KEY: expected keys of at least ${MIN_KEY_CHARACTERS} characters in production`)
 }
 
+/** A message on a channel that fits two entries comes twice. */
+const overlapsIn = (entries: readonly string[]): readonly string[] =>
+  entries.flatMap((one, n) =>
+    entries
+      .slice(n + 1)
+      .filter(other => overlap(one, other))
+      .map(other => `REDIS_CHANNELS: ${one} and ${other} overlap: a message on both is handled twice`),
+  )
+
 function warningsOf(raw: Raw, { production, corsOrigins, jwtAlgorithms }: Config): readonly string[] {
   const warnings = weakSecrets(raw).map(
     name => `${name} is under ${MIN_SECRET_BYTES} bytes: fine for development, refused in production`,
   )
+  if (raw.redisUrl !== undefined) warnings.push(...overlapsIn(raw.redisChannels))
   if (production && corsOrigins.length === 0) warnings.push('CORS_ORIGINS is empty: every origin may connect')
   if (!production && /^\s*prod/i.test(raw.runMode))
     warnings.push('RUN_MODE is neither production nor prod to the letter: this is development')
@@ -148,6 +159,8 @@ export function loadConfig(env: Environment): Loaded {
   const production = raw.runMode === 'production' || raw.runMode === 'prod'
   if (raw.websocketConnectionTimeout <= raw.websocketHeartbeatInterval)
     throw new ConfigError('WEBSOCKET_CONNECTION_TIMEOUT: expected more than WEBSOCKET_HEARTBEAT_INTERVAL')
+  if (raw.redisBackoffMaxDelayMs < raw.redisBackoffInitialDelayMs)
+    throw new ConfigError('REDIS_BACKOFF_MAX_DELAY_MS: expected at least REDIS_BACKOFF_INITIAL_DELAY_MS')
   if (production) checkProduction(raw)
 
   const madeSecret = raw.jwtSecret === undefined && !hasPublicKey(raw)

@@ -4,9 +4,11 @@ import {
   httpUrl,
   list,
   matching,
+  names,
   oneOf,
   origins,
   type Reader,
+  redisUrl,
   seconds,
   someOf,
   text,
@@ -20,6 +22,8 @@ export interface Setting {
   readonly schema: Reader
   /** As text; undefined when an unset one stays unset. */
   readonly default: string | undefined
+  /** True when an empty one means something of its own, and not the default. */
+  readonly mayBeEmpty?: boolean
   /** What an unset one becomes, in words. */
   readonly computed?: string
   readonly help: string
@@ -67,6 +71,13 @@ export const SETTINGS = {
   QUEUE_MESSAGE_TTL_SECONDS: { group: 'User log', schema: seconds(1, 2_592_000), default: '3600', help: 'age at which an entry leaves the log' },
   QUEUE_CLEANUP_INTERVAL_SECONDS: { group: 'User log', schema: seconds(1, 86_400), default: '300', help: 'seconds between physical removals of what ended' },
   STORE_URL: { group: 'User log', schema: oneOf(['memory:']), default: 'memory:', help: 'where logs are kept; `memory:` lives as long as the process' },
+  REDIS_URL: { group: 'Redis', schema: redisUrl, default: 'redis://localhost:6379', mayBeEmpty: true, help: 'where messages to dispatch are heard; empty = nowhere' },
+  REDIS_CHANNELS: { group: 'Redis', schema: names, default: 'notification:user:*,notification:broadcast,notification:channel:*', help: 'channels to hear; those with `*`, `?` or `[` are patterns' },
+  REDIS_CIRCUIT_BREAKER_FAILURE_THRESHOLD: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '5', help: 'failures in a row that open the breaker' },
+  REDIS_CIRCUIT_BREAKER_SUCCESS_THRESHOLD: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '2', help: 'successes that close it when half-open' },
+  REDIS_CIRCUIT_BREAKER_RESET_TIMEOUT_SECONDS: { group: 'Redis', schema: seconds(1, UNBOUNDED), default: '30', help: 'seconds until an open one is half-open; sooner when Redis answers a probe' },
+  REDIS_BACKOFF_INITIAL_DELAY_MS: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '100', help: 'milliseconds between the first two tries to connect; doubles with each' },
+  REDIS_BACKOFF_MAX_DELAY_MS: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '30000', help: 'most milliseconds between two tries; at least the initial ones' },
 } as const satisfies Record<string, Setting>
 
 /** What a setting expects, in words, for refusals and the settings table. */

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { parseRedisUrl } from './redis-url.ts'
 
 /** Reads one setting out of its text; its metadata `expected` says in words what it accepts. */
 export type Reader = v.GenericSchema<string, unknown>
@@ -55,6 +56,14 @@ export const list = v.pipe(
   v.metadata({ expected: 'a list, separated by commas' }),
 )
 
+/** The same with at least one item; what is given twice counts once. */
+export const names = v.pipe(
+  list,
+  v.minLength(1),
+  v.transform(items => [...new Set(items)]),
+  v.metadata({ expected: 'a list of at least one, separated by commas' }),
+)
+
 /** At least one of the words, spelt exactly so. */
 export const someOf = (words: readonly string[]) =>
   v.pipe(
@@ -80,6 +89,16 @@ export const httpUrl = v.pipe(
   text,
   v.check(line => /^https?:$/.test(URL.parse(line)?.protocol ?? '')),
   v.metadata({ expected: 'an http or https URL' }),
+)
+
+/** Where a Redis is; empty text stands for none. */
+export const redisUrl = v.pipe(
+  text,
+  v.check(line => line === '' || parseRedisUrl(line) !== undefined),
+  v.transform(parseRedisUrl),
+  v.metadata({
+    expected: 'redis://host:port, rediss://host:port, redis+sentinel://host:port,host:port/master or empty',
+  }),
 )
 
 /** What a reader accepts, in words. */

@@ -1,6 +1,7 @@
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const CHANNEL = /^[\p{L}\p{N}_.-]{1,64}$/u
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
 const MAX_USER_BYTES = 256
 
 export const hasControl = (text: string): boolean => CONTROL.test(text)
@@ -18,3 +19,6 @@ export const isWithin = (text: string, characters: number): boolean =>
 
 /** 1–128 characters, no control characters. */
 export const isEventType = (text: string): boolean => text !== '' && isWithin(text, 128) && !hasControl(text)
+
+/** 1–255 visible ASCII characters. */
+export const isIdempotencyKey = (text: string): boolean => IDEMPOTENCY_KEY.test(text)

@@ -14,6 +14,7 @@ test('a fault that nobody handles is logged and counted, and the process goes on
       SERVER_HOST: '127.0.0.1',
       LOG_FORMAT: 'json',
       JWT_SECRET: SECRET,
+      REDIS_URL: '',
     },
     stdout: 'pipe',
     stderr: 'pipe',

@@ -58,6 +58,7 @@ export async function startTestApp(env: Environment = {}, options: TestOptions =
     API_KEY,
     NODE_ID: 'test',
     LOG_LEVEL: 'debug',
+    REDIS_URL: '',
     ...env,
   })
   const lines: Record<string, unknown>[] = []

@@ -20,7 +20,7 @@ export function envExample(): string {
   const parts = [...groups()].map(
     ([group, rows]) => `\n# ---- ${group} ----\n\n${rows.map(example).join('\n')}`,
   )
-  return `# Copy this to .env, or set the variables in the environment. An empty one means its default.\n${parts.join('')}`
+  return `# Copy this to .env, or set the variables in the environment. An empty one means its default, but an empty REDIS_URL none.\n${parts.join('')}`
 }
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
@@ -46,7 +46,7 @@ ${rows.map(tableRow).join('\n')}
   return `# Settings
 
 Environment variables only; a \`.env\` in the working directory is read too ([.env.example](../.env.example) holds all of them).
-Unset and empty mean the default. Words such as \`true\` (also \`1\`, \`yes\`, \`on\`) may be written in any case; blanks around
+Unset and empty mean the default, but an empty \`REDIS_URL\` means none. Words such as \`true\` (also \`1\`, \`yes\`, \`on\`) may be written in any case; blanks around
 the items of a list count for nothing. A value that cannot be read stops the start with one line that names the variable and
 what was expected. Unknown names are ignored.
 

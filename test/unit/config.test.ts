@@ -76,6 +76,13 @@ const DEFAULTS: Config = {
   queueMessageTtlSeconds: 3600,
   queueCleanupIntervalSeconds: 300,
   storeUrl: 'memory:',
+  redisUrl: { hosts: [{ host: 'localhost', port: 6379 }], tls: false, db: 0 },
+  redisChannels: ['notification:user:*', 'notification:broadcast', 'notification:channel:*'],
+  redisCircuitBreakerFailureThreshold: 5,
+  redisCircuitBreakerSuccessThreshold: 2,
+  redisCircuitBreakerResetTimeoutSeconds: 30,
+  redisBackoffInitialDelayMs: 100,
+  redisBackoffMaxDelayMs: 30_000,
 }
 
 describe('defaults', () => {
@@ -83,9 +90,9 @@ describe('defaults', () => {
     expect(loadConfig({})).toStrictEqual({ config: DEFAULTS, warnings: [] })
   })
 
-  test('an empty variable means its default', () => {
+  test('an empty variable means its default, but an empty REDIS_URL that there is none', () => {
     const env = Object.fromEntries(Object.keys(SETTINGS).map(name => [name, '']))
-    expect(loadConfig(env)).toStrictEqual({ config: DEFAULTS, warnings: [] })
+    expect(loadConfig(env)).toStrictEqual({ config: { ...DEFAULTS, redisUrl: undefined }, warnings: [] })
   })
 
   test('names that are nobody’s setting are ignored', () => {
@@ -137,6 +144,13 @@ describe('readings', () => {
     [{ SEND_BUFFER_BYTES: '65536' }, { sendBufferBytes: 65_536 }],
     [{ COALESCE_MS: '20' }, { coalesceMs: 20 }],
     [{ STORE_URL: 'memory:' }, { storeUrl: 'memory:' }],
+    [{ REDIS_URL: '' }, { redisUrl: undefined }],
+    [{ REDIS_URL: 'rediss://r:1/2' }, { redisUrl: { hosts: [{ host: 'r', port: 1 }], tls: true, db: 2 } }],
+    [{ REDIS_CHANNELS: ' a , b*,a,' }, { redisChannels: ['a', 'b*'] }],
+    [
+      { REDIS_BACKOFF_INITIAL_DELAY_MS: '7', REDIS_BACKOFF_MAX_DELAY_MS: '7' },
+      { redisBackoffInitialDelayMs: 7, redisBackoffMaxDelayMs: 7 },
+    ],
     [{ RUN_MODE: 'staging' }, { production: false }],
     [PRODUCTION, { production: true }],
     [{ ...PRODUCTION, RUN_MODE: 'prod' }, { production: true }],
@@ -221,6 +235,7 @@ describe('a public key', () => {
   })
 })
 
+const REDIS = 'redis://host:port, rediss://host:port, redis+sentinel://host:port,host:port/master or empty'
 const REFUSED: readonly (readonly [name: string, value: string, expected: string])[] = [
   ['SERVER_HOST', 'two words', 'an address'],
   ['SERVER_PORT', 'http', 'a whole number from 0 to 65535'],
@@ -267,6 +282,15 @@ const REFUSED: readonly (readonly [name: string, value: string, expected: string
   ['QUEUE_MESSAGE_TTL_SECONDS', '2592001', 'whole seconds from 1 to 2592000'],
   ['QUEUE_CLEANUP_INTERVAL_SECONDS', 'Infinity', 'whole seconds from 1 to 86400'],
   ['STORE_URL', 'postgres://u:p@db/ara', 'memory:'],
+  ['REDIS_URL', 'localhost:6379', REDIS],
+  ['REDIS_URL', 'http://localhost:6379', REDIS],
+  ['REDIS_URL', ' ', REDIS],
+  ['REDIS_CHANNELS', ' , ', 'a list of at least one, separated by commas'],
+  ['REDIS_CIRCUIT_BREAKER_FAILURE_THRESHOLD', '0', 'a whole number from 1'],
+  ['REDIS_CIRCUIT_BREAKER_SUCCESS_THRESHOLD', '0', 'a whole number from 1'],
+  ['REDIS_CIRCUIT_BREAKER_RESET_TIMEOUT_SECONDS', '0.5', 'whole seconds from 1'],
+  ['REDIS_BACKOFF_INITIAL_DELAY_MS', '0', 'a whole number from 1'],
+  ['REDIS_BACKOFF_MAX_DELAY_MS', '99', 'at least REDIS_BACKOFF_INITIAL_DELAY_MS'],
 ]
 
 describe('refusals', () => {
@@ -288,6 +312,11 @@ describe('refusals', () => {
     [{ JWT_ALGORITHMS: 'HS256,RS256', JWT_PUBLIC_KEY: PEM }, WITH_KEY],
   ])('algorithms nobody has a key for: %j', (env, expected) => {
     expect(refusal(env)).toBe(`JWT_ALGORITHMS: expected ${expected}`)
+  })
+
+  test('waits for Redis that shrink', () => {
+    const env = { REDIS_BACKOFF_INITIAL_DELAY_MS: '8', REDIS_BACKOFF_MAX_DELAY_MS: '7' }
+    expect(refusal(env)).toBe('REDIS_BACKOFF_MAX_DELAY_MS: expected at least REDIS_BACKOFF_INITIAL_DELAY_MS')
   })
 
   test('two different lists of origins', () => {
@@ -368,6 +397,7 @@ describe('warnings', () => {
   })
 
   const SHORT = 'is under 32 bytes: fine for development, refused in production'
+  const OVERLAP = 'REDIS_CHANNELS: a* and a:b overlap: a message on both is handled twice'
   const UNUSED = 'JWT_PUBLIC_KEY and JWT_JWKS_URL have no effect: JWT_ALGORITHMS allows HS* only'
   test.each<[env: Environment, warnings: readonly string[]]>([
     [{ JWT_SECRET: 'short' }, [`JWT_SECRET ${SHORT}`]],
@@ -381,6 +411,8 @@ describe('warnings', () => {
       ['RUN_MODE is neither production nor prod to the letter: this is development'],
     ],
     [{ RUN_MODE: 'staging' }, []],
+    [{ REDIS_CHANNELS: 'a*,b*,a:b' }, [OVERLAP]],
+    [{ REDIS_CHANNELS: 'a*,b*,a:b', REDIS_URL: '' }, []],
   ])('%j', (env, warnings) => {
     expect(loadConfig(env).warnings).toEqual(warnings)
   })

@@ -34,6 +34,7 @@ function spawn(env: Record<string, string>) {
       SERVER_HOST: '127.0.0.1',
       SERVER_PORT: '0',
       LOG_FORMAT: 'json',
+      REDIS_URL: '',
       ...env,
     },
     stdin: 'ignore',

@@ -1,0 +1,83 @@
+export interface Host {
+  readonly host: string
+  readonly port: number
+}
+
+/** Where a Redis is, and as whom to come. */
+export interface RedisAddress {
+  /** The server; with `master` the Sentinels who know it. */
+  readonly hosts: readonly [Host, ...Host[]]
+  /** The name by which the Sentinels know the master. */
+  readonly master?: string
+  readonly tls: boolean
+  readonly username?: string
+  readonly password?: string
+  readonly db: number
+}
+
+const REDIS_PORT = 6379
+const SENTINEL_PORT = 26_379
+const MAX_PORT = 65_535
+
+/** `scheme://[user[:password]@]hosts[/path]`; what follows a `?` is for other clients. */
+const PARTS = /^(rediss?|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/?#]+)(?:\/([^?#]*))?(?:\?[^#]*)?$/i
+/** A name, an IPv4 address, or an IPv6 one in brackets; a port may follow. */
+const HOST = /^(?:\[([\da-f:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/i
+const DATABASE = /^\d{0,4}$/
+
+function hostOf(text: string, defaultPort: number): Host | undefined {
+  const [match, address, name, digits] = HOST.exec(text) ?? []
+  const port = digits === undefined ? defaultPort : Number(digits)
+  if (match === undefined || port < 1 || port > MAX_PORT) return undefined
+  return { host: address ?? name ?? '', port }
+}
+
+/** Percent-decoded; undefined where that is impossible. */
+function decode(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
+}
+
+function credentialsOf(text: string): Pick<RedisAddress, 'username' | 'password'> | undefined {
+  const colon = text.indexOf(':')
+  const [username, password] = [text.slice(0, colon === -1 ? undefined : colon), text.slice(colon + 1)].map(
+    decode,
+  )
+  if (username === undefined || password === undefined) return undefined
+  return { ...(username !== '' && { username }), ...(colon !== -1 && password !== '' && { password }) }
+}
+
+/**
+ * Reads `redis://[user:password@]host[:port][/db]`, the same with `rediss://` (TLS), or
+ * `redis+sentinel://[user:password@]host[:port],host[:port]/master[/db]`. Undefined for anything else.
+ */
+export function parseRedisUrl(text: string): RedisAddress | undefined {
+  const [match, scheme = '', user = '', places = '', path = ''] = PARTS.exec(text) ?? []
+  if (match === undefined) return undefined
+  const hasSentinels = scheme.toLowerCase() === 'redis+sentinel'
+  const [name, database = ''] = hasSentinels ? path.split('/').map(decode) : [undefined, path]
+  const [first, ...others] = places
+    .split(',')
+    .map(place => hostOf(place, hasSentinels ? SENTINEL_PORT : REDIS_PORT))
+  const credentials = credentialsOf(user)
+  const rest = others.filter(host => host !== undefined)
+  if (first === undefined || rest.length < others.length || credentials === undefined) return undefined
+  if (!DATABASE.test(database) || (hasSentinels ? !name || path.split('/').length > 2 : rest.length > 0))
+    return undefined
+  return {
+    hosts: [first, ...rest],
+    ...(name !== undefined && { master: name }),
+    tls: scheme.toLowerCase() === 'rediss',
+    ...credentials,
+    db: Number(database),
+  }
+}
+
+/** For people and log lines: where it is, without credentials. */
+export const describe = ({ hosts, master }: RedisAddress): string => {
+  const places = hosts.map(({ host, port }) => `${host}:${port}`).join(',')
+  return master === undefined ? places : `${master} by ${places}`
+}

@@ -1,0 +1,149 @@
+import type { Redis } from 'ioredis'
+import type { Config } from '../config/config.ts'
+import type { Dispatch } from '../dispatch/dispatcher.ts'
+import { AppError } from '../errors.ts'
+import { createBackoff } from '../lib/backoff.ts'
+import { createBreaker } from '../lib/breaker.ts'
+import type { Clock } from '../lib/clock.ts'
+import { isPattern } from '../lib/glob.ts'
+import { keepLink, type LinkEvent, type LinkState } from '../lib/link.ts'
+import { openRedis } from '../lib/redis.ts'
+import { describe, type RedisAddress } from '../lib/redis-url.ts'
+import { type Log, limited } from '../observe/log.ts'
+import type { Stats } from '../observe/stats.ts'
+import { createIntake } from './intake.ts'
+import { type Rejected, readMessage, SOURCE } from './trigger.ts'
+
+/** Hears messages on Redis channels and dispatches them. */
+export interface PubSub {
+  readonly state: LinkState
+  /** Hears nothing more from this moment on; resolves when what was heard before is dispatched. */
+  stop(): Promise<void>
+}
+
+interface PubSubOptions {
+  readonly address: RedisAddress
+  readonly settings: Pick<
+    Config,
+    | 'redisChannels'
+    | 'redisCircuitBreakerFailureThreshold'
+    | 'redisCircuitBreakerSuccessThreshold'
+    | 'redisCircuitBreakerResetTimeoutSeconds'
+    | 'redisBackoffInitialDelayMs'
+    | 'redisBackoffMaxDelayMs'
+  >
+  readonly dispatch: Dispatch
+  readonly clock: Clock
+  readonly log: Log
+  readonly stats: Stats
+}
+
+const PROBE_MS = 2_000
+/** Redis cannot be told to wait: what comes while so much is under way is rejected. */
+const MAX_BYTES_UNDER_WAY = 67_108_864
+const STATE_LINES_PER_SECOND = 2
+const REJECTION_LINES_PER_SECOND = 10
+/** Of a channel's name in a line. */
+const MAX_NAME = 256
+
+/** Tells what happens to the connection; before it was ever up only that there is no Redis, and that once. */
+function createReporter({ address, clock, log }: Pick<PubSubOptions, 'address' | 'clock' | 'log'>) {
+  const server = describe(address)
+  let wasUp = false
+  const say = limited<{ readonly event: LinkEvent }>({
+    perSecond: STATE_LINES_PER_SECOND,
+    clock,
+    write: ({ event, ...more }) => {
+      switch (event.type) {
+        case 'connected':
+          return log.info({ server, ...more }, 'redis.connected')
+        case 'lost':
+          return log.warn({ server, reason: event.reason, ...more }, 'redis.lost')
+        case 'failed':
+          return log.warn({ server, reason: event.reason, ...more }, 'redis.unavailable')
+        case 'breaker':
+          return log.info({ server, state: event.state, ...more }, 'redis.breaker')
+      }
+    },
+  })
+  return (event: LinkEvent): void => {
+    wasUp ||= event.type === 'connected'
+    if (event.type === 'breaker' && !wasUp) log.debug({ server, state: event.state }, 'redis.breaker')
+    else say({ event })
+  }
+}
+
+/** Subscribes to REDIS_CHANNELS, and again whenever the connection was lost. The start waits for nothing. */
+export function startPubSub({ address, settings, dispatch, clock, log, stats }: PubSubOptions): PubSub {
+  const sayRejected = limited<{ readonly channel: string } & Rejected>({
+    perSecond: REJECTION_LINES_PER_SECOND,
+    clock,
+    write: fields => log.warn(fields, 'redis.rejected'),
+  })
+  const reject = (channel: string, { reason, fault }: Rejected): void => {
+    stats.redisMessagesRejected[reason]++
+    sayRejected({ channel: channel.slice(0, MAX_NAME), reason, ...(fault && { fault }) })
+  }
+  const intake = createIntake({
+    dispatch,
+    maxBytes: MAX_BYTES_UNDER_WAY,
+    onFault: (error, { notification: { source } }) => {
+      if (error instanceof AppError && error.code === 'STORE_UNAVAILABLE')
+        return reject(source.slice(SOURCE.length), { reason: 'store' })
+      stats.unhandledErrors++
+      log.error({ err: error, source: source.slice(0, MAX_NAME) }, 'redis.fault')
+    },
+  })
+
+  const handle = (name: Buffer, bytes: Buffer): void => {
+    stats.redisMessagesReceived++
+    const channel = name.toString()
+    const verdict = readMessage({ channel, bytes, now: clock.now() })
+    if (!verdict.ok) reject(channel, verdict)
+    else if (!intake.take(verdict.envelope)) reject(channel, { reason: 'store' })
+  }
+
+  const [patterns, names] = [
+    settings.redisChannels.filter(isPattern),
+    settings.redisChannels.filter(entry => !isPattern(entry)),
+  ]
+  const subscribe = (client: Redis, heard: () => void): Promise<unknown> => {
+    const hear = (name: Buffer, bytes: Buffer): void => {
+      heard()
+      handle(name, bytes)
+    }
+    client.on('messageBuffer', hear)
+    client.on('pmessageBuffer', (_, name, bytes) => hear(name, bytes))
+    return Promise.all([
+      names.length > 0 && client.subscribe(...names),
+      patterns.length > 0 && client.psubscribe(...patterns),
+    ])
+  }
+
+  const link = keepLink({
+    open: ({ signal, alive }) => openRedis({ address, prepare: subscribe, alive, signal }),
+    breaker: createBreaker({
+      failureThreshold: settings.redisCircuitBreakerFailureThreshold,
+      successThreshold: settings.redisCircuitBreakerSuccessThreshold,
+      resetMs: settings.redisCircuitBreakerResetTimeoutSeconds * 1000,
+      clock,
+    }),
+    backoff: createBackoff({
+      initialMs: settings.redisBackoffInitialDelayMs,
+      maxMs: settings.redisBackoffMaxDelayMs,
+    }),
+    probeMs: PROBE_MS,
+    clock,
+    onChange: createReporter({ address, clock, log }),
+  })
+
+  return {
+    get state() {
+      return link.state
+    },
+    stop: () => {
+      link[Symbol.dispose]()
+      return intake.settled()
+    },
+  }
+}

@@ -1,0 +1,124 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { ADVICE, findRedisServer } from './redis-server.ts'
+
+/** A Redis of its own, on a port of its own, that keeps nothing. */
+export interface TestRedis extends AsyncDisposable {
+  readonly port: number
+  /** `redis://127.0.0.1:<port>` */
+  readonly url: string
+  /** A fresh client, closed with the server. */
+  client(): Redis
+  /** Publishes and answers how many heard it. */
+  publish(channel: string, message: string | object | Buffer): Promise<number>
+  /** kill -9; resolves when it is gone. */
+  kill(): Promise<void>
+  /** On the same port, after a kill; resolves when it answers. */
+  restart(): Promise<void>
+  /** SIGSTOP: it goes on accepting connections and answers nothing. */
+  freeze(): void
+  thaw(): void
+}
+
+type Process = Bun.Subprocess<'ignore', 'ignore', 'ignore'>
+
+/** Below the ports of outgoing connections, one of which might take the place of a killed server. */
+const [FIRST_PORT, LAST_PORT] = [10_000, 32_000]
+const START_MS = 10_000
+const PORTS_TRIED = 20
+
+const randomPort = (): number => FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
+
+async function answers(port: number): Promise<boolean> {
+  const client = new Redis({
+    port,
+    host: '127.0.0.1',
+    protocol: 2,
+    lazyConnect: true,
+    retryStrategy: null,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+  })
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return (await client.ping()) === 'PONG'
+  } catch (error) {
+    // It wants a password, and so it answers.
+    return error instanceof Error && error.message.startsWith('NOAUTH')
+  } finally {
+    client.disconnect()
+  }
+}
+
+/** Undefined when the port is taken. */
+async function launch(
+  port: number,
+  directory: string,
+  args: readonly string[],
+): Promise<Process | undefined> {
+  const server = findRedisServer()
+  if (server === undefined) throw new Error(ADVICE)
+  const common = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory]
+  const child = Bun.spawn([server, ...args, ...common], {
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'ignore',
+  })
+  const giveUpAt = performance.now() + START_MS
+  while (child.exitCode === null && !(await answers(port))) {
+    if (performance.now() > giveUpAt) throw new Error(`Redis does not answer on port ${port}`)
+    await Bun.sleep(10)
+  }
+  return child.exitCode === null ? child : undefined
+}
+
+/** `await using redis = await startRedis()`; further arguments go to the server. */
+export async function startRedis(...args: readonly string[]): Promise<TestRedis> {
+  const directory = await mkdtemp(join(tmpdir(), 'redis-'))
+  const all = args.includes('--sentinel') ? args : ['--save', '', '--appendonly', 'no', ...args]
+  const clients: Redis[] = []
+  let port = randomPort()
+  let child = await launch(port, directory, all)
+  for (let n = 0; child === undefined && n < PORTS_TRIED; n++) {
+    port = randomPort()
+    child = await launch(port, directory, all)
+  }
+
+  const client = (): Redis => {
+    const made = new Redis({ port, host: '127.0.0.1', retryStrategy: null })
+    made.on('error', () => {})
+    clients.push(made)
+    return made
+  }
+  let publisher: Redis | undefined
+  const kill = async (): Promise<void> => {
+    child?.kill('SIGKILL')
+    await child?.exited
+  }
+
+  return {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    client,
+    publish: (channel, message) => {
+      if (publisher === undefined || publisher.status === 'end') publisher = client()
+      const isText = typeof message === 'string' || message instanceof Buffer
+      return publisher.publish(channel, isText ? message : JSON.stringify(message))
+    },
+    kill,
+    restart: async () => {
+      child = await launch(port, directory, all)
+      if (child === undefined) throw new Error(`port ${port} was taken meanwhile`)
+    },
+    freeze: () => child?.kill('SIGSTOP'),
+    thaw: () => child?.kill('SIGCONT'),
+    [Symbol.asyncDispose]: async () => {
+      for (const each of clients) each.disconnect()
+      await kill()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
