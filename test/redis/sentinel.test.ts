@@ -1,7 +1,4 @@
 import { expect, test } from 'bun:test'
-import { writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { startTestApp } from '../support/app.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { subscribed, untilRedisIs } from '../support/trigger.ts'
@@ -11,16 +8,12 @@ const BACK_MS = 15_000
 const MASTER = 'main'
 
 /** A Sentinel that takes a silent master for dead after half a second, on its word alone. */
-async function startSentinel(master: TestRedis): Promise<TestRedis> {
-  const file = join(tmpdir(), `sentinel-${crypto.randomUUID()}.conf`)
-  await writeFile(
-    file,
-    `sentinel monitor ${MASTER} 127.0.0.1 ${master.port} 1
-sentinel down-after-milliseconds ${MASTER} 500
-sentinel failover-timeout ${MASTER} 3000
-`,
-  )
-  return startRedis(file, '--sentinel')
+async function startSentinel({ port }: TestRedis): Promise<TestRedis> {
+  const sentinel = await startRedis('--sentinel')
+  const asker = sentinel.client()
+  await asker.call('SENTINEL', 'MONITOR', MASTER, '127.0.0.1', String(port), '1')
+  await asker.call('SENTINEL', 'SET', MASTER, 'down-after-milliseconds', '500', 'failover-timeout', '3000')
+  return sentinel
 }
 
 for (const [what, strike] of [

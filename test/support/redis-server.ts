@@ -1,5 +1,4 @@
-import { mkdtempSync, symlinkSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** What to type when nothing else helps. */
@@ -11,15 +10,15 @@ const INSTALL_MS = 300_000
 
 /**
  * The path of a Redis server; undefined when there is none. Debian's `redis-tools` has it under another name, and no
- * daemon that takes port 6379: a link that is called `redis-server` is one.
+ * daemon that takes port 6379: a link in the directory that is called `redis-server` is one.
  */
-export function findRedisServer(): string | undefined {
+export function findRedisServer(directory: string): string | undefined {
   const server = Bun.which('redis-server') ?? Bun.which('valkey-server')
   if (server !== null) return server
   const checker = Bun.which('redis-check-rdb')
   if (checker === null) return undefined
-  const link = join(mkdtempSync(join(tmpdir(), 'redis-server-')), 'redis-server')
-  symlinkSync(checker, link)
+  const link = join(directory, 'redis-server')
+  if (!existsSync(link)) symlinkSync(checker, link)
   return link
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -59,7 +59,7 @@ async function launch(
   directory: string,
   args: readonly string[],
 ): Promise<Process | undefined> {
-  const server = findRedisServer()
+  const server = findRedisServer(directory)
   if (server === undefined) throw new Error(ADVICE)
   const common = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory]
   const child = Bun.spawn([server, ...args, ...common], {
@@ -75,10 +75,14 @@ async function launch(
   return child.exitCode === null ? child : undefined
 }
 
-/** `await using redis = await startRedis()`; further arguments go to the server. */
+/** `await using redis = await startRedis()`; further arguments go to the server; `--sentinel` makes it one. */
 export async function startRedis(...args: readonly string[]): Promise<TestRedis> {
   const directory = await mkdtemp(join(tmpdir(), 'redis-'))
-  const all = args.includes('--sentinel') ? args : ['--save', '', '--appendonly', 'no', ...args]
+  const isSentinel = args.includes('--sentinel')
+  // A Sentinel writes what it learns into its file.
+  const file = join(directory, 'sentinel.conf')
+  if (isSentinel) await writeFile(file, '')
+  const all = isSentinel ? [file, ...args] : ['--save', '', '--appendonly', 'no', ...args]
   const clients: Redis[] = []
   let port = randomPort()
   let child = await launch(port, directory, all)
