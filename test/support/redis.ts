@@ -69,7 +69,10 @@ async function launch(
   })
   const giveUpAt = performance.now() + START_MS
   while (child.exitCode === null && !(await answers(port))) {
-    if (performance.now() > giveUpAt) throw new Error(`Redis does not answer on port ${port}`)
+    if (performance.now() > giveUpAt) {
+      child.kill('SIGKILL')
+      throw new Error(`Redis does not answer on port ${port}`)
+    }
     await Bun.sleep(10)
   }
   return child.exitCode === null ? child : undefined
