@@ -97,10 +97,10 @@ export function createDelivery({
     note(connection, head)
   }
 
-  const writeOne = (connection: Connection, cursor: Cursor, frame: Frame): Written => {
-    const written = connection.write(frame)
+  /** The connection has got it, or can get nothing any more. */
+  const advance = (connection: Connection, { seq }: Cursor, written: Written): Written => {
     if (written === 'refused') connection.cut()
-    else connection.position = cursor.seq
+    else connection.position = seq
     return written
   }
 
@@ -110,7 +110,7 @@ export function createDelivery({
     connection.batch(() => {
       for (const { seq, body } of entries) {
         const cursor = { epoch, seq }
-        const written = writeOne(connection, cursor, userFrame(body, cursor))
+        const written = advance(connection, cursor, connection.write(userFrame(body, cursor)))
         if (written !== 'refused') done++
         if (written === 'sent') continue
         break
@@ -158,11 +158,8 @@ export function createDelivery({
       if (phase === 'ended') return 'refused'
       const sameLife = phase !== 'starting' && cursor.epoch === epoch
       if (sameLife && cursor.seq <= position) return 'sent'
-      if (phase === 'live' && sameLife && cursor.seq === position + 1) {
-        const written = writeOne(connection, cursor, frame)
-        if (written !== 'refused') connection.ask(cursor)
-        return written
-      }
+      if (phase === 'live' && sameLife && cursor.seq === position + 1)
+        return advance(connection, cursor, connection.writeAndAsk(frame, cursor))
       note(connection, cursor)
       if (phase === 'live') void replay(connection)
       return 'later'

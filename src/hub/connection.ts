@@ -49,6 +49,13 @@ export abstract class Connection {
 
   /** Takes the whole frame or nothing. A connection that refuses is to be cut. */
   abstract write(frame: Frame): Written
+  /** Writes what has a place in the user's log and, unless it is refused, asks for its receipt. */
+  writeAndAsk(frame: Frame, cursor: Cursor): Written {
+    const written = this.write(frame)
+    if (written !== 'refused') this.ask(cursor)
+    return written
+  }
+
   /** Runs `writes` so that they leave together. */
   abstract batch(writes: () => void): void
   /** Bytes accepted that the client has not taken. */

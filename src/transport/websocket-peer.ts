@@ -64,6 +64,18 @@ export class WebSocketPeer extends Peer {
     return waiting > this.#sendBufferBytes && waiting > bytes + MAX_HEADER_BYTES ? 'refused' : 'buffered'
   }
 
+  /** In one packet when nothing waits: then the frame fits, which is all that writing together would hide. */
+  override writeAndAsk(frame: Frame, cursor: Cursor): Written {
+    const socket = this.#socket
+    if (socket === undefined || this.#pings.length > 0 || socket.getBufferedAmount() > 0)
+      return super.writeAndAsk(frame, cursor)
+    let written: Written = 'refused'
+    socket.cork(() => {
+      written = super.writeAndAsk(frame, cursor)
+    })
+    return written
+  }
+
   override taken(): number {
     return this.#writtenBytes - this.buffered()
   }
