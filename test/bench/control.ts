@@ -106,6 +106,10 @@ const server: Server<Client> = Bun.serve<Client>({
       sockets.add(socket)
       users.set(socket.data.user, sockets)
       socket.subscribe(EVERYONE)
+      const waiting = kept.get(socket.data.user) ?? []
+      socket.cork(() => {
+        for (const text of waiting) socket.send(text)
+      })
     },
     message(socket) {
       socket.subscribe(CHANNEL)

@@ -34,6 +34,8 @@ const CALLERS = 64
 const PUBLISHERS = 16
 const DELIVERIES_PER_SECOND = 50_000
 const USERS = 1_000
+/** What a log holds by default. */
+const ENTRIES = 100
 const FILLER = 'x'.repeat(180)
 const SETTLE_LIMIT_MS = 5_000
 /** Messages on their way through Redis at any moment. */
@@ -72,6 +74,9 @@ function percentile(values: readonly number[], part: number): number {
 
 const content = `"event_type":"bench","payload":{"text":"${FILLER}"}`
 
+/** Users in turn. */
+const toNext = (n: number) => ({ path: 'send', body: `{"target_user_id":"user-${n % USERS}",${content}}` })
+
 const toUser = (user: string): string => `{"type":"user","target":"${user}","event":{${content}}}`
 
 /** `POST /send` in a closed loop to users in turn, connected or away. */
@@ -88,8 +93,10 @@ const send = (name: string, away: boolean, log: boolean, ratio: number): Row => 
     using callers = await openCallers(server.port, CALLERS)
     let n = 0
     let isOver = false
-    const next = () => ({ path: 'send', body: `{"target_user_id":"user-${n++ % USERS}",${content}}` })
-    const load = callers.run(next, () => isOver)
+    const load = callers.run(
+      () => toNext(n++),
+      () => isOver,
+    )
     const { perSecond, perCpuSecond } = await measure(server, () => callers.answered, times)
     isOver = true
     await load
@@ -175,6 +182,27 @@ const connect: Row = {
   },
 }
 
+/** 1,000 users come back, each to 100 notifications that wait for them. What the connects cost is in it, on both sides. */
+const replay: Row = {
+  name: 'replay',
+  goals: [{ figure: 'entries per CPU-second', is: 'at least', ratio: 0.5 }],
+  run: async side => {
+    await using server = await ServerProcess.start(side, { QUEUE_ENABLED: 'true' })
+    using callers = await openCallers(server.port, CALLERS)
+    const total = USERS * ENTRIES
+    let n = 0
+    await callers.run(
+      () => toNext(n++),
+      () => n >= total,
+    )
+    const cpu = server.cpuMs()
+    const tokens = await tokensOf(USERS)
+    using clients = await openClients({ port: server.port, transport: 'ws', tokens })
+    const lost = await lostOf(clients.received, total)
+    return { figures: { 'entries per CPU-second': (total * 1000) / (server.cpuMs() - cpu) }, lost }
+  },
+}
+
 /** What 10,000 idle connections add to the process. */
 const memory = (transport: 'ws' | 'sse'): Row => ({
   name: `memory-${transport}`,
@@ -237,6 +265,7 @@ export const ROWS: readonly Row[] = [
   send('send', false, false, 0.65),
   send('send-log', false, true, 0.5),
   send('send-away', true, true, 0.6),
+  replay,
   connect,
   memory('ws'),
   memory('sse'),
