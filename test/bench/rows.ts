@@ -48,7 +48,7 @@ async function tokensOf(count: number): Promise<readonly string[]> {
   )
 }
 
-/** How many of the expected frames are missing when nothing more comes; below zero: some came twice. */
+/** How many frames are missing when nothing more comes; below zero: too many came. One lost and one twice look like none. */
 async function lostOf(received: Received, expected: number): Promise<number> {
   const limit = performance.now() + SETTLE_LIMIT_MS
   while (received.frames < expected && performance.now() < limit) await Bun.sleep(10)
@@ -105,17 +105,22 @@ const send = (name: string, away: boolean, log: boolean, ratio: number): Row => 
   },
 })
 
+/** WebSockets hear a channel; a stream, which can hold none, a broadcast. */
+const crowdOf = (transport: 'ws' | 'sse') =>
+  transport === 'ws'
+    ? { family: 'fan-out', path: 'channel', target: '"channel":"bench",', subscribed: true }
+    : { family: 'sse', path: 'broadcast', target: '', subscribed: false }
+
 /** Evenly paced publishes, 50,000 deliveries a second in all. */
 const fanOut = (transport: 'ws' | 'sse', count: number, goals: readonly Goal[]): Row => ({
-  name: `${transport === 'ws' ? 'fan-out' : 'sse'}-${count}`,
+  name: `${crowdOf(transport).family}-${count}`,
   goals,
   run: async (side, times) => {
     await using server = await ServerProcess.start(side, {})
     const tokens = await tokensOf(count)
-    const subscribed = transport === 'ws'
+    const { path, target, subscribed } = crowdOf(transport)
     using clients = await openClients({ port: server.port, transport, tokens, subscribed })
     using callers = await openCallers(server.port, CALLERS)
-    const [path, target] = transport === 'ws' ? ['channel', '"channel":"bench",'] : ['broadcast', '']
     const next = () => ({
       path,
       body: `{${target}"event_type":"bench","payload":{"at":${performance.now().toFixed(3)},"text":"${FILLER}"}}`,
@@ -147,15 +152,14 @@ const paced: readonly Goal[] = [
 
 /** 16 publishers in a closed loop, 1,000 clients. */
 const saturated = (transport: 'ws' | 'sse'): Row => ({
-  name: `${transport === 'ws' ? 'fan-out' : 'sse'}-saturated`,
+  name: `${crowdOf(transport).family}-saturated`,
   goals: [{ figure: 'deliveries per CPU-second', is: 'at least', ratio: 0.8 }],
   run: async (side, times) => {
     await using server = await ServerProcess.start(side, {})
     const tokens = await tokensOf(USERS)
-    const subscribed = transport === 'ws'
+    const { path, target, subscribed } = crowdOf(transport)
     using clients = await openClients({ port: server.port, transport, tokens, subscribed })
     using callers = await openCallers(server.port, PUBLISHERS)
-    const [path, target] = transport === 'ws' ? ['channel', '"channel":"bench",'] : ['broadcast', '']
     let isOver = false
     const load = callers.run(
       () => ({ path, body: `{${target}${content}}` }),
