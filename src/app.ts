@@ -10,11 +10,13 @@ import { createDispatcher } from './dispatch/dispatcher.ts'
 import { createReceipts } from './dispatch/receipts.ts'
 import { createApi } from './http/api.ts'
 import { batchRoutes } from './http/batch.ts'
+import { manyTenants, oneTenant } from './http/caller.ts'
 import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
 import { notificationRoutes } from './http/notifications.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
+import { createLimits } from './limit/limits.ts'
 import { type Log, limited } from './observe/log.ts'
 import { createStats, type Stats } from './observe/stats.ts'
 import { memoryStore } from './store/memory.ts'
@@ -104,12 +106,9 @@ export async function startApp({
     clock,
   })
 
-  const conversation = createConversation({
-    hub,
-    clock,
-    access: config.channelAccess,
-    maxSubscriptions: config.websocketMaxSubscriptionsPerConnection,
-  })
+  const peerOf = (request: Request) => server.requestIP(request)?.address
+  const limits = createLimits({ settings: config, peerOf, clock, stats })
+  const conversation = createConversation({ hub, clock, access: config.channelAccess, limits, stats })
   const heartbeatSeconds = config.websocketHeartbeatInterval
   const sessions = createSessions({
     hub,
@@ -118,7 +117,9 @@ export async function startApp({
     conversation,
     clock,
     log,
-    limits: { total: config.websocketMaxConnections, perUser: config.websocketMaxConnectionsPerUser },
+    stats,
+    maxConnections: config.websocketMaxConnections,
+    limitsOf: limits.of,
     heartbeatSeconds,
     maxHeldBytes: sendBufferBytes,
   })
@@ -147,7 +148,7 @@ export async function startApp({
     ...(config.jwtAudience !== undefined && { audience: config.jwtAudience }),
     algorithms: config.jwtAlgorithms,
     leewaySeconds: config.jwtLeewaySeconds,
-    tenancy: false,
+    tenancy: config.tenantEnabled,
     clock,
     onKeySet: fetched => {
       if (!fetched.ok) log.warn({ reason: fetched.reason }, 'auth.key_set_unavailable')
@@ -158,11 +159,15 @@ export async function startApp({
     tokens,
     isDraining,
     retryAfterSeconds: Math.max(1, config.drainSeconds),
+    limit: limits.connects,
+    stats,
     onRefused,
   })
 
+  const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })
+  const callers = config.tenantEnabled ? manyTenants() : oneTenant()
   const api = createApi({
-    guard: createGuard({ keys: createApiKeys(config.apiKey), onRefused }),
+    guard: createGuard({ keys, callers, limit: limits.requests, onRefused }),
     corsOrigins: config.corsOrigins,
     production: config.production,
     isDraining,
@@ -180,8 +185,8 @@ export async function startApp({
         version,
         node: config.nodeId,
       }),
-      notificationRoutes({ dispatch, clock }),
-      batchRoutes({ dispatch, clock }),
+      notificationRoutes({ dispatch, callers, clock }),
+      batchRoutes({ dispatch, callers, clock }),
       webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
       sseRoutes({ admit, sessions, clock, sendBufferBytes }),
     ],
@@ -206,6 +211,7 @@ export async function startApp({
     await server.stop(true)
     liveness[Symbol.dispose]()
     tokens[Symbol.dispose]()
+    limits[Symbol.dispose]()
     await store[Symbol.asyncDispose]()
   }
 

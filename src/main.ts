@@ -44,7 +44,7 @@ function warnOfDescriptors({ websocketMaxConnections: most }: Config, log: Log):
 }
 
 /** What a newcomer needs to see the first notification. */
-async function welcome({ port }: App, { jwtSecret = '', apiKey }: Config): Promise<void> {
+async function welcome({ port }: App, { jwtSecret = '', apiKey, tenantApiKeys }: Config): Promise<void> {
   const token = await signToken({
     secret: jwtSecret,
     user: DEMO_USER,
@@ -52,7 +52,7 @@ async function welcome({ port }: App, { jwtSecret = '', apiKey }: Config): Promi
     clock: systemClock,
   })
   const url = `http://localhost:${port}`
-  const key = apiKey.length === 0 ? '' : ' -H "X-API-Key: $API_KEY"'
+  const key = apiKey.length + tenantApiKeys.length === 0 ? '' : ' -H "X-API-Key: $API_KEY"'
   const body = `{"target_user_id":"${DEMO_USER}","event_type":"hello","payload":{"text":"Hello"}}`
   process.stdout.write(`
   A token of user "${DEMO_USER}", good for a day (the secret behind it is made anew at each start):

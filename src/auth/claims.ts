@@ -1,13 +1,11 @@
 import * as v from 'valibot'
-import { isUserId } from '../notification/names.ts'
+import { DEFAULT_TENANT, isTenant, isUserId } from '../notification/names.ts'
 import type { Principal } from '../notification/principal.ts'
 
 const MAX_ROLES = 100
 const MAX_PATTERNS = 1_000
-const DEFAULT_TENANT = 'default'
 
 const seconds = v.pipe(v.number(), v.safeInteger())
-const tenantName = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{1,64}$/))
 
 /** Own schema, since a token that verifies may still have no `sub`, no `exp` or `roles` of another type. */
 const claims = v.object({
@@ -55,7 +53,7 @@ export function principalOf(
   if (issuer !== undefined && iss !== issuer) return refused('other issuer')
   if (audience !== undefined && !isFor(audience, aud)) return refused('other audience')
   const tenant = tenancy ? (tenant_id ?? DEFAULT_TENANT) : DEFAULT_TENANT
-  if (!v.is(tenantName, tenant)) return refused('claim tenant_id is of a wrong shape')
+  if (!isTenant(tenant)) return refused('claim tenant_id is of a wrong shape')
   const principal = {
     user: sub,
     tenant,

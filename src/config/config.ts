@@ -1,9 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import * as v from 'valibot'
+import type { AddressRange } from '../lib/address.ts'
 import { overlap } from '../lib/glob.ts'
 import { readPublicPem } from '../lib/pem.ts'
 import { itemsOf } from '../lib/setting.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
+import { keyFault, type TenantKey } from './tenancy.ts'
 
 /** A problem with a setting: one line that names it and what was expected, never its value. */
 export class ConfigError extends Error {}
@@ -32,6 +34,8 @@ export interface Config extends Omit<Raw, 'rustLog' | 'allowedOrigins' | 'runMod
   readonly logLevel: (typeof LEVELS)[number]
   readonly logFormat: 'text' | 'json'
   readonly apiKey: readonly string[]
+  readonly tenantApiKeys: readonly TenantKey[]
+  readonly trustedProxies: readonly AddressRange[]
   readonly corsOrigins: readonly string[]
   readonly jwtAlgorithms: readonly string[]
   /** PEM text, SPKI or X.509, whichever way it was given. */
@@ -123,9 +127,13 @@ function checkProduction(raw: Raw): void {
   if (weak !== undefined) throw new ConfigError(`${weak}: expected ${enough}`)
   if (raw.jwtSecret === undefined && !hasPublicKey(raw))
     throw new ConfigError(`JWT_SECRET: expected ${enough} (or JWT_PUBLIC_KEY or JWT_JWKS_URL)`)
-  const keys = raw.apiKey ?? []
-  if (keys.length === 0 || keys.some(key => [...key].length < MIN_KEY_CHARACTERS))
-    throw new ConfigError(`API_KEY: expected keys of at least ${MIN_KEY_CHARACTERS} characters in production`)
+  const { apiKey = [], tenantApiKeys = [] } = raw
+  const isWeak = (key: string) => [...key].length < MIN_KEY_CHARACTERS
+  const strong = `keys of at least ${MIN_KEY_CHARACTERS} characters in production`
+  if (tenantApiKeys.some(({ key }) => isWeak(key)))
+    throw new ConfigError(`TENANT_API_KEYS: expected ${strong}`)
+  if (apiKey.some(isWeak) || apiKey.length + tenantApiKeys.length === 0)
+    throw new ConfigError(`API_KEY: expected ${strong}`)
 }
 
 /** A message on a channel that fits two entries comes twice. */
@@ -137,11 +145,16 @@ const overlapsIn = (entries: readonly string[]): readonly string[] =>
       .map(other => `REDIS_CHANNELS: ${one} and ${other} overlap: a message on both is handled twice`),
   )
 
-function warningsOf(raw: Raw, { production, corsOrigins, jwtAlgorithms }: Config): readonly string[] {
+function warningsOf(
+  raw: Raw,
+  { production, corsOrigins, jwtAlgorithms, tenantApiKeys }: Config,
+): readonly string[] {
   const warnings = weakSecrets(raw).map(
     name => `${name} is under ${MIN_SECRET_BYTES} bytes: fine for development, refused in production`,
   )
   if (raw.redisUrl !== undefined) warnings.push(...overlapsIn(raw.redisChannels))
+  if (tenantApiKeys.length > 0 && !raw.tenantEnabled)
+    warnings.push('TENANT_API_KEYS are bound to nothing: TENANT_ENABLED is false, and all is one tenant')
   if (production && corsOrigins.length === 0) warnings.push('CORS_ORIGINS is empty: every origin may connect')
   if (!production && /^\s*prod/i.test(raw.runMode))
     warnings.push('RUN_MODE is neither production nor prod to the letter: this is development')
@@ -161,6 +174,8 @@ export function loadConfig(env: Environment): Loaded {
     throw new ConfigError('WEBSOCKET_CONNECTION_TIMEOUT: expected more than WEBSOCKET_HEARTBEAT_INTERVAL')
   if (raw.redisBackoffMaxDelayMs < raw.redisBackoffInitialDelayMs)
     throw new ConfigError('REDIS_BACKOFF_MAX_DELAY_MS: expected at least REDIS_BACKOFF_INITIAL_DELAY_MS')
+  const fault = keyFault(raw.apiKey ?? [], raw.tenantApiKeys ?? [])
+  if (fault !== undefined) throw new ConfigError(`TENANT_API_KEYS: expected ${fault}`)
   if (production) checkProduction(raw)
 
   const madeSecret = raw.jwtSecret === undefined && !hasPublicKey(raw)
@@ -175,6 +190,8 @@ export function loadConfig(env: Environment): Loaded {
     jwtAlgorithms: algorithmsOf(raw, jwtSecret !== undefined),
     corsOrigins: originsOf(raw),
     apiKey: raw.apiKey ?? [],
+    tenantApiKeys: raw.tenantApiKeys ?? [],
+    trustedProxies: raw.trustedProxies ?? [],
     nodeId: raw.nodeId ?? randomUUID().slice(0, 8),
     logLevel: levelOf(raw),
     logFormat: raw.logFormat ?? (production ? 'json' : 'text'),

@@ -1,4 +1,6 @@
+import { NAME, NAME_RULE } from '../lib/name.ts'
 import {
+  addressRanges,
   boolean,
   expectedBy,
   httpUrl,
@@ -15,6 +17,7 @@ import {
   UNBOUNDED,
   whole,
 } from '../lib/setting.ts'
+import { tenantKeys, tenantOverrides } from './tenancy.ts'
 
 /** One row of the table. */
 export interface Setting {
@@ -41,7 +44,7 @@ export const SETTINGS = {
   SERVER_HOST: { group: 'Server', schema: matching(/^\S+$/, 'an address'), default: '0.0.0.0', help: 'listen address' },
   SERVER_PORT: { group: 'Server', schema: whole(0, 65_535), default: '8081', help: 'listen port; 0 = any free one' },
   RUN_MODE: { group: 'Server', schema: text, default: 'development', help: '`production` or `prod`: strict start, masked 5xx messages, JSON logs; anything else is development' },
-  NODE_ID: { group: 'Server', schema: matching(/^[A-Za-z0-9_.-]{1,64}$/, '1 to 64 of A-Z a-z 0-9 _ . -'), default: undefined, computed: 'random', help: 'name of this node' },
+  NODE_ID: { group: 'Server', schema: matching(NAME, NAME_RULE), default: undefined, computed: 'random', help: 'name of this node' },
   DRAIN_SECONDS: { group: 'Server', schema: seconds(0, 3600), default: '10', help: 'over how many seconds connections are closed on SIGTERM' },
   LOG_LEVEL: { group: 'Log lines', schema: oneOf(LEVELS), default: undefined, computed: 'info', help: 'least severe level that is written' },
   RUST_LOG: { group: 'Log lines', schema: text, default: undefined, computed: 'info', help: 'alias of LOG_LEVEL, which wins; of a list the first bare level' },
@@ -56,8 +59,10 @@ export const SETTINGS = {
   JWT_LEEWAY_SECONDS: { group: 'Clients', schema: seconds(0, 300), default: '60', help: 'clock tolerance for `exp` and `nbf`' },
   CHANNEL_ACCESS: { group: 'Clients', schema: oneOf(['open', 'claims']), default: 'open', help: '`claims`: a token without the claim `channels` may subscribe to nothing' },
   API_KEY: { group: 'Callers', schema: list, default: undefined, help: 'keys of the backends, comma-separated; in production each at least 16 characters' },
+  TENANT_API_KEYS: { group: 'Callers', schema: tenantKeys, default: undefined, help: 'keys of backends that may act for one tenant only, comma-separated as `acme:key,globex:key`; in production each at least 16 characters' },
   CORS_ORIGINS: { group: 'Callers', schema: origins, default: undefined, computed: 'any', help: 'origins allowed to call and to connect' },
   ALLOWED_ORIGINS: { group: 'Callers', schema: origins, default: undefined, computed: 'any', help: 'alias of CORS_ORIGINS' },
+  TRUSTED_PROXIES: { group: 'Callers', schema: addressRanges, default: undefined, help: 'proxies whose `X-Forwarded-For` is believed, comma-separated' },
   WEBSOCKET_HEARTBEAT_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '30', help: 'seconds between heartbeat messages and pings' },
   WEBSOCKET_CONNECTION_TIMEOUT: { group: 'Connections', schema: seconds(1, UNBOUNDED), default: '120', help: 'seconds of silence allowed; above the heartbeat interval' },
   WEBSOCKET_CLEANUP_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '60', help: 'seconds between checks for silence' },
@@ -66,6 +71,17 @@ export const SETTINGS = {
   WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '50', help: 'channels one connection may hold; 0 = no limit' },
   SEND_BUFFER_BYTES: { group: 'Connections', schema: whole(65_536, 67_108_864), default: '1048576', help: 'what may wait for a client that reads slowly before it is cut' },
   COALESCE_MS: { group: 'Connections', schema: whole(0, 20), default: '0', help: 'milliseconds a channel or broadcast frame may wait to be written together with others' },
+  RATELIMIT_ENABLED: { group: 'Rate limits', schema: boolean, default: 'false', help: 'limit requests, new connections and messages of clients; by this node alone' },
+  RATELIMIT_HTTP_REQUESTS_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '100', help: 'requests a second of one API key, or of one address without a valid one' },
+  RATELIMIT_HTTP_BURST_SIZE: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '200', help: 'requests it may make at once' },
+  RATELIMIT_WS_CONNECTIONS_PER_MINUTE: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '10', help: 'tries to open a WebSocket or SSE stream, at once and a minute, of one address' },
+  RATELIMIT_WS_MESSAGES_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '50', help: 'messages a client may send, at once and a second, on one WebSocket' },
+  RATELIMIT_CLEANUP_INTERVAL_SECONDS: { group: 'Rate limits', schema: seconds(1, 3600), default: '60', help: 'seconds between removals of what has not been used for 300 s' },
+  TENANT_ENABLED: { group: 'Tenants', schema: boolean, default: 'false', help: 'keep tenants apart: clients by the claim `tenant_id`, callers by key or `X-Tenant-ID`' },
+  TENANT_DEFAULT_MAX_CONNECTIONS: { group: 'Tenants', schema: whole(0, UNBOUNDED), default: '1000', help: 'open connections of one tenant; 0 = no limit' },
+  TENANT_DEFAULT_MAX_CONNECTIONS_PER_USER: { group: 'Tenants', schema: whole(0, UNBOUNDED), default: '5', help: 'open connections of one user of a tenant, within WEBSOCKET_MAX_CONNECTIONS_PER_USER; 0 = no limit' },
+  TENANT_DEFAULT_MAX_SUBSCRIPTIONS_PER_CONNECTION: { group: 'Tenants', schema: whole(0, UNBOUNDED), default: '50', help: 'channels one connection may hold, within WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION; 0 = no limit' },
+  TENANT_OVERRIDES: { group: 'Tenants', schema: tenantOverrides, default: '{}', help: 'limits of single tenants instead of the defaults: `{"acme":{"max_connections":5000}}`' },
   QUEUE_ENABLED: { group: 'User log', schema: boolean, default: 'false', help: 'keep a log for each user: away users get what they missed' },
   QUEUE_MAX_SIZE_PER_USER: { group: 'User log', schema: whole(1, 1_000_000), default: '100', help: 'entries kept per user' },
   QUEUE_MESSAGE_TTL_SECONDS: { group: 'User log', schema: seconds(1, 2_592_000), default: '3600', help: 'age at which an entry leaves the log' },

@@ -143,7 +143,7 @@ export function createApi({
       set.headers['x-request-id'] = requestIdOf(request)
       if (isDraining()) set.headers['connection'] = 'close'
       if (request.method === 'OPTIONS') return preflight(request, set as Set)
-      guard.check(request)
+      guard.check(request, (set as Set).headers)
       return undefined
     })
     .onAfterHandle(({ set }) => {

@@ -16,11 +16,11 @@ import {
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
 import { readBody } from './body.ts'
+import type { Callers } from './caller.ts'
 
 const MAX_BODY_BYTES = 1_048_576
 const MAX_ITEMS = 100
 const SOURCE = 'http-api'
-const TENANT = 'default'
 const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 const target = v.variant('type', [
@@ -149,15 +149,23 @@ const asFailure = (error: unknown): Fate => {
 }
 
 /** Up to 100 sends in one request, in order; not atomic. */
-export function batchRoutes({ dispatch, clock }: { readonly dispatch: Dispatch; readonly clock: Clock }) {
+export function batchRoutes({
+  dispatch,
+  callers,
+  clock,
+}: {
+  readonly dispatch: Dispatch
+  readonly callers: Callers
+  readonly clock: Clock
+}) {
   // Appends are issued in order without waiting for each other, so that they may share a commit.
-  const carryOut = (item: Item, payload: string): Promise<Fate> | Fate => {
+  const carryOut = (tenant: string, item: Item, payload: string): Promise<Fate> | Fate => {
     const failure = failureOf(item, payload)
     if (failure !== undefined) return { failure }
     const { audience, ...rest } = item
     const meant = item.target.type === 'broadcast' ? { ...rest, audience } : rest
     const notification = notificationOf(meant, payload, { source: SOURCE, now: clock.now() })
-    return dispatch({ tenant: TENANT, target: targetOf(item), notification }).then(
+    return dispatch({ tenant, target: targetOf(item), notification }).then(
       outcome => ({ outcome }),
       asFailure,
     )
@@ -169,6 +177,7 @@ export function batchRoutes({ dispatch, clock }: { readonly dispatch: Dispatch; 
       const { value, raw } = await readBody(request, format, MAX_BODY_BYTES)
       const { notifications, options } = value
       checkSize(notifications)
+      const { tenant } = callers.of(request)
       const seen = new Set<string>()
       const fates: (Promise<Fate> | Fate)[] = []
       let stopped = false
@@ -179,7 +188,7 @@ export function batchRoutes({ dispatch, clock }: { readonly dispatch: Dispatch; 
         else {
           // What is for users goes out after its append, what is for a crowd at once: it waits, to come in its place.
           if (isForCrowd(item)) await Promise.all(fates)
-          const fate = carryOut(item, raw.get(`notifications[${index}].payload`) ?? 'null')
+          const fate = carryOut(tenant, item, raw.get(`notifications[${index}].payload`) ?? 'null')
           fates.push(fate)
           if (options.stop_on_error) stopped = stops(await fate)
         }

@@ -1,5 +1,8 @@
 import type { ApiKeys } from '../auth/api-key.ts'
-import { AppError } from '../errors.ts'
+import { AppError, meaningless } from '../errors.ts'
+import { NAME_RULE } from '../lib/name.ts'
+import type { RequestLimit } from '../limit/requests.ts'
+import type { Callers } from './caller.ts'
 
 /** What the guard needs to know of a route; read from its OpenAPI detail, so that document and enforcement are one. */
 interface Access {
@@ -19,16 +22,22 @@ interface Detail {
   readonly 'x-socket'?: boolean
 }
 
-/** Stands before everything else: unknown paths, other methods and missing keys end here, before any body is read. */
+/** Of an answer, by lower-case name. */
+type AnswerHeaders = Record<string, string | number>
+
+/** Stands before everything else: unknown paths, other methods, missing keys and too many requests end here, before any body is read. */
 export interface Guard {
-  /** Throws what the request is refused with. */
-  check(request: Request): void
+  /** Throws what the request is refused with; in both cases the answer is to carry what is put into `headers`. */
+  check(request: Request, headers: AnswerHeaders): void
   /** Takes the routes it decides over. */
   learn(routes: readonly RouteInfo[]): void
 }
 
 interface GuardOptions {
   readonly keys: ApiKeys
+  readonly callers: Callers
+  /** Absent when requests are not limited. */
+  readonly limit: RequestLimit | undefined
   readonly onRefused: (fields: { readonly kind: 'api_key'; readonly reason: string }) => void
 }
 
@@ -52,8 +61,44 @@ function accessOf({ hooks }: RouteInfo): Access {
   return { apiKey: security.some(scheme => 'apiKey' in scheme), socket }
 }
 
-export function createGuard({ keys, onRefused }: GuardOptions): Guard {
+export function createGuard({ keys, callers, limit, onRefused }: GuardOptions): Guard {
   const table = new Map<string, Map<string, Access>>()
+
+  const accessTo = (path: string, method: string): Access => {
+    const methods = table.get(path)
+    if (methods === undefined) throw new AppError('NOT_FOUND')
+    const access = methods.get(method)
+    if (access === undefined)
+      throw new AppError('METHOD_NOT_ALLOWED', { headers: { allow: [...methods.keys()].join(', ') } })
+    return access
+  }
+
+  /** Whoever has no id, made-up keys included, shares the bucket of his address. */
+  const charge = (id: string | undefined, request: Request, headers: AnswerHeaders): void => {
+    if (limit !== undefined) Object.assign(headers, limit.charge(id ?? limit.addressOf(request)))
+  }
+
+  /** The answer tells how the bucket of the address stands, unless it is empty: then that is the answer. */
+  const refuse = (reason: string, request: Request, headers: AnswerHeaders): void => {
+    onRefused({ kind: 'api_key', reason })
+    charge(undefined, request, headers)
+  }
+
+  const checkCaller = (request: Request, headers: AnswerHeaders): void => {
+    const key = request.headers.get('x-api-key')
+    const holder = keys.holderOf(key)
+    if (holder === undefined) {
+      refuse(key === null ? 'no key' : 'wrong key', request, headers)
+      throw new AppError('UNAUTHORIZED', { message: 'The API key is missing or invalid.' })
+    }
+    const fault = callers.note(request, holder)
+    if (fault === 'foreign') {
+      refuse('key of another tenant', request, headers)
+      throw new AppError('FORBIDDEN', { message: 'The API key is bound to another tenant.' })
+    }
+    charge(holder.id, request, headers)
+    if (fault === 'malformed') throw meaningless('X-Tenant-ID', NAME_RULE)
+  }
 
   return {
     learn: routes => {
@@ -65,15 +110,8 @@ export function createGuard({ keys, onRefused }: GuardOptions): Guard {
         table.set(route.path, methods)
       }
     },
-    check: ({ url, method, headers }) => {
-      const methods = table.get(pathOf(url))
-      if (methods === undefined) throw new AppError('NOT_FOUND')
-      const access = methods.get(method)
-      if (access === undefined)
-        throw new AppError('METHOD_NOT_ALLOWED', { headers: { allow: [...methods.keys()].join(', ') } })
-      if (!access.apiKey || keys.accepts(headers.get('x-api-key'))) return
-      onRefused({ kind: 'api_key', reason: headers.has('x-api-key') ? 'wrong key' : 'no key' })
-      throw new AppError('UNAUTHORIZED', { message: 'The API key is missing or invalid.' })
+    check: (request, headers) => {
+      if (accessTo(pathOf(request.url), request.method).apiKey) checkCaller(request, headers)
     },
   }
 }

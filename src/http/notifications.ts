@@ -17,11 +17,10 @@ import {
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
 import { readBody } from './body.ts'
+import type { Callers } from './caller.ts'
 
 const MAX_BODY_BYTES = 65_536
 const SOURCE = 'http-api'
-/** Everything is one tenant's as long as there is only one. */
-const TENANT = 'default'
 
 const formats = {
   user: formatOf(v.object({ target_user_id: userId, ...content })),
@@ -49,15 +48,18 @@ const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outco
 /** The five sends. */
 export function notificationRoutes({
   dispatch,
+  callers,
   clock,
 }: {
   readonly dispatch: Dispatch
+  readonly callers: Callers
   readonly clock: Clock
 }) {
-  const send = async ({ value, raw }: Document<Content>, target: Target) => {
+  const send = async (request: Request, { value, raw }: Document<Content>, target: Target) => {
     const origin = { source: SOURCE, now: clock.now() }
     const notification = notificationOf(value, raw.get('payload') ?? 'null', origin)
-    return resultOf(await dispatch({ tenant: TENANT, target, notification }), clock.now())
+    const { tenant } = callers.of(request)
+    return resultOf(await dispatch({ tenant, target, notification }), clock.now())
   }
   const route = (summary: string) => ({
     parse: 'none' as const,
@@ -69,7 +71,7 @@ export function notificationRoutes({
       '/send',
       async ({ request }) => {
         const body = await readBody(request, formats.user, MAX_BODY_BYTES)
-        return send(body, { type: 'user', user: body.value.target_user_id })
+        return send(request, body, { type: 'user', user: body.value.target_user_id })
       },
       route('To one user'),
     )
@@ -78,7 +80,7 @@ export function notificationRoutes({
       async ({ request }) => {
         const body = await readBody(request, formats.users, MAX_BODY_BYTES)
         check(lengthFault('target_user_ids', body.value.target_user_ids, MAX.users))
-        return send(body, { type: 'users', users: body.value.target_user_ids })
+        return send(request, body, { type: 'users', users: body.value.target_user_ids })
       },
       route('To several users'),
     )
@@ -87,7 +89,7 @@ export function notificationRoutes({
       async ({ request }) => {
         const body = await readBody(request, formats.broadcast, MAX_BODY_BYTES)
         check(audienceFault(body.value.audience))
-        return send(body, { type: 'broadcast' })
+        return send(request, body, { type: 'broadcast' })
       },
       route('To everyone connected'),
     )
@@ -95,7 +97,7 @@ export function notificationRoutes({
       '/channel',
       async ({ request }) => {
         const body = await readBody(request, formats.channel, MAX_BODY_BYTES)
-        return send(body, { type: 'channel', channel: body.value.channel })
+        return send(request, body, { type: 'channel', channel: body.value.channel })
       },
       route('To the subscribers of a channel'),
     )
@@ -104,7 +106,7 @@ export function notificationRoutes({
       async ({ request }) => {
         const body = await readBody(request, formats.channels, MAX_BODY_BYTES)
         check(lengthFault('channels', body.value.channels, MAX.channels))
-        return send(body, { type: 'channels', channels: body.value.channels })
+        return send(request, body, { type: 'channels', channels: body.value.channels })
       },
       route('To the subscribers of several channels, each once'),
     )

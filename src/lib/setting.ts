@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { type AddressRange, parseRange } from './address.ts'
 import { parseRedisUrl } from './redis-url.ts'
 
 /** Reads one setting out of its text; its metadata `expected` says in words what it accepts. */
@@ -83,6 +84,13 @@ export const origins = v.pipe(
   list,
   v.check(items => items.every(isOrigin)),
   v.metadata({ expected: 'a list of origins such as https://app.example.com, or *' }),
+)
+
+export const addressRanges = v.pipe(
+  list,
+  v.check(items => items.every(item => parseRange(item) !== undefined)),
+  v.transform((items): readonly AddressRange[] => items.flatMap(item => parseRange(item) ?? [])),
+  v.metadata({ expected: 'a list of addresses and networks such as 10.0.0.0/8' }),
 )
 
 export const httpUrl = v.pipe(

@@ -1,15 +1,14 @@
-interface ConnectionLimits {
-  /** 0 = no limit. */
+/** Connections of the whole node, of one tenant, and of one user of that tenant. */
+interface Connections {
   readonly total: number
-  /** 0 = no limit. */
-  readonly perUser: number
+  readonly tenant: number
+  readonly user: number
 }
 
-/** Which limit one more connection would break; undefined when it fits. Asked in the turn in which it is registered. */
-export function overLimit(
-  { total, perUser }: ConnectionLimits,
-  open: { readonly total: number; readonly user: number },
-): 'total' | 'user' | undefined {
-  if (total > 0 && open.total >= total) return 'total'
-  return perUser > 0 && open.user >= perUser ? 'user' : undefined
-}
+const KINDS = ['total', 'tenant', 'user'] as const
+
+export type ConnectionLimitKind = (typeof KINDS)[number]
+
+/** Which limit one more connection would break, 0 being none; undefined when it fits. Asked in the turn in which it is registered. */
+export const overLimit = (most: Connections, open: Connections): ConnectionLimitKind | undefined =>
+  KINDS.find(kind => most[kind] > 0 && open[kind] >= most[kind])

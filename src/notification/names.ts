@@ -1,3 +1,5 @@
+import { NAME } from '../lib/name.ts'
+
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const CHANNEL = /^[\p{L}\p{N}_.-]{1,64}$/u
@@ -12,6 +14,11 @@ export const isUserId = (text: string): boolean =>
 
 /** 1–64 letters and digits of any script, `_` `.` `-`; case-sensitive. */
 export const isChannel = (text: string): boolean => CHANNEL.test(text)
+
+/** The tenant of whoever names none, and of everybody as long as there is only one. */
+export const DEFAULT_TENANT = 'default'
+
+export const isTenant = (text: string): boolean => NAME.test(text)
 
 /** At most so many Unicode code points. */
 export const isWithin = (text: string, characters: number): boolean =>

@@ -10,6 +10,9 @@ export type Rejection =
   | 'tenant'
   | 'store'
 
+/** Why a connection is not opened: a limit, or what was wrong with the request. */
+type RefusedConnection = 'total' | 'user' | 'tenant' | 'rate' | 'origin' | 'token' | 'draining'
+
 /** Counters of this node, plain numbers. */
 export interface Stats {
   /** Faults that nobody foresaw, caught at the top. */
@@ -18,6 +21,13 @@ export interface Stats {
   redisMessagesReceived: number
   /** Of these, those that were rejected. */
   readonly redisMessagesRejected: Record<Rejection, number>
+  /** Requests, and tries to open a connection (`ws`), for which there was a token. */
+  readonly rateAllowed: Record<'http' | 'ws', number>
+  /** Those for which there was none. */
+  readonly rateDenied: Record<'http' | 'ws', number>
+  /** Messages of clients that came too fast. */
+  messagesLimited: number
+  readonly connectionsRefused: Record<RefusedConnection, number>
 }
 
 export const createStats = (): Stats => ({
@@ -34,4 +44,8 @@ export const createStats = (): Stats => ({
     tenant: 0,
     store: 0,
   },
+  rateAllowed: { http: 0, ws: 0 },
+  rateDenied: { http: 0, ws: 0 },
+  messagesLimited: 0,
+  connectionsRefused: { total: 0, user: 0, tenant: 0, rate: 0, origin: 0, token: 0, draining: 0 },
 })

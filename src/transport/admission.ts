@@ -3,7 +3,9 @@ import type { Origins } from '../auth/origin.ts'
 import { tokenOf } from '../auth/token.ts'
 import type { Wish } from '../dispatch/start.ts'
 import { AppError, meaningless } from '../errors.ts'
+import type { ConnectLimit } from '../limit/requests.ts'
 import type { Principal } from '../notification/principal.ts'
+import type { Stats } from '../observe/stats.ts'
 
 /** Who asks for a connection, as far as the request tells. */
 export interface Admitted {
@@ -20,6 +22,9 @@ interface AdmissionOptions {
   readonly tokens: Pick<Tokens, 'verify'>
   readonly isDraining: () => boolean
   readonly retryAfterSeconds: number
+  /** Absent when tries to connect are not limited. */
+  readonly limit: ConnectLimit | undefined
+  readonly stats: Stats
   readonly onRefused: (fields: { readonly kind: 'jwt' | 'origin'; readonly reason: string }) => void
 }
 
@@ -40,31 +45,47 @@ function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse
   return cursor === null ? {} : { cursor }
 }
 
-/** The checks before a connection, in this order: origin, draining, query, token. */
+/** The checks before a connection, in this order: origin, draining, rate, query, token. */
 export function createAdmission({
   origins,
   tokens,
   isDraining,
   retryAfterSeconds,
+  limit,
+  stats,
   onRefused,
 }: AdmissionOptions): Admit {
   const refuse = (reason: string, message: string): AppError => {
+    stats.connectionsRefused.token++
     onRefused({ kind: 'jwt', reason })
     return new AppError('UNAUTHORIZED', { message, headers: { 'www-authenticate': 'Bearer' } })
   }
 
   const checkDraining = (): void => {
-    if (isDraining())
-      throw new AppError('SHUTTING_DOWN', { headers: { 'retry-after': String(retryAfterSeconds) } })
+    if (!isDraining()) return
+    stats.connectionsRefused.draining++
+    throw new AppError('SHUTTING_DOWN', { headers: { 'retry-after': String(retryAfterSeconds) } })
+  }
+
+  /** Before the token is looked at: a wrong one costs as much. */
+  const checkRate = (request: Request): void => {
+    try {
+      limit?.(request)
+    } catch (error) {
+      stats.connectionsRefused.rate++
+      throw error
+    }
   }
 
   return async (request, transport) => {
     const { headers } = request
     if (!origins.allows(headers.get('origin'))) {
+      stats.connectionsRefused.origin++
       onRefused({ kind: 'origin', reason: 'origin not in CORS_ORIGINS' })
       throw new AppError('FORBIDDEN')
     }
     checkDraining()
+    checkRate(request)
     const query = queryOf(request.url)
     const protocols = transport === 'ws' ? headers.get('sec-websocket-protocol') : null
     const { token, subprotocol, repeated } = tokenOf({

@@ -1,54 +1,62 @@
 import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { Limits } from '../limit/limits.ts'
 import { type ClientMessage, parseMessage } from '../notification/message.ts'
 import { isChannel } from '../notification/names.ts'
 import { channelTopic } from '../notification/topic.ts'
+import type { Stats } from '../observe/stats.ts'
 import { errorFrame, PONG, subscribed, unsubscribed } from './outbound.ts'
-import { type Peer, tell } from './peer.ts'
+import { BINARY, type Peer, type Said, TOO_FAST, tell } from './peer.ts'
 
 /** What a client says and is answered. */
 export interface Conversation {
-  message(peer: Peer, text: string): void
-  binary(peer: Peer): void
+  /** Whether one more message is within the client's rate; asked when it comes, for what is `said` may wait. */
+  admits(peer: Peer): boolean
+  said(peer: Peer, message: Said): void
 }
 
 interface ConversationOptions {
   readonly hub: Hub
   readonly clock: Clock
   readonly access: ChannelAccess
-  /** Channels one connection may hold; 0 = no limit. */
-  readonly maxSubscriptions: number
+  readonly limits: Pick<Limits, 'of' | 'messages'>
+  readonly stats: Stats
 }
 
 const MAX_BAD = 100
-const BAD_WINDOW_MS = 60_000
+const MAX_FAST = 3
+const WINDOW_MS = 60_000
 
-export function createConversation({
-  hub,
-  clock,
-  access,
-  maxSubscriptions,
-}: ConversationOptions): Conversation {
+/** Adds a moment to the last `most` of them; true when that many lie within the window. */
+function isTooOften(moments: number[], now: number, most: number): boolean {
+  moments.push(now)
+  if (moments.length < most) return false
+  return now - (moments.shift() ?? now) <= WINDOW_MS
+}
+
+export function createConversation({ hub, clock, access, limits, stats }: ConversationOptions): Conversation {
   /** Answers a bad message; too many within a minute end the connection. */
   const refuse = (peer: Peer, code: 'INVALID_MESSAGE' | 'UNSUPPORTED_FORMAT', message: string): void => {
     tell(peer, errorFrame(code, message))
-    const now = clock.monotonic()
     peer.badAt ??= []
-    peer.badAt.push(now)
-    if (peer.badAt.length < MAX_BAD) return
-    const first = peer.badAt.shift() ?? now
-    if (now - first <= BAD_WINDOW_MS) peer.close('abuse')
+    if (isTooOften(peer.badAt, clock.monotonic(), MAX_BAD)) peer.close('abuse')
   }
 
-  // Rooms beside its user's and its tenant's are channels.
-  const isFull = (peer: Peer): boolean => maxSubscriptions > 0 && peer.rooms.size - 2 >= maxSubscriptions
+  const slowDown = (peer: Peer): void => {
+    stats.messagesLimited++
+    tell(peer, errorFrame('RATE_LIMITED', 'too many messages: this one was not read'))
+    peer.fastAt ??= []
+    if (isTooOften(peer.fastAt, clock.monotonic(), MAX_FAST)) peer.close('messageRate')
+  }
 
   const faultOf = (peer: Peer, channel: string): string | undefined => {
     if (!isChannel(channel)) return 'invalid name'
     if (peer.rooms.has(channelTopic(peer.principal.tenant, channel))) return undefined
     if (!mayHear(peer.principal, channel, access)) return 'not allowed'
-    return isFull(peer) ? `limit of ${maxSubscriptions} subscriptions reached` : undefined
+    const { subscriptions: most } = limits.of(peer.principal.tenant)
+    // Rooms beside its user's and its tenant's are channels.
+    return most > 0 && peer.rooms.size - 2 >= most ? `limit of ${most} subscriptions reached` : undefined
   }
 
   const subscribe = (peer: Peer, channels: readonly string[]): void => {
@@ -90,14 +98,14 @@ export function createConversation({
   }
 
   return {
-    message: (peer, text) => {
+    admits: peer => limits.messages === undefined || limits.messages(peer),
+    said: (peer, said) => {
       if (peer.hasEnded()) return
-      const message = parseMessage(text)
+      if (said === TOO_FAST) return slowDown(peer)
+      if (said === BINARY) return refuse(peer, 'UNSUPPORTED_FORMAT', 'expected text, not a binary frame')
+      const message = parseMessage(said)
       if (message === undefined) refuse(peer, 'INVALID_MESSAGE', 'expected a JSON message of a known type')
       else obey(peer, message)
-    },
-    binary: peer => {
-      if (!peer.hasEnded()) refuse(peer, 'UNSUPPORTED_FORMAT', 'expected text, not a binary frame')
     },
   }
 }

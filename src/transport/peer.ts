@@ -3,6 +3,12 @@ import type { Cursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 
+export const BINARY = Symbol('binary')
+export const TOO_FAST = Symbol('too fast')
+
+/** What a client sends: text, or what stands for a message that is not even read. */
+export type Said = string | typeof BINARY | typeof TOO_FAST
+
 /** A connection with what its session keeps of it. All moments are monotonic milliseconds. */
 export abstract class Peer extends Connection {
   /** It gets `connected` and `token_expiring`: every SSE stream, and a WebSocket that gave `cursor`. */
@@ -14,11 +20,15 @@ export abstract class Peer extends Connection {
   seenAt: number
   nextBeatAt = 0
   warnedOfExpiry = false
-  /** Messages that wait for `connected`; undefined stands for a binary one. */
-  held: (string | undefined)[] = []
+  /** Messages that wait for `connected`. */
+  held: Said[] = []
   heldBytes = 0
   /** When its last bad messages came, oldest first; absent as long as there were none. */
   badAt: number[] | undefined = undefined
+  /** The same of messages that came too fast. */
+  fastAt: number[] | undefined = undefined
+  /** What the limit of its messages keeps: see Speaker. */
+  quietAt = 0
   /** At the last beat: what had been taken, and where a stream had come to with nothing left to take. */
   lastTaken = 0
   stuckSince: number | undefined = undefined

@@ -3,20 +3,22 @@ import type { Receipts } from '../dispatch/receipts.ts'
 import type { Wish } from '../dispatch/start.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
-import { overLimit } from '../limit/connections.ts'
+import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
+import type { LimitsOf } from '../limit/tenants.ts'
 import type { Cursor } from '../notification/cursor.ts'
-import { userTopic } from '../notification/topic.ts'
+import { tenantTopic, userTopic } from '../notification/topic.ts'
 import type { Log } from '../observe/log.ts'
+import type { Stats } from '../observe/stats.ts'
 import type { Conversation } from './conversation.ts'
 import { closeAll } from './drain.ts'
 import { connected } from './outbound.ts'
-import { type Peer, tell } from './peer.ts'
+import { BINARY, type Peer, type Said, TOO_FAST, tell } from './peer.ts'
 
 /** What every connection lives through, whatever carries it: limit, greeting, replay, messages, the end. */
 export interface Sessions {
   readonly draining: boolean
   /** Registers the peer, or says which limit it would break. */
-  open(peer: Peer, wish: Wish): 'total' | 'user' | undefined
+  open(peer: Peer, wish: Wish): ConnectionLimitKind | undefined
   message(peer: Peer, text: string): void
   binary(peer: Peer): void
   /** A sign of life. */
@@ -36,7 +38,10 @@ interface SessionOptions {
   readonly conversation: Conversation
   readonly clock: Clock
   readonly log: Log
-  readonly limits: { readonly total: number; readonly perUser: number }
+  readonly stats: Stats
+  /** Connections of this node; 0 = no limit. */
+  readonly maxConnections: number
+  readonly limitsOf: LimitsOf
   readonly heartbeatSeconds: number
   /** What a client may say before it is greeted. */
   readonly maxHeldBytes: number
@@ -46,8 +51,7 @@ interface SessionOptions {
 const HELD_OVERHEAD_BYTES = 64
 
 export function createSessions(options: SessionOptions): Sessions {
-  const { hub, delivery, receipts, conversation, clock, log, limits, heartbeatSeconds, maxHeldBytes } =
-    options
+  const { hub, delivery, receipts, conversation, clock, log, stats, heartbeatSeconds, maxHeldBytes } = options
   let draining = false
 
   const hear = (peer: Peer): void => {
@@ -55,10 +59,15 @@ export function createSessions(options: SessionOptions): Sessions {
     hub.hear(peer)
   }
 
-  const say = (peer: Peer, message: string | undefined): void => {
-    if (message === undefined) conversation.binary(peer)
-    else conversation.message(peer, message)
-  }
+  const overLimitOf = ({ principal: { tenant, user } }: Peer): ConnectionLimitKind | undefined =>
+    overLimit(
+      { total: options.maxConnections, ...options.limitsOf(tenant) },
+      {
+        total: hub.size,
+        tenant: hub.members(tenantTopic(tenant)).size,
+        user: hub.members(userTopic(tenant, user)).size,
+      },
+    )
 
   const greet = (peer: Peer, { cursor, recovered, reason, replayed }: Started): void => {
     const { user, expiresAt } = peer.principal
@@ -71,7 +80,7 @@ export function createSessions(options: SessionOptions): Sessions {
     const { held } = peer
     peer.held = []
     peer.heldBytes = 0
-    for (const message of held) say(peer, message)
+    for (const said of held) conversation.said(peer, said)
   }
 
   const begin = async (peer: Peer, wish: Wish): Promise<void> => {
@@ -82,18 +91,18 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** What is said before `connected` waits for it: messages of one client are handled in order. */
-  const hold = (peer: Peer, message: string | undefined): void => {
+  const hold = (peer: Peer, said: Said): void => {
     if (peer.hasEnded()) return
-    peer.held.push(message)
-    peer.heldBytes += HELD_OVERHEAD_BYTES + (message?.length ?? 0)
+    peer.held.push(said)
+    peer.heldBytes += HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
     if (peer.heldBytes > maxHeldBytes) peer.close('abuse')
   }
 
-  /** Undefined stands for a binary message. */
-  const receive = (peer: Peer, message: string | undefined): void => {
+  const receive = (peer: Peer, message: string | typeof BINARY): void => {
     peer.seenAt = clock.monotonic()
-    if (peer.greeted) say(peer, message)
-    else hold(peer, message)
+    const said = conversation.admits(peer) ? message : TOO_FAST
+    if (peer.greeted) conversation.said(peer, said)
+    else hold(peer, said)
   }
 
   return {
@@ -102,8 +111,11 @@ export function createSessions(options: SessionOptions): Sessions {
     },
     open: (peer, wish) => {
       const { tenant, user } = peer.principal
-      const over = overLimit(limits, { total: hub.size, user: hub.members(userTopic(tenant, user)).size })
-      if (over !== undefined) return over
+      const over = overLimitOf(peer)
+      if (over !== undefined) {
+        stats.connectionsRefused[over]++
+        return over
+      }
       // Spread, so that clients who came together do not all get their heartbeat in one turn.
       peer.nextBeatAt = peer.openedAt + Math.random() * heartbeatSeconds * 1000
       hub.open(peer)
@@ -113,7 +125,7 @@ export function createSessions(options: SessionOptions): Sessions {
       return undefined
     },
     message: receive,
-    binary: peer => receive(peer, undefined),
+    binary: peer => receive(peer, BINARY),
     seen: peer => {
       peer.seenAt = clock.monotonic()
     },

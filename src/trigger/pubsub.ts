@@ -26,6 +26,7 @@ interface PubSubOptions {
   readonly settings: Pick<
     Config,
     | 'redisChannels'
+    | 'tenantEnabled'
     | 'redisCircuitBreakerFailureThreshold'
     | 'redisCircuitBreakerSuccessThreshold'
     | 'redisCircuitBreakerResetTimeoutSeconds'
@@ -98,7 +99,7 @@ export function startPubSub({ address, settings, dispatch, clock, log, stats }: 
   const handle = (name: Buffer, bytes: Buffer): void => {
     stats.redisMessagesReceived++
     const channel = name.toString()
-    const verdict = readMessage({ channel, bytes, now: clock.now() })
+    const verdict = readMessage({ channel, bytes, now: clock.now(), tenancy: settings.tenantEnabled })
     if (!verdict.ok) reject(channel, verdict)
     else if (!intake.take(verdict.envelope)) reject(channel, { reason: 'store' })
   }

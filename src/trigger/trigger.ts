@@ -1,8 +1,9 @@
 import * as v from 'valibot'
 import { type Document, type Fault, formatOf, readDocument } from '../lib/document.ts'
+import { NAME_RULE } from '../lib/name.ts'
 import { decodeUtf8 } from '../lib/utf8.ts'
 import { audience, audienceFault, content, MAX, notificationOf } from '../notification/content.ts'
-import { isChannel, isIdempotencyKey, isUserId } from '../notification/names.ts'
+import { DEFAULT_TENANT, isChannel, isIdempotencyKey, isTenant, isUserId } from '../notification/names.ts'
 import { PRIORITIES } from '../notification/notification.ts'
 import type { Envelope, Target } from '../notification/target.ts'
 import type { Rejection } from '../observe/stats.ts'
@@ -13,6 +14,8 @@ export interface Arrival {
   readonly bytes: Uint8Array
   /** When, milliseconds since 1970. */
   readonly now: number
+  /** Whether `tenant_id` counts; else only its type does. */
+  readonly tenancy: boolean
 }
 
 /** Why it is not dispatched; `fault` names where and what was expected, never what was written. */
@@ -25,8 +28,6 @@ export type Verdict = { readonly ok: true; readonly envelope: Envelope } | ({ re
 
 /** With its channel, whose name is sent on with the notification. */
 const MAX_BYTES = 1_048_576
-/** Everything is one tenant's as long as there is only one: a message may name any. */
-const TENANT = 'default'
 
 /** What a channel's name follows in `metadata.source`. */
 export const SOURCE = 'redis:'
@@ -89,8 +90,10 @@ const rejected = (reason: Rejection, fault?: Fault): Verdict => ({
   ...(fault && { fault }),
 })
 
-function judge({ value, raw }: Document<Message>, { channel, now }: Arrival): Verdict {
-  const { event, audience: meant } = value
+function judge({ value, raw }: Document<Message>, { channel, now, tenancy }: Arrival): Verdict {
+  const { event, audience: meant, tenant_id } = value
+  const tenant = tenancy ? (tenant_id ?? DEFAULT_TENANT) : DEFAULT_TENANT
+  if (!isTenant(tenant)) return rejected('tenant', { path: 'tenant_id', message: NAME_RULE })
   const target = targetOf(value)
   if (typeof target === 'string') return rejected(target)
   if (!('payload' in event)) return rejected('unknown_template')
@@ -101,7 +104,7 @@ function judge({ value, raw }: Document<Message>, { channel, now }: Arrival): Ve
     return rejected('too_large', { path: 'event.payload', message: `at most ${MAX.payloadBytes} bytes` })
   const said = target.type === 'broadcast' ? { ...event, audience: meant } : event
   const notification = notificationOf(said, payload, { source: SOURCE + channel, now })
-  return { ok: true, envelope: { tenant: TENANT, target, notification } }
+  return { ok: true, envelope: { tenant, target, notification } }
 }
 
 /** What a message from Redis means, or why it means nothing. The channel decides nothing; it is only named as the source. */

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import type { Message, SocketClient } from '../support/client.ts'
 import { startRedis } from '../support/redis.ts'
 import { startHearing, subscribed, verdictOf } from '../support/trigger.ts'
-import { eventually, rawOf, settle, streamOf } from '../support/visit.ts'
+import { eventually, rawOf, settle, socketOf, streamOf } from '../support/visit.ts'
 
 const redis = await startRedis()
 const app = await startHearing(redis)
@@ -83,6 +83,24 @@ describe('A message reaches', () => {
     await redis.publish('notification:broadcast', { type: 'user', target: 's', event: EVENT })
     const { data } = await stream.nextOf('notification')
     expect(data.metadata.source).toBe('redis:notification:broadcast')
+  })
+})
+
+describe('With tenants a message', () => {
+  test('reaches those of its tenant, else of the default one, and one of no tenant is rejected', async () => {
+    await using service = await startHearing(redis, { TENANT_ENABLED: 'true' })
+    using own = await socketOf(service, 'u', { claims: { tenant_id: 'acme' } })
+    using nobodys = await socketOf(service, 'u')
+    const say = (tenant_id: unknown, payload: string, type = 'user') =>
+      verdictOf(service, redis, { type, target: 'u', tenant_id, event: { ...EVENT, payload } })
+    expect(await say('acme', 'for acme')).toBeUndefined()
+    expect(await say('acme', 'for all of acme', 'broadcast')).toBeUndefined()
+    expect(await say(undefined, 'for default')).toBeUndefined()
+    expect(await say(null, 'for default too')).toBeUndefined()
+    for (const tenant of ['', 'a b', 'a:b', 'x'.repeat(65), 5]) expect(await say(tenant, 'no')).toBe('tenant')
+    const payloads = (messages: Message[]) => messages.map(({ payload }) => payload)
+    expect(payloads(await settle(own))).toEqual(['for acme', 'for all of acme'])
+    expect(payloads(await settle(nobodys))).toEqual(['for default', 'for default too'])
   })
 })
 

@@ -15,3 +15,16 @@ export function createTestClock(): TestClock {
     },
   }
 }
+
+/** Starts at the system's time, and then moves only when a test says so. */
+export function createStoppedClock(): TestClock {
+  let [now, monotonic] = [Date.now(), performance.now()]
+  return {
+    now: () => now,
+    monotonic: () => monotonic,
+    jump: seconds => {
+      now += seconds * 1000
+      monotonic += seconds * 1000
+    },
+  }
+}

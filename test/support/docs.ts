@@ -51,8 +51,8 @@ the items of a list count for nothing. A value that cannot be read stops the sta
 what was expected. Unknown names are ignored.
 
 In production (\`RUN_MODE\`) the service starts only with \`JWT_SECRET\` of at least 32 bytes, \`JWT_PUBLIC_KEY\` or
-\`JWT_JWKS_URL\`, and with keys of at least 16 characters in \`API_KEY\`. In development it needs nothing: a missing secret is
-made for the run, and without \`API_KEY\` everybody may send.
+\`JWT_JWKS_URL\`, and with keys of at least 16 characters in \`API_KEY\` or \`TENANT_API_KEYS\`. In development it needs
+nothing: a missing secret is made for the run, and without any key everybody may send.
 
 This page and \`.env.example\` are written by \`bun run docs\`.
 ${tables.join('')}`

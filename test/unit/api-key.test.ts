@@ -3,19 +3,18 @@ import { createApiKeys } from '../../src/auth/api-key.ts'
 
 describe('API keys', () => {
   test('are open to everybody when none is configured, whatever is sent', () => {
-    const keys = createApiKeys([])
-    expect(keys.open).toBe(true)
-    for (const key of [null, '', 'anything']) expect(keys.accepts(key)).toBe(true)
+    const keys = createApiKeys({ keys: [], bound: [] })
+    for (const key of [null, '', 'anything']) expect(keys.holderOf(key)).toEqual({})
   })
 
   test('are all valid, wherever they stand in the list', () => {
-    const keys = createApiKeys(['first-key', 'second-key', 'third-key'])
-    expect(keys.open).toBe(false)
-    for (const key of ['first-key', 'second-key', 'third-key']) expect(keys.accepts(key)).toBe(true)
+    const keys = createApiKeys({ keys: ['first-key', 'second-key', 'third-key'], bound: [] })
+    const holders = ['first-key', 'second-key', 'third-key'].map(key => keys.holderOf(key))
+    expect(holders).toEqual([{ id: 'key-0' }, { id: 'key-1' }, { id: 'key-2' }])
   })
 
   test('are wrong when missing, empty, longer, shorter, in other case, untrimmed or listed together', () => {
-    const keys = createApiKeys(['first-key', 'second-key'])
+    const keys = createApiKeys({ keys: ['first-key'], bound: [{ tenant: 'acme', key: 'second-key' }] })
     const wrong = [
       null,
       '',
@@ -25,21 +24,38 @@ describe('API keys', () => {
       ' first-key',
       'first-key ',
       'first-key,second-key',
+      'acme:second-key',
     ]
-    for (const key of wrong) expect(keys.accepts(key)).toBe(false)
+    for (const key of wrong) expect(keys.holderOf(key)).toBeUndefined()
+  })
+
+  test('tell their tenant when they are bound to one, and who they are, without a word of the key', () => {
+    const bound = [
+      { tenant: 'acme', key: 'k1' },
+      { tenant: 'acme', key: 'k2' },
+      { tenant: 'globex', key: 'k3' },
+    ]
+    const keys = createApiKeys({ keys: ['k0'], bound })
+    expect(['k0', 'k1', 'k2', 'k3'].map(key => keys.holderOf(key))).toEqual([
+      { id: 'key-0' },
+      { id: 'key-1', tenant: 'acme' },
+      { id: 'key-2', tenant: 'acme' },
+      { id: 'key-3', tenant: 'globex' },
+    ])
+    expect(createApiKeys({ keys: [], bound }).holderOf(null)).toBeUndefined()
   })
 
   test('outside ASCII are met in the form a header has', async () => {
-    const keys = createApiKeys(['schlüssel-€'])
+    const keys = createApiKeys({ keys: ['schlüssel-€'], bound: [] })
     await using server = Bun.serve({
       port: 0,
       hostname: '127.0.0.1',
-      fetch: ({ headers }) => new Response(String(keys.accepts(headers.get('x-api-key')))),
+      fetch: ({ headers }) => new Response(JSON.stringify(keys.holderOf(headers.get('x-api-key')))),
     })
     const utf8 = Buffer.from('schlüssel-€').toString('latin1')
     const answer = await fetch(server.url, { headers: { 'x-api-key': utf8 } })
-    expect(await answer.text()).toBe('true')
+    expect(await answer.json()).toEqual({ id: 'key-0' })
     // U+0142 has the low byte of "B".
-    expect(createApiKeys(['B']).accepts('\u0142')).toBe(false)
+    expect(createApiKeys({ keys: ['B'], bound: [] }).holderOf('\u0142')).toBeUndefined()
   })
 })

@@ -62,6 +62,8 @@ const DEFAULTS: Config = {
   madeSecret: true,
   channelAccess: 'open',
   apiKey: [],
+  tenantApiKeys: [],
+  trustedProxies: [],
   corsOrigins: [],
   websocketHeartbeatInterval: 30,
   websocketConnectionTimeout: 120,
@@ -71,6 +73,17 @@ const DEFAULTS: Config = {
   websocketMaxSubscriptionsPerConnection: 50,
   sendBufferBytes: 1_048_576,
   coalesceMs: 0,
+  ratelimitEnabled: false,
+  ratelimitHttpRequestsPerSecond: 100,
+  ratelimitHttpBurstSize: 200,
+  ratelimitWsConnectionsPerMinute: 10,
+  ratelimitWsMessagesPerSecond: 50,
+  ratelimitCleanupIntervalSeconds: 60,
+  tenantEnabled: false,
+  tenantDefaultMaxConnections: 1000,
+  tenantDefaultMaxConnectionsPerUser: 5,
+  tenantDefaultMaxSubscriptionsPerConnection: 50,
+  tenantOverrides: new Map(),
   queueEnabled: false,
   queueMaxSizePerUser: 100,
   queueMessageTtlSeconds: 3600,
@@ -140,6 +153,45 @@ describe('readings', () => {
     [{ CHANNEL_ACCESS: 'claims' }, { channelAccess: 'claims' }],
     [{ API_KEY: ' one , two ,,' }, { apiKey: ['one', 'two'] }],
     [{ API_KEY: ' , ,' }, { apiKey: [] }],
+    [
+      { TENANT_API_KEYS: 'acme:k1, globex:k:2 ,acme:k3', TENANT_ENABLED: 'on' },
+      {
+        tenantEnabled: true,
+        tenantApiKeys: [
+          { tenant: 'acme', key: 'k1' },
+          { tenant: 'globex', key: 'k:2' },
+          { tenant: 'acme', key: 'k3' },
+        ],
+      },
+    ],
+    [
+      { TRUSTED_PROXIES: '10.0.0.0/8, 192.0.2.7 ,2001:DB8::/32,::ffff:172.16.0.0/108' },
+      {
+        trustedProxies: [
+          { family: 'ipv4', text: '10.0.0.0', bits: 8 },
+          { family: 'ipv4', text: '192.0.2.7', bits: 32 },
+          { family: 'ipv6', text: '2001:db8::', bits: 32 },
+          { family: 'ipv4', text: '172.16.0.0', bits: 12 },
+        ],
+      },
+    ],
+    [{ TENANT_OVERRIDES: ' {} ' }, { tenantOverrides: new Map() }],
+    [
+      {
+        TENANT_OVERRIDES:
+          '{"acme":{"max_connections":5000,"max_connections_per_user":20,"max_subscriptions_per_connection":100},"constructor":{"max_connections":0},"__proto__":{}}',
+      },
+      {
+        tenantOverrides: new Map([
+          [
+            'acme',
+            { max_connections: 5000, max_connections_per_user: 20, max_subscriptions_per_connection: 100 },
+          ],
+          ['constructor', { max_connections: 0 }],
+          ['__proto__', {}],
+        ]),
+      },
+    ],
     [{ WEBSOCKET_MAX_CONNECTIONS: '0' }, { websocketMaxConnections: 0 }],
     [{ SEND_BUFFER_BYTES: '65536' }, { sendBufferBytes: 65_536 }],
     [{ COALESCE_MS: '20' }, { coalesceMs: 20 }],
@@ -236,6 +288,10 @@ describe('a public key', () => {
 })
 
 const REDIS = 'redis://host:port, rediss://host:port, redis+sentinel://host:port,host:port/master or empty'
+const TENANT_KEYS = 'a list of tenant:key; a tenant is 1 to 64 of A-Z a-z 0-9 _ . -'
+const OVERRIDES =
+  'a JSON object of tenants with max_connections, max_connections_per_user, max_subscriptions_per_connection (whole numbers from 0)'
+
 const REFUSED: readonly (readonly [name: string, value: string, expected: string])[] = [
   ['SERVER_HOST', 'two words', 'an address'],
   ['SERVER_PORT', 'http', 'a whole number from 0 to 65535'],
@@ -266,6 +322,60 @@ const REFUSED: readonly (readonly [name: string, value: string, expected: string
   ],
   ['ALLOWED_ORIGINS', 'https://*.example.com/', 'a list of origins such as https://app.example.com, or *'],
   ['ALLOWED_ORIGINS', 'null', 'a list of origins such as https://app.example.com, or *'],
+  ...[
+    'acme',
+    'acme:',
+    'acme: key-after-a-blank',
+    ':key',
+    'ac me:key',
+    'acme:one,two',
+    `${'t'.repeat(65)}:key`,
+  ].map(value => ['TENANT_API_KEYS', value, TENANT_KEYS] as const),
+  ...[
+    '10.0.0.0/',
+    '10.0.0.0/33',
+    '10.0.0.0/08',
+    '10.0.0.0/-1',
+    '10.0.0.0/8/8',
+    '10.1/16',
+    '010.0.0.0/8',
+    '0x0a.0.0.1',
+    '::1/129',
+    '::ffff:10.0.0.0/8',
+    'fe80::1%eth0',
+    'localhost',
+    '*',
+    '10.0.0.1,elsewhere',
+  ].map(value => ['TRUSTED_PROXIES', value, 'a list of addresses and networks such as 10.0.0.0/8'] as const),
+  ...[
+    'acme',
+    '[]',
+    'null',
+    '5',
+    '{"acme":5}',
+    '{"acme":null}',
+    '{"acme":[]}',
+    '{"ac me":{}}',
+    '{"":{}}',
+    '{"acme":{"max_conections":5}}',
+    '{"acme":{"max_connections":-1}}',
+    '{"acme":{"max_connections":1.5}}',
+    '{"acme":{"max_connections":"5"}}',
+    '{"acme":{"max_connections":null}}',
+    '{"acme":{"max_connections":1e400}}',
+    '{"acme":{}',
+  ].map(value => ['TENANT_OVERRIDES', value, OVERRIDES] as const),
+  ['TENANT_ENABLED', 'maybe', 'true or false'],
+  ['TENANT_DEFAULT_MAX_CONNECTIONS', '-1', 'a whole number from 0'],
+  ['TENANT_DEFAULT_MAX_CONNECTIONS_PER_USER', 'five', 'a whole number from 0'],
+  ['TENANT_DEFAULT_MAX_SUBSCRIPTIONS_PER_CONNECTION', '1.5', 'a whole number from 0'],
+  ['RATELIMIT_ENABLED', '10', 'true or false'],
+  ['RATELIMIT_HTTP_REQUESTS_PER_SECOND', '0', 'a whole number from 1'],
+  ['RATELIMIT_HTTP_BURST_SIZE', '0', 'a whole number from 1'],
+  ['RATELIMIT_WS_CONNECTIONS_PER_MINUTE', '0', 'a whole number from 1'],
+  ['RATELIMIT_WS_MESSAGES_PER_SECOND', '0.5', 'a whole number from 1'],
+  ['RATELIMIT_CLEANUP_INTERVAL_SECONDS', '0', 'whole seconds from 1 to 3600'],
+  ['RATELIMIT_CLEANUP_INTERVAL_SECONDS', '3601', 'whole seconds from 1 to 3600'],
   ['WEBSOCKET_HEARTBEAT_INTERVAL', '0', 'whole seconds from 1 to 3600'],
   ['WEBSOCKET_CONNECTION_TIMEOUT', '0', 'whole seconds from 1'],
   ['WEBSOCKET_CONNECTION_TIMEOUT', '30', 'more than WEBSOCKET_HEARTBEAT_INTERVAL'],
@@ -319,6 +429,24 @@ describe('refusals', () => {
     expect(refusal(env)).toBe('REDIS_BACKOFF_MAX_DELAY_MS: expected at least REDIS_BACKOFF_INITIAL_DELAY_MS')
   })
 
+  test.each<[what: string, env: Environment, expected: string]>([
+    [
+      'is in both lists',
+      { API_KEY: 'k1,k2', TENANT_API_KEYS: 'acme:k3,globex:k2' },
+      'keys that are not in API_KEY too',
+    ],
+    [
+      'is bound to two tenants',
+      { TENANT_API_KEYS: 'acme:k1,globex:k1' },
+      'each key to be bound to one tenant',
+    ],
+  ])('a key that %s', (_, env, expected) => {
+    for (const mode of ['development', 'production']) {
+      const message = refusal({ ...PRODUCTION, ...env, RUN_MODE: mode, TENANT_ENABLED: 'true' })
+      expect(message).toBe(`TENANT_API_KEYS: expected ${expected}`)
+    }
+  })
+
   test('two different lists of origins', () => {
     const env = { CORS_ORIGINS: 'https://a.example', ALLOWED_ORIGINS: 'https://b.example' }
     expect(refusal(env)).toBe('ALLOWED_ORIGINS: expected the same as CORS_ORIGINS, or only one of them set')
@@ -342,6 +470,11 @@ describe('refusals', () => {
     ['a short API key', { API_KEY: KEY.slice(0, 15) }, NO_KEY],
     ['a short API key beside a long one', { API_KEY: `${KEY},fifteen-letters` }, NO_KEY],
     ['an API key of few characters and many bytes', { API_KEY: '🔑'.repeat(15) }, NO_KEY],
+    [
+      'a short key of a tenant',
+      { TENANT_API_KEYS: 'acme:fifteen-letters' },
+      `TENANT_${NO_KEY.replace('KEY', 'KEYS')}`,
+    ],
   ])('production with %s', (_, env, message) => {
     expect(refusal({ ...PRODUCTION, ...env })).toBe(message)
     for (const value of Object.values(env)) if (value !== '') expect(message).not.toContain(value)
@@ -351,6 +484,10 @@ describe('refusals', () => {
     ['a secret of exactly 32 bytes', { JWT_SECRET: 'ü'.repeat(16) }],
     ['a public key instead of a secret', { JWT_SECRET: '', JWT_PUBLIC_KEY: PEM }],
     ['a key set instead of a secret', { JWT_SECRET: '', JWT_JWKS_URL: JWKS }],
+    [
+      'keys of tenants instead of others',
+      { API_KEY: '', TENANT_API_KEYS: `acme:${KEY}`, TENANT_ENABLED: 'true' },
+    ],
     ['two keys for rotation', { API_KEY: `${KEY},${KEY.toUpperCase()}` }],
   ])('production starts with %s', (_, env) => {
     expect(loadConfig({ ...PRODUCTION, ...env })).toMatchObject({
@@ -406,6 +543,12 @@ describe('warnings', () => {
     [{ JWT_SECRET: SECRET, JWT_JWKS_URL: JWKS, JWT_ALGORITHMS: 'HS256,RS256' }, []],
     [{ ...PRODUCTION, CORS_ORIGINS: '' }, ['CORS_ORIGINS is empty: every origin may connect']],
     [{ ...PRODUCTION, CORS_ORIGINS: '*' }, []],
+    [
+      { TENANT_API_KEYS: 'acme:k' },
+      ['TENANT_API_KEYS are bound to nothing: TENANT_ENABLED is false, and all is one tenant'],
+    ],
+    [{ TENANT_API_KEYS: 'acme:k', TENANT_ENABLED: 'true' }, []],
+    [{ TENANT_API_KEYS: ' ,' }, []],
     [
       { RUN_MODE: 'Production' },
       ['RUN_MODE is neither production nor prod to the letter: this is development'],

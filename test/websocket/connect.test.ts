@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { createStats } from '../../src/observe/stats.ts'
 import { createAdmission } from '../../src/transport/admission.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { connectSocket } from '../support/client.ts'
@@ -373,6 +374,8 @@ test('a drain that begins while a token is verified still refuses the connection
     },
     isDraining: () => isDraining,
     retryAfterSeconds: 1,
+    limit: undefined,
+    stats: createStats(),
     onRefused: () => {},
   })
   const request = new Request('http://localhost/ws?token=t')

@@ -1,0 +1,41 @@
+import type { KeyHolder } from '../auth/api-key.ts'
+import { DEFAULT_TENANT, isTenant } from '../notification/names.ts'
+
+/** Who sends a request with an API key. */
+export interface Caller {
+  /** Whose users and channels the request is about. */
+  readonly tenant: string
+}
+
+/** Who sends which request: the guard tells, handlers ask. */
+export interface Callers {
+  /** Takes note of the caller, or says why there is none: a header of another tenant than the key's, or of no tenant. */
+  note(request: Request, holder: KeyHolder): 'foreign' | 'malformed' | undefined
+  /** Of a request that the guard let through. */
+  of(request: Request): Caller
+}
+
+/** Everything is one tenant's, whatever keys and headers say. */
+export function oneTenant(): Callers {
+  const caller = { tenant: DEFAULT_TENANT }
+  return { note: () => undefined, of: () => caller }
+}
+
+/** The tenant of a bound key, else that of `X-Tenant-ID`, else the default one. */
+export function manyTenants(): Callers {
+  const callers = new WeakMap<Request, Caller>()
+  return {
+    note: (request, { tenant: bound }) => {
+      const named = request.headers.get('x-tenant-id')
+      if (named !== null && !isTenant(named)) return 'malformed'
+      if (named !== null && bound !== undefined && named !== bound) return 'foreign'
+      callers.set(request, { tenant: bound ?? named ?? DEFAULT_TENANT })
+      return undefined
+    },
+    of: request => {
+      const caller = callers.get(request)
+      if (caller === undefined) throw new Error('no caller is known of a request that was not let through')
+      return caller
+    },
+  }
+}
