@@ -11,6 +11,7 @@ import { createReceipts } from './dispatch/receipts.ts'
 import { createApi } from './http/api.ts'
 import { batchRoutes } from './http/batch.ts'
 import { manyTenants, oneTenant } from './http/caller.ts'
+import { channelRoutes } from './http/channels.ts'
 import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
 import { notificationRoutes } from './http/notifications.ts'
@@ -187,6 +188,7 @@ export async function startApp({
       }),
       notificationRoutes({ dispatch, callers, clock }),
       batchRoutes({ dispatch, callers, clock }),
+      channelRoutes({ hub, callers }),
       webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
       sseRoutes({ admit, sessions, clock, sendBufferBytes }),
     ],

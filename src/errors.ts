@@ -12,6 +12,7 @@ export const ERRORS = {
   UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong or expired' },
   FORBIDDEN: { status: 403, help: 'origin not allowed, or a key that is bound to another tenant' },
   NOT_FOUND: { status: 404, help: 'unknown path' },
+  CHANNEL_NOT_FOUND: { status: 404, help: 'nobody subscribes to the channel' },
   METHOD_NOT_ALLOWED: { status: 405, help: 'known path, other method; see `Allow`' },
   PAYLOAD_TOO_LARGE: { status: 413, help: 'body over its cap' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, help: 'not JSON in UTF-8 without content encoding' },

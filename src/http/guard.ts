@@ -33,6 +33,14 @@ export interface Guard {
   learn(routes: readonly RouteInfo[]): void
 }
 
+type Methods = Map<string, Access>
+
+/** A path with variable segments (`:id`). */
+interface Pattern {
+  readonly segments: readonly string[]
+  readonly methods: Methods
+}
+
 interface GuardOptions {
   readonly keys: ApiKeys
   readonly callers: Callers
@@ -61,11 +69,25 @@ function accessOf({ hooks }: RouteInfo): Access {
   return { apiKey: security.some(scheme => 'apiKey' in scheme), socket }
 }
 
+/** A variable segment stands for any text that is not empty. */
+const matches = (pattern: readonly string[], segments: readonly string[]): boolean =>
+  pattern.length === segments.length &&
+  pattern.every((part, at) => (part.startsWith(':') ? segments[at] !== '' : part === segments[at]))
+
 export function createGuard({ keys, callers, limit, onRefused }: GuardOptions): Guard {
-  const table = new Map<string, Map<string, Access>>()
+  const table = new Map<string, Methods>()
+  const patterns: Pattern[] = []
+
+  /** A fixed path comes before a variable one: `/notifications/send` is no look-up of the id `send`. */
+  const methodsOf = (path: string): Methods | undefined => {
+    const fixed = table.get(path)
+    if (fixed !== undefined) return fixed
+    const segments = path.split('/')
+    return patterns.find(pattern => matches(pattern.segments, segments))?.methods
+  }
 
   const accessTo = (path: string, method: string): Access => {
-    const methods = table.get(path)
+    const methods = methodsOf(path)
     if (methods === undefined) throw new AppError('NOT_FOUND')
     const access = methods.get(method)
     if (access === undefined)
@@ -104,6 +126,8 @@ export function createGuard({ keys, callers, limit, onRefused }: GuardOptions): 
     learn: routes => {
       for (const route of routes) {
         const methods = table.get(route.path) ?? new Map<string, Access>()
+        if (route.path.includes('/:') && methods.size === 0)
+          patterns.push({ segments: route.path.split('/'), methods })
         const access = accessOf(route)
         methods.set(route.method, access)
         if (route.method === 'GET' && !access.socket) methods.set('HEAD', access)

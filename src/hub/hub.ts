@@ -14,6 +14,8 @@ export interface Hub<C extends Connection = Connection> {
   join(connection: Connection, topic: Topic): void
   leave(connection: Connection, topic: Topic): void
   room(topic: Topic): Room | undefined
+  /** Those of a kind that have a member. */
+  rooms(kind: TopicKind): Iterable<Room>
   members(topic: Topic): ReadonlySet<Connection>
   connections(): Iterable<C>
   has(connection: Connection): boolean
@@ -77,6 +79,7 @@ export function createHub<C extends Connection>(): Hub<C> {
     },
     leave,
     room: find,
+    rooms: kind => rooms[kind].values(),
     members: topic => find(topic)?.members ?? NOBODY,
     connections: () => connections,
     has,

@@ -9,6 +9,12 @@ export const tenantTopic = (tenant: string): Topic => `tenant:${tenant}` as Topi
 export const channelTopic = (tenant: string, channel: string): Topic =>
   `channel:${tenant}:${channel}` as Topic
 
+/** The channel of that tenant that a topic stands for; undefined for every other topic. */
+export function channelOf(topic: Topic, tenant: string): string | undefined {
+  const before = channelTopic(tenant, '')
+  return topic.startsWith(before) ? topic.slice(before.length) : undefined
+}
+
 export type TopicKind = 'user' | 'tenant' | 'channel'
 
 /** What a topic stands for. */

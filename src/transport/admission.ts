@@ -3,6 +3,7 @@ import type { Origins } from '../auth/origin.ts'
 import { tokenOf } from '../auth/token.ts'
 import type { Wish } from '../dispatch/start.ts'
 import { AppError, meaningless } from '../errors.ts'
+import { readQuery } from '../lib/query.ts'
 import type { ConnectLimit } from '../limit/requests.ts'
 import type { Principal } from '../notification/principal.ts'
 import type { Stats } from '../observe/stats.ts'
@@ -26,16 +27,6 @@ interface AdmissionOptions {
   readonly limit: ConnectLimit | undefined
   readonly stats: Stats
   readonly onRefused: (fields: { readonly kind: 'jwt' | 'origin'; readonly reason: string }) => void
-}
-
-const BROKEN_PERCENT = /%(?![0-9a-f]{2})/i
-
-/** The query, refused when a known parameter is given twice or the encoding is broken. */
-function queryOf(url: string): URLSearchParams {
-  const { search, searchParams } = new URL(url)
-  if (BROKEN_PERCENT.test(search)) throw meaningless('query', 'broken percent-encoding')
-  if (searchParams.getAll('cursor').length > 1) throw meaningless('cursor', 'given twice')
-  return searchParams
 }
 
 /** An empty header is none; the header wins. */
@@ -86,7 +77,8 @@ export function createAdmission({
     }
     checkDraining()
     checkRate(request)
-    const query = queryOf(request.url)
+    const query = readQuery(request.url, ['cursor'])
+    if (!(query instanceof URLSearchParams)) throw meaningless(query.path, query.message)
     const protocols = transport === 'ws' ? headers.get('sec-websocket-protocol') : null
     const { token, subprotocol, repeated } = tokenOf({
       query,

@@ -1,0 +1,52 @@
+import { Elysia } from 'elysia'
+import { AppError } from '../errors.ts'
+import type { Hub } from '../hub/hub.ts'
+import { channelOf, channelTopic } from '../notification/topic.ts'
+import type { Callers } from './caller.ts'
+import { integerIn, queryOf, segment } from './parameters.ts'
+
+const MAX_LISTED = 10_000
+
+const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>
+  a.name < b.name ? -1 : 1
+
+/** Who subscribes to what, as far as it shows: channels with at least one subscriber. */
+export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly callers: Callers }) {
+  const channelsOf = (tenant: string) => {
+    const channels: { readonly name: string; readonly subscriber_count: number }[] = []
+    for (const { topic, members } of hub.rooms('channel')) {
+      const name = channelOf(topic, tenant)
+      if (name !== undefined) channels.push({ name, subscriber_count: members.size })
+    }
+    return channels.sort(byName)
+  }
+  const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
+
+  return new Elysia({ name: 'channels', prefix: '/api/v1/channels' })
+    .get(
+      '',
+      ({ request }) => {
+        const query = queryOf(request.url, ['limit', 'after'])
+        const limit = integerIn(query, 'limit', {
+          least: 1,
+          most: MAX_LISTED,
+          otherwise: Number.POSITIVE_INFINITY,
+        })
+        const after = query.get('after') ?? ''
+        const all = channelsOf(callers.of(request).tenant)
+        const channels = all.filter(({ name }) => name > after).slice(0, limit)
+        return { channels, total_channels: all.length }
+      },
+      route('Channels with a subscriber'),
+    )
+    .get(
+      '/:name',
+      ({ request, params }) => {
+        const name = segment('name', params.name)
+        const { size } = hub.members(channelTopic(callers.of(request).tenant, name))
+        if (size === 0) throw new AppError('CHANNEL_NOT_FOUND')
+        return { name, subscriber_count: size }
+      },
+      route('One channel'),
+    )
+}

@@ -1,0 +1,13 @@
+import type { Fault } from './document.ts'
+
+const BROKEN_PERCENT = /%(?![0-9a-f]{2})/i
+
+/** The query of a request's URL, or its fault: broken percent-encoding, or a known parameter that is given twice. */
+export function readQuery(url: string, known: readonly string[]): URLSearchParams | Fault {
+  const start = url.indexOf('?')
+  const text = start < 0 ? '' : url.slice(start + 1)
+  if (BROKEN_PERCENT.test(text)) return { path: 'query', message: 'broken percent-encoding' }
+  const query = new URLSearchParams(text)
+  const repeated = known.find(name => query.getAll(name).length > 1)
+  return repeated === undefined ? query : { path: repeated, message: 'given twice' }
+}

@@ -1,0 +1,60 @@
+import { expect, test } from 'bun:test'
+import { startTestApp } from '../support/app.ts'
+import { socketOf } from '../support/visit.ts'
+
+const AT = '/api/v1/channels'
+
+test('channels are listed by name with how many connections subscribe, and are gone with the last of them', async () => {
+  await using app = await startTestApp()
+  expect((await app.get(AT)).json).toEqual({ channels: [], total_channels: 0 })
+  const first = await socketOf(app, 'u')
+  const second = await socketOf(app, 'u')
+  first.send({ type: 'Subscribe', payload: { channels: ['b', 'Größe', 'a'] } })
+  await first.nextOf('subscribed')
+  second.send({ type: 'Subscribe', payload: { channels: ['b'] } })
+  await second.nextOf('subscribed')
+  const all = [
+    { name: 'Größe', subscriber_count: 1 },
+    { name: 'a', subscriber_count: 1 },
+    { name: 'b', subscriber_count: 2 },
+  ]
+  expect((await app.get(AT)).json).toEqual({ channels: all, total_channels: 3 })
+  expect((await app.get(`${AT}?limit=1`)).json).toEqual({ channels: all.slice(0, 1), total_channels: 3 })
+  expect((await app.get(`${AT}?limit=1&after=a`)).json).toEqual({ channels: all.slice(2), total_channels: 3 })
+  expect((await app.get(`${AT}?after=b`)).json).toEqual({ channels: [], total_channels: 3 })
+  expect((await app.get(`${AT}/b`)).json).toEqual({ name: 'b', subscriber_count: 2 })
+  expect((await app.get(`${AT}/Gr%C3%B6%C3%9Fe`)).json).toEqual({ name: 'Größe', subscriber_count: 1 })
+  first.send({ type: 'Unsubscribe', payload: { channels: ['a', 'b', 'Größe'] } })
+  await first.nextOf('unsubscribed')
+  expect((await app.get(AT)).json).toEqual({
+    channels: [{ name: 'b', subscriber_count: 1 }],
+    total_channels: 1,
+  })
+  first.close()
+  second.close()
+})
+
+test('what is no channel with a subscriber, or no such request, is refused', async () => {
+  await using app = await startTestApp()
+  const rows: [path: string, status: number, code: string][] = [
+    [`${AT}/none`, 404, 'CHANNEL_NOT_FOUND'],
+    [`${AT}/no%20name`, 404, 'CHANNEL_NOT_FOUND'],
+    [`${AT}/a%2Fb`, 404, 'CHANNEL_NOT_FOUND'],
+    [`${AT}/%zz`, 400, 'VALIDATION_ERROR'],
+    [`${AT}/%ff`, 400, 'VALIDATION_ERROR'],
+    [`${AT}/`, 404, 'NOT_FOUND'],
+    [`${AT}/a/b`, 404, 'NOT_FOUND'],
+    [`${AT}?limit=0`, 400, 'VALIDATION_ERROR'],
+    [`${AT}?limit=10001`, 400, 'VALIDATION_ERROR'],
+    [`${AT}?limit=1.5`, 400, 'VALIDATION_ERROR'],
+    [`${AT}?limit=`, 400, 'VALIDATION_ERROR'],
+    [`${AT}?limit=1&limit=1`, 400, 'VALIDATION_ERROR'],
+    [`${AT}?after=%ff%`, 400, 'VALIDATION_ERROR'],
+  ]
+  const answers: unknown[] = []
+  for (const [path] of rows) {
+    const { status, json } = await app.get(path)
+    answers.push([path, status, json.error.code])
+  }
+  expect(answers).toEqual(rows)
+})
