@@ -1,7 +1,42 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
-import { ROWS, type Row, type Run } from './rows.ts'
-import { pinLoad, type Side } from './server.ts'
+import { createLoader, type Loader } from './load.ts'
+import { coresInUse } from './machine.ts'
+import {
+  type Failure,
+  HEAD,
+  type Line,
+  linesOf,
+  markdownOf,
+  markdownOfFailure,
+  median,
+  type Rounds,
+} from './report.ts'
+import { type Case, type Figures, type Row, runCase, type Side, type Times } from './row.ts'
+import { broadcast } from './rows/broadcast.ts'
+import { connect, memory } from './rows/connect.ts'
+import { disturbed } from './rows/disturbed.ts'
+import { fanOut, saturated } from './rows/fan-out.ts'
+import { redis } from './rows/redis.ts'
+import { replay } from './rows/replay.ts'
+import { send, sendAway, sendLog } from './rows/send.ts'
+import { sse } from './rows/sse.ts'
+import { pinLoad } from './server.ts'
+
+const ROWS: readonly Row[] = [
+  fanOut,
+  saturated,
+  sse,
+  broadcast,
+  send,
+  sendLog,
+  sendAway,
+  connect,
+  memory,
+  redis,
+  replay,
+  disturbed,
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -9,65 +44,108 @@ const { values, positionals } = parseArgs({
     rounds: { type: 'string', default: '3' },
     /** One short round: shows that everything works, measures nothing. */
     quick: { type: 'boolean', default: false },
+    /** A file for the lines with the figures of every round. */
+    json: { type: 'string' },
+    /** `bun`: the loader that is used where there is no compiler. */
+    loader: { type: 'string', default: 'any' },
   },
 })
+
 const rounds = values.quick ? 1 : Number(values.rounds)
-const times = values.quick ? { warmMs: 300, measuredMs: 700 } : { warmMs: 2_000, measuredMs: 3_000 }
+const times: Times = values.quick ? { warm: 0.3, measure: 0.7 } : { warm: 2, measure: 3 }
 
-/** By its name, or by the name of its family: `sse` is `sse-1000` and all others of SSE. */
-const isWanted = ({ name }: Row): boolean =>
-  positionals.length === 0 || positionals.some(wanted => name === wanted || name.startsWith(`${wanted}-`))
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length / 2
-  return sorted.length % 2 === 1
-    ? (sorted[Math.floor(middle)] ?? Number.NaN)
-    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
-}
-
-const shown = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3))
-
-function verdictOf({ goals }: Row, figure: string, ratio: number): string {
-  const goal = goals.find(each => each.figure === figure)
-  if (goal === undefined) return '–'
-  const isMet = goal.is === 'at least' ? ratio >= goal.ratio : ratio <= goal.ratio
-  return `${goal.is === 'at least' ? '≥' : '≤'} ${goal.ratio} ${isMet ? 'met' : '**missed**'}`
-}
-
-/** Ours and the control in turn, so that what disturbs the machine disturbs both. */
-async function measureRow(row: Row): Promise<void> {
-  const runs: Record<Side, Run[]> = { ours: [], control: [] }
-  for (let round = 0; round < rounds; round++)
-    for (const side of ['control', 'ours'] as const) runs[side].push(await row.run(side, times))
-  const lost = [...runs.ours, ...runs.control].map(run => Math.abs(run.lost)).reduce((sum, n) => sum + n, 0)
-  for (const figure of Object.keys(runs.ours[0]?.figures ?? {})) {
-    const [ours, control] = [runs.ours, runs.control].map(side =>
-      median(side.map(({ figures }) => figures[figure] ?? Number.NaN)),
-    ) as [number, number]
-    const ratio = ours / control
-    const cells = [
-      row.name,
-      figure,
-      shown(ours),
-      shown(control),
-      ratio.toFixed(2),
-      verdictOf(row, figure, ratio),
-      lost,
-    ]
-    console.log(`| ${cells.join(' | ')} |`)
-  }
-}
-
-const wanted = ROWS.filter(isWanted)
-if (wanted.length === 0) {
-  console.log(`no such row; there are ${ROWS.map(({ name }) => name).join(', ')}`)
+function wantedRows(): readonly Row[] {
+  const unknown = positionals.filter(name => !ROWS.some(row => row.name === name))
+  if (unknown.length === 0 && rounds >= 1)
+    return ROWS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  console.error(
+    `usage: bun run bench [${ROWS.map(({ name }) => name).join('|')}]… [--rounds N] [--quick] [--json file]`,
+  )
   process.exit(1)
 }
-console.log(
-  `${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model}, Bun ${Bun.version}`,
-)
-console.log(`${pinLoad()}; ${rounds} round(s) of ${times.measuredMs} ms after ${times.warmMs} ms, medians\n`)
-console.log('| row | figure | ours | control | ratio | target | lost |\n|---|---|---|---|---|---|---|')
-for (const row of wanted) await measureRow(row)
-process.exit(0)
+
+/** Above so many cores something else is at work. */
+const NOISE = 0.2
+
+const inUse: number[] = []
+const lines: Line[] = []
+const failures: Failure[] = []
+
+/** The control first in one round and ours in the next: what changes with time favours neither. */
+const sidesOf = (round: number): readonly Side[] =>
+  round % 2 === 0 ? ['control', 'ours'] : ['ours', 'control']
+
+async function roundsOf(row: Row, each: Case, loader: Loader): Promise<Rounds | Failure> {
+  const all: Record<Side, Figures[]> = { ours: [], control: [] }
+  for (let round = 0; round < rounds; round++) {
+    for (const side of sidesOf(round)) {
+      inUse.push(await coresInUse())
+      try {
+        all[side].push(await runCase(each, side, loader, times))
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        return { row: row.name, case: each.name, side, reason }
+      }
+    }
+  }
+  return all
+}
+
+function tell(told: readonly Line[]): void {
+  for (const line of told) console.log(markdownOf(line))
+  lines.push(...told)
+}
+
+/** Figures of one side that are computed from the medians of all cases. */
+const derivedOf = ({ derived }: Row, cases: ReadonlyMap<string, Rounds>, side: Side): Figures => {
+  const medians = (figures: readonly Figures[]): Figures =>
+    Object.fromEntries(
+      Object.keys(figures[0] ?? {}).map(name => [
+        name,
+        median(figures.map(each => each[name] ?? Number.NaN)),
+      ]),
+    )
+  return derived?.of(new Map([...cases].map(([name, all]) => [name, medians(all[side])]))) ?? {}
+}
+
+async function measureRow(row: Row, loader: Loader): Promise<void> {
+  const cases = new Map<string, Rounds>()
+  for (const each of row.cases) {
+    const result = await roundsOf(row, each, loader)
+    if ('reason' in result) {
+      failures.push(result)
+      console.log(markdownOfFailure(result))
+    } else {
+      cases.set(each.name, result)
+      tell(linesOf(row.name, each.name, each.goals, result))
+    }
+  }
+  if (row.derived === undefined || cases.size < row.cases.length) return
+  const all = { ours: [derivedOf(row, cases, 'ours')], control: [derivedOf(row, cases, 'control')] }
+  tell(linesOf(row.name, 'all', row.derived.goals, all))
+}
+
+const wanted = wantedRows()
+const startedAt = performance.now()
+const pinned = pinLoad()
+await using loader = await createLoader(values.loader === 'bun' ? 'bun' : 'any')
+const header = [
+  new Date().toISOString().slice(0, 16).replace('T', ' '),
+  `${cpus().length} × ${cpus()[0]?.model}`,
+  `Bun ${Bun.version}`,
+  loader.name,
+  pinned,
+  `${rounds} round(s) of ${times.measure} s after ${times.warm} s, medians`,
+].join('; ')
+console.log(`${header}${values.quick ? '\nToo short to say anything but that it works.' : ''}\n\n${HEAD}`)
+for (const row of wanted) await measureRow(row, loader)
+const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1)
+const noisy = inUse.filter(cores => cores > NOISE)
+const disturbance =
+  noisy.length === 0
+    ? 'Before none of the runs anything else was at work.'
+    : `Just before ${noisy.length} of ${inUse.length} runs others used up to ${Math.max(...noisy).toFixed(1)} cores: **too noisy to compare**.`
+console.log(`\n${lines.length} figures and ${failures.length} failures in ${minutes} minutes. ${disturbance}`)
+if (values.json !== undefined)
+  await Bun.write(values.json, JSON.stringify({ header, disturbance, lines, failures }, null, 2))
+process.exitCode = failures.length === 0 ? 0 : 1

@@ -1,27 +1,24 @@
-import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Subprocess } from 'bun'
-
-/** Which of the two is measured. */
-export type Side = 'ours' | 'control'
 
 export const API_KEY = 'bench-key-of-sixteen-or-more'
 export const JWT_SECRET = 'bench-secret-of-thirty-two-bytes-or-more'
 
 const ROOT = join(import.meta.dir, '../..')
-const ENTRY: Record<Side, string> = { ours: 'src/main.ts', control: 'test/bench/control.ts' }
-const SERVER_CORE = '0'
-const LOAD_CORE = '1'
-const TICKS_PER_SECOND = 100
+const OURS = 'src/main.ts'
+const SERVER_CORE = 0
 const START_LIMIT_MS = 10_000
 
-const hasTaskset = Bun.which('taskset') !== null
+const canPin = Bun.which('taskset') !== null && availableParallelism() > 1
 
-/** The load keeps off the server's core, where the system can be told so. */
+/** The load, its children included, keeps off the server's core, where the system can be told so. */
 export function pinLoad(): string {
-  if (!hasTaskset) return 'not pinned: no taskset'
-  Bun.spawnSync(['taskset', '-a', '-c', '-p', LOAD_CORE, String(process.pid)])
-  return `server on core ${SERVER_CORE}, load on core ${LOAD_CORE}`
+  if (!canPin) return 'nothing pinned to a core'
+  const cores = availableParallelism()
+  const others = cores === 2 ? '1' : `1-${cores - 1}`
+  Bun.spawnSync(['taskset', '-a', '-c', '-p', others, String(process.pid)])
+  return `server on core ${SERVER_CORE}, load on ${others}`
 }
 
 function freePort(): number {
@@ -31,9 +28,24 @@ function freePort(): number {
   return port
 }
 
-/** A server process of its own, so that what it costs can be read off the system. */
+/** The longest stall of the event loop within a tenth of a second that ended at a wall-clock time. */
+interface Stall {
+  readonly at: number
+  readonly stallMs: number
+}
+
+interface ServerOptions {
+  /** Our service when undefined, else a file in `control/`. */
+  readonly control?: string | undefined
+  readonly env?: Readonly<Record<string, string>> | undefined
+  /** Whether the stalls of its event loop are told. */
+  readonly metered?: boolean | undefined
+}
+
+/** A server in a process of its own, so that what it costs can be read off the system. */
 export class ServerProcess implements AsyncDisposable {
   readonly port: number
+  readonly stalls: Stall[] = []
   readonly #child: Subprocess
 
   private constructor(port: number, child: Subprocess) {
@@ -41,11 +53,17 @@ export class ServerProcess implements AsyncDisposable {
     this.#child = child
   }
 
+  get pid(): number {
+    return this.#child.pid
+  }
+
   /** Resolves when it answers. */
-  static async start(side: Side, env: Readonly<Record<string, string>>): Promise<ServerProcess> {
+  static async start({ control, env, metered = false }: ServerOptions): Promise<ServerProcess> {
     const port = freePort()
-    const command = [process.execPath, ENTRY[side]]
-    const child = Bun.spawn(hasTaskset ? ['taskset', '-c', SERVER_CORE, ...command] : command, {
+    const entry = control === undefined ? OURS : `test/bench/control/${control}.ts`
+    const meter = metered ? ['--preload', './test/bench/stall-meter.ts'] : []
+    const command = [process.execPath, ...meter, entry]
+    const child = Bun.spawn(canPin ? ['taskset', '-c', String(SERVER_CORE), ...command] : command, {
       cwd: ROOT,
       env: {
         PATH: process.env['PATH'] ?? '',
@@ -55,36 +73,40 @@ export class ServerProcess implements AsyncDisposable {
         JWT_SECRET,
         LOG_FORMAT: 'json',
         REDIS_URL: '',
+        // Above what a row opens; the limit itself stays on.
         WEBSOCKET_MAX_CONNECTIONS: '15000',
-        DRAIN_SECONDS: '0',
         ...env,
       },
+      stdin: 'ignore',
       stdout: 'ignore',
-      stderr: 'inherit',
+      stderr: metered ? 'pipe' : 'inherit',
     })
-    const limit = performance.now() + START_LIMIT_MS
-    while (!(await fetch(`http://127.0.0.1:${port}/health/live`).catch(() => undefined))) {
-      if (child.exitCode !== null || performance.now() > limit) throw new Error(`${side} does not start`)
-      await Bun.sleep(20)
-    }
-    return new ServerProcess(port, child)
-  }
-
-  /** CPU used since its start, user and system, in milliseconds. */
-  cpuMs(): number {
-    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_SECOND
-  }
-
-  /** Resident memory in KiB. */
-  residentKb(): number {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8')
-    return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1])
+    const server = new ServerProcess(port, child)
+    if (child.stderr instanceof ReadableStream) void server.#readStalls(child.stderr)
+    await server.#answers(entry)
+    return server
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#child.exited
+  }
+
+  async #answers(entry: string): Promise<void> {
+    const limit = performance.now() + START_LIMIT_MS
+    while (!(await fetch(`http://127.0.0.1:${this.port}/health/live`).catch(() => undefined))) {
+      if (this.#child.exitCode === null && performance.now() < limit) await Bun.sleep(20)
+      else throw new Error(`${entry} does not start`)
+    }
+  }
+
+  async #readStalls(lines: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder()
+    let rest = ''
+    for await (const bytes of lines) {
+      const whole = `${rest}${decoder.decode(bytes, { stream: true })}`.split('\n')
+      rest = whole.pop() ?? ''
+      for (const line of whole) this.stalls.push(JSON.parse(line))
+    }
   }
 }

@@ -1,0 +1,80 @@
+import type { Figures, Goal, Goals, Side } from './row.ts'
+
+/** One line of the table. */
+export interface Line {
+  readonly row: string
+  readonly case: string
+  readonly figure: string
+  /** Medians of the rounds. */
+  readonly ours: number
+  readonly control: number
+  readonly ratio: number
+  readonly goal?: Goal
+  readonly verdict?: 'met' | 'missed'
+  /** All rounds, in their order. */
+  readonly rounds: Readonly<Record<Side, readonly number[]>>
+}
+
+/** A run that says nothing: it lost something, or did not end. */
+export interface Failure {
+  readonly row: string
+  readonly case: string
+  readonly side: Side
+  readonly reason: string
+}
+
+export type Rounds = Readonly<Record<Side, readonly Figures[]>>
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+const meets = ({ is, limit }: Goal, value: number): boolean =>
+  is === 'at least' ? value >= limit : value <= limit
+
+/** The lines of one case: its figures in their order. */
+export function linesOf(row: string, name: string, goals: Goals, rounds: Rounds): readonly Line[] {
+  return Object.keys(rounds.ours[0] ?? {}).map(figure => {
+    const of = (side: Side) => rounds[side].map(figures => figures[figure] ?? Number.NaN)
+    const all = { ours: of('ours'), control: of('control') }
+    const [ours, control] = [median(all.ours), median(all.control)]
+    const ratio = ours / control
+    const goal = goals[figure]
+    const line = { row, case: name, figure, ours, control, ratio, rounds: all }
+    if (goal === undefined) return line
+    return { ...line, goal, verdict: meets(goal, goal.of === 'ours' ? ours : ratio) ? 'met' : 'missed' }
+  })
+}
+
+export const HEAD = `| Row | Case | Figure | Ours | Control | Ratio | Target | |
+|---|---|---|---|---|---|---|---|`
+
+const shown = (value: number): string =>
+  value >= 1_000
+    ? Math.round(value).toLocaleString('en')
+    : value >= 100
+      ? value.toFixed(0)
+      : value.toPrecision(3)
+
+const wanted = ({ is, limit, of }: Goal): string =>
+  `${of === 'ours' ? 'ours ' : ''}${is === 'at least' ? '≥' : '≤'} ${limit}`
+
+const tableRow = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+
+export const markdownOf = ({ row, case: name, figure, ours, control, ratio, goal, verdict }: Line): string =>
+  tableRow([
+    row,
+    name,
+    figure,
+    shown(ours),
+    shown(control),
+    ratio.toFixed(2),
+    goal === undefined ? '–' : wanted(goal),
+    verdict === 'missed' ? '**missed**' : (verdict ?? ''),
+  ])
+
+export const markdownOfFailure = ({ row, case: name, side, reason }: Failure): string =>
+  tableRow([row, name, `**FAILED** (${side})`, '–', '–', '–', '–', reason.replaceAll('|', '\\|')])

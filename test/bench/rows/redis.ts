@@ -1,0 +1,48 @@
+import { startRedis, type TestRedis } from '../../support/redis.ts'
+import { atLeast, type Row, windowOf } from '../row.ts'
+
+const USERS = 1_000
+/** Messages on their way at any moment: Redis cuts a subscriber for whom too much waits. */
+const WINDOW = 1_000
+const PER_SECOND = 'messages/s'
+const PER_CPU_SECOND = 'messages per CPU-second'
+const START_LIMIT_MS = 10_000
+
+/** Both subscribe in the background. */
+async function heard(redis: TestRedis): Promise<void> {
+  const message = { type: 'user', target: 'nobody', event: { event_type: 'bench', payload: null } }
+  const limit = performance.now() + START_LIMIT_MS
+  while ((await redis.publish('notification:user:nobody', message)) === 0) {
+    if (performance.now() > limit) throw new Error('the server does not subscribe')
+    await Bun.sleep(20)
+  }
+}
+
+export const redis: Row = {
+  name: 'redis',
+  cases: [
+    {
+      name: 'messages to 1,000 users',
+      control: 'redis',
+      goals: { [PER_SECOND]: atLeast(0.65), [PER_CPU_SECOND]: atLeast(0.65) },
+      run: async ({ start, load }) => {
+        await using redis = await startRedis()
+        const server = await start({ env: { REDIS_URL: redis.url } })
+        await heard(redis)
+        const loaded = await load(server, {
+          mode: 'flow',
+          clients: USERS,
+          target: 'redis',
+          redis_port: redis.port,
+          window: WINDOW,
+        })
+        const { seconds, cpu, received, busy } = windowOf(loaded)
+        return {
+          [PER_SECOND]: received / seconds,
+          [PER_CPU_SECOND]: received / cpu,
+          'loader busy': busy,
+        }
+      },
+    },
+  ],
+}
