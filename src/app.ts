@@ -1,27 +1,26 @@
 import type { Server } from 'bun'
 import { createApiKeys } from './auth/api-key.ts'
-import { createTokens } from './auth/jwt.ts'
+import { createTokens, tokenSettings } from './auth/jwt.ts'
 import { createOrigins } from './auth/origin.ts'
 import type { Config } from './config/config.ts'
-import { createCrowd } from './dispatch/crowd.ts'
-import { createDelivery } from './dispatch/delivery.ts'
-import { directDelivery } from './dispatch/direct.ts'
-import { createDispatcher } from './dispatch/dispatcher.ts'
-import { createReceipts } from './dispatch/receipts.ts'
+import { observeEntries } from './dispatch/entries.ts'
+import { createPipeline } from './dispatch/pipeline.ts'
 import { createApi } from './http/api.ts'
 import { batchRoutes } from './http/batch.ts'
 import { manyTenants, oneTenant } from './http/caller.ts'
 import { channelRoutes } from './http/channels.ts'
 import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
+import { historyRoutes } from './http/history.ts'
 import { notificationRoutes } from './http/notifications.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { createLimits } from './limit/limits.ts'
+import { createAckStats } from './observe/ack-stats.ts'
 import { type Log, limited } from './observe/log.ts'
 import { createStats, type Stats } from './observe/stats.ts'
 import { memoryStore } from './store/memory.ts'
-import type { Store, StoreLimits } from './store/store.ts'
+import type { Store, StoreLimits, StoreObserver } from './store/store.ts'
 import { createAdmission } from './transport/admission.ts'
 import { createConversation } from './transport/conversation.ts'
 import { keepAlive } from './transport/liveness.ts'
@@ -49,13 +48,19 @@ export interface AppOptions {
   readonly wrapStore?: (store: Store) => Store
 }
 
-type OpenStore = (options: { readonly limits: StoreLimits; readonly clock: Clock }) => Store
+type OpenStore = (options: {
+  readonly limits: StoreLimits
+  readonly clock: Clock
+  readonly observer: StoreObserver
+}) => Store
 
 /** Where things are kept, by the scheme of STORE_URL. */
 const STORES: Readonly<Record<Config['storeUrl'], OpenStore>> = { 'memory:': memoryStore }
 
 /** Keep-alive of callers behind proxies, whose own limit is usually 60 s; the next request must not meet a closing socket. */
 const KEEP_ALIVE_SECONDS = 75
+/** About 300 bytes each in memory. */
+const MAX_TRACES = 100_000
 const STORE_RETRY_MS = 250
 const AUTH_LINES_PER_SECOND = 10
 /** What is left of the last second after DRAIN_SECONDS for cutting what did not go. */
@@ -71,14 +76,19 @@ export async function startApp({
 }: AppOptions): Promise<App> {
   const stats = createStats()
   const hub = createHub<Peer>()
+  const acks = createAckStats()
+  const observer = observeEntries({ stats, acks })
   const store = wrapStore(
     STORES[config.storeUrl]({
       limits: {
         maxEntries: config.queueMaxSizePerUser,
         retentionMs: config.queueMessageTtlSeconds * 1000,
         cleanupMs: config.queueCleanupIntervalSeconds * 1000,
+        acknowledged: config.ackEnabled,
+        maxTraces: MAX_TRACES,
       },
       clock,
+      observer,
     }),
   )
   const logStoreFault = limited({
@@ -90,30 +100,35 @@ export async function startApp({
     logStoreFault({ err: error })
     return Bun.sleep(STORE_RETRY_MS)
   }
-  const receipts = createReceipts({ hub, log: store.log })
-  const delivery = createDelivery({ log: store.log, receipts, retry })
-  const { sendBufferBytes, coalesceMs } = config
-  const crowd = createCrowd({
+  const { sendBufferBytes } = config
+  const pipeline = createPipeline({
+    settings: config,
     hub,
+    store,
+    observer,
     publish: (name, text) => server.publish(name, text, false),
-    sendBufferBytes,
-    coalesceMs,
-  })
-  const dispatch = createDispatcher({
-    hub,
-    crowd,
-    delivery,
-    log: config.queueEnabled ? store.log : undefined,
+    retry,
+    onFault: error => logStoreFault({ err: error }),
     clock,
+    stats,
   })
+  const { dispatch, delivery, receipts } = pipeline
 
   const peerOf = (request: Request) => server.requestIP(request)?.address
   const limits = createLimits({ settings: config, peerOf, clock, stats })
-  const conversation = createConversation({ hub, clock, access: config.channelAccess, limits, stats })
+  const conversation = createConversation({
+    hub,
+    clock,
+    access: config.channelAccess,
+    limits,
+    acknowledgement: pipeline.acknowledgement,
+    retry,
+    stats,
+  })
   const heartbeatSeconds = config.websocketHeartbeatInterval
   const sessions = createSessions({
     hub,
-    delivery: config.queueEnabled ? delivery : directDelivery,
+    delivery,
     receipts,
     conversation,
     clock,
@@ -133,6 +148,7 @@ export async function startApp({
     timeoutSeconds: config.websocketConnectionTimeout,
     cleanupSeconds: config.websocketCleanupInterval,
   })
+  const logEnabled = config.queueEnabled || config.ackEnabled
   const isDraining = () => sessions.draining
 
   const onRefused = limited({
@@ -141,15 +157,7 @@ export async function startApp({
     write: fields => log.info(fields, 'auth.refused'),
   })
   const tokens = await createTokens({
-    ...(config.jwtSecret !== undefined && { secret: config.jwtSecret }),
-    ...(config.jwtSecretPrevious !== undefined && { previousSecret: config.jwtSecretPrevious }),
-    ...(config.jwtPublicKey !== undefined && { publicKey: config.jwtPublicKey }),
-    ...(config.jwtJwksUrl !== undefined && { jwksUrl: config.jwtJwksUrl }),
-    ...(config.jwtIssuer !== undefined && { issuer: config.jwtIssuer }),
-    ...(config.jwtAudience !== undefined && { audience: config.jwtAudience }),
-    algorithms: config.jwtAlgorithms,
-    leewaySeconds: config.jwtLeewaySeconds,
-    tenancy: config.tenantEnabled,
+    ...tokenSettings(config),
     clock,
     onKeySet: fetched => {
       if (!fetched.ok) log.warn({ reason: fetched.reason }, 'auth.key_set_unavailable')
@@ -179,7 +187,7 @@ export async function startApp({
       healthRoutes({
         hub,
         store,
-        logEnabled: config.queueEnabled,
+        logEnabled,
         redis: () => trigger?.state,
         isDraining,
         clock,
@@ -189,6 +197,7 @@ export async function startApp({
       notificationRoutes({ dispatch, callers, clock }),
       batchRoutes({ dispatch, callers, clock }),
       channelRoutes({ hub, callers }),
+      historyRoutes({ log: logEnabled ? store.log : undefined, callers }),
       webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
       sseRoutes({ admit, sessions, clock, sendBufferBytes }),
     ],
@@ -214,6 +223,7 @@ export async function startApp({
     liveness[Symbol.dispose]()
     tokens[Symbol.dispose]()
     limits[Symbol.dispose]()
+    pipeline[Symbol.dispose]()
     await store[Symbol.asyncDispose]()
   }
 

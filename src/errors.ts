@@ -13,6 +13,10 @@ export const ERRORS = {
   FORBIDDEN: { status: 403, help: 'origin not allowed, or a key that is bound to another tenant' },
   NOT_FOUND: { status: 404, help: 'unknown path' },
   CHANNEL_NOT_FOUND: { status: 404, help: 'nobody subscribes to the channel' },
+  NOTIFICATION_NOT_FOUND: {
+    status: 404,
+    help: 'no notification for users that is known, or one of another tenant',
+  },
   METHOD_NOT_ALLOWED: { status: 405, help: 'known path, other method; see `Allow`' },
   PAYLOAD_TOO_LARGE: { status: 413, help: 'body over its cap' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, help: 'not JSON in UTF-8 without content encoding' },
@@ -25,6 +29,9 @@ export const ERRORS = {
   SHUTTING_DOWN: { status: 503, help: 'new connections on a draining node' },
   INVALID_MESSAGE: { help: 'WebSocket message that is no known JSON message' },
   UNSUPPORTED_FORMAT: { help: 'binary WebSocket frame' },
+  INVALID_ACK: {
+    help: 'acknowledgement of what this user did not get, or a cursor of another epoch or beyond the head',
+  },
   SUBSCRIPTION_ERROR: { help: 'invalid channel name, limit reached or channel not allowed' },
 } as const satisfies Record<string, { readonly status?: number; readonly help: string }>
 
@@ -80,6 +87,11 @@ export const meaningless = (path: string, message: string): AppError =>
     message: 'The request cannot be carried out as it stands.',
     details: [{ path, message }],
   })
+
+/** The store is away: 503, to be tried again after a second. For a promise's catch. */
+export const storeUnavailable = (cause: unknown): never => {
+  throw new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' }, cause })
+}
 
 /** Why the server ends a connection: the WebSocket close code and reason. */
 export const CLOSES = {

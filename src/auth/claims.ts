@@ -21,8 +21,8 @@ const claims = v.object({
 })
 
 export interface ClaimRules {
-  readonly issuer?: string
-  readonly audience?: string
+  readonly issuer?: string | undefined
+  readonly audience?: string | undefined
   readonly leewaySeconds: number
   /** Whether `tenant_id` counts; else only its type does. */
   readonly tenancy: boolean

@@ -1,6 +1,6 @@
 import { type CryptoKey, compactVerify, importSPKI, importX509 } from 'jose'
 import * as v from 'valibot'
-import { ConfigError } from '../config/config.ts'
+import { type Config, ConfigError } from '../config/config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type ClaimRules, principalOf, refused, type Verified } from './claims.ts'
 import { createKeySet, type FetchKeySet, type KeySetFetched } from './jwks.ts'
@@ -8,15 +8,27 @@ import { createKeySet, type FetchKeySet, type KeySetFetched } from './jwks.ts'
 /** What a token must be to be accepted. */
 export interface TokenSettings extends ClaimRules {
   /** Key of HS* tokens. */
-  readonly secret?: string
+  readonly secret?: string | undefined
   /** Also accepted, for rotation. */
-  readonly previousSecret?: string
+  readonly previousSecret?: string | undefined
   /** PEM text, SPKI or X.509: key of all other tokens. */
-  readonly publicKey?: string
+  readonly publicKey?: string | undefined
   /** Key set of all other tokens. */
-  readonly jwksUrl?: URL | string
+  readonly jwksUrl?: URL | string | undefined
   readonly algorithms: readonly string[]
 }
+
+export const tokenSettings = (config: Config): TokenSettings => ({
+  secret: config.jwtSecret,
+  previousSecret: config.jwtSecretPrevious,
+  publicKey: config.jwtPublicKey,
+  jwksUrl: config.jwtJwksUrl,
+  issuer: config.jwtIssuer,
+  audience: config.jwtAudience,
+  algorithms: config.jwtAlgorithms,
+  leewaySeconds: config.jwtLeewaySeconds,
+  tenancy: config.tenantEnabled,
+})
 
 interface TokensOptions extends TokenSettings {
   readonly clock: Clock

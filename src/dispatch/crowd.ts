@@ -16,7 +16,13 @@ export type Publish = (name: string, text: string) => number
 
 /** Sends to whoever is there; order of calls is the order on every socket. */
 export interface Crowd {
-  send(topics: readonly Topic[], frame: Frame, accept?: Accept): Promise<Handed>
+  send(topics: readonly Topic[], frame: Frame, how?: CrowdSend): Promise<Handed>
+}
+
+interface CrowdSend {
+  readonly accept?: Accept | undefined
+  /** Told of connections right before they are written to. */
+  readonly before?: ((connections: Iterable<Connection>) => void) | undefined
 }
 
 interface CrowdOptions {
@@ -78,7 +84,9 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
     return refused
   }
 
-  const publishTo = (shard: Shard, frame: Frame): Handed | Promise<Handed> => {
+  const publishTo = (shard: Shard, frame: Frame, before: CrowdSend['before']): Handed | Promise<Handed> => {
+    before?.(shard.sockets)
+    before?.(shard.streams)
     const streams = handEach(shard.streams, frame)
     const { size } = shard.sockets
     if (size === 0 || publish(shard.name, frame.json) > 0)
@@ -137,24 +145,30 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
   const piecesOf = (
     topics: readonly Topic[],
     frame: Frame,
-    accept: Accept | undefined,
+    { accept, before }: CrowdSend,
   ): Promise<Handed>[] => {
     const [only, ...others] = topics
     if (only === undefined) return []
     if (others.length === 0 && accept === undefined)
-      return (hub.room(only)?.shards ?? []).map(shard => enqueue(shard.size, () => publishTo(shard, frame)))
+      return (hub.room(only)?.shards ?? []).map(shard =>
+        enqueue(shard.size, () => publishTo(shard, frame, before)),
+      )
     // Asked again at its turn: whoever has left meanwhile must get nothing more.
     const isMeant = ({ principal, rooms }: Connection): boolean =>
       topics.some(topic => rooms.has(topic)) &&
       (accept === undefined || accept(principal, room => rooms.has(room)))
     return chunksOf(union(topics, isMeant)).map(chunk =>
-      enqueue(chunk.length, () => handEach(chunk.filter(isMeant), frame)),
+      enqueue(chunk.length, () => {
+        const meant = chunk.filter(isMeant)
+        before?.(meant)
+        return handEach(meant, frame)
+      }),
     )
   }
 
   return {
-    send: async (topics, frame, accept) => {
-      const pieces = piecesOf(topics, frame, accept)
+    send: async (topics, frame, how = {}) => {
+      const pieces = piecesOf(topics, frame, how)
       if (coalesceMs > 0) wait(() => setTimeout(pump, coalesceMs))
       else if (!waiting) pump()
       return total(await Promise.all(pieces))

@@ -1,9 +1,10 @@
 import type { Connection, Written } from '../hub/connection.ts'
-import { type Cursor, parseCursor } from '../notification/cursor.ts'
+import { type Cursor, type Epoch, parseCursor } from '../notification/cursor.ts'
 import { type Frame, userFrame } from '../notification/frame.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
 import type { Log, Opened, Page, PageLimit } from '../store/store.ts'
 import type { Receipts } from './receipts.ts'
+import type { Redeliveries } from './redelivery.ts'
 import { rebase, type Start, startOf, type Wish } from './start.ts'
 
 /** What became of an offer: `later` means that a read of the log will bring it. */
@@ -32,12 +33,19 @@ export interface Started extends Start {
 interface DeliveryOptions {
   readonly log: Pick<Log, 'open' | 'count' | 'read'>
   readonly receipts: Receipts
+  /** What acknowledgement adds; absent when it is off. */
+  readonly acknowledged?: Pick<Redeliveries, 'resume' | 'live'> | undefined
+  /** A replay wrote these. */
+  readonly onReplayed: (connection: Connection, epoch: Epoch, seqs: readonly number[]) => void
   readonly page?: PageLimit
   /** A page failed to come: waits before the next try. */
   readonly retry: (error: unknown) => Promise<void>
   /** Lets other work run between two pages. */
   readonly turn?: () => Promise<void>
 }
+
+/** Everything that is not acknowledged, from the beginning. */
+const OLDEST: Start = { position: 0, recovered: true }
 
 /** Bounds what a slow reader holds in memory. */
 const PAGE: PageLimit = { entries: 1_000, bytes: 256 * 1024 }
@@ -72,6 +80,8 @@ const isBroken = ({ toldRemoved, position }: Connection, { removedThrough }: Pag
 export function createDelivery({
   log,
   receipts,
+  acknowledged,
+  onReplayed,
   page: limit = PAGE,
   retry,
   turn = () => new Promise(setImmediate),
@@ -106,25 +116,27 @@ export function createDelivery({
 
   /** Writes until the client falls behind. The rest is read again when it has caught up: by then some may have expired. */
   const writePage = (connection: Connection, { epoch, entries, through }: Page): void => {
-    let done = 0
+    const written: number[] = []
     connection.batch(() => {
       for (const { seq, body } of entries) {
         const cursor = { epoch, seq }
-        const written = advance(connection, cursor, connection.write(userFrame(body, cursor)))
-        if (written !== 'refused') done++
-        if (written === 'sent') continue
-        break
+        const how = advance(connection, cursor, connection.write(userFrame(body, cursor)))
+        if (how !== 'refused') written.push(seq)
+        if (how !== 'sent') break
       }
-      if (done > 0 && !connection.hasEnded()) connection.ask(placeOf(connection))
+      if (written.length > 0 && !connection.hasEnded()) connection.ask(placeOf(connection))
     })
-    if (done === entries.length) connection.position = Math.max(connection.position, through)
+    if (written.length > 0) onReplayed(connection, epoch, written)
+    if (written.length === entries.length) connection.position = Math.max(connection.position, through)
   }
 
   /** Reads and writes one page; true when the log had nothing more. */
   const readOn = async (connection: Connection): Promise<boolean> => {
     // Replay is paced by the client's reading: nothing is written before it has taken what waits.
     if (connection.buffered() > 0) await connection.drained()
-    const page = await persist(connection, () => log.read(ownerOf(connection), connection.position, limit))
+    const page = await persist(connection, () =>
+      log.read(ownerOf(connection), connection.position, limit, connection.unsettledOnly),
+    )
     if (page === undefined || connection.hasEnded()) return false
     if (page.epoch !== connection.epoch) {
       await persist(connection, () => adopt(connection))
@@ -149,6 +161,7 @@ export function createDelivery({
     // No await between that look and this: an offer in between would be lost.
     connection.phase = 'live'
     connection.latest = undefined
+    acknowledged?.live(connection)
   }
 
   return {
@@ -168,7 +181,9 @@ export function createDelivery({
       const owner = ownerOf(connection)
       const opened = await persist(connection, () => log.open(owner))
       if (opened === undefined || connection.hasEnded()) return undefined
-      const start = startOf(opened, wish)
+      connection.unsettledOnly =
+        acknowledged !== undefined && connection.transport === 'ws' && wish.cursor === undefined
+      const start = connection.unsettledOnly ? OLDEST : startOf(opened, wish)
       begin(connection, opened, start)
       if (wish.cursor !== undefined) connection.toldRemoved = opened.removedThrough
       const presented = wish.cursor === undefined ? undefined : parseCursor(wish.cursor)
@@ -180,6 +195,7 @@ export function createDelivery({
           ? await persist(connection, () => log.count(owner, start.position))
           : 0
       if (replayed === undefined || connection.hasEnded()) return undefined
+      acknowledged?.resume(connection)
       return { ...start, cursor: placeOf(connection), replayed }
     },
   }

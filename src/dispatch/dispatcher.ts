@@ -1,11 +1,13 @@
-import { AppError } from '../errors.ts'
+import { storeUnavailable } from '../errors.ts'
+import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { Cursor } from '../notification/cursor.ts'
 import { crowdFrame, encode, type Frame, userFrame } from '../notification/frame.ts'
 import { expiryOf, isExpired, type Notification } from '../notification/notification.ts'
 import { type Envelope, routeOf } from '../notification/target.ts'
-import { userTopic } from '../notification/topic.ts'
-import type { Draft, Log } from '../store/store.ts'
+import { type Topic, userTopic } from '../notification/topic.ts'
+import type { Appended, Draft, Log } from '../store/store.ts'
 import type { Crowd, Handed } from './crowd.ts'
 import type { Delivery, Offered } from './delivery.ts'
 
@@ -32,6 +34,12 @@ interface DispatcherOptions {
   readonly delivery: Pick<Delivery, 'offer'>
   /** Absent: users get only what they are connected for. */
   readonly log: Pick<Log, 'append'> | undefined
+  /** Whether it is also kept for users who are not connected. */
+  readonly keepsForAll: boolean
+  /** An entry was handed over live. */
+  readonly onHanded: (owner: Topic, cursor: Cursor) => void
+  /** Told who gets what no log holds, right before; absent when nobody asks for it. */
+  readonly beforeUnlogged?: ((id: string, connections: Iterable<Connection>) => void) | undefined
   readonly clock: Clock
 }
 
@@ -41,6 +49,9 @@ interface Reached {
   readonly failed: number
   readonly kept: boolean
 }
+
+/** Of a user without any connection. */
+const KEPT: Reached = { delivered: 0, failed: 0, kept: true }
 
 function tally(offers: Iterable<Offered>, kept: boolean): Reached {
   let delivered = 0
@@ -52,15 +63,19 @@ function tally(offers: Iterable<Offered>, kept: boolean): Reached {
   return { delivered, failed, kept }
 }
 
-function usersOutcome(notificationId: string, users: readonly Reached[]): Outcome {
-  let [got, queued, deliveredTo, failed] = [0, 0, 0, 0]
+/** `addressed` counts those too for whom nothing was even tried. */
+function usersOutcome(notificationId: string, users: readonly Reached[], addressed = users.length): Outcome {
+  let got = 0
+  let queued = 0
+  let deliveredTo = 0
+  let failed = 0
   for (const user of users) {
     if (user.delivered > 0) got++
     else if (user.kept) queued++
     deliveredTo += user.delivered
     failed += user.failed
   }
-  return { notificationId, deliveredTo, failed, queued, status: statusOf(users.length, got, queued) }
+  return { notificationId, deliveredTo, failed, queued, status: statusOf(addressed, got, queued) }
 }
 
 function statusOf(users: number, got: number, queued: number): Status {
@@ -68,11 +83,16 @@ function statusOf(users: number, got: number, queued: number): Status {
   return queued > 0 ? 'queued' : 'no_recipient'
 }
 
-const unavailable = (cause: unknown): never => {
-  throw new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' }, cause })
-}
-
-export function createDispatcher({ hub, crowd, delivery, log, clock }: DispatcherOptions): Dispatch {
+export function createDispatcher({
+  hub,
+  crowd,
+  delivery,
+  log,
+  keepsForAll,
+  onHanded,
+  beforeUnlogged,
+  clock,
+}: DispatcherOptions): Dispatch {
   const draftOf = (tenant: string, user: string, notification: Notification, body: string): Draft => {
     const expiresAt = expiryOf(notification)
     const owner = userTopic(tenant, user)
@@ -80,17 +100,20 @@ export function createDispatcher({ hub, crowd, delivery, log, clock }: Dispatche
       owner,
       id: notification.id,
       body,
+      eventType: notification.eventType,
+      occurredAt: notification.occurredAt,
       priority: notification.priority,
       ...(expiresAt !== undefined && { expiresAt }),
     }
   }
 
   /** Past the log: to those who are live now. */
-  const writeToLive = (tenant: string, user: string, frame: Frame): Reached => {
+  const writeToLive = (owner: Topic, id: string, frame: Frame): Reached => {
     let delivered = 0
     let failed = 0
-    for (const connection of hub.members(userTopic(tenant, user))) {
+    for (const connection of hub.members(owner)) {
       if (connection.phase !== 'live') continue
+      beforeUnlogged?.(id, [connection])
       if (connection.write(frame) !== 'refused') delivered++
       else {
         failed++
@@ -100,27 +123,33 @@ export function createDispatcher({ hub, crowd, delivery, log, clock }: Dispatche
     return { delivered, failed, kept: false }
   }
 
+  const offer = (draft: Draft, appended: Appended | undefined): Reached => {
+    if (appended === undefined) throw new Error('the log answered fewer entries than it was given')
+    const { owner, body } = draft
+    const { cursor } = appended
+    const members = hub.members(owner)
+    if (members.size === 0) return KEPT
+    const frame = userFrame(body, cursor)
+    const reached = tally(
+      [...members].map(connection => delivery.offer(connection, cursor, frame)),
+      true,
+    )
+    if (reached.delivered > 0) onHanded(owner, cursor)
+    return reached
+  }
+
   const toUsers = async ({ tenant, notification }: Envelope, users: readonly string[]): Promise<Outcome> => {
     const body = encode(notification)
     if (log === undefined || notification.ttl === 0) {
       const frame = crowdFrame(body)
-      return usersOutcome(
-        notification.id,
-        users.map(user => writeToLive(tenant, user, frame)),
-      )
+      const reached = users.map(user => writeToLive(userTopic(tenant, user), notification.id, frame))
+      return usersOutcome(notification.id, reached)
     }
-    const drafts = users.map(user => draftOf(tenant, user, notification, body))
-    const appended = await log.append(drafts).catch(unavailable)
-    const reached = drafts.map(({ owner }, n) => {
-      const cursor = appended[n]?.cursor
-      if (cursor === undefined) throw new Error('the log answered fewer entries than it was given')
-      const frame = userFrame(body, cursor)
-      return tally(
-        [...hub.members(owner)].map(connection => delivery.offer(connection, cursor, frame)),
-        true,
-      )
-    })
-    return usersOutcome(notification.id, reached)
+    const kept = keepsForAll ? users : users.filter(user => hub.members(userTopic(tenant, user)).size > 0)
+    const drafts = kept.map(user => draftOf(tenant, user, notification, body))
+    const appended = await log.append(drafts).catch(storeUnavailable)
+    const reached = drafts.map((draft, n) => offer(draft, appended[n]))
+    return usersOutcome(notification.id, reached, users.length)
   }
 
   const toCrowd = async ({ id }: Notification, sent: Promise<Handed>): Promise<Outcome> => {
@@ -141,6 +170,9 @@ export function createDispatcher({ hub, crowd, delivery, log, clock }: Dispatche
       })
     const route = routeOf(envelope)
     if ('users' in route) return toUsers(envelope, route.users)
-    return toCrowd(notification, crowd.send(route.crowd, crowdFrame(encode(notification)), route.accept))
+    const before =
+      beforeUnlogged && ((reached: Iterable<Connection>) => beforeUnlogged(notification.id, reached))
+    const frame = crowdFrame(encode(notification))
+    return toCrowd(notification, crowd.send(route.crowd, frame, { accept: route.accept, before }))
   }
 }

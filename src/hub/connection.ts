@@ -33,6 +33,8 @@ export abstract class Connection {
   stale = false
   /** What overflow or age had removed when the client was told where it starts; undefined for clients that were not told. */
   toldRemoved: number | undefined = undefined
+  /** What has been acknowledged is passed over: a WebSocket without a cursor, with acknowledgement on. */
+  unsettledOnly = false
   /** Proved to be read by the client, not yet told to the log. */
   confirmed: Cursor | undefined = undefined
   /** Rooms it is in, kept by the hub. */

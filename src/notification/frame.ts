@@ -53,3 +53,9 @@ export function userFrame(body: string, cursor: Cursor): Frame {
   const place = formatCursor(cursor)
   return new Frame('notification', `${body},"cursor":"${place}"}`, { id: place })
 }
+
+/** The same again, since it was not acknowledged; `redelivered` counts from 1. */
+export function redeliveredFrame(body: string, cursor: Cursor, redelivered: number): Frame {
+  const place = formatCursor(cursor)
+  return new Frame('notification', `${body},"cursor":"${place}","redelivered":${redelivered}}`, { id: place })
+}

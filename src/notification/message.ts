@@ -29,6 +29,7 @@ const clientMessage = v.variant('type', [
 ])
 
 export type ClientMessage = v.InferOutput<typeof clientMessage>
+export type AckPayload = Extract<ClientMessage, { type: 'Ack' }>['payload']
 
 /** Undefined for text that is no known message. */
 export function parseMessage(text: string): ClientMessage | undefined {

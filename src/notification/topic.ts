@@ -15,6 +15,15 @@ export function channelOf(topic: Topic, tenant: string): string | undefined {
   return topic.startsWith(before) ? topic.slice(before.length) : undefined
 }
 
+/** The tenant of any topic. */
+export function tenantOf(topic: Topic): string {
+  const [, tenant = ''] = topic.split(':', 2)
+  return tenant
+}
+
+/** The user that a user's topic stands for. */
+export const userOf = (topic: Topic): string => topic.slice(topic.indexOf(':', 'user:'.length) + 1)
+
 export type TopicKind = 'user' | 'tenant' | 'channel'
 
 /** What a topic stands for. */

@@ -28,6 +28,16 @@ export interface Stats {
   /** Messages of clients that came too fast. */
   messagesLimited: number
   readonly connectionsRefused: Record<RefusedConnection, number>
+  /** Entries kept for a user who was away. */
+  queueEnqueued: number
+  /** Entries written by a replay. */
+  queueReplayed: number
+  /** Entries that ttl or age took before they were received or acknowledged. */
+  queueExpired: number
+  /** Entries that overflow took before that. */
+  queueDropped: number
+  /** Entries sent again for want of an acknowledgement, once for each user. */
+  ackRedelivered: number
 }
 
 export const createStats = (): Stats => ({
@@ -48,4 +58,9 @@ export const createStats = (): Stats => ({
   rateDenied: { http: 0, ws: 0 },
   messagesLimited: 0,
   connectionsRefused: { total: 0, user: 0, tenant: 0, rate: 0, origin: 0, token: 0, draining: 0 },
+  queueEnqueued: 0,
+  queueReplayed: 0,
+  queueExpired: 0,
+  queueDropped: 0,
+  ackRedelivered: 0,
 })

@@ -1,11 +1,13 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
-import type { Draft, Log, Store, StoreLimits } from './store.ts'
-import { UserLog } from './user-log.ts'
+import type { Acks, Draft, Log, Store, StoreLimits, StoreObserver } from './store.ts'
+import { Traces } from './traces.ts'
+import { type Surroundings, UserLog } from './user-log.ts'
 
 /** Logs looked at in one turn of the event loop. */
 const TURN = 1_000
+const MAX_SHARED_NAMES = 10_000
 
 /** Eight characters of [A-Za-z0-9_-]. */
 const newLife = (): Epoch => Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
@@ -20,21 +22,41 @@ const flatten = (text: string): number => Buffer.byteLength(text)
 export function memoryStore({
   limits,
   clock,
+  observer,
 }: {
   readonly limits: StoreLimits
   readonly clock: Clock
+  readonly observer: StoreObserver
 }): Store {
   const logs = new Map<Topic, UserLog>()
+  const eventTypes = new Map<string, string>()
+  const traces = new Traces(limits.maxTraces)
+  /** There are few different ones: each entry a text of its own would be as many things to collect. */
+  const sharedName = (eventType: string): string => {
+    const known = eventTypes.get(eventType)
+    if (known !== undefined || eventTypes.size === MAX_SHARED_NAMES) return known ?? eventType
+    eventTypes.set(eventType, eventType)
+    return eventType
+  }
+  const around: Surroundings = {
+    limits,
+    observer,
+    sharedName,
+    find: ({ id, owner }) => traces.entryOf(id, owner),
+    kept: entry => traces.add(entry),
+    left: entry => traces.left(entry),
+  }
   /** What an owner without a log is told, and the epoch of the logs made from now on. */
   let life = newLife()
   let isClosed = false
   let isCleaning = false
 
-  const find = (owner: Topic): UserLog => logs.get(owner) ?? new UserLog(life, limits)
+  const find = (owner: Topic): UserLog => logs.get(owner) ?? new UserLog(owner, life, around)
 
   const add = (draft: Draft, now: number) => {
-    const userLog = find(draft.owner)
-    logs.set(draft.owner, userLog)
+    const known = logs.get(draft.owner)
+    const userLog = known ?? new UserLog(draft.owner, life, around)
+    if (known === undefined) logs.set(draft.owner, userLog)
     flatten(draft.body)
     return userLog.append(draft, now)
   }
@@ -61,6 +83,7 @@ export function memoryStore({
     await visit((userLog, owner) => {
       if (userLog.isOver(clock.now())) forget(owner)
     })
+    traces.forgetBefore(clock.now() - limits.retentionMs)
     isCleaning = false
   }
 
@@ -71,8 +94,18 @@ export function memoryStore({
     },
     open: async owner => find(owner).open(clock.now()),
     count: async (owner, after) => find(owner).count(after, clock.now()),
-    read: async (owner, after, limit) => find(owner).read(after, limit, clock.now()),
+    read: async (owner, after, limit, unsettledOnly = false) =>
+      find(owner).read(after, limit, clock.now(), {
+        of: ({ seq }, body) => ({ seq, body }),
+        unsettledOnly,
+      }),
+    list: async (owner, after, limit) =>
+      find(owner).read(after, limit, clock.now(), {
+        of: ({ seq, state }, body) => ({ seq, body, state }),
+      }),
     received: (owner, cursor) => logs.get(owner)?.received(cursor),
+    handed: (owner, epoch, seqs) => logs.get(owner)?.handed(epoch, seqs, clock.now()),
+    trace: async (tenant, id, recipients) => traces.find(tenant, id, recipients),
     totals: async () => {
       let messages = 0
       let users = 0
@@ -85,12 +118,23 @@ export function memoryStore({
     },
   }
 
+  const acks: Acks = {
+    ack: async (owner, ids) =>
+      ids.map(id => {
+        const entry = traces.entryOf(id, owner)
+        return entry && logs.get(owner)?.ack(entry, clock.now())
+      }),
+    ackThrough: async (owner, cursor) => find(owner).ackThrough(cursor, clock.now()),
+    redeliver: async (owner, cursor, most) => logs.get(owner)?.redeliver(cursor, most, clock.now()),
+  }
+
   const timer = setInterval(() => void cleanUp(), limits.cleanupMs)
   timer.unref()
 
   return {
     kind: 'memory',
     log,
+    acks,
     [Symbol.asyncDispose]: async () => {
       isClosed = true
       clearInterval(timer)

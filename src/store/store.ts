@@ -10,6 +10,9 @@ export interface Draft {
   readonly id: string
   /** The encoded notification without its closing brace (`notification/frame.ts`). */
   readonly body: string
+  readonly eventType: string
+  /** Milliseconds since 1970. */
+  readonly occurredAt: number
   readonly priority: Priority
   /** End by ttl, milliseconds since 1970: delivered while now <= expiresAt. */
   readonly expiresAt?: number
@@ -24,6 +27,33 @@ export interface Appended {
 export interface Entry {
   readonly seq: number
   readonly body: string
+}
+
+/** What has become of one user's notification; `dropped`: overflow took it before it was acknowledged or, without acknowledgement, handed over. */
+export type State = 'queued' | 'sent' | 'acked' | 'expired' | 'dropped'
+
+export interface Listed extends Entry {
+  readonly state: State
+}
+
+/** One user a notification was for. */
+export interface Recipient {
+  readonly owner: Topic
+  readonly state: State
+  /** How often it was handed over: first delivery, replays, redeliveries; several devices at once count one. */
+  readonly attempts: number
+  /** When it came into this state, milliseconds since 1970. */
+  readonly at: number
+}
+
+/** A notification for users, as long as anything is known of it. */
+export interface Trace {
+  readonly id: string
+  readonly eventType: string
+  readonly occurredAt: number
+  readonly expiresAt?: number
+  /** In the order of the send, each once. */
+  readonly recipients: readonly Recipient[]
 }
 
 /** The head an earlier life of the log had when it ended. */
@@ -44,11 +74,11 @@ export interface Opened {
   readonly bases: readonly Base[]
 }
 
-export interface Page {
+export interface Page<E extends Entry = Entry> {
   /** The log's life now, whatever the reader believes. */
   readonly epoch: Epoch
   /** Oldest first, unexpired by the store's clock. */
-  readonly entries: readonly Entry[]
+  readonly entries: readonly E[]
   /** Answered up to here: what is absent at or below has expired or was removed. */
   readonly through: number
   readonly removedThrough: number
@@ -69,12 +99,61 @@ export interface Log {
   open(owner: Topic): Promise<Opened>
   /** How many retained, unexpired entries follow `after`. */
   count(owner: Topic, after: number): Promise<number>
-  /** Entries after `after`, oldest first. */
-  read(owner: Topic, after: number, limit: PageLimit): Promise<Page>
+  /** Entries after `after`, oldest first; without those that are acknowledged when only unsettled ones are asked for. */
+  read(owner: Topic, after: number, limit: PageLimit, unsettledOnly?: boolean): Promise<Page>
+  /** The same with their state; reading changes nothing. */
+  list(owner: Topic, after: number, limit: PageLimit): Promise<Page<Listed>>
+  /** These were handed to at least one socket of the user. Batched; a crash may forget it. */
+  handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
+  /** What is known of a notification of that tenant; `after` and `limit` choose among its recipients. */
+  trace(
+    tenant: string,
+    id: string,
+    recipients: { readonly after?: Topic; readonly limit: number },
+  ): Promise<Trace | undefined>
   /** Everything up to this cursor has been read by some device of the user. Late is fine, early never; another epoch is ignored. */
   received(owner: Topic, cursor: Cursor): void
   /** Unexpired entries, and users who have any. */
   totals(): Promise<{ readonly messages: number; readonly users: number }>
+}
+
+/** What an acknowledgement found: in time or repeated, or `late`, when the notification had been given up or had gone before. */
+export interface Acked {
+  readonly late: boolean
+  readonly cursor: Cursor
+}
+
+/** Acknowledgements, and who is still to give one. */
+export interface Acks {
+  /** Of single notifications; the answers in the order of the ids, undefined for those that are not this user's. */
+  ack(owner: Topic, ids: readonly string[]): Promise<readonly (Acked | undefined)[]>
+  /** Of everything up to the cursor: how many were acknowledged by it; undefined for another epoch or beyond the head. */
+  ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
+  /**
+   * One delivery more of an entry that waits for its acknowledgement, or, when it has had `most`, its end as `expired`.
+   * Undefined when there is nothing to deliver: acknowledged, given up, gone, or of another epoch.
+   */
+  redeliver(owner: Topic, cursor: Cursor, most: number): Promise<Redelivery | undefined>
+}
+
+export interface Redelivery {
+  readonly body: string
+  /** 1 for the first delivery after the first. */
+  readonly redelivered: number
+}
+
+/** What a store sees happen to entries; told at once, for statistics. */
+export interface StoreObserver {
+  /** Entries handed over for the first time. */
+  tracked(owner: Topic, count: number): void
+  acked(owner: Topic, latencyMs: number): void
+  /** Given up after its last delivery. */
+  gaveUp(owner: Topic): void
+  /** Gone from the log; `unsettled`: neither received nor acknowledged; `pending`: its acknowledgement was still waited for. */
+  left(
+    owner: Topic,
+    how: { readonly state: State; readonly unsettled: boolean; readonly pending: boolean },
+  ): void
 }
 
 export interface StoreLimits {
@@ -84,9 +163,14 @@ export interface StoreLimits {
   readonly retentionMs: number
   /** How often what ended is physically removed, milliseconds. */
   readonly cleanupMs: number
+  /** Whether entries are settled by acknowledgement; else by having been received. */
+  readonly acknowledged: boolean
+  /** Of notifications that are in no log any more, so many stay known by their id. */
+  readonly maxTraces: number
 }
 
 export interface Store extends AsyncDisposable {
   readonly kind: 'memory'
   readonly log: Log
+  readonly acks: Acks
 }

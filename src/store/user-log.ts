@@ -1,122 +1,39 @@
-import { Deque } from '../lib/deque.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
-import { PRIORITIES, type Priority } from '../notification/notification.ts'
-import type { Appended, Draft, Entry, Opened, Page, PageLimit, StoreLimits } from './store.ts'
-
-interface Kept {
-  readonly seq: number
-  readonly id: string
-  readonly priority: Priority
-  /** Undefined once the entry has left: what lingers of it is a tombstone without text. */
-  body: string | undefined
-  /** Delivered while now <= endsAt. */
-  readonly endsAt: number
-  readonly endsBy: 'ttl' | 'age'
-}
-
-/** Entries by a number of theirs. One that leaves from the middle is a tombstone until more than half of all are. */
-class Sorted {
-  readonly #key: 'seq' | 'endsAt'
-  readonly #entries = new Deque<Kept>()
-  #tombstones = 0
-
-  constructor(key: 'seq' | 'endsAt') {
-    this.#key = key
-  }
-
-  /** Never a tombstone. */
-  get first(): Kept | undefined {
-    return this.#entries.at(0)
-  }
-
-  add(entry: Kept): void {
-    const last = this.#entries.at(this.#entries.length - 1)
-    const isLast = last === undefined || last[this.#key] <= entry[this.#key]
-    this.#entries.insert(isLast ? this.#entries.length : this.#indexAfter(entry[this.#key]), entry)
-  }
-
-  /** One of the entries has lost its body. */
-  bury(): void {
-    this.#tombstones++
-    for (; this.#tombstones > 0 && this.first?.body === undefined; this.#tombstones--) this.#entries.shift()
-    if (this.#tombstones * 2 <= this.#entries.length) return
-    this.#entries.retain(({ body }) => body !== undefined)
-    this.#tombstones = 0
-  }
-
-  countAfter(value: number): number {
-    if (this.#tombstones === 0) return this.#entries.length - this.#indexAfter(value)
-    let count = 0
-    for (const _ of this.after(value)) count++
-    return count
-  }
-
-  *after(value: number): Generator<Entry> {
-    for (let index = this.#indexAfter(value); index < this.#entries.length; index++) {
-      const entry = this.#entries.at(index)
-      if (entry?.body !== undefined) yield { seq: entry.seq, body: entry.body }
-    }
-  }
-
-  #indexAfter(value: number): number {
-    let low = 0
-    let high = this.#entries.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const entry = this.#entries.at(middle)
-      if (entry !== undefined && entry[this.#key] <= value) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-}
-
-/** What a log retains, in every order it is looked for. */
-class Retained {
-  readonly byId = new Map<string, Kept>()
-  readonly bySeq = new Sorted('seq')
-  readonly #lanes: Partial<Record<Priority, Sorted>> = {}
-  readonly #byTtl = new Sorted('endsAt')
-
-  add(entry: Kept): void {
-    this.byId.set(entry.id, entry)
-    this.bySeq.add(entry)
-    this.#lanes[entry.priority] ??= new Sorted('seq')
-    this.#lanes[entry.priority]?.add(entry)
-    if (entry.endsBy === 'ttl') this.#byTtl.add(entry)
-  }
-
-  remove(entry: Kept): void {
-    entry.body = undefined
-    this.byId.delete(entry.id)
-    this.bySeq.bury()
-    this.#lanes[entry.priority]?.bury()
-    if (entry.endsBy === 'ttl') this.#byTtl.bury()
-  }
-
-  /** Of those that end by age the oldest comes first; after a clock was set back the next one ends late, never early. */
-  ended(now: number): Kept | undefined {
-    return [this.#byTtl.first, this.bySeq.first].find(entry => entry !== undefined && now > entry.endsAt)
-  }
-
-  /**
-   * Whom overflow takes: what is settled, oldest first; then the lowest priority, of that the oldest. A Critical entry
-   * never goes while a lower one is there, settled or not.
-   */
-  victim(received: number): Kept | undefined {
-    const oldest = PRIORITIES.flatMap(priority => this.#lanes[priority]?.first ?? [])
-    const settled = oldest.filter(({ priority, seq }) => priority !== 'Critical' && seq <= received)
-    return settled.sort((a, b) => a.seq - b.seq)[0] ?? oldest[0]
-  }
-}
+import type { Topic } from '../notification/topic.ts'
+import { Kept, Retained } from './retained.ts'
+import type {
+  Acked,
+  Appended,
+  Draft,
+  Entry,
+  Opened,
+  Page,
+  PageLimit,
+  Redelivery,
+  StoreLimits,
+  StoreObserver,
+} from './store.ts'
 
 /** How long a head stays known after the last append, milliseconds. */
 const HEAD_KEPT_MS = 30 * 86_400_000
 
+/** What a log tells those around it. */
+export interface Surroundings {
+  readonly limits: StoreLimits
+  readonly observer: StoreObserver
+  /** One text for all that are equal. */
+  sharedName(eventType: string): string
+  /** The entry of that id in this log, whether it is still retained or not. */
+  find(draft: Draft): Kept | undefined
+  kept(entry: Kept): void
+  left(entry: Kept): void
+}
+
 /** One user's log: what is retained, and what stays known of what was. The caller tells the time. */
 export class UserLog {
+  readonly #owner: Topic
   readonly #epoch: Epoch
-  readonly #limits: StoreLimits
+  readonly #around: Surroundings
   #seq = 0
   #received = 0
   #removedThrough = 0
@@ -125,15 +42,16 @@ export class UserLog {
   /** Absent when nothing is: for 30 days there are many heads without entries. */
   #retained: Retained | undefined
 
-  constructor(epoch: Epoch, limits: StoreLimits) {
+  constructor(owner: Topic, epoch: Epoch, around: Surroundings) {
+    this.#owner = owner
     this.#epoch = epoch
-    this.#limits = limits
+    this.#around = around
   }
 
   append(draft: Draft, now: number): Appended {
     this.#purge(now)
-    const known = this.#retained?.byId.get(draft.id)
-    if (known !== undefined) return { cursor: this.#at(known.seq), repeated: true }
+    const known = this.#around.find(draft)
+    if (known?.body !== undefined) return { cursor: this.#at(known.seq), repeated: true }
     this.#seq++
     this.#appendedAt = now
     // What expired on its way here only takes its seq.
@@ -147,19 +65,30 @@ export class UserLog {
     return { head, received: this.#received, removedThrough: this.#removedThrough, bases: [] }
   }
 
-  read(after: number, limit: PageLimit, now: number): Page {
+  /** Of each entry `of` it; without acknowledged ones when only unsettled ones are meant. */
+  read<E extends Entry>(
+    after: number,
+    limit: PageLimit,
+    now: number,
+    {
+      of,
+      unsettledOnly = false,
+    }: { readonly of: (entry: Kept, body: string) => E; readonly unsettledOnly?: boolean },
+  ): Page<E> {
     this.#purge(now)
-    const entries: Entry[] = []
+    const entries: E[] = []
     let through = this.#seq
     let bytes = 0
-    for (const entry of this.#retained?.bySeq.after(after) ?? []) {
+    for (const kept of this.#retained?.bySeq.after(after) ?? []) {
+      const { body = '', isAcked } = kept
+      if (unsettledOnly && isAcked) continue
       const last = entries.at(-1)
-      bytes += entry.body.length
+      bytes += body.length
       if (last !== undefined && (entries.length >= limit.entries || bytes > limit.bytes)) {
         through = last.seq
         break
       }
-      entries.push(entry)
+      entries.push(of(kept, body))
     }
     return { epoch: this.#epoch, entries, through, removedThrough: this.#removedThrough }
   }
@@ -171,12 +100,63 @@ export class UserLog {
 
   size(now: number): number {
     this.#purge(now)
-    return this.#retained?.byId.size ?? 0
+    return this.#retained?.size ?? 0
   }
 
   /** A place beyond the head is no proof of having read anything. */
   received({ epoch, seq }: Cursor): void {
     if (epoch === this.#epoch && seq <= this.#seq) this.#received = Math.max(this.#received, seq)
+  }
+
+  handed(epoch: Epoch, seqs: readonly number[], now: number): void {
+    if (epoch !== this.#epoch) return
+    for (const seq of seqs) {
+      const entry = this.#retained?.bySeq.find(seq)
+      if (entry !== undefined) this.#deliver(entry, now)
+    }
+  }
+
+  /** Acknowledges an entry of this log, retained or not. */
+  ack(entry: Kept, now: number): Acked {
+    const cursor = this.#at(entry.seq)
+    const late = entry.state === 'expired' || entry.state === 'dropped'
+    if (entry.isAcked) return { late, cursor }
+    entry.isAcked = true
+    if (entry.body !== undefined) this.#retained?.settle(entry)
+    if (late) return { late, cursor }
+    // An acknowledgement proves a delivery that is not yet noted.
+    if (entry.attempts === 0) this.#deliver(entry, now)
+    entry.enter('acked', now)
+    this.#around.observer.acked(entry.owner, now - entry.firstAt)
+    return { late, cursor }
+  }
+
+  ackThrough({ epoch, seq }: Cursor, now: number): number | undefined {
+    if (epoch !== this.#epoch || seq > this.#seq) return undefined
+    this.#purge(now)
+    let count = 0
+    for (const entry of this.#retained?.bySeq.after(0) ?? []) {
+      if (entry.seq > seq) break
+      if (entry.isAcked) continue
+      this.ack(entry, now)
+      count++
+    }
+    return count
+  }
+
+  redeliver({ epoch, seq }: Cursor, most: number, now: number): Redelivery | undefined {
+    if (epoch !== this.#epoch) return undefined
+    this.#purge(now)
+    const entry = this.#retained?.bySeq.find(seq)
+    if (entry?.body === undefined || entry.state !== 'sent') return undefined
+    if (entry.attempts >= most) {
+      entry.enter('expired', now)
+      this.#around.observer.gaveUp(entry.owner)
+      return undefined
+    }
+    this.#deliver(entry, now)
+    entry.redelivered++
+    return { body: entry.body, redelivered: entry.redelivered }
   }
 
   /** Nothing is left of it, and its head need not stay known any longer. */
@@ -188,25 +168,42 @@ export class UserLog {
     return { epoch: this.#epoch, seq }
   }
 
-  /** What would reach its ttl and its age in the same moment ends by its ttl. */
-  #keep({ id, priority, body, expiresAt = Number.POSITIVE_INFINITY }: Draft): void {
-    const agesAt = this.#appendedAt + this.#limits.retentionMs
-    const endsBy = expiresAt <= agesAt ? 'ttl' : 'age'
+  #deliver(entry: Kept, now: number): void {
+    entry.attempts++
+    if (entry.attempts > 1) return
+    entry.firstAt = now
+    if (entry.state === 'queued') entry.enter('sent', now)
+    this.#around.observer.tracked(entry.owner, 1)
+  }
+
+  #keep(draft: Draft): void {
+    const { limits, sharedName } = this.#around
+    const shared = { owner: this.#owner, eventType: sharedName(draft.eventType) }
+    const entry = new Kept(draft, shared, this.#seq, this.#appendedAt, limits.retentionMs)
     this.#retained ??= new Retained()
-    this.#retained.add({ seq: this.#seq, id, priority, body, endsAt: Math.min(expiresAt, agesAt), endsBy })
-    if (this.#retained.byId.size <= this.#limits.maxEntries) return
-    const victim = this.#retained.victim(this.#received)
-    if (victim !== undefined) this.#remove(victim, 'overflow')
+    this.#retained.add(entry)
+    this.#around.kept(entry)
+    if (this.#retained.size <= limits.maxEntries) return
+    const victim = this.#retained.victim(limits.acknowledged ? 0 : this.#received)
+    if (victim !== undefined) this.#remove(victim, 'overflow', this.#appendedAt)
   }
 
   #purge(now: number): void {
     for (let entry = this.#retained?.ended(now); entry !== undefined; entry = this.#retained?.ended(now))
-      this.#remove(entry, entry.endsBy)
+      this.#remove(entry, entry.endsByTtl ? 'ttl' : 'age', now)
   }
 
-  #remove(entry: Kept, cause: 'ttl' | 'age' | 'overflow'): void {
+  #remove(entry: Kept, cause: 'ttl' | 'age' | 'overflow', now: number): void {
+    const { limits, observer } = this.#around
     if (cause !== 'ttl') this.#removedThrough = Math.max(this.#removedThrough, entry.seq)
     this.#retained?.remove(entry)
-    if (this.#retained?.byId.size === 0) this.#retained = undefined
+    if (this.#retained?.size === 0) this.#retained = undefined
+    const isPending = limits.acknowledged && entry.state === 'sent'
+    const isSettled = limits.acknowledged ? entry.isAcked : entry.seq <= this.#received
+    // Overflow drops what nobody has; what was handed over stays that, unless an acknowledgement was waited for.
+    const state = cause === 'overflow' ? 'dropped' : 'expired'
+    if (state === 'expired' ? !entry.isAcked : entry.state === 'queued' || isPending) entry.enter(state, now)
+    observer.left(entry.owner, { state, unsettled: !isSettled, pending: isPending })
+    this.#around.left(entry)
   }
 }

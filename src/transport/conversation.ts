@@ -1,19 +1,22 @@
 import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
+import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Limits } from '../limit/limits.ts'
-import { type ClientMessage, parseMessage } from '../notification/message.ts'
+import { parseCursor } from '../notification/cursor.ts'
+import { type AckPayload, type ClientMessage, parseMessage } from '../notification/message.ts'
 import { isChannel } from '../notification/names.ts'
-import { channelTopic } from '../notification/topic.ts'
+import { channelTopic, type Topic, userTopic } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
-import { errorFrame, PONG, subscribed, unsubscribed } from './outbound.ts'
+import { ackedId, ackedThrough, errorFrame, PONG, subscribed, unsubscribed } from './outbound.ts'
 import { BINARY, type Peer, type Said, TOO_FAST, tell } from './peer.ts'
 
 /** What a client says and is answered. */
 export interface Conversation {
   /** Whether one more message is within the client's rate; asked when it comes, for what is `said` may wait. */
   admits(peer: Peer): boolean
-  said(peer: Peer, message: Said): void
+  /** A promise when the answer takes its time: what the client says meanwhile must wait for it. */
+  said(peer: Peer, message: Said): Promise<void> | undefined
 }
 
 interface ConversationOptions {
@@ -21,12 +24,19 @@ interface ConversationOptions {
   readonly clock: Clock
   readonly access: ChannelAccess
   readonly limits: Pick<Limits, 'of' | 'messages'>
+  /** Absent when acknowledgement is off. */
+  readonly acknowledgement: Acknowledgement | undefined
+  /** Waits before the store is asked again. */
+  readonly retry: (error: unknown) => Promise<void>
   readonly stats: Stats
 }
 
 const MAX_BAD = 100
 const MAX_FAST = 3
 const WINDOW_MS = 60_000
+
+const INVALID_ID = errorFrame('INVALID_ACK', 'no notification that you got has this id')
+const INVALID_CURSOR = errorFrame('INVALID_ACK', 'no place in your log')
 
 /** Adds a moment to the last `most` of them; true when that many lie within the window. */
 function isTooOften(moments: number[], now: number, most: number): boolean {
@@ -35,7 +45,15 @@ function isTooOften(moments: number[], now: number, most: number): boolean {
   return now - (moments.shift() ?? now) <= WINDOW_MS
 }
 
-export function createConversation({ hub, clock, access, limits, stats }: ConversationOptions): Conversation {
+export function createConversation({
+  hub,
+  clock,
+  access,
+  limits,
+  acknowledgement,
+  retry,
+  stats,
+}: ConversationOptions): Conversation {
   /** Answers a bad message; too many within a minute end the connection. */
   const refuse = (peer: Peer, code: 'INVALID_MESSAGE' | 'UNSUPPORTED_FORMAT', message: string): void => {
     tell(peer, errorFrame(code, message))
@@ -80,32 +98,68 @@ export function createConversation({ hub, clock, access, limits, stats }: Conver
     if (channels.length > 0) tell(peer, unsubscribed(channels))
   }
 
-  const obey = (peer: Peer, message: ClientMessage): void => {
+  /** An outage of the store delays an answer, it does not spare it. */
+  const persist = async <T>(peer: Peer, attempt: () => Promise<T>): Promise<T | undefined> => {
+    while (!peer.hasEnded()) {
+      try {
+        return await attempt()
+      } catch (error) {
+        await retry(error)
+      }
+    }
+    return undefined
+  }
+
+  const ownerOf = ({ principal: { tenant, user } }: Peer): Topic => userTopic(tenant, user)
+
+  const ackOne = async (peer: Peer, id: string, by: Acknowledgement): Promise<void> => {
+    const found = await persist(peer, () => by.ack(ownerOf(peer), [id]))
+    if (found === undefined) return
+    const [acked] = found
+    tell(peer, acked === undefined ? INVALID_ID : ackedId(id, acked.late))
+  }
+
+  const ackThrough = async (peer: Peer, text: string, by: Acknowledgement): Promise<void> => {
+    const cursor = parseCursor(text)
+    const count = cursor && (await persist(peer, () => by.ackThrough(ownerOf(peer), cursor)))
+    if (!peer.hasEnded()) tell(peer, count === undefined ? INVALID_CURSOR : ackedThrough(text))
+  }
+
+  /** Without acknowledgement a well-formed one gets no answer. */
+  const acknowledge = (peer: Peer, payload: AckPayload): Promise<void> | undefined => {
+    if (acknowledgement === undefined) return undefined
+    return 'cursor' in payload
+      ? ackThrough(peer, payload.cursor, acknowledgement)
+      : ackOne(peer, payload.notification_id, acknowledgement)
+  }
+
+  const obey = (peer: Peer, message: ClientMessage): Promise<void> | undefined => {
     switch (message.type) {
       case 'Subscribe':
         subscribe(peer, message.payload.channels)
-        break
+        return undefined
       case 'Unsubscribe':
         unsubscribe(peer, message.payload.channels)
-        break
+        return undefined
       case 'Ping':
         tell(peer, PONG)
-        break
+        return undefined
       case 'Ack':
-        // Acknowledgement is off: a well-formed one gets no answer.
-        break
+        return acknowledge(peer, message.payload)
     }
+  }
+
+  const judge = (peer: Peer, said: Said): Promise<void> | undefined => {
+    const message = typeof said === 'string' ? parseMessage(said) : undefined
+    if (message !== undefined) return obey(peer, message)
+    if (said === TOO_FAST) slowDown(peer)
+    else if (said === BINARY) refuse(peer, 'UNSUPPORTED_FORMAT', 'expected text, not a binary frame')
+    else refuse(peer, 'INVALID_MESSAGE', 'expected a JSON message of a known type')
+    return undefined
   }
 
   return {
     admits: peer => limits.messages === undefined || limits.messages(peer),
-    said: (peer, said) => {
-      if (peer.hasEnded()) return
-      if (said === TOO_FAST) return slowDown(peer)
-      if (said === BINARY) return refuse(peer, 'UNSUPPORTED_FORMAT', 'expected text, not a binary frame')
-      const message = parseMessage(said)
-      if (message === undefined) refuse(peer, 'INVALID_MESSAGE', 'expected a JSON message of a known type')
-      else obey(peer, message)
-    },
+    said: (peer, said) => (peer.hasEnded() ? undefined : judge(peer, said)),
   }
 }

@@ -12,6 +12,10 @@ export const subscribed = (channels: readonly string[]): Frame => frame('subscri
 export const unsubscribed = (channels: readonly string[]): Frame =>
   frame('unsubscribed', { payload: channels })
 export const errorFrame = (code: ErrorCode, message: string): Frame => frame('error', { code, message })
+/** `late`: it had been given up before. */
+export const ackedId = (id: string, late: boolean): Frame =>
+  frame('acked', { notification_id: id, ...(late && { late }) })
+export const ackedThrough = (cursor: string): Frame => frame('acked', { cursor })
 export const tokenExpiring = (seconds: number): Frame => frame('token_expiring', { in: seconds })
 export const shutdown = (seconds: number): Frame =>
   frame('shutdown', { reason: 'server is draining', reconnect_after_seconds: seconds }, seconds * 1000)

@@ -20,8 +20,10 @@ export abstract class Peer extends Connection {
   seenAt: number
   nextBeatAt = 0
   warnedOfExpiry = false
-  /** Messages that wait for `connected`. */
+  /** Messages that wait for `connected`, or for the answer to the one before. */
   held: Said[] = []
+  /** A message is being answered. */
+  isBusy = false
   heldBytes = 0
   /** When its last bad messages came, oldest first; absent as long as there were none. */
   badAt: number[] | undefined = undefined

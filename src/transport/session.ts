@@ -43,12 +43,14 @@ interface SessionOptions {
   readonly maxConnections: number
   readonly limitsOf: LimitsOf
   readonly heartbeatSeconds: number
-  /** What a client may say before it is greeted. */
+  /** What a client may say before it is greeted, or while an answer takes its time. */
   readonly maxHeldBytes: number
 }
 
 /** What a held message takes beside its text: many empty ones are not free. */
 const HELD_OVERHEAD_BYTES = 64
+
+const weightOf = (said: Said): number => HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
 
 export function createSessions(options: SessionOptions): Sessions {
   const { hub, delivery, receipts, conversation, clock, log, stats, heartbeatSeconds, maxHeldBytes } = options
@@ -69,6 +71,30 @@ export function createSessions(options: SessionOptions): Sessions {
       },
     )
 
+  /** What takes time to answer makes the next messages wait: those of one client are handled in order. */
+  const answer = async (peer: Peer, answered: Promise<void>): Promise<void> => {
+    peer.isBusy = true
+    await answered
+    peer.isBusy = false
+    release(peer)
+  }
+
+  const say = (peer: Peer, said: Said): void => {
+    const answered = conversation.said(peer, said)
+    if (answered !== undefined) void answer(peer, answered)
+  }
+
+  const release = (peer: Peer): void => {
+    let said = 0
+    for (const message of peer.held) {
+      if (peer.isBusy || peer.hasEnded()) break
+      said++
+      peer.heldBytes -= weightOf(message)
+      say(peer, message)
+    }
+    peer.held.splice(0, said)
+  }
+
   const greet = (peer: Peer, { cursor, recovered, reason, replayed }: Started): void => {
     const { user, expiresAt } = peer.principal
     const expiresIn = Math.max(0, Math.floor((expiresAt - clock.now()) / 1000))
@@ -77,10 +103,7 @@ export function createSessions(options: SessionOptions): Sessions {
       connected({ connectionId: peer.id, userId: user, cursor, recovered, reason, replayed, expiresIn }),
     )
     hear(peer)
-    const { held } = peer
-    peer.held = []
-    peer.heldBytes = 0
-    for (const said of held) conversation.said(peer, said)
+    release(peer)
   }
 
   const begin = async (peer: Peer, wish: Wish): Promise<void> => {
@@ -90,18 +113,17 @@ export function createSessions(options: SessionOptions): Sessions {
     await delivery.replay(peer)
   }
 
-  /** What is said before `connected` waits for it: messages of one client are handled in order. */
   const hold = (peer: Peer, said: Said): void => {
     if (peer.hasEnded()) return
     peer.held.push(said)
-    peer.heldBytes += HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
+    peer.heldBytes += weightOf(said)
     if (peer.heldBytes > maxHeldBytes) peer.close('abuse')
   }
 
   const receive = (peer: Peer, message: string | typeof BINARY): void => {
     peer.seenAt = clock.monotonic()
     const said = conversation.admits(peer) ? message : TOO_FAST
-    if (peer.greeted) conversation.said(peer, said)
+    if (peer.greeted && !peer.isBusy) say(peer, said)
     else hold(peer, said)
   }
 

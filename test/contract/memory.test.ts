@@ -3,13 +3,20 @@ import { describe, expect, spyOn, test } from 'bun:test'
 import type { Cursor } from '../../src/notification/cursor.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import { memoryStore } from '../../src/store/memory.ts'
-import type { Draft, StoreLimits } from '../../src/store/store.ts'
-import { draft, fakeClock, seqs, storeContract } from './store.contract.ts'
+import type { Draft, StoreLimits, StoreObserver } from '../../src/store/store.ts'
+import { draft, fakeClock, noting, seqs, storeContract } from './store.contract.ts'
 
 storeContract('memory', async options => memoryStore(options))
 
 const DAY = 86_400_000
-const LIMITS: StoreLimits = { maxEntries: 100, retentionMs: 60_000, cleanupMs: 300_000 }
+const LIMITS: StoreLimits = {
+  maxEntries: 100,
+  retentionMs: 60_000,
+  cleanupMs: 300_000,
+  acknowledged: false,
+  maxTraces: 1_000,
+}
+const SILENT: StoreObserver = { tracked: () => {}, acked: () => {}, gaveUp: () => {}, left: () => {} }
 const ANN = userTopic('acme', 'ann')
 const BOB = userTopic('acme', 'bob')
 
@@ -23,7 +30,7 @@ describe('memory: cleanup', () => {
   const start = (limits: Partial<StoreLimits> = {}) => {
     const clock = fakeClock()
     const spy = spyOn(globalThis, 'setInterval')
-    const store = memoryStore({ limits: { ...LIMITS, ...limits }, clock })
+    const store = memoryStore({ limits: { ...LIMITS, ...limits }, clock, observer: noting() })
     const [handler, ms] = spy.mock.calls[0] ?? []
     const timer = spy.mock.results[0]?.value as NodeJS.Timeout | undefined
     spy.mockRestore()
@@ -137,7 +144,7 @@ describe('memory: what it holds is bounded', () => {
     wait = 0,
   ): Promise<number> => {
     const clock = fakeClock()
-    await using store = memoryStore({ limits: { ...LIMITS, ...limits }, clock })
+    await using store = memoryStore({ limits: { ...LIMITS, ...limits }, clock, observer: SILENT })
     const before = heap()
     for (const each of appends) {
       clock.time += wait

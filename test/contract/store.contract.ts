@@ -4,15 +4,33 @@ import type { Clock } from '../../src/lib/clock.ts'
 import type { Cursor } from '../../src/notification/cursor.ts'
 import { PRIORITIES, type Priority } from '../../src/notification/notification.ts'
 import { type Topic, userTopic } from '../../src/notification/topic.ts'
-import type { Appended, Draft, Log, PageLimit, Store, StoreLimits } from '../../src/store/store.ts'
+import type {
+  Appended,
+  Draft,
+  Log,
+  PageLimit,
+  Store,
+  StoreLimits,
+  StoreObserver,
+} from '../../src/store/store.ts'
 
-type OpenStore = (options: { readonly limits: StoreLimits; readonly clock: Clock }) => Promise<Store>
+type OpenStore = (options: {
+  readonly limits: StoreLimits
+  readonly clock: Clock
+  readonly observer: StoreObserver
+}) => Promise<Store>
 
 const ANN = userTopic('acme', 'ann')
 const BOB = userTopic('acme', 'bob')
 const CY = userTopic('acme', 'cy')
 
-const LIMITS: StoreLimits = { maxEntries: 3, retentionMs: 60_000, cleanupMs: 3_600_000 }
+const LIMITS: StoreLimits = {
+  maxEntries: 3,
+  retentionMs: 60_000,
+  cleanupMs: 3_600_000,
+  acknowledged: false,
+  maxTraces: 1_000,
+}
 const ALL: PageLimit = { entries: 1_000, bytes: 1_000_000 }
 
 /** A clock that stands still until the test sets its `time`. */
@@ -25,9 +43,24 @@ export const draft = (id: string, given: Partial<Draft> = {}): Draft => ({
   owner: ANN,
   id,
   body: `{"id":"${id}"`,
+  eventType: 'e',
+  occurredAt: 1_700_000_000_000,
   priority: 'Normal',
   ...given,
 })
+
+/** Notes what a store tells of, in order. */
+export function noting(): StoreObserver & { readonly notes: unknown[][] } {
+  const notes: unknown[][] = []
+  return {
+    notes,
+    tracked: (...told) => void notes.push(['tracked', ...told]),
+    acked: (...told) => void notes.push(['acked', ...told]),
+    gaveUp: (...told) => void notes.push(['gaveUp', ...told]),
+    left: (owner, { state, unsettled, pending }) =>
+      void notes.push(['left', owner, state, unsettled, pending]),
+  }
+}
 
 const drafts = (count: number, given: Partial<Draft> = {}): Draft[] =>
   Array.from({ length: count }, (_, i) => draft(`${given.priority ?? 'n'}${i + 1}`, given))
@@ -36,6 +69,8 @@ const drafts = (count: number, given: Partial<Draft> = {}): Draft[] =>
 export const seqs = async (log: Log, owner: Topic = ANN): Promise<number[]> =>
   (await log.read(owner, 0, ALL)).entries.map(({ seq }) => seq)
 
+const NOWHERE: Appended = { cursor: { epoch: '', seq: 0 }, repeated: false }
+
 const numbers = (appended: readonly Appended[]): number[] => appended.map(({ cursor }) => cursor.seq)
 
 /** A receipt may be late: goes on when it has been taken. */
@@ -43,6 +78,14 @@ async function receive(log: Log, owner: Topic, seq: number): Promise<void> {
   const { head } = await log.open(owner)
   log.received(owner, { epoch: head.epoch, seq })
   await taken(log, owner, seq)
+}
+
+/** What a store does in its own time has been done. */
+async function settled(holds: () => Promise<boolean>): Promise<void> {
+  for (let turns = 0; !(await holds()); turns++) {
+    if (turns === 100_000) throw new Error('It never held.')
+    await new Promise(setImmediate)
+  }
 }
 
 async function taken(log: Log, owner: Topic, seq: number): Promise<void> {
@@ -56,8 +99,16 @@ async function taken(log: Log, owner: Topic, seq: number): Promise<void> {
 export function storeContract(name: string, open: OpenStore): void {
   const start = async (limits: Partial<StoreLimits> = {}) => {
     const clock = fakeClock()
-    const store = await open({ limits: { ...LIMITS, ...limits }, clock })
-    return { clock, log: store.log, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+    const observer = noting()
+    const store = await open({ limits: { ...LIMITS, ...limits }, clock, observer })
+    const { log, acks } = store
+    return {
+      clock,
+      log,
+      acks,
+      notes: observer.notes,
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    }
   }
 
   describe(`${name}: append`, () => {
@@ -206,6 +257,225 @@ export function storeContract(name: string, open: OpenStore): void {
       const before = await log.open(ANN)
       clock.time += 30 * 86_400_000
       expect(await log.open(ANN)).toEqual({ ...before, removedThrough: 5 })
+    })
+  })
+
+  describe(`${name}: states`, () => {
+    const TRACE = { limit: 100 }
+    const statesOf = async (log: Log, id: string, tenant = 'acme') =>
+      (await log.trace(tenant, id, TRACE))?.recipients.map(
+        ({ owner, state, attempts }) => `${owner.split(':')[2]} ${state} ${attempts}`,
+      )
+
+    test('an entry is queued, then sent as often as it is handed over', async () => {
+      await using opened = await start()
+      const { log, notes, clock } = opened
+      const at = clock.time
+      const [{ cursor } = NOWHERE] = await log.append([draft('a', { expiresAt: at + 1_000 })])
+      expect(await log.trace('acme', 'a', TRACE)).toEqual({
+        id: 'a',
+        eventType: 'e',
+        occurredAt: at,
+        expiresAt: at + 1_000,
+        recipients: [{ owner: ANN, state: 'queued', attempts: 0, at }],
+      })
+      clock.time += 5
+      log.handed(ANN, cursor.epoch, [1])
+      log.handed(ANN, 'other', [1])
+      log.handed(ANN, cursor.epoch, [7])
+      await settled(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 1')
+      log.handed(ANN, cursor.epoch, [1])
+      await settled(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 2')
+      expect((await log.trace('acme', 'a', TRACE))?.recipients[0]?.at).toBe(at + 5)
+      expect((await log.list(ANN, 0, ALL)).entries).toEqual([
+        { seq: 1, body: draft('a').body, state: 'sent' },
+      ])
+      expect(notes).toEqual([['tracked', ANN, 1]])
+    })
+
+    test('of many recipients are told in the order of the send, page by page', async () => {
+      await using opened = await start()
+      const { log } = opened
+      await log.append([CY, ANN, BOB].map(owner => draft('a', { owner })))
+      expect(await statesOf(log, 'a')).toEqual(['cy queued 0', 'ann queued 0', 'bob queued 0'])
+      const page = async (more: { after?: Topic; limit: number }) =>
+        (await log.trace('acme', 'a', more))?.recipients.map(({ owner }) => owner)
+      expect(await page({ limit: 2 })).toEqual([CY, ANN])
+      expect(await page({ after: ANN, limit: 2 })).toEqual([BOB])
+      expect(await page({ after: BOB, limit: 2 })).toEqual([])
+      expect(await page({ after: userTopic('acme', 'nobody'), limit: 2 })).toEqual([])
+    })
+
+    test('are those of one tenant alone', async () => {
+      await using opened = await start()
+      const { log } = opened
+      await log.append([draft('a')])
+      expect([await statesOf(log, 'a', 'acm'), await statesOf(log, 'b')]).toEqual([undefined, undefined])
+    })
+
+    for (const [what, acknowledged, given, expected, told] of [
+      ['ttl', false, { expiresAt: 1_700_000_000_001 }, 'ann expired 0', ['expired', true, false]],
+      ['age', false, {}, 'ann expired 0', ['expired', true, false]],
+      [
+        'ttl after it was handed over',
+        true,
+        { expiresAt: 1_700_000_000_001 },
+        'ann expired 1',
+        ['expired', true, true],
+      ],
+      ['age after it was handed over', true, {}, 'ann expired 1', ['expired', true, true]],
+    ] as const)
+      test(`end by ${what}, with acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+        await using opened = await start({ acknowledged })
+        const { log, notes, clock } = opened
+        const [{ cursor } = NOWHERE] = await log.append([draft('a', given)])
+        if (acknowledged) log.handed(ANN, cursor.epoch, [1])
+        clock.time += what.startsWith('ttl') ? 2 : LIMITS.retentionMs + 1
+        expect(await seqs(log)).toEqual([])
+        expect(await statesOf(log, 'a')).toEqual([expected])
+        expect(notes.at(-1)).toEqual(['left', ANN, ...told])
+      })
+
+    test('end by overflow: what nobody got is dropped, what was got stays that', async () => {
+      await using opened = await start({ maxEntries: 1 })
+      const { log, notes } = opened
+      const [{ cursor } = NOWHERE] = await log.append([draft('got')])
+      log.handed(ANN, cursor.epoch, [1])
+      await settled(async () => (await statesOf(log, 'got'))?.[0] === 'ann sent 1')
+      await log.append([draft('missed'), draft('last')])
+      expect(await statesOf(log, 'got')).toEqual(['ann sent 1'])
+      expect(await statesOf(log, 'missed')).toEqual(['ann dropped 0'])
+      expect(notes.slice(-2)).toEqual(Array(2).fill(['left', ANN, 'dropped', true, false]))
+    })
+
+    test('end by overflow: what was received is not counted as lost', async () => {
+      await using opened = await start({ maxEntries: 1 })
+      const { log, notes } = opened
+      await log.append([draft('a')])
+      await receive(log, ANN, 1)
+      await log.append([draft('b')])
+      expect(notes.at(-1)).toEqual(['left', ANN, 'dropped', false, false])
+    })
+  })
+
+  describe(`${name}: acknowledgement`, () => {
+    const ON = { acknowledged: true }
+    const stateOf = async (log: Log, id: string) =>
+      (await log.trace('acme', id, { limit: 1 }))?.recipients.map(
+        ({ state, attempts }) => `${state} ${attempts}`,
+      )[0]
+
+    test('of an id settles it for its user alone, once, and again without effect', async () => {
+      await using opened = await start(ON)
+      const { log, acks, notes, clock } = opened
+      const [{ cursor } = NOWHERE] = await log.append([draft('a'), draft('a', { owner: BOB })])
+      log.handed(ANN, cursor.epoch, [1])
+      clock.time += 40
+      expect(await acks.ack(ANN, ['a', 'unknown', 'a'])).toEqual([
+        { late: false, cursor },
+        undefined,
+        { late: false, cursor },
+      ])
+      expect(await acks.ack(CY, ['a'])).toEqual([undefined])
+      expect(notes).toEqual([
+        ['tracked', ANN, 1],
+        ['acked', ANN, 40],
+      ])
+      expect((await log.list(ANN, 0, ALL)).entries.map(({ state }) => state)).toEqual(['acked'])
+      expect((await log.list(BOB, 0, ALL)).entries.map(({ state }) => state)).toEqual(['queued'])
+    })
+
+    test('proves a delivery that is not noted yet', async () => {
+      await using opened = await start(ON)
+      const { log, acks, notes } = opened
+      await log.append([draft('a')])
+      await acks.ack(ANN, ['a'])
+      expect(await stateOf(log, 'a')).toBe('acked 1')
+      expect(notes).toEqual([
+        ['tracked', ANN, 1],
+        ['acked', ANN, 0],
+      ])
+    })
+
+    test('hides an entry from who reads only unsettled ones, and nothing else', async () => {
+      await using opened = await start(ON)
+      const { log, acks } = opened
+      await log.append(drafts(3))
+      await acks.ack(ANN, ['n2'])
+      expect((await log.read(ANN, 0, ALL, true)).entries.map(({ seq }) => seq)).toEqual([1, 3])
+      expect(await log.read(ANN, 0, { entries: 1, bytes: 1_000 }, true)).toMatchObject({ through: 1 })
+      expect(await log.read(ANN, 1, { entries: 1, bytes: 1_000 }, true)).toMatchObject({ through: 3 })
+      expect([await seqs(log), await log.count(ANN, 0)]).toEqual([[1, 2, 3], 3])
+    })
+
+    test('through a cursor settles all up to it, and tells how many it settled', async () => {
+      await using opened = await start(ON)
+      const { log, acks } = opened
+      const appended = await log.append(drafts(3))
+      const { epoch } = appended[0]?.cursor ?? NOWHERE.cursor
+      await acks.ack(ANN, ['n1'])
+      expect(await acks.ackThrough(ANN, { epoch, seq: 2 })).toBe(1)
+      expect(await acks.ackThrough(ANN, { epoch, seq: 2 })).toBe(0)
+      expect((await log.read(ANN, 0, ALL, true)).entries.map(({ seq }) => seq)).toEqual([3])
+      expect(await acks.ackThrough(ANN, { epoch, seq: 4 })).toBeUndefined()
+      expect(await acks.ackThrough(ANN, { epoch: 'other', seq: 1 })).toBeUndefined()
+    })
+
+    test('makes an entry the first that overflow takes, whatever its priority but Critical', async () => {
+      await using opened = await start(ON)
+      const { log, acks, notes } = opened
+      await log.append([
+        draft('critical', { priority: 'Critical' }),
+        draft('low', { priority: 'Low' }),
+        draft('high', { priority: 'High' }),
+      ])
+      await acks.ack(ANN, ['high', 'critical'])
+      await log.append([draft('new')])
+      expect(await seqs(log)).toEqual([1, 2, 4])
+      expect(await stateOf(log, 'high')).toBe('acked 1')
+      expect(notes.at(-1)).toEqual(['left', ANN, 'dropped', false, false])
+      await log.append([draft('newer')])
+      expect(await seqs(log)).toEqual([1, 4, 5])
+      expect(await stateOf(log, 'low')).toBe('dropped 0')
+    })
+
+    test('that does not come: delivered again up to a number, then given up, then late', async () => {
+      await using opened = await start(ON)
+      const { log, acks, notes } = opened
+      const [{ cursor } = NOWHERE] = await log.append([draft('a')])
+      log.handed(ANN, cursor.epoch, [1])
+      const { body } = draft('a')
+      expect(await acks.redeliver(ANN, cursor, 3)).toEqual({ body, redelivered: 1 })
+      expect(await acks.redeliver(ANN, cursor, 3)).toEqual({ body, redelivered: 2 })
+      expect(await stateOf(log, 'a')).toBe('sent 3')
+      expect(await acks.redeliver(ANN, cursor, 3)).toBeUndefined()
+      expect(await stateOf(log, 'a')).toBe('expired 3')
+      expect(await acks.redeliver(ANN, cursor, 3)).toBeUndefined()
+      expect(notes).toEqual([
+        ['tracked', ANN, 1],
+        ['gaveUp', ANN],
+      ])
+      expect((await log.read(ANN, 0, ALL, true)).entries).toHaveLength(1)
+      expect(await acks.ack(ANN, ['a'])).toEqual([{ late: true, cursor }])
+      expect(await stateOf(log, 'a')).toBe('expired 3')
+      expect((await log.read(ANN, 0, ALL, true)).entries).toEqual([])
+      expect(notes).toHaveLength(2)
+    })
+
+    test('is not asked for again of what is acknowledged, gone, of another epoch or not handed over', async () => {
+      await using opened = await start(ON)
+      const { log, acks, clock } = opened
+      const appended = await log.append([
+        draft('acked'),
+        draft('gone', { expiresAt: clock.time + 1 }),
+        draft('queued'),
+      ])
+      const { epoch } = appended[0]?.cursor ?? NOWHERE.cursor
+      log.handed(ANN, epoch, [1, 2])
+      await acks.ack(ANN, ['acked'])
+      clock.time += 2
+      for (const seq of [1, 2, 3, 4]) expect(await acks.redeliver(ANN, { epoch, seq }, 3)).toBeUndefined()
+      expect(await acks.redeliver(ANN, { epoch: 'other', seq: 1 }, 3)).toBeUndefined()
     })
   })
 
@@ -586,7 +856,12 @@ class Run {
     ttl,
   }: typeof anyDraft extends fc.Arbitrary<infer D> ? D : never): Draft {
     const body = `${this.#rows.length}`.padEnd(size, '.')
-    return { owner, id, priority, body, ...(ttl !== undefined && { expiresAt: this.#clock.time + ttl }) }
+    return draft(id, {
+      owner,
+      priority,
+      body,
+      ...(ttl !== undefined && { expiresAt: this.#clock.time + ttl }),
+    })
   }
 
   async #append(given: readonly Draft[]): Promise<void> {

@@ -41,7 +41,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: '(b) the position moves to the last entry only, not to what the page was answered through',
     file: 'delivery',
-    from: 'if (done === entries.length) connection.position = Math.max(connection.position, through)',
+    from: 'if (written.length === entries.length) connection.position = Math.max(connection.position, through)',
     to: '',
     seed: 1,
   },
@@ -111,8 +111,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: '(h) a replay writes on while the client is behind',
     file: 'delivery',
-    from: `=== 'sent') continue`,
-    to: `!== 'refused') continue`,
+    from: `if (how !== 'sent') break`,
+    to: `if (how === 'refused') break`,
     seed: 2,
   },
   {

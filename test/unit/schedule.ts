@@ -313,6 +313,7 @@ class Run {
       log,
       receipts: this.receipts,
       page: { entries: 1 + this.world.pick(3), bytes: 1_000_000 },
+      onReplayed: () => {},
       retry: () => this.#task(),
       turn: () => this.#task(),
     })

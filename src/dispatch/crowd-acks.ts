@@ -1,0 +1,96 @@
+import type { Connection } from '../hub/connection.ts'
+import type { Clock } from '../lib/clock.ts'
+import { type Topic, userTopic } from '../notification/topic.ts'
+import type { StoreObserver } from '../store/store.ts'
+
+/** Acknowledgements of what no log holds: counted for a while, never asked for again. */
+export interface CrowdAcks extends Disposable {
+  /** The users of these connections are about to get it. */
+  expect(id: string, connections: Iterable<Connection>): void
+  /** Undefined when no such notification is known to have gone to that user. */
+  ack(id: string, owner: Topic): { readonly late: boolean } | undefined
+}
+
+interface CrowdAcksOptions {
+  readonly clock: Clock
+  readonly observer: Pick<StoreObserver, 'tracked' | 'acked' | 'gaveUp'>
+  /** How long an acknowledgement is waited for, and how often what is over is removed; milliseconds. */
+  readonly timeoutMs: number
+  readonly cleanupMs: number
+  /** Pairs of notification and user that may wait; beyond it the oldest notifications are over early. */
+  readonly max?: number
+}
+
+interface Expected {
+  readonly at: number
+  readonly waiting: Set<Topic>
+  readonly acked: Set<Topic>
+}
+
+const MAX_PAIRS = 1_000_000
+
+export function createCrowdAcks({
+  clock,
+  observer,
+  timeoutMs,
+  cleanupMs,
+  max = MAX_PAIRS,
+}: CrowdAcksOptions): CrowdAcks {
+  /** Oldest first. */
+  const sent = new Map<string, Expected>()
+  let pairs = 0
+
+  const expectedOf = (id: string): Expected => {
+    const known = sent.get(id)
+    if (known !== undefined) return known
+    const expected = { at: clock.monotonic(), waiting: new Set<Topic>(), acked: new Set<Topic>() }
+    sent.set(id, expected)
+    return expected
+  }
+
+  const end = (id: string, { waiting, acked }: Expected): void => {
+    sent.delete(id)
+    pairs -= waiting.size + acked.size
+    for (const owner of waiting) observer.gaveUp(owner)
+  }
+
+  const isOver = ({ at }: Expected): boolean => clock.monotonic() - at > timeoutMs
+
+  const cleanUp = (): void => {
+    for (const [id, expected] of sent) {
+      if (!isOver(expected)) break
+      end(id, expected)
+    }
+  }
+
+  const timer = setInterval(cleanUp, cleanupMs)
+  timer.unref()
+
+  return {
+    expect: (id, connections) => {
+      for (const { principal } of connections) {
+        const { waiting, acked } = expectedOf(id)
+        const owner = userTopic(principal.tenant, principal.user)
+        if (waiting.has(owner) || acked.has(owner)) continue
+        waiting.add(owner)
+        pairs++
+        observer.tracked(owner, 1)
+      }
+      for (const [oldest, expected] of sent) {
+        if (pairs <= max || oldest === id) break
+        end(oldest, expected)
+      }
+    },
+    ack: (id, owner) => {
+      const expected = sent.get(id)
+      if (expected?.acked.has(owner)) return { late: false }
+      if (!expected?.waiting.has(owner)) return undefined
+      if (isOver(expected)) return { late: true }
+      expected.waiting.delete(owner)
+      expected.acked.add(owner)
+      observer.acked(owner, clock.monotonic() - expected.at)
+      return { late: false }
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  }
+}

@@ -1,0 +1,131 @@
+import type { Config } from '../config/config.ts'
+import type { Connection } from '../hub/connection.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Epoch } from '../notification/cursor.ts'
+import { type Topic, userTopic } from '../notification/topic.ts'
+import type { Stats } from '../observe/stats.ts'
+import type { Store, StoreObserver } from '../store/store.ts'
+import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
+import { createCrowd, type Publish } from './crowd.ts'
+import { createCrowdAcks } from './crowd-acks.ts'
+import { createDelivery, type Delivery } from './delivery.ts'
+import { directDelivery } from './direct.ts'
+import { createDispatcher, type Dispatch } from './dispatcher.ts'
+import { createReceipts, type Receipts } from './receipts.ts'
+import { createRedeliveries } from './redelivery.ts'
+
+/** Everything between a send and the connections, put together as the settings say. */
+export interface Pipeline extends Disposable {
+  readonly dispatch: Dispatch
+  readonly delivery: Pick<Delivery, 'start' | 'replay'>
+  readonly receipts: Receipts
+  /** Absent when acknowledgement is off. */
+  readonly acknowledgement: Acknowledgement | undefined
+}
+
+interface PipelineOptions {
+  readonly settings: Pick<
+    Config,
+    | 'queueEnabled'
+    | 'queueMessageTtlSeconds'
+    | 'ackEnabled'
+    | 'ackTimeoutSeconds'
+    | 'ackCleanupIntervalSeconds'
+    | 'ackMaxDeliveries'
+    | 'sendBufferBytes'
+    | 'coalesceMs'
+  >
+  readonly hub: Hub
+  readonly store: Store
+  readonly observer: StoreObserver
+  readonly publish: Publish
+  /** Waits before the store is asked again. */
+  readonly retry: (error: unknown) => Promise<void>
+  /** A fault of the store that loses nothing. */
+  readonly onFault: (error: unknown) => void
+  readonly clock: Clock
+  readonly stats: Stats
+}
+
+export function createPipeline({
+  settings,
+  hub,
+  store,
+  observer,
+  publish,
+  retry,
+  onFault,
+  clock,
+  stats,
+}: PipelineOptions): Pipeline {
+  const { log, acks } = store
+  const { queueEnabled, ackEnabled, sendBufferBytes, coalesceMs } = settings
+  const timeoutMs = settings.ackTimeoutSeconds * 1000
+  using stack = new DisposableStack()
+
+  const receipts = createReceipts({ hub, log })
+  const redeliveries = ackEnabled
+    ? stack.use(
+        createRedeliveries({
+          hub,
+          log,
+          acks,
+          clock,
+          timeoutMs,
+          maxDeliveries: settings.ackMaxDeliveries,
+          retentionMs: settings.queueMessageTtlSeconds * 1000,
+          onRedelivered: () => {
+            stats.ackRedelivered++
+          },
+          onFault,
+        }),
+      )
+    : undefined
+  const crowdAcks = ackEnabled
+    ? stack.use(
+        createCrowdAcks({
+          clock,
+          observer,
+          timeoutMs,
+          cleanupMs: settings.ackCleanupIntervalSeconds * 1000,
+        }),
+      )
+    : undefined
+
+  const handed = (owner: Topic, epoch: Epoch, seqs: readonly number[]): void => {
+    log.handed(owner, epoch, seqs)
+    redeliveries?.handed(owner, epoch, seqs)
+  }
+
+  const delivery = createDelivery({
+    log,
+    receipts,
+    acknowledged: redeliveries,
+    onReplayed: ({ principal: { tenant, user } }: Connection, epoch, seqs) => {
+      stats.queueReplayed += seqs.length
+      handed(userTopic(tenant, user), epoch, seqs)
+    },
+    retry,
+  })
+  const dispatch = createDispatcher({
+    hub,
+    crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs }),
+    delivery,
+    log: queueEnabled || ackEnabled ? log : undefined,
+    keepsForAll: queueEnabled,
+    onHanded: (owner, { epoch, seq }) => handed(owner, epoch, [seq]),
+    beforeUnlogged: crowdAcks?.expect,
+    clock,
+  })
+  const owned = stack.move()
+
+  return {
+    dispatch,
+    delivery: queueEnabled || ackEnabled ? delivery : directDelivery,
+    receipts,
+    acknowledgement:
+      redeliveries && crowdAcks && createAcknowledgement({ acks, log, crowdAcks, redeliveries }),
+    [Symbol.dispose]: () => owned.dispose(),
+  }
+}

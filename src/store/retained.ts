@@ -1,0 +1,184 @@
+import { Deque } from '../lib/deque.ts'
+import { PRIORITIES, type Priority } from '../notification/notification.ts'
+import type { Topic } from '../notification/topic.ts'
+import type { Draft, State } from './store.ts'
+
+/** One entry of a log, and what has become of it. A class, since there are millions of them. */
+export class Kept {
+  readonly owner: Topic
+  readonly id: string
+  readonly seq: number
+  readonly priority: Priority
+  readonly eventType: string
+  readonly occurredAt: number
+  /** By its own ttl; infinite without one. */
+  readonly expiresAt: number
+  /** Delivered while now <= endsAt, by ttl or by age. */
+  readonly endsAt: number
+  /** Undefined once the entry has left: what lingers of it is a tombstone without text. */
+  body: string | undefined
+  state: State = 'queued'
+  /** Since when it is in this state. */
+  at: number
+  attempts = 0
+  redelivered = 0
+  /** When it was first handed over. */
+  firstAt = 0
+  /** Acknowledged, in time or late. */
+  isAcked = false
+
+  /** `shared` holds texts that many entries have in common. */
+  constructor(
+    { id, priority, occurredAt, expiresAt = Number.POSITIVE_INFINITY, body }: Draft,
+    shared: Pick<Kept, 'owner' | 'eventType'>,
+    seq: number,
+    now: number,
+    retentionMs: number,
+  ) {
+    this.owner = shared.owner
+    this.id = id
+    this.seq = seq
+    this.priority = priority
+    this.eventType = shared.eventType
+    this.occurredAt = occurredAt
+    this.expiresAt = expiresAt
+    this.endsAt = Math.min(expiresAt, now + retentionMs)
+    this.at = now
+    this.body = body
+  }
+
+  /** What would reach its ttl and its age in the same moment ends by its ttl. */
+  get endsByTtl(): boolean {
+    return this.expiresAt === this.endsAt
+  }
+
+  enter(state: State, now: number): void {
+    this.state = state
+    this.at = now
+  }
+}
+
+/** Entries by a number of theirs. One that leaves from the middle is a tombstone until more than half of all are. */
+class Sorted {
+  readonly #key: 'seq' | 'endsAt'
+  readonly #entries = new Deque<Kept>()
+  #tombstones = 0
+
+  constructor(key: 'seq' | 'endsAt') {
+    this.#key = key
+  }
+
+  /** Never a tombstone. */
+  get first(): Kept | undefined {
+    return this.#entries.at(0)
+  }
+
+  add(entry: Kept): void {
+    const last = this.#entries.at(this.#entries.length - 1)
+    const isLast = last === undefined || last[this.#key] <= entry[this.#key]
+    this.#entries.insert(isLast ? this.#entries.length : this.#indexAfter(entry[this.#key]), entry)
+  }
+
+  /** One of the entries has lost its body. */
+  bury(): void {
+    this.#tombstones++
+    for (; this.#tombstones > 0 && this.first?.body === undefined; this.#tombstones--) this.#entries.shift()
+    if (this.#tombstones * 2 <= this.#entries.length) return
+    this.#entries.retain(({ body }) => body !== undefined)
+    this.#tombstones = 0
+  }
+
+  countAfter(value: number): number {
+    if (this.#tombstones === 0) return this.#entries.length - this.#indexAfter(value)
+    let count = 0
+    for (const _ of this.after(value)) count++
+    return count
+  }
+
+  /** Without tombstones. */
+  *after(value: number): Generator<Kept> {
+    for (let index = this.#indexAfter(value); index < this.#entries.length; index++) {
+      const entry = this.#entries.at(index)
+      if (entry?.body !== undefined) yield entry
+    }
+  }
+
+  find(value: number): Kept | undefined {
+    const last = this.#entries.at(this.#entries.length - 1)
+    const found = last?.[this.#key] === value ? last : this.#entries.at(this.#indexAfter(value) - 1)
+    return found?.body !== undefined && found[this.#key] === value ? found : undefined
+  }
+
+  #indexAfter(value: number): number {
+    let low = 0
+    let high = this.#entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const entry = this.#entries.at(middle)
+      if (entry !== undefined && entry[this.#key] <= value) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+/** What a log retains, in every order it is looked for. */
+export class Retained {
+  readonly bySeq = new Sorted('seq')
+  size = 0
+  readonly #lanes: Partial<Record<Priority, Sorted>> = {}
+  #byTtl: Sorted | undefined
+  /** Acknowledged ones below Critical. */
+  #settled: Sorted | undefined
+
+  add(entry: Kept): void {
+    this.size++
+    this.bySeq.add(entry)
+    this.#lanes[entry.priority] ??= new Sorted('seq')
+    this.#lanes[entry.priority]?.add(entry)
+    if (!entry.endsByTtl) return
+    this.#byTtl ??= new Sorted('endsAt')
+    this.#byTtl.add(entry)
+  }
+
+  remove(entry: Kept): void {
+    this.size--
+    entry.body = undefined
+    this.bySeq.bury()
+    this.#lanes[entry.priority]?.bury()
+    if (entry.endsByTtl) this.#byTtl?.bury()
+    if (entry.isAcked && entry.priority !== 'Critical') this.#settled?.bury()
+  }
+
+  /** It has been acknowledged: overflow takes it first. */
+  settle(entry: Kept): void {
+    if (entry.priority === 'Critical') return
+    this.#settled ??= new Sorted('seq')
+    this.#settled.add(entry)
+  }
+
+  /** Of those that end by age the oldest comes first; after a clock was set back the next one ends late, never early. */
+  ended(now: number): Kept | undefined {
+    const byTtl = this.#byTtl?.first
+    if (byTtl !== undefined && now > byTtl.endsAt) return byTtl
+    const oldest = this.bySeq.first
+    return oldest !== undefined && now > oldest.endsAt ? oldest : undefined
+  }
+
+  /**
+   * Whom overflow takes: what is settled (acknowledged, or at or below `received`), oldest first; then the lowest
+   * priority, of that the oldest. A Critical entry never goes while a lower one is there, settled or not.
+   */
+  victim(received: number): Kept | undefined {
+    let settled = this.#settled?.first
+    let lowest: Kept | undefined
+    // One by one, since a full log asks at every append.
+    for (const priority of PRIORITIES) {
+      const first = this.#lanes[priority]?.first
+      lowest ??= first
+      if (first === undefined || priority === 'Critical' || first.seq > received) continue
+      if (settled === undefined || first.seq < settled.seq) settled = first
+    }
+    return settled ?? lowest
+  }
+}
