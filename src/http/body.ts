@@ -28,10 +28,7 @@ function checkMediaType({ headers }: Request): void {
 }
 
 /** Counts while it reads: a body that says nothing of its length is refused as soon as it is over. */
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
-  const length = request.headers.get('content-length')
-  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes)
-  if (length !== null) return new Uint8Array(await request.arrayBuffer())
+async function readChunks(request: Request, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of request.body ?? []) {
@@ -43,13 +40,20 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
 }
 
 /** The caller has left in the middle of the body: no fault of ours, and nobody reads the answer. */
-const brokenOff = (error: unknown): never => {
-  throw error instanceof Error && error.name === 'AbortError' ? invalidJson('The body broke off.') : error
-}
+const isBrokenOff = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError'
 
 const messages = {
   depth: `The body is nested deeper than ${MAX_DEPTH} levels.`,
   syntax: 'The body is not JSON.',
+}
+
+function documentOf<T>(bytes: Uint8Array, format: Format<T>): Document<T> {
+  const text = decodeUtf8(bytes)
+  if (text === undefined) throw invalidJson('The body is not UTF-8, or begins with a byte order mark.')
+  const reading = readDocument(text, format)
+  if (reading.ok) return reading
+  if (reading.fault === 'shape') throw new AppError('VALIDATION_ERROR', { details: reading.faults })
+  throw invalidJson(messages[reading.fault])
 }
 
 /** The body of a request, or its refusal: 413, 415, 400 for what is not JSON, 422 for another shape. */
@@ -58,12 +62,14 @@ export async function readBody<T>(
   format: Format<T>,
   maxBytes: number,
 ): Promise<Document<T>> {
-  const bytes = await readBytes(request, maxBytes).catch(brokenOff)
+  const length = request.headers.get('content-length')
+  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes)
+  let bytes: Uint8Array
+  try {
+    bytes = length === null ? await readChunks(request, maxBytes) : await request.bytes()
+  } catch (error) {
+    throw isBrokenOff(error) ? invalidJson('The body broke off.') : error
+  }
   checkMediaType(request)
-  const text = decodeUtf8(bytes)
-  if (text === undefined) throw invalidJson('The body is not UTF-8, or begins with a byte order mark.')
-  const reading = readDocument(text, format)
-  if (reading.ok) return reading
-  if (reading.fault === 'shape') throw new AppError('VALIDATION_ERROR', { details: reading.faults })
-  throw invalidJson(messages[reading.fault])
+  return documentOf(bytes, format)
 }

@@ -50,7 +50,6 @@ type Schema = v.GenericSchema & {
   readonly options?: readonly Schema[]
 }
 
-const NUMBER_START = /^[-\d]/
 const INTEGER_TEXT = /^-?(?:0|[1-9]\d*)$/
 
 const isInteger = (schema: Schema): boolean =>
@@ -107,6 +106,16 @@ function messageOf(issue: v.BaseIssue<unknown>): string {
 
 const lastKey = (path: string): string => path.slice(path.lastIndexOf('.') + 1)
 
+const MINUS = 0x2d
+const ZERO = 0x30
+const NINE = 0x39
+
+/** By its first character, since most raw texts are long and no numbers. */
+function isNumber(text: string): boolean {
+  const code = text.charCodeAt(0)
+  return code === MINUS || (code >= ZERO && code <= NINE)
+}
+
 /** Numbers that only their text shows to be no integers. */
 function findFractions(
   raw: ReadonlyMap<string, string>,
@@ -114,7 +123,7 @@ function findFractions(
   faults: Fault[],
 ): void {
   for (const [path, text] of raw)
-    if (NUMBER_START.test(text) && integers.has(lastKey(path)) && !INTEGER_TEXT.test(text))
+    if (isNumber(text) && integers.has(lastKey(path)) && !INTEGER_TEXT.test(text))
       faults.push({ path, message: 'expected an integer' })
 }
 
