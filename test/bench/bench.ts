@@ -19,7 +19,7 @@ import { disturbed } from './rows/disturbed.ts'
 import { fanOut, saturated } from './rows/fan-out.ts'
 import { redis } from './rows/redis.ts'
 import { replay } from './rows/replay.ts'
-import { send, sendAway, sendLog } from './rows/send.ts'
+import { send, sendAcks, sendAway, sendLimited, sendLog, sendTenants } from './rows/send.ts'
 import { sse } from './rows/sse.ts'
 import { pinLoad } from './server.ts'
 
@@ -31,6 +31,9 @@ const ROWS: readonly Row[] = [
   send,
   sendLog,
   sendAway,
+  sendAcks,
+  sendLimited,
+  sendTenants,
   connect,
   memory,
   redis,

@@ -32,6 +32,8 @@ interface Load {
   /** What WebSockets subscribe to. */
   readonly channel?: string
   readonly target?: 'user' | 'channel' | 'broadcast' | 'redis'
+  /** 1: each notification is acknowledged by its id. */
+  readonly acks?: number
   readonly senders?: number
   readonly rate?: number
   readonly redis_port?: number

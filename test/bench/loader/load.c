@@ -35,7 +35,7 @@ struct sender {
 /* Something done at even intervals; one that could not be done is tried again after the next event. */
 struct pacer { uint64_t due, every; int (*act)(uint64_t due); };
 
-static int port, lanes, sender_count, client_count, idle_count, users, window_size, is_sse;
+static int port, lanes, sender_count, client_count, idle_count, users, window_size, is_sse, acks;
 static const char *key, *query, *channel, *ready_word;
 static enum target target;
 static struct client *clients, *idlers, flooded;
@@ -168,6 +168,14 @@ static void greet(struct client *client, const char *head) {
   else if (!*ready_word || !client->is_counted) set_ready(client);
 }
 
+static void acknowledge(struct client *client, const char *text, size_t size) {
+  const char *id = memmem(text, size, "\"id\":\"", 6);
+  char message[125];
+  if (!id) die("a notification without id", text);
+  say_frame(client->io.fd, TEXT, message,
+            sprintf(message, "{\"type\":\"Ack\",\"payload\":{\"notification_id\":\"%.36s\"}}", id + 6));
+}
+
 static void hear(struct client *client, const char *text, size_t size, uint64_t at) {
   const char *mark = memmem(text, size, "\"mark\":\"", 8);
   if (!mark) {
@@ -184,6 +192,7 @@ static void hear(struct client *client, const char *text, size_t size, uint64_t 
   if (seq < client->next[lane]) repeated++;
   else lost += seq - client->next[lane], client->next[lane] = seq + 1;
   received++;
+  if (acks) acknowledge(client, text, size);
   if (is_measuring) latencies[waited < BUCKETS ? waited : BUCKETS - 1]++;
 }
 
@@ -445,7 +454,7 @@ int main(int count, char **list) {
   const char *mode = text_of("mode", "flow"), *to = text_of("target", "channel");
   double warm = number_of("warm", "2"), seconds = number_of("measure", "3"), pid = number_of("pid", "0");
   port = (int)number_of("port", "0"), key = text_of("key", ""), query = text_of("query", "");
-  channel = text_of("channel", ""), is_sse = !strcmp(text_of("transport", "ws"), "sse");
+  channel = text_of("channel", ""), acks = (int)number_of("acks", "0"), is_sse = !strcmp(text_of("transport", "ws"), "sse");
   ready_word = *channel ? "\"subscribed\"" : is_sse ? "\"connected\"" : "";
   target = !strcmp(to, "user") ? USER : !strcmp(to, "redis") ? REDIS : !strcmp(to, "broadcast") ? BROADCAST : CHANNEL;
   client_count = (int)number_of("clients", "0"), idle_count = (int)number_of("idle", "0");

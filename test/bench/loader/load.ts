@@ -23,6 +23,7 @@ const [port, pid] = [number('port'), number('pid')]
 const transport = text('transport', 'ws')
 const channel = text('channel')
 const target = text('target', 'channel')
+const acks = number('acks') > 0
 const senderCount = number('senders', 1)
 const clientCount = number('clients')
 const idleCount = number('idle')
@@ -99,6 +100,12 @@ function greet(client: Client, head: string): void {
   else if (readyWord === '' || !client.isCounted) setReady(client)
 }
 
+function acknowledge(client: Client, message: Buffer): void {
+  const start = message.indexOf('"id":"') + 6
+  const payload = { notification_id: message.toString('latin1', start, start + 36) }
+  client.socket?.write(frameOf(TEXT, Buffer.from(JSON.stringify({ type: 'Ack', payload }))))
+}
+
 function hear(client: Client, message: Buffer, at: number): void {
   const start = message.indexOf('"mark":"')
   if (start < 0) {
@@ -118,6 +125,7 @@ function hear(client: Client, message: Buffer, at: number): void {
     client.next[lane] = number + 1
   }
   counted.received++
+  if (acks) acknowledge(client, message)
   latencies?.push((at - Number.parseInt(mark.slice(0, 16), 16)) / 1e6)
 }
 

@@ -9,20 +9,32 @@ interface SendOptions {
   readonly name: string
   readonly label: string
   readonly control: string
-  readonly log: boolean
+  readonly log?: boolean
   readonly away?: boolean
-  readonly ratio: number
+  readonly acks?: boolean
+  readonly env?: Readonly<Record<string, string>>
+  /** Of the control's; absent when the row only tells what something costs. */
+  readonly ratio?: number
 }
 
 /** `POST /send` to users in turn by callers who each wait for their answer. */
-const sends = ({ name, label, control, log, away = false, ratio }: SendOptions): Row => ({
+const sends = ({
+  name,
+  label,
+  control,
+  log = false,
+  away = false,
+  acks = false,
+  env = {},
+  ratio,
+}: SendOptions): Row => ({
   name,
   cases: [
     {
       name: label,
       control,
-      env: { QUEUE_ENABLED: String(log) },
-      goals: { [PER_SECOND]: atLeast(ratio), [PER_CPU_SECOND]: atLeast(ratio) },
+      env: { QUEUE_ENABLED: String(log), ...env },
+      goals: ratio === undefined ? {} : { [PER_SECOND]: atLeast(ratio), [PER_CPU_SECOND]: atLeast(ratio) },
       run: async ({ start, load }) => {
         const loaded = await load(await start(), {
           mode: 'flow',
@@ -30,6 +42,7 @@ const sends = ({ name, label, control, log, away = false, ratio }: SendOptions):
           users: USERS,
           target: 'user',
           senders: CALLERS,
+          acks: Number(acks),
         })
         const { seconds, cpu, answered, busy } = windowOf(loaded)
         return { [PER_SECOND]: answered / seconds, [PER_CPU_SECOND]: answered / cpu, 'loader busy': busy }
@@ -53,4 +66,34 @@ export const sendAway = sends({
   log: true,
   away: true,
   ratio: 0.6,
+})
+
+const RATE = '1000000000'
+/** So high that nothing is refused: what counting costs. */
+const LIMITED = {
+  RATELIMIT_ENABLED: 'true',
+  RATELIMIT_HTTP_REQUESTS_PER_SECOND: RATE,
+  RATELIMIT_HTTP_BURST_SIZE: RATE,
+  RATELIMIT_WS_CONNECTIONS_PER_MINUTE: RATE,
+}
+export const sendAcks = sends({
+  name: 'send-ack',
+  label: 'memory log, receipts, each acknowledged',
+  control: 'send',
+  log: true,
+  acks: true,
+  env: { ACK_ENABLED: 'true' },
+  ratio: 0.45,
+})
+export const sendLimited = sends({
+  name: 'send-limited',
+  label: 'log off, rate limits',
+  control: 'send',
+  env: LIMITED,
+})
+export const sendTenants = sends({
+  name: 'send-tenants',
+  label: 'log off, tenants',
+  control: 'send',
+  env: { TENANT_ENABLED: 'true', TENANT_DEFAULT_MAX_CONNECTIONS: '0' },
 })
