@@ -160,7 +160,7 @@ test('a fixed path comes before a variable one: there is no notification of the 
   expect([status, headers.get('allow'), json.error.code]).toEqual([405, 'POST', 'METHOD_NOT_ALLOWED'])
 })
 
-test.each(UNKNOWN)('%s is an unknown path, with or without a key', async path => {
+test.each(UNKNOWN)('An unknown path is 404 JSON, with or without a key: %s', async path => {
   await using service = await startTestApp()
   for (const method of ['GET', 'POST', 'DELETE'])
     for (const key of ['', `X-API-Key: ${API_KEY}\r\n`]) {

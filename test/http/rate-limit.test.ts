@@ -146,7 +146,7 @@ describe('a key', () => {
 describe('without a valid key', () => {
   const ENV = { RATELIMIT_HTTP_BURST_SIZE: '3', RATELIMIT_HTTP_REQUESTS_PER_SECOND: '1' }
 
-  test('made-up keys share one bucket, that of the address; then the answer is 429 instead of 401', async () => {
+  test('Made-up API keys do not escape the rate limit: they share the bucket of the address; then the answer is 429 instead of 401.', async () => {
     await using service = await start(ENV)
     const { app, clock } = service
     const asked: Answer[] = []

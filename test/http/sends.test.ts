@@ -279,7 +279,7 @@ const AUDIENCES: readonly Case[] = [
   ['no channel', { type: 'Channels', value: [] }, []],
 ]
 
-test('audience filters a broadcast on WebSocket and SSE alike', async () => {
+test('`audience` filters: a broadcast, on WebSocket and SSE alike.', async () => {
   await using service = await startTestApp()
   using socketAdmin = await listen(service, 'socket-admin', ['c', 'd'], { roles: ['admin'] })
   using socketPlain = await listen(service, 'socket-plain', ['e'], { roles: ['ops'] })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { Environment } from '../../src/config/config.ts'
+import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
 import { createStoppedClock } from '../support/clock.ts'
@@ -71,7 +72,7 @@ describe('an acknowledgement', () => {
     expect(await stateOf(app, id)).toEqual(['sent 1'])
   })
 
-  test('by two devices of a user: both get acked', async () => {
+  test('Two devices of a user ack the same notification: both get `acked`.', async () => {
     await using service = await start()
     const { app } = service
     const devices = [await socketOf(app, 'u'), await socketOf(app, 'u')]
@@ -82,7 +83,7 @@ describe('an acknowledgement', () => {
     expect(answers).toEqual(Array(2).fill({ type: 'acked', notification_id: ids[0] }))
   })
 
-  test('by users A and B of one notification: both get acked, C gets INVALID_ACK', async () => {
+  test('Users A and B both ack one multi-user notification: both get `acked`; C gets `INVALID_ACK`.', async () => {
     await using service = await start()
     const { app } = service
     const [a, b, c] = [await socketOf(app, 'a'), await socketOf(app, 'b'), await socketOf(app, 'c')]
@@ -93,18 +94,37 @@ describe('an acknowledgement', () => {
     expect(await stateOf(app, notification_id)).toEqual(['acked 1', 'acked 1'])
   })
 
-  test('that arrives before the send call has returned is accepted', async () => {
-    await using service = await start()
-    const { app } = service
+  test('An ack that arrives before the send call has returned is accepted.', async () => {
+    const held = Promise.withResolvers<void>()
+    const wrapStore = (store: Store): Store => ({
+      ...store,
+      log: {
+        ...store.log,
+        // The second item of the batch is taken late: until then its caller waits.
+        append: async drafts => {
+          if (drafts.some(({ owner }) => owner.endsWith(':late'))) await held.promise
+          return store.log.append(drafts)
+        },
+      },
+    })
+    await using app = await startTestApp(ACK_ON, { wrapStore })
     const client = await socketOf(app, 'u')
-    const sent = send(app, 'u', 1)
+    let hasReturned = false
+    const item = (value: string) => ({ target: { type: 'user', value }, event_type: 'e', payload: 1 })
+    const call = app
+      .post('/api/v1/notifications/batch', { notifications: [item('u'), item('late')] })
+      .finally(() => {
+        hasReturned = true
+      })
     const { id } = await client.next()
     expect(await ack(client, { notification_id: id })).toEqual({ type: 'acked', notification_id: id })
-    await sent
+    expect(hasReturned).toBe(false)
+    held.resolve()
+    expect((await call).json.results[0]).toMatchObject({ notification_id: id, status: 'delivered' })
     expect(await stateOf(app, id)).toEqual(['acked 1'])
   })
 
-  test('of a replayed notification is accepted, and it is not replayed again', async () => {
+  test('An ack of a replayed notification is accepted.', async () => {
     await using service = await start()
     const { app } = service
     for (const n of [1, 2, 3]) await send(app, 'u', n)

@@ -545,7 +545,7 @@ test('a silent client is closed with 4408 at the next check after the timeout, a
   for (const client of [pings, pongs, texts, binaries]) client?.reset()
 }, 30_000)
 
-test('a client that only listens for three timeouts still receives, of its own user, of channels and of all', async () => {
+test('A client that has been silent for 3 minutes still receives: of its own user, of channels and of all.', async () => {
   const clock = createTestClock()
   await using app = await startTestApp({ WEBSOCKET_CLEANUP_INTERVAL: '1' }, { clock })
   using client = await socketOf(app, 'u')

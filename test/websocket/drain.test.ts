@@ -97,7 +97,7 @@ async function startService(env: Record<string, string> = {}): Promise<Service> 
 const shutdown = { type: 'shutdown', reason: expect.any(String), reconnect_after_seconds: expect.any(Number) }
 const clean = { code: 0, stderr: '' }
 
-test('SIGTERM: everyone is told and closed, sends are served meanwhile, and the process ends in time with 0', async () => {
+test('SIGTERM with open SSE streams ends within the grace period: everyone is told and closed, sends are served meanwhile, the exit code is 0.', async () => {
   await using service = await startService({ DRAIN_SECONDS: '2', QUEUE_ENABLED: 'true' })
   const { port, url } = service
   const v1 = await connectSocket(`${url}/ws?token=${await service.token('v1')}`)

@@ -428,7 +428,7 @@ test('what breaks the protocol closes with 1002', async () => {
   }
 })
 
-test('at the limit what is already held is accepted, and of new names those that fit in request order', async () => {
+test('Subscribing again at the limit to a channel already held succeeds, and of new names those that fit in request order.', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '3' })
   using client = await socketOf(app, 'u')
   const says = async (message: unknown, replies: unknown[]) => {

@@ -391,7 +391,7 @@ test('an elapsed ttl is passed over: not delivered, not counted, and still recov
   expect(await client.next()).toMatchObject({ payload: 5, cursor: `${epoch}:5` })
 })
 
-test('a notification whose ttl passed while it was queued is not delivered to clients without cursor either', async () => {
+test('A notification whose `ttl` passed while queued is not delivered: to clients without cursor either.', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(LOG_ON, { clock })
   expect(await send(app, 'u', 1, { ttl: 10 })).toMatchObject({ queued: 1, status: 'queued' })

@@ -60,7 +60,7 @@ describe('two tenants with the same users and channels', () => {
     })
 })
 
-test('names that resemble each other never meet, as tenants, users and channels', async () => {
+test('The same user id in two tenants: neither sees anything of the other, nor do names that resemble each other.', async () => {
   await using app = await startTestApp({ ...TENANCY, QUEUE_ENABLED: 'true' })
   const clients = new Map<string, SocketClient>()
   for (const tenant of NAMES)
