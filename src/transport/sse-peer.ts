@@ -6,6 +6,8 @@ import { errorFrame } from './outbound.ts'
 import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
 
+/** Of the stream's queue, in bytes: it only counts, the limit is ours. The runtime reserves memory by it. */
+const HIGH_WATER_MARK = 1
 const COMMENT = ': heartbeat\n\n'
 /** What one turn may bring beyond the limit before the stream could hand it on. */
 const TURN_SLACK_BYTES = 4 * 1024 * 1024
@@ -70,7 +72,7 @@ export class SsePeer extends Peer {
         pull: () => this.unblock(),
         cancel: () => this.gone(),
       },
-      { highWaterMark: options.sendBufferBytes, size: (chunk = '') => Buffer.byteLength(chunk) },
+      { highWaterMark: HIGH_WATER_MARK, size: (chunk = '') => Buffer.byteLength(chunk) },
     )
   }
 
@@ -117,8 +119,8 @@ export class SsePeer extends Peer {
   }
 
   override buffered(): number {
-    const room = this.#controller?.desiredSize ?? this.#sendBufferBytes
-    return this.#pendingBytes + this.#sendBufferBytes - room
+    const room = this.#controller?.desiredSize ?? HIGH_WATER_MARK
+    return this.#pendingBytes + HIGH_WATER_MARK - room
   }
 
   override ask(): void {
