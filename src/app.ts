@@ -1,6 +1,7 @@
 import type { Server } from 'bun'
 import { createApiKeys } from './auth/api-key.ts'
-import { createTokens, tokenSettings } from './auth/jwt.ts'
+import { createIdentities } from './auth/identity.ts'
+import { tokenSettings } from './auth/jwt.ts'
 import { createOrigins } from './auth/origin.ts'
 import type { Config } from './config/config.ts'
 import { observeEntries } from './dispatch/entries.ts'
@@ -9,22 +10,28 @@ import { createApi } from './http/api.ts'
 import { batchRoutes } from './http/batch.ts'
 import { manyTenants, oneTenant } from './http/caller.ts'
 import { channelRoutes } from './http/channels.ts'
+import { createClientOf } from './http/client.ts'
 import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
 import { historyRoutes } from './http/history.ts'
+import { meRoutes } from './http/me.ts'
 import { notificationRoutes } from './http/notifications.ts'
+import { statsRoutes } from './http/stats.ts'
+import { tenantRoutes } from './http/tenants.ts'
+import { userRoutes } from './http/users.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { createLimits } from './limit/limits.ts'
 import { createAckStats } from './observe/ack-stats.ts'
-import { type Log, limited } from './observe/log.ts'
+import { type Log, limited, logRefusals } from './observe/log.ts'
 import { createStats, type Stats } from './observe/stats.ts'
-import { memoryStore } from './store/memory.ts'
-import type { Store, StoreLimits, StoreObserver } from './store/store.ts'
+import { openStore } from './store/open.ts'
+import type { Store } from './store/store.ts'
 import { createAdmission } from './transport/admission.ts'
 import { createConversation } from './transport/conversation.ts'
 import { keepAlive } from './transport/liveness.ts'
 import type { Peer } from './transport/peer.ts'
+import { createRenewal } from './transport/renewal.ts'
 import { createSessions } from './transport/session.ts'
 import { sseRoutes } from './transport/sse.ts'
 import { webSocketHandler, webSocketRoutes } from './transport/websocket.ts'
@@ -48,21 +55,9 @@ export interface AppOptions {
   readonly wrapStore?: (store: Store) => Store
 }
 
-type OpenStore = (options: {
-  readonly limits: StoreLimits
-  readonly clock: Clock
-  readonly observer: StoreObserver
-}) => Store
-
-/** Where things are kept, by the scheme of STORE_URL. */
-const STORES: Readonly<Record<Config['storeUrl'], OpenStore>> = { 'memory:': memoryStore }
-
 /** Keep-alive of callers behind proxies, whose own limit is usually 60 s; the next request must not meet a closing socket. */
 const KEEP_ALIVE_SECONDS = 75
-/** About 300 bytes each in memory. */
-const MAX_TRACES = 100_000
 const STORE_RETRY_MS = 250
-const AUTH_LINES_PER_SECOND = 10
 /** What is left of the last second after DRAIN_SECONDS for cutting what did not go. */
 const CUT_BEFORE_END_MS = 300
 
@@ -78,19 +73,7 @@ export async function startApp({
   const hub = createHub<Peer>()
   const acks = createAckStats()
   const observer = observeEntries({ stats, acks })
-  const store = wrapStore(
-    STORES[config.storeUrl]({
-      limits: {
-        maxEntries: config.queueMaxSizePerUser,
-        retentionMs: config.queueMessageTtlSeconds * 1000,
-        cleanupMs: config.queueCleanupIntervalSeconds * 1000,
-        acknowledged: config.ackEnabled,
-        maxTraces: MAX_TRACES,
-      },
-      clock,
-      observer,
-    }),
-  )
+  const store = wrapStore(openStore({ settings: config, clock, observer }))
   const logStoreFault = limited({
     perSecond: 2,
     clock,
@@ -114,13 +97,25 @@ export async function startApp({
   })
   const { dispatch, delivery, receipts } = pipeline
 
+  const onRefused = logRefusals(log, clock)
+  const identities = await createIdentities({
+    settings: tokenSettings(config),
+    clock,
+    revokedBefore: owner => store.revocations.before(owner),
+    onKeySet: fetched => {
+      if (!fetched.ok) log.warn({ reason: fetched.reason }, 'auth.key_set_unavailable')
+    },
+  })
+
   const peerOf = (request: Request) => server.requestIP(request)?.address
   const limits = createLimits({ settings: config, peerOf, clock, stats })
+  const access = config.channelAccess
   const conversation = createConversation({
     hub,
     clock,
-    access: config.channelAccess,
+    access,
     limits,
+    renew: createRenewal({ hub, identities, access, clock, onRefused }),
     acknowledgement: pipeline.acknowledgement,
     retry,
     stats,
@@ -136,6 +131,7 @@ export async function startApp({
     stats,
     maxConnections: config.websocketMaxConnections,
     limitsOf: limits.of,
+    isRevoked: identities.isRevoked,
     heartbeatSeconds,
     maxHeldBytes: sendBufferBytes,
   })
@@ -151,21 +147,9 @@ export async function startApp({
   const logEnabled = config.queueEnabled || config.ackEnabled
   const isDraining = () => sessions.draining
 
-  const onRefused = limited({
-    perSecond: AUTH_LINES_PER_SECOND,
-    clock,
-    write: fields => log.info(fields, 'auth.refused'),
-  })
-  const tokens = await createTokens({
-    ...tokenSettings(config),
-    clock,
-    onKeySet: fetched => {
-      if (!fetched.ok) log.warn({ reason: fetched.reason }, 'auth.key_set_unavailable')
-    },
-  })
   const admit = createAdmission({
     origins: createOrigins(config.corsOrigins),
-    tokens,
+    identities,
     isDraining,
     retryAfterSeconds: Math.max(1, config.drainSeconds),
     limit: limits.connects,
@@ -175,6 +159,8 @@ export async function startApp({
 
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })
   const callers = config.tenantEnabled ? manyTenants() : oneTenant()
+  const userLog = logEnabled ? store.log : undefined
+  const clientOf = createClientOf({ identities, limit: limits.requests, onRefused })
   const api = createApi({
     guard: createGuard({ keys, callers, limit: limits.requests, onRefused }),
     corsOrigins: config.corsOrigins,
@@ -197,7 +183,17 @@ export async function startApp({
       notificationRoutes({ dispatch, callers, clock }),
       batchRoutes({ dispatch, callers, clock }),
       channelRoutes({ hub, callers }),
-      historyRoutes({ log: logEnabled ? store.log : undefined, callers }),
+      userRoutes({ hub, callers, store, identities }),
+      tenantRoutes({ hub, callers, stats, tenancy: config.tenantEnabled }),
+      statsRoutes({
+        hub,
+        callers,
+        stats,
+        acks: config.ackEnabled ? acks : undefined,
+        redis: () => trigger?.state,
+      }),
+      historyRoutes({ log: userLog, callers }),
+      meRoutes({ log: userLog, clientOf }),
       webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
       sseRoutes({ admit, sessions, clock, sendBufferBytes }),
     ],
@@ -221,7 +217,7 @@ export async function startApp({
     void trigger?.stop()
     await server.stop(true)
     liveness[Symbol.dispose]()
-    tokens[Symbol.dispose]()
+    identities[Symbol.dispose]()
     limits[Symbol.dispose]()
     pipeline[Symbol.dispose]()
     await store[Symbol.asyncDispose]()

@@ -9,10 +9,15 @@ export const ERRORS = {
     help: 'wrong shape (422) or wrong meaning (400); `details` names each fault',
   },
   BATCH_TOO_LARGE: { status: 400, help: 'more than 100 items' },
-  UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong or expired' },
-  FORBIDDEN: { status: 403, help: 'origin not allowed, or a key that is bound to another tenant' },
+  UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong, expired or revoked' },
+  FORBIDDEN: {
+    status: 403,
+    help: 'origin not allowed, a key that is bound to another tenant, or a client that was sent away',
+  },
   NOT_FOUND: { status: 404, help: 'unknown path' },
   CHANNEL_NOT_FOUND: { status: 404, help: 'nobody subscribes to the channel' },
+  USER_NOT_CONNECTED: { status: 404, help: 'the user has no connection' },
+  TENANT_NOT_FOUND: { status: 404, help: 'nothing has happened in that tenant' },
   NOTIFICATION_NOT_FOUND: {
     status: 404,
     help: 'no notification for users that is known, or one of another tenant',
@@ -101,6 +106,8 @@ export const CLOSES = {
   serviceRestart: { code: 1012, reason: 'server is draining' },
   connectionLimit: { code: 1013, reason: 'connection limit' },
   tokenExpired: { code: 4401, reason: 'token expired' },
+  otherUser: { code: 4401, reason: 'token of another user' },
+  disconnected: { code: 4403, reason: 'disconnected by the backend' },
   silent: { code: 4408, reason: 'silent' },
 } as const satisfies Record<string, { readonly code: number; readonly reason: string }>
 

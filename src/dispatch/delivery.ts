@@ -37,6 +37,8 @@ interface DeliveryOptions {
   readonly acknowledged?: Pick<Redeliveries, 'resume' | 'live'> | undefined
   /** A replay wrote these. */
   readonly onReplayed: (connection: Connection, epoch: Epoch, seqs: readonly number[]) => void
+  /** An offer found that a replay had been there before: what is written once is told of twice, here and by the offer. */
+  readonly onOfferedLate: (connection: Connection) => void
   readonly page?: PageLimit
   /** A page failed to come: waits before the next try. */
   readonly retry: (error: unknown) => Promise<void>
@@ -82,6 +84,7 @@ export function createDelivery({
   receipts,
   acknowledged,
   onReplayed,
+  onOfferedLate,
   page: limit = PAGE,
   retry,
   turn = () => new Promise(setImmediate),
@@ -170,7 +173,10 @@ export function createDelivery({
       const { phase, epoch, position } = connection
       if (phase === 'ended') return 'refused'
       const sameLife = phase !== 'starting' && cursor.epoch === epoch
-      if (sameLife && cursor.seq <= position) return 'sent'
+      if (sameLife && cursor.seq <= position) {
+        onOfferedLate(connection)
+        return 'sent'
+      }
       if (phase === 'live' && sameLife && cursor.seq === position + 1)
         return advance(connection, cursor, connection.writeAndAsk(frame, cursor))
       note(connection, cursor)

@@ -3,10 +3,11 @@ import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
-import { type Topic, userTopic } from '../notification/topic.ts'
+import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Store, StoreObserver } from '../store/store.ts'
 import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
+import { counted } from './counted.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
 import { createDelivery, type Delivery } from './delivery.ts'
@@ -60,6 +61,7 @@ export function createPipeline({
   stats,
 }: PipelineOptions): Pipeline {
   const { log, acks } = store
+  const { tally } = stats
   const { queueEnabled, ackEnabled, sendBufferBytes, coalesceMs } = settings
   const timeoutMs = settings.ackTimeoutSeconds * 1000
   using stack = new DisposableStack()
@@ -75,8 +77,10 @@ export function createPipeline({
           timeoutMs,
           maxDeliveries: settings.ackMaxDeliveries,
           retentionMs: settings.queueMessageTtlSeconds * 1000,
-          onRedelivered: () => {
+          onRedelivered: (owner, taken, refused) => {
             stats.ackRedelivered++
+            tally.delivered(tenantOf(owner), taken)
+            tally.of(tenantOf(owner)).failed += refused
           },
           onFault,
         }),
@@ -104,11 +108,13 @@ export function createPipeline({
     acknowledged: redeliveries,
     onReplayed: ({ principal: { tenant, user } }: Connection, epoch, seqs) => {
       stats.queueReplayed += seqs.length
+      tally.delivered(tenant, seqs.length)
       handed(userTopic(tenant, user), epoch, seqs)
     },
+    onOfferedLate: ({ principal }) => tally.delivered(principal.tenant, -1),
     retry,
   })
-  const dispatch = createDispatcher({
+  const dispatcher = createDispatcher({
     hub,
     crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs }),
     delivery,
@@ -121,7 +127,7 @@ export function createPipeline({
   const owned = stack.move()
 
   return {
-    dispatch,
+    dispatch: counted(dispatcher, tally),
     delivery: queueEnabled || ackEnabled ? delivery : directDelivery,
     receipts,
     acknowledgement:

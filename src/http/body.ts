@@ -40,7 +40,8 @@ async function readChunks(request: Request, maxBytes: number): Promise<Uint8Arra
 }
 
 /** The caller has left in the middle of the body: no fault of ours, and nobody reads the answer. */
-const isBrokenOff = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError'
+const faultOf = (error: unknown): unknown =>
+  error instanceof Error && error.name === 'AbortError' ? invalidJson('The body broke off.') : error
 
 const messages = {
   depth: `The body is nested deeper than ${MAX_DEPTH} levels.`,
@@ -56,20 +57,41 @@ function documentOf<T>(bytes: Uint8Array, format: Format<T>): Document<T> {
   throw invalidJson(messages[reading.fault])
 }
 
+function bytesOf(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const length = request.headers.get('content-length')
+  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes)
+  return length === null ? readChunks(request, maxBytes) : request.bytes()
+}
+
 /** The body of a request, or its refusal: 413, 415, 400 for what is not JSON, 422 for another shape. */
 export async function readBody<T>(
   request: Request,
   format: Format<T>,
   maxBytes: number,
 ): Promise<Document<T>> {
-  const length = request.headers.get('content-length')
-  if (length !== null && Number(length) > maxBytes) throw tooLarge(maxBytes)
   let bytes: Uint8Array
   try {
-    bytes = length === null ? await readChunks(request, maxBytes) : await request.bytes()
+    bytes = await bytesOf(request, maxBytes)
   } catch (error) {
-    throw isBrokenOff(error) ? invalidJson('The body broke off.') : error
+    throw faultOf(error)
   }
+  checkMediaType(request)
+  return documentOf(bytes, format)
+}
+
+/** The same of one that may be empty, whatever media type that has; undefined then. */
+export async function readOptionalBody<T>(
+  request: Request,
+  format: Format<T>,
+  maxBytes: number,
+): Promise<Document<T> | undefined> {
+  let bytes: Uint8Array
+  try {
+    bytes = await bytesOf(request, maxBytes)
+  } catch (error) {
+    throw faultOf(error)
+  }
+  if (bytes.length === 0) return undefined
   checkMediaType(request)
   return documentOf(bytes, format)
 }

@@ -5,6 +5,8 @@ import { DEFAULT_TENANT, isTenant } from '../notification/names.ts'
 export interface Caller {
   /** Whose users and channels the request is about. */
   readonly tenant: string
+  /** Its key is good for that tenant only: of others it must not learn anything. */
+  readonly isBound: boolean
 }
 
 /** Who sends which request: the guard tells, handlers ask. */
@@ -17,7 +19,7 @@ export interface Callers {
 
 /** Everything is one tenant's, whatever keys and headers say. */
 export function oneTenant(): Callers {
-  const caller = { tenant: DEFAULT_TENANT }
+  const caller = { tenant: DEFAULT_TENANT, isBound: false }
   return { note: () => undefined, of: () => caller }
 }
 
@@ -29,7 +31,7 @@ export function manyTenants(): Callers {
       const named = request.headers.get('x-tenant-id')
       if (named !== null && !isTenant(named)) return 'malformed'
       if (named !== null && bound !== undefined && named !== bound) return 'foreign'
-      callers.set(request, { tenant: bound ?? named ?? DEFAULT_TENANT })
+      callers.set(request, { tenant: bound ?? named ?? DEFAULT_TENANT, isBound: bound !== undefined })
       return undefined
     },
     of: request => {

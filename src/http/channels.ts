@@ -1,25 +1,15 @@
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
+import { channelsOf } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
-import { channelOf, channelTopic } from '../notification/topic.ts'
+import { channelTopic } from '../notification/topic.ts'
 import type { Callers } from './caller.ts'
 import { integerIn, queryOf, segment } from './parameters.ts'
 
 const MAX_LISTED = 10_000
 
-const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>
-  a.name < b.name ? -1 : 1
-
 /** Who subscribes to what, as far as it shows: channels with at least one subscriber. */
 export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly callers: Callers }) {
-  const channelsOf = (tenant: string) => {
-    const channels: { readonly name: string; readonly subscriber_count: number }[] = []
-    for (const { topic, members } of hub.rooms('channel')) {
-      const name = channelOf(topic, tenant)
-      if (name !== undefined) channels.push({ name, subscriber_count: members.size })
-    }
-    return channels.sort(byName)
-  }
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
   return new Elysia({ name: 'channels', prefix: '/api/v1/channels' })
@@ -33,9 +23,12 @@ export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly ca
           otherwise: Number.POSITIVE_INFINITY,
         })
         const after = query.get('after') ?? ''
-        const all = channelsOf(callers.of(request).tenant)
+        const all = channelsOf(hub, callers.of(request).tenant)
         const channels = all.filter(({ name }) => name > after).slice(0, limit)
-        return { channels, total_channels: all.length }
+        return {
+          channels: channels.map(({ name, subscribers }) => ({ name, subscriber_count: subscribers })),
+          total_channels: all.length,
+        }
       },
       route('Channels with a subscriber'),
     )

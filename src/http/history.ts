@@ -40,7 +40,7 @@ const listed = ({ seq, body, state }: Listed, epoch: string): string =>
   `${body},"cursor":"${formatCursor({ epoch, seq })}","state":"${state}"}`
 
 /** What a user's log holds, as JSON text, since payloads go out as they came; without a log an empty list. */
-async function historyOf(
+export async function historyOf(
   log: Log | undefined,
   { tenant, user }: { readonly tenant: string; readonly user: string },
   url: string,
@@ -51,7 +51,10 @@ async function historyOf(
   const user_id = JSON.stringify(user)
   const answer = (text: string) =>
     new Response(`{"user_id":${user_id},${text}}`, { headers: { 'content-type': 'application/json' } })
-  if (log === undefined) return answer('"notifications":[],"cursor":null,"has_more":false,"recovered":true')
+  if (log === undefined) {
+    const place = after === undefined ? '"recovered":true' : '"recovered":false,"reason":"epoch_changed"'
+    return answer(`"notifications":[],"cursor":null,"has_more":false,${place}`)
+  }
   const owner = userTopic(tenant, user)
   const opened = await log.open(owner).catch(storeUnavailable)
   const { position, recovered, reason } = startOf(opened, {

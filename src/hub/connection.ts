@@ -20,7 +20,8 @@ interface Membership {
 /** One open WebSocket or SSE stream. A class, since there are a hundred thousand of them. */
 export abstract class Connection {
   readonly id: string = crypto.randomUUID()
-  readonly principal: Principal
+  /** Of the same user and tenant for as long as it lives; the rest changes when the client presents another token. */
+  principal: Principal
   abstract readonly transport: 'ws' | 'sse'
   phase: Phase = 'starting'
   /** The life of the log that `position` counts in. */
@@ -66,8 +67,8 @@ export abstract class Connection {
   abstract ask(cursor: Cursor): void
   /** Resolves when the client has taken what was buffered, or the connection has ended. */
   abstract drained(): Promise<void>
-  /** Ends it as the client expects: close frame with code, or end of stream. */
-  abstract close(reason: CloseReason): void
+  /** Ends it as the client expects: close frame with code, or end of stream. `text` of at most 123 bytes says more than the reason. */
+  abstract close(reason: CloseReason, text?: string): void
   /** Ends it at once: it does not read. */
   abstract cut(): void
   /** From now on what is published natively under this name reaches the socket; false when the transport has no such thing. */

@@ -19,6 +19,7 @@ const clientMessage = v.variant('type', [
   v.object({ type: v.literal('Subscribe'), payload: channels }),
   v.object({ type: v.literal('Unsubscribe'), payload: channels }),
   v.object({ type: v.literal('Ping'), payload: v.nullish(v.never()) }),
+  v.object({ type: v.literal('Auth'), payload: v.object({ token: v.string() }) }),
   v.object({
     type: v.literal('Ack'),
     payload: v.union([

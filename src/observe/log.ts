@@ -9,6 +9,8 @@ export type Log = Readonly<
 // pino's own type answers to every name, `then` included, which no async function may return.
 const narrow = (log: Log): Log => log
 
+const REFUSALS_PER_SECOND = 10
+
 interface LogOptions {
   readonly level: string
   readonly format: 'text' | 'json'
@@ -40,6 +42,20 @@ export async function createLog({ level, format, out }: LogOptions): Promise<Log
     ),
   )
 }
+
+/** Somebody who was not let in, and why: for the log only. */
+interface Refusal {
+  readonly kind: 'api_key' | 'jwt' | 'revoked' | 'origin'
+  readonly reason: string
+}
+
+/** A line for each refusal; at most ten a second, since anybody can make them. */
+export const logRefusals = (log: Log, clock: Clock): ((refusal: Refusal) => void) =>
+  limited({
+    perSecond: REFUSALS_PER_SECOND,
+    clock,
+    write: fields => log.info(fields, 'auth.refused'),
+  })
 
 /** Lets at most `perSecond` lines of one kind through in any second; the next one let through says how many were held back. */
 export function limited<F extends object>({

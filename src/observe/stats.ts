@@ -1,3 +1,5 @@
+import { createTally, type Tally } from './tally.ts'
+
 /** Why a message from Redis is not dispatched. */
 export type Rejection =
   | 'invalid_json'
@@ -13,8 +15,16 @@ export type Rejection =
 /** Why a connection is not opened: a limit, or what was wrong with the request. */
 type RefusedConnection = 'total' | 'user' | 'tenant' | 'rate' | 'origin' | 'token' | 'draining'
 
+/** The codes with which connections end; every other one is a client's own. */
+const CLOSE_CODES = [1000, 1001, 1002, 1006, 1007, 1008, 1009, 1012, 1013, 4401, 4403, 4408] as const
+
+/** A stream has no code. */
+type Close = (typeof CLOSE_CODES)[number] | 'sse' | 'other'
+
 /** Counters of this node, plain numbers. */
 export interface Stats {
+  /** What is counted by tenant. */
+  readonly tally: Tally
   /** Faults that nobody foresaw, caught at the top. */
   unhandledErrors: number
   /** Pub/Sub messages that came in, rejected ones included. */
@@ -28,6 +38,12 @@ export interface Stats {
   /** Messages of clients that came too fast. */
   messagesLimited: number
   readonly connectionsRefused: Record<RefusedConnection, number>
+  /** Connections that ended, and sockets that were over a limit (1013). */
+  readonly closes: Record<Close, number>
+  /** Of these, those that were cut because they did not read. */
+  slowConsumers: number
+  /** Well-formed messages of clients. */
+  readonly messagesReceived: Record<'subscribe' | 'unsubscribe' | 'ping' | 'ack' | 'auth', number>
   /** Entries kept for a user who was away. */
   queueEnqueued: number
   /** Entries written by a replay. */
@@ -40,7 +56,17 @@ export interface Stats {
   ackRedelivered: number
 }
 
+/** A close frame without a code: a plain end. */
+const NO_CODE = 1005
+
+/** What an end with that code counts as. */
+export function closeOf(code: number | 'sse'): Close {
+  if (code === 'sse') return code
+  return CLOSE_CODES.find(known => known === (code === NO_CODE ? 1000 : code)) ?? 'other'
+}
+
 export const createStats = (): Stats => ({
+  tally: createTally(),
   unhandledErrors: 0,
   redisMessagesReceived: 0,
   redisMessagesRejected: {
@@ -58,6 +84,24 @@ export const createStats = (): Stats => ({
   rateDenied: { http: 0, ws: 0 },
   messagesLimited: 0,
   connectionsRefused: { total: 0, user: 0, tenant: 0, rate: 0, origin: 0, token: 0, draining: 0 },
+  closes: {
+    1000: 0,
+    1001: 0,
+    1002: 0,
+    1006: 0,
+    1007: 0,
+    1008: 0,
+    1009: 0,
+    1012: 0,
+    1013: 0,
+    4401: 0,
+    4403: 0,
+    4408: 0,
+    sse: 0,
+    other: 0,
+  },
+  slowConsumers: 0,
+  messagesReceived: { subscribe: 0, unsubscribe: 0, ping: 0, ack: 0, auth: 0 },
   queueEnqueued: 0,
   queueReplayed: 0,
   queueExpired: 0,

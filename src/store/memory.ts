@@ -1,6 +1,7 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
+import { memoryRevocations } from './memory-revocations.ts'
 import type { Acks, Draft, Log, Store, StoreLimits, StoreObserver } from './store.ts'
 import { Traces } from './traces.ts'
 import { type Surroundings, UserLog } from './user-log.ts'
@@ -135,6 +136,7 @@ export function memoryStore({
     kind: 'memory',
     log,
     acks,
+    revocations: memoryRevocations(clock),
     [Symbol.asyncDispose]: async () => {
       isClosed = true
       clearInterval(timer)

@@ -142,6 +142,17 @@ export interface Redelivery {
   readonly redelivered: number
 }
 
+/** Whose tokens count for nothing, and which. All moments in milliseconds since 1970. */
+export interface Revocations {
+  /**
+   * Tokens of the user made before `before` are revoked until `until`; of two revocations the later moments hold. Resolves
+   * when it would survive what the store promises to survive; rejects when there is no room for one more.
+   */
+  revoke(owner: Topic, before: number, until: number): Promise<void>
+  /** Undefined for a user of whom none is revoked. Not a promise when that is known at once. */
+  before(owner: Topic): number | undefined | Promise<number | undefined>
+}
+
 /** What a store sees happen to entries; told at once, for statistics. */
 export interface StoreObserver {
   /** Entries handed over for the first time. */
@@ -173,4 +184,5 @@ export interface Store extends AsyncDisposable {
   readonly kind: 'memory'
   readonly log: Log
   readonly acks: Acks
+  readonly revocations: Revocations
 }

@@ -1,4 +1,4 @@
-import type { Tokens } from '../auth/jwt.ts'
+import type { Identified, Identities } from '../auth/identity.ts'
 import type { Origins } from '../auth/origin.ts'
 import { tokenOf } from '../auth/token.ts'
 import type { Wish } from '../dispatch/start.ts'
@@ -16,17 +16,19 @@ export interface Admitted {
   readonly subprotocol?: 'bearer'
 }
 
+type Refused = Pick<Extract<Identified, { ok: false }>, 'kind' | 'reason'>
+
 export type Admit = (request: Request, transport: 'ws' | 'sse') => Promise<Admitted>
 
 interface AdmissionOptions {
   readonly origins: Origins
-  readonly tokens: Pick<Tokens, 'verify'>
+  readonly identities: Pick<Identities, 'of'>
   readonly isDraining: () => boolean
   readonly retryAfterSeconds: number
   /** Absent when tries to connect are not limited. */
   readonly limit: ConnectLimit | undefined
   readonly stats: Stats
-  readonly onRefused: (fields: { readonly kind: 'jwt' | 'origin'; readonly reason: string }) => void
+  readonly onRefused: (fields: { readonly kind: Refused['kind'] | 'origin'; readonly reason: string }) => void
 }
 
 /** An empty header is none; the header wins. */
@@ -39,16 +41,16 @@ function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse
 /** The checks before a connection, in this order: origin, draining, rate, query, token. */
 export function createAdmission({
   origins,
-  tokens,
+  identities,
   isDraining,
   retryAfterSeconds,
   limit,
   stats,
   onRefused,
 }: AdmissionOptions): Admit {
-  const refuse = (reason: string, message: string): AppError => {
+  const refuse = ({ kind, reason }: Refused, message: string): AppError => {
     stats.connectionsRefused.token++
-    onRefused({ kind: 'jwt', reason })
+    onRefused({ kind, reason })
     return new AppError('UNAUTHORIZED', { message, headers: { 'www-authenticate': 'Bearer' } })
   }
 
@@ -86,12 +88,12 @@ export function createAdmission({
       protocols,
     })
     if (repeated) throw meaningless('token', 'given twice')
-    if (token === undefined) throw refuse('no token', 'The token is missing.')
-    const verified = await tokens.verify(token)
-    if (!verified.ok) throw refuse(verified.reason, 'The token is invalid.')
+    if (token === undefined) throw refuse({ kind: 'jwt', reason: 'no token' }, 'The token is missing.')
+    const identified = await identities.of(token)
+    if (!identified.ok) throw refuse(identified, 'The token is invalid.')
     // Who comes when the drain has begun would not be told of it.
     checkDraining()
     const wish = wishOf(query, headers, transport)
-    return { principal: verified.principal, wish, ...(subprotocol && { subprotocol }) }
+    return { principal: identified.principal, wish, ...(subprotocol && { subprotocol }) }
   }
 }

@@ -10,6 +10,7 @@ import { channelTopic, type Topic, userTopic } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
 import { ackedId, ackedThrough, errorFrame, PONG, subscribed, unsubscribed } from './outbound.ts'
 import { BINARY, type Peer, type Said, TOO_FAST, tell } from './peer.ts'
+import type { Renew } from './renewal.ts'
 
 /** What a client says and is answered. */
 export interface Conversation {
@@ -26,6 +27,7 @@ interface ConversationOptions {
   readonly limits: Pick<Limits, 'of' | 'messages'>
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
+  readonly renew: Renew
   /** Waits before the store is asked again. */
   readonly retry: (error: unknown) => Promise<void>
   readonly stats: Stats
@@ -45,12 +47,22 @@ function isTooOften(moments: number[], now: number, most: number): boolean {
   return now - (moments.shift() ?? now) <= WINDOW_MS
 }
 
+/** How a kind of message is counted. */
+const KINDS = {
+  Subscribe: 'subscribe',
+  Unsubscribe: 'unsubscribe',
+  Ping: 'ping',
+  Ack: 'ack',
+  Auth: 'auth',
+} as const satisfies Record<ClientMessage['type'], keyof Stats['messagesReceived']>
+
 export function createConversation({
   hub,
   clock,
   access,
   limits,
   acknowledgement,
+  renew,
   retry,
   stats,
 }: ConversationOptions): Conversation {
@@ -134,6 +146,7 @@ export function createConversation({
   }
 
   const obey = (peer: Peer, message: ClientMessage): Promise<void> | undefined => {
+    stats.messagesReceived[KINDS[message.type]]++
     switch (message.type) {
       case 'Subscribe':
         subscribe(peer, message.payload.channels)
@@ -144,6 +157,8 @@ export function createConversation({
       case 'Ping':
         tell(peer, PONG)
         return undefined
+      case 'Auth':
+        return renew(peer, message.payload.token)
       case 'Ack':
         return acknowledge(peer, message.payload)
     }

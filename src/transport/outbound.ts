@@ -16,6 +16,7 @@ export const errorFrame = (code: ErrorCode, message: string): Frame => frame('er
 export const ackedId = (id: string, late: boolean): Frame =>
   frame('acked', { notification_id: id, ...(late && { late }) })
 export const ackedThrough = (cursor: string): Frame => frame('acked', { cursor })
+export const authenticated = (expiresIn: number): Frame => frame('authenticated', { expires_in: expiresIn })
 export const tokenExpiring = (seconds: number): Frame => frame('token_expiring', { in: seconds })
 export const shutdown = (seconds: number): Frame =>
   frame('shutdown', { reason: 'server is draining', reconnect_after_seconds: seconds }, seconds * 1000)

@@ -1,4 +1,5 @@
 import { Connection } from '../hub/connection.ts'
+import type { Clock } from '../lib/clock.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
@@ -52,6 +53,10 @@ export abstract class Peer extends Connection {
   /** Says when to come back, then ends. */
   abstract shutdown(frame: Frame): void
 }
+
+/** Whole seconds until its token ends, as clients are told. */
+export const secondsLeft = ({ principal }: Peer, clock: Pick<Clock, 'now'>): number =>
+  Math.max(0, Math.floor((principal.expiresAt - clock.now()) / 1000))
 
 /** What a client does not take ends it: it would have a hole. */
 export function tell(peer: Peer, frame: Frame): void {

@@ -6,13 +6,14 @@ import type { Clock } from '../lib/clock.ts'
 import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Cursor } from '../notification/cursor.ts'
+import type { Principal } from '../notification/principal.ts'
 import { tenantTopic, userTopic } from '../notification/topic.ts'
 import type { Log } from '../observe/log.ts'
-import type { Stats } from '../observe/stats.ts'
+import { closeOf, type Stats } from '../observe/stats.ts'
 import type { Conversation } from './conversation.ts'
 import { closeAll } from './drain.ts'
 import { connected } from './outbound.ts'
-import { BINARY, type Peer, type Said, TOO_FAST, tell } from './peer.ts'
+import { BINARY, type Peer, type Said, secondsLeft, TOO_FAST, tell } from './peer.ts'
 
 /** What every connection lives through, whatever carries it: limit, greeting, replay, messages, the end. */
 export interface Sessions {
@@ -42,6 +43,8 @@ interface SessionOptions {
   /** Connections of this node; 0 = no limit. */
   readonly maxConnections: number
   readonly limitsOf: LimitsOf
+  /** Whether the token has been revoked since it was looked at. */
+  readonly isRevoked: (principal: Principal) => boolean | Promise<boolean>
   readonly heartbeatSeconds: number
   /** What a client may say before it is greeted, or while an answer takes its time. */
   readonly maxHeldBytes: number
@@ -96,8 +99,8 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   const greet = (peer: Peer, { cursor, recovered, reason, replayed }: Started): void => {
-    const { user, expiresAt } = peer.principal
-    const expiresIn = Math.max(0, Math.floor((expiresAt - clock.now()) / 1000))
+    const { user } = peer.principal
+    const expiresIn = secondsLeft(peer, clock)
     tell(
       peer,
       connected({ connectionId: peer.id, userId: user, cursor, recovered, reason, replayed, expiresIn }),
@@ -127,6 +130,17 @@ export function createSessions(options: SessionOptions): Sessions {
     else hold(peer, said)
   }
 
+  /** It is registered: a disconnect from now on finds it, and one that came while its token was looked at is seen here. */
+  const checkRevoked = (peer: Peer): void => {
+    const revoked = options.isRevoked(peer.principal)
+    const leave = (isRevoked: boolean) => {
+      if (isRevoked && !peer.hasEnded()) peer.close('disconnected')
+    }
+    if (typeof revoked === 'boolean') leave(revoked)
+    // Nobody can say: it comes again, and is told so.
+    else revoked.then(leave, () => peer.close('goingAway', 'store unavailable'))
+  }
+
   return {
     get draining() {
       return draining
@@ -136,14 +150,17 @@ export function createSessions(options: SessionOptions): Sessions {
       const over = overLimitOf(peer)
       if (over !== undefined) {
         stats.connectionsRefused[over]++
+        if (peer.transport === 'ws') stats.closes[1013]++
         return over
       }
       // Spread, so that clients who came together do not all get their heartbeat in one turn.
       peer.nextBeatAt = peer.openedAt + Math.random() * heartbeatSeconds * 1000
       hub.open(peer)
+      stats.tally.of(tenant).opened++
       if (!peer.optedIn) hear(peer)
       log.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
-      void begin(peer, wish)
+      checkRevoked(peer)
+      if (!peer.hasEnded()) void begin(peer, wish)
       return undefined
     },
     message: receive,
@@ -155,6 +172,8 @@ export function createSessions(options: SessionOptions): Sessions {
     ended: (peer, { code, slow }) => {
       if (!hub.has(peer)) return
       peer.phase = 'ended'
+      stats.closes[closeOf(code)]++
+      if (slow) stats.slowConsumers++
       hub.end(peer)
       receipts.settle(peer)
       const { user, tenant } = peer.principal

@@ -1,4 +1,4 @@
-import type { CloseReason } from '../errors.ts'
+import { CLOSES, type CloseReason } from '../errors.ts'
 import type { Written } from '../hub/connection.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
@@ -140,8 +140,9 @@ export class SsePeer extends Peer {
     if (this.buffered() === 0) this.#release()
   }
 
-  override close(reason: CloseReason): void {
-    if (reason === 'tokenExpired') this.write(errorFrame('UNAUTHORIZED', 'The token has expired.'))
+  override close(reason: CloseReason, text: string = CLOSES[reason].reason): void {
+    if (reason === 'tokenExpired') this.write(errorFrame('UNAUTHORIZED', text))
+    if (reason === 'disconnected') this.write(errorFrame('FORBIDDEN', text))
     this.#finish()
   }
 

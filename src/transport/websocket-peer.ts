@@ -146,8 +146,8 @@ export class WebSocketPeer extends Peer {
     this.#ping({ epoch: this.epoch, seq: this.position })
   }
 
-  override close(reason: CloseReason): void {
-    const { code, reason: text } = CLOSES[reason]
+  override close(reason: CloseReason, text: string = CLOSES[reason].reason): void {
+    const { code } = CLOSES[reason]
     this.#leave(code)
     // A close frame behind bytes that nobody reads would keep the socket for ever.
     if (this.buffered() > 0) this.#socket?.terminate()

@@ -54,6 +54,13 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
     },
   )
 
+/** Of a client that the runtime itself has closed it tells only 1006 and, in words, why. */
+function codeOf(code: number, reason: string): number {
+  if (code !== 1006 || !reason.startsWith('Received ')) return code
+  if (reason.includes('too big')) return 1009
+  return reason.includes('UTF-8') ? 1007 : 1002
+}
+
 /** What the runtime tells of open sockets; each handler is synchronous up to where work is queued and counted. */
 export const webSocketHandler = ({
   sessions,
@@ -89,8 +96,8 @@ export const webSocketHandler = ({
     if (cursor !== undefined) sessions.proved(peer, cursor)
   },
   drain: ({ data: peer }) => peer.unblock(),
-  close: ({ data: peer }, code) => {
-    sessions.ended(peer, { code })
+  close: ({ data: peer }, code, reason) => {
+    sessions.ended(peer, { code: codeOf(code, reason) })
     peer.release()
   },
 })

@@ -3,10 +3,13 @@ import { describe, expect, spyOn, test } from 'bun:test'
 import type { Cursor } from '../../src/notification/cursor.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import { memoryStore } from '../../src/store/memory.ts'
+import { memoryRevocations } from '../../src/store/memory-revocations.ts'
 import type { Draft, StoreLimits, StoreObserver } from '../../src/store/store.ts'
+import { revocationsContract } from './revocations.contract.ts'
 import { draft, fakeClock, noting, seqs, storeContract } from './store.contract.ts'
 
 storeContract('memory', async options => memoryStore(options))
+revocationsContract('memory', async options => memoryStore(options))
 
 const DAY = 86_400_000
 const LIMITS: StoreLimits = {
@@ -187,5 +190,30 @@ describe('memory: what it holds is bounded', () => {
       }
     }
     expect(await growth({}, cut())).toBeLessThan(2_000_000)
+  })
+})
+
+describe('memory: revocations', () => {
+  test('are bounded: one more is refused until one is over, and none is forgotten before', async () => {
+    const clock = fakeClock()
+    const revocations = memoryRevocations(clock, 2)
+    await revocations.revoke(ANN, 1_000, clock.time + 10)
+    await revocations.revoke(BOB, 2_000, clock.time + 20)
+    const cy = userTopic('acme', 'cy')
+    expect(revocations.revoke(cy, 3_000, clock.time + 30)).rejects.toThrow('2 users')
+    await revocations.revoke(ANN, 1_500, clock.time + 15)
+    expect([ANN, BOB, cy].map(revocations.before)).toEqual([1_500, 2_000, undefined])
+    clock.time += 16
+    await revocations.revoke(cy, 3_000, clock.time + 30)
+    expect([ANN, BOB, cy].map(revocations.before)).toEqual([undefined, 2_000, 3_000])
+  })
+
+  test('a hundred thousand users may have one', async () => {
+    const clock = fakeClock()
+    const revocations = memoryRevocations(clock)
+    const owners = Array.from({ length: 100_001 }, (_, n) => userTopic('acme', `${n}`))
+    const made = await Promise.allSettled(owners.map(owner => revocations.revoke(owner, 1, clock.time + 1)))
+    expect(made.filter(({ status }) => status === 'rejected')).toHaveLength(1)
+    expect(made.at(-1)?.status).toBe('rejected')
   })
 })

@@ -14,7 +14,7 @@ import type {
   StoreObserver,
 } from '../../src/store/store.ts'
 
-type OpenStore = (options: {
+export type OpenStore = (options: {
   readonly limits: StoreLimits
   readonly clock: Clock
   readonly observer: StoreObserver
@@ -24,7 +24,7 @@ const ANN = userTopic('acme', 'ann')
 const BOB = userTopic('acme', 'bob')
 const CY = userTopic('acme', 'cy')
 
-const LIMITS: StoreLimits = {
+export const LIMITS: StoreLimits = {
   maxEntries: 3,
   retentionMs: 60_000,
   cleanupMs: 3_600_000,

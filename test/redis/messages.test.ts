@@ -326,3 +326,37 @@ describe('A message is rejected', () => {
     expect(lines().at(-1)).toMatchObject({ held_back: 2_990 })
   })
 })
+
+test('each message that is taken counts as one send, and /stats tells how the connection is', async () => {
+  await using counting = await startHearing(redis)
+  using client = await subscribed(counting, 'u', 'c')
+  const targets = [
+    { type: 'user', target: 'u' },
+    { type: 'users', target: ['u', 'v'] },
+    { type: 'broadcast' },
+    { type: 'channel', target: 'c' },
+    { type: 'channels', target: ['c', 'd'] },
+  ]
+  for (const each of targets) await redis.publish('notification:user:u', { ...each, event: EVENT })
+  await redis.publish('notification:user:u', 'no JSON')
+  await eventually(() => counting.app.stats.redisMessagesReceived === targets.length + 1)
+  for (const _ of targets) await client.nextOf('notification')
+  expect((await counting.get('/stats')).json).toMatchObject({
+    notifications: {
+      total_sent: 5,
+      total_delivered: 5,
+      total_failed: 0,
+      user_notifications: 2,
+      broadcast_notifications: 1,
+      channel_notifications: 2,
+    },
+    redis: {
+      status: 'healthy',
+      connected: true,
+      circuit_breaker_state: 'closed',
+      circuit_breaker_failures: 0,
+      reconnection_attempts: 0,
+      total_reconnections: 0,
+    },
+  })
+})

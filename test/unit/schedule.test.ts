@@ -55,9 +55,23 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: '(c) what is older is written again',
     file: 'delivery',
-    from: `if (sameLife && cursor.seq <= position) return 'sent'`,
-    to: `if (sameLife && cursor.seq <= position) connection.write(frame)`,
+    from: `        onOfferedLate(connection)\n        return 'sent'`,
+    to: `        return connection.write(frame)`,
     seed: 8,
+  },
+  {
+    rule: 'what a replay wrote before it was offered is counted twice',
+    file: 'delivery',
+    from: 'onOfferedLate(connection)\n',
+    to: '',
+    seed: 1,
+  },
+  {
+    rule: 'what a replay writes is not counted',
+    file: 'delivery',
+    from: 'if (written.length > 0) onReplayed(connection, epoch, written)',
+    to: '',
+    seed: 1,
   },
   {
     rule: '(d) one page is taken for the whole',

@@ -303,6 +303,8 @@ class Run {
   readonly receipts: Receipts
   readonly delivery: Delivery
   readonly devices: Device[] = []
+  /** Frames that were told of as handed over, by an offer or by a replay. */
+  told = 0
   readonly #seen: string[] = ['', 'nonsense', 'e9:3', 'e0:99']
 
   constructor(parts: Parts, seed: number) {
@@ -313,7 +315,12 @@ class Run {
       log,
       receipts: this.receipts,
       page: { entries: 1 + this.world.pick(3), bytes: 1_000_000 },
-      onReplayed: () => {},
+      onReplayed: (_, __, seqs) => {
+        this.told += seqs.length
+      },
+      onOfferedLate: () => {
+        this.told--
+      },
       retry: () => this.#task(),
       turn: () => this.#task(),
     })
@@ -363,7 +370,10 @@ class Run {
     const frame = userFrame(item.body, item.cursor)
     for (const device of this.hub.members(OWNER) as ReadonlySet<Device>)
       if (!mayLose || world.lossless || world.pick(6) > 0)
-        world.tasks.push(() => void this.delivery.offer(device, item.cursor, frame))
+        world.tasks.push(() => {
+          const offered = this.delivery.offer(device, item.cursor, frame)
+          if (offered === 'sent' || offered === 'buffered') this.told++
+        })
   }
 
   /** The client takes a few things off its wire. */
@@ -422,6 +432,8 @@ class Run {
 
   check(): void {
     const { world } = this
+    const written = this.devices.reduce((sum, device) => sum + device.written.length, 0)
+    if (this.told !== written) world.fault(`${written} frames were written, ${this.told} told of`)
     for (const device of this.open) {
       if (device.phase !== 'live' || device.epoch !== world.epoch || device.position !== world.seq)
         world.fault(

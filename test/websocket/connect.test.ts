@@ -363,8 +363,8 @@ test('a drain that begins while a token is verified still refuses the connection
   let isDraining = false
   const admit = createAdmission({
     origins: { allows: () => true },
-    tokens: {
-      verify: async () => {
+    identities: {
+      of: async () => {
         isDraining = true
         return {
           ok: true,

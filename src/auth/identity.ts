@@ -1,0 +1,66 @@
+import { storeUnavailable } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Principal } from '../notification/principal.ts'
+import { type Topic, userTopic } from '../notification/topic.ts'
+import type { KeySetFetched } from './jwks.ts'
+import { createTokens, type TokenSettings } from './jwt.ts'
+import { isRevoked, lifeOf, revocationEnd } from './revocation.ts'
+
+/** A principal, or why there is none: for the log only. */
+export type Identified =
+  | { readonly ok: true; readonly principal: Principal }
+  | { readonly ok: false; readonly kind: 'jwt' | 'revoked'; readonly reason: string }
+
+/** Who clients are: what their tokens say, unless these were revoked. */
+export interface Identities extends Disposable {
+  /** Rejects with STORE_UNAVAILABLE when nobody can say whether the token was revoked. */
+  of(token: string): Promise<Identified>
+  /** Whether the token of a principal has been revoked since. Not a promise when that is known at once. */
+  isRevoked(principal: Principal): boolean | Promise<boolean>
+  /** When a revocation made now may be forgotten, milliseconds since 1970. */
+  revocationEnd(): number
+}
+
+interface IdentityOptions {
+  readonly settings: TokenSettings
+  readonly clock: Clock
+  /** Before which moment tokens of a user must not have been made; undefined for any. */
+  readonly revokedBefore: (owner: Topic) => number | undefined | Promise<number | undefined>
+  /** Told how each fetch of the key set ended. */
+  readonly onKeySet: (fetched: KeySetFetched) => void
+}
+
+/** Throws ConfigError for an unfit public key. */
+export async function createIdentities({
+  settings,
+  clock,
+  revokedBefore,
+  onKeySet,
+}: IdentityOptions): Promise<Identities> {
+  const tokens = await createTokens({ ...settings, clock, onKeySet })
+  /** Of all tokens that were accepted, milliseconds. */
+  let longestLife: number | undefined
+
+  const isRevokedNow = (principal: Principal): boolean | Promise<boolean> => {
+    const before = revokedBefore(userTopic(principal.tenant, principal.user))
+    return before instanceof Promise
+      ? before.then(moment => isRevoked(principal, moment))
+      : isRevoked(principal, before)
+  }
+
+  return {
+    of: async token => {
+      const verified = await tokens.verify(token)
+      if (!verified.ok) return { ok: false, kind: 'jwt', reason: verified.reason }
+      const { principal } = verified
+      const revoked = isRevokedNow(principal)
+      if (revoked === true || (revoked !== false && (await revoked.catch(storeUnavailable))))
+        return { ok: false, kind: 'revoked', reason: 'revoked' }
+      longestLife = Math.max(longestLife ?? 0, lifeOf(principal, clock.now()))
+      return { ok: true, principal }
+    },
+    isRevoked: isRevokedNow,
+    revocationEnd: () => revocationEnd(clock.now(), longestLife, settings.leewaySeconds),
+    [Symbol.dispose]: () => tokens[Symbol.dispose](),
+  }
+}

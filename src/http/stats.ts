@@ -1,0 +1,72 @@
+import { Elysia } from 'elysia'
+import { channelsOf, countConnections, countUsers } from '../hub/census.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { LinkState } from '../lib/link.ts'
+import type { AckCounts, AckStats } from '../observe/ack-stats.ts'
+import type { Stats } from '../observe/stats.ts'
+import { sentOf } from '../observe/tally.ts'
+import type { Callers } from './caller.ts'
+import { redisReport } from './redis-report.ts'
+
+interface StatsOptions {
+  readonly hub: Hub
+  readonly callers: Callers
+  readonly stats: Pick<Stats, 'tally'>
+  /** Of the trigger's connection; undefined without a trigger. */
+  readonly redis: () => LinkState | undefined
+  /** Absent when acknowledgement is off. */
+  readonly acks: Pick<AckStats, 'of'> | undefined
+}
+
+const MAX_CHANNELS = 1_000
+
+/** Nothing is settled at first: then the rate is that of no failure. */
+const ackReport = ({ tracked, acked, expired, latencyMs }: AckCounts) => ({
+  enabled: true,
+  total_tracked: tracked,
+  total_acked: acked,
+  total_expired: expired,
+  pending_count: tracked - acked - expired,
+  ack_rate: acked + expired === 0 ? 1 : acked / (acked + expired),
+  avg_latency_ms: acked === 0 ? 0 : latencyMs / acked,
+})
+
+/** `/stats`: what there is and what happened in the caller's tenant. */
+export function statsRoutes({ hub, callers, stats, redis, acks }: StatsOptions) {
+  const connections = (tenant: string) => {
+    const channels = [...channelsOf(hub, tenant)].sort((a, b) => b.subscribers - a.subscribers)
+    return {
+      total_connections: countConnections(hub, tenant),
+      unique_users: countUsers(hub, tenant),
+      channels: Object.fromEntries(
+        channels.slice(0, MAX_CHANNELS).map(({ name, subscribers }) => [name, subscribers]),
+      ),
+    }
+  }
+
+  const notifications = (tenant: string) => {
+    const { sent, delivered, failed } = stats.tally.find(tenant)
+    return {
+      total_sent: sentOf({ sent }),
+      total_delivered: delivered,
+      total_failed: failed,
+      user_notifications: sent.user + sent.users,
+      broadcast_notifications: sent.broadcast,
+      channel_notifications: sent.channel + sent.channels,
+    }
+  }
+
+  return new Elysia({ name: 'stats' }).get(
+    '/stats',
+    ({ request }) => {
+      const { tenant } = callers.of(request)
+      return {
+        connections: connections(tenant),
+        notifications: notifications(tenant),
+        redis: redisReport(redis()),
+        ...(acks && { ack: ackReport(acks.of(tenant)) }),
+      }
+    },
+    { detail: { summary: 'What there is and what happened', security: [{ apiKey: [] }] } },
+  )
+}

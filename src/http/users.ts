@@ -1,0 +1,102 @@
+import { Elysia } from 'elysia'
+import * as v from 'valibot'
+import type { Identities } from '../auth/identity.ts'
+import { AppError, storeUnavailable } from '../errors.ts'
+import { subscriptionsOf } from '../hub/census.ts'
+import type { Hub } from '../hub/hub.ts'
+import { formatOf, integer } from '../lib/document.ts'
+import { parseTimestamp } from '../lib/timestamp.ts'
+import { isUserId } from '../notification/names.ts'
+import { userTopic } from '../notification/topic.ts'
+import type { Store } from '../store/store.ts'
+import { readOptionalBody } from './body.ts'
+import type { Callers } from './caller.ts'
+import { segment } from './parameters.ts'
+
+interface UserOptions {
+  readonly hub: Hub
+  readonly callers: Callers
+  readonly store: Pick<Store, 'revocations'>
+  readonly identities: Pick<Identities, 'revocationEnd'>
+}
+
+const MAX_BODY_BYTES = 65_536
+/** A close frame has room for 123 (RFC 6455 §5.5). */
+const MAX_REASON_BYTES = 120
+/** The last second that a timestamp can name; so milliseconds, given by mistake, are refused. */
+const LAST_SECOND = 253_402_300_799
+
+/** Milliseconds since 1970. */
+const moment = v.pipe(
+  v.union([
+    v.pipe(
+      integer(0, LAST_SECOND),
+      v.transform(seconds => seconds * 1_000),
+    ),
+    v.pipe(v.string(), v.transform(parseTimestamp), v.number('a timestamp of RFC 3339')),
+  ]),
+  v.metadata({ integer: true }),
+)
+
+const disconnection = v.object({
+  reason: v.nullish(
+    v.pipe(
+      v.string(),
+      // What is no Unicode has no bytes to put into a frame.
+      v.check(
+        text => text.isWellFormed() && Buffer.byteLength(text) <= MAX_REASON_BYTES,
+        'at most 120 bytes',
+      ),
+    ),
+  ),
+  issued_before: v.nullish(moment),
+})
+const format = formatOf(disconnection)
+
+/** One user: what its connections are subscribed to, whether there are any, and their end. */
+export function userRoutes({ hub, callers, store, identities }: UserOptions) {
+  const find = (request: Request, given: string | null | undefined) => {
+    const user = segment('user_id', given)
+    const owner = userTopic(callers.of(request).tenant, user)
+    return { user, owner, connections: hub.members(owner) }
+  }
+  const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
+
+  return new Elysia({ name: 'users', prefix: '/api/v1/users' })
+    .get(
+      '/:user_id/subscriptions',
+      ({ request, params }) => {
+        const { user, connections } = find(request, params.user_id)
+        if (connections.size === 0) throw new AppError('USER_NOT_CONNECTED')
+        return {
+          user_id: user,
+          connection_count: connections.size,
+          subscriptions: [...new Set([...connections].flatMap(subscriptionsOf))].sort(),
+        }
+      },
+      route('The channels of one user'),
+    )
+    .get(
+      '/:user_id/presence',
+      ({ request, params }) => {
+        const { user, connections } = find(request, params.user_id)
+        return { user_id: user, online: connections.size > 0, connections: connections.size }
+      },
+      route('Whether a user is connected'),
+    )
+    .post(
+      '/:user_id/disconnect',
+      async ({ request, params }) => {
+        const body = await readOptionalBody(request, format, MAX_BODY_BYTES)
+        const { reason, issued_before: before } = body?.value ?? {}
+        const { user, owner } = find(request, params.user_id)
+        // First, so that who is closed does not come back by the same token.
+        if (typeof before === 'number' && isUserId(user))
+          await store.revocations.revoke(owner, before, identities.revocationEnd()).catch(storeUnavailable)
+        const closed = [...hub.members(owner)]
+        for (const connection of closed) connection.close('disconnected', reason ?? undefined)
+        return { user_id: user, disconnected: closed.length }
+      },
+      { parse: 'none', ...route('Closes all connections of a user') },
+    )
+}

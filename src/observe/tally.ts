@@ -1,0 +1,82 @@
+import type { Target } from '../notification/target.ts'
+
+/** What happened in one tenant since the start. */
+export interface TenantTally {
+  /** Sends that were accepted. */
+  readonly sent: Record<Target['type'], number>
+  /** Frames of notifications that a connection took. */
+  delivered: number
+  /** Those that one refused. */
+  failed: number
+  /** Connections opened. */
+  opened: number
+}
+
+/** What is counted by tenant; the node's own numbers are sums over all tenants. */
+export interface Tally {
+  /** Where a tenant is counted. Those that come when MAX_TENANTS have a record share one. */
+  of(tenant: string): TenantTally
+  /** So many frames more were taken by connections of the tenant. */
+  delivered(tenant: string, frames: number): void
+  /** What was counted; nothing for a tenant without a record of its own. */
+  find(tenant: string): Readonly<TenantTally>
+  has(tenant: string): boolean
+  /** Those with a record of their own. */
+  tenants(): Iterable<string>
+  total(): Readonly<TenantTally>
+}
+
+const MAX_TENANTS = 100_000
+
+const nothing = (): TenantTally => ({
+  sent: { user: 0, users: 0, broadcast: 0, channel: 0, channels: 0 },
+  delivered: 0,
+  failed: 0,
+  opened: 0,
+})
+
+function add(sum: TenantTally, { sent, delivered, failed, opened }: Readonly<TenantTally>): void {
+  sum.sent.user += sent.user
+  sum.sent.users += sent.users
+  sum.sent.broadcast += sent.broadcast
+  sum.sent.channel += sent.channel
+  sum.sent.channels += sent.channels
+  sum.delivered += delivered
+  sum.failed += failed
+  sum.opened += opened
+}
+
+/** Sends to all kinds of targets. */
+export const sentOf = ({ sent }: Pick<Readonly<TenantTally>, 'sent'>): number =>
+  sent.user + sent.users + sent.broadcast + sent.channel + sent.channels
+
+/** `maxTenants` bounds what it holds, however many tenants callers name. */
+export function createTally(maxTenants = MAX_TENANTS): Tally {
+  const records = new Map<string, TenantTally>()
+  const others = nothing()
+  const none: Readonly<TenantTally> = nothing()
+
+  const make = (tenant: string): TenantTally => {
+    if (records.size >= maxTenants) return others
+    const record = nothing()
+    records.set(tenant, record)
+    return record
+  }
+
+  const of = (tenant: string): TenantTally => records.get(tenant) ?? make(tenant)
+
+  return {
+    of,
+    delivered: (tenant, frames) => {
+      of(tenant).delivered += frames
+    },
+    find: tenant => records.get(tenant) ?? none,
+    has: tenant => records.has(tenant),
+    tenants: () => records.keys(),
+    total: () => {
+      const sum = nothing()
+      for (const record of [others, ...records.values()]) add(sum, record)
+      return sum
+    },
+  }
+}

@@ -1,0 +1,55 @@
+import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
+import type { Identities } from '../auth/identity.ts'
+import { subscriptionsOf } from '../hub/census.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Principal } from '../notification/principal.ts'
+import { channelTopic } from '../notification/topic.ts'
+import { authenticated, errorFrame, unsubscribed } from './outbound.ts'
+import { type Peer, secondsLeft, tell } from './peer.ts'
+
+/** A client presents another token on its open connection. Never rejects. */
+export type Renew = (peer: Peer, token: string) => Promise<void>
+
+interface RenewalOptions {
+  readonly hub: Hub
+  readonly identities: Pick<Identities, 'of'>
+  readonly access: ChannelAccess
+  readonly clock: Clock
+  readonly onRefused: (fields: { readonly kind: 'jwt' | 'revoked'; readonly reason: string }) => void
+}
+
+export function createRenewal({ hub, identities, access, clock, onRefused }: RenewalOptions): Renew {
+  /** Ends the subscriptions that the new token does not allow. */
+  const confine = (peer: Peer): void => {
+    const { tenant } = peer.principal
+    const lost = subscriptionsOf(peer).filter(channel => !mayHear(peer.principal, channel, access))
+    for (const channel of lost) hub.leave(peer, channelTopic(tenant, channel))
+    if (lost.length > 0) tell(peer, unsubscribed(lost))
+  }
+
+  const accept = (peer: Peer, principal: Principal): void => {
+    peer.principal = principal
+    peer.warnedOfExpiry = false
+    tell(peer, authenticated(secondsLeft(peer, clock)))
+    confine(peer)
+  }
+
+  return async (peer, token) => {
+    // Whatever keeps the store from telling, this token was not found to be good.
+    const identified = await identities
+      .of(token)
+      .catch(() => ({ ok: false, kind: 'revoked', reason: 'store unavailable' }) as const)
+    if (peer.hasEnded()) return
+    if (!identified.ok) {
+      onRefused({ kind: identified.kind, reason: identified.reason })
+      tell(peer, errorFrame('UNAUTHORIZED', 'The token is invalid; the one before still counts.'))
+      return
+    }
+    const { principal } = identified
+    const { user, tenant } = peer.principal
+    if (principal.user === user && principal.tenant === tenant) return accept(peer, principal)
+    tell(peer, errorFrame('FORBIDDEN', 'The token is of another user.'))
+    peer.close('otherUser')
+  }
+}

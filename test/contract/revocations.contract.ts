@@ -1,0 +1,63 @@
+import { describe, expect, test } from 'bun:test'
+import { userTopic } from '../../src/notification/topic.ts'
+import type { Store } from '../../src/store/store.ts'
+import { fakeClock, LIMITS, noting, type OpenStore } from './store.contract.ts'
+
+const ANN = userTopic('acme', 'ann')
+const BOB = userTopic('acme', 'bob')
+const ANN_OF_GLOBEX = userTopic('globex', 'ann')
+
+/** What every store promises of revoked tokens. `open` opens an empty one. */
+export function revocationsContract(name: string, open: OpenStore): void {
+  const start = async () => {
+    const clock = fakeClock()
+    const store = await open({ limits: LIMITS, clock, observer: noting() })
+    const { revocations } = store
+    return { clock, revocations, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+  }
+
+  describe(`${name}: revocations`, () => {
+    /** Whether it answers at once or later. */
+    const before = async ({ revocations }: { readonly revocations: Store['revocations'] }, owner = ANN) =>
+      revocations.before(owner)
+
+    test('are of one user, from the moment they are made', async () => {
+      await using opened = await start()
+      const { time } = opened.clock
+      expect(await before(opened)).toBeUndefined()
+      await opened.revocations.revoke(ANN, 5_000, time + 1_000)
+      const all = [await before(opened), await before(opened, BOB), await before(opened, ANN_OF_GLOBEX)]
+      expect(all).toEqual([5_000, undefined, undefined])
+    })
+
+    test('last up to their end and no longer', async () => {
+      await using opened = await start()
+      const { clock } = opened
+      await opened.revocations.revoke(ANN, 5_000, clock.time + 1_000)
+      clock.time += 1_000
+      expect(await before(opened)).toBe(5_000)
+      clock.time += 1
+      expect(await before(opened)).toBeUndefined()
+      await opened.revocations.revoke(ANN, 3_000, clock.time + 1_000)
+      expect(await before(opened)).toBe(3_000)
+    })
+
+    test('of one user add up: the later moments hold', async () => {
+      await using opened = await start()
+      const { clock, revocations } = opened
+      await revocations.revoke(ANN, 5_000, clock.time + 1_000)
+      await revocations.revoke(ANN, 3_000, clock.time + 2_000)
+      await revocations.revoke(ANN, 4_000, clock.time + 500)
+      clock.time += 2_000
+      expect(await before(opened)).toBe(5_000)
+      await revocations.revoke(ANN, 5_000.5, clock.time)
+      expect(await before(opened)).toBe(5_000.5)
+    })
+
+    test('may be of the very beginning', async () => {
+      await using opened = await start()
+      await opened.revocations.revoke(ANN, 0, opened.clock.time + 1_000)
+      expect(await before(opened)).toBe(0)
+    })
+  })
+}

@@ -1,0 +1,277 @@
+import { describe, expect, test } from 'bun:test'
+import type { Environment } from '../../src/config/config.ts'
+import type { Store } from '../../src/store/store.ts'
+import { SECRET, startTestApp, type TestApp } from '../support/app.ts'
+import { connectSocket, connectStream } from '../support/client.ts'
+import { createTestClock } from '../support/clock.ts'
+import { breakingRevocations, lateRevocations } from '../support/revocations.ts'
+import { eventually, settle, socketOf, streamOf } from '../support/visit.ts'
+
+const seconds = () => Math.floor(Date.now() / 1000)
+const DAY = 86_400
+
+const revoke = (app: TestApp, user: string, before: number | string, headers?: Record<string, string>) =>
+  app.post(`/api/v1/users/${user}/disconnect`, { issued_before: before }, headers)
+
+/** What the three ways in with a token, and one on an open connection, make of it. */
+async function fateOf(app: TestApp, token: string, claims: Record<string, unknown> = {}): Promise<string> {
+  const ways = await Promise.all([
+    fetch(`${app.url}/ws?token=${token}`).then(({ status }) => (status === 426 ? 200 : status)),
+    connectStream(`${app.url}/sse?token=${token}`).then(
+      stream => {
+        stream.close()
+        return 200
+      },
+      error => Number(/refused: (\d+)/.exec(String(error))?.[1]),
+    ),
+    fetch(`${app.url}/api/v1/me/notifications?token=${token}`).then(({ status }) => status),
+  ])
+  using open = await socketOf(app, 'u', { claims: { iat: seconds() + 50, ...claims } })
+  open.send({ type: 'Auth', payload: { token } })
+  const { type } = await open.next()
+  return [...ways, type === 'authenticated' ? 200 : type].join(' ')
+}
+
+const TAKEN = '200 200 200 200'
+const REFUSED = '401 401 401 error'
+
+describe('a token is refused on every way in', () => {
+  const ROWS: readonly (readonly [
+    what: string,
+    claims: Record<string, unknown>,
+    before: number | string,
+    fate: string,
+  ])[] = [
+    ['made a second before', { iat: seconds() - 1 }, seconds(), REFUSED],
+    ['made then', { iat: seconds() }, seconds(), TAKEN],
+    ['made later', { iat: seconds() + 5 }, seconds(), TAKEN],
+    ['silent about when it was made', {}, seconds(), REFUSED],
+    ['silent, and the moment is 1970', {}, 0, REFUSED],
+    ['made after 1970', { iat: 1 }, 0, TAKEN],
+    ['made a second before a timestamp', { iat: seconds() - 1 }, new Date().toISOString(), REFUSED],
+    ['made before by a fraction', { iat: 1_700_000_000 }, '2023-11-14T22:13:20.001Z', REFUSED],
+    ['made then, in another zone', { iat: 1_700_000_000 }, '2023-11-15T00:13:20+02:00', TAKEN],
+    ['made before, in another zone', { iat: 1_699_999_999 }, '2023-11-15T00:13:20+02:00', REFUSED],
+  ]
+  for (const [what, claims, before, fate] of ROWS)
+    test(`or not: ${what}`, async () => {
+      await using app = await startTestApp()
+      const token = await app.token('u', claims)
+      expect(await fateOf(app, token)).toBe(TAKEN)
+      expect((await revoke(app, 'u', before)).status).toBe(200)
+      expect(await fateOf(app, token)).toBe(fate)
+    })
+
+  test('with the same answer as any other bad token, and a line that tells the operator', async () => {
+    await using app = await startTestApp()
+    const token = await app.token('u')
+    await revoke(app, 'u', seconds())
+    const [revoked, wrong] = await Promise.all(
+      [token, `${token}x`].map(async each => {
+        const response = await fetch(`${app.url}/sse?token=${each}`)
+        return [response.status, response.headers.get('www-authenticate'), await response.json()]
+      }),
+    )
+    expect(revoked).toEqual(wrong)
+    expect(revoked?.slice(0, 2)).toEqual([401, 'Bearer'])
+    const lines = app.lines.filter(({ event }) => event === 'auth.refused')
+    expect(lines.map(({ kind }) => kind).sort()).toEqual(['jwt', 'revoked'])
+  })
+
+  test('of that user of that tenant only', async () => {
+    await using app = await startTestApp({ TENANT_ENABLED: 'true' })
+    const tokens = {
+      u: await app.token('u', { tenant_id: 'acme' }),
+      elsewhere: await app.token('u', { tenant_id: 'globex' }),
+      nowhere: await app.token('u'),
+      other: await app.token('v', { tenant_id: 'acme' }),
+    }
+    await revoke(app, 'u', seconds(), { 'x-tenant-id': 'acme' })
+    const statuses: Record<string, number> = {}
+    for (const [name, token] of Object.entries(tokens))
+      statuses[name] = (await fetch(`${app.url}/api/v1/me/notifications?token=${token}`)).status
+    expect(statuses).toEqual({ u: 401, elsewhere: 200, nowhere: 200, other: 200 })
+  })
+
+  test('and without `issued_before` is good again at once', async () => {
+    await using app = await startTestApp()
+    const token = await app.token('u')
+    await app.post('/api/v1/users/u/disconnect', { reason: 'moved' })
+    expect(await fateOf(app, token)).toBe(TAKEN)
+  })
+})
+
+describe('a revocation ends', () => {
+  const start = async (env: Environment = {}) => {
+    const clock = createTestClock()
+    const app = await startTestApp({ JWT_LEEWAY_SECONDS: '60', ...env }, { clock })
+    const at = async (user: string, claims: Record<string, unknown>) => {
+      const token = await app.token(user, claims)
+      return (await fetch(`${app.url}/api/v1/me/notifications?token=${token}`)).status
+    }
+    return { clock, app, at }
+  }
+  const long = { exp: seconds() + 30 * DAY }
+
+  test('when the longest-lived token that was seen would have ended, leeway included', async () => {
+    const { clock, app, at } = await start()
+    await using _ = app
+    // Of tokens that say when they were made the whole life counts, not what is left of it.
+    for (const [iat, exp] of [
+      [-3_000, 600],
+      [-10, 60],
+    ] as const)
+      expect(await at('someone', { iat: seconds() + iat, exp: seconds() + exp })).toBe(200)
+    await revoke(app, 'u', seconds())
+    clock.jump(3_600 + 60 - 5)
+    expect(await at('u', long)).toBe(401)
+    clock.jump(10)
+    expect(await at('u', long)).toBe(200)
+  })
+
+  test('after a day at the latest, and when no token was seen', async () => {
+    for (const seen of [true, false]) {
+      const { clock, app, at } = await start()
+      await using _ = app
+      if (seen) expect(await at('someone', long)).toBe(200)
+      await revoke(app, 'u', seconds())
+      clock.jump(DAY - 5)
+      expect([seen, await at('u', long)]).toEqual([seen, 401])
+      clock.jump(10)
+      expect([seen, await at('u', long)]).toEqual([seen, 200])
+    }
+  })
+})
+
+test('an open connection of another user stays, and a token presented on it counts as one seen', async () => {
+  const clock = createTestClock()
+  await using app = await startTestApp({ JWT_LEEWAY_SECONDS: '0' }, { clock })
+  using client = await socketOf(app, 'v', { claims: { exp: seconds() + 600 } })
+  const exp = seconds() + 7_200
+  client.send({ type: 'Auth', payload: { token: await app.token('v', { exp }) } })
+  await client.nextOf('authenticated')
+  await revoke(app, 'u', seconds())
+  const token = await app.token('u', { exp: seconds() + DAY })
+  clock.jump(7_190)
+  expect((await fetch(`${app.url}/api/v1/me/notifications?token=${token}`)).status).toBe(401)
+  expect(await settle(client)).toEqual([])
+  clock.jump(20)
+  expect((await fetch(`${app.url}/api/v1/me/notifications?token=${token}`)).status).toBe(200)
+})
+
+describe('a connect that races with a disconnect does not slip through', () => {
+  test('when many come while it goes on, over WebSocket and SSE', async () => {
+    await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
+    const token = await app.token('u', { iat: seconds() - 10 })
+    const tries = Array.from({ length: 60 }, (_, n) =>
+      n % 2 === 0
+        ? connectSocket(`${app.url}/ws?token=${token}`).then(client => client.closed)
+        : connectStream(`${app.url}/sse?token=${token}`).then(client => client.closed),
+    )
+    await revoke(app, 'u', seconds())
+    // Refused, or closed: whoever stayed would keep this waiting.
+    await Promise.allSettled(tries)
+    expect((await app.get('/api/v1/users/u/presence')).json.connections).toBe(0)
+  })
+
+  for (const transport of ['ws', 'sse'] as const)
+    test(`when the store was asked before and answers after it: ${transport}`, async () => {
+      const asked = Promise.withResolvers<void>()
+      const gate = Promise.withResolvers<void>()
+      let first = true
+      await using app = await startTestApp(
+        {},
+        {
+          wrapStore: lateRevocations(async () => {
+            if (!first) return
+            first = false
+            asked.resolve()
+            await gate.promise
+          }),
+        },
+      )
+      const token = await app.token('u')
+      const coming =
+        transport === 'ws'
+          ? connectSocket(`${app.url}/ws?token=${token}`)
+          : connectStream(`${app.url}/sse?token=${token}`)
+      await asked.promise
+      expect((await revoke(app, 'u', seconds())).json.disconnected).toBe(0)
+      gate.resolve()
+      const client = await coming
+      const end = await client.closed
+      if (transport === 'ws') expect(end).toMatchObject({ code: 4403 })
+      else expect(client.inbox.all.at(-1)).toMatchObject({ event: 'error', data: { code: 'FORBIDDEN' } })
+      await eventually(async () => (await app.get('/health')).json.connections.total === 0)
+    })
+})
+
+test('with a store that answers late everything is the same', async () => {
+  await using app = await startTestApp({}, { wrapStore: lateRevocations(() => Bun.sleep(2)) })
+  const token = await app.token('u', { iat: seconds() - 10 })
+  expect(await fateOf(app, token)).toBe(TAKEN)
+  await revoke(app, 'u', seconds())
+  expect(await fateOf(app, token)).toBe(REFUSED)
+})
+
+describe('with a store that does not answer', () => {
+  const BROKEN = { status: 503, json: { error: { code: 'STORE_UNAVAILABLE' } } }
+
+  test('a revocation is refused with 503 and closes nobody, a plain disconnect works', async () => {
+    await using app = await startTestApp({}, { wrapStore: breakingRevocations('revoke') })
+    using client = await socketOf(app, 'u')
+    const answer = await revoke(app, 'u', seconds())
+    expect(answer).toMatchObject(BROKEN)
+    expect(answer.headers.get('retry-after')).toBe('1')
+    expect(await settle(client)).toEqual([])
+    expect((await app.post('/api/v1/users/u/disconnect', {})).json.disconnected).toBe(1)
+  })
+
+  test('nobody gets in by a token of which it cannot be said whether it counts', async () => {
+    let isBroken = false
+    await using app = await startTestApp({}, { wrapStore: breakingRevocations('before', () => isBroken) })
+    using client = await socketOf(app, 'u')
+    isBroken = true
+    const token = await app.token('u')
+    for (const path of ['/sse', '/ws', '/api/v1/me/notifications'])
+      expect(await app.get(`${path}?token=${token}`)).toMatchObject(BROKEN)
+    client.send({ type: 'Auth', payload: { token } })
+    expect(await client.next()).toMatchObject({ type: 'error', code: 'UNAUTHORIZED' })
+    expect(await settle(client)).toEqual([])
+  })
+
+  test('a connection whose second check fails is closed, to come again', async () => {
+    let checks = 0
+    await using app = await startTestApp({}, { wrapStore: breakingRevocations('before', () => ++checks > 1) })
+    using client = await socketOf(app, 'u')
+    expect(await client.closed).toEqual({ code: 1001, reason: 'store unavailable' })
+  })
+})
+
+test('neither tokens nor moments of a disconnect reach the log', async () => {
+  await using app = await startTestApp()
+  using _ = await streamOf(app, 'u')
+  await app.post('/api/v1/users/u/disconnect', { reason: 'a-reason-of-ours', issued_before: 1_234_567_891 })
+  const text = JSON.stringify(app.lines)
+  for (const secret of [SECRET, 'a-reason-of-ours', '1234567891']) expect(text).not.toContain(secret)
+})
+
+test('of the store only what it must tell is asked', async () => {
+  const asked: string[] = []
+  const wrapStore = (store: Store): Store => ({
+    ...store,
+    revocations: {
+      revoke: store.revocations.revoke,
+      before: owner => {
+        asked.push(owner)
+        return store.revocations.before(owner)
+      },
+    },
+  })
+  await using app = await startTestApp({}, { wrapStore })
+  using client = await socketOf(app, 'u')
+  client.send({ type: 'Ping' })
+  await client.next()
+  await fetch(`${app.url}/sse?token=nonsense`)
+  expect(asked).toEqual(['user:default:u', 'user:default:u'])
+})

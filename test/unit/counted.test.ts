@@ -1,0 +1,67 @@
+import { expect, test } from 'bun:test'
+import { counted } from '../../src/dispatch/counted.ts'
+import type { Outcome } from '../../src/dispatch/dispatcher.ts'
+import { AppError } from '../../src/errors.ts'
+import type { Envelope, Target } from '../../src/notification/target.ts'
+import { createTally } from '../../src/observe/tally.ts'
+
+const OUTCOME: Outcome = { notificationId: 'n', deliveredTo: 3, failed: 2, queued: 1, status: 'partial' }
+const NONE = { user: 0, users: 0, broadcast: 0, channel: 0, channels: 0 }
+
+const envelope = (target: Target, tenant = 'acme'): Envelope => ({
+  tenant,
+  target,
+  notification: {
+    id: 'n',
+    occurredAt: 0,
+    eventType: 'e',
+    payload: '1',
+    source: 'http-api',
+    priority: 'Normal',
+  },
+})
+
+const TARGETS: readonly Target[] = [
+  { type: 'user', user: 'u' },
+  { type: 'users', users: ['u', 'v', 'w'] },
+  { type: 'broadcast' },
+  { type: 'channel', channel: 'c' },
+  { type: 'channels', channels: ['c', 'd'] },
+]
+
+for (const target of TARGETS)
+  test(`a send to ${target.type} counts once, in its tenant, with the frames of its outcome`, async () => {
+    const tally = createTally()
+    const dispatch = counted(async () => OUTCOME, tally)
+    expect(await dispatch(envelope(target))).toBe(OUTCOME)
+    expect(tally.find('acme')).toEqual({
+      sent: { ...NONE, [target.type]: 1 },
+      delivered: 3,
+      failed: 2,
+      opened: 0,
+    })
+    expect([...tally.tenants()]).toEqual(['acme'])
+  })
+
+test('what was queued or reached nobody was sent', async () => {
+  const tally = createTally()
+  for (const status of ['delivered', 'partial', 'queued', 'no_recipient'] as const)
+    await counted(async () => ({ ...OUTCOME, status }), tally)(envelope({ type: 'broadcast' }))
+  expect(tally.find('acme').sent.broadcast).toBe(4)
+})
+
+test('what had expired was not sent', async () => {
+  const tally = createTally()
+  const dispatch = counted(async () => ({ ...OUTCOME, deliveredTo: 0, failed: 0, status: 'expired' }), tally)
+  await dispatch(envelope({ type: 'broadcast' }))
+  expect(tally.has('acme')).toBe(false)
+})
+
+test('what was not taken was not sent, and the refusal passes through', async () => {
+  const tally = createTally()
+  const refusal = new AppError('STORE_UNAVAILABLE')
+  const dispatch = counted(() => Promise.reject(refusal), tally)
+  expect(dispatch(envelope({ type: 'user', user: 'u' }))).rejects.toBe(refusal)
+  await Promise.resolve()
+  expect(tally.has('acme')).toBe(false)
+})

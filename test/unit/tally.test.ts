@@ -1,0 +1,47 @@
+import { expect, test } from 'bun:test'
+import { createTally, sentOf } from '../../src/observe/tally.ts'
+
+test('the total is the sum over all tenants, those that came too late for a record included', () => {
+  const tally = createTally(2)
+  for (const [n, tenant] of ['a', 'b', 'c', 'd', 'a'].entries()) {
+    const record = tally.of(tenant)
+    record.sent.user += 1
+    record.sent.channels += 10
+    record.failed += 100
+    record.opened += 1_000
+    tally.delivered(tenant, n)
+  }
+  expect([...tally.tenants()]).toEqual(['a', 'b'])
+  expect(tally.find('a')).toEqual({
+    sent: { user: 2, users: 0, broadcast: 0, channel: 0, channels: 20 },
+    delivered: 4,
+    failed: 200,
+    opened: 2_000,
+  })
+  expect(tally.total()).toEqual({
+    sent: { user: 5, users: 0, broadcast: 0, channel: 0, channels: 50 },
+    delivered: 10,
+    failed: 500,
+    opened: 5_000,
+  })
+  expect(sentOf(tally.total())).toBe(55)
+})
+
+test('of a tenant without a record nothing is told, and asking makes none', () => {
+  const tally = createTally(1)
+  tally.of('a').opened++
+  tally.of('b').opened++
+  for (const tenant of ['b', 'c']) {
+    expect(tally.has(tenant)).toBe(false)
+    expect(tally.find(tenant)).toMatchObject({ opened: 0, delivered: 0, failed: 0 })
+  }
+  expect([...tally.tenants()]).toEqual(['a'])
+  expect(tally.total().opened).toBe(2)
+})
+
+test('a hundred thousand tenants have a record of their own', () => {
+  const tally = createTally()
+  for (let n = 0; n < 100_001; n++) tally.of(`t${n}`).opened++
+  expect([tally.has('t99999'), tally.has('t100000')]).toEqual([true, false])
+  expect(tally.total().opened).toBe(100_001)
+})
