@@ -193,7 +193,7 @@ export async function startApp({
         redis: () => trigger?.state,
       }),
       historyRoutes({ log: userLog, callers }),
-      meRoutes({ log: userLog, clientOf }),
+      meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf }),
       webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
       sseRoutes({ admit, sessions, clock, sendBufferBytes }),
     ],

@@ -7,8 +7,8 @@ import type { Receipts } from './receipts.ts'
 import type { Redeliveries } from './redelivery.ts'
 import { rebase, type Start, startOf, type Wish } from './start.ts'
 
-/** What became of an offer: `later` means that a read of the log will bring it. */
-export type Offered = Written | 'later'
+/** What became of an offer: `later` means that a read of the log will bring it, `known` that one has brought it before. */
+export type Offered = Written | 'later' | 'known'
 
 /**
  * Brings each connection its user's log by one rule: `seq === position + 1` is written, what is older is
@@ -175,7 +175,7 @@ export function createDelivery({
       const sameLife = phase !== 'starting' && cursor.epoch === epoch
       if (sameLife && cursor.seq <= position) {
         onOfferedLate(connection)
-        return 'sent'
+        return 'known'
       }
       if (phase === 'live' && sameLife && cursor.seq === position + 1)
         return advance(connection, cursor, connection.writeAndAsk(frame, cursor))

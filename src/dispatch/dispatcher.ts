@@ -53,14 +53,16 @@ interface Reached {
 /** Of a user without any connection. */
 const KEPT: Reached = { delivered: 0, failed: 0, kept: true }
 
-function tally(offers: Iterable<Offered>, kept: boolean): Reached {
+const isHanded = (offered: Offered): boolean => offered === 'sent' || offered === 'buffered'
+
+function tally(offers: Iterable<Offered>): Reached {
   let delivered = 0
   let failed = 0
   for (const offered of offers) {
     if (offered === 'refused') failed++
     else if (offered !== 'later') delivered++
   }
-  return { delivered, failed, kept }
+  return { delivered, failed, kept: true }
 }
 
 /** `addressed` counts those too for whom nothing was even tried. */
@@ -130,12 +132,9 @@ export function createDispatcher({
     const members = hub.members(owner)
     if (members.size === 0) return KEPT
     const frame = userFrame(body, cursor)
-    const reached = tally(
-      [...members].map(connection => delivery.offer(connection, cursor, frame)),
-      true,
-    )
-    if (reached.delivered > 0) onHanded(owner, cursor)
-    return reached
+    const offers = [...members].map(connection => delivery.offer(connection, cursor, frame))
+    if (offers.some(isHanded)) onHanded(owner, cursor)
+    return tally(offers)
   }
 
   const toUsers = async ({ tenant, notification }: Envelope, users: readonly string[]): Promise<Outcome> => {

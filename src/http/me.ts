@@ -1,19 +1,79 @@
 import { Elysia } from 'elysia'
+import * as v from 'valibot'
+import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
+import { meaningless, storeUnavailable } from '../errors.ts'
+import { formatOf } from '../lib/document.ts'
+import { lengthFault } from '../notification/content.ts'
+import { parseCursor } from '../notification/cursor.ts'
+import { uuid } from '../notification/message.ts'
+import { type Topic, userTopic } from '../notification/topic.ts'
 import type { Log } from '../store/store.ts'
+import { readBody } from './body.ts'
 import type { ClientOf } from './client.ts'
 import { historyOf } from './history.ts'
 
 interface MeOptions {
   /** Absent when it is off. */
   readonly log: Log | undefined
+  /** Absent when it is off. */
+  readonly acknowledgement: Acknowledgement | undefined
   readonly clientOf: ClientOf
 }
 
-/** What clients ask about themselves, by their token. */
-export const meRoutes = ({ log, clientOf }: MeOptions) =>
-  new Elysia({ name: 'me', prefix: '/api/v1/me' }).get(
-    '/notifications',
-    async ({ request, set }) =>
-      historyOf(log, await clientOf(request, set.headers as Record<string, string | number>), request.url),
-    { detail: { summary: 'What the log of the client holds', security: [{ token: [] }] } },
-  )
+const MAX_BODY_BYTES = 65_536
+const MAX_IDS = 1_000
+
+const acks = v.pipe(
+  v.object({ notification_ids: v.nullish(v.array(uuid)), cursor: v.nullish(v.string()) }),
+  v.check(
+    ({ notification_ids, cursor }) => (typeof cursor === 'string') !== Array.isArray(notification_ids),
+    'either `notification_ids` or `cursor`',
+  ),
+)
+const format = formatOf(acks)
+
+async function ackIds(by: Acknowledgement | undefined, owner: Topic, given: readonly string[]) {
+  const fault =
+    lengthFault('notification_ids', given, MAX_IDS) ??
+    (given.length === 0 ? { path: 'notification_ids', message: 'at least 1 item' } : undefined)
+  if (fault !== undefined) throw meaningless(fault.path, fault.message)
+  if (by === undefined) return { acked: [], invalid: [] }
+  const ids = [...new Set(given)]
+  const found = await by.ack(owner, ids).catch(storeUnavailable)
+  const isKnown = (_: string, n: number) => found[n] !== undefined
+  return { acked: ids.filter(isKnown), invalid: ids.filter((id, n) => !isKnown(id, n)) }
+}
+
+async function ackCursor(by: Acknowledgement | undefined, owner: Topic, text: string) {
+  if (by === undefined) return { cursor: text, acked_count: 0 }
+  const cursor = parseCursor(text)
+  const count = cursor && (await by.ackThrough(owner, cursor).catch(storeUnavailable))
+  if (count === undefined) throw meaningless('cursor', 'a place in your log')
+  return { cursor: text, acked_count: count }
+}
+
+/** What clients ask and say about themselves, by their token. */
+export function meRoutes({ log, acknowledgement, clientOf }: MeOptions) {
+  const route = (summary: string) => ({ detail: { summary, security: [{ token: [] }] } })
+
+  return new Elysia({ name: 'me', prefix: '/api/v1/me' })
+    .get(
+      '/notifications',
+      async ({ request, set }) =>
+        historyOf(log, await clientOf(request, set.headers as Record<string, string | number>), request.url),
+      route('What the log of the client holds'),
+    )
+    .post(
+      '/acks',
+      async ({ request, set }) => {
+        const { tenant, user } = await clientOf(request, set.headers as Record<string, string | number>)
+        const { value } = await readBody(request, format, MAX_BODY_BYTES)
+        const owner = userTopic(tenant, user)
+        const { notification_ids, cursor } = value
+        return typeof cursor === 'string'
+          ? ackCursor(acknowledgement, owner, cursor)
+          : ackIds(acknowledgement, owner, notification_ids ?? [])
+      },
+      { parse: 'none', ...route('Acknowledges what the client has received') },
+    )
+}

@@ -6,7 +6,7 @@ const HYPHENATED = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 /** Hyphenated, braced, as a URN, or compact; in any case. */
 const UUID = new RegExp(`^(?:(?:urn:uuid:)?${HYPHENATED}|\\{${HYPHENATED}\\}|[0-9a-f]{32})$`, 'i')
 const DIGITS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/
-const uuid = v.pipe(
+export const uuid = v.pipe(
   v.string(),
   v.regex(UUID),
   v.transform(text =>

@@ -55,7 +55,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: '(c) what is older is written again',
     file: 'delivery',
-    from: `        onOfferedLate(connection)\n        return 'sent'`,
+    from: `        onOfferedLate(connection)\n        return 'known'`,
     to: `        return connection.write(frame)`,
     seed: 8,
   },

@@ -372,7 +372,7 @@ class Run {
       if (!mayLose || world.lossless || world.pick(6) > 0)
         world.tasks.push(() => {
           const offered = this.delivery.offer(device, item.cursor, frame)
-          if (offered === 'sent' || offered === 'buffered') this.told++
+          if (offered !== 'refused' && offered !== 'later') this.told++
         })
   }
 
