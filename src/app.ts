@@ -17,6 +17,7 @@ import { historyRoutes } from './http/history.ts'
 import { meRoutes } from './http/me.ts'
 import { notificationRoutes } from './http/notifications.ts'
 import { statsRoutes } from './http/stats.ts'
+import { templateRoutes } from './http/templates.ts'
 import { tenantRoutes } from './http/tenants.ts'
 import { userRoutes } from './http/users.ts'
 import { createHub } from './hub/hub.ts'
@@ -95,7 +96,7 @@ export async function startApp({
     clock,
     stats,
   })
-  const { dispatch, delivery, receipts } = pipeline
+  const { composer, dispatch, delivery, receipts } = pipeline
 
   const onRefused = logRefusals(log, clock)
   const identities = await createIdentities({
@@ -180,8 +181,9 @@ export async function startApp({
         version,
         node: config.nodeId,
       }),
-      notificationRoutes({ dispatch, callers, clock }),
-      batchRoutes({ dispatch, callers, clock }),
+      notificationRoutes({ composer, dispatch, callers, clock }),
+      batchRoutes({ composer, dispatch, callers, clock }),
+      templateRoutes({ templates: store.templates, callers, clock }),
       channelRoutes({ hub, callers }),
       userRoutes({ hub, callers, store, identities }),
       tenantRoutes({ hub, callers, stats, tenancy: config.tenantEnabled }),
@@ -211,7 +213,7 @@ export async function startApp({
   api.server = server as unknown as typeof api.server
 
   const { redisUrl: address } = config
-  const trigger = address && startPubSub({ address, settings: config, dispatch, clock, log, stats })
+  const trigger = address && startPubSub({ address, settings: config, composer, dispatch, clock, log, stats })
 
   const stop = async (): Promise<void> => {
     void trigger?.stop()

@@ -8,6 +8,8 @@ export const ERRORS = {
     status: 422,
     help: 'wrong shape (422) or wrong meaning (400); `details` names each fault',
   },
+  INVALID_ID: { status: 400, help: 'a template id is 1 to 64 bytes of letters, digits, - and _' },
+  INVALID_TEMPLATE: { status: 400, help: 'something of a template is too long, too short or out of range' },
   BATCH_TOO_LARGE: { status: 400, help: 'more than 100 items' },
   UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong, expired or revoked' },
   FORBIDDEN: {
@@ -22,9 +24,12 @@ export const ERRORS = {
     status: 404,
     help: 'no notification for users that is known, or one of another tenant',
   },
+  TEMPLATE_NOT_FOUND: { status: 404, help: 'no template of that id' },
   METHOD_NOT_ALLOWED: { status: 405, help: 'known path, other method; see `Allow`' },
+  TEMPLATE_EXISTS: { status: 409, help: 'there is a template of that id already' },
   PAYLOAD_TOO_LARGE: { status: 413, help: 'body over its cap' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, help: 'not JSON in UTF-8 without content encoding' },
+  SUBSTITUTION_FAILED: { status: 422, help: 'the payload of the rendered template is too large' },
   UPGRADE_REQUIRED: { status: 426, help: '`/ws` without valid upgrade headers' },
   RATE_LIMITED: { status: 429, help: 'too many requests, connections or messages; see `Retry-After`' },
   CONNECTION_LIMIT: { status: 429, help: 'too many connections; on a WebSocket a message, then close 1013' },
@@ -93,9 +98,13 @@ export const meaningless = (path: string, message: string): AppError =>
     details: [{ path, message }],
   })
 
-/** The store is away: 503, to be tried again after a second. For a promise's catch. */
+/** The store did not take it, or did not answer: 503, to be tried again after a second. */
+export const unavailable = (cause?: unknown): AppError =>
+  new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' }, cause })
+
+/** The same for a promise's catch. */
 export const storeUnavailable = (cause: unknown): never => {
-  throw new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' }, cause })
+  throw unavailable(cause)
 }
 
 /** Why the server ends a connection: the WebSocket close code and reason. */

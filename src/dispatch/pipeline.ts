@@ -7,6 +7,7 @@ import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Store, StoreObserver } from '../store/store.ts'
 import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
+import { type Composer, createComposer } from './compose.ts'
 import { counted } from './counted.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
@@ -18,6 +19,7 @@ import { createRedeliveries } from './redelivery.ts'
 
 /** Everything between a send and the connections, put together as the settings say. */
 export interface Pipeline extends Disposable {
+  readonly composer: Composer
   readonly dispatch: Dispatch
   readonly delivery: Pick<Delivery, 'start' | 'replay'>
   readonly receipts: Receipts
@@ -128,6 +130,7 @@ export function createPipeline({
 
   return {
     dispatch: counted(dispatcher, tally),
+    composer: createComposer({ templates: store.templates }),
     delivery: queueEnabled || ackEnabled ? delivery : directDelivery,
     receipts,
     acknowledgement:

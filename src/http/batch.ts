@@ -1,17 +1,17 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
+import { type Composer, type Found, refusalOf } from '../dispatch/compose.ts'
 import type { Dispatch, Outcome } from '../dispatch/dispatcher.ts'
-import { AppError, type HttpErrorCode } from '../errors.ts'
+import { AppError, type HttpErrorCode, unavailable } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { formatOf } from '../lib/document.ts'
 import {
   audience,
   audienceFault,
   channelName,
-  content,
   lengthFault,
   MAX,
-  notificationOf,
+  sending,
   userId,
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
@@ -32,7 +32,7 @@ const target = v.variant('type', [
 ])
 
 const batch = v.object({
-  notifications: v.array(v.object({ target, audience: v.nullish(audience), ...content })),
+  notifications: v.array(sending({ target, audience: v.nullish(audience) })),
   options: v.optional(
     v.object({ stop_on_error: v.nullish(v.boolean(), false), deduplicate: v.nullish(v.boolean(), false) }),
     {},
@@ -45,6 +45,14 @@ type Item = v.InferOutput<typeof batch>['notifications'][number]
 interface Failure {
   readonly code: HttpErrorCode
   readonly message: string
+}
+
+/** Where the texts of an item's values are, and what its template id stands for. */
+interface Place {
+  readonly raw: ReadonlyMap<string, string>
+  /** Before the names of its keys. */
+  readonly at: string
+  readonly found: Found
 }
 
 /** What became of one item; `skipped` ones have had no effect. */
@@ -70,9 +78,9 @@ const targetOf = ({ target: { type, value } }: { readonly target: Item['target']
 
 const isForCrowd = ({ target: { type } }: Item): boolean => type !== 'user' && type !== 'users'
 
-/** What is well-formed and still cannot be carried out: the fault of this item alone. */
-function failureOf({ target, audience }: Item, payload: string): Failure | undefined {
-  if (Buffer.byteLength(payload) > MAX.payloadBytes)
+/** A list of values that is too long, or a payload that is too large: the fault of this item alone. */
+function failureOf({ target, audience }: Item, payload: string | undefined): Failure | undefined {
+  if (payload !== undefined && Buffer.byteLength(payload) > MAX.payloadBytes)
     return { code: 'PAYLOAD_TOO_LARGE', message: `The payload is over ${MAX.payloadBytes} bytes.` }
   const fault =
     target.type === 'users'
@@ -85,9 +93,15 @@ function failureOf({ target, audience }: Item, payload: string): Failure | undef
   return fault && { code: 'VALIDATION_ERROR', message: `${fault.path}: ${fault.message}` }
 }
 
+/** What the item is about; undefined when its template is not to be had. */
+function eventTypeOf(item: Item, found: Found): string | undefined {
+  if ('payload' in item) return item.event_type
+  return found === undefined || 'reason' in found ? undefined : found.eventType
+}
+
 /** Items alike in kind and set of targets and in event type; as JSON, so that no two different ones become one text. */
-const likenessOf = ({ target: { type, value }, event_type }: Item): string =>
-  JSON.stringify([type, [...new Set([value].flat())].sort(), event_type])
+const likenessOf = ({ target: { type, value } }: Item, eventType: string): string =>
+  JSON.stringify([type, [...new Set([value].flat())].sort(), eventType])
 
 const isSuccess = ({ deliveredTo, queued }: Outcome): boolean => deliveredTo > 0 || queued > 0
 
@@ -140,31 +154,51 @@ function checkSize({ length }: readonly Item[]): void {
 /** Nothing was taken, and all for the same reason: the caller is to come back with all of it. */
 function checkStore(fates: readonly Fate[]): void {
   const isAway = (fate: Fate) => 'failure' in fate && fate.failure.code === 'STORE_UNAVAILABLE'
-  if (fates.every(isAway)) throw new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' } })
+  if (fates.every(isAway)) throw unavailable()
 }
 
+/** One text of an error: an item has no place for its details. */
+const failedBy = ({ code, message, details = [] }: AppError): Fate => ({
+  failure: {
+    code,
+    message: [message, ...details.map(detail => `${detail.path}: ${detail.message}.`)].join(' '),
+  },
+})
+
 const asFailure = (error: unknown): Fate => {
-  if (error instanceof AppError) return { failure: { code: error.code, message: error.message } }
+  if (error instanceof AppError) return failedBy(error)
   throw error
 }
 
 /** Up to 100 sends in one request, in order; not atomic. */
 export function batchRoutes({
+  composer,
   dispatch,
   callers,
   clock,
 }: {
+  readonly composer: Composer
   readonly dispatch: Dispatch
   readonly callers: Callers
   readonly clock: Clock
 }) {
+  /** All that the items name, looked up before the first takes effect: between two items nobody is waited for. */
+  const findAll = async (tenant: string, items: readonly Item[]): Promise<ReadonlyMap<string, Found>> => {
+    const ids = new Set(items.flatMap(item => ('payload' in item ? [] : [item.template_id])))
+    return new Map(
+      await Promise.all([...ids].map(async id => [id, await composer.find(tenant, id)] as const)),
+    )
+  }
+
   // Appends are issued in order without waiting for each other, so that they may share a commit.
-  const carryOut = (tenant: string, item: Item, payload: string): Promise<Fate> | Fate => {
-    const failure = failureOf(item, payload)
+  const carryOut = (tenant: string, item: Item, { raw, at, found }: Place): Promise<Fate> | Fate => {
+    const failure = failureOf(item, 'payload' in item ? raw.get(`${at}payload`) : undefined)
     if (failure !== undefined) return { failure }
     const { audience, ...rest } = item
-    const meant = item.target.type === 'broadcast' ? { ...rest, audience } : rest
-    const notification = notificationOf(meant, payload, { source: SOURCE, now: clock.now() })
+    const content = item.target.type === 'broadcast' ? { ...rest, audience } : rest
+    const draft = { content, raw, at, source: SOURCE, now: clock.now() }
+    const notification = composer.compose(draft, found)
+    if ('reason' in notification) return failedBy(refusalOf(notification))
     return dispatch({ tenant, target: targetOf(item), notification }).then(
       outcome => ({ outcome }),
       asFailure,
@@ -178,21 +212,25 @@ export function batchRoutes({
       const { notifications, options } = value
       checkSize(notifications)
       const { tenant } = callers.of(request)
+      const templates = await findAll(tenant, notifications)
       const seen = new Set<string>()
       const fates: (Promise<Fate> | Fate)[] = []
       let stopped = false
       for (const [index, item] of notifications.entries()) {
-        const likeness = likenessOf(item)
+        const found = 'payload' in item ? undefined : templates.get(item.template_id)
+        const eventType = eventTypeOf(item, found)
+        const likeness = eventType === undefined ? undefined : likenessOf(item, eventType)
         if (stopped) fates.push({ skipped: 'stopped' })
-        else if (options.deduplicate && seen.has(likeness)) fates.push({ skipped: 'duplicate' })
+        else if (options.deduplicate && likeness !== undefined && seen.has(likeness))
+          fates.push({ skipped: 'duplicate' })
         else {
           // What is for users goes out after its append, what is for a crowd at once: it waits, to come in its place.
           if (isForCrowd(item)) await Promise.all(fates)
-          const fate = carryOut(tenant, item, raw.get(`notifications[${index}].payload`) ?? 'null')
+          const fate = carryOut(tenant, item, { raw, at: `notifications[${index}].`, found })
           fates.push(fate)
           if (options.stop_on_error) stopped = stops(await fate)
         }
-        seen.add(likeness)
+        if (likeness !== undefined) seen.add(likeness)
       }
       const settled = await Promise.all(fates)
       checkStore(settled)

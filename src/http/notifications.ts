@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
+import { type Composer, refusalOf } from '../dispatch/compose.ts'
 import type { Dispatch, Outcome } from '../dispatch/dispatcher.ts'
 import { meaningless } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -9,10 +10,9 @@ import {
   audienceFault,
   type Content,
   channelName,
-  content,
   lengthFault,
   MAX,
-  notificationOf,
+  sending,
   userId,
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
@@ -23,11 +23,11 @@ const MAX_BODY_BYTES = 65_536
 const SOURCE = 'http-api'
 
 const formats = {
-  user: formatOf(v.object({ target_user_id: userId, ...content })),
-  users: formatOf(v.object({ target_user_ids: v.array(userId), ...content })),
-  broadcast: formatOf(v.object({ audience: v.nullish(audience), ...content })),
-  channel: formatOf(v.object({ channel: channelName, ...content })),
-  channels: formatOf(v.object({ channels: v.array(channelName), ...content })),
+  user: formatOf(sending({ target_user_id: userId })),
+  users: formatOf(sending({ target_user_ids: v.array(userId) })),
+  broadcast: formatOf(sending({ audience: v.nullish(audience) })),
+  channel: formatOf(sending({ channel: channelName })),
+  channels: formatOf(sending({ channels: v.array(channelName) })),
 }
 
 function check(fault: Fault | undefined): void {
@@ -47,18 +47,22 @@ const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outco
 
 /** The five sends. */
 export function notificationRoutes({
+  composer,
   dispatch,
   callers,
   clock,
 }: {
+  readonly composer: Composer
   readonly dispatch: Dispatch
   readonly callers: Callers
   readonly clock: Clock
 }) {
-  const send = async (request: Request, { value, raw }: Document<Content>, target: Target) => {
-    const origin = { source: SOURCE, now: clock.now() }
-    const notification = notificationOf(value, raw.get('payload') ?? 'null', origin)
+  const send = async (request: Request, { value: content, raw }: Document<Content>, target: Target) => {
+    const draft = { content, raw, at: '', source: SOURCE, now: clock.now() }
     const { tenant } = callers.of(request)
+    const found = 'payload' in content ? undefined : await composer.find(tenant, content.template_id)
+    const notification = composer.compose(draft, found)
+    if ('reason' in notification) throw refusalOf(notification)
     return resultOf(await dispatch({ tenant, target, notification }), clock.now())
   }
   const route = (summary: string) => ({

@@ -8,6 +8,17 @@ export const anyJson = v.unknown()
 export const integer = (min: number, max: number) =>
   v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max), v.metadata({ integer: true }))
 
+/** One of two shapes: the second where `isSecond` holds of the value, else the first. Neither is tried in vain. */
+export const either = <A extends v.GenericSchema, B extends v.GenericSchema>(
+  isSecond: (value: unknown) => boolean,
+  first: A,
+  second: B,
+): v.GenericSchema<unknown, v.InferOutput<A> | v.InferOutput<B>> =>
+  Object.assign(
+    v.lazy<A | B>(value => (isSecond(value) ? second : first)),
+    { options: [first, second] },
+  )
+
 /** How one kind of document is read. */
 export interface Format<T> {
   readonly schema: v.GenericSchema<unknown, T>

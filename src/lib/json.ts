@@ -113,7 +113,7 @@ function isEscaped(text: string, at: number): boolean {
 }
 
 /** Where the string ends whose inside begins here: at its quote, or with the text. */
-function endOfString(text: string, start: number): number {
+export function endOfString(text: string, start: number): number {
   let end = text.indexOf('"', start)
   while (end !== -1 && isEscaped(text, end)) end = text.indexOf('"', end + 1)
   return end === -1 ? text.length : end

@@ -1,10 +1,10 @@
 import * as v from 'valibot'
-import { anyJson, type Fault, integer } from '../lib/document.ts'
+import { anyJson, either, type Fault, integer } from '../lib/document.ts'
 import type { Audience } from './audience.ts'
 import { hasControl, isChannel, isEventType, isUserId, isWithin } from './names.ts'
 import { type Notification, PRIORITIES } from './notification.ts'
 
-const MAX_TTL_SECONDS = 4_294_967_295
+export const MAX_TTL_SECONDS = 4_294_967_295
 
 /** How many may be named in one send, and how many bytes its payload may have where no cap of a body says so already. */
 export const MAX = { users: 10_000, channels: 100, roles: 100, payloadBytes: 65_536 } as const
@@ -23,18 +23,40 @@ export const audience = v.variant('type', [
   v.object({ type: v.literal('Channels'), value: v.array(channelName) }),
 ])
 
-/** What every send says beside its target. */
-export const content = {
-  event_type: v.pipe(v.string(), v.check(isEventType, '1 to 128 characters, no control characters')),
-  payload: anyJson,
+const more = {
   priority: v.nullish(v.picklist(PRIORITIES)),
   ttl: v.nullish(integer(0, MAX_TTL_SECONDS)),
   correlation_id: v.nullish(correlationId),
 }
+const direct = {
+  event_type: v.pipe(v.string(), v.check(isEventType, '1 to 128 characters, no control characters')),
+  payload: anyJson,
+  ...more,
+}
+const templated = {
+  template_id: v.string(),
+  variables: v.optional(anyJson),
+  strict: v.nullish(v.boolean()),
+  ...more,
+}
 
-export type Content = v.InferOutput<v.ObjectSchema<typeof content, undefined>> & {
+/** A template is meant whenever one is named, whatever else is given. */
+const namesTemplate = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  'template_id' in value &&
+  typeof value.template_id === 'string'
+
+/** What every send says beside `own`, its target: event type and payload, or a template and what belongs in it. */
+export const sending = <T extends v.ObjectEntries>(own: T) =>
+  either(namesTemplate, v.object({ ...own, ...direct }), v.object({ ...own, ...templated }))
+
+type Said<T extends v.ObjectEntries> = v.InferOutput<v.ObjectSchema<T, undefined>> & {
   readonly audience?: Audience | null | undefined
 }
+type Direct = Said<typeof direct>
+export type Templated = Said<typeof templated>
+export type Content = Direct | Templated
 
 /** A list that is longer than allowed is well-formed, and still cannot be meant. */
 export const lengthFault = (path: string, list: readonly unknown[], most: number): Fault | undefined =>
@@ -49,7 +71,7 @@ export function audienceFault(
   return lengthFault(path, given.value, most)
 }
 
-interface Origin {
+export interface Origin {
   readonly source: string
   /** When it is accepted, milliseconds since 1970. */
   readonly now: number
@@ -57,7 +79,7 @@ interface Origin {
 
 /** A new notification of that content; `payload` is its JSON text. */
 export function notificationOf(
-  { event_type, priority, ttl, correlation_id, audience: meant }: Content,
+  { event_type, priority, ttl, correlation_id, audience: meant }: Omit<Direct, 'payload'>,
   payload: string,
   { source, now }: Origin,
 ): Notification {

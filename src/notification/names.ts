@@ -4,6 +4,8 @@ import { NAME } from '../lib/name.ts'
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const CHANNEL = /^[\p{L}\p{N}_.-]{1,64}$/u
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
+const TEMPLATE_ID = /^[\p{L}\p{N}_-]{1,64}$/u
+const MAX_TEMPLATE_BYTES = 64
 const MAX_USER_BYTES = 256
 
 export const hasControl = (text: string): boolean => CONTROL.test(text)
@@ -14,6 +16,10 @@ export const isUserId = (text: string): boolean =>
 
 /** 1–64 letters and digits of any script, `_` `.` `-`; case-sensitive. */
 export const isChannel = (text: string): boolean => CHANNEL.test(text)
+
+/** 1–64 bytes: letters and digits of any script, `-` and `_`. */
+export const isTemplateId = (text: string): boolean =>
+  TEMPLATE_ID.test(text) && Buffer.byteLength(text) <= MAX_TEMPLATE_BYTES
 
 /** The tenant of whoever names none, and of everybody as long as there is only one. */
 export const DEFAULT_TENANT = 'default'

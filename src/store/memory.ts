@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import { memoryRevocations } from './memory-revocations.ts'
+import { memoryTemplates } from './memory-templates.ts'
 import type { Acks, Draft, Log, Store, StoreLimits, StoreObserver } from './store.ts'
 import { Traces } from './traces.ts'
 import { type Surroundings, UserLog } from './user-log.ts'
@@ -137,6 +138,7 @@ export function memoryStore({
     log,
     acks,
     revocations: memoryRevocations(clock),
+    templates: memoryTemplates(),
     [Symbol.asyncDispose]: async () => {
       isClosed = true
       clearInterval(timer)

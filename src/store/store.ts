@@ -167,6 +167,46 @@ export interface StoreObserver {
   ): void
 }
 
+/** A message with places for variables, under an id of its tenant's. Plain data, so that it can be kept as JSON. */
+export interface Template {
+  readonly id: string
+  readonly name: string
+  readonly eventType: string
+  /** JSON text as it was written. */
+  readonly payloadTemplate: string
+  readonly defaultPriority: Priority
+  /** Seconds. */
+  readonly defaultTtl?: number
+  readonly description?: string
+  /** Whether a variable that is not given is a fault. */
+  readonly strict: boolean
+  /** Milliseconds since 1970. */
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** What is absent stays as it is; null removes. */
+export interface TemplateChanges extends Partial<Omit<Template, 'id' | 'createdAt' | Removable>> {
+  readonly defaultTtl?: number | null
+  readonly description?: string | null
+  readonly updatedAt: number
+}
+
+type Removable = 'defaultTtl' | 'description'
+
+/** The templates of each tenant; what one call has done the next one sees, on every node that shares the store. */
+export interface Templates {
+  /** Nothing is created when the tenant has one of that id, nor when it has `most` of them. */
+  create(tenant: string, template: Template, most: number): Promise<'created' | 'exists' | 'full'>
+  get(tenant: string, id: string): Promise<Template | undefined>
+  /** By id, in the order of code points. */
+  list(tenant: string): Promise<readonly Template[]>
+  /** All changes or none; the template as it is then, undefined when there is none. */
+  update(tenant: string, id: string, changes: TemplateChanges): Promise<Template | undefined>
+  /** Whether there was one. */
+  delete(tenant: string, id: string): Promise<boolean>
+}
+
 export interface StoreLimits {
   /** Unexpired entries kept per user. */
   readonly maxEntries: number
@@ -185,4 +225,5 @@ export interface Store extends AsyncDisposable {
   readonly log: Log
   readonly acks: Acks
   readonly revocations: Revocations
+  readonly templates: Templates
 }

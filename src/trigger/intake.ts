@@ -6,15 +6,31 @@ import type { Envelope } from '../notification/target.ts'
 export interface Intake {
   /** False when too much is under way already: it is not taken. */
   take(envelope: Envelope): boolean
+  /**
+   * Keeps a place in the order for what is being found out, which takes so many bytes until it is known; undefined when
+   * too much is under way already. What comes later waits for it.
+   */
+  reserve(bytes: number): Fill | undefined
   /** Resolves when everything taken up to now is done. */
   settled(): Promise<void>
 }
+
+/**
+ * Ends the waiting; with undefined nothing comes of it. False when what it is takes too much: nothing comes of it either.
+ * Only the first call counts.
+ */
+export type Fill = (envelope: Envelope | undefined) => boolean
 
 interface IntakeOptions {
   readonly dispatch: Dispatch
   /** What may be under way. */
   readonly maxBytes: number
   readonly onFault: (error: unknown, envelope: Envelope) => void
+}
+
+/** A place in the order. */
+interface Place {
+  content: Envelope | 'awaited' | 'nothing'
 }
 
 /** What one takes beside its payload, roughly: a flood of small ones is not free. */
@@ -28,20 +44,25 @@ const sizeOf = ({ notification }: Envelope): number => OVERHEAD_BYTES + notifica
  * users goes out after its append, what is for a crowd at once: it waits, to come in its place.
  */
 export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): Intake {
-  const waiting = new Deque<Envelope>()
+  const waiting = new Deque<Place>()
   let appending = 0
   let bytes = 0
   let idle = Promise.withResolvers<void>()
 
-  const mayGo = (envelope: Envelope): boolean => appending === 0 || isForUsers(envelope)
+  const mayGo = (content: Place['content']): boolean =>
+    content === 'nothing' || (content !== 'awaited' && (appending === 0 || isForUsers(content)))
 
-  const done = (envelope: Envelope): void => {
-    bytes -= sizeOf(envelope)
-    if (isForUsers(envelope)) appending--
-    pump()
+  const release = (size: number): void => {
+    bytes -= size
     if (bytes > 0) return
     idle.resolve()
     idle = Promise.withResolvers()
+  }
+
+  const done = (envelope: Envelope): void => {
+    if (isForUsers(envelope)) appending--
+    pump()
+    release(sizeOf(envelope))
   }
 
   const go = (envelope: Envelope): void => {
@@ -56,20 +77,38 @@ export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): In
   }
 
   const pump = (): void => {
-    for (let first = waiting.at(0); first !== undefined && mayGo(first); first = waiting.at(0)) {
+    for (let first = waiting.at(0); first !== undefined && mayGo(first.content); first = waiting.at(0)) {
       waiting.shift()
-      go(first)
+      if (typeof first.content === 'object') go(first.content)
     }
+  }
+
+  const reserve = (size: number): boolean => {
+    if (bytes + size > maxBytes) return false
+    bytes += size
+    return true
   }
 
   return {
     take: envelope => {
-      const size = sizeOf(envelope)
-      if (bytes + size > maxBytes) return false
-      bytes += size
+      if (!reserve(sizeOf(envelope))) return false
       if (waiting.length === 0 && mayGo(envelope)) go(envelope)
-      else waiting.insert(waiting.length, envelope)
+      else waiting.insert(waiting.length, { content: envelope })
       return true
+    },
+    reserve: before => {
+      const size = OVERHEAD_BYTES + before
+      if (!reserve(size)) return undefined
+      const place: Place = { content: 'awaited' }
+      waiting.insert(waiting.length, place)
+      return envelope => {
+        if (place.content !== 'awaited') return false
+        const isTaken = envelope === undefined || reserve(sizeOf(envelope) - size)
+        place.content = envelope !== undefined && isTaken ? envelope : 'nothing'
+        pump()
+        if (place.content === 'nothing') release(size)
+        return isTaken
+      }
     },
     settled: () => (bytes === 0 ? Promise.resolve() : idle.promise),
   }

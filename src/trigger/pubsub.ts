@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { Config } from '../config/config.ts'
+import type { Composer } from '../dispatch/compose.ts'
 import type { Dispatch } from '../dispatch/dispatcher.ts'
 import { AppError } from '../errors.ts'
 import { createBackoff } from '../lib/backoff.ts'
@@ -11,8 +12,8 @@ import { openRedis } from '../lib/redis.ts'
 import { describe, type RedisAddress } from '../lib/redis-url.ts'
 import { type Log, limited } from '../observe/log.ts'
 import type { Stats } from '../observe/stats.ts'
-import { createIntake } from './intake.ts'
-import { type Rejected, readMessage, SOURCE } from './trigger.ts'
+import { createIntake, type Fill, type Intake } from './intake.ts'
+import { type Judged, type Pending, type Rejected, readMessage, SOURCE } from './trigger.ts'
 
 /** Hears messages on Redis channels and dispatches them. */
 export interface PubSub {
@@ -33,6 +34,7 @@ interface PubSubOptions {
     | 'redisBackoffInitialDelayMs'
     | 'redisBackoffMaxDelayMs'
   >
+  readonly composer: Composer
   readonly dispatch: Dispatch
   readonly clock: Clock
   readonly log: Log
@@ -46,6 +48,9 @@ const STATE_LINES_PER_SECOND = 2
 const REJECTION_LINES_PER_SECOND = 10
 /** Of a channel's name in a line. */
 const MAX_NAME = 256
+
+/** The log did not take it, or too much is under way. */
+const OVERLOADED: Rejected = { reason: 'store' }
 
 /** Tells what happens to the connection; before it was ever up only that there is no Redis, and that once. */
 function createReporter({ address, clock, log }: Pick<PubSubOptions, 'address' | 'clock' | 'log'>) {
@@ -75,7 +80,15 @@ function createReporter({ address, clock, log }: Pick<PubSubOptions, 'address' |
 }
 
 /** Subscribes to REDIS_CHANNELS, and again whenever the connection was lost. The start waits for nothing. */
-export function startPubSub({ address, settings, dispatch, clock, log, stats }: PubSubOptions): PubSub {
+export function startPubSub({
+  address,
+  settings,
+  composer,
+  dispatch,
+  clock,
+  log,
+  stats,
+}: PubSubOptions): PubSub {
   const sayRejected = limited<{ readonly channel: string } & Rejected>({
     perSecond: REJECTION_LINES_PER_SECOND,
     clock,
@@ -85,23 +98,46 @@ export function startPubSub({ address, settings, dispatch, clock, log, stats }: 
     stats.redisMessagesRejected[reason]++
     sayRejected({ channel: channel.slice(0, MAX_NAME), reason, ...(fault && { fault }) })
   }
+  const onFault = (error: unknown, channel: string): void => {
+    if (error instanceof AppError && error.code === 'STORE_UNAVAILABLE') reject(channel, OVERLOADED)
+    else {
+      stats.unhandledErrors++
+      log.error({ err: error, source: `${SOURCE}${channel}`.slice(0, MAX_NAME) }, 'redis.fault')
+    }
+  }
   const intake = createIntake({
     dispatch,
     maxBytes: MAX_BYTES_UNDER_WAY,
-    onFault: (error, { notification: { source } }) => {
-      if (error instanceof AppError && error.code === 'STORE_UNAVAILABLE')
-        return reject(source.slice(SOURCE.length), { reason: 'store' })
-      stats.unhandledErrors++
-      log.error({ err: error, source: source.slice(0, MAX_NAME) }, 'redis.fault')
-    },
+    onFault: (error, { notification: { source } }) => onFault(error, source.slice(SOURCE.length)),
   })
+
+  /** Takes what is ready; `take` is false when too much is under way. */
+  const obey = (channel: string, judged: Judged, take: Intake['take']): void => {
+    if (!judged.ok) reject(channel, judged)
+    else if (!take(judged.envelope)) reject(channel, OVERLOADED)
+  }
+
+  /** Keeps the place of a message until its template is found. */
+  const obeyLater = async (channel: string, pending: Pending, fill: Fill): Promise<void> => {
+    try {
+      obey(channel, await pending.judge(), fill)
+    } catch (error) {
+      onFault(error, channel)
+    } finally {
+      // What was rejected holds nobody up any longer; of what was taken nothing changes.
+      fill(undefined)
+    }
+  }
 
   const handle = (name: Buffer, bytes: Buffer): void => {
     stats.redisMessagesReceived++
     const channel = name.toString()
-    const verdict = readMessage({ channel, bytes, now: clock.now(), tenancy: settings.tenantEnabled })
-    if (!verdict.ok) reject(channel, verdict)
-    else if (!intake.take(verdict.envelope)) reject(channel, { reason: 'store' })
+    const arrival = { channel, bytes, now: clock.now(), tenancy: settings.tenantEnabled }
+    const verdict = readMessage(arrival, composer)
+    const fill = 'judge' in verdict ? intake.reserve(bytes.length) : undefined
+    if (!('judge' in verdict)) obey(channel, verdict, intake.take)
+    else if (fill === undefined) reject(channel, OVERLOADED)
+    else void obeyLater(channel, verdict, fill)
   }
 
   const [patterns, names] = [

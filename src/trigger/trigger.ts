@@ -1,10 +1,10 @@
 import * as v from 'valibot'
+import type { Composer, Found } from '../dispatch/compose.ts'
 import { type Document, type Fault, formatOf, readDocument } from '../lib/document.ts'
 import { NAME_RULE } from '../lib/name.ts'
 import { decodeUtf8 } from '../lib/utf8.ts'
-import { audience, audienceFault, content, MAX, notificationOf } from '../notification/content.ts'
+import { audience, audienceFault, MAX, sending } from '../notification/content.ts'
 import { DEFAULT_TENANT, isChannel, isIdempotencyKey, isTenant, isUserId } from '../notification/names.ts'
-import { PRIORITIES } from '../notification/notification.ts'
 import type { Envelope, Target } from '../notification/target.ts'
 import type { Rejection } from '../observe/stats.ts'
 
@@ -24,7 +24,15 @@ export interface Rejected {
   readonly fault?: Fault
 }
 
-export type Verdict = { readonly ok: true; readonly envelope: Envelope } | ({ readonly ok: false } & Rejected)
+/** Ready to be dispatched, or not worth it. */
+export type Judged = { readonly ok: true; readonly envelope: Envelope } | ({ readonly ok: false } & Rejected)
+
+/** Not known before its template has been looked up. */
+export interface Pending {
+  judge(): Promise<Judged>
+}
+
+export type Verdict = Judged | Pending
 
 /** With its channel, whose name is sent on with the notification. */
 const MAX_BYTES = 1_048_576
@@ -33,7 +41,6 @@ const MAX_BYTES = 1_048_576
 export const SOURCE = 'redis:'
 
 const text = v.nullish(v.string())
-const noText = v.custom<unknown>(value => typeof value !== 'string')
 
 const message = v.object({
   type: v.string(),
@@ -45,11 +52,7 @@ const message = v.object({
   ),
   traceparent: text,
   tracestate: text,
-  // A template is meant whenever one is named, whatever else is given.
-  event: v.variant('template_id', [
-    v.object({ template_id: v.string() }),
-    v.object({ template_id: v.optional(noText), ...content, priority: v.optional(v.picklist(PRIORITIES)) }),
-  ]),
+  event: sending({}),
 })
 const format = formatOf(message)
 
@@ -84,37 +87,50 @@ function targetOf({ type, target }: Message): Target | Rejection {
   return 'unknown_type'
 }
 
-const rejected = (reason: Rejection, fault?: Fault): Verdict => ({
+const rejected = (reason: Rejection, fault?: Fault): Extract<Judged, { ok: false }> => ({
   ok: false,
   reason,
   ...(fault && { fault }),
 })
 
-function judge({ value, raw }: Document<Message>, { channel, now, tenancy }: Arrival): Verdict {
+const inEvent = ({ path, message }: Fault): Fault => ({ path: `event.${path}`, message })
+
+function judge(
+  { value, raw }: Document<Message>,
+  { channel, now, tenancy }: Arrival,
+  composer: Composer,
+): Verdict {
   const { event, audience: meant, tenant_id } = value
   const tenant = tenancy ? (tenant_id ?? DEFAULT_TENANT) : DEFAULT_TENANT
   if (!isTenant(tenant)) return rejected('tenant', { path: 'tenant_id', message: NAME_RULE })
   const target = targetOf(value)
   if (typeof target === 'string') return rejected(target)
-  if (!('payload' in event)) return rejected('unknown_template')
+  if (event.priority === null)
+    return rejected('invalid_shape', { path: 'event.priority', message: 'expected a priority' })
   const fault = target.type === 'broadcast' ? audienceFault(meant) : undefined
   if (fault !== undefined) return rejected('invalid_shape', fault)
-  const payload = raw.get('event.payload') ?? 'null'
-  if (Buffer.byteLength(payload) > MAX.payloadBytes)
+  if ('payload' in event && Buffer.byteLength(raw.get('event.payload') ?? '') > MAX.payloadBytes)
     return rejected('too_large', { path: 'event.payload', message: `at most ${MAX.payloadBytes} bytes` })
-  const said = target.type === 'broadcast' ? { ...event, audience: meant } : event
-  const notification = notificationOf(said, payload, { source: SOURCE + channel, now })
-  return { ok: true, envelope: { tenant, target, notification } }
+  const content = target.type === 'broadcast' ? { ...event, audience: meant } : event
+  const draft = { content, raw, at: 'event.', source: SOURCE + channel, now }
+  const judgedWith = (found?: Found): Judged => {
+    const notification = composer.compose(draft, found)
+    if (!('reason' in notification)) return { ok: true, envelope: { tenant, target, notification } }
+    const [first] = notification.faults
+    return rejected(notification.reason, first && inEvent(first))
+  }
+  if ('payload' in event) return judgedWith()
+  return { judge: async () => judgedWith(await composer.find(tenant, event.template_id)) }
 }
 
 /** What a message from Redis means, or why it means nothing. The channel decides nothing; it is only named as the source. */
-export function readMessage(arrival: Arrival): Verdict {
+export function readMessage(arrival: Arrival, composer: Composer): Verdict {
   const { bytes, channel } = arrival
   if (bytes.length + channel.length > MAX_BYTES) return rejected('too_large')
   const json = decodeUtf8(bytes)
   if (json === undefined) return rejected('invalid_json')
   const reading = readDocument(json, format)
-  if (reading.ok) return judge(reading, arrival)
+  if (reading.ok) return judge(reading, arrival, composer)
   if (reading.fault !== 'shape') return rejected('invalid_json')
   const [fault] = reading.faults
   return rejected(fault?.path === 'tenant_id' ? 'tenant' : 'invalid_shape', fault)

@@ -7,6 +7,7 @@ import { memoryRevocations } from '../../src/store/memory-revocations.ts'
 import type { Draft, StoreLimits, StoreObserver } from '../../src/store/store.ts'
 import { revocationsContract } from './revocations.contract.ts'
 import { draft, fakeClock, noting, seqs, storeContract } from './store.contract.ts'
+import { template } from './templates.contract.ts'
 
 storeContract('memory', async options => memoryStore(options))
 revocationsContract('memory', async options => memoryStore(options))
@@ -190,6 +191,20 @@ describe('memory: what it holds is bounded', () => {
       }
     }
     expect(await growth({}, cut())).toBeLessThan(2_000_000)
+  })
+
+  test('a template cut from a request does not keep the request', async () => {
+    await using store = memoryStore({ limits: LIMITS, clock: fakeClock(), observer: noting() })
+    const cut = (n: number): string =>
+      Buffer.from('z'.repeat(100_000) + n)
+        .toString()
+        .slice(50, 250)
+    const before = heap()
+    for (let n = 0; n < 100; n++) {
+      await store.templates.create('acme', template(`${n}`, { payloadTemplate: cut(n) }), 100)
+      await store.templates.update('acme', `${n}`, { payloadTemplate: cut(n), updatedAt: 1 })
+    }
+    expect(heap() - before).toBeLessThan(2_000_000)
   })
 })
 

@@ -13,6 +13,7 @@ import type {
   StoreLimits,
   StoreObserver,
 } from '../../src/store/store.ts'
+import { templatesContract } from './templates.contract.ts'
 
 export type OpenStore = (options: {
   readonly limits: StoreLimits
@@ -97,6 +98,8 @@ async function taken(log: Log, owner: Topic, seq: number): Promise<void> {
 
 /** What every store promises, through its interface alone. `open` opens an empty one. */
 export function storeContract(name: string, open: OpenStore): void {
+  templatesContract(name, () => open({ limits: LIMITS, clock: fakeClock(), observer: noting() }))
+
   const start = async (limits: Partial<StoreLimits> = {}) => {
     const clock = fakeClock()
     const observer = noting()

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Outcome } from '../../src/dispatch/dispatcher.ts'
 import { notificationOf } from '../../src/notification/content.ts'
 import type { Envelope } from '../../src/notification/target.ts'
-import { createIntake } from '../../src/trigger/intake.ts'
+import { createIntake, type Fill } from '../../src/trigger/intake.ts'
 
 type Kind = 'user' | 'channel'
 
@@ -99,26 +99,103 @@ test('it is settled when nothing is under way any more', async () => {
   await waiting
 })
 
+test('what is still being found out keeps its place, and what comes behind it waits', async () => {
+  const { intake, take, begun, end } = create()
+  take('user', '1')
+  const second = intake.reserve(10)
+  const third = intake.reserve(10)
+  take('user', '4')
+  take('channel', '5')
+  expect(third?.(envelopeOf('user', '3'))).toBe(true)
+  expect(begun).toEqual(['1'])
+  expect(second?.(envelopeOf('channel', '2'))).toBe(true)
+  expect(begun).toEqual(['1'])
+  await end('1')
+  expect(begun).toEqual(['1', '2', '3', '4'])
+  await end('3')
+  await end('4')
+  expect(begun).toEqual(['1', '2', '3', '4', '5'])
+})
+
+test('what turns out to be nothing holds up nobody any longer, and only the first word counts', async () => {
+  const { intake, take, begun, end } = create()
+  const first = intake.reserve(10)
+  const second = intake.reserve(10)
+  take('user', '3')
+  expect(first?.(undefined)).toBe(true)
+  expect(begun).toEqual([])
+  expect(second?.(undefined)).toBe(true)
+  expect(begun).toEqual(['3'])
+  expect(first?.(envelopeOf('user', 'too late'))).toBe(false)
+  expect(second?.(undefined)).toBe(false)
+  await end('3')
+  await intake.settled()
+  expect(begun).toEqual(['3'])
+})
+
+test('it is not settled before all is found out', async () => {
+  const { intake } = create()
+  const fill = intake.reserve(10)
+  let settled = false
+  const waiting = intake.settled().then(() => {
+    settled = true
+  })
+  await new Promise(setImmediate)
+  expect(settled).toBe(false)
+  fill?.(undefined)
+  await waiting
+})
+
+test('what is being found out takes what it was said to take, and then what it takes', async () => {
+  const { intake, take, begun, end } = create(4_000)
+  const small = intake.reserve(1_000)
+  const large = intake.reserve(0)
+  expect(intake.reserve(100)).toBeUndefined()
+  expect(take('user', 'none')).toBe(false)
+  expect(large?.(envelopeOf('user', 'large', 'x'.repeat(1_100)))).toBe(false)
+  expect(take('user', '2')).toBe(true)
+  expect(small?.(envelopeOf('user', '1', 'x'.repeat(1_900)))).toBe(true)
+  expect(begun).toEqual(['1', '2'])
+  expect(take('user', 'none')).toBe(false)
+  await end('1')
+  await end('2')
+  await intake.settled()
+  expect(take('user', '3', 'x'.repeat(2_900))).toBe(true)
+})
+
 test('in whatever order they end, they begin in order and nothing is left over', async () => {
-  const kinds = fc.array(fc.constantFrom<Kind>('user', 'channel'), { minLength: 1, maxLength: 30 })
+  const kinds = fc.array(
+    fc.record({
+      kind: fc.constantFrom<Kind>('user', 'channel'),
+      isLate: fc.boolean(),
+      isNothing: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 30 },
+  )
   await fc.assert(
     fc.asyncProperty(kinds, fc.infiniteStream(fc.nat()), async (taken, choices) => {
       const { intake, take, begun, open, end } = create()
-      taken.forEach((kind, n) => {
-        take(kind, String(n))
-      })
+      const late: { readonly n: number; readonly fill: Fill | undefined }[] = []
+      for (const [n, { kind, isLate }] of taken.entries())
+        if (isLate) late.push({ n, fill: intake.reserve(5) })
+        else take(kind, String(n))
       for (const choice of choices) {
-        const kindsOpen = open.map(({ name }) => taken[Number(name)])
-        const last = begun.length - 1
+        const kindsOpen = open.map(({ name }) => taken[Number(name)]?.kind)
+        const last = taken[Number(begun.at(-1))]
         // Whenever a crowd's turn has come nothing for users is open that came before it.
-        if (taken[last] === 'channel') expect(kindsOpen).not.toContain('user')
-        const chosen = open[choice % (open.length || 1)]
-        if (chosen === undefined) break
-        await end(chosen.name)
+        if (last?.kind === 'channel') expect(kindsOpen).not.toContain('user')
+        const [chosen] = open.splice(choice % (open.length + 1), 1)
+        const [found] = chosen === undefined ? late.splice(choice % (late.length || 1), 1) : []
+        if (chosen !== undefined) open.push(chosen)
+        const { kind = 'user', isNothing } = taken[found?.n ?? 0] ?? {}
+        if (chosen !== undefined) await end(chosen.name)
+        else if (found !== undefined) found.fill?.(isNothing ? undefined : envelopeOf(kind, String(found.n)))
+        else if (open.length === 0) break
       }
-      expect(begun).toEqual(taken.map((_, n) => String(n)))
+      const meant = taken.flatMap(({ isLate, isNothing }, n) => (isLate && isNothing ? [] : [String(n)]))
+      expect(begun).toEqual(meant)
       await intake.settled()
     }),
-    { numRuns: 100 },
+    { numRuns: 200 },
   )
 })

@@ -1,0 +1,110 @@
+import { AppError, unavailable } from '../errors.ts'
+import type { Fault } from '../lib/document.ts'
+import { type Content, MAX, notificationOf, type Origin, type Templated } from '../notification/content.ts'
+import type { Notification } from '../notification/notification.ts'
+import { render } from '../notification/render.ts'
+import { type Compiled, compile } from '../notification/template.ts'
+import type { Template, Templates } from '../store/store.ts'
+
+/** Why what a send says of a template makes no notification. */
+export interface Misfit {
+  readonly reason: 'unknown_template' | 'variables' | 'too_large' | 'store'
+  /** By paths inside what the send says. */
+  readonly faults: readonly Fault[]
+  /** Of what the store did. */
+  readonly cause?: unknown
+}
+
+/** What an id stands for; undefined when the tenant has no such template. */
+export type Found = Template | Misfit | undefined
+
+/** What a send says, as it was read. */
+interface Draft extends Origin {
+  readonly content: Content
+  /** The texts of its values by path, where the content stands under `at`: `''`, `event.`, `notifications[3].`. */
+  readonly raw: ReadonlyMap<string, string>
+  readonly at: string
+}
+
+/** Makes notifications of what sends say, the same way for all that brings sends in. */
+export interface Composer {
+  /** Never rejects: a store that is away is a misfit. */
+  find(tenant: string, id: string): Promise<Found>
+  /** `found` is what the template id of the content stands for; without an id it does not count. */
+  compose(draft: Draft, found?: Found): Notification | Misfit
+}
+
+const UNKNOWN: Misfit = {
+  reason: 'unknown_template',
+  faults: [{ path: 'template_id', message: 'no such template' }],
+}
+const NO_OBJECT: Misfit = {
+  reason: 'variables',
+  faults: [{ path: 'variables', message: 'expected an object' }],
+}
+const TOO_LARGE: Misfit = {
+  reason: 'too_large',
+  faults: [{ path: 'template_id', message: `rendered to more than ${MAX.payloadBytes} bytes` }],
+}
+
+const missing = (names: readonly string[]): Misfit => ({
+  reason: 'variables',
+  faults: names.map(name => ({ path: `variables.${name}`, message: 'the template needs it' })),
+})
+
+/** The answer to a send that made no notification. */
+export function refusalOf({ reason, faults, cause }: Misfit): AppError {
+  switch (reason) {
+    case 'unknown_template':
+    case 'variables':
+      return new AppError('VALIDATION_ERROR', {
+        status: 400,
+        message: 'The template cannot be used like this.',
+        details: faults,
+      })
+    case 'too_large':
+      return new AppError('SUBSTITUTION_FAILED', {
+        message: `The template rendered to more than ${MAX.payloadBytes} bytes.`,
+      })
+    case 'store':
+      return unavailable(cause)
+  }
+}
+
+export function createComposer({ templates }: { readonly templates: Pick<Templates, 'get'> }): Composer {
+  // As long as a store hands out the same object, it is taken apart once.
+  const compiled = new WeakMap<Template, Compiled>()
+
+  const compiledOf = (template: Template): Compiled => {
+    const known = compiled.get(template) ?? compile(template.payloadTemplate)
+    compiled.set(template, known)
+    return known
+  }
+
+  const fill = (content: Templated, template: Template, { raw, at, source, now }: Draft) => {
+    const variables = raw.get(`${at}variables`) ?? '{}'
+    if (!variables.startsWith('{')) return NO_OBJECT
+    const strict = content.strict ?? template.strict
+    const rendered = render(compiledOf(template), variables, { strict, maxBytes: MAX.payloadBytes })
+    if (!rendered.ok) return rendered.fault === 'missing' ? missing(rendered.names) : TOO_LARGE
+    const said = {
+      event_type: template.eventType,
+      priority: content.priority ?? template.defaultPriority,
+      ttl: content.ttl ?? template.defaultTtl,
+      correlation_id: content.correlation_id,
+      audience: content.audience,
+    }
+    return notificationOf(said, rendered.payload, { source, now })
+  }
+
+  return {
+    find: (tenant, id) =>
+      templates.get(tenant, id).catch((cause: unknown) => ({ reason: 'store', faults: [], cause })),
+    compose: (draft, found) => {
+      const { content, raw, at } = draft
+      if ('payload' in content) return notificationOf(content, raw.get(`${at}payload`) ?? 'null', draft)
+      if (found === undefined) return UNKNOWN
+      return 'reason' in found ? found : fill(content, found, draft)
+    },
+  }
+}

@@ -1,0 +1,207 @@
+import { Elysia } from 'elysia'
+import * as v from 'valibot'
+import { AppError, storeUnavailable } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { anyJson, type Fault, formatOf, integer } from '../lib/document.ts'
+import { MAX_TTL_SECONDS } from '../notification/content.ts'
+import { isEventType, isTemplateId } from '../notification/names.ts'
+import { PRIORITIES } from '../notification/notification.ts'
+import type { Template, TemplateChanges, Templates } from '../store/store.ts'
+import { readBody } from './body.ts'
+import type { Callers } from './caller.ts'
+import { segment } from './parameters.ts'
+
+const MAX_BODY_BYTES = 2_097_152
+const MAX_TEMPLATES = 10_000
+const MAX_NAME_BYTES = 256
+/** Of the text with its places, and of the description. */
+const MAX_TEXT_BYTES = 65_536
+
+/** Any integer at all: one out of range is no matter of its shape. */
+const seconds = integer(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)
+const priority = v.picklist(PRIORITIES)
+
+const creation = formatOf(
+  v.object({
+    id: v.string(),
+    name: v.string(),
+    event_type: v.string(),
+    payload_template: anyJson,
+    default_priority: v.optional(priority),
+    default_ttl: v.nullish(seconds),
+    description: v.nullish(v.string()),
+    strict: v.nullish(v.boolean()),
+  }),
+)
+
+const change = formatOf(
+  v.object({
+    name: v.nullish(v.string()),
+    event_type: v.nullish(v.string()),
+    payload_template: v.optional(anyJson),
+    default_priority: v.nullish(priority),
+    default_ttl: v.nullish(seconds),
+    description: v.nullish(v.string()),
+    strict: v.nullish(v.boolean()),
+  }),
+)
+
+const fits = (text: string, bytes: number): boolean => Buffer.byteLength(text) <= bytes
+
+/** What must hold of a template beyond its shape; `payloadTemplate` is JSON text. */
+const RULES = [
+  {
+    path: 'name',
+    holds: ({ name }) => name === undefined || (name !== '' && fits(name, MAX_NAME_BYTES)),
+    message: `1 to ${MAX_NAME_BYTES} bytes`,
+  },
+  {
+    path: 'event_type',
+    holds: ({ eventType }) => eventType === undefined || isEventType(eventType),
+    message: '1 to 128 characters, no control characters',
+  },
+  {
+    path: 'payload_template',
+    holds: ({ payloadTemplate: text }) => text === undefined || fits(text, MAX_TEXT_BYTES),
+    message: `at most ${MAX_TEXT_BYTES} bytes`,
+  },
+  {
+    path: 'default_ttl',
+    holds: ({ defaultTtl: ttl }) => typeof ttl !== 'number' || (ttl >= 0 && ttl <= MAX_TTL_SECONDS),
+    message: `an integer from 0 to ${MAX_TTL_SECONDS}`,
+  },
+  {
+    path: 'description',
+    holds: ({ description: text }) => typeof text !== 'string' || fits(text, MAX_TEXT_BYTES),
+    message: `at most ${MAX_TEXT_BYTES} bytes`,
+  },
+] as const satisfies readonly (Fault & { holds(given: Partial<TemplateChanges>): boolean })[]
+
+function check(given: Partial<TemplateChanges>): void {
+  const details = RULES.filter(({ holds }) => !holds(given)).map(({ path, message }) => ({ path, message }))
+  if (details.length > 0) throw new AppError('INVALID_TEMPLATE', { details })
+}
+
+const timestamp = (time: number): string => `"${new Date(time).toISOString()}"`
+
+/** As JSON text, since the payload template is to come back as it was written. Keys in the order of docs/API.md. */
+function textOf(template: Template): string {
+  const { id, name, eventType, payloadTemplate, defaultPriority, defaultTtl, description, strict } = template
+  const { createdAt, updatedAt } = template
+  return (
+    `{"id":${JSON.stringify(id)},"name":${JSON.stringify(name)},"event_type":${JSON.stringify(eventType)},` +
+    `"payload_template":${payloadTemplate},"default_priority":"${defaultPriority}",` +
+    (defaultTtl === undefined ? '' : `"default_ttl":${defaultTtl},`) +
+    (description === undefined ? '' : `"description":${JSON.stringify(description)},`) +
+    (strict ? '"strict":true,' : '') +
+    `"created_at":${timestamp(createdAt)},"updated_at":${timestamp(updatedAt)}}`
+  )
+}
+
+const answer = (text: string, status = 200): Response =>
+  new Response(text, { status, headers: { 'content-type': 'application/json;charset=utf-8' } })
+
+const notFound = (): never => {
+  throw new AppError('TEMPLATE_NOT_FOUND')
+}
+
+const REFUSALS = {
+  exists: () => new AppError('TEMPLATE_EXISTS'),
+  full: () =>
+    new AppError('INVALID_TEMPLATE', { message: `There are ${MAX_TEMPLATES} templates, which is the most.` }),
+}
+
+/** Kept messages with places for variables. */
+export function templateRoutes({
+  templates,
+  callers,
+  clock,
+}: {
+  readonly templates: Templates
+  readonly callers: Callers
+  readonly clock: Clock
+}) {
+  const route = (summary: string) => ({
+    parse: 'none' as const,
+    detail: { summary, security: [{ apiKey: [] }] },
+  })
+
+  return new Elysia({ name: 'templates', prefix: '/api/v1/templates' })
+    .post(
+      '',
+      async ({ request }) => {
+        const { value, raw } = await readBody(request, creation, MAX_BODY_BYTES)
+        if (!isTemplateId(value.id)) throw new AppError('INVALID_ID')
+        const now = clock.now()
+        const template: Template = {
+          id: value.id,
+          name: value.name,
+          eventType: value.event_type,
+          payloadTemplate: raw.get('payload_template') ?? 'null',
+          defaultPriority: value.default_priority ?? 'Normal',
+          ...(typeof value.default_ttl === 'number' && { defaultTtl: value.default_ttl }),
+          ...(typeof value.description === 'string' && { description: value.description }),
+          strict: value.strict ?? false,
+          createdAt: now,
+          updatedAt: now,
+        }
+        check(template)
+        const created = await templates
+          .create(callers.of(request).tenant, template, MAX_TEMPLATES)
+          .catch(storeUnavailable)
+        if (created !== 'created') throw REFUSALS[created]()
+        return answer(textOf(template), 201)
+      },
+      route('Create a template'),
+    )
+    .get(
+      '',
+      async ({ request }) => {
+        const all = await templates.list(callers.of(request).tenant).catch(storeUnavailable)
+        return answer(`{"templates":[${all.map(textOf).join(',')}],"total":${all.length}}`)
+      },
+      route('All templates'),
+    )
+    .get(
+      '/:id',
+      async ({ request, params }) => {
+        const id = segment('id', params.id)
+        const template = await templates.get(callers.of(request).tenant, id).catch(storeUnavailable)
+        return answer(textOf(template ?? notFound()))
+      },
+      route('One template'),
+    )
+    .put(
+      '/:id',
+      async ({ request, params }) => {
+        const id = segment('id', params.id)
+        const { value, raw } = await readBody(request, change, MAX_BODY_BYTES)
+        const text = value.payload_template === null ? undefined : raw.get('payload_template')
+        const changes: TemplateChanges = {
+          ...(typeof value.name === 'string' && { name: value.name }),
+          ...(typeof value.event_type === 'string' && { eventType: value.event_type }),
+          ...(text !== undefined && { payloadTemplate: text }),
+          ...(value.default_priority && { defaultPriority: value.default_priority }),
+          ...(value.default_ttl !== undefined && { defaultTtl: value.default_ttl }),
+          ...(value.description !== undefined && { description: value.description }),
+          ...(typeof value.strict === 'boolean' && { strict: value.strict }),
+          updatedAt: clock.now(),
+        }
+        check(changes)
+        const template = await templates
+          .update(callers.of(request).tenant, id, changes)
+          .catch(storeUnavailable)
+        return answer(textOf(template ?? notFound()))
+      },
+      route('Change some of a template'),
+    )
+    .delete(
+      '/:id',
+      async ({ request, params }) => {
+        const id = segment('id', params.id)
+        const existed = await templates.delete(callers.of(request).tenant, id).catch(storeUnavailable)
+        return existed ? new Response(null, { status: 204 }) : notFound()
+      },
+      route('Delete a template'),
+    )
+}

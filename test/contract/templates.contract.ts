@@ -1,0 +1,205 @@
+import { describe, expect, test } from 'bun:test'
+import type { Store, Template } from '../../src/store/store.ts'
+
+const MOST = 10_000
+
+export const template = (id: string, given: Partial<Template> = {}): Template => ({
+  id,
+  name: 'Name',
+  eventType: 'e',
+  payloadTemplate: '{"a":"{{b}}"}',
+  defaultPriority: 'Normal',
+  strict: false,
+  createdAt: 1_700_000_000_000,
+  updatedAt: 1_700_000_000_000,
+  ...given,
+})
+
+/** What every store promises of templates, through its interface alone. `open` opens an empty one. */
+export function templatesContract(name: string, open: () => Promise<Store>): void {
+  const start = async () => {
+    const store = await open()
+    return { templates: store.templates, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+  }
+
+  describe(`${name}: templates`, () => {
+    const FULL = template('full', {
+      name: 'é "\\\n\u0000',
+      eventType: 'größe',
+      payloadTemplate: '{ "b":1e400,"a":-0,"1":1.10,"s":"\\ud800\\u0061","n":12345678901234567890 }',
+      defaultPriority: 'Critical',
+      defaultTtl: 4_294_967_295,
+      description: 'lone \ud800 and 😀',
+      strict: true,
+      updatedAt: 1_700_000_000_123,
+    })
+
+    test('are kept as they are given, to the character', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      const plain = template('plain', { payloadTemplate: 'null', defaultTtl: 0, description: '' })
+      for (const given of [FULL, plain, template('bare')]) {
+        expect(await templates.create('acme', given, MOST)).toBe('created')
+        expect(await templates.get('acme', given.id)).toEqual(given)
+      }
+    })
+
+    test('are of one tenant each', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      await templates.create('acme', template('t', { name: 'acme' }), MOST)
+      expect(await templates.get('globex', 't')).toBeUndefined()
+      expect(await templates.list('globex')).toEqual([])
+      expect(await templates.update('globex', 't', { name: 'x', updatedAt: 1 })).toBeUndefined()
+      expect(await templates.delete('globex', 't')).toBe(false)
+      expect(await templates.create('globex', template('t', { name: 'globex' }), MOST)).toBe('created')
+      expect(await templates.delete('globex', 't')).toBe(true)
+      expect(await templates.list('acme')).toEqual([template('t', { name: 'acme' })])
+    })
+
+    test('are found by exactly their id', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      const ids = ['a', 'A', 'é', 'e\u0301', '__proto__', 'constructor', '名', '1', '01']
+      for (const id of ids) expect(await templates.create('acme', template(id), MOST)).toBe('created')
+      for (const id of ids) expect((await templates.get('acme', id))?.id).toBe(id)
+      for (const id of ['', 'a ', 'toString', 'a\u0000', '%', '*', '__proto__.name'])
+        expect(await templates.get('acme', id)).toBeUndefined()
+    })
+
+    test('are created once, however many try at the same time', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      const tries = Array.from({ length: 20 }, (_, n) =>
+        templates.create('acme', template('t', { name: `${n}` }), MOST),
+      )
+      const results = await Promise.all(tries)
+      expect(results.filter(result => result === 'created')).toHaveLength(1)
+      expect(results.filter(result => result === 'exists')).toHaveLength(19)
+      const winner = results.indexOf('created')
+      expect((await templates.get('acme', 't'))?.name).toBe(`${winner}`)
+    })
+
+    test('are no more than the most, however many come at the same time', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      const results = await Promise.all(
+        Array.from({ length: 10 }, (_, n) => templates.create('acme', template(`${n}`), 3)),
+      )
+      expect(results.filter(result => result === 'created')).toHaveLength(3)
+      expect(results.filter(result => result === 'full')).toHaveLength(7)
+      expect(await templates.list('acme')).toHaveLength(3)
+      const [first] = await templates.list('acme')
+      expect(await templates.create('acme', template(first?.id ?? ''), 3)).toBe('exists')
+      expect(await templates.create('globex', template('x'), 3)).toBe('created')
+      await templates.delete('acme', first?.id ?? '')
+      expect(await templates.create('acme', template('y'), 3)).toBe('created')
+    })
+
+    test('are listed by id in the order of code points', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      const sorted = ['-', '0', '10', '9', 'A', 'Z', '_', 'a', 'aa', 'b', 'é', '名', '\uffda', '𝒜']
+      const mixed = sorted.toSorted((a, b) => (a + a.length > b + b.length ? 1 : -1)).toReversed()
+      for (const id of mixed) await templates.create('acme', template(id), MOST)
+      expect((await templates.list('acme')).map(({ id }) => id)).toEqual(sorted)
+    })
+
+    test('change in what a change names, and in nothing else', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      await templates.create('acme', FULL, MOST)
+      const steps: [changes: Parameters<typeof templates.update>[2], after: Template][] = [
+        [{ updatedAt: 1 }, { ...FULL, updatedAt: 1 }],
+        [
+          { name: 'n', strict: false, updatedAt: 2 },
+          { ...FULL, name: 'n', strict: false, updatedAt: 2 },
+        ],
+        [
+          {
+            eventType: 'f',
+            payloadTemplate: '0',
+            defaultPriority: 'Low',
+            defaultTtl: 0,
+            description: '',
+            updatedAt: 3,
+          },
+          {
+            ...FULL,
+            name: 'n',
+            strict: false,
+            eventType: 'f',
+            payloadTemplate: '0',
+            defaultPriority: 'Low',
+            defaultTtl: 0,
+            description: '',
+            updatedAt: 3,
+          },
+        ],
+      ]
+      for (const [changes, after] of steps) {
+        expect(await templates.update('acme', 'full', changes)).toEqual(after)
+        expect(await templates.get('acme', 'full')).toEqual(after)
+      }
+      expect(await templates.list('acme')).toEqual(steps.slice(-1).map(([, after]) => after))
+    })
+
+    test('lose what a change removes, and get it again', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      await templates.create('acme', FULL, MOST)
+      const { defaultTtl, description, ...rest } = FULL
+      const without = await templates.update('acme', 'full', {
+        defaultTtl: null,
+        description: null,
+        updatedAt: 5,
+      })
+      expect(without).toStrictEqual({ ...rest, updatedAt: 5 })
+      expect(await templates.get('acme', 'full')).toStrictEqual({ ...rest, updatedAt: 5 })
+      expect(
+        await templates.update('acme', 'full', { defaultTtl: 7, description: 'd', updatedAt: 6 }),
+      ).toEqual({
+        ...rest,
+        defaultTtl: 7,
+        description: 'd',
+        updatedAt: 6,
+      })
+    })
+
+    test('keep both of two changes made at the same time', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      await templates.create('acme', template('t'), MOST)
+      await Promise.all([
+        templates.update('acme', 't', { name: 'other', updatedAt: 2 }),
+        templates.update('acme', 't', { eventType: 'f', updatedAt: 2 }),
+        templates.update('acme', 't', { defaultTtl: 5, updatedAt: 2 }),
+      ])
+      expect(await templates.get('acme', 't')).toEqual(
+        template('t', { name: 'other', eventType: 'f', defaultTtl: 5, updatedAt: 2 }),
+      )
+    })
+
+    test('are gone when they are deleted, and may be created again', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      await templates.create('acme', FULL, MOST)
+      expect(await templates.delete('acme', 'full')).toBe(true)
+      expect(await templates.delete('acme', 'full')).toBe(false)
+      expect(await templates.get('acme', 'full')).toBeUndefined()
+      expect(await templates.update('acme', 'full', { name: 'n', updatedAt: 1 })).toBeUndefined()
+      expect(await templates.list('acme')).toEqual([])
+      expect(await templates.create('acme', template('full'), MOST)).toBe('created')
+      expect(await templates.get('acme', 'full')).toEqual(template('full'))
+    })
+
+    test('do not change with the object that was given', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      const given = { ...template('t') }
+      await templates.create('acme', given, MOST)
+      Object.assign(given, { name: 'changed later' })
+      expect((await templates.get('acme', 't'))?.name).toBe('Name')
+    })
+  })
+}
