@@ -44,9 +44,8 @@ export function memoryStore({
     limits,
     observer,
     sharedName,
-    find: ({ id, owner }) => traces.entryOf(id, owner),
     kept: entry => traces.add(entry),
-    left: entry => traces.left(entry),
+    left: () => traces.left(),
   }
   /** What an owner without a log is told, and the epoch of the logs made from now on. */
   let life = newLife()
@@ -123,8 +122,9 @@ export function memoryStore({
   const acks: Acks = {
     ack: async (owner, ids) =>
       ids.map(id => {
-        const entry = traces.entryOf(id, owner)
-        return entry && logs.get(owner)?.ack(entry, clock.now())
+        const userLog = logs.get(owner)
+        const entry = userLog?.find(id) ?? traces.entryOf(id, owner)
+        return entry && userLog?.ack(entry, clock.now())
       }),
     ackThrough: async (owner, cursor) => find(owner).ackThrough(cursor, clock.now()),
     redeliver: async (owner, cursor, most) => logs.get(owner)?.redeliver(cursor, most, clock.now()),

@@ -124,15 +124,15 @@ class Sorted {
 
 /** What a log retains, in every order it is looked for. */
 export class Retained {
+  readonly byId = new Map<string, Kept>()
   readonly bySeq = new Sorted('seq')
-  size = 0
   readonly #lanes: Partial<Record<Priority, Sorted>> = {}
   #byTtl: Sorted | undefined
   /** Acknowledged ones below Critical. */
   #settled: Sorted | undefined
 
   add(entry: Kept): void {
-    this.size++
+    this.byId.set(entry.id, entry)
     this.bySeq.add(entry)
     this.#lanes[entry.priority] ??= new Sorted('seq')
     this.#lanes[entry.priority]?.add(entry)
@@ -142,8 +142,8 @@ export class Retained {
   }
 
   remove(entry: Kept): void {
-    this.size--
     entry.body = undefined
+    this.byId.delete(entry.id)
     this.bySeq.bury()
     this.#lanes[entry.priority]?.bury()
     if (entry.endsByTtl) this.#byTtl?.bury()

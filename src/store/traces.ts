@@ -1,51 +1,58 @@
-import { Deque } from '../lib/deque.ts'
 import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { Kept } from './retained.ts'
 import type { Recipient, Trace } from './store.ts'
 
-/** The entries of one notification: most have one recipient. */
-type Entries = Kept | Map<Topic, Kept>
+/** The entries of one notification, in the order of the send: most have one recipient. */
+type Entries = Kept | Kept[]
 
-const listOf = (entries: Entries): readonly Kept[] =>
-  entries instanceof Map ? [...entries.values()] : [entries]
+/** Notifications that were sent one after the other. */
+interface Generation {
+  readonly byId: Map<string, Entries>
+  /** When the last one was added, milliseconds since 1970. */
+  lastAt: number
+}
 
-/** Every notification that a log retains, by id, and for a while what has become of it after that. */
+const isRetained = ({ body }: Kept): boolean => body !== undefined
+const listOf = (entries: Entries): readonly Kept[] => (Array.isArray(entries) ? entries : [entries])
+
+/** Small, since one is gone through in one turn. */
+const GENERATION_SIZE = 4_096
+
+/**
+ * Every notification that a log retains, by id, and for a while what has become of it after that. In generations, which are
+ * dropped whole: to take each out of one large map when its time has come costs more than all the rest of an append.
+ */
 export class Traces {
-  readonly #byId = new Map<string, Entries>()
-  /** Ids of those that no log retains, in the order of their leaving. */
-  readonly #left = new Deque<Kept>()
   readonly #maxLeft: number
+  /** Oldest first. */
+  readonly #generations: Generation[] = []
+  #entries = 0
+  #retained = 0
 
-  /** Of those that no log retains any more so many stay known. */
+  /** Of entries that no log retains any more about so many stay known. */
   constructor(maxLeft: number) {
     this.#maxLeft = maxLeft
   }
 
   entryOf(id: string, owner: Topic): Kept | undefined {
-    const entries = this.#byId.get(id)
-    if (entries instanceof Map) return entries.get(owner)
-    return entries?.owner === owner ? entries : undefined
+    const entries = this.#find(id)
+    return entries && listOf(entries).find(entry => entry.owner === owner)
   }
 
   add(entry: Kept): void {
-    const known = this.#byId.get(entry.id)
-    if (known === undefined) this.#byId.set(entry.id, entry)
-    else if (known instanceof Map) known.set(entry.owner, entry)
-    else this.#byId.set(entry.id, new Map([known, entry].map(each => [each.owner, each])))
+    this.#retained++
+    this.#insert(entry)
+    if (this.#entries - this.#retained > this.#maxLeft + GENERATION_SIZE) this.#dropOldest()
   }
 
-  left(entry: Kept): void {
-    this.#left.insert(this.#left.length, entry)
-    if (this.#left.length > this.#maxLeft) this.#forget(this.#left.shift())
+  /** An entry has left its log. */
+  left(): void {
+    this.#retained--
   }
 
-  /** Forgets what occurred before that moment and is in no log any more. */
+  /** Forgets what was added before that moment; nothing of it is retained any more. */
   forgetBefore(moment: number): void {
-    this.#left.retain(entry => {
-      const isKnown = entry.occurredAt >= moment
-      if (!isKnown) this.#forget(entry)
-      return isKnown
-    })
+    while ((this.#generations[0]?.lastAt ?? moment) < moment) this.#dropOldest()
   }
 
   find(
@@ -53,9 +60,8 @@ export class Traces {
     id: string,
     { after, limit }: { readonly after?: Topic; readonly limit: number },
   ): Trace | undefined {
-    const entries = this.#byId.get(id)
-    if (entries === undefined) return undefined
-    const all = listOf(entries)
+    const entries = this.#find(id)
+    const all = entries === undefined ? [] : listOf(entries)
     const [first] = all
     if (first === undefined || tenantOf(first.owner) !== tenant) return undefined
     const { eventType, occurredAt, expiresAt } = first
@@ -67,11 +73,38 @@ export class Traces {
     return { id, eventType, occurredAt, ...(Number.isFinite(expiresAt) && { expiresAt }), recipients }
   }
 
-  /** It may have been appended again meanwhile. */
-  #forget(entry: Kept | undefined): void {
-    if (entry === undefined || this.entryOf(entry.id, entry.owner) !== entry) return
-    const entries = this.#byId.get(entry.id)
-    if (entries instanceof Map && entries.size > 1) entries.delete(entry.owner)
-    else this.#byId.delete(entry.id)
+  #find(id: string): Entries | undefined {
+    return this.#generations.find(({ byId }) => byId.has(id))?.byId.get(id)
+  }
+
+  /** A notification stays in one generation, however many it is for: all its entries come in one turn. */
+  #insert(entry: Kept): void {
+    this.#entries++
+    const last = this.#generations.at(-1)
+    const known = last?.byId.get(entry.id)
+    if (Array.isArray(known)) known.push(entry)
+    else if (known !== undefined) last?.byId.set(entry.id, [known, entry])
+    else this.#youngest(entry.at).byId.set(entry.id, entry)
+  }
+
+  #youngest(now: number): Generation {
+    const last = this.#generations.at(-1)
+    if (last !== undefined && last.byId.size < GENERATION_SIZE) {
+      last.lastAt = Math.max(last.lastAt, now)
+      return last
+    }
+    const next = { byId: new Map<string, Entries>(), lastAt: now }
+    this.#generations.push(next)
+    return next
+  }
+
+  /** What a log still retains goes on in the youngest one. */
+  #dropOldest(): void {
+    const { byId } = this.#generations.shift() ?? { byId: new Map<string, Entries>() }
+    for (const entries of byId.values()) {
+      const all = listOf(entries)
+      this.#entries -= all.length
+      if (all.some(isRetained)) for (const entry of all) this.#insert(entry)
+    }
   }
 }

@@ -23,10 +23,8 @@ export interface Surroundings {
   readonly observer: StoreObserver
   /** One text for all that are equal. */
   sharedName(eventType: string): string
-  /** The entry of that id in this log, whether it is still retained or not. */
-  find(draft: Draft): Kept | undefined
   kept(entry: Kept): void
-  left(entry: Kept): void
+  left(): void
 }
 
 /** One user's log: what is retained, and what stays known of what was. The caller tells the time. */
@@ -50,13 +48,18 @@ export class UserLog {
 
   append(draft: Draft, now: number): Appended {
     this.#purge(now)
-    const known = this.#around.find(draft)
-    if (known?.body !== undefined) return { cursor: this.#at(known.seq), repeated: true }
+    const known = this.find(draft.id)
+    if (known !== undefined) return { cursor: this.#at(known.seq), repeated: true }
     this.#seq++
     this.#appendedAt = now
     // What expired on its way here only takes its seq.
     if (draft.expiresAt === undefined || now <= draft.expiresAt) this.#keep(draft)
     return { cursor: this.#at(this.#seq), repeated: false }
+  }
+
+  /** The entry of that id, as long as it is retained. */
+  find(id: string): Kept | undefined {
+    return this.#retained?.byId.get(id)
   }
 
   open(now: number): Opened {
@@ -100,7 +103,7 @@ export class UserLog {
 
   size(now: number): number {
     this.#purge(now)
-    return this.#retained?.size ?? 0
+    return this.#retained?.byId.size ?? 0
   }
 
   /** A place beyond the head is no proof of having read anything. */
@@ -183,7 +186,7 @@ export class UserLog {
     this.#retained ??= new Retained()
     this.#retained.add(entry)
     this.#around.kept(entry)
-    if (this.#retained.size <= limits.maxEntries) return
+    if (this.#retained.byId.size <= limits.maxEntries) return
     const victim = this.#retained.victim(limits.acknowledged ? 0 : this.#received)
     if (victim !== undefined) this.#remove(victim, 'overflow', this.#appendedAt)
   }
@@ -197,13 +200,13 @@ export class UserLog {
     const { limits, observer } = this.#around
     if (cause !== 'ttl') this.#removedThrough = Math.max(this.#removedThrough, entry.seq)
     this.#retained?.remove(entry)
-    if (this.#retained?.size === 0) this.#retained = undefined
+    if (this.#retained?.byId.size === 0) this.#retained = undefined
     const isPending = limits.acknowledged && entry.state === 'sent'
     const isSettled = limits.acknowledged ? entry.isAcked : entry.seq <= this.#received
     // Overflow drops what nobody has; what was handed over stays that, unless an acknowledgement was waited for.
     const state = cause === 'overflow' ? 'dropped' : 'expired'
     if (state === 'expired' ? !entry.isAcked : entry.state === 'queued' || isPending) entry.enter(state, now)
     observer.left(entry.owner, { state, unsettled: !isSettled, pending: isPending })
-    this.#around.left(entry)
+    this.#around.left()
   }
 }
