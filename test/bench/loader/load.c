@@ -94,9 +94,13 @@ static void top_up(void) {
   say(sender->io.fd, batch, (size_t)(at - batch));
 }
 
+/* In turn, or a server would hang up on those that are never needed. */
 static int publish_next(uint64_t due) {
-  for (int n = 0; n < sender_count; n++)
-    if (!senders[n].busy) return post(senders + n, target, PAD, due), 1;
+  static int last;
+  for (int n = 1; n <= sender_count; n++) {
+    int next = (last + n) % sender_count;
+    if (!senders[next].busy) return post(senders + (last = next), target, PAD, due), 1;
+  }
   return 0;
 }
 
@@ -124,6 +128,12 @@ static void read_answer(struct sender *sender) {
 static void open_sender(struct sender *sender, int lane, int to_port) {
   *sender = (struct sender){.io = {SENDER, dial(to_port, 0)}, .lane = lane, .user = lane};
   listen_to(&sender->io, EPOLLIN, EPOLL_CTL_ADD);
+}
+
+/* When they are needed: a server may hang up on who says nothing for long. */
+static void open_senders(void) {
+  for (int n = 0; n < sender_count; n++)
+    open_sender(senders + n, n, target == REDIS ? (int)number_of("redis_port", "0") : port);
 }
 
 static void call(struct client *client) {
@@ -375,6 +385,7 @@ static void flow(double warm, double seconds, double rate) {
     open_sender(&flooder, 0, port);
     pace(&flooding, FLOODS_PER_SECOND, flood_next);
   }
+  open_senders();
   is_sending = 1;
   if (rate > 0) pace(&publishing, rate, publish_next);
   else if (target != REDIS)
@@ -387,6 +398,7 @@ static void flow(double warm, double seconds, double rate) {
 
 /* Everyone connects, gets what waits for him, and leaves: again and again. `check` sends all of them one broadcast. */
 static void visit(double warm, double seconds, int waiting, int check) {
+  if (check) open_senders();
   for (uint64_t warm_until = now() + (uint64_t)(warm * SECOND); seconds_open < seconds;) {
     int is_measured = now() >= warm_until;
     wait_seconds(0.15);
@@ -468,9 +480,6 @@ int main(int count, char **list) {
   clients = new_clients(client_count, 0, 1), idlers = new_clients(idle_count, client_count, 0);
   flooded = *new_clients(1, client_count + idle_count, 0);
   senders = calloc(sender_count + 1, sizeof *senders);
-  for (int n = 0; n < sender_count; n++)
-    open_sender(senders + n, n, target == REDIS ? (int)number_of("redis_port", "0") : port);
-
   printf("{\"windows\":[");
   if (!strcmp(mode, "flow")) flow(warm, seconds, number_of("rate", "0"));
   else if (!strcmp(mode, "visit")) visit(warm, seconds, (int)number_of("waiting", "0"), (int)number_of("check", "0"));
