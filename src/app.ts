@@ -11,6 +11,7 @@ import { batchRoutes } from './http/batch.ts'
 import { manyTenants, oneTenant } from './http/caller.ts'
 import { channelRoutes } from './http/channels.ts'
 import { createClientOf } from './http/client.ts'
+import { clusterRoutes } from './http/cluster.ts'
 import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
 import { historyRoutes } from './http/history.ts'
@@ -185,6 +186,7 @@ export async function startApp({
       batchRoutes({ composer, dispatch, callers, clock }),
       templateRoutes({ templates: store.templates, callers, clock }),
       channelRoutes({ hub, callers }),
+      clusterRoutes({ hub, callers, clock, version, node: config.nodeId }),
       userRoutes({ hub, callers, store, identities }),
       tenantRoutes({ hub, callers, stats, tenancy: config.tenantEnabled }),
       statsRoutes({

@@ -129,7 +129,7 @@ export function createPipeline({
   const owned = stack.move()
 
   return {
-    dispatch: counted(dispatcher, tally),
+    dispatch: counted(dispatcher, stats),
     composer: createComposer({ templates: store.templates }),
     delivery: queueEnabled || ackEnabled ? delivery : directDelivery,
     receipts,

@@ -3,7 +3,7 @@ import { counted } from '../../src/dispatch/counted.ts'
 import type { Outcome } from '../../src/dispatch/dispatcher.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Envelope, Target } from '../../src/notification/target.ts'
-import { createTally } from '../../src/observe/tally.ts'
+import { createStats } from '../../src/observe/stats.ts'
 
 const OUTCOME: Outcome = { notificationId: 'n', deliveredTo: 3, failed: 2, queued: 1, status: 'partial' }
 const NONE = { user: 0, users: 0, broadcast: 0, channel: 0, channels: 0 }
@@ -31,37 +31,38 @@ const TARGETS: readonly Target[] = [
 
 for (const target of TARGETS)
   test(`a send to ${target.type} counts once, in its tenant, with the frames of its outcome`, async () => {
-    const tally = createTally()
-    const dispatch = counted(async () => OUTCOME, tally)
+    const stats = createStats()
+    const dispatch = counted(async () => OUTCOME, stats)
     expect(await dispatch(envelope(target))).toBe(OUTCOME)
-    expect(tally.find('acme')).toEqual({
+    expect(stats.tally.find('acme')).toEqual({
       sent: { ...NONE, [target.type]: 1 },
       delivered: 3,
       failed: 2,
       opened: 0,
     })
-    expect([...tally.tenants()]).toEqual(['acme'])
+    expect([...stats.tally.tenants()]).toEqual(['acme'])
+    expect(stats.queueEnqueued).toBe(OUTCOME.queued)
   })
 
 test('what was queued or reached nobody was sent', async () => {
-  const tally = createTally()
+  const stats = createStats()
   for (const status of ['delivered', 'partial', 'queued', 'no_recipient'] as const)
-    await counted(async () => ({ ...OUTCOME, status }), tally)(envelope({ type: 'broadcast' }))
-  expect(tally.find('acme').sent.broadcast).toBe(4)
+    await counted(async () => ({ ...OUTCOME, status }), stats)(envelope({ type: 'broadcast' }))
+  expect(stats.tally.find('acme').sent.broadcast).toBe(4)
 })
 
 test('what had expired was not sent', async () => {
-  const tally = createTally()
-  const dispatch = counted(async () => ({ ...OUTCOME, deliveredTo: 0, failed: 0, status: 'expired' }), tally)
+  const stats = createStats()
+  const dispatch = counted(async () => ({ ...OUTCOME, deliveredTo: 0, failed: 0, status: 'expired' }), stats)
   await dispatch(envelope({ type: 'broadcast' }))
-  expect(tally.has('acme')).toBe(false)
+  expect(stats.tally.has('acme')).toBe(false)
 })
 
 test('what was not taken was not sent, and the refusal passes through', async () => {
-  const tally = createTally()
+  const stats = createStats()
   const refusal = new AppError('STORE_UNAVAILABLE')
-  const dispatch = counted(() => Promise.reject(refusal), tally)
+  const dispatch = counted(() => Promise.reject(refusal), stats)
   expect(dispatch(envelope({ type: 'user', user: 'u' }))).rejects.toBe(refusal)
   await Promise.resolve()
-  expect(tally.has('acme')).toBe(false)
+  expect(stats.tally.has('acme')).toBe(false)
 })
