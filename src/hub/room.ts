@@ -19,7 +19,7 @@ export class Shard {
   }
 }
 
-export const SHARD_SIZE = 2_000
+export const SHARD_SIZE = 1_000
 
 /** Everyone in a topic. Members count; only those who listen get what is published. */
 export class Room {
