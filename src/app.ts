@@ -24,7 +24,6 @@ import { userRoutes } from './http/users.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { createLimits } from './limit/limits.ts'
-import { createAckStats } from './observe/ack-stats.ts'
 import { type Log, limited, logRefusals } from './observe/log.ts'
 import { createStats, type Stats } from './observe/stats.ts'
 import { openStore } from './store/open.ts'
@@ -73,8 +72,7 @@ export async function startApp({
 }: AppOptions): Promise<App> {
   const stats = createStats()
   const hub = createHub<Peer>()
-  const acks = createAckStats()
-  const observer = observeEntries({ stats, acks })
+  const observer = observeEntries(stats)
   const store = wrapStore(openStore({ settings: config, clock, observer }))
   const logStoreFault = limited({
     perSecond: 2,
@@ -193,7 +191,7 @@ export async function startApp({
         hub,
         callers,
         stats,
-        acks: config.ackEnabled ? acks : undefined,
+        ackEnabled: config.ackEnabled,
         redis: () => trigger?.state,
       }),
       historyRoutes({ log: userLog, callers }),

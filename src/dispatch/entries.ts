@@ -1,21 +1,28 @@
-import type { AckStats } from '../observe/ack-stats.ts'
+import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
+import type { AckCounts } from '../observe/tally.ts'
 import type { StoreObserver } from '../store/store.ts'
 
 /** Counts what a store sees happen to entries. */
-export const observeEntries = ({
-  stats,
-  acks,
-}: {
-  readonly stats: Pick<Stats, 'queueExpired' | 'queueDropped'>
-  readonly acks: AckStats
-}): StoreObserver => ({
-  tracked: acks.tracked,
-  acked: acks.acked,
-  gaveUp: acks.expired,
-  left: (owner, { state, unsettled, pending }) => {
-    if (pending) acks.expired(owner)
-    if (unsettled && state === 'expired') stats.queueExpired++
-    if (unsettled && state === 'dropped') stats.queueDropped++
-  },
-})
+export function observeEntries(stats: Pick<Stats, 'tally' | 'queueExpired' | 'queueDropped'>): StoreObserver {
+  const acksOf = (owner: Topic): AckCounts => stats.tally.of(tenantOf(owner)).acks
+
+  return {
+    tracked: (owner, count) => {
+      acksOf(owner).tracked += count
+    },
+    acked: (owner, latencyMs) => {
+      const acks = acksOf(owner)
+      acks.acked++
+      acks.latencyMs += latencyMs
+    },
+    gaveUp: owner => {
+      acksOf(owner).expired++
+    },
+    left: (owner, { state, unsettled, pending }) => {
+      if (pending) acksOf(owner).expired++
+      if (unsettled && state === 'expired') stats.queueExpired++
+      if (unsettled && state === 'dropped') stats.queueDropped++
+    },
+  }
+}

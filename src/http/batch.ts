@@ -1,9 +1,8 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
-import { type Composer, type Found, refusalOf } from '../dispatch/compose.ts'
-import type { Dispatch, Outcome } from '../dispatch/dispatcher.ts'
+import { type Found, refusalOf } from '../dispatch/compose.ts'
+import type { Outcome } from '../dispatch/dispatcher.ts'
 import { AppError, type HttpErrorCode, unavailable } from '../errors.ts'
-import type { Clock } from '../lib/clock.ts'
 import { formatOf } from '../lib/document.ts'
 import {
   audience,
@@ -16,11 +15,10 @@ import {
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
 import { readBody } from './body.ts'
-import type { Callers } from './caller.ts'
+import { type SendOptions, SOURCE } from './notifications.ts'
 
 const MAX_BODY_BYTES = 1_048_576
 const MAX_ITEMS = 100
-const SOURCE = 'http-api'
 const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 const target = v.variant('type', [
@@ -171,17 +169,7 @@ const asFailure = (error: unknown): Fate => {
 }
 
 /** Up to 100 sends in one request, in order; not atomic. */
-export function batchRoutes({
-  composer,
-  dispatch,
-  callers,
-  clock,
-}: {
-  readonly composer: Composer
-  readonly dispatch: Dispatch
-  readonly callers: Callers
-  readonly clock: Clock
-}) {
+export function batchRoutes({ composer, dispatch, callers, clock }: SendOptions) {
   /** All that the items name, looked up before the first takes effect: between two items nobody is waited for. */
   const findAll = async (tenant: string, items: readonly Item[]): Promise<ReadonlyMap<string, Found>> => {
     const ids = new Set(items.flatMap(item => ('payload' in item ? [] : [item.template_id])))

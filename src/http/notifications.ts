@@ -20,7 +20,8 @@ import { readBody } from './body.ts'
 import type { Callers } from './caller.ts'
 
 const MAX_BODY_BYTES = 65_536
-const SOURCE = 'http-api'
+/** What HTTP sends name as their source. */
+export const SOURCE = 'http-api'
 
 const formats = {
   user: formatOf(sending({ target_user_id: userId })),
@@ -45,18 +46,16 @@ const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outco
   status,
 })
 
-/** The five sends. */
-export function notificationRoutes({
-  composer,
-  dispatch,
-  callers,
-  clock,
-}: {
+/** What every way to send over HTTP needs. */
+export interface SendOptions {
   readonly composer: Composer
   readonly dispatch: Dispatch
   readonly callers: Callers
   readonly clock: Clock
-}) {
+}
+
+/** The five sends. */
+export function notificationRoutes({ composer, dispatch, callers, clock }: SendOptions) {
   const send = async (request: Request, { value: content, raw }: Document<Content>, target: Target) => {
     const draft = { content, raw, at: '', source: SOURCE, now: clock.now() }
     const { tenant } = callers.of(request)

@@ -2,9 +2,8 @@ import { Elysia } from 'elysia'
 import { channelsOf, countConnections, countUsers } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { LinkState } from '../lib/link.ts'
-import type { AckCounts, AckStats } from '../observe/ack-stats.ts'
 import type { Stats } from '../observe/stats.ts'
-import { sentOf } from '../observe/tally.ts'
+import { type AckCounts, sentOf } from '../observe/tally.ts'
 import type { Callers } from './caller.ts'
 import { redisReport } from './redis-report.ts'
 
@@ -14,8 +13,7 @@ interface StatsOptions {
   readonly stats: Pick<Stats, 'tally'>
   /** Of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
-  /** Absent when acknowledgement is off. */
-  readonly acks: Pick<AckStats, 'of'> | undefined
+  readonly ackEnabled: boolean
 }
 
 const MAX_CHANNELS = 1_000
@@ -32,7 +30,7 @@ const ackReport = ({ tracked, acked, expired, latencyMs }: AckCounts) => ({
 })
 
 /** `/stats`: what there is and what happened in the caller's tenant. */
-export function statsRoutes({ hub, callers, stats, redis, acks }: StatsOptions) {
+export function statsRoutes({ hub, callers, stats, redis, ackEnabled }: StatsOptions) {
   const connections = (tenant: string) => {
     const channels = [...channelsOf(hub, tenant)].sort((a, b) => b.subscribers - a.subscribers)
     return {
@@ -64,7 +62,7 @@ export function statsRoutes({ hub, callers, stats, redis, acks }: StatsOptions) 
         connections: connections(tenant),
         notifications: notifications(tenant),
         redis: redisReport(redis()),
-        ...(acks && { ack: ackReport(acks.of(tenant)) }),
+        ...(ackEnabled && { ack: ackReport(stats.tally.find(tenant).acks) }),
       }
     },
     { detail: { summary: 'What there is and what happened', security: [{ apiKey: [] }] } },

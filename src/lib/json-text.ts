@@ -1,15 +1,7 @@
-import { endOfString } from './json.ts'
+import { BLANK, BRACE_BIT, CLOSE_BRACE, COLON, COMMA, endOfString, OPEN_BRACE, QUOTE } from './json.ts'
 
 // Everything here is given texts that `JSON.parse` takes, and validates nothing.
 
-const BLANK = 0x20
-const QUOTE = 0x22
-const COMMA = 0x2c
-const COLON = 0x3a
-/** All that a bracket and its brace differ in. */
-const BRACE_BIT = 0x20
-const OPEN_BRACE = 0x7b
-const CLOSE_BRACE = 0x7d
 const INDEX = /^(?:0|[1-9]\d*)$/
 
 /** What a JSON string says. */

@@ -42,17 +42,17 @@ interface Scanner {
   hasControls: boolean
 }
 
-const BLANK = 0x20
-const QUOTE = 0x22
-const COMMA = 0x2c
-const COLON = 0x3a
+export const BLANK = 0x20
+export const QUOTE = 0x22
+export const COMMA = 0x2c
+export const COLON = 0x3a
 const OPEN_BRACKET = 0x5b
 const BACKSLASH = 0x5c
 const CLOSE_BRACKET = 0x5d
-const OPEN_BRACE = 0x7b
-const CLOSE_BRACE = 0x7d
+export const OPEN_BRACE = 0x7b
+export const CLOSE_BRACE = 0x7d
 /** All that a bracket and its brace differ in: one comparison finds both. */
-const BRACE_BIT = 0x20
+export const BRACE_BIT = 0x20
 
 /** In an object, since a value may be anything and undefined is the fault. */
 function tryParse(text: string): { readonly value: unknown } | undefined {

@@ -17,8 +17,9 @@ export function channelOf(topic: Topic, tenant: string): string | undefined {
 
 /** The tenant of any topic. */
 export function tenantOf(topic: Topic): string {
-  const [, tenant = ''] = topic.split(':', 2)
-  return tenant
+  const start = topic.indexOf(':') + 1
+  const end = topic.indexOf(':', start)
+  return topic.slice(start, end < 0 ? undefined : end)
 }
 
 /** The user that a user's topic stands for. */

@@ -1,5 +1,14 @@
 import type { Target } from '../notification/target.ts'
 
+/** What became of acknowledgements, in pairs of notification and user. */
+export interface AckCounts {
+  tracked: number
+  acked: number
+  expired: number
+  /** Milliseconds from the first delivery to the acknowledgement, summed over `acked`. */
+  latencyMs: number
+}
+
 /** What happened in one tenant since the start. */
 export interface TenantTally {
   /** Sends that were accepted. */
@@ -10,6 +19,7 @@ export interface TenantTally {
   failed: number
   /** Connections opened. */
   opened: number
+  readonly acks: AckCounts
 }
 
 /** What is counted by tenant; the node's own numbers are sums over all tenants. */
@@ -33,9 +43,10 @@ const nothing = (): TenantTally => ({
   delivered: 0,
   failed: 0,
   opened: 0,
+  acks: { tracked: 0, acked: 0, expired: 0, latencyMs: 0 },
 })
 
-function add(sum: TenantTally, { sent, delivered, failed, opened }: Readonly<TenantTally>): void {
+function add(sum: TenantTally, { sent, delivered, failed, opened, acks }: Readonly<TenantTally>): void {
   sum.sent.user += sent.user
   sum.sent.users += sent.users
   sum.sent.broadcast += sent.broadcast
@@ -44,6 +55,10 @@ function add(sum: TenantTally, { sent, delivered, failed, opened }: Readonly<Ten
   sum.delivered += delivered
   sum.failed += failed
   sum.opened += opened
+  sum.acks.tracked += acks.tracked
+  sum.acks.acked += acks.acked
+  sum.acks.expired += acks.expired
+  sum.acks.latencyMs += acks.latencyMs
 }
 
 /** Sends to all kinds of targets. */

@@ -155,7 +155,7 @@ export interface Revocations {
 
 /** What a store sees happen to entries; told at once, for statistics. */
 export interface StoreObserver {
-  /** Entries handed over for the first time. */
+  /** With acknowledgement on: entries handed over for the first time, which wait for it now. */
   tracked(owner: Topic, count: number): void
   acked(owner: Topic, latencyMs: number): void
   /** Given up after its last delivery. */

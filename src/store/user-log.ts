@@ -176,7 +176,8 @@ export class UserLog {
     if (entry.attempts > 1) return
     entry.firstAt = now
     if (entry.state === 'queued') entry.enter('sent', now)
-    this.#around.observer.tracked(entry.owner, 1)
+    // Nobody else asks for it, and it is in the way of every send.
+    if (this.#around.limits.acknowledged) this.#around.observer.tracked(entry.owner, 1)
   }
 
   #keep(draft: Draft): void {

@@ -270,31 +270,33 @@ export function storeContract(name: string, open: OpenStore): void {
         ({ owner, state, attempts }) => `${owner.split(':')[2]} ${state} ${attempts}`,
       )
 
-    test('an entry is queued, then sent as often as it is handed over', async () => {
-      await using opened = await start()
-      const { log, notes, clock } = opened
-      const at = clock.time
-      const [{ cursor } = NOWHERE] = await log.append([draft('a', { expiresAt: at + 1_000 })])
-      expect(await log.trace('acme', 'a', TRACE)).toEqual({
-        id: 'a',
-        eventType: 'e',
-        occurredAt: at,
-        expiresAt: at + 1_000,
-        recipients: [{ owner: ANN, state: 'queued', attempts: 0, at }],
+    for (const acknowledged of [false, true])
+      test(`an entry is queued, then sent as often as it is handed over, acknowledged: ${acknowledged}`, async () => {
+        await using opened = await start({ acknowledged })
+        const { log, notes, clock } = opened
+        const at = clock.time
+        const [{ cursor } = NOWHERE] = await log.append([draft('a', { expiresAt: at + 1_000 })])
+        expect(await log.trace('acme', 'a', TRACE)).toEqual({
+          id: 'a',
+          eventType: 'e',
+          occurredAt: at,
+          expiresAt: at + 1_000,
+          recipients: [{ owner: ANN, state: 'queued', attempts: 0, at }],
+        })
+        clock.time += 5
+        log.handed(ANN, cursor.epoch, [1])
+        log.handed(ANN, 'other', [1])
+        log.handed(ANN, cursor.epoch, [7])
+        await settled(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 1')
+        log.handed(ANN, cursor.epoch, [1])
+        await settled(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 2')
+        expect((await log.trace('acme', 'a', TRACE))?.recipients[0]?.at).toBe(at + 5)
+        expect((await log.list(ANN, 0, ALL)).entries).toEqual([
+          { seq: 1, body: draft('a').body, state: 'sent' },
+        ])
+        // Only an acknowledgement is waited for.
+        expect(notes).toEqual(acknowledged ? [['tracked', ANN, 1]] : [])
       })
-      clock.time += 5
-      log.handed(ANN, cursor.epoch, [1])
-      log.handed(ANN, 'other', [1])
-      log.handed(ANN, cursor.epoch, [7])
-      await settled(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 1')
-      log.handed(ANN, cursor.epoch, [1])
-      await settled(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 2')
-      expect((await log.trace('acme', 'a', TRACE))?.recipients[0]?.at).toBe(at + 5)
-      expect((await log.list(ANN, 0, ALL)).entries).toEqual([
-        { seq: 1, body: draft('a').body, state: 'sent' },
-      ])
-      expect(notes).toEqual([['tracked', ANN, 1]])
-    })
 
     test('of many recipients are told in the order of the send, page by page', async () => {
       await using opened = await start()

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { API_KEY, startTestApp } from '../support/app.ts'
 import { createStoppedClock } from '../support/clock.ts'
-import { publish, send, sendToUsers, socketOf } from '../support/visit.ts'
+import { eventually, publish, send, sendToUsers, socketOf } from '../support/visit.ts'
 
 const LOG_ON = { QUEUE_ENABLED: 'true' }
 const AT = '/api/v1'
@@ -153,4 +153,34 @@ test('what is of another tenant is not known', async () => {
   expect((await app.get(`${AT}/notifications/${notification_id}`)).status).toBe(200)
   expect((await app.get(`${AT}/notifications/${notification_id}`, acme)).status).toBe(404)
   expect((await app.get(`${AT}/users/u/notifications`, acme)).json.notifications).toEqual([])
+})
+
+test('what a log keeps, replays, loses by overflow or by time, and sends again is counted', async () => {
+  const clock = createStoppedClock()
+  await using app = await startTestApp(
+    { ...LOG_ON, ACK_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '2', QUEUE_CLEANUP_INTERVAL_SECONDS: '1' },
+    { clock },
+  )
+  const counts = () => {
+    const { queueEnqueued, queueReplayed, queueExpired, queueDropped, ackRedelivered } = app.app.stats
+    return [queueEnqueued, queueReplayed, queueExpired, queueDropped, ackRedelivered]
+  }
+  for (const n of [1, 2, 3]) await send(app, 'u', n)
+  expect(counts()).toEqual([3, 0, 0, 1, 0])
+  const client = await socketOf(app, 'u')
+  await client.take(2)
+  await publish(app, 'nobody', 'crowds are not kept')
+  expect(counts()).toEqual([3, 2, 0, 1, 0])
+  clock.jump(31)
+  const again = await client.take(2)
+  expect(again.map(({ payload, redelivered }) => [payload, redelivered])).toEqual([
+    [2, 1],
+    [3, 1],
+  ])
+  expect(counts()).toEqual([3, 2, 0, 1, 2])
+  client.send({ type: 'Ack', payload: { notification_id: again[0].id } })
+  await client.nextOf('acked')
+  clock.jump(3_600)
+  await eventually(() => counts()[2] === 1)
+  expect(counts().slice(0, 4)).toEqual([3, 2, 1, 1])
 })

@@ -39,6 +39,7 @@ for (const target of TARGETS)
       delivered: 3,
       failed: 2,
       opened: 0,
+      acks: { tracked: 0, acked: 0, expired: 0, latencyMs: 0 },
     })
     expect([...stats.tally.tenants()]).toEqual(['acme'])
     expect(stats.queueEnqueued).toBe(OUTCOME.queued)

@@ -9,6 +9,8 @@ test('the total is the sum over all tenants, those that came too late for a reco
     record.sent.channels += 10
     record.failed += 100
     record.opened += 1_000
+    record.acks.tracked += 3
+    record.acks.latencyMs += n
     tally.delivered(tenant, n)
   }
   expect([...tally.tenants()]).toEqual(['a', 'b'])
@@ -17,12 +19,14 @@ test('the total is the sum over all tenants, those that came too late for a reco
     delivered: 4,
     failed: 200,
     opened: 2_000,
+    acks: { tracked: 6, acked: 0, expired: 0, latencyMs: 4 },
   })
   expect(tally.total()).toEqual({
     sent: { user: 5, users: 0, broadcast: 0, channel: 0, channels: 50 },
     delivered: 10,
     failed: 500,
     opened: 5_000,
+    acks: { tracked: 15, acked: 0, expired: 0, latencyMs: 10 },
   })
   expect(sentOf(tally.total())).toBe(55)
 })
