@@ -2,7 +2,6 @@ import type { Server } from 'bun'
 import { createApiKeys } from './auth/api-key.ts'
 import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
-import { createOrigins } from './auth/origin.ts'
 import type { Config } from './config/config.ts'
 import { observeEntries } from './dispatch/entries.ts'
 import { createPipeline } from './dispatch/pipeline.ts'
@@ -28,14 +27,8 @@ import { type Log, limited, logRefusals } from './observe/log.ts'
 import { createStats, type Stats } from './observe/stats.ts'
 import { openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
-import { createAdmission } from './transport/admission.ts'
-import { createConversation } from './transport/conversation.ts'
-import { keepAlive } from './transport/liveness.ts'
 import type { Peer } from './transport/peer.ts'
-import { createRenewal } from './transport/renewal.ts'
-import { createSessions } from './transport/session.ts'
-import { sseRoutes } from './transport/sse.ts'
-import { webSocketHandler, webSocketRoutes } from './transport/websocket.ts'
+import { createTransport } from './transport/transport.ts'
 import type { WebSocketPeer } from './transport/websocket-peer.ts'
 import { startPubSub } from './trigger/pubsub.ts'
 
@@ -83,7 +76,6 @@ export async function startApp({
     logStoreFault({ err: error })
     return Bun.sleep(STORE_RETRY_MS)
   }
-  const { sendBufferBytes } = config
   const pipeline = createPipeline({
     settings: config,
     hub,
@@ -95,7 +87,7 @@ export async function startApp({
     clock,
     stats,
   })
-  const { composer, dispatch, delivery, receipts } = pipeline
+  const { composer, dispatch } = pipeline
 
   const onRefused = logRefusals(log, clock)
   const identities = await createIdentities({
@@ -109,53 +101,21 @@ export async function startApp({
 
   const peerOf = (request: Request) => server.requestIP(request)?.address
   const limits = createLimits({ settings: config, peerOf, clock, stats })
-  const access = config.channelAccess
-  const conversation = createConversation({
+  const transport = createTransport({
+    settings: config,
     hub,
-    clock,
-    access,
+    pipeline,
+    identities,
     limits,
-    renew: createRenewal({ hub, identities, access, clock, onRefused }),
-    acknowledgement: pipeline.acknowledgement,
+    onRefused,
     retry,
-    stats,
-  })
-  const heartbeatSeconds = config.websocketHeartbeatInterval
-  const sessions = createSessions({
-    hub,
-    delivery,
-    receipts,
-    conversation,
     clock,
     log,
     stats,
-    maxConnections: config.websocketMaxConnections,
-    limitsOf: limits.of,
-    isRevoked: identities.isRevoked,
-    heartbeatSeconds,
-    maxHeldBytes: sendBufferBytes,
   })
-  const liveness = keepAlive({
-    hub,
-    receipts,
-    clock,
-    heartbeatSeconds,
-    leewaySeconds: config.jwtLeewaySeconds,
-    timeoutSeconds: config.websocketConnectionTimeout,
-    cleanupSeconds: config.websocketCleanupInterval,
-  })
+  const { sessions } = transport
   const logEnabled = config.queueEnabled || config.ackEnabled
   const isDraining = () => sessions.draining
-
-  const admit = createAdmission({
-    origins: createOrigins(config.corsOrigins),
-    identities,
-    isDraining,
-    retryAfterSeconds: Math.max(1, config.drainSeconds),
-    limit: limits.connects,
-    stats,
-    onRefused,
-  })
 
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })
   const callers = config.tenantEnabled ? manyTenants() : oneTenant()
@@ -196,8 +156,7 @@ export async function startApp({
       }),
       historyRoutes({ log: userLog, callers }),
       meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf }),
-      webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
-      sseRoutes({ admit, sessions, clock, sendBufferBytes }),
+      ...transport.routes,
     ],
   })
   const server: Server<WebSocketPeer> = Bun.serve({
@@ -207,7 +166,7 @@ export async function startApp({
     // The guard counts by route; the runtime's own refusal would have no envelope.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch: api.fetch as (request: Request) => Response | Promise<Response>,
-    websocket: webSocketHandler({ sessions, sendBufferBytes }),
+    websocket: transport.websocket,
   })
   // What handlers receive as `server`.
   api.server = server as unknown as typeof api.server
@@ -218,7 +177,7 @@ export async function startApp({
   const stop = async (): Promise<void> => {
     void trigger?.stop()
     await server.stop(true)
-    liveness[Symbol.dispose]()
+    transport[Symbol.dispose]()
     identities[Symbol.dispose]()
     limits[Symbol.dispose]()
     pipeline[Symbol.dispose]()

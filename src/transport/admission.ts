@@ -20,7 +20,7 @@ type Refused = Pick<Extract<Identified, { ok: false }>, 'kind' | 'reason'>
 
 export type Admit = (request: Request, transport: 'ws' | 'sse') => Promise<Admitted>
 
-interface AdmissionOptions {
+export interface AdmissionOptions {
   readonly origins: Origins
   readonly identities: Pick<Identities, 'of'>
   readonly isDraining: () => boolean

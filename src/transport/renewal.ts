@@ -11,7 +11,7 @@ import { type Peer, secondsLeft, tell } from './peer.ts'
 /** A client presents another token on its open connection. Never rejects. */
 export type Renew = (peer: Peer, token: string) => Promise<void>
 
-interface RenewalOptions {
+export interface RenewalOptions {
   readonly hub: Hub
   readonly identities: Pick<Identities, 'of'>
   readonly access: ChannelAccess

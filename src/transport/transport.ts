@@ -1,0 +1,112 @@
+import type { WebSocketHandler } from 'bun'
+import type { AnyElysia } from 'elysia'
+import type { Identities } from '../auth/identity.ts'
+import { createOrigins } from '../auth/origin.ts'
+import type { Config } from '../config/config.ts'
+import type { Pipeline } from '../dispatch/pipeline.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Limits } from '../limit/limits.ts'
+import type { Log } from '../observe/log.ts'
+import type { Stats } from '../observe/stats.ts'
+import { type AdmissionOptions, createAdmission } from './admission.ts'
+import { createConversation } from './conversation.ts'
+import { keepAlive } from './liveness.ts'
+import type { Peer } from './peer.ts'
+import { createRenewal, type RenewalOptions } from './renewal.ts'
+import { createSessions, type Sessions } from './session.ts'
+import { sseRoutes } from './sse.ts'
+import { webSocketHandler, webSocketRoutes } from './websocket.ts'
+import type { WebSocketPeer } from './websocket-peer.ts'
+
+/** Everything between the clients' sockets and the pipeline, put together as the settings say. */
+export interface Transport extends Disposable {
+  readonly sessions: Pick<Sessions, 'draining' | 'drain'>
+  /** `/ws` and `/sse`. */
+  readonly routes: readonly AnyElysia[]
+  readonly websocket: WebSocketHandler<WebSocketPeer>
+}
+
+interface TransportOptions {
+  readonly settings: Pick<
+    Config,
+    | 'channelAccess'
+    | 'corsOrigins'
+    | 'drainSeconds'
+    | 'jwtLeewaySeconds'
+    | 'sendBufferBytes'
+    | 'websocketCleanupInterval'
+    | 'websocketConnectionTimeout'
+    | 'websocketHeartbeatInterval'
+    | 'websocketMaxConnections'
+  >
+  readonly hub: Hub<Peer>
+  readonly pipeline: Pipeline
+  readonly identities: Identities
+  readonly limits: Limits
+  readonly onRefused: AdmissionOptions['onRefused'] & RenewalOptions['onRefused']
+  /** Waits before the store is asked again. */
+  readonly retry: (error: unknown) => Promise<void>
+  readonly clock: Clock
+  readonly log: Log
+  readonly stats: Stats
+}
+
+export function createTransport(options: TransportOptions): Transport {
+  const { settings, hub, pipeline, identities, limits, onRefused, retry, clock, log, stats } = options
+  const { delivery, receipts, acknowledgement } = pipeline
+  const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
+
+  const conversation = createConversation({
+    hub,
+    clock,
+    access,
+    limits,
+    renew: createRenewal({ hub, identities, access, clock, onRefused }),
+    acknowledgement,
+    retry,
+    stats,
+  })
+  const sessions = createSessions({
+    hub,
+    delivery,
+    receipts,
+    conversation,
+    clock,
+    log,
+    stats,
+    maxConnections: settings.websocketMaxConnections,
+    limitsOf: limits.of,
+    isRevoked: identities.isRevoked,
+    heartbeatSeconds,
+    maxHeldBytes: sendBufferBytes,
+  })
+  const liveness = keepAlive({
+    hub,
+    receipts,
+    clock,
+    heartbeatSeconds,
+    leewaySeconds: settings.jwtLeewaySeconds,
+    timeoutSeconds: settings.websocketConnectionTimeout,
+    cleanupSeconds: settings.websocketCleanupInterval,
+  })
+  const admit = createAdmission({
+    origins: createOrigins(settings.corsOrigins),
+    identities,
+    isDraining: () => sessions.draining,
+    retryAfterSeconds: Math.max(1, settings.drainSeconds),
+    limit: limits.connects,
+    stats,
+    onRefused,
+  })
+
+  return {
+    sessions,
+    routes: [
+      webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
+      sseRoutes({ admit, sessions, clock, sendBufferBytes }),
+    ],
+    websocket: webSocketHandler({ sessions, sendBufferBytes }),
+    [Symbol.dispose]: () => liveness[Symbol.dispose](),
+  }
+}
