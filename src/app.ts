@@ -66,7 +66,7 @@ export async function startApp({
   const stats = createStats()
   const hub = createHub<Peer>()
   const observer = observeEntries(stats)
-  const store = wrapStore(openStore({ settings: config, clock, observer }))
+  const store = wrapStore(await openStore({ settings: config, clock, observer }))
   const logStoreFault = limited({
     perSecond: 2,
     clock,

@@ -17,6 +17,7 @@ import {
   UNBOUNDED,
   whole,
 } from '../lib/setting.ts'
+import { storeUrl } from './storage.ts'
 import { tenantKeys, tenantOverrides } from './tenancy.ts'
 
 /** One row of the table. */
@@ -90,7 +91,8 @@ export const SETTINGS = {
   ACK_TIMEOUT_SECONDS: { group: 'Acknowledgement', schema: seconds(1, 86_400), default: '30', help: 'seconds until a notification that is not acknowledged is sent again' },
   ACK_CLEANUP_INTERVAL_SECONDS: { group: 'Acknowledgement', schema: seconds(1, 86_400), default: '60', help: 'seconds between removals of channel and broadcast notifications whose time to be acknowledged is up' },
   ACK_MAX_DELIVERIES: { group: 'Acknowledgement', schema: whole(1, 100), default: '3', help: 'deliveries of one notification, the first included' },
-  STORE_URL: { group: 'User log', schema: oneOf(['memory:']), default: 'memory:', help: 'where logs are kept; `memory:` lives as long as the process' },
+  STORE_URL: { group: 'Store', schema: storeUrl, default: 'memory:', help: 'where logs, templates, keys and revocations are kept; `memory:` lives as long as the process' },
+  IDEMPOTENCY_TTL_SECONDS: { group: 'Store', schema: seconds(60, 604_800), default: '86400', help: 'seconds from its first use in which an idempotency key gets the answer it got' },
   REDIS_URL: { group: 'Redis', schema: redisUrl, default: 'redis://localhost:6379', mayBeEmpty: true, help: 'where messages to dispatch are heard; empty = nowhere' },
   REDIS_CHANNELS: { group: 'Redis', schema: names, default: 'notification:user:*,notification:broadcast,notification:channel:*', help: 'channels to hear; those with `*`, `?` or `[` are patterns' },
   REDIS_CIRCUIT_BREAKER_FAILURE_THRESHOLD: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '5', help: 'failures in a row that open the breaker' },

@@ -24,5 +24,6 @@ export function observeEntries(stats: Pick<Stats, 'tally' | 'queueExpired' | 'qu
       if (unsettled && state === 'expired') stats.queueExpired++
       if (unsettled && state === 'dropped') stats.queueDropped++
     },
+    resumed: () => {},
   }
 }

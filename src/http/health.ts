@@ -4,7 +4,7 @@ import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { LinkState } from '../lib/link.ts'
 import type { Store } from '../store/store.ts'
-import { redisReport } from './redis-report.ts'
+import { type RedisReport, redisReport } from './redis-report.ts'
 
 interface HealthOptions {
   readonly hub: Hub
@@ -18,6 +18,8 @@ interface HealthOptions {
   readonly node: string
 }
 
+const isWell = (redis: RedisReport['status']): boolean => redis === 'healthy' || redis === 'disabled'
+
 /** `/health` for people and dashboards, `/health/live` and `/health/ready` for whoever restarts and routes. */
 export function healthRoutes({
   hub,
@@ -30,10 +32,14 @@ export function healthRoutes({
   node,
 }: HealthOptions) {
   const startedAt = clock.monotonic()
+  /** As long as the store does not answer, what it last said. */
+  let totals = { messages: 0, users: 0 }
   const queue = async () => {
-    const { messages, users } = logEnabled ? await store.log.totals() : { messages: 0, users: 0 }
+    if (logEnabled && store.isUp()) totals = await store.log.totals().catch(() => totals)
+    const { messages, users } = totals
     return { enabled: logEnabled, backend: store.kind, total_messages: messages, users_with_queue: users }
   }
+  const reasons = () => [...(isDraining() ? ['draining'] : []), ...(store.isUp() ? [] : ['store'])]
   const route = (summary: string) => ({ detail: { summary, security: [] } })
 
   return new Elysia({ name: 'health' })
@@ -42,7 +48,7 @@ export function healthRoutes({
       async () => {
         const { status, connected } = redisReport(redis())
         return {
-          status: status === 'healthy' || status === 'disabled' ? 'healthy' : 'degraded',
+          status: isWell(status) && store.isUp() ? 'healthy' : 'degraded',
           version,
           redis: { status, connected },
           uptime_seconds: Math.floor((clock.monotonic() - startedAt) / 1000),
@@ -53,7 +59,7 @@ export function healthRoutes({
             channels_count: hub.count('channel'),
           },
           queue: await queue(),
-          store: { kind: store.kind, status: 'healthy' },
+          store: { kind: store.kind, status: store.isUp() ? 'healthy' : 'unavailable' },
           bus: { kind: 'none', status: 'healthy' },
         }
       },
@@ -63,8 +69,9 @@ export function healthRoutes({
     .get(
       '/health/ready',
       () => {
-        if (!isDraining()) return { status: 'ready' }
-        throw new AppError('NOT_READY', { beside: { status: 'not_ready', reasons: ['draining'] } })
+        const missing = reasons()
+        if (missing.length === 0) return { status: 'ready' }
+        throw new AppError('NOT_READY', { beside: { status: 'not_ready', reasons: missing } })
       },
       route('Whether new work may be sent here'),
     )

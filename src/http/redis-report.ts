@@ -1,12 +1,22 @@
+import type { BreakerState } from '../lib/breaker.ts'
 import type { LinkState } from '../lib/link.ts'
 
 const statusOf = ({ connected, breaker }: LinkState) =>
   connected ? 'healthy' : breaker === 'open' ? 'circuit_open' : 'reconnecting'
 
+export interface RedisReport {
+  readonly status: 'healthy' | 'reconnecting' | 'circuit_open' | 'disabled'
+  readonly connected: boolean
+  readonly circuit_breaker_state: BreakerState
+  readonly circuit_breaker_failures: number
+  readonly reconnection_attempts: number
+  readonly total_reconnections: number
+}
+
 const OFF: LinkState = { connected: false, breaker: 'closed', failures: 0, attempts: 0, reconnections: 0 }
 
 /** What is said of the trigger's connection to Redis; of no trigger, that it is disabled. */
-export function redisReport(link: LinkState | undefined) {
+export function redisReport(link: LinkState | undefined): RedisReport {
   const { connected, breaker, failures, attempts, reconnections } = link ?? OFF
   return {
     status: link === undefined ? 'disabled' : statusOf(link),

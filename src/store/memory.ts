@@ -1,9 +1,11 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
+import { memoryIdempotency } from './memory-idempotency.ts'
 import { memoryRevocations } from './memory-revocations.ts'
 import { memoryTemplates } from './memory-templates.ts'
-import type { Acks, Draft, Log, Store, StoreLimits, StoreObserver } from './store.ts'
+import type { Kept } from './retained.ts'
+import type { Acks, Draft, Entry, Log, Store, StoreLimits, StoreObserver } from './store.ts'
 import { Traces } from './traces.ts'
 import { type Surroundings, UserLog } from './user-log.ts'
 
@@ -19,6 +21,9 @@ const newLife = (): Epoch => Buffer.from(crypto.getRandomValues(new Uint8Array(6
  * bytes the engine keeps the slices, and with them the whole request.
  */
 const flatten = (text: string): number => Buffer.byteLength(text)
+
+const entryOf = ({ seq, trace }: Kept, body: string): Entry =>
+  trace === undefined ? { seq, body } : { seq, body, trace }
 
 /** Keeps the logs in this process: nothing outlives it, and its life's name tells clients so. */
 export function memoryStore({
@@ -94,15 +99,16 @@ export function memoryStore({
       return drafts.map(draft => add(draft, now))
     },
     open: async owner => find(owner).open(clock.now()),
+    heads: async owners => owners.map(owner => find(owner).open(clock.now()).head),
     count: async (owner, after) => find(owner).count(after, clock.now()),
     read: async (owner, after, limit, unsettledOnly = false) =>
       find(owner).read(after, limit, clock.now(), {
-        of: ({ seq }, body) => ({ seq, body }),
+        of: entryOf,
         unsettledOnly,
       }),
     list: async (owner, after, limit) =>
       find(owner).read(after, limit, clock.now(), {
-        of: ({ seq, state }, body) => ({ seq, body, state }),
+        of: (kept, body) => ({ ...entryOf(kept, body), state: kept.state }),
       }),
     received: (owner, cursor) => logs.get(owner)?.received(cursor),
     handed: (owner, epoch, seqs) => logs.get(owner)?.handed(epoch, seqs, clock.now()),
@@ -135,8 +141,10 @@ export function memoryStore({
 
   return {
     kind: 'memory',
+    isUp: () => true,
     log,
     acks,
+    idempotency: memoryIdempotency(clock, limits.idempotencyTtlMs),
     revocations: memoryRevocations(clock),
     templates: memoryTemplates(),
     [Symbol.asyncDispose]: async () => {

@@ -11,6 +11,7 @@ export class Kept {
   readonly priority: Priority
   readonly eventType: string
   readonly occurredAt: number
+  readonly trace: string | undefined
   /** By its own ttl; infinite without one. */
   readonly expiresAt: number
   /** Delivered while now <= endsAt, by ttl or by age. */
@@ -29,7 +30,7 @@ export class Kept {
 
   /** `shared` holds texts that many entries have in common. */
   constructor(
-    { id, priority, occurredAt, expiresAt = Number.POSITIVE_INFINITY, body }: Draft,
+    { id, priority, occurredAt, expiresAt = Number.POSITIVE_INFINITY, body, trace }: Draft,
     shared: Pick<Kept, 'owner' | 'eventType'>,
     seq: number,
     now: number,
@@ -41,6 +42,7 @@ export class Kept {
     this.priority = priority
     this.eventType = shared.eventType
     this.occurredAt = occurredAt
+    this.trace = trace
     this.expiresAt = expiresAt
     this.endsAt = Math.min(expiresAt, now + retentionMs)
     this.at = now

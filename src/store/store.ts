@@ -1,6 +1,7 @@
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Priority } from '../notification/notification.ts'
 import type { Topic } from '../notification/topic.ts'
+import type { Idempotency } from './idempotency.ts'
 
 /** What is to be appended to one user's log. */
 export interface Draft {
@@ -16,6 +17,8 @@ export interface Draft {
   readonly priority: Priority
   /** End by ttl, milliseconds since 1970: delivered while now <= expiresAt. */
   readonly expiresAt?: number
+  /** `traceparent` of the dispatch, when traces are on: later work on the entry links to it. */
+  readonly trace?: string
 }
 
 export interface Appended {
@@ -27,6 +30,7 @@ export interface Appended {
 export interface Entry {
   readonly seq: number
   readonly body: string
+  readonly trace?: string
 }
 
 /** What has become of one user's notification; `dropped`: overflow took it before it was acknowledged or, without acknowledgement, handed over. */
@@ -93,10 +97,16 @@ export interface PageLimit {
 
 /** The ordered, retained notifications of each user. */
 export interface Log {
-  /** Appends all or none, in the order given; resolves when they would survive what the store promises to survive. */
+  /**
+   * Appends all or none, in the order given; resolves when they would survive what the store promises to survive. Rejects
+   * within a second of a store that is away, or does not answer: then nobody knows what was appended, and trying again
+   * with the same ids adds nothing twice.
+   */
   append(drafts: readonly Draft[]): Promise<readonly Appended[]>
   /** What a starting connection needs, in one read. */
   open(owner: Topic): Promise<Opened>
+  /** Where these logs end now, in the same order. */
+  heads(owners: readonly Topic[]): Promise<readonly Cursor[]>
   /** How many retained, unexpired entries follow `after`. */
   count(owner: Topic, after: number): Promise<number>
   /** Entries after `after`, oldest first; without those that are acknowledged when only unsettled ones are asked for. */
@@ -138,6 +148,7 @@ export interface Acks {
 
 export interface Redelivery {
   readonly body: string
+  readonly trace?: string
   /** 1 for the first delivery after the first. */
   readonly redelivered: number
 }
@@ -165,6 +176,8 @@ export interface StoreObserver {
     owner: Topic,
     how: { readonly state: State; readonly unsettled: boolean; readonly pending: boolean },
   ): void
+  /** Logs may end further than appends have answered: it was away, or something was appended after its time was up. */
+  resumed(): void
 }
 
 /** A message with places for variables, under an id of its tenant's. Plain data, so that it can be kept as JSON. */
@@ -218,10 +231,15 @@ export interface StoreLimits {
   readonly acknowledged: boolean
   /** Of notifications that are in no log any more, so many stay known by their id. */
   readonly maxTraces: number
+  /** How long a key stays used, milliseconds. */
+  readonly idempotencyTtlMs: number
 }
 
 export interface Store extends AsyncDisposable {
-  readonly kind: 'memory'
+  readonly kind: 'memory' | 'sqlite' | 'redis'
+  /** Whether it would take an append now. */
+  isUp(): boolean
+  readonly idempotency: Idempotency
   readonly log: Log
   readonly acks: Acks
   readonly revocations: Revocations

@@ -159,7 +159,8 @@ export class UserLog {
     }
     this.#deliver(entry, now)
     entry.redelivered++
-    return { body: entry.body, redelivered: entry.redelivered }
+    const { body, redelivered, trace } = entry
+    return { body, redelivered, ...(trace !== undefined && { trace }) }
   }
 
   /** Nothing is left of it, and its head need not stay known any longer. */

@@ -19,8 +19,15 @@ const LIMITS: StoreLimits = {
   cleanupMs: 300_000,
   acknowledged: false,
   maxTraces: 1_000,
+  idempotencyTtlMs: 86_400_000,
 }
-const SILENT: StoreObserver = { tracked: () => {}, acked: () => {}, gaveUp: () => {}, left: () => {} }
+const SILENT: StoreObserver = {
+  tracked: () => {},
+  acked: () => {},
+  gaveUp: () => {},
+  left: () => {},
+  resumed: () => {},
+}
 const ANN = userTopic('acme', 'ann')
 const BOB = userTopic('acme', 'bob')
 

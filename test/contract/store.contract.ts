@@ -31,6 +31,7 @@ export const LIMITS: StoreLimits = {
   cleanupMs: 3_600_000,
   acknowledged: false,
   maxTraces: 1_000,
+  idempotencyTtlMs: 86_400_000,
 }
 const ALL: PageLimit = { entries: 1_000, bytes: 1_000_000 }
 
@@ -60,6 +61,7 @@ export function noting(): StoreObserver & { readonly notes: unknown[][] } {
     gaveUp: (...told) => void notes.push(['gaveUp', ...told]),
     left: (owner, { state, unsettled, pending }) =>
       void notes.push(['left', owner, state, unsettled, pending]),
+    resumed: () => void notes.push(['resumed']),
   }
 }
 

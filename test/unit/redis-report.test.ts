@@ -1,10 +1,10 @@
 import { expect, test } from 'bun:test'
-import { redisReport } from '../../src/http/redis-report.ts'
+import { type RedisReport, redisReport } from '../../src/http/redis-report.ts'
 import type { LinkState } from '../../src/lib/link.ts'
 
 const UP: LinkState = { connected: true, breaker: 'closed', failures: 0, attempts: 0, reconnections: 3 }
 
-test.each<[status: string, state: LinkState | undefined]>([
+test.each<[status: RedisReport['status'], state: LinkState | undefined]>([
   ['disabled', undefined],
   ['healthy', UP],
   ['healthy', { ...UP, breaker: 'half_open' }],
