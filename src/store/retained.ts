@@ -93,15 +93,18 @@ class Sorted {
   countAfter(value: number): number {
     if (this.#tombstones === 0) return this.#entries.length - this.#indexAfter(value)
     let count = 0
-    for (const _ of this.after(value)) count++
+    this.visitAfter(value, () => {
+      count++
+      return true
+    })
     return count
   }
 
-  /** Without tombstones. */
-  *after(value: number): Generator<Kept> {
+  /** Without tombstones, as long as `see` says true. No generator: a replay reads millions. */
+  visitAfter(value: number, see: (entry: Kept) => boolean): void {
     for (let index = this.#indexAfter(value); index < this.#entries.length; index++) {
       const entry = this.#entries.at(index)
-      if (entry?.body !== undefined) yield entry
+      if (entry?.body !== undefined && !see(entry)) return
     }
   }
 

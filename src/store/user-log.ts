@@ -82,17 +82,17 @@ export class UserLog {
     const entries: E[] = []
     let through = this.#seq
     let bytes = 0
-    for (const kept of this.#retained?.bySeq.after(after) ?? []) {
+    this.#retained?.bySeq.visitAfter(after, kept => {
       const { body = '', isAcked } = kept
-      if (unsettledOnly && isAcked) continue
-      const last = entries.at(-1)
+      if (unsettledOnly && isAcked) return true
       bytes += body.length
-      if (last !== undefined && (entries.length >= limit.entries || bytes > limit.bytes)) {
-        through = last.seq
-        break
+      if (entries.length > 0 && (entries.length >= limit.entries || bytes > limit.bytes)) {
+        through = entries.at(-1)?.seq ?? through
+        return false
       }
       entries.push(of(kept, body))
-    }
+      return true
+    })
     return { epoch: this.#epoch, entries, through, removedThrough: this.#removedThrough }
   }
 
@@ -138,12 +138,13 @@ export class UserLog {
     if (epoch !== this.#epoch || seq > this.#seq) return undefined
     this.#purge(now)
     let count = 0
-    for (const entry of this.#retained?.bySeq.after(0) ?? []) {
-      if (entry.seq > seq) break
-      if (entry.isAcked) continue
+    this.#retained?.bySeq.visitAfter(0, entry => {
+      if (entry.seq > seq) return false
+      if (entry.isAcked) return true
       this.ack(entry, now)
       count++
-    }
+      return true
+    })
     return count
   }
 
