@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { anchorsOf, type Block, blocksOf, linksOf } from '../support/markdown.ts'
+
+const ROOT = join(import.meta.dir, '../..')
+
+const documents = ['*.md', 'docs/**/*.md', 'k6/*.md']
+  .flatMap(pattern => [...new Bun.Glob(pattern).scanSync(ROOT)])
+  .sort()
+const read = (file: string): Promise<string> => Bun.file(join(ROOT, file)).text()
+
+/** `docs/API.md#errors` → why it leads nowhere, if it does. */
+async function faultOf(from: string, file: string, anchor: string | undefined): Promise<string | undefined> {
+  const target = file === '' ? from : join(dirname(from), file)
+  if (!existsSync(join(ROOT, target))) return `${target} is not there`
+  if (anchor === undefined || !target.endsWith('.md')) return undefined
+  return anchorsOf(await read(target)).has(anchor) ? undefined : `${target} has no #${anchor}`
+}
+
+/** JSON may be shortened by an ellipsis; several messages may stand one a line. */
+const jsonTexts = (text: string): readonly string[] =>
+  text
+    .trim()
+    .split(/\n(?=\{)/)
+    .map(part => part.replaceAll(/,"…"|,…/g, ''))
+
+const READERS: Readonly<Record<string, (text: string) => void>> = {
+  json: text => {
+    for (const part of jsonTexts(text)) JSON.parse(part)
+  },
+  js: text => void new Bun.Transpiler({ loader: 'js' }).transformSync(text),
+}
+
+function canBeRead({ language, text }: Block): boolean {
+  try {
+    READERS[language]?.(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe.each(documents)('%s', file => {
+  test('every link leads somewhere', async () => {
+    const faults = await Promise.all(
+      linksOf(await read(file)).map(link => faultOf(file, link.file, link.anchor)),
+    )
+    expect(faults.filter(fault => fault !== undefined)).toEqual([])
+  })
+
+  test('every block of code can be read as what it says it is', async () => {
+    expect(blocksOf(await read(file)).filter(block => !canBeRead(block))).toEqual([])
+  })
+})
+
+describe('the checks themselves', () => {
+  test('a link to a file or a heading that is not there is found', async () => {
+    expect(await faultOf('README.md', 'docs/NOWHERE.md', undefined)).toBe('docs/NOWHERE.md is not there')
+    expect(await faultOf('docs/API.md', '', 'nowhere')).toBe('docs/API.md has no #nowhere')
+    expect(await faultOf('docs/API.md', 'OPERATIONS.md', 'health')).toBeUndefined()
+  })
+
+  test('a block that is no JSON, or no JavaScript, is found', () => {
+    expect(canBeRead({ language: 'json', text: '{"a":}' })).toBe(false)
+    expect(canBeRead({ language: 'json', text: '{"a":"…"}\n{"b":1}' })).toBe(true)
+    expect(canBeRead({ language: 'js', text: 'const = 1' })).toBe(false)
+    expect(canBeRead({ language: 'js', text: 'const a = 1' })).toBe(true)
+  })
+})
