@@ -1,98 +1,15 @@
 import { expect, test } from 'bun:test'
 import { createServer } from 'node:net'
-import { SignJWT } from 'jose'
 import { API_KEY, SECRET } from '../support/app.ts'
 import { connectSocket, connectStream, type Message } from '../support/client.ts'
-import { createInbox } from '../support/inbox.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
 import { connectRaw } from '../support/raw-socket.ts'
+import { spawnService as spawn, startService } from '../support/service.ts'
 import { eventually } from '../support/visit.ts'
 
-const ROOT = new URL('../..', import.meta.url).pathname
 const CLOSE = 8
 /** What a busy machine may add to the seconds that are promised. */
 const BUSY_MS = 500
-
-interface Service extends AsyncDisposable {
-  readonly port: number
-  readonly url: string
-  readonly lines: readonly Message[]
-  /** The next log line of that event. */
-  line(event: string): Promise<Message>
-  token(user: string): Promise<string>
-  send(user: string, payload: unknown): Promise<Response>
-  signal(name: 'SIGTERM' | 'SIGINT'): void
-  /** Exit code, and all that was written to stderr and stdout. */
-  readonly ended: Promise<{ readonly code: number; readonly stderr: string; readonly stdout: string }>
-}
-
-function spawn(env: Record<string, string>) {
-  return Bun.spawn([process.execPath, 'src/main.ts'], {
-    cwd: ROOT,
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      SERVER_HOST: '127.0.0.1',
-      SERVER_PORT: '0',
-      LOG_FORMAT: 'json',
-      REDIS_URL: '',
-      ...env,
-    },
-    stdin: 'ignore',
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
-}
-
-/** The whole service as its own process, once it listens. */
-async function startService(env: Record<string, string> = {}): Promise<Service> {
-  const child = spawn({ JWT_SECRET: SECRET, API_KEY, ...env })
-  const lines: Message[] = []
-  const inbox = createInbox<Message>()
-  const stderr = new Response(child.stderr).text()
-  const read = async () => {
-    let text = ''
-    let done = 0
-    const decoder = new TextDecoder()
-    for await (const chunk of child.stdout) {
-      text += decoder.decode(chunk, { stream: true })
-      for (let end = text.indexOf('\n', done); end >= 0; end = text.indexOf('\n', done)) {
-        const line = text.slice(done, end)
-        done = end + 1
-        if (!line.startsWith('{')) continue
-        lines.push(JSON.parse(line))
-        inbox.push(lines.at(-1))
-      }
-    }
-    inbox.end()
-    return text
-  }
-  const stdout = read()
-  const line = (event: string) => inbox.until(each => each.event === event)
-  const { port } = await line('started')
-  const url = `http://127.0.0.1:${port}`
-  return {
-    port,
-    url,
-    lines,
-    line,
-    token: user =>
-      new SignJWT({ sub: user, exp: Math.floor(Date.now() / 1000) + 3600 })
-        .setProtectedHeader({ alg: 'HS256' })
-        .sign(new TextEncoder().encode(SECRET)),
-    send: (user, payload) =>
-      fetch(`${url}/api/v1/notifications/send`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },
-        body: JSON.stringify({ target_user_id: user, event_type: 'e', payload }),
-      }),
-    signal: name => child.kill(name),
-    ended: (async () => ({ code: await child.exited, stderr: await stderr, stdout: await stdout }))(),
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGKILL')
-      await child.exited
-    },
-  }
-}
 
 const shutdown = { type: 'shutdown', reason: expect.any(String), reconnect_after_seconds: expect.any(Number) }
 const clean = { code: 0, stderr: '' }

@@ -1,0 +1,99 @@
+import { join } from 'node:path'
+import { SignJWT } from 'jose'
+import { API_KEY, SECRET } from './app.ts'
+import type { Message } from './client.ts'
+import { createInbox } from './inbox.ts'
+
+export interface Service extends AsyncDisposable {
+  readonly port: number
+  readonly pid: number
+  readonly url: string
+  readonly lines: readonly Message[]
+  /** The next log line of that event. */
+  line(event: string): Promise<Message>
+  token(user: string): Promise<string>
+  send(user: string, payload: unknown): Promise<Response>
+  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): void
+  /** Exit code, and all that was written to stderr and stdout. */
+  readonly ended: Promise<{ readonly code: number; readonly stderr: string; readonly stdout: string }>
+}
+
+export interface Program {
+  readonly command: readonly string[]
+  readonly cwd: string
+}
+
+const FROM_SOURCE: Program = {
+  command: [process.execPath, 'src/main.ts'],
+  cwd: join(import.meta.dir, '../..'),
+}
+
+/** The service as a process on a free port, with these settings and no others. */
+export function spawnService(env: Record<string, string>, { command, cwd }: Program = FROM_SOURCE) {
+  return Bun.spawn([...command], {
+    cwd,
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      SERVER_HOST: '127.0.0.1',
+      SERVER_PORT: '0',
+      LOG_FORMAT: 'json',
+      REDIS_URL: '',
+      ...env,
+    },
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+}
+
+/** The whole service as its own process, once it listens. */
+export async function startService(env: Record<string, string> = {}, program?: Program): Promise<Service> {
+  const child = spawnService({ JWT_SECRET: SECRET, API_KEY, ...env }, program)
+  const lines: Message[] = []
+  const inbox = createInbox<Message>()
+  const stderr = new Response(child.stderr).text()
+  const read = async () => {
+    let text = ''
+    let done = 0
+    const decoder = new TextDecoder()
+    for await (const chunk of child.stdout) {
+      text += decoder.decode(chunk, { stream: true })
+      for (let end = text.indexOf('\n', done); end >= 0; end = text.indexOf('\n', done)) {
+        const line = text.slice(done, end)
+        done = end + 1
+        if (!line.startsWith('{')) continue
+        lines.push(JSON.parse(line))
+        inbox.push(lines.at(-1))
+      }
+    }
+    inbox.end()
+    return text
+  }
+  const stdout = read()
+  const line = (event: string) => inbox.until(each => each.event === event)
+  const { port } = await line('started')
+  const url = `http://127.0.0.1:${port}`
+  return {
+    port,
+    pid: child.pid,
+    url,
+    lines,
+    line,
+    token: user =>
+      new SignJWT({ sub: user, exp: Math.floor(Date.now() / 1000) + 3600 })
+        .setProtectedHeader({ alg: 'HS256' })
+        .sign(new TextEncoder().encode(SECRET)),
+    send: (user, payload) =>
+      fetch(`${url}/api/v1/notifications/send`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },
+        body: JSON.stringify({ target_user_id: user, event_type: 'e', payload }),
+      }),
+    signal: name => child.kill(name),
+    ended: (async () => ({ code: await child.exited, stderr: await stderr, stdout: await stdout }))(),
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL')
+      await child.exited
+    },
+  }
+}
