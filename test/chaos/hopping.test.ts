@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { type Cut, countFaults, createRandom, hop, type Read, type Run, slowStore } from './hopping.ts'
+import { createRandom } from '../support/random.ts'
+import { type Cut, countFaults, hop, type Read, type Run, slowStore } from './hopping.ts'
 
 const NONE = { lost: 0, phantom: 0, duplicates: 0, inversions: 0, disordered: 0 }
 const NONE_AT_ALL = { ...NONE, refused: 0, unrecovered: 0, stalled: 0, ghosts: 0 }

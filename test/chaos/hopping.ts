@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import { StringDecoder } from 'node:string_decoder'
 import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { createRandom, type Random } from '../support/random.ts'
 import { firstFrame, frameOf } from '../support/raw-socket.ts'
 
 /** A device of the user: a WebSocket that resumes by cursor, one that knows of none (v1), an SSE stream. */
@@ -143,30 +144,6 @@ function countDisordered(sent: readonly Sent[], seqs: ReadonlyMap<string, number
     last.set(sender, seq)
   }
   return disordered
-}
-
-/** The same numbers for the same seed (mulberry32). */
-export interface Random {
-  /** A whole number, both ends included. */
-  whole(min: number, max: number): number
-  chance(share: number): boolean
-  pick<T>(items: readonly [T, ...T[]]): T
-}
-
-export function createRandom(seed: number): Random {
-  let state = Math.imul(seed, 0x9e3779b1) >>> 0
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-  const whole = (min: number, max: number): number => min + Math.floor(next() * (max - min + 1))
-  return {
-    whole,
-    chance: share => next() < share,
-    pick: items => items[whole(0, items.length - 1)] ?? items[0],
-  }
 }
 
 /** Text that a careless encoder or decoder would break: several bytes a character, quotes, line ends. */
