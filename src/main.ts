@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { version } from '../package.json' with { type: 'json' }
 import { type App, startApp } from './app.ts'
 import { signToken } from './auth/sign.ts'
@@ -9,6 +10,7 @@ import { createLog, type Log } from './observe/log.ts'
 const DEMO_USER = 'demo'
 const DEMO_TOKEN_SECONDS = 86_400
 const SPARE_DESCRIPTORS = 100
+const HEALTH_MS = 3000
 
 /** Exactly one line, naming the setting and what was expected. */
 function refuse(error: unknown): never {
@@ -66,14 +68,15 @@ async function welcome({ port }: App, { jwtSecret = '', apiKey, tenantApiKeys }:
 `)
 }
 
-/** First signal: drain and exit 0. Second: exit 1 at once. */
-function drainOnSignal(app: App, log: Log): void {
+/** First signal: drain, once it has started, and exit 0. Second: exit 1 at once. */
+function drainOnSignal(starting: Promise<App>, log: Log): void {
   let draining = false
   const onSignal = (signal: string) => {
     if (draining) process.exit(1)
     draining = true
     log.info({ signal }, 'signal')
-    app.drain().then(
+    const drain = async () => (await starting).drain()
+    drain().then(
       () => process.exit(0),
       error => {
         log.error({ err: error }, 'drain.fault')
@@ -95,16 +98,35 @@ function surviveFaults(app: App, log: Log): void {
   process.on('unhandledRejection', survive)
 }
 
-async function main(): Promise<void> {
-  const { config, warnings } = loadConfig(process.env)
+/** Exits with 0 when the service with the same settings answers: a container asks itself so, without any other program. */
+function checkHealth({ serverHost: host, serverPort: port }: Config): void {
+  // Unlike `fetch`, this asks no HTTP_PROXY.
+  get({ host, port, path: '/health/live', timeout: HEALTH_MS }, ({ statusCode }) =>
+    process.exit(statusCode === 200 ? 0 : 1),
+  )
+    .on('timeout', () => refuse(new Error(`no answer on ${host}:${port}`)))
+    .on('error', refuse)
+}
+
+async function serve({ config, warnings }: ReturnType<typeof loadConfig>): Promise<void> {
   const log = await createLog({ level: config.logLevel, format: config.logFormat })
   for (const warning of warnings) log.warn({ warning }, 'start.warning')
   warnOfDescriptors(config, log)
-  const app = await startApp({ config, version, log }).catch(error => refuse(inUse(error, config)))
-  drainOnSignal(app, log)
+  const starting = startApp({ config, version, log }).catch(error => refuse(inUse(error, config)))
+  // As the first process of a container it would not be ended by a signal that it does not handle.
+  drainOnSignal(starting, log)
+  const app = await starting
   surviveFaults(app, log)
   log.info({ version, node: config.nodeId, host: app.host, port: app.port }, 'started')
   if (config.madeSecret) await welcome(app, config)
 }
 
-await main().catch(refuse)
+async function main([command, ...rest]: readonly string[]): Promise<void> {
+  if (rest.length > 0 || (command !== undefined && command !== 'health'))
+    throw new Error('expected no argument, to serve, or "health", to ask whether the service answers')
+  const loaded = loadConfig(process.env)
+  if (command === 'health') return checkHealth(loaded.config)
+  await serve(loaded)
+}
+
+await main(process.argv.slice(2)).catch(refuse)
