@@ -4,7 +4,9 @@ import { basename, dirname, join, resolve } from 'node:path'
 /** `bun scripts/build.ts [file]`: the whole service in one executable that needs neither Bun nor packages. */
 
 const ROOT = join(import.meta.dir, '..')
-const [outfile = join(ROOT, 'dist/ara-notification-service')] = process.argv.slice(2).map(path => resolve(path))
+const [outfile = join(ROOT, 'dist/ara-notification-service')] = process.argv
+  .slice(2)
+  .map(path => resolve(path))
 
 // A worker is an entry of its own, or the executable would look for its file. All entries lie side by side in it, so that
 // `new URL('./x-worker.ts', import.meta.url)` finds a worker from any folder.
@@ -23,7 +25,8 @@ const { outputs } = await Bun.build({
 })
 
 // Embedded as well: a stack names files and lines without them.
-for (const { path, kind } of outputs) if (kind === 'sourcemap') await rm(join(dirname(outfile), basename(path)))
+for (const { path, kind } of outputs)
+  if (kind === 'sourcemap') await rm(join(dirname(outfile), basename(path)))
 
 const { size } = await stat(outfile)
 console.log(`${outfile}: ${Math.round(size / 1e6)} MB from ${entries.join(', ')}`)
