@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { cp, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { version } from '../../package.json' with { type: 'json' }
+import { API_KEY, SECRET } from '../support/app.ts'
+import { connectSocket, connectStream } from '../support/client.ts'
+import { type Program, spawnService, startService } from '../support/service.ts'
+
+const ROOT = join(import.meta.dir, '../..')
+const PROJECT = ['package.json', 'tsconfig.json', 'scripts', 'src']
+const BUILD_MS = 60_000
+
+/** What the executable is tried with: what is in it only for some settings must be there too. */
+const VARIANTS: readonly (readonly [name: string, env: (folder: string) => Record<string, string>])[] = [
+  ['as it comes', () => ({})],
+  ['with a log in memory', () => ({ QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' })],
+  ['in production', () => ({ RUN_MODE: 'production', LOG_FORMAT: '', LOG_LEVEL: 'debug' })],
+]
+
+let folder = ''
+/** In a folder of its own, where nothing of the project is. */
+let program: Program
+
+async function run(command: readonly string[], cwd: string): Promise<void> {
+  const child = Bun.spawn([...command], { cwd, stdin: 'ignore', stdout: 'ignore', stderr: 'pipe' })
+  const complaints = await child.stderr.text()
+  if ((await child.exited) !== 0) throw new Error(complaints)
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ara-binary-'))
+  const [sources, home] = [join(folder, 'sources'), join(folder, 'home')]
+  await mkdir(home)
+  for (const name of PROJECT) await cp(join(ROOT, name), join(sources, name), { recursive: true })
+  await symlink(join(ROOT, 'node_modules'), join(sources, 'node_modules'))
+  await run([process.execPath, 'scripts/build.ts', join(folder, 'bin/ara')], sources)
+  // What it looked for in its sources it does not find.
+  await rm(sources, { recursive: true })
+  program = { command: [join(folder, 'bin/ara')], cwd: home }
+}, BUILD_MS)
+
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+test('the build makes one file and nothing beside it', async () => {
+  expect(await readdir(join(folder, 'bin'))).toEqual(['ara'])
+})
+
+for (const [name, env] of VARIANTS)
+  test(`${name}, the executable alone delivers over WebSocket and SSE, drains and exits with 0`, async () => {
+    await using service = await startService({ DRAIN_SECONDS: '1', ...env(folder) }, program)
+    const { url, lines } = service
+    expect(lines.find(({ event }) => event === 'started')?.version).toBe(version)
+    const token = await service.token('u')
+    const socket = await connectSocket(`${url}/ws?token=${token}`)
+    socket.send({ type: 'Ping' })
+    await socket.nextOf('pong')
+    const stream = await connectStream(`${url}/sse?token=${token}`)
+    await stream.nextOf('connected')
+    expect(await (await service.send('u', { n: 1 })).json()).toMatchObject({ delivered_to: 2 })
+    expect((await socket.nextOf('notification')).payload).toEqual({ n: 1 })
+    expect((await stream.nextOf('notification')).data.payload).toEqual({ n: 1 })
+    expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ status: 'healthy', version })
+    service.signal('SIGTERM')
+    expect(await socket.closed).toMatchObject({ code: 1012 })
+    await stream.closed
+    expect(await service.ended).toMatchObject({ code: 0, stderr: '' })
+  }, 20_000)
+
+test('without any setting it prints a token, and that token listens', async () => {
+  const child = spawnService({ LOG_FORMAT: 'text' }, program)
+  let text = ''
+  for await (const chunk of child.stdout) {
+    text += Buffer.from(chunk).toString()
+    if (text.includes('docs/')) break
+  }
+  const [url = ''] = /http:\/\/localhost:\d+\/sse\?token=[\w.-]+/.exec(text) ?? []
+  using stream = await connectStream(url)
+  expect(await stream.next()).toMatchObject({ event: 'connected', data: { user_id: 'demo' } })
+  child.kill('SIGTERM')
+  await stream.closed
+  expect(await child.exited).toBe(0)
+}, 20_000)
+
+describe('what cannot be meant stops it with one line and 1', () => {
+  const production = { RUN_MODE: 'production', JWT_SECRET: SECRET, API_KEY }
+  for (const [setting, env] of [
+    ['SERVER_PORT', { SERVER_PORT: 'http' }],
+    ['JWT_SECRET', { ...production, JWT_SECRET: 'short' }],
+    ['API_KEY', { ...production, API_KEY: '' }],
+    ['WEBSOCKET_CONNECTION_TIMEOUT', { WEBSOCKET_CONNECTION_TIMEOUT: '1' }],
+  ] as const)
+    test(setting, async () => {
+      const child = spawnService(env, program)
+      const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()])
+      expect([await child.exited, stdout]).toEqual([1, ''])
+      expect(stderr).toMatch(new RegExp(`^${setting}: expected [^\n]+\n$`))
+    })
+})
+
+describe('asked "health", it tells a container how the service with the same settings is', () => {
+  const ask = async (args: readonly string[], env: Record<string, string>) => {
+    const child = spawnService(env, { ...program, command: [...program.command, ...args] })
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()])
+    return { code: await child.exited, stdout, stderr }
+  }
+
+  test('0 while it answers, also where an HTTP proxy is set; 1 with one line when it does not', async () => {
+    await using service = await startService({ DRAIN_SECONDS: '0' }, program)
+    const port = String(service.port)
+    // Nothing listens on that port of the proxy.
+    const env = { SERVER_PORT: port, HTTP_PROXY: 'http://127.0.0.1:9', http_proxy: 'http://127.0.0.1:9' }
+    expect(await ask(['health'], env)).toEqual({ code: 0, stdout: '', stderr: '' })
+    expect(await ask(['health'], { ...env, SERVER_HOST: '0.0.0.0' })).toMatchObject({ code: 0 })
+    service.signal('SIGTERM')
+    await service.ended
+    const { code, stderr } = await ask(['health'], env)
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^[^\n]*ECONNREFUSED[^\n]*\n$/)])
+  })
+
+  test('a mistyped argument does not start a second service', async () => {
+    for (const args of [['healthy'], ['health', 'now'], ['--version']]) {
+      const { code, stderr } = await ask(args, {})
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/^expected no argument[^\n]*\n$/)])
+    }
+  })
+})

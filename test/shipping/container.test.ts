@@ -1,0 +1,69 @@
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { engines, version } from '../../package.json' with { type: 'json' }
+import { loadConfig } from '../../src/config/config.ts'
+import { SETTINGS } from '../../src/config/settings.ts'
+
+const read = (path: string): Promise<string> => Bun.file(join(import.meta.dir, '../..', path)).text()
+
+/** The instructions of the Dockerfile, continued lines joined. */
+const instructions = (await read('Dockerfile'))
+  .replaceAll('\\\n', ' ')
+  .split('\n')
+  .filter(line => line !== '' && !line.startsWith('#'))
+const of = (name: string) => instructions.filter(line => line.startsWith(`${name} `))
+
+interface Service {
+  readonly image?: string
+  readonly build?: string
+  readonly ports?: readonly string[]
+  readonly environment?: Readonly<Record<string, string | number>>
+  readonly depends_on?: unknown
+  readonly stop_grace_period?: string
+}
+const { services } = Bun.YAML.parse(await read('compose.yaml')) as {
+  services: Readonly<Record<string, Service>>
+}
+
+test('the image is built by the Bun that the project asks for, and bears its version', () => {
+  expect(of('FROM')[0]).toBe(`FROM oven/bun:${engines.bun.replace('>=', '')} AS build`)
+  expect(of('LABEL').join()).toContain(`org.opencontainers.image.version="${version}"`)
+})
+
+test('the image sets nothing, runs as nobody in particular, and is the first process itself', () => {
+  expect(of('ENV')).toEqual([])
+  expect(of('USER')).toEqual(['USER 65532:65532'])
+  expect(of('ENTRYPOINT')).toEqual(['ENTRYPOINT ["/usr/local/bin/ara-notification-service"]'])
+  expect(of('CMD')).toEqual([])
+  expect(of('EXPOSE')).toEqual([`EXPOSE ${SETTINGS.SERVER_PORT.default}`])
+})
+
+test('the health check of the image needs no other program', () => {
+  expect(of('HEALTHCHECK')[0]).toEndWith('CMD ["/usr/local/bin/ara-notification-service", "health"]')
+})
+
+test('nothing is sent to the builder that the image is not made of', async () => {
+  const allowed = (await read('.dockerignore')).split('\n').filter(line => line.startsWith('!'))
+  const copied = of('COPY')
+    .filter(line => !line.includes('--from'))
+    .flatMap(line => line.split(' ').slice(1, -1))
+  expect(allowed.map(line => line.slice(1)).sort()).toEqual(copied.toSorted())
+  expect(await read('.dockerignore')).toContain('\n*\n')
+})
+
+test('in compose backends reach http://notification:8081, and the service reaches its Redis', () => {
+  const { notification, redis } = services
+  expect(notification?.ports).toEqual(['8081:8081'])
+  expect(notification?.environment).toEqual({ SERVER_PORT: 8081, REDIS_URL: 'redis://redis:6379' })
+  expect(redis?.image).toMatch(/^redis:/)
+  // Its name alone: the service starts without it, and finds it when it comes.
+  expect(notification?.depends_on).toEqual(['redis'])
+})
+
+test('compose starts with no setting at all, in development, and gives a drain the time it takes', () => {
+  const { notification } = services
+  const env = Object.entries(notification?.environment ?? {}).map(([name, value]) => [name, String(value)])
+  const { config } = loadConfig(Object.fromEntries(env))
+  expect([config.production, config.madeSecret, config.serverPort]).toEqual([false, true, 8081])
+  expect(Number.parseInt(notification?.stop_grace_period ?? '', 10)).toBeGreaterThan(config.drainSeconds + 1)
+})
