@@ -1,0 +1,55 @@
+import { ADVICE as BROWSER_ADVICE, findBrowser } from './browser.ts'
+import { ADVICE as REDIS_ADVICE, hasRedisServer } from './redis-server.ts'
+
+/** `bun test/support/install.ts`: puts the programs on the machine that the tests use, where apt-get can. Says nothing when all are there. */
+
+interface Wanted {
+  readonly package: string
+  readonly present: () => boolean
+  /** What to type when nothing else helps. */
+  readonly advice: string
+}
+
+const WANTED: readonly Wanted[] = [
+  { package: 'redis-tools', present: hasRedisServer, advice: REDIS_ADVICE },
+  {
+    package: 'chromium-headless-shell',
+    present: () => findBrowser() !== undefined,
+    advice: BROWSER_ADVICE,
+  },
+  {
+    package: 'curl',
+    present: () => Bun.which('curl') !== null,
+    advice: 'Tests need curl: type "apt-get install -y curl".',
+  },
+]
+const INSTALL = ['install', '-y', '--no-install-recommends']
+const INSTALL_MS = 300_000
+
+/** As root, or as somebody who becomes root without a password. */
+function runAsRoot(...command: readonly string[]): boolean {
+  const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n']
+  try {
+    const { success } = Bun.spawnSync([...sudo, ...command], {
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+      stdin: 'ignore',
+      stdout: 'ignore',
+      stderr: 'ignore',
+      timeout: INSTALL_MS,
+    })
+    return success
+  } catch {
+    return false
+  }
+}
+
+const missing = (): readonly Wanted[] => WANTED.filter(({ present }) => !present())
+const packages = (): readonly string[] => missing().map(wanted => wanted.package)
+
+if (missing().length > 0) {
+  console.log(`Installing ${packages().join(', ')}, which the tests use.`)
+  if (!runAsRoot('apt-get', ...INSTALL, ...packages()) && runAsRoot('apt-get', 'update'))
+    // Each for itself: what one system does not know must not keep the others away.
+    for (const name of packages()) runAsRoot('apt-get', ...INSTALL, name)
+  for (const { advice } of missing()) console.log(advice)
+}
