@@ -1,5 +1,5 @@
 import { ADVICE as BROWSER_ADVICE, findBrowser } from './browser.ts'
-import { ADVICE as REDIS_ADVICE, hasRedisServer } from './redis-server.ts'
+import { hasRedisServer, ADVICE as REDIS_ADVICE } from './redis-server.ts'
 
 /** `bun test/support/install.ts`: puts the programs on the machine that the tests use, where apt-get can. Says nothing when all are there. */
 
