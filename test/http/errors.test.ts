@@ -33,7 +33,10 @@ const breaking = (store: Store): Store => ({
   log: {
     ...store.log,
     append: () => Promise.reject(new Error(MARK)),
-    totals: () => Promise.reject(new Error(MARK)),
+  },
+  // Of a fault that nobody foresees.
+  isUp: () => {
+    throw new Error(MARK)
   },
 })
 

@@ -428,7 +428,10 @@ test.each(['production', 'development'])(
 )
 
 test('an unforeseen fault shows its message in development only, and its stack in the log', async () => {
-  const options = { wrapStore: breaking({ totals: fault }) }
+  const isUp = (): never => {
+    throw new Error('disk /var/lib/ara is full')
+  }
+  const options = { wrapStore: (store: Store) => ({ ...store, isUp }) }
   const env = { QUEUE_ENABLED: 'true' }
   await using development = await startTestApp(env, options)
   await using production = await startTestApp({ ...env, RUN_MODE: 'production' }, options)
