@@ -87,7 +87,7 @@ export async function startApp({
     clock,
     stats,
   })
-  const { composer, dispatch } = pipeline
+  const { composer, dispatch, once } = pipeline
 
   const onRefused = logRefusals(log, clock)
   const identities = await createIdentities({
@@ -140,8 +140,8 @@ export async function startApp({
         version,
         node: config.nodeId,
       }),
-      notificationRoutes({ composer, dispatch, callers, clock }),
-      batchRoutes({ composer, dispatch, callers, clock }),
+      notificationRoutes({ composer, dispatch, once, callers, clock }),
+      batchRoutes({ composer, dispatch, once, callers, clock }),
       templateRoutes({ templates: store.templates, callers, clock }),
       channelRoutes({ hub, callers }),
       clusterRoutes({ hub, callers, clock, version, node: config.nodeId }),
@@ -172,7 +172,8 @@ export async function startApp({
   api.server = server as unknown as typeof api.server
 
   const { redisUrl: address } = config
-  const trigger = address && startPubSub({ address, settings: config, composer, dispatch, clock, log, stats })
+  const trigger =
+    address && startPubSub({ address, settings: config, composer, dispatch, once, clock, log, stats })
 
   const stop = async (): Promise<void> => {
     void trigger?.stop()

@@ -27,8 +27,13 @@ export const ERRORS = {
   TEMPLATE_NOT_FOUND: { status: 404, help: 'no template of that id' },
   METHOD_NOT_ALLOWED: { status: 405, help: 'known path, other method; see `Allow`' },
   TEMPLATE_EXISTS: { status: 409, help: 'there is a template of that id already' },
+  IDEMPOTENCY_IN_PROGRESS: {
+    status: 409,
+    help: 'the same request is being carried out; retry after a second',
+  },
   PAYLOAD_TOO_LARGE: { status: 413, help: 'body over its cap' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, help: 'not JSON in UTF-8 without content encoding' },
+  IDEMPOTENCY_KEY_REUSED: { status: 422, help: 'the idempotency key belongs to another request' },
   SUBSTITUTION_FAILED: { status: 422, help: 'the payload of the rendered template is too large' },
   UPGRADE_REQUIRED: { status: 426, help: '`/ws` without valid upgrade headers' },
   RATE_LIMITED: { status: 429, help: 'too many requests, connections or messages; see `Retry-After`' },

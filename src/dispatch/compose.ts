@@ -81,7 +81,8 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
     return known
   }
 
-  const fill = (content: Templated, template: Template, { raw, at, source, now }: Draft) => {
+  const fill = (content: Templated, template: Template, draft: Draft) => {
+    const { raw, at } = draft
     const variables = raw.get(`${at}variables`) ?? '{}'
     if (!variables.startsWith('{')) return NO_OBJECT
     const strict = content.strict ?? template.strict
@@ -94,7 +95,7 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
       correlation_id: content.correlation_id,
       audience: content.audience,
     }
-    return notificationOf(said, rendered.payload, { source, now })
+    return notificationOf(said, rendered.payload, draft)
   }
 
   return {

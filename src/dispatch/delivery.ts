@@ -15,8 +15,8 @@ export type Offered = Written | 'later' | 'known'
  * dropped, and a gap is read from the log. Replay, live delivery and lost hints are all this rule.
  */
 export interface Delivery {
-  /** A live push: a hint that carries the data. */
-  offer(connection: Connection, cursor: Cursor, frame: Frame): Offered
+  /** A live push: a hint that carries the data. Not `isNew` when the log knew the entry before: then nobody counts it again. */
+  offer(connection: Connection, cursor: Cursor, frame: Frame, isNew: boolean): Offered
   /** Finds where the connection starts; nothing is written to it before `replay`. Undefined when it ended meanwhile. */
   start(connection: Connection, wish: Wish): Promise<Started | undefined>
   /** Reads the log from the connection's position until it is live. */
@@ -169,12 +169,12 @@ export function createDelivery({
 
   return {
     replay,
-    offer: (connection, cursor, frame) => {
+    offer: (connection, cursor, frame, isNew) => {
       const { phase, epoch, position } = connection
       if (phase === 'ended') return 'refused'
       const sameLife = phase !== 'starting' && cursor.epoch === epoch
       if (sameLife && cursor.seq <= position) {
-        onOfferedLate(connection)
+        if (isNew) onOfferedLate(connection)
         return 'known'
       }
       if (phase === 'live' && sameLife && cursor.seq === position + 1)

@@ -47,22 +47,29 @@ interface DispatcherOptions {
 interface Reached {
   readonly delivered: number
   readonly failed: number
+  /** One of them has it, now or from before. */
+  readonly has: boolean
   readonly kept: boolean
 }
 
 /** Of a user without any connection. */
-const KEPT: Reached = { delivered: 0, failed: 0, kept: true }
+const KEPT: Reached = { delivered: 0, failed: 0, has: false, kept: true }
 
 const isHanded = (offered: Offered): boolean => offered === 'sent' || offered === 'buffered'
 
-function tally(offers: Iterable<Offered>): Reached {
+/** What a replay has brought before the offer counts by it, unless the entry is older than this send. */
+function tally(offers: Iterable<Offered>, isRepeated: boolean): Reached {
   let delivered = 0
   let failed = 0
+  let has = false
   for (const offered of offers) {
     if (offered === 'refused') failed++
-    else if (offered !== 'later') delivered++
+    else if (offered !== 'later') {
+      has = true
+      if (offered !== 'known' || !isRepeated) delivered++
+    }
   }
-  return { delivered, failed, kept: true }
+  return { delivered, failed, has, kept: true }
 }
 
 /** `addressed` counts those too for whom nothing was even tried. */
@@ -72,7 +79,7 @@ function usersOutcome(notificationId: string, users: readonly Reached[], address
   let deliveredTo = 0
   let failed = 0
   for (const user of users) {
-    if (user.delivered > 0) got++
+    if (user.has) got++
     else if (user.kept) queued++
     deliveredTo += user.delivered
     failed += user.failed
@@ -122,19 +129,19 @@ export function createDispatcher({
         connection.cut()
       }
     }
-    return { delivered, failed, kept: false }
+    return { delivered, failed, has: delivered > 0, kept: false }
   }
 
   const offer = (draft: Draft, appended: Appended | undefined): Reached => {
     if (appended === undefined) throw new Error('the log answered fewer entries than it was given')
     const { owner, body } = draft
-    const { cursor } = appended
+    const { cursor, repeated } = appended
     const members = hub.members(owner)
     if (members.size === 0) return KEPT
     const frame = userFrame(body, cursor)
-    const offers = [...members].map(connection => delivery.offer(connection, cursor, frame))
+    const offers = [...members].map(connection => delivery.offer(connection, cursor, frame, !repeated))
     if (offers.some(isHanded)) onHanded(owner, cursor)
-    return tally(offers)
+    return tally(offers, repeated)
   }
 
   const toUsers = async ({ tenant, notification }: Envelope, users: readonly string[]): Promise<Outcome> => {

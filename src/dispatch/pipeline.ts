@@ -14,6 +14,7 @@ import { createCrowdAcks } from './crowd-acks.ts'
 import { createDelivery, type Delivery } from './delivery.ts'
 import { directDelivery } from './direct.ts'
 import { createDispatcher, type Dispatch } from './dispatcher.ts'
+import { createOnce, type Once } from './once.ts'
 import { createReceipts, type Receipts } from './receipts.ts'
 import { createRedeliveries } from './redelivery.ts'
 
@@ -21,6 +22,7 @@ import { createRedeliveries } from './redelivery.ts'
 export interface Pipeline extends Disposable {
   readonly composer: Composer
   readonly dispatch: Dispatch
+  readonly once: Once
   readonly delivery: Pick<Delivery, 'start' | 'replay'>
   readonly receipts: Receipts
   /** Absent when acknowledgement is off. */
@@ -130,6 +132,11 @@ export function createPipeline({
 
   return {
     dispatch: counted(dispatcher, stats),
+    once: createOnce({
+      idempotency: store.idempotency,
+      log: queueEnabled || ackEnabled ? log : undefined,
+      stats,
+    }),
     composer: createComposer({ templates: store.templates }),
     delivery: queueEnabled || ackEnabled ? delivery : directDelivery,
     receipts,

@@ -1,25 +1,37 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import { type Found, refusalOf } from '../dispatch/compose.ts'
-import type { Outcome } from '../dispatch/dispatcher.ts'
-import { AppError, type HttpErrorCode, unavailable } from '../errors.ts'
-import { formatOf } from '../lib/document.ts'
+import { derivedId } from '../dispatch/once.ts'
+import { AppError } from '../errors.ts'
+import { type Document, formatOf } from '../lib/document.ts'
 import {
   audience,
   audienceFault,
   channelName,
+  idempotencyKey,
   lengthFault,
   MAX,
   sending,
   userId,
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
+import { claimKeys } from './batch-keys.ts'
+import {
+  asFailure,
+  checkStore,
+  type Failure,
+  type Fate,
+  failedBy,
+  resultOf,
+  stops,
+  summaryOf,
+} from './batch-result.ts'
 import { readBody } from './body.ts'
+import { answering } from './keyed.ts'
 import { type SendOptions, SOURCE } from './notifications.ts'
 
 const MAX_BODY_BYTES = 1_048_576
 const MAX_ITEMS = 100
-const NO_ID = '00000000-0000-0000-0000-000000000000'
 
 const target = v.variant('type', [
   v.object({ type: v.literal('user'), value: userId }),
@@ -35,29 +47,25 @@ const batch = v.object({
     v.object({ stop_on_error: v.nullish(v.boolean(), false), deduplicate: v.nullish(v.boolean(), false) }),
     {},
   ),
+  idempotency_key: v.nullish(idempotencyKey),
 })
 const format = formatOf(batch)
 
-type Item = v.InferOutput<typeof batch>['notifications'][number]
+type Batch = v.InferOutput<typeof batch>
+type Item = Batch['notifications'][number]
 
-interface Failure {
-  readonly code: HttpErrorCode
-  readonly message: string
-}
-
-/** Where the texts of an item's values are, and what its template id stands for. */
-interface Place {
+/** One item on its way. */
+interface Task {
+  readonly tenant: string
+  readonly item: Item
+  /** The texts of its values by path, and what stands before the names of its keys. */
   readonly raw: ReadonlyMap<string, string>
-  /** Before the names of its keys. */
   readonly at: string
+  /** What its template id stands for. */
   readonly found: Found
+  /** In a batch with a key, so that a retry of it repeats nobody. */
+  readonly id: string | undefined
 }
-
-/** What became of one item; `skipped` ones have had no effect. */
-type Fate =
-  | { readonly outcome: Outcome }
-  | { readonly failure: Failure }
-  | { readonly skipped: 'duplicate' | 'stopped' }
 
 const targetOf = ({ target: { type, value } }: { readonly target: Item['target'] }): Target => {
   switch (type) {
@@ -101,45 +109,6 @@ function eventTypeOf(item: Item, found: Found): string | undefined {
 const likenessOf = ({ target: { type, value } }: Item, eventType: string): string =>
   JSON.stringify([type, [...new Set([value].flat())].sort(), eventType])
 
-const isSuccess = ({ deliveredTo, queued }: Outcome): boolean => deliveredTo > 0 || queued > 0
-
-/** Whether `stop_on_error` stops behind it. */
-const stops = (fate: Fate): boolean => 'failure' in fate || ('outcome' in fate && !isSuccess(fate.outcome))
-
-function resultOf(fate: Fate, index: number) {
-  const none = { index, notification_id: NO_ID, delivered_to: 0, failed: 0, queued: 0 }
-  if ('failure' in fate)
-    return { ...none, success: false, error: fate.failure.message, code: fate.failure.code }
-  if ('skipped' in fate)
-    return fate.skipped === 'duplicate'
-      ? { ...none, success: true, skipped: true }
-      : { ...none, success: false, skipped: true, error: 'An earlier item stopped the batch.' }
-  const { notificationId, deliveredTo, failed, queued, status } = fate.outcome
-  return {
-    index,
-    notification_id: notificationId,
-    delivered_to: deliveredTo,
-    failed,
-    queued,
-    success: isSuccess(fate.outcome),
-    status,
-  }
-}
-
-function summaryOf(fates: readonly Fate[]) {
-  const outcomes = fates.flatMap(fate => ('outcome' in fate ? [fate.outcome] : []))
-  const succeeded = outcomes.filter(isSuccess).length
-  const skipped = fates.filter(fate => 'skipped' in fate).length
-  return {
-    total: fates.length,
-    succeeded,
-    failed: fates.length - succeeded - skipped,
-    skipped,
-    total_delivered: outcomes.reduce((sum, { deliveredTo }) => sum + deliveredTo, 0),
-    total_queued: outcomes.reduce((sum, { queued }) => sum + queued, 0),
-  }
-}
-
 function checkSize({ length }: readonly Item[]): void {
   if (length > MAX_ITEMS) throw new AppError('BATCH_TOO_LARGE')
   if (length === 0)
@@ -149,27 +118,24 @@ function checkSize({ length }: readonly Item[]): void {
     })
 }
 
-/** Nothing was taken, and all for the same reason: the caller is to come back with all of it. */
-function checkStore(fates: readonly Fate[]): void {
-  const isAway = (fate: Fate) => 'failure' in fate && fate.failure.code === 'STORE_UNAVAILABLE'
-  if (fates.every(isAway)) throw unavailable()
-}
-
-/** One text of an error: an item has no place for its details. */
-const failedBy = ({ code, message, details = [] }: AppError): Fate => ({
-  failure: {
-    code,
-    message: [message, ...details.map(detail => `${detail.path}: ${detail.message}.`)].join(' '),
-  },
-})
-
-const asFailure = (error: unknown): Fate => {
-  if (error instanceof AppError) return failedBy(error)
-  throw error
+/** Of the tasks those that are like an earlier one. */
+function duplicatesOf(tasks: readonly Task[]): ReadonlySet<Task> {
+  const seen = new Set<string>()
+  const duplicates = new Set<Task>()
+  for (const task of tasks) {
+    const eventType = eventTypeOf(task.item, task.found)
+    if (eventType === undefined) continue
+    const likeness = likenessOf(task.item, eventType)
+    if (seen.has(likeness)) duplicates.add(task)
+    seen.add(likeness)
+  }
+  return duplicates
 }
 
 /** Up to 100 sends in one request, in order; not atomic. */
-export function batchRoutes({ composer, dispatch, callers, clock }: SendOptions) {
+export function batchRoutes({ composer, dispatch, once, callers, clock }: SendOptions) {
+  const answer = answering(once)
+
   /** All that the items name, looked up before the first takes effect: between two items nobody is waited for. */
   const findAll = async (tenant: string, items: readonly Item[]): Promise<ReadonlyMap<string, Found>> => {
     const ids = new Set(items.flatMap(item => ('payload' in item ? [] : [item.template_id])))
@@ -179,12 +145,12 @@ export function batchRoutes({ composer, dispatch, callers, clock }: SendOptions)
   }
 
   // Appends are issued in order without waiting for each other, so that they may share a commit.
-  const carryOut = (tenant: string, item: Item, { raw, at, found }: Place): Promise<Fate> | Fate => {
+  const carryOut = ({ tenant, item, raw, at, found }: Task, id: string | undefined): Promise<Fate> | Fate => {
     const failure = failureOf(item, 'payload' in item ? raw.get(`${at}payload`) : undefined)
     if (failure !== undefined) return { failure }
     const { audience, ...rest } = item
     const content = item.target.type === 'broadcast' ? { ...rest, audience } : rest
-    const draft = { content, raw, at, source: SOURCE, now: clock.now() }
+    const draft = { content, raw, at, source: SOURCE, now: clock.now(), id }
     const notification = composer.compose(draft, found)
     if ('reason' in notification) return failedBy(refusalOf(notification))
     return dispatch({ tenant, target: targetOf(item), notification }).then(
@@ -193,41 +159,53 @@ export function batchRoutes({ composer, dispatch, callers, clock }: SendOptions)
     )
   }
 
+  const tasksOf = async (tenant: string, { value, raw }: Document<Batch>, batchId: string | undefined) => {
+    const templates = await findAll(tenant, value.notifications)
+    return value.notifications.map((item, index): Task => {
+      const found = 'payload' in item ? undefined : templates.get(item.template_id)
+      const id = batchId && derivedId(batchId, index)
+      return { tenant, item, raw, at: `notifications[${index}].`, found, id }
+    })
+  }
+
+  const carryOutAll = async (tasks: readonly Task[], options: Batch['options']): Promise<readonly Fate[]> => {
+    const duplicates = options.deduplicate ? duplicatesOf(tasks) : new Set<Task>()
+    const own = tasks.filter(task => !duplicates.has(task))
+    // With a stop nobody knows yet how far it goes, and a key that is not reached stays free.
+    using keys = await claimKeys({ once, tasks: own, carryOut, ahead: !options.stop_on_error })
+    const fates: (Promise<Fate> | Fate)[] = []
+    let stopped = false
+    for (const task of tasks) {
+      if (stopped) fates.push({ skipped: 'stopped' })
+      else if (duplicates.has(task)) fates.push({ skipped: 'duplicate' })
+      else {
+        // What is for users goes out after its append, what is for a crowd at once: it waits, to come in its place.
+        if (isForCrowd(task.item)) await Promise.all(fates)
+        const fate = keys.of(task) ?? carryOut(task, task.id)
+        fates.push(fate)
+        if (options.stop_on_error) stopped = stops(await fate)
+      }
+    }
+    return await Promise.all(fates)
+  }
+
   return new Elysia({ name: 'batch', prefix: '/api/v1/notifications' }).post(
     '/batch',
-    async ({ request }) => {
-      const { value, raw } = await readBody(request, format, MAX_BODY_BYTES)
-      const { notifications, options } = value
+    async ({ request, set }) => {
+      const document = await readBody(request, format, MAX_BODY_BYTES)
+      const { notifications, options, idempotency_key: key } = document.value
       checkSize(notifications)
       const { tenant } = callers.of(request)
-      const templates = await findAll(tenant, notifications)
-      const seen = new Set<string>()
-      const fates: (Promise<Fate> | Fate)[] = []
-      let stopped = false
-      for (const [index, item] of notifications.entries()) {
-        const found = 'payload' in item ? undefined : templates.get(item.template_id)
-        const eventType = eventTypeOf(item, found)
-        const likeness = eventType === undefined ? undefined : likenessOf(item, eventType)
-        if (stopped) fates.push({ skipped: 'stopped' })
-        else if (options.deduplicate && likeness !== undefined && seen.has(likeness))
-          fates.push({ skipped: 'duplicate' })
-        else {
-          // What is for users goes out after its append, what is for a crowd at once: it waits, to come in its place.
-          if (isForCrowd(item)) await Promise.all(fates)
-          const fate = carryOut(tenant, item, { raw, at: `notifications[${index}].`, found })
-          fates.push(fate)
-          if (options.stop_on_error) stopped = stops(await fate)
+      return answer({ request, tenant, key, text: document.text }, set, async id => {
+        const fates = await carryOutAll(await tasksOf(tenant, document, id), options)
+        checkStore(fates)
+        return {
+          batch_id: id ?? crypto.randomUUID(),
+          results: fates.map(resultOf),
+          summary: summaryOf(fates),
+          timestamp: new Date(clock.now()).toISOString(),
         }
-        if (likeness !== undefined) seen.add(likeness)
-      }
-      const settled = await Promise.all(fates)
-      checkStore(settled)
-      return {
-        batch_id: crypto.randomUUID(),
-        results: settled.map(resultOf),
-        summary: summaryOf(settled),
-        timestamp: new Date(clock.now()).toISOString(),
-      }
+      })
     },
     { parse: 'none', detail: { summary: 'Up to 100 sends', security: [{ apiKey: [] }] } },
   )

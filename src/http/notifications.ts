@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import { type Composer, refusalOf } from '../dispatch/compose.ts'
 import type { Dispatch, Outcome } from '../dispatch/dispatcher.ts'
+import type { Once } from '../dispatch/once.ts'
 import { meaningless } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Document, type Fault, formatOf } from '../lib/document.ts'
@@ -18,6 +19,7 @@ import {
 import type { Target } from '../notification/target.ts'
 import { readBody } from './body.ts'
 import type { Callers } from './caller.ts'
+import { answering } from './keyed.ts'
 
 const MAX_BODY_BYTES = 65_536
 /** What HTTP sends name as their source. */
@@ -46,23 +48,35 @@ const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outco
   status,
 })
 
+/** Of a request, as far as a send needs it. */
+interface Context {
+  readonly request: Request
+  readonly set: { readonly headers: Record<string, string | number> }
+}
+
 /** What every way to send over HTTP needs. */
 export interface SendOptions {
   readonly composer: Composer
   readonly dispatch: Dispatch
+  readonly once: Once
   readonly callers: Callers
   readonly clock: Clock
 }
 
 /** The five sends. */
-export function notificationRoutes({ composer, dispatch, callers, clock }: SendOptions) {
-  const send = async (request: Request, { value: content, raw }: Document<Content>, target: Target) => {
-    const draft = { content, raw, at: '', source: SOURCE, now: clock.now() }
+export function notificationRoutes({ composer, dispatch, once, callers, clock }: SendOptions) {
+  const answer = answering(once)
+
+  const send = (context: Context, { value: content, raw, text }: Document<Content>, target: Target) => {
+    const { request, set } = context
     const { tenant } = callers.of(request)
-    const found = 'payload' in content ? undefined : await composer.find(tenant, content.template_id)
-    const notification = composer.compose(draft, found)
-    if ('reason' in notification) throw refusalOf(notification)
-    return resultOf(await dispatch({ tenant, target, notification }), clock.now())
+    return answer({ request, tenant, key: content.idempotency_key, text }, set, async id => {
+      const draft = { content, raw, at: '', source: SOURCE, now: clock.now(), id }
+      const found = 'payload' in content ? undefined : await composer.find(tenant, content.template_id)
+      const notification = composer.compose(draft, found)
+      if ('reason' in notification) throw refusalOf(notification)
+      return resultOf(await dispatch({ tenant, target, notification }), clock.now())
+    })
   }
   const route = (summary: string) => ({
     parse: 'none' as const,
@@ -72,44 +86,44 @@ export function notificationRoutes({ composer, dispatch, callers, clock }: SendO
   return new Elysia({ name: 'notifications', prefix: '/api/v1/notifications' })
     .post(
       '/send',
-      async ({ request }) => {
+      async ({ request, set }) => {
         const body = await readBody(request, formats.user, MAX_BODY_BYTES)
-        return send(request, body, { type: 'user', user: body.value.target_user_id })
+        return send({ request, set }, body, { type: 'user', user: body.value.target_user_id })
       },
       route('To one user'),
     )
     .post(
       '/send-to-users',
-      async ({ request }) => {
+      async ({ request, set }) => {
         const body = await readBody(request, formats.users, MAX_BODY_BYTES)
         check(lengthFault('target_user_ids', body.value.target_user_ids, MAX.users))
-        return send(request, body, { type: 'users', users: body.value.target_user_ids })
+        return send({ request, set }, body, { type: 'users', users: body.value.target_user_ids })
       },
       route('To several users'),
     )
     .post(
       '/broadcast',
-      async ({ request }) => {
+      async ({ request, set }) => {
         const body = await readBody(request, formats.broadcast, MAX_BODY_BYTES)
         check(audienceFault(body.value.audience))
-        return send(request, body, { type: 'broadcast' })
+        return send({ request, set }, body, { type: 'broadcast' })
       },
       route('To everyone connected'),
     )
     .post(
       '/channel',
-      async ({ request }) => {
+      async ({ request, set }) => {
         const body = await readBody(request, formats.channel, MAX_BODY_BYTES)
-        return send(request, body, { type: 'channel', channel: body.value.channel })
+        return send({ request, set }, body, { type: 'channel', channel: body.value.channel })
       },
       route('To the subscribers of a channel'),
     )
     .post(
       '/channels',
-      async ({ request }) => {
+      async ({ request, set }) => {
         const body = await readBody(request, formats.channels, MAX_BODY_BYTES)
         check(lengthFault('channels', body.value.channels, MAX.channels))
-        return send(request, body, { type: 'channels', channels: body.value.channels })
+        return send({ request, set }, body, { type: 'channels', channels: body.value.channels })
       },
       route('To the subscribers of several channels, each once'),
     )

@@ -45,6 +45,8 @@ export interface Document<T> {
   readonly value: T
   /** The text of each value kept raw, by path: `payload`, `notifications[3].payload`. */
   readonly raw: ReadonlyMap<string, string>
+  /** All of it, as it was written. */
+  readonly text: string
 }
 
 export type Reading<T> =
@@ -166,5 +168,5 @@ export function readDocument<T>(text: string, { schema, shape, nesting, integers
   if (result.success) findFractions(raw, integers, faults)
   else for (const issue of result.issues) faults.push({ path: pathOf(issue), message: messageOf(issue) })
   if (!result.success || faults.length > 0) return { ok: false, fault: 'shape', faults }
-  return { ok: true, value: result.output, raw }
+  return { ok: true, value: result.output, raw, text }
 }

@@ -1,7 +1,15 @@
 import * as v from 'valibot'
 import { anyJson, either, type Fault, integer } from '../lib/document.ts'
 import type { Audience } from './audience.ts'
-import { hasControl, isChannel, isEventType, isUserId, isWithin } from './names.ts'
+import {
+  hasControl,
+  IDEMPOTENCY_KEY_RULE,
+  isChannel,
+  isEventType,
+  isIdempotencyKey,
+  isUserId,
+  isWithin,
+} from './names.ts'
 import { type Notification, PRIORITIES } from './notification.ts'
 
 export const MAX_TTL_SECONDS = 4_294_967_295
@@ -23,10 +31,13 @@ export const audience = v.variant('type', [
   v.object({ type: v.literal('Channels'), value: v.array(channelName) }),
 ])
 
+export const idempotencyKey = v.pipe(v.string(), v.check(isIdempotencyKey, IDEMPOTENCY_KEY_RULE))
+
 const more = {
   priority: v.nullish(v.picklist(PRIORITIES)),
   ttl: v.nullish(integer(0, MAX_TTL_SECONDS)),
   correlation_id: v.nullish(correlationId),
+  idempotency_key: v.nullish(idempotencyKey),
 }
 const direct = {
   event_type: v.pipe(v.string(), v.check(isEventType, '1 to 128 characters, no control characters')),
@@ -73,6 +84,8 @@ export function audienceFault(
 
 export interface Origin {
   readonly source: string
+  /** Its id, when it has one already: UUID v4. */
+  readonly id?: string | undefined
   /** When it is accepted, milliseconds since 1970. */
   readonly now: number
 }
@@ -81,10 +94,10 @@ export interface Origin {
 export function notificationOf(
   { event_type, priority, ttl, correlation_id, audience: meant }: Omit<Direct, 'payload'>,
   payload: string,
-  { source, now }: Origin,
+  { source, now, id = crypto.randomUUID() }: Origin,
 ): Notification {
   const notification: { -readonly [K in keyof Notification]: Notification[K] } = {
-    id: crypto.randomUUID(),
+    id,
     occurredAt: now,
     eventType: event_type,
     payload,

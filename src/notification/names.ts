@@ -33,5 +33,6 @@ export const isWithin = (text: string, characters: number): boolean =>
 /** 1–128 characters, no control characters. */
 export const isEventType = (text: string): boolean => text !== '' && isWithin(text, 128) && !hasControl(text)
 
+export const IDEMPOTENCY_KEY_RULE = '1 to 255 visible ASCII characters'
 /** 1–255 visible ASCII characters. */
 export const isIdempotencyKey = (text: string): boolean => IDEMPOTENCY_KEY.test(text)

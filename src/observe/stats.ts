@@ -54,6 +54,8 @@ export interface Stats {
   queueDropped: number
   /** Entries sent again for want of an acknowledgement, once for each user. */
   ackRedelivered: number
+  /** Requests, batch items and messages with an idempotency key. */
+  readonly idempotency: Record<'new' | 'replayed' | 'conflict' | 'inProgress', number>
 }
 
 /** A close frame without a code: a plain end. */
@@ -107,4 +109,5 @@ export const createStats = (): Stats => ({
   queueExpired: 0,
   queueDropped: 0,
   ackRedelivered: 0,
+  idempotency: { new: 0, replayed: 0, conflict: 0, inProgress: 0 },
 })

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Config } from '../config/config.ts'
 import type { Composer } from '../dispatch/compose.ts'
 import type { Dispatch } from '../dispatch/dispatcher.ts'
+import type { Held, Once } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
 import { createBackoff } from '../lib/backoff.ts'
 import { createBreaker } from '../lib/breaker.ts'
@@ -10,6 +11,7 @@ import { isPattern } from '../lib/glob.ts'
 import { keepLink, type LinkEvent, type LinkState } from '../lib/link.ts'
 import { openRedis } from '../lib/redis.ts'
 import { describe, type RedisAddress } from '../lib/redis-url.ts'
+import type { Envelope } from '../notification/target.ts'
 import { type Log, limited } from '../observe/log.ts'
 import type { Stats } from '../observe/stats.ts'
 import { createIntake, type Fill, type Intake } from './intake.ts'
@@ -36,6 +38,7 @@ interface PubSubOptions {
   >
   readonly composer: Composer
   readonly dispatch: Dispatch
+  readonly once: Once
   readonly clock: Clock
   readonly log: Log
   readonly stats: Stats
@@ -85,6 +88,7 @@ export function startPubSub({
   settings,
   composer,
   dispatch,
+  once,
   clock,
   log,
   stats,
@@ -105,8 +109,20 @@ export function startPubSub({
       log.error({ err: error, source: `${SOURCE}${channel}`.slice(0, MAX_NAME) }, 'redis.fault')
     }
   }
+  /** Of messages with a key that are taken and not yet dispatched. */
+  const held = new WeakMap<Envelope, Held>()
+  const dispatchHeld: Dispatch = envelope => {
+    const key = held.get(envelope)
+    const dispatched = dispatch(envelope)
+    if (key === undefined) return dispatched
+    dispatched.then(
+      () => key.answered(''),
+      () => key.failed('retry'),
+    )
+    return dispatched
+  }
   const intake = createIntake({
-    dispatch,
+    dispatch: dispatchHeld,
     maxBytes: MAX_BYTES_UNDER_WAY,
     onFault: (error, { notification: { source } }) => onFault(error, source.slice(SOURCE.length)),
   })
@@ -114,10 +130,15 @@ export function startPubSub({
   /** Takes what is ready; `take` is false when too much is under way. */
   const obey = (channel: string, judged: Judged, take: Intake['take']): void => {
     if (!judged.ok) reject(channel, judged)
-    else if (!take(judged.envelope)) reject(channel, OVERLOADED)
+    else if (judged.envelope !== undefined) {
+      if (judged.held) held.set(judged.envelope, judged.held)
+      if (take(judged.envelope)) return
+      judged.held?.failed('free')
+      reject(channel, OVERLOADED)
+    }
   }
 
-  /** Keeps the place of a message until its template is found. */
+  /** Keeps the place of a message until its template or its key is found. */
   const obeyLater = async (channel: string, pending: Pending, fill: Fill): Promise<void> => {
     try {
       obey(channel, await pending.judge(), fill)
@@ -133,7 +154,7 @@ export function startPubSub({
     stats.redisMessagesReceived++
     const channel = name.toString()
     const arrival = { channel, bytes, now: clock.now(), tenancy: settings.tenantEnabled }
-    const verdict = readMessage(arrival, composer)
+    const verdict = readMessage(arrival, { composer, once })
     const fill = 'judge' in verdict ? intake.reserve(bytes.length) : undefined
     if (!('judge' in verdict)) obey(channel, verdict, intake.take)
     else if (fill === undefined) reject(channel, OVERLOADED)

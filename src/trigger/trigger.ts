@@ -1,10 +1,12 @@
 import * as v from 'valibot'
 import type { Composer, Found } from '../dispatch/compose.ts'
+import { fingerprintOf, type Held, type Once } from '../dispatch/once.ts'
+import { AppError } from '../errors.ts'
 import { type Document, type Fault, formatOf, readDocument } from '../lib/document.ts'
 import { NAME_RULE } from '../lib/name.ts'
 import { decodeUtf8 } from '../lib/utf8.ts'
-import { audience, audienceFault, MAX, sending } from '../notification/content.ts'
-import { DEFAULT_TENANT, isChannel, isIdempotencyKey, isTenant, isUserId } from '../notification/names.ts'
+import { audience, audienceFault, idempotencyKey, MAX, sending } from '../notification/content.ts'
+import { DEFAULT_TENANT, isChannel, isTenant, isUserId } from '../notification/names.ts'
 import type { Envelope, Target } from '../notification/target.ts'
 import type { Rejection } from '../observe/stats.ts'
 
@@ -24,10 +26,13 @@ export interface Rejected {
   readonly fault?: Fault
 }
 
-/** Ready to be dispatched, or not worth it. */
-export type Judged = { readonly ok: true; readonly envelope: Envelope } | ({ readonly ok: false } & Rejected)
+/** Ready to be dispatched, dispatched before under the same key, or not worth it. */
+export type Judged =
+  | { readonly ok: true; readonly envelope: Envelope; readonly held?: Held | undefined }
+  | { readonly ok: true; readonly envelope: undefined }
+  | ({ readonly ok: false } & Rejected)
 
-/** Not known before its template has been looked up. */
+/** Not known before its template, or its key, has been looked up. */
 export interface Pending {
   judge(): Promise<Judged>
 }
@@ -47,9 +52,7 @@ const message = v.object({
   target: v.optional(v.unknown()),
   tenant_id: text,
   audience: v.nullish(audience),
-  idempotency_key: v.nullish(
-    v.pipe(v.string(), v.check(isIdempotencyKey, '1 to 255 visible ASCII characters')),
-  ),
+  idempotency_key: v.nullish(idempotencyKey),
   traceparent: text,
   tracestate: text,
   event: sending({}),
@@ -95,12 +98,23 @@ const rejected = (reason: Rejection, fault?: Fault): Extract<Judged, { ok: false
 
 const inEvent = ({ path, message }: Fault): Fault => ({ path: `event.${path}`, message })
 
+/** Why the key of a message does not let it be dispatched. What is under way elsewhere need not be dispatched here. */
+function withoutKey(error: unknown): Judged {
+  if (!(error instanceof AppError)) throw error
+  if (error.code === 'IDEMPOTENCY_IN_PROGRESS') return { ok: true, envelope: undefined }
+  if (error.code === 'STORE_UNAVAILABLE') return rejected('store')
+  return rejected('invalid_shape', {
+    path: 'idempotency_key',
+    message: 'expected the message it was first used for',
+  })
+}
+
 function judge(
-  { value, raw }: Document<Message>,
+  { value, raw, text }: Document<Message>,
   { channel, now, tenancy }: Arrival,
-  composer: Composer,
+  { composer, once }: Readers,
 ): Verdict {
-  const { event, audience: meant, tenant_id } = value
+  const { event, audience: meant, tenant_id, idempotency_key: key } = value
   const tenant = tenancy ? (tenant_id ?? DEFAULT_TENANT) : DEFAULT_TENANT
   if (!isTenant(tenant)) return rejected('tenant', { path: 'tenant_id', message: NAME_RULE })
   const target = targetOf(value)
@@ -112,25 +126,40 @@ function judge(
   if ('payload' in event && Buffer.byteLength(raw.get('event.payload') ?? '') > MAX.payloadBytes)
     return rejected('too_large', { path: 'event.payload', message: `at most ${MAX.payloadBytes} bytes` })
   const content = target.type === 'broadcast' ? { ...event, audience: meant } : event
-  const draft = { content, raw, at: 'event.', source: SOURCE + channel, now }
-  const judgedWith = (found?: Found): Judged => {
+  const judgedWith = (found?: Found, held?: Held): Judged => {
+    const draft = { content, raw, at: 'event.', source: SOURCE + channel, now, id: held?.id }
     const notification = composer.compose(draft, found)
-    if (!('reason' in notification)) return { ok: true, envelope: { tenant, target, notification } }
+    if (!('reason' in notification)) return { ok: true, envelope: { tenant, target, notification }, held }
+    held?.failed('free')
     const [first] = notification.faults
     return rejected(notification.reason, first && inEvent(first))
   }
-  if ('payload' in event) return judgedWith()
-  return { judge: async () => judgedWith(await composer.find(tenant, event.template_id)) }
+  const find = async () => ('payload' in event ? undefined : composer.find(tenant, event.template_id))
+  if (key) {
+    const claim = { tenant, key, fingerprint: fingerprintOf('redis', text), id: crypto.randomUUID() }
+    const judgeOnce = async (): Promise<Judged> => {
+      const begun = await once.begin(claim)
+      return 'replay' in begun ? { ok: true, envelope: undefined } : judgedWith(await find(), begun)
+    }
+    return { judge: () => judgeOnce().catch(withoutKey) }
+  }
+  return 'payload' in event ? judgedWith() : { judge: async () => judgedWith(await find()) }
+}
+
+/** What messages are read with. */
+interface Readers {
+  readonly composer: Composer
+  readonly once: Once
 }
 
 /** What a message from Redis means, or why it means nothing. The channel decides nothing; it is only named as the source. */
-export function readMessage(arrival: Arrival, composer: Composer): Verdict {
+export function readMessage(arrival: Arrival, readers: Readers): Verdict {
   const { bytes, channel } = arrival
   if (bytes.length + channel.length > MAX_BYTES) return rejected('too_large')
   const json = decodeUtf8(bytes)
   if (json === undefined) return rejected('invalid_json')
   const reading = readDocument(json, format)
-  if (reading.ok) return judge(reading, arrival, composer)
+  if (reading.ok) return judge(reading, arrival, readers)
   if (reading.fault !== 'shape') return rejected('invalid_json')
   const [fault] = reading.faults
   return rejected(fault?.path === 'tenant_id' ? 'tenant' : 'invalid_shape', fault)

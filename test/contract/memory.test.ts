@@ -3,14 +3,17 @@ import { describe, expect, spyOn, test } from 'bun:test'
 import type { Cursor } from '../../src/notification/cursor.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import { memoryStore } from '../../src/store/memory.ts'
+import { memoryIdempotency } from '../../src/store/memory-idempotency.ts'
 import { memoryRevocations } from '../../src/store/memory-revocations.ts'
 import type { Draft, StoreLimits, StoreObserver } from '../../src/store/store.ts'
+import { claim, idempotencyContract } from './idempotency.contract.ts'
 import { revocationsContract } from './revocations.contract.ts'
 import { draft, fakeClock, noting, seqs, storeContract } from './store.contract.ts'
 import { template } from './templates.contract.ts'
 
 storeContract('memory', async options => memoryStore(options))
 revocationsContract('memory', async options => memoryStore(options))
+idempotencyContract('memory', async options => memoryStore(options))
 
 const DAY = 86_400_000
 const LIMITS: StoreLimits = {
@@ -213,6 +216,41 @@ describe('memory: what it holds is bounded', () => {
     }
     expect(heap() - before).toBeLessThan(2_000_000)
   })
+})
+
+describe('memory: keys', () => {
+  const id = '11111111-1111-4111-8111-111111111111'
+  const many = (count: number) => Array.from({ length: count }, (_, n) => claim({ key: `${n}`, id }))
+
+  test('beyond the number of records the oldest are dropped', async () => {
+    const keys = memoryIdempotency(fakeClock(), DAY, { records: 3, bytes: 1_000_000 })
+    for (const each of many(4)) await keys.reserve(each)
+    const types = await Promise.all([3, 2, 1, 0].map(n => keys.reserve(claim({ key: `${n}`, id }))))
+    expect(types.map(({ type }) => type)).toEqual(['in_progress', 'in_progress', 'in_progress', 'reserved'])
+  })
+
+  test('beyond the number of bytes too, answers included', async () => {
+    const keys = memoryIdempotency(fakeClock(), DAY, { records: 1_000, bytes: 10_000 })
+    for (const each of many(10)) await keys.reserve(each)
+    for (const each of many(10)) keys.answer(each, 'x'.repeat(1_500))
+    const types = await Promise.all(many(10).map(each => keys.reserve(each)))
+    expect(types.filter(({ type }) => type === 'answered').length).toBeLessThan(7)
+  })
+
+  test('200,000 records stay within 64 MiB', async () => {
+    const keys = memoryIdempotency(fakeClock(), DAY)
+    const before = heap()
+    for (let n = 0; n < 300_000; n++) {
+      const each = claim({ key: `key-${n}`, id: crypto.randomUUID(), fingerprint: 'f'.repeat(43) + n })
+      await keys.reserve(each)
+      keys.answer(each, `{"n":${n}}`.padEnd(200))
+    }
+    expect(
+      (await keys.reserve(claim({ key: 'key-299999', fingerprint: `${'f'.repeat(43)}299999` }))).type,
+    ).toBe('answered')
+    expect((await keys.reserve(claim({ key: 'key-0' }))).type).toBe('reserved')
+    expect(heap() - before).toBeLessThan(1.6 * 64 * 1024 * 1024)
+  }, 30_000)
 })
 
 describe('memory: revocations', () => {

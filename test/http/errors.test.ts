@@ -21,6 +21,8 @@ interface Faulty {
   readonly app: TestApp
   /** Its store takes nothing and cannot count. */
   readonly broken: TestApp
+  /** Its store never answers. */
+  readonly stuck: TestApp
   /** Every request but the first is too much. */
   readonly limited: TestApp
   readonly draining: TestApp
@@ -83,8 +85,18 @@ const HTTP: Record<string, Ask> = {
     await app.post(`${AT}/templates`, template({}))
     return app.post(`${AT}/templates`, template({ name: MARK }))
   },
+  // Whichever comes first is never answered.
+  IDEMPOTENCY_IN_PROGRESS: ({ stuck }) => {
+    const both = [0, 1].map(() => stuck.post(SEND, BODY, { 'idempotency-key': MARK }))
+    for (const each of both) each.catch(() => {})
+    return Promise.race(both)
+  },
   PAYLOAD_TOO_LARGE: post(SEND, MARK.repeat(4_000)),
   UNSUPPORTED_MEDIA_TYPE: post(SEND, BODY, { 'content-type': `text/${MARK}` }),
+  IDEMPOTENCY_KEY_REUSED: async ({ app }) => {
+    await app.post(SEND, BODY, { 'idempotency-key': MARK })
+    return app.post(SEND, { ...BODY, event_type: 'other' }, { 'idempotency-key': MARK })
+  },
   SUBSTITUTION_FAILED: async ({ app }) => {
     const many = Array.from({ length: 2_000 }, () => '{{v}}')
     await app.post(`${AT}/templates`, template({ id: 'many', payload_template: many }))
@@ -125,6 +137,11 @@ async function start() {
   const stack = new AsyncDisposableStack()
   const app = stack.use(await startTestApp(ENV))
   const broken = stack.use(await startTestApp({ ...ENV, RUN_MODE: 'production' }, { wrapStore: breaking }))
+  const never = (store: Store): Store => ({
+    ...store,
+    log: { ...store.log, append: () => new Promise(() => {}) },
+  })
+  const stuck = stack.use(await startTestApp(ENV, { wrapStore: never }))
   const limited = stack.use(
     await startTestApp({
       ...ENV,
@@ -139,7 +156,7 @@ async function start() {
   // They are sent away over a minute; as long as one is there, the service answers.
   for (const user of ['a', 'b', 'c', 'd', 'e']) held.use(await socketOf(draining, user))
   void draining.app.drain()
-  return { app, broken, limited, draining, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  return { app, broken, stuck, limited, draining, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
 test('every code that answers a request is answered, with its status, in one envelope that repeats nothing', async () => {

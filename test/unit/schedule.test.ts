@@ -55,14 +55,14 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: '(c) what is older is written again',
     file: 'delivery',
-    from: `        onOfferedLate(connection)\n        return 'known'`,
+    from: `        if (isNew) onOfferedLate(connection)\n        return 'known'`,
     to: `        return connection.write(frame)`,
     seed: 8,
   },
   {
     rule: 'what a replay wrote before it was offered is counted twice',
     file: 'delivery',
-    from: 'onOfferedLate(connection)\n',
+    from: 'if (isNew) onOfferedLate(connection)\n',
     to: '',
     seed: 1,
   },

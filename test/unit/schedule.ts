@@ -371,7 +371,7 @@ class Run {
     for (const device of this.hub.members(OWNER) as ReadonlySet<Device>)
       if (!mayLose || world.lossless || world.pick(6) > 0)
         world.tasks.push(() => {
-          const offered = this.delivery.offer(device, item.cursor, frame)
+          const offered = this.delivery.offer(device, item.cursor, frame, true)
           if (offered !== 'refused' && offered !== 'later') this.told++
         })
   }

@@ -1,0 +1,44 @@
+import { fingerprintOf, type Once } from '../dispatch/once.ts'
+import { meaningless } from '../errors.ts'
+import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../notification/names.ts'
+
+/** A request that may be answered as it was before. */
+interface Keyed {
+  readonly request: Request
+  readonly tenant: string
+  /** As its body says it; the header wins. */
+  readonly key: string | null | undefined
+  /** Its body, as it was sent. */
+  readonly text: string
+}
+
+interface Answer {
+  readonly headers: Record<string, string | number>
+}
+
+/** The key that the caller has given to a request. Throws 400 for a header that is none. */
+function keyOf({ request, key }: Keyed): string | undefined {
+  const header = request.headers.get('idempotency-key')
+  if (header === null) return key ?? undefined
+  if (!isIdempotencyKey(header)) throw meaningless('Idempotency-Key', IDEMPOTENCY_KEY_RULE)
+  return header
+}
+
+/** Carries out a request, once when it has a key; a repeat gets the same answer, and a header that says so. */
+export const answering =
+  (once: Once) =>
+  async <T extends object>(keyed: Keyed, set: Answer, carryOut: (id?: string) => Promise<T>): Promise<T> => {
+    const key = keyOf(keyed)
+    if (key === undefined) return carryOut()
+    const { pathname } = new URL(keyed.request.url)
+    const claim = {
+      tenant: keyed.tenant,
+      key,
+      fingerprint: fingerprintOf(pathname, keyed.text),
+      id: crypto.randomUUID(),
+    }
+    const { answer, isReplay } = await once.run(claim, async id => JSON.stringify(await carryOut(id)))
+    if (isReplay) set.headers['idempotency-replayed'] = 'true'
+    // It was an answer of the same route, made into text above.
+    return JSON.parse(answer) as T
+  }
