@@ -11,6 +11,7 @@ import { manyTenants, oneTenant } from './http/caller.ts'
 import { channelRoutes } from './http/channels.ts'
 import { createClientOf } from './http/client.ts'
 import { clusterRoutes } from './http/cluster.ts'
+import { documentRoutes } from './http/documents.ts'
 import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
 import { historyRoutes } from './http/history.ts'
@@ -156,6 +157,7 @@ export async function startApp({
       }),
       historyRoutes({ log: userLog, callers }),
       meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf }),
+      documentRoutes({ routes: () => api.routes, version }),
       ...transport.routes,
     ],
   })

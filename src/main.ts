@@ -63,7 +63,7 @@ async function welcome({ port }: App, { jwtSecret = '', apiKey, tenantApiKeys }:
     curl -N "${url}/sse?token=${token}"
   Notify ${DEMO_USER}:
     curl -X POST ${url}/api/v1/notifications/send${key} -H "Content-Type: application/json" -d '${body}'
-  Documents: docs/
+  Documents: ${url}/docs, docs/
 
 `)
 }

@@ -3,16 +3,18 @@ import * as v from 'valibot'
 import { type Found, refusalOf } from '../dispatch/compose.ts'
 import { derivedId } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
-import { type Document, formatOf } from '../lib/document.ts'
+import { type Document, documented, formatOf } from '../lib/document.ts'
 import {
   audience,
   audienceFault,
   channelName,
+  channelNames,
   idempotencyKey,
   lengthFault,
   MAX,
   sending,
   userId,
+  userIds,
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
 import { claimKeys } from './batch-keys.ts'
@@ -30,19 +32,22 @@ import { readBody } from './body.ts'
 import { answering } from './keyed.ts'
 import { type SendOptions, SOURCE } from './notifications.ts'
 
-const MAX_BODY_BYTES = 1_048_576
+export const MAX_BODY_BYTES = 1_048_576
 const MAX_ITEMS = 100
 
-const target = v.variant('type', [
+export const target = v.variant('type', [
   v.object({ type: v.literal('user'), value: userId }),
-  v.object({ type: v.literal('users'), value: v.array(userId) }),
+  v.object({ type: v.literal('users'), value: userIds }),
   v.object({ type: v.literal('broadcast'), value: v.nullish(v.never()) }),
   v.object({ type: v.literal('channel'), value: channelName }),
-  v.object({ type: v.literal('channels'), value: v.array(channelName) }),
+  v.object({ type: v.literal('channels'), value: channelNames }),
 ])
 
-const batch = v.object({
-  notifications: v.array(sending({ target, audience: v.nullish(audience) })),
+/** One of a batch. */
+export const item = sending({ target, audience: v.nullish(audience) })
+
+export const batch = v.object({
+  notifications: documented(v.array(item), { minItems: 1, maxItems: MAX_ITEMS }),
   options: v.optional(
     v.object({ stop_on_error: v.nullish(v.boolean(), false), deduplicate: v.nullish(v.boolean(), false) }),
     {},

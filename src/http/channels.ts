@@ -6,7 +6,7 @@ import { channelTopic } from '../notification/topic.ts'
 import type { Callers } from './caller.ts'
 import { integerIn, queryOf, segment } from './parameters.ts'
 
-const MAX_LISTED = 10_000
+export const MAX_LISTED = 10_000
 
 /** Who subscribes to what, as far as it shows: channels with at least one subscriber. */
 export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly callers: Callers }) {

@@ -7,7 +7,7 @@ import type { Listed, Log, Trace } from '../store/store.ts'
 import type { Callers } from './caller.ts'
 import { integerIn, queryOf, segment } from './parameters.ts'
 
-const LIMIT = { least: 1, most: 1_000, otherwise: 100 }
+export const LIMIT = { least: 1, most: 1_000, otherwise: 100 }
 /** Of one answer; what is left is on the next page. */
 const MAX_PAGE_BYTES = 16 * 1024 * 1024
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i

@@ -2,9 +2,9 @@ import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
 import { meaningless, storeUnavailable } from '../errors.ts'
-import { formatOf } from '../lib/document.ts'
+import { documented, formatOf, rule } from '../lib/document.ts'
 import { lengthFault } from '../notification/content.ts'
-import { parseCursor } from '../notification/cursor.ts'
+import { PATTERN, parseCursor } from '../notification/cursor.ts'
 import { uuid } from '../notification/message.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
 import type { Log } from '../store/store.ts'
@@ -20,14 +20,23 @@ interface MeOptions {
   readonly clientOf: ClientOf
 }
 
-const MAX_BODY_BYTES = 65_536
+export const MAX_BODY_BYTES = 65_536
 const MAX_IDS = 1_000
 
-const acks = v.pipe(
-  v.object({ notification_ids: v.nullish(v.array(uuid)), cursor: v.nullish(v.string()) }),
-  v.check(
+export const acks = v.pipe(
+  v.object({
+    notification_ids: documented(v.nullish(v.array(uuid)), { minItems: 1, maxItems: MAX_IDS }),
+    cursor: documented(v.nullish(v.string()), { pattern: PATTERN.source }),
+  }),
+  rule(
     ({ notification_ids, cursor }) => (typeof cursor === 'string') !== Array.isArray(notification_ids),
     'either `notification_ids` or `cursor`',
+    {
+      oneOf: [
+        { required: ['notification_ids'], properties: { notification_ids: { type: 'array' } } },
+        { required: ['cursor'], properties: { cursor: { type: 'string' } } },
+      ],
+    },
   ),
 )
 const format = formatOf(acks)

@@ -11,26 +11,28 @@ import {
   audienceFault,
   type Content,
   channelName,
+  channelNames,
   lengthFault,
   MAX,
   sending,
   userId,
+  userIds,
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
 import { readBody } from './body.ts'
 import type { Callers } from './caller.ts'
 import { answering } from './keyed.ts'
 
-const MAX_BODY_BYTES = 65_536
+export const MAX_BODY_BYTES = 65_536
 /** What HTTP sends name as their source. */
 export const SOURCE = 'http-api'
 
-const formats = {
+export const formats = {
   user: formatOf(sending({ target_user_id: userId })),
-  users: formatOf(sending({ target_user_ids: v.array(userId) })),
+  users: formatOf(sending({ target_user_ids: userIds })),
   broadcast: formatOf(sending({ audience: v.nullish(audience) })),
   channel: formatOf(sending({ channel: channelName })),
-  channels: formatOf(sending({ channels: v.array(channelName) })),
+  channels: formatOf(sending({ channels: channelNames })),
 }
 
 function check(fault: Fault | undefined): void {

@@ -2,16 +2,16 @@ import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import { AppError, storeUnavailable } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
-import { anyJson, type Fault, formatOf, integer } from '../lib/document.ts'
+import { anyJson, documented, type Fault, formatOf, integer } from '../lib/document.ts'
 import { MAX_TTL_SECONDS } from '../notification/content.ts'
-import { isEventType, isTemplateId } from '../notification/names.ts'
+import { isEventType, isTemplateId, SAYS } from '../notification/names.ts'
 import { PRIORITIES } from '../notification/notification.ts'
 import type { Template, TemplateChanges, Templates } from '../store/store.ts'
 import { readBody } from './body.ts'
 import type { Callers } from './caller.ts'
 import { segment } from './parameters.ts'
 
-const MAX_BODY_BYTES = 2_097_152
+export const MAX_BODY_BYTES = 2_097_152
 const MAX_TEMPLATES = 10_000
 const MAX_NAME_BYTES = 256
 /** Of the text with its places, and of the description. */
@@ -20,29 +20,35 @@ const MAX_TEXT_BYTES = 65_536
 /** Any integer at all: one out of range is no matter of its shape. */
 const seconds = integer(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)
 const priority = v.picklist(PRIORITIES)
+const name = { minLength: 1, maxLength: MAX_NAME_BYTES, description: `1 to ${MAX_NAME_BYTES} bytes` }
+const payload = { description: `Any JSON of up to ${MAX_TEXT_BYTES} bytes, \`null\` too` }
+const ttl = { minimum: 0, maximum: MAX_TTL_SECONDS, description: 'Seconds' }
+const words = { maxLength: MAX_TEXT_BYTES, description: `At most ${MAX_TEXT_BYTES} bytes` }
+const strict = { description: 'Whether a variable that is missing is a fault' }
 
-const creation = formatOf(
+// Of what is too long or out of range the shape is right: see RULES.
+export const creation = formatOf(
   v.object({
-    id: v.string(),
-    name: v.string(),
-    event_type: v.string(),
+    id: documented(v.string(), { ...SAYS.templateId, description: '1 to 64 bytes' }),
+    name: documented(v.string(), name),
+    event_type: documented(v.string(), SAYS.eventType),
     payload_template: anyJson,
     default_priority: v.optional(priority),
-    default_ttl: v.nullish(seconds),
-    description: v.nullish(v.string()),
-    strict: v.nullish(v.boolean()),
+    default_ttl: documented(v.nullish(seconds), ttl),
+    description: documented(v.nullish(v.string()), words),
+    strict: documented(v.nullish(v.boolean()), strict),
   }),
 )
 
-const change = formatOf(
+export const change = formatOf(
   v.object({
-    name: v.nullish(v.string()),
-    event_type: v.nullish(v.string()),
-    payload_template: v.optional(anyJson),
+    name: documented(v.nullish(v.string()), name),
+    event_type: documented(v.nullish(v.string()), SAYS.eventType),
+    payload_template: documented(v.optional(anyJson), payload),
     default_priority: v.nullish(priority),
-    default_ttl: v.nullish(seconds),
-    description: v.nullish(v.string()),
-    strict: v.nullish(v.boolean()),
+    default_ttl: documented(v.nullish(seconds), ttl),
+    description: documented(v.nullish(v.string()), words),
+    strict: documented(v.nullish(v.boolean()), strict),
   }),
 )
 

@@ -4,7 +4,7 @@ import type { Identities } from '../auth/identity.ts'
 import { AppError, storeUnavailable } from '../errors.ts'
 import { subscriptionsOf } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
-import { formatOf, integer } from '../lib/document.ts'
+import { documented, formatOf, integer, rule } from '../lib/document.ts'
 import { parseTimestamp } from '../lib/timestamp.ts'
 import { isUserId } from '../notification/names.ts'
 import { userTopic } from '../notification/topic.ts'
@@ -20,7 +20,7 @@ interface UserOptions {
   readonly identities: Pick<Identities, 'revocationEnd'>
 }
 
-const MAX_BODY_BYTES = 65_536
+export const MAX_BODY_BYTES = 65_536
 /** A close frame has room for 123 (RFC 6455 §5.5). */
 const MAX_REASON_BYTES = 120
 /** The last second that a timestamp can name; so milliseconds, given by mistake, are refused. */
@@ -33,20 +33,23 @@ const moment = v.pipe(
       integer(0, LAST_SECOND),
       v.transform(seconds => seconds * 1_000),
     ),
-    v.pipe(v.string(), v.transform(parseTimestamp), v.number('a timestamp of RFC 3339')),
+    v.pipe(
+      documented(v.string(), { format: 'date-time' }),
+      v.transform(parseTimestamp),
+      v.number('a timestamp of RFC 3339'),
+    ),
   ]),
   v.metadata({ integer: true }),
 )
 
-const disconnection = v.object({
+export const disconnection = v.object({
   reason: v.nullish(
     v.pipe(
       v.string(),
       // What is no Unicode has no bytes to put into a frame.
-      v.check(
-        text => text.isWellFormed() && Buffer.byteLength(text) <= MAX_REASON_BYTES,
-        'at most 120 bytes',
-      ),
+      rule(text => text.isWellFormed() && Buffer.byteLength(text) <= MAX_REASON_BYTES, 'at most 120 bytes', {
+        maxLength: MAX_REASON_BYTES,
+      }),
     ),
   ),
   issued_before: v.nullish(moment),

@@ -1,8 +1,35 @@
 import * as v from 'valibot'
 import { parseJson, type Shape } from './json.ts'
 
+/** What documents tell of a schema beside what follows from it, in words of JSON Schema. */
+export interface Says {
+  readonly title?: string
+  readonly description?: string
+  readonly type?: 'string' | 'object' | 'integer'
+  readonly format?: 'date-time' | 'uuid'
+  readonly pattern?: string
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly minItems?: number
+  readonly maxItems?: number
+  readonly oneOf?: object[]
+}
+
+/** The same schema, of which documents tell more; of one with a pipe they tell what its rules say instead. */
+export const documented = <S extends v.GenericSchema>(schema: S, says: Says): S =>
+  Object.assign(schema, { says })
+
+/** A check, and what of it JSON Schema can say: never more than what holds. */
+export const rule = <T>(holds: (value: T) => boolean, message: string, says: Says) =>
+  Object.assign(v.check(holds, message), { says })
+
+/** What `documented` and `rule` have noted. */
+export const saysOf = (noted: object): Says => ('says' in noted ? (noted.says as Says) : {})
+
 /** A value that is kept as the writer's JSON text: `raw` of the document holds it under its path. */
-export const anyJson = v.unknown()
+export const anyJson = documented(v.unknown(), { description: 'any JSON, `null` too' })
 
 /** A JSON integer: `5.0`, `5e0` and `"5"` are none, which only the text can tell. */
 export const integer = (min: number, max: number) =>
@@ -18,6 +45,10 @@ export const either = <A extends v.GenericSchema, B extends v.GenericSchema>(
     v.lazy<A | B>(value => (isSecond(value) ? second : first)),
     { options: [first, second] },
   )
+
+/** The shapes that `either` chooses from; none of another schema. */
+export const alternativesOf = (schema: v.GenericSchema): readonly v.GenericSchema[] =>
+  (schema as Schema).type === 'lazy' ? ((schema as Schema).options ?? []) : []
 
 /** How one kind of document is read. */
 export interface Format<T> {

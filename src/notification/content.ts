@@ -1,14 +1,14 @@
 import * as v from 'valibot'
-import { anyJson, either, type Fault, integer } from '../lib/document.ts'
+import { anyJson, documented, either, type Fault, integer, rule } from '../lib/document.ts'
 import type { Audience } from './audience.ts'
 import {
-  hasControl,
   IDEMPOTENCY_KEY_RULE,
   isChannel,
+  isCorrelationId,
   isEventType,
   isIdempotencyKey,
   isUserId,
-  isWithin,
+  SAYS,
 } from './names.ts'
 import { type Notification, PRIORITIES } from './notification.ts'
 
@@ -17,37 +17,60 @@ export const MAX_TTL_SECONDS = 4_294_967_295
 /** How many may be named in one send, and how many bytes its payload may have where no cap of a body says so already. */
 export const MAX = { users: 10_000, channels: 100, roles: 100, payloadBytes: 65_536 } as const
 
-export const userId = v.pipe(v.string(), v.check(isUserId, '1 to 256 bytes, no control characters'))
-export const channelName = v.pipe(v.string(), v.check(isChannel, '1 to 64 letters, digits, _ . or -'))
+export const userId = v.pipe(v.string(), rule(isUserId, '1 to 256 bytes, no control characters', SAYS.userId))
+export const channelName = v.pipe(
+  v.string(),
+  rule(isChannel, '1 to 64 letters, digits, _ . or -', SAYS.channel),
+)
 const correlationId = v.pipe(
   v.string(),
-  v.check(text => isWithin(text, 256) && !hasControl(text), 'at most 256 characters, no control characters'),
+  rule(isCorrelationId, 'at most 256 characters, no control characters', SAYS.correlationId),
 )
+/** Longer ones are well-formed, so that the schema takes them: see `lengthFault`. */
+const listOf = <S extends v.GenericSchema>(item: S, maxItems: number) =>
+  documented(v.array(item), { maxItems })
+export const userIds = listOf(userId, MAX.users)
+export const channelNames = listOf(channelName, MAX.channels)
 
 export const audience = v.variant('type', [
   v.object({ type: v.literal('All') }),
-  v.object({ type: v.literal('Roles'), value: v.array(v.string()) }),
-  v.object({ type: v.literal('Users'), value: v.array(userId) }),
-  v.object({ type: v.literal('Channels'), value: v.array(channelName) }),
+  v.object({ type: v.literal('Roles'), value: listOf(v.string(), MAX.roles) }),
+  v.object({ type: v.literal('Users'), value: userIds }),
+  v.object({ type: v.literal('Channels'), value: channelNames }),
 ])
 
-export const idempotencyKey = v.pipe(v.string(), v.check(isIdempotencyKey, IDEMPOTENCY_KEY_RULE))
+export const idempotencyKey = v.pipe(
+  v.string(),
+  rule(isIdempotencyKey, IDEMPOTENCY_KEY_RULE, SAYS.idempotencyKey),
+)
 
 const more = {
-  priority: v.nullish(v.picklist(PRIORITIES)),
-  ttl: v.nullish(integer(0, MAX_TTL_SECONDS)),
+  priority: documented(v.nullish(v.picklist(PRIORITIES)), {
+    description: 'Otherwise that of the template, else `Normal`',
+  }),
+  ttl: documented(v.nullish(integer(0, MAX_TTL_SECONDS)), {
+    description: 'Seconds; otherwise that of the template, else none. 0: only who is live now, never kept',
+  }),
   correlation_id: v.nullish(correlationId),
   idempotency_key: v.nullish(idempotencyKey),
 }
 const direct = {
-  event_type: v.pipe(v.string(), v.check(isEventType, '1 to 128 characters, no control characters')),
+  event_type: v.pipe(
+    v.string(),
+    rule(isEventType, '1 to 128 characters, no control characters', SAYS.eventType),
+  ),
   payload: anyJson,
   ...more,
 }
 const templated = {
   template_id: v.string(),
-  variables: v.optional(anyJson),
-  strict: v.nullish(v.boolean()),
+  variables: documented(v.optional(anyJson), {
+    type: 'object',
+    description: 'What goes into the template',
+  }),
+  strict: documented(v.nullish(v.boolean()), {
+    description: 'Whether a variable that is missing is a fault; otherwise the template says so',
+  }),
   ...more,
 }
 

@@ -8,7 +8,8 @@ export interface Cursor {
 }
 
 const MAX_LENGTH = 128
-const PATTERN = /^([A-Za-z0-9_-]{1,32}):(0|[1-9]\d{0,15})$/
+/** How one is written. */
+export const PATTERN = /^([A-Za-z0-9_-]{1,32}):(0|[1-9]\d{0,15})$/
 
 /** `<epoch>:<seq>`, as clients keep it. */
 export const formatCursor = ({ epoch, seq }: Cursor): string => `${epoch}:${seq}`

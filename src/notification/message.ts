@@ -2,9 +2,12 @@ import * as v from 'valibot'
 
 const channels = v.object({ channels: v.array(v.string()) })
 
-const HYPHENATED = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
-/** Hyphenated, braced, as a URN, or compact; in any case. */
-const UUID = new RegExp(`^(?:(?:urn:uuid:)?${HYPHENATED}|\\{${HYPHENATED}\\}|[0-9a-f]{32})$`, 'i')
+const HEX = '[0-9a-fA-F]'
+const HYPHENATED = `${HEX}{8}-${HEX}{4}-${HEX}{4}-${HEX}{4}-${HEX}{12}`
+/** Hyphenated, braced, as a URN, or compact; in any case. Without flags, so that documents can say it. */
+const UUID = new RegExp(
+  `^(?:(?:[uU][rR][nN]:[uU][uU][iI][dD]:)?${HYPHENATED}|\\{${HYPHENATED}\\}|${HEX}{32})$`,
+)
 const DIGITS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/
 export const uuid = v.pipe(
   v.string(),
@@ -15,7 +18,7 @@ export const uuid = v.pipe(
 )
 
 /** What a client may say over its WebSocket. */
-const clientMessage = v.variant('type', [
+export const clientMessage = v.variant('type', [
   v.object({ type: v.literal('Subscribe'), payload: channels }),
   v.object({ type: v.literal('Unsubscribe'), payload: channels }),
   v.object({ type: v.literal('Ping'), payload: v.nullish(v.never()) }),

@@ -7,6 +7,25 @@ const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
 const TEMPLATE_ID = /^[\p{L}\p{N}_-]{1,64}$/u
 const MAX_TEMPLATE_BYTES = 64
 const MAX_USER_BYTES = 256
+const MAX_EVENT_TYPE = 128
+const MAX_CORRELATION_ID = 256
+
+const text = (maxLength: number) => ({
+  minLength: 1,
+  maxLength,
+  pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
+})
+
+/** The rules as far as JSON Schema can say them: it counts characters, and no bytes. */
+export const SAYS = {
+  userId: text(MAX_USER_BYTES),
+  eventType: text(MAX_EVENT_TYPE),
+  correlationId: { ...text(MAX_CORRELATION_ID), minLength: 0 },
+  channel: { pattern: CHANNEL.source },
+  templateId: { pattern: TEMPLATE_ID.source },
+  tenant: { pattern: NAME.source },
+  idempotencyKey: { pattern: IDEMPOTENCY_KEY.source },
+} as const
 
 export const hasControl = (text: string): boolean => CONTROL.test(text)
 
@@ -31,7 +50,12 @@ export const isWithin = (text: string, characters: number): boolean =>
   text.length <= characters || (text.length <= 2 * characters && [...text].length <= characters)
 
 /** 1–128 characters, no control characters. */
-export const isEventType = (text: string): boolean => text !== '' && isWithin(text, 128) && !hasControl(text)
+export const isEventType = (text: string): boolean =>
+  text !== '' && isWithin(text, MAX_EVENT_TYPE) && !hasControl(text)
+
+/** At most 256 characters, no control characters. */
+export const isCorrelationId = (text: string): boolean =>
+  isWithin(text, MAX_CORRELATION_ID) && !hasControl(text)
 
 export const IDEMPOTENCY_KEY_RULE = '1 to 255 visible ASCII characters'
 /** 1–255 visible ASCII characters. */

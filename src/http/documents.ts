@@ -1,0 +1,45 @@
+import { Elysia } from 'elysia'
+import { AppError } from '../errors.ts'
+import { type Asset, answerWith, assetOf } from './asset.ts'
+import type { RouteInfo } from './openapi/document.ts'
+import { pageAssets } from './page.ts'
+import { segment } from './parameters.ts'
+
+interface DocumentOptions {
+  /** All of them, also those that are added later. */
+  readonly routes: () => readonly RouteInfo[]
+  readonly version: string
+}
+
+/** Makes it when it is first asked for. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
+
+/** What the service says of itself: `/openapi.json`, and `/docs`, a page over it. Nothing is made before it is asked for. */
+export function documentRoutes({ routes, version }: DocumentOptions) {
+  const document = once(async (): Promise<Asset> => {
+    const { describe } = await import('./openapi/document.ts')
+    const text = JSON.stringify(describe({ routes: routes(), version }))
+    return assetOf(text, { 'content-type': 'application/json', 'cache-control': 'no-cache' })
+  })
+  const page = once(pageAssets)
+  const route = (summary: string) => ({ detail: { summary, security: [] } })
+
+  return new Elysia({ name: 'documents' })
+    .get('/openapi.json', async ({ request }) => answerWith(request, await document()), route('The document'))
+    .get('/docs', async ({ request }) => answerWith(request, (await page()).page), route('The page'))
+    .get(
+      '/docs/:file',
+      async ({ request, params }) => {
+        const asset = (await page()).files.get(segment('file', params.file))
+        if (asset === undefined) throw new AppError('NOT_FOUND')
+        return answerWith(request, asset)
+      },
+      route('What the page consists of'),
+    )
+}

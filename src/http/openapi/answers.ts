@@ -1,0 +1,249 @@
+import * as v from 'valibot'
+import { ERRORS, type ErrorCode } from '../../errors.ts'
+import { anyJson, documented } from '../../lib/document.ts'
+import { audience } from '../../notification/content.ts'
+import { PATTERN } from '../../notification/cursor.ts'
+import { PRIORITIES } from '../../notification/notification.ts'
+
+/** Shapes of answers. Nothing is checked by them while the service runs; the tests check by them whatever it answers. */
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0))
+const countOf = (what: string) => v.pipe(count, v.description(what))
+const text = v.string()
+const id = documented(v.string(), { format: 'uuid' })
+export const timestamp = documented(v.string(), { format: 'date-time' })
+export const cursor = documented(v.string(), {
+  pattern: PATTERN.source,
+  description: 'A place in the log of a user: everything up to it lies before it',
+})
+const status = v.picklist(['delivered', 'partial', 'queued', 'no_recipient', 'expired'])
+const yes = v.literal(true)
+
+const errorOf = (codes: readonly ErrorCode[]) =>
+  v.object({
+    code: v.picklist(codes),
+    message: documented(v.string(), { description: 'For people; it may change' }),
+    details: v.optional(
+      documented(
+        v.array(
+          v.object({
+            path: documented(v.string(), { description: 'Where: `notifications[3].target`' }),
+            message: documented(v.string(), { description: 'What was expected' }),
+          }),
+        ),
+        { maxItems: 20 },
+      ),
+    ),
+  })
+
+/** The envelope of an answer with one of these codes. */
+export const envelopeOf = (codes: readonly ErrorCode[]): v.GenericSchema =>
+  codes.includes('NOT_READY')
+    ? v.object({
+        error: errorOf(codes),
+        status: v.literal('not_ready'),
+        reasons: v.array(v.picklist(['draining', 'store', 'bus'])),
+      })
+    : v.object({ error: errorOf(codes) })
+
+export const sendResult = v.object({
+  success: documented(v.boolean(), { description: '`delivered_to > 0 or queued > 0`' }),
+  notification_id: id,
+  delivered_to: countOf('Connections that took it before this answer'),
+  failed: countOf('Connections that refused it'),
+  timestamp,
+  queued: countOf('Users for whom it is kept and who have not got it yet'),
+  status,
+})
+
+export const batchResult = v.object({
+  batch_id: id,
+  results: v.array(
+    v.object({
+      index: count,
+      notification_id: documented(v.string(), {
+        format: 'uuid',
+        description: 'All zeros of an item that was not sent',
+      }),
+      delivered_to: count,
+      failed: count,
+      queued: count,
+      success: v.boolean(),
+      status: v.optional(status),
+      error: v.optional(text),
+      code: v.optional(v.picklist(Object.keys(ERRORS) as ErrorCode[])),
+      skipped: v.optional(yes),
+    }),
+  ),
+  summary: v.object({
+    total: count,
+    succeeded: count,
+    failed: count,
+    skipped: count,
+    total_delivered: count,
+    total_queued: count,
+  }),
+  timestamp,
+})
+
+/** What every notification says to whoever gets it. */
+export const notified = {
+  type: v.literal('notification'),
+  id,
+  occurred_at: timestamp,
+  event_type: text,
+  payload: anyJson,
+  metadata: v.object({
+    source: documented(v.string(), { description: '`http-api`, or `redis:` and the channel' }),
+    priority: v.picklist(PRIORITIES),
+    ttl: v.optional(count),
+    audience: v.optional(audience),
+    correlation_id: v.optional(text),
+  }),
+}
+
+const state = v.picklist(['queued', 'sent', 'acked', 'expired', 'dropped'])
+const reason = v.optional(
+  documented(v.picklist(['epoch_changed', 'trimmed']), {
+    description: 'Why not: the log is another one, or overflow or age removed something behind the cursor',
+  }),
+)
+
+/** What is said of the place a listing or a connection starts from. */
+export const resumed = {
+  recovered: documented(v.boolean(), { description: 'Whether nothing behind the cursor is missing' }),
+  reason,
+}
+
+export const log = v.object({
+  user_id: text,
+  notifications: v.array(v.object({ ...notified, cursor, state })),
+  cursor: documented(v.nullable(cursor), {
+    description: 'The last one listed, else the end of the log; null without a log',
+  }),
+  has_more: v.boolean(),
+  ...resumed,
+})
+
+export const trace = v.object({
+  id,
+  event_type: text,
+  occurred_at: timestamp,
+  expires_at: v.optional(timestamp),
+  recipients: v.array(v.object({ user_id: text, state, attempts: count, at: timestamp })),
+})
+
+export const template = v.object({
+  id: text,
+  name: text,
+  event_type: text,
+  payload_template: anyJson,
+  default_priority: v.picklist(PRIORITIES),
+  default_ttl: v.optional(count),
+  description: v.optional(text),
+  strict: v.optional(yes),
+  created_at: timestamp,
+  updated_at: timestamp,
+})
+export const templates = v.object({ templates: v.array(template), total: count })
+
+export const channel = v.object({ name: text, subscriber_count: count })
+export const channels = v.object({ channels: v.array(channel), total_channels: count })
+
+export const subscriptions = v.object({
+  user_id: text,
+  connection_count: count,
+  subscriptions: v.array(text),
+})
+export const presence = v.object({ user_id: text, online: v.boolean(), connections: count })
+export const disconnected = v.object({ user_id: text, disconnected: count })
+
+const tenantStats = {
+  active_connections: count,
+  total_connections: count,
+  messages_sent: count,
+  messages_delivered: count,
+}
+export const tenants = v.object({
+  enabled: v.boolean(),
+  tenants: v.array(v.object({ tenant_id: text, stats: v.object(tenantStats) })),
+  total: count,
+})
+export const tenant = v.object({
+  tenant_id: text,
+  stats: v.object(tenantStats),
+  connection_stats: v.object({ total_connections: count, unique_users: count }),
+})
+
+export const cluster = v.object({
+  node: text,
+  nodes: v.array(v.object({ id: text, version: text, connections: count, since: timestamp })),
+  total: count,
+})
+
+const redis = {
+  status: v.picklist(['healthy', 'reconnecting', 'circuit_open', 'disabled']),
+  connected: v.boolean(),
+}
+
+export const stats = v.object({
+  connections: v.object({
+    total_connections: count,
+    unique_users: count,
+    channels: documented(v.record(v.string(), count), {
+      description: 'Subscribers by channel, of the 1,000 largest',
+    }),
+  }),
+  notifications: v.object({
+    total_sent: count,
+    total_delivered: count,
+    total_failed: count,
+    user_notifications: count,
+    broadcast_notifications: count,
+    channel_notifications: count,
+  }),
+  redis: v.object({
+    ...redis,
+    circuit_breaker_state: v.picklist(['closed', 'open', 'half_open']),
+    circuit_breaker_failures: count,
+    reconnection_attempts: count,
+    total_reconnections: count,
+  }),
+  ack: v.optional(
+    v.object({
+      enabled: yes,
+      total_tracked: count,
+      total_acked: count,
+      total_expired: count,
+      pending_count: count,
+      ack_rate: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+      avg_latency_ms: v.pipe(v.number(), v.minValue(0)),
+    }),
+  ),
+})
+
+const working = v.picklist(['healthy', 'unavailable'])
+
+export const health = v.object({
+  status: v.picklist(['healthy', 'degraded']),
+  version: text,
+  redis: v.object(redis),
+  uptime_seconds: count,
+  node: text,
+  connections: v.object({ total: count, unique_users: count, channels_count: count }),
+  queue: v.object({
+    enabled: v.boolean(),
+    backend: v.picklist(['memory', 'sqlite', 'redis']),
+    total_messages: count,
+    users_with_queue: count,
+  }),
+  store: v.object({ kind: v.picklist(['memory', 'sqlite', 'redis']), status: working }),
+  bus: v.object({ kind: v.picklist(['none', 'redis']), status: working }),
+})
+export const alive = v.object({ status: v.literal('alive') })
+export const ready = v.object({ status: v.literal('ready') })
+
+export const acked = v.union([
+  v.object({ acked: v.array(id), invalid: v.array(id) }),
+  v.object({ cursor: text, acked_count: count }),
+])

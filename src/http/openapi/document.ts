@@ -1,0 +1,209 @@
+import { ERRORS, type HttpErrorCode } from '../../errors.ts'
+import { SAYS } from '../../notification/names.ts'
+import { clients } from './clients.ts'
+import { type Needs, nameOf, refusalsOf, refusedWith } from './errors.ts'
+import { lookUps } from './look-ups.ts'
+import { operating } from './operating.ts'
+import { type Operation, type Operations, TAGS } from './operation.ts'
+import { jsonSchemasOf } from './schema.ts'
+import { SCHEMAS } from './schemas.ts'
+import { sends } from './sends.ts'
+import { templates } from './templates.ts'
+
+/** A route as the router knows it; what it needs of a caller stands in its detail, by which the guard goes as well. */
+export interface RouteInfo {
+  readonly method: string
+  readonly path: string
+  readonly hooks: { readonly detail?: unknown }
+}
+
+interface Detail {
+  readonly summary: string
+  readonly security: readonly object[]
+}
+
+const OPERATIONS: Operations = { ...sends, ...templates, ...lookUps, ...clients, ...operating }
+const DIALECT = { target: 'draft-2020-12', at: '#/components/schemas/' } as const
+
+const text = { type: 'string' }
+const count = { type: 'string', pattern: '^\\d+$' }
+
+/** Of answers. Those that are not required come with what their description says. */
+const HEADERS = {
+  'X-Request-Id': { description: 'That of the request, else a new one', required: true, schema: text },
+  'X-RateLimit-Limit': {
+    description: 'With `RATELIMIT_ENABLED=true`: requests a second; of `/ws` and `/sse` connections a minute',
+    schema: count,
+  },
+  'X-RateLimit-Remaining': {
+    description: 'With `RATELIMIT_ENABLED=true`: how many may follow at once',
+    schema: count,
+  },
+  'X-RateLimit-Reset': {
+    description:
+      'With `RATELIMIT_ENABLED=true`: when all of the burst is there again, milliseconds since 1970',
+    schema: count,
+  },
+  'Retry-After': { description: 'Seconds', schema: count },
+  'WWW-Authenticate': { description: '`Bearer`, where a token is needed', schema: text },
+  Upgrade: { description: '`websocket`', schema: text },
+} as const
+
+const PARAMETERS = {
+  RequestId: {
+    name: 'X-Request-Id',
+    in: 'header',
+    description:
+      'What the request is called in logs and in the answer; anything else is replaced by a new id',
+    schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,128}$' },
+  },
+  Tenant: {
+    name: 'X-Tenant-ID',
+    in: 'header',
+    description:
+      'With `TENANT_ENABLED=true`: whose users and channels are meant; otherwise that of the key, else `default`',
+    schema: { type: 'string', ...SAYS.tenant },
+  },
+} as const
+
+const SECURITY = {
+  apiKey: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'X-API-Key',
+    description: 'One of `API_KEY` or `TENANT_API_KEYS`. In development without any key none is needed.',
+  },
+  token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The JWT of a client.' },
+  tokenInQuery: { type: 'apiKey', in: 'query', name: 'token', description: 'The same, for browsers.' },
+} as const
+
+const DESCRIPTION = `Notifies users now and never loses a notification. \`docs/API.md\` tells all of it in words.
+
+A request is checked in this order: path and method, authentication, rate, size of the body, media type, JSON, shape, meaning.
+\`HEAD\` works wherever \`GET\` does but on \`/ws\` and \`/sse\`; \`OPTIONS\` works on every path. An unknown path is 404
+\`NOT_FOUND\`, a known one with another method 405 \`METHOD_NOT_ALLOWED\` with \`Allow\`. Clients must ignore keys, messages and
+events that they do not know. Whatever is not 2xx is one envelope:
+
+| Code | Status | |
+|---|---|---|
+${Object.entries(ERRORS)
+  .flatMap(([code, row]) => ('status' in row ? [`| \`${code}\` | ${row.status} | ${row.help} |`] : []))
+  .join('\n')}
+`
+
+const refer = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
+const referAll = (kind: string, names: readonly string[]) =>
+  Object.fromEntries(names.map(name => [name, refer(kind, name)]))
+
+/** Of every answer of a route with these needs. */
+const commonHeaders = ({ apiKey, token }: Needs): readonly string[] =>
+  apiKey || token
+    ? ['X-Request-Id', 'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset']
+    : ['X-Request-Id']
+
+const named = (examples: Operation['examples'], which: 'body' | 'answer') =>
+  Object.fromEntries(
+    Object.entries(examples).flatMap(([name, { summary, [which]: value }]) =>
+      value === undefined ? [] : [[name, { summary, value }]],
+    ),
+  )
+
+function requestOf({ body, examples }: Operation) {
+  if (body === undefined) return {}
+  const content = { schema: refer('schemas', body.schema), examples: named(examples, 'body') }
+  return {
+    requestBody: {
+      description: `At most ${body.maxBytes} bytes.`,
+      required: body.optional !== true,
+      content: { 'application/json': content },
+      'x-max-bytes': body.maxBytes,
+    },
+  }
+}
+
+function answerOf({ answer, examples }: Operation, needs: Needs) {
+  const { schema, description } = answer
+  const mediaType = answer.mediaType ?? (schema && 'application/json')
+  const shape = schema
+    ? refer('schemas', schema)
+    : { type: mediaType === 'application/json' ? 'object' : 'string' }
+  const content = mediaType && { [mediaType]: { schema: shape, examples: named(examples, 'answer') } }
+  return { description, headers: referAll('headers', commonHeaders(needs)), ...(content && { content }) }
+}
+
+/** Two places for a token, of which one is enough. */
+const securityOf = ({ apiKey, token }: Needs): readonly object[] => [
+  ...(apiKey ? [{ apiKey: [] }] : []),
+  ...(token ? [{ token: [] }, { tokenInQuery: [] }] : []),
+]
+
+/** Describes every route; throws for one that has no operation. */
+export function describe({
+  routes,
+  version,
+}: {
+  readonly routes: readonly RouteInfo[]
+  readonly version: string
+}) {
+  const paths: Record<string, Record<string, object>> = {}
+  const responses: Record<string, object> = {}
+
+  const refusal = (status: number, codes: readonly HttpErrorCode[], needs: Needs) => {
+    const name = nameOf(status, codes) + (needs.apiKey || needs.token ? '' : '.open')
+    responses[name] ??= refusedWith(codes, DIALECT, own =>
+      referAll('headers', [...commonHeaders(needs), ...own]),
+    )
+    return refer('responses', name)
+  }
+
+  for (const { method, path, hooks } of routes) {
+    const operation = OPERATIONS[`${method} ${path}`]
+    if (operation === undefined) throw new Error(`${method} ${path} has no operation`)
+    const { summary, security } = hooks.detail as Detail
+    const needs = {
+      apiKey: security.some(scheme => 'apiKey' in scheme),
+      token: security.some(scheme => 'token' in scheme),
+    }
+    const { id, tag, description, parameters = [], answer } = operation
+    const refusals = [...refusalsOf(operation, needs)]
+    const place = path.replaceAll(/:(\w+)/g, '{$1}')
+    paths[place] ??= {}
+    paths[place][method.toLowerCase()] = {
+      operationId: id,
+      summary,
+      ...(description && { description }),
+      tags: [tag],
+      security: securityOf(needs),
+      parameters: [
+        ...parameters.map(parameter => ({ ...parameter, required: parameter.in === 'path' })),
+        ...(needs.apiKey ? [refer('parameters', 'Tenant')] : []),
+        refer('parameters', 'RequestId'),
+      ],
+      ...requestOf(operation),
+      responses: {
+        [answer.status]: answerOf(operation, needs),
+        ...Object.fromEntries(refusals.map(([status, codes]) => [status, refusal(status, codes, needs)])),
+      },
+    }
+  }
+
+  return {
+    openapi: '3.1.2',
+    info: {
+      title: 'Ara Notification Service',
+      version,
+      description: DESCRIPTION,
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: './' }],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
+    paths,
+    components: {
+      schemas: jsonSchemasOf(SCHEMAS, DIALECT),
+      parameters: PARAMETERS,
+      headers: HEADERS,
+      responses,
+      securitySchemes: SECURITY,
+    },
+  }
+}

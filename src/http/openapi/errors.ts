@@ -1,0 +1,84 @@
+import { ERRORS, type HttpErrorCode } from '../../errors.ts'
+import { envelopeOf } from './answers.ts'
+import type { Operation } from './operation.ts'
+import { type Dialect, jsonSchemasOf } from './schema.ts'
+
+/** What must be given with a request: part of its route. */
+export interface Needs {
+  readonly apiKey: boolean
+  readonly token: boolean
+}
+
+type Refusal = readonly [status: number, code: HttpErrorCode]
+
+const refusal = (code: HttpErrorCode): Refusal => [ERRORS[code].status, code]
+/** A value that is well-formed but cannot be meant. */
+const MEANING: Refusal = [400, 'VALIDATION_ERROR']
+
+/** Whatever a route can be refused with: what follows from what it takes, and what its operation names. */
+export function refusalsOf(
+  operation: Operation,
+  { apiKey, token }: Needs,
+): ReadonlyMap<number, readonly HttpErrorCode[]> {
+  const { body, parameters = [], errors = [] } = operation
+  const isVaried = parameters.some(parameter => parameter.in !== 'header')
+  const all: readonly Refusal[] = [
+    ...(body
+      ? (['INVALID_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'VALIDATION_ERROR'] as const)
+      : []
+    ).map(refusal),
+    ...(isVaried || apiKey || token ? [MEANING] : []),
+    ...(apiKey ? [refusal('FORBIDDEN')] : []),
+    ...(apiKey || token ? [refusal('UNAUTHORIZED'), refusal('RATE_LIMITED')] : []),
+    ...errors.map(refusal),
+    refusal('INTERNAL_ERROR'),
+  ]
+  const byStatus = Map.groupBy(all, ([status]) => status)
+  return new Map(
+    [...byStatus]
+      .sort(([a], [b]) => a - b)
+      .map(([status, some]) => [status, [...new Set(some.map(([, code]) => code))].sort()]),
+  )
+}
+
+/** Headers that come with a code, beside those of every answer. */
+const HEADERS: { readonly [C in HttpErrorCode]?: readonly string[] } = {
+  UNAUTHORIZED: ['WWW-Authenticate'],
+  RATE_LIMITED: ['Retry-After'],
+  CONNECTION_LIMIT: ['Retry-After'],
+  STORE_UNAVAILABLE: ['Retry-After'],
+  SHUTTING_DOWN: ['Retry-After'],
+  UPGRADE_REQUIRED: ['Upgrade'],
+}
+
+const exampleOf = (code: HttpErrorCode) => ({
+  error: {
+    code,
+    message: ERRORS[code].help,
+    ...(code === 'VALIDATION_ERROR' && { details: [{ path: 'ttl', message: 'expected an integer' }] }),
+  },
+  ...(code === 'NOT_READY' && { status: 'not_ready', reasons: ['draining'] }),
+})
+
+/** Under which name the document keeps the answer with these codes. */
+export const nameOf = (status: number, codes: readonly HttpErrorCode[]): string =>
+  `${status}.${codes.join('.')}`
+
+/** The answer with one of these codes; `headersOf` refers to headers. */
+export function refusedWith(
+  codes: readonly HttpErrorCode[],
+  dialect: Dialect,
+  headersOf: (names: readonly string[]) => object,
+) {
+  const { envelope } = jsonSchemasOf({ envelope: envelopeOf(codes) }, dialect)
+  return {
+    description: codes.map(code => `\`${code}\`: ${ERRORS[code].help}`).join('; '),
+    headers: headersOf(codes.flatMap(code => HEADERS[code] ?? [])),
+    content: {
+      'application/json': {
+        schema: envelope,
+        examples: Object.fromEntries(codes.map(code => [code, { value: exampleOf(code) }])),
+      },
+    },
+  }
+}

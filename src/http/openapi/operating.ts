@@ -1,0 +1,114 @@
+import { type Operations, segmentOf } from './operation.ts'
+
+export const operating: Operations = {
+  'GET /health': {
+    id: 'getHealth',
+    tag: 'Operating',
+    description: 'Answers 200 in any case; for people and dashboards.',
+    answer: { status: 200, description: 'How the service is', schema: 'Health' },
+    examples: {
+      healthy: {
+        summary: 'Without Redis',
+        answer: {
+          status: 'healthy',
+          version: '1.0.0',
+          redis: { status: 'disabled', connected: false },
+          uptime_seconds: 12,
+          node: 'n1',
+          connections: { total: 2, unique_users: 1, channels_count: 1 },
+          queue: { enabled: true, backend: 'memory', total_messages: 3, users_with_queue: 1 },
+          store: { kind: 'memory', status: 'healthy' },
+          bus: { kind: 'none', status: 'healthy' },
+        },
+      },
+    },
+  },
+  'GET /health/live': {
+    id: 'getLiveness',
+    tag: 'Operating',
+    answer: { status: 200, description: 'The process answers', schema: 'Alive' },
+    examples: { alive: { summary: 'Alive', answer: { status: 'alive' } } },
+  },
+  'GET /health/ready': {
+    id: 'getReadiness',
+    tag: 'Operating',
+    answer: { status: 200, description: 'New work may be sent here', schema: 'Ready' },
+    errors: ['NOT_READY'],
+    examples: { ready: { summary: 'Ready', answer: { status: 'ready' } } },
+  },
+  'GET /stats': {
+    id: 'getStats',
+    tag: 'Operating',
+    description: 'Of the tenant; `redis` is of the node. `ack` only with `ACK_ENABLED=true`.',
+    answer: { status: 200, description: 'What there is, and what happened since the start', schema: 'Stats' },
+    examples: {
+      stats: {
+        summary: 'With acknowledgement, without Redis',
+        answer: {
+          connections: { total_connections: 2, unique_users: 1, channels: { orders: 2 } },
+          notifications: {
+            total_sent: 9,
+            total_delivered: 12,
+            total_failed: 0,
+            user_notifications: 6,
+            broadcast_notifications: 1,
+            channel_notifications: 2,
+          },
+          redis: {
+            status: 'disabled',
+            connected: false,
+            circuit_breaker_state: 'closed',
+            circuit_breaker_failures: 0,
+            reconnection_attempts: 0,
+            total_reconnections: 0,
+          },
+          ack: {
+            enabled: true,
+            total_tracked: 6,
+            total_acked: 4,
+            total_expired: 1,
+            pending_count: 1,
+            ack_rate: 0.8,
+            avg_latency_ms: 41.5,
+          },
+        },
+      },
+    },
+  },
+  'GET /api/v1/cluster': {
+    id: 'getCluster',
+    tag: 'Operating',
+    description: 'Not for keys that are bound to a tenant.',
+    answer: { status: 200, description: 'The nodes that work together', schema: 'Cluster' },
+    examples: {
+      alone: {
+        summary: 'One node',
+        answer: {
+          node: 'n1',
+          nodes: [{ id: 'n1', version: '1.0.0', connections: 2, since: '2026-01-02T03:04:05.678Z' }],
+          total: 1,
+        },
+      },
+    },
+  },
+  'GET /openapi.json': {
+    id: 'getDocument',
+    tag: 'Operating',
+    answer: { status: 200, description: 'This document' },
+    examples: {},
+  },
+  'GET /docs': {
+    id: 'getPage',
+    tag: 'Operating',
+    answer: { status: 200, description: 'This document as a page', mediaType: 'text/html' },
+    examples: {},
+  },
+  'GET /docs/:file': {
+    id: 'getPartOfPage',
+    tag: 'Operating',
+    parameters: [segmentOf('file', 'What the page names; it never changes under that name', '')],
+    answer: { status: 200, description: 'A script or a style sheet', mediaType: 'text/javascript' },
+    errors: ['NOT_FOUND'],
+    examples: {},
+  },
+}

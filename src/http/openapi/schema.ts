@@ -1,0 +1,80 @@
+import { type ConversionConfig, type JsonSchema, toJsonSchemaDefs } from '@valibot/to-json-schema'
+import type * as v from 'valibot'
+import { alternativesOf, saysOf } from '../../lib/document.ts'
+
+/** Schemas by the names under which a document refers to them. */
+export type Named = Readonly<Record<string, v.GenericSchema>>
+
+export interface Dialect {
+  readonly target: 'draft-07' | 'draft-2020-12'
+  /** Where a document keeps its schemas: `#/components/schemas/`. */
+  readonly at: string
+}
+
+type Override<K extends keyof ConversionConfig> = NonNullable<ConversionConfig[K]>
+
+/** A value or null, on one level where that will do. */
+function orNull(value: JsonSchema): JsonSchema {
+  if (value.not !== undefined) return { type: 'null' }
+  if (typeof value.type !== 'string' || value.const !== undefined) return { anyOf: [value, { type: 'null' }] }
+  return { ...value, type: [value.type, 'null'], ...(value.enum && { enum: [...value.enum, null] }) }
+}
+
+/** No such thing is left out with a warning: a document that says less than what holds is wrong. */
+function refuse(errors: readonly string[] | undefined): void {
+  if (errors !== undefined) throw new Error(errors.join(' '))
+}
+
+const overrideAction: Override<'overrideAction'> = ({ valibotAction, jsonSchema, errors }) => {
+  switch (valibotAction.type) {
+    case 'check':
+      return {
+        ...jsonSchema,
+        description: String(Reflect.get(valibotAction, 'message')),
+        ...saysOf(valibotAction),
+      }
+    // What the reading of bodies notes for itself.
+    case 'metadata': {
+      const { integer, ...rest } = jsonSchema as JsonSchema & { readonly integer?: boolean }
+      return rest
+    }
+    case 'min_value':
+    case 'max_value': {
+      const bounds = Object.entries(jsonSchema).filter(([, value]) => Math.abs(Number(value)) !== Infinity)
+      return Object.fromEntries(bounds)
+    }
+    default:
+      refuse(errors)
+      return undefined
+  }
+}
+
+/**
+ * JSON Schemas of what schemas take, each under its name; where one is part of another, the other refers to it. The shapes
+ * that `either` chooses from must have names. Throws for what JSON Schema cannot say.
+ */
+export function jsonSchemasOf(named: Named, { target, at }: Dialect): Readonly<Record<string, JsonSchema>> {
+  const overrideSchema: Override<'overrideSchema'> = context => {
+    const { valibotSchema, jsonSchema, errors, referenceMap } = context
+    refuse(errors)
+    const says = saysOf(valibotSchema)
+    const alternatives = alternativesOf(valibotSchema as v.GenericSchema).map(schema => {
+      const name = referenceMap.get(schema)
+      if (name === undefined) throw new Error('one of two shapes has no name')
+      return { $ref: at + name }
+    })
+    if (alternatives.length > 0) return { anyOf: alternatives, ...says }
+    const { anyOf: [value] = [], required, ...rest } = jsonSchema
+    if (valibotSchema.type === 'nullish' || valibotSchema.type === 'nullable')
+      return { ...rest, ...(typeof value === 'object' && orNull(value)), ...says }
+    return required?.length === 0 ? { ...rest, ...says } : { ...jsonSchema, ...says }
+  }
+  return toJsonSchemaDefs(named, {
+    target,
+    typeMode: 'input',
+    errorMode: 'throw',
+    overrideSchema,
+    overrideAction,
+    overrideRef: ({ referenceId }) => at + referenceId,
+  })
+}

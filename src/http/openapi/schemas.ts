@@ -1,0 +1,59 @@
+import type * as v from 'valibot'
+import { alternativesOf } from '../../lib/document.ts'
+import { audience } from '../../notification/content.ts'
+import { batch, item, target } from '../batch.ts'
+import { acks } from '../me.ts'
+import { formats } from '../notifications.ts'
+import { change, creation } from '../templates.ts'
+import { disconnection } from '../users.ts'
+import * as answers from './answers.ts'
+
+/** What is sent directly or by a template, and each of the two. */
+function sending<N extends string>(
+  name: N,
+  schema: v.GenericSchema,
+): Record<N | `${N}Directly` | `${N}ByTemplate`, v.GenericSchema> {
+  const [direct = schema, templated = schema] = alternativesOf(schema)
+  return { [name]: schema, [`${name}Directly`]: direct, [`${name}ByTemplate`]: templated } as Record<
+    N | `${N}Directly` | `${N}ByTemplate`,
+    v.GenericSchema
+  >
+}
+
+/** All schemas of the document by their names: those of requests are the very ones that requests are checked by. */
+export const SCHEMAS = {
+  ...sending('SendToUser', formats.user.schema),
+  ...sending('SendToUsers', formats.users.schema),
+  ...sending('Broadcast', formats.broadcast.schema),
+  ...sending('SendToChannel', formats.channel.schema),
+  ...sending('SendToChannels', formats.channels.schema),
+  Batch: batch,
+  ...sending('BatchItem', item),
+  BatchTarget: target,
+  Audience: audience,
+  TemplateCreation: creation.schema,
+  TemplateChange: change.schema,
+  Disconnection: disconnection,
+  Acknowledgement: acks,
+  SendResult: answers.sendResult,
+  BatchResult: answers.batchResult,
+  Template: answers.template,
+  Templates: answers.templates,
+  Trace: answers.trace,
+  Log: answers.log,
+  Acknowledged: answers.acked,
+  Channel: answers.channel,
+  Channels: answers.channels,
+  Subscriptions: answers.subscriptions,
+  Presence: answers.presence,
+  Disconnected: answers.disconnected,
+  Tenant: answers.tenant,
+  Tenants: answers.tenants,
+  Cluster: answers.cluster,
+  Stats: answers.stats,
+  Health: answers.health,
+  Alive: answers.alive,
+  Ready: answers.ready,
+} satisfies Record<string, v.GenericSchema>
+
+export type SchemaName = keyof typeof SCHEMAS

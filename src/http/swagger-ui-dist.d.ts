@@ -1,0 +1,7 @@
+/** Files of the package, imported `with { type: 'file' }`: their paths, in an executable too. */
+declare module 'swagger-ui-dist/*' {
+  const path: string
+
+  // biome-ignore lint/style/noDefaultExport: it is how such a path is imported.
+  export { path as default }
+}
