@@ -4,6 +4,7 @@ import { type Environment, loadConfig } from '../../src/config/config.ts'
 import type { Clock } from '../../src/lib/clock.ts'
 import { createLog } from '../../src/observe/log.ts'
 import type { Store } from '../../src/store/store.ts'
+import { conform } from './openapi.ts'
 
 export const SECRET = 'a-secret-for-tests-of-at-least-32-bytes'
 export const API_KEY = 'a-key-for-tests-0123456789'
@@ -36,14 +37,13 @@ interface TestOptions {
   readonly wrapStore?: (store: Store) => Store
 }
 
-async function answerOf(response: Response): Promise<Answer> {
+/** Whatever a test is answered must be what `/openapi.json` says. */
+async function answerOf(url: string, path: string, init: RequestInit): Promise<Answer> {
+  const response = await fetch(url + path, init)
+  const { status, headers } = response
   const text = await response.text()
-  return {
-    status: response.status,
-    headers: response.headers,
-    text,
-    json: text === '' ? undefined : JSON.parse(text),
-  }
+  await conform({ method: init.method ?? 'GET', path, status, headers, text })
+  return { status, headers, text, json: text === '' ? undefined : JSON.parse(text) }
 }
 
 const textOf = (body: unknown): string | Uint8Array =>
@@ -80,15 +80,12 @@ export async function startTestApp(env: Environment = {}, options: TestOptions =
         .setProtectedHeader({ alg: 'HS256' })
         .sign(new TextEncoder().encode(SECRET)),
     post: async (path, body, headers = {}) =>
-      answerOf(
-        await fetch(url + path, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json', 'x-api-key': API_KEY, ...headers },
-          body: textOf(body),
-        }),
-      ),
-    get: async (path, headers = {}) =>
-      answerOf(await fetch(url + path, { headers: { 'x-api-key': API_KEY, ...headers } })),
+      answerOf(url, path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': API_KEY, ...headers },
+        body: textOf(body),
+      }),
+    get: async (path, headers = {}) => answerOf(url, path, { headers: { 'x-api-key': API_KEY, ...headers } }),
     [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
   }
 }

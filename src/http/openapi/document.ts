@@ -182,6 +182,12 @@ export function describe({
       ...requestOf(operation),
       responses: {
         [answer.status]: answerOf(operation, needs),
+        ...Object.fromEntries(
+          Object.entries(answer.otherwise ?? {}).map(([status, meaning]) => [
+            status,
+            { description: meaning, headers: referAll('headers', commonHeaders(needs)) },
+          ]),
+        ),
         ...Object.fromEntries(refusals.map(([status, codes]) => [status, refusal(status, codes, needs)])),
       },
     }

@@ -1,5 +1,7 @@
 import { type Operations, segmentOf } from './operation.ts'
 
+const NOT_MODIFIED = { 304: 'The `ETag` that `If-None-Match` names is still that of the answer' }
+
 export const operating: Operations = {
   'GET /health': {
     id: 'getHealth',
@@ -94,20 +96,30 @@ export const operating: Operations = {
   'GET /openapi.json': {
     id: 'getDocument',
     tag: 'Operating',
-    answer: { status: 200, description: 'This document' },
+    answer: {
+      status: 200,
+      description: 'This document',
+      mediaType: 'application/json',
+      otherwise: NOT_MODIFIED,
+    },
     examples: {},
   },
   'GET /docs': {
     id: 'getPage',
     tag: 'Operating',
-    answer: { status: 200, description: 'This document as a page', mediaType: 'text/html' },
+    answer: {
+      status: 200,
+      description: 'This document as a page',
+      mediaType: 'text/html',
+      otherwise: NOT_MODIFIED,
+    },
     examples: {},
   },
   'GET /docs/:file': {
     id: 'getPartOfPage',
     tag: 'Operating',
     parameters: [segmentOf('file', 'What the page names; it never changes under that name', '')],
-    answer: { status: 200, description: 'A script or a style sheet', mediaType: 'text/javascript' },
+    answer: { status: 200, description: 'A script or a style sheet', mediaType: 'text/*' },
     errors: ['NOT_FOUND'],
     examples: {},
   },

@@ -43,8 +43,10 @@ export interface Operation {
     readonly description: string
     /** Of JSON. */
     readonly schema?: SchemaName
-    /** Of what is no JSON. */
+    /** Of what has no schema. */
     readonly mediaType?: string
+    /** Another answer that is no refusal, and what it means. */
+    readonly otherwise?: Readonly<Record<number, string>>
   }
   readonly errors?: readonly HttpErrorCode[]
   readonly examples: Readonly<Record<string, Example>>

@@ -1,0 +1,169 @@
+import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020'
+import addFormats from 'ajv-formats'
+import { startApp } from '../../src/app.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import { createLog } from '../../src/observe/log.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: a document is looked into freely.
+export type Json = any
+
+/** What a running service answers to a request. */
+export interface Answered {
+  readonly method: string
+  /** With its query. */
+  readonly path: string
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+}
+
+/** One operation of the document. */
+export interface Described {
+  readonly method: string
+  /** As the document has it: `/api/v1/channels/{name}`. */
+  readonly path: string
+  readonly operation: Json
+}
+
+/** The document of a service with default settings, as it is served. */
+export async function serveDocument(): Promise<Json> {
+  const { config } = loadConfig({ SERVER_HOST: '127.0.0.1', SERVER_PORT: '0', REDIS_URL: '' })
+  const log = await createLog({ level: 'error', format: 'json' })
+  await using app = await startApp({ config, version: '1.0.0', log })
+  const response = await fetch(`http://127.0.0.1:${app.port}/openapi.json`)
+  return response.json()
+}
+
+let served: Promise<Json> | undefined
+/** The same, asked for once by all tests of a process. */
+export function documentOnce(): Promise<Json> {
+  served ??= serveDocument()
+  return served
+}
+
+/** What a reference stands for; anything else as it is. */
+export const resolve = (document: Json, value: Json): Json =>
+  value?.$ref === undefined
+    ? value
+    : value.$ref
+        .slice(2)
+        .split('/')
+        .reduce((at: Json, key: string) => at[key], document)
+
+const METHODS = ['get', 'put', 'post', 'delete']
+
+export const operationsOf = (document: Json): readonly Described[] =>
+  Object.entries<Json>(document.paths).flatMap(([path, item]) =>
+    METHODS.filter(method => method in item).map(method => ({
+      method: method.toUpperCase(),
+      path,
+      operation: item[method],
+    })),
+  )
+
+/** A key that no schema names is a fault: clients ignore it, documents must not. */
+const closed = (value: Json): Json => {
+  if (Array.isArray(value)) return value.map(closed)
+  if (typeof value !== 'object' || value === null) return value
+  const copy = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, closed(inner)]))
+  const isShape = copy['type'] === 'object' && 'properties' in copy && !('additionalProperties' in copy)
+  return isShape ? { ...copy, additionalProperties: false } : copy
+}
+
+/** Makes checks of schemas of a document; closed ones refuse keys that are not named. */
+export function checksOf(document: Json, { isClosed }: { readonly isClosed: boolean }) {
+  const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true })
+  ajv.addKeyword('components')
+  addFormats(ajv)
+  const known = new Map<Json, ValidateFunction>()
+  const prepare = isClosed ? closed : (value: Json) => value
+  const components = { schemas: prepare(document.components.schemas) }
+
+  /** What is wrong with a value; undefined when nothing is. */
+  return (schema: Json, value: unknown): string | undefined => {
+    const check = known.get(schema) ?? ajv.compile({ ...prepare(schema), components })
+    known.set(schema, check)
+    return check(value) ? undefined : ajv.errorsText(check.errors)
+  }
+}
+
+export type Check = ReturnType<typeof checksOf>
+
+const HEADERS = [
+  'x-request-id',
+  'x-ratelimit-limit',
+  'x-ratelimit-remaining',
+  'x-ratelimit-reset',
+  'retry-after',
+  'www-authenticate',
+  'upgrade',
+  'allow',
+  'idempotency-replayed',
+]
+
+/** Of every path. */
+const ELSEWHERE: Readonly<Record<number, string>> = { 404: 'NOT_FOUND', 405: 'METHOD_NOT_ALLOWED' }
+
+const isFit = (pattern: string, path: string): boolean => {
+  const segments = path.split('/')
+  const parts = pattern.split('/')
+  return (
+    parts.length === segments.length &&
+    parts.every((part, n) => (part.startsWith('{') ? segments[n] !== '' : part === segments[n]))
+  )
+}
+
+/** Which operation a request is for; a fixed path comes before a variable one. */
+function findOperation(document: Json, method: string, path: string): Json {
+  const [plain = ''] = path.split('?', 1)
+  const found =
+    document.paths[plain] ?? document.paths[Object.keys(document.paths).find(key => isFit(key, plain)) ?? '']
+  return found?.[method === 'HEAD' ? 'get' : method.toLowerCase()]
+}
+
+function headerFault(document: Json, headers: Headers, says: Json): string | undefined {
+  const named = new Map(
+    Object.entries<Json>(says ?? {}).map(([name, header]) => [name.toLowerCase(), resolve(document, header)]),
+  )
+  const unsaid = HEADERS.find(name => headers.has(name) && !named.has(name))
+  if (unsaid !== undefined) return `the header ${unsaid}`
+  const missing = [...named].find(([name, header]) => header.required && !headers.has(name))
+  return missing && `no header ${missing[0]}`
+}
+
+function bodyFault(content: Json, { method, headers, text }: Answered, check: Check): string | undefined {
+  if (method === 'HEAD') return undefined
+  if (content === undefined) return text === '' ? undefined : 'a body'
+  const [type = ''] = (headers.get('content-type') ?? '').split(';', 1)
+  const media = content[type] ?? content[type.replace(/[^/]*$/, '*')]
+  if (media === undefined) return `a body of ${type}`
+  return check(media.schema, type === 'application/json' ? JSON.parse(text) : text)
+}
+
+/** What an answer has that the document does not say of its operation; undefined when there is nothing. */
+export function faultOf(document: Json, check: Check, answered: Answered): string | undefined {
+  const { method, path, status, headers, text } = answered
+  const operation = findOperation(document, method, path)
+  if (operation === undefined || status === 405)
+    return ELSEWHERE[status] === undefined && method !== 'OPTIONS'
+      ? `an answer to ${method} ${path}`
+      : undefined
+  const response = resolve(document, operation.responses[status])
+  if (response === undefined) return `the status ${status}: ${text}`
+  const fault =
+    headerFault(document, headers, response.headers) ?? bodyFault(response.content, answered, check)
+  return fault && `${fault} in ${status}: ${text}`
+}
+
+let checking: Promise<(answered: Answered) => string | undefined> | undefined
+
+/** Throws when a service answers what its document does not say. */
+export async function conform(answered: Answered): Promise<void> {
+  checking ??= documentOnce().then(document => {
+    const check = checksOf(document, { isClosed: true })
+    return each => faultOf(document, check, each)
+  })
+  const fault = (await checking)(answered)
+  if (fault !== undefined)
+    throw new Error(`${answered.method} ${answered.path}: /openapi.json does not say ${fault}`)
+}
