@@ -63,7 +63,7 @@ const direct = {
   ...more,
 }
 const templated = {
-  template_id: v.string(),
+  template_id: documented(v.string(), { ...SAYS.templateId, description: 'A template' }),
   variables: documented(v.optional(anyJson), {
     type: 'object',
     description: 'What goes into the template',

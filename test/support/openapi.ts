@@ -167,3 +167,43 @@ export async function conform(answered: Answered): Promise<void> {
   if (fault !== undefined)
     throw new Error(`${answered.method} ${answered.path}: /openapi.json does not say ${fault}`)
 }
+
+export interface Ask {
+  readonly method: string
+  readonly path: string
+  readonly headers?: Record<string, string>
+  readonly body?: unknown
+}
+
+/** Sends a request of any method; what is answered must be what the document says. A string goes as it is. */
+export async function ask(
+  url: string,
+  { method, path, headers = {}, body }: Ask,
+): Promise<Answered & { readonly json: Json }> {
+  const abort = new AbortController()
+  const response = await fetch(url + path, {
+    method,
+    headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+    ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    signal: abort.signal,
+  })
+  const { status } = response
+  const isJson = response.headers.get('content-type')?.startsWith('application/json') ?? false
+  const isStream = response.headers.get('content-type') === 'text/event-stream'
+  const text = isStream ? await beginningOf(response) : await response.text()
+  abort.abort()
+  const answered = { method, path, status, headers: response.headers, text }
+  await conform(answered)
+  return { ...answered, json: isJson && text !== '' ? JSON.parse(text) : undefined }
+}
+
+/** Of a stream, which does not end: up to a notification. */
+async function beginningOf({ body }: Response): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of body ?? []) {
+    text += decoder.decode(chunk, { stream: true })
+    if (/event: notification\n.*\n\n/.test(text)) break
+  }
+  return text
+}

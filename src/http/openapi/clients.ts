@@ -44,13 +44,18 @@ export const clients: Operations = {
     },
     errors: ['FORBIDDEN', 'CONNECTION_LIMIT', 'SHUTTING_DOWN', 'STORE_UNAVAILABLE'],
     examples: {
-      greeting: {
-        summary: 'The beginning',
-        answer:
-          ': heartbeat\n\n' +
-          'event: connected\n' +
-          'data: {"type":"connected","connection_id":"5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11","user_id":"u-7","cursor":"k3f9:12",' +
-          '"recovered":true,"replayed":0,"expires_in":3540}\n\n',
+      resumed: {
+        summary: 'The beginning, with nothing seen yet',
+        answer: `: heartbeat
+
+event: connected
+data: {"type":"connected","connection_id":"5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11","user_id":"u-7","cursor":"k3f9:0","recovered":true,"replayed":1,"expires_in":3540}
+
+id: k3f9:1
+event: notification
+data: {"type":"notification","id":"6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11","occurred_at":"2026-01-02T03:04:05.678Z","event_type":"invoice.paid","payload":{"no":42,"ok":true},"metadata":{"source":"http-api","priority":"High","ttl":600,"correlation_id":"c-1"},"cursor":"k3f9:1"}
+
+`,
       },
     },
   },
@@ -80,7 +85,7 @@ export const clients: Operations = {
       cursor: {
         summary: 'Everything up to a place in the log',
         body: { cursor: 'k3f9:12' },
-        answer: { cursor: 'k3f9:12', acked_count: 3 },
+        answer: { cursor: 'k3f9:12', acked_count: 1 },
       },
     },
   },

@@ -22,7 +22,8 @@ interface Detail {
   readonly security: readonly object[]
 }
 
-const OPERATIONS: Operations = { ...sends, ...templates, ...lookUps, ...clients, ...operating }
+/** Of all routes. */
+export const OPERATIONS: Operations = { ...sends, ...templates, ...lookUps, ...clients, ...operating }
 const DIALECT = { target: 'draft-2020-12', at: '#/components/schemas/' } as const
 
 const text = { type: 'string' }

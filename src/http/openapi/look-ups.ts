@@ -155,9 +155,15 @@ export const lookUps: Operations = {
     ],
     answer: { status: 200, description: 'Channels with a subscriber, by name', schema: 'Channels' },
     examples: {
-      one: {
-        summary: 'One channel',
-        answer: { channels: [{ name: 'orders', subscriber_count: 2 }], total_channels: 1 },
+      two: {
+        summary: 'Two channels',
+        answer: {
+          channels: [
+            { name: 'orders', subscriber_count: 2 },
+            { name: 'system', subscriber_count: 1 },
+          ],
+          total_channels: 2,
+        },
       },
     },
   },

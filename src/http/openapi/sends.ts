@@ -141,7 +141,7 @@ export const sends: Operations = {
             {
               index: 3,
               notification_id: '4c77a1b2-c3d4-4e5f-9a6b-7c8d9e0f1a2b',
-              delivered_to: 1,
+              delivered_to: 2,
               failed: 0,
               queued: 0,
               success: true,
@@ -153,7 +153,7 @@ export const sends: Operations = {
             succeeded: 2,
             failed: 1,
             skipped: 1,
-            total_delivered: 3,
+            total_delivered: 4,
             total_queued: 0,
           },
           timestamp: '2026-01-02T03:04:05.690Z',

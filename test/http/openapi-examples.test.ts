@@ -1,0 +1,219 @@
+import { describe, expect, test } from 'bun:test'
+import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
+import {
+  type Ask,
+  ask,
+  checksOf,
+  documentOnce,
+  type Json,
+  operationsOf,
+  resolve,
+} from '../support/openapi.ts'
+import { send, socketOf } from '../support/visit.ts'
+
+const document = await documentOnce()
+const operations = operationsOf(document)
+/** They have no end, or no body at all: the documents of messages are tried elsewhere. */
+const isPlain = ({ path }: { readonly path: string }) => path !== '/ws' && path !== '/docs/{file}'
+
+const INVOICE = { event_type: 'invoice.paid', priority: 'High', ttl: 600, correlation_id: 'c-1' }
+const TEMPLATE =
+  document.paths['/api/v1/templates'].post.requestBody.content['application/json'].examples.template.value
+const ENV = { ACK_ENABLED: 'true', QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true', NODE_ID: 'n1' }
+
+/** What examples call it → what it is called now. */
+type Names = ReadonlyMap<string, string>
+
+/** As the examples find it: `u-7` is connected twice, subscribes to `orders`, and has been sent an invoice. */
+async function stage() {
+  const stack = new AsyncDisposableStack()
+  const app = stack.use(await startTestApp(ENV))
+  for (let n = 0; n < 2; n++) {
+    const socket = stack.use(await socketOf(app, 'u-7'))
+    socket.send({ type: 'Subscribe', payload: { channels: n === 0 ? ['orders'] : ['orders', 'system'] } })
+    await socket.nextOf('subscribed')
+  }
+  const { notification_id: id } = await send(app, 'u-7', { no: 42, ok: true }, INVOICE)
+  const { cursor } = (await app.get('/api/v1/users/u-7/notifications')).json
+  const names: Names = new Map([
+    ['6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11', id],
+    ['k3f9:12', cursor],
+  ])
+  return { app, names, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+const renamed = (text: string, names: Names): string =>
+  [...names].reduce((changed, [from, to]) => changed.replaceAll(from, to), text)
+
+/** A request as the operation's examples say it. */
+async function requestOf({ method, path, operation }: Json, body: unknown, app: TestApp): Promise<Ask> {
+  const parameters = operation.parameters.map((each: Json) => resolve(document, each))
+  const exampleOf = (name: string) =>
+    encodeURIComponent(parameters.find((each: Json) => each.name === name).example)
+  const query = parameters
+    .filter((each: Json) => each.in === 'query' && each.example !== undefined)
+    .map(({ name }: Json) => `${name}=${exampleOf(name)}`)
+  const place = path.replaceAll(/\{(\w+)\}/g, (_: string, name: string) => exampleOf(name))
+  const needs = operation.security.map((each: Json) => Object.keys(each)[0])
+  return {
+    method,
+    path: query.length === 0 ? place : `${place}?${query.join('&')}`,
+    headers: {
+      ...(needs.includes('apiKey') && { 'x-api-key': API_KEY }),
+      ...(needs.includes('token') && { authorization: `Bearer ${await app.token('u-7')}` }),
+    },
+    ...(body !== undefined && { body }),
+  }
+}
+
+const NO_ID = '00000000-0000-0000-0000-000000000000'
+/** What is another each time. */
+const VOLATILE = new Set(['uptime_seconds', 'version', 'avg_latency_ms', 'expires_in'])
+const PATTERNS: readonly (readonly [RegExp, string])[] = [
+  [new RegExp(`\\b(?!${NO_ID})[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\\b`, 'g'), '<id>'],
+  [/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>'],
+  [/(")[A-Za-z0-9_-]{1,32}:\d+(")/g, '$1<cursor>$2'],
+  [/"expires_in":\d+/g, '"expires_in":0'],
+  [/^id: .*$/gm, 'id: <cursor>'],
+]
+const masked = (value: unknown): unknown => {
+  if (value === undefined) return undefined
+  const text = JSON.stringify(value, (key, inner) => (VOLATILE.has(key) ? `<${key}>` : inner))
+  return JSON.parse(PATTERNS.reduce((changed, [pattern, mask]) => changed.replaceAll(pattern, mask), text))
+}
+const maskedText = (text: string): string =>
+  PATTERNS.reduce((changed, [pattern, mask]) => changed.replaceAll(pattern, mask), text)
+
+/** Where the examples of what is created would find it there already. */
+const ABSENT = new Set(['POST /api/v1/templates'])
+
+const successOf = (operation: Json): [status: number, response: Json] => {
+  const [status = '', response] = Object.entries<Json>(operation.responses).find(([key]) => key < '300') ?? []
+  return [Number(status), resolve(document, response)]
+}
+
+describe('sent as it is, every example is answered as the document says', () => {
+  for (const each of operations.filter(isPlain)) {
+    const { method, path, operation } = each
+    const [status, response] = successOf(operation)
+    const [answers = {}] = Object.values<Json>(response.content ?? {}).map(({ examples }) => examples ?? {})
+    const bodies = operation.requestBody?.content['application/json'].examples ?? {}
+    const names = [...new Set([...Object.keys(bodies), ...Object.keys(answers)])]
+    for (const name of names.length === 0 ? [undefined] : names)
+      test(`${method} ${path}${name === undefined ? '' : `: ${name}`}`, async () => {
+        await using service = await stage()
+        const { app, names: known } = service
+        if (!ABSENT.has(`${method} ${path}`)) await app.post('/api/v1/templates', TEMPLATE)
+        const request = await requestOf(each, name && bodies[name]?.value, app)
+        const named: Ask = JSON.parse(renamed(JSON.stringify(request), known))
+        const answered = await ask(app.url, named)
+        expect([answered.status, answered.text]).toEqual([status, answered.text])
+        const example = name === undefined ? undefined : answers[name]?.value
+        if (typeof example === 'string') expect(maskedText(answered.text)).toBe(maskedText(example))
+        else if (example !== undefined) expect(masked(answered.json)).toEqual(masked(example))
+      })
+  }
+})
+
+test('/ws is opened as the document says', async () => {
+  await using service = await stage()
+  const { operation } = operations.find(({ path }) => path === '/ws') ?? {}
+  expect(Object.keys(operation.responses)).toContain('101')
+  using socket = await socketOf(service.app, 'u-8', { cursor: '' })
+  expect(await socket.next()).toMatchObject({ type: 'connected', user_id: 'u-8' })
+})
+
+/** Values of every kind, at and beyond limits. */
+const ODD: readonly unknown[] = [
+  null,
+  true,
+  5,
+  5.5,
+  -1,
+  4_294_967_295,
+  4_294_967_296,
+  '',
+  'x',
+  'x y',
+  'u\u0000',
+  'x'.repeat(120),
+  'x'.repeat(129),
+  'x'.repeat(300),
+  [],
+  ['x'],
+  Array(101).fill('x'),
+  {},
+  { x: 1 },
+  { type: 'All' },
+]
+/** The caller's own: whatever is in it is taken. */
+const FREE = new Set(['payload', 'payload_template', 'variables'])
+
+/** An item of a batch is refused alone. */
+const isFaulty = ({ code }: Json): boolean => code === 'VALIDATION_ERROR'
+
+/** The same value with one thing in it left out or replaced, in every way. */
+function* variantsOf(value: Json, inside = true): Generator<[what: string, changed: unknown]> {
+  for (const odd of ODD) yield [JSON.stringify(odd).slice(0, 20), odd]
+  if (!inside || typeof value !== 'object' || value === null) return
+  for (const key of Object.keys(value)) {
+    if (!Array.isArray(value)) {
+      const { [key]: _, ...rest } = value
+      yield [`without ${key}`, rest]
+    }
+    for (const [what, changed] of variantsOf(value[key], !FREE.has(key))) {
+      const copy = structuredClone(value)
+      copy[key] = changed
+      yield [`${key}: ${what}`, copy]
+    }
+  }
+}
+
+function* withVariants(value: Json): Generator<[what: string, changed: unknown]> {
+  yield ['as it is', value]
+  yield* variantsOf(value)
+}
+
+describe('what the schema of a body takes, the service takes, and nothing else', () => {
+  const check = checksOf(document, { isClosed: false })
+
+  for (const each of operations.filter(({ operation }) => operation.requestBody))
+    test(`${each.method} ${each.path}`, async () => {
+      await using service = await stage()
+      const { app, names } = service
+      for (const id of [TEMPLATE.id, 'unknown', 'x']) await app.post('/api/v1/templates', { ...TEMPLATE, id })
+      const { schema, examples } = each.operation.requestBody.content['application/json']
+      const differences: string[] = []
+      let [taken, refused] = [0, 0]
+      for (const { value } of Object.values<Json>(examples))
+        for (const [what, changed] of withVariants(JSON.parse(renamed(JSON.stringify(value), names)))) {
+          const fault = check(schema, changed)
+          const { status, text, json } = await ask(
+            app.url,
+            await requestOf(each, JSON.stringify(changed), app),
+          )
+          const isRefused = status === 400 || status === 422 || json?.results?.some(isFaulty) === true
+          if (isRefused) refused++
+          else taken++
+          if (isRefused !== (fault !== undefined))
+            differences.push(`${what}: ${fault} but ${status} ${text.slice(0, 200)}`)
+        }
+      expect(differences).toEqual([])
+      expect([taken > 0, refused > 0]).toEqual([true, true])
+    })
+
+  for (const { method, path, operation } of operations.filter(each => each.operation.requestBody))
+    test(`${method} ${path} up to its size, and not a byte more`, async () => {
+      await using service = await stage()
+      const { app } = service
+      const most = operation.requestBody['x-max-bytes']
+      const place = path.replaceAll(/\{\w+\}/g, 'x')
+      const headers = { 'x-api-key': API_KEY, authorization: `Bearer ${await app.token('u-7')}` }
+      const codes = []
+      for (const bytes of [most, most + 1])
+        codes.push(
+          (await ask(app.url, { method, path: place, headers, body: ' '.repeat(bytes) })).json.error.code,
+        )
+      expect(codes).toEqual(['INVALID_JSON', 'PAYLOAD_TOO_LARGE'])
+    })
+})

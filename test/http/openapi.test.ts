@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { ERRORS } from '../../src/errors.ts'
+import { describe as describeRoutes, OPERATIONS } from '../../src/http/openapi/document.ts'
+import { startTestApp } from '../support/app.ts'
+import { sectionOf } from '../support/markdown.ts'
+import { checksOf, documentOnce, faultOf, type Json, operationsOf, resolve } from '../support/openapi.ts'
+
+const document = await documentOnce()
+const operations = operationsOf(document)
+const nameOf = ({ method, path }: { readonly method: string; readonly path: string }) => `${method} ${path}`
+
+/** The envelopes of an operation: each status with the codes it comes with. */
+const refusalsOf = (operation: Json): [status: number, code: string][] =>
+  Object.entries<Json>(operation.responses).flatMap(([status, response]) =>
+    (
+      resolve(document, response).content?.['application/json']?.schema.properties?.error?.properties.code
+        .enum ?? []
+    ).map((code: string) => [Number(status), code]),
+  )
+
+/** Examples of a body or an answer. */
+const examplesIn = (place: Json): [schema: Json, name: string, value: unknown][] =>
+  Object.values<Json>(resolve(document, place)?.content ?? {}).flatMap(({ schema, examples = {} }) =>
+    Object.entries<Json>(examples).map(
+      ([name, { value }]) => [schema, name, value] as [Json, string, unknown],
+    ),
+  )
+
+describe('the document', () => {
+  test('is OpenAPI 3.1', async () => {
+    const { valid, errors } = await new Validator().validate(structuredClone(document))
+    expect([valid, errors]).toEqual([true, undefined])
+    expect(document.openapi).toStartWith('3.1.')
+  })
+
+  test('does not pass for one when something in it is wrong', async () => {
+    const broken = structuredClone(document)
+    broken.paths['/health'].get.responses['200'].content['application/json'].schema.$ref =
+      '#/components/schemas/None'
+    expect((await new Validator().validate(broken)).valid).toBe(false)
+  })
+
+  test('is the same each time, and is not sent again to who has it', async () => {
+    await using service = await startTestApp()
+    const [first, second] = [
+      await fetch(`${service.url}/openapi.json`),
+      await fetch(`${service.url}/openapi.json`),
+    ]
+    expect(await first.text()).toBe(await second.text())
+    const etag = first.headers.get('etag') ?? ''
+    const again = await fetch(`${service.url}/openapi.json`, {
+      headers: { 'if-none-match': `"other", W/${etag}` },
+    })
+    expect([again.status, await again.text(), again.headers.get('etag')]).toEqual([304, '', etag])
+    const head = await fetch(`${service.url}/openapi.json`, { method: 'HEAD' })
+    expect([head.status, await head.text(), head.headers.get('etag')]).toEqual([200, '', etag])
+  })
+})
+
+describe('every route', () => {
+  test('is described, and nothing else is', () => {
+    const described = Object.keys(OPERATIONS).map(key => key.replaceAll(/:(\w+)/g, '{$1}'))
+    expect(operations.map(nameOf).sort()).toEqual(described.sort())
+  })
+
+  test('that is not described stops the document', () => {
+    const route = { method: 'GET', path: '/new', hooks: { detail: { summary: 'New', security: [] } } }
+    expect(() => describeRoutes({ routes: [route], version: '1.0.0' })).toThrow('GET /new has no operation')
+  })
+
+  test('of docs/API.md is there', async () => {
+    const page = await Bun.file(join(import.meta.dir, '../../docs/API.md')).text()
+    const named = sectionOf(page, '## Routes')
+      .split('\n')
+      .flatMap(line => {
+        const [, methods = '', paths = ''] = line.split('|')
+        return [...methods.matchAll(/[A-Z]{3,}/g)].flatMap(([method]) =>
+          [...paths.matchAll(/`(\/[^`]*)`/g)].map(([, path]) => `${method} ${path}`),
+        )
+      })
+    expect(named.sort()).toEqual(
+      operations
+        .map(nameOf)
+        .filter(name => !name.includes('/docs/'))
+        .sort(),
+    )
+  })
+
+  test('has a name of its own, a summary, and a tag that is explained', () => {
+    const ids = operations.map(({ operation }) => operation.operationId)
+    expect(new Set(ids).size).toBe(ids.length)
+    const tags = document.tags.map(({ name }: Json) => name)
+    for (const { operation } of operations)
+      expect([operation.summary.length > 0, tags.includes(operation.tags[0])]).toEqual([true, true])
+  })
+
+  test('that takes a body has examples of it, and of what is answered', () => {
+    for (const { operation } of operations.filter(each => each.operation.requestBody))
+      expect(examplesIn(operation.requestBody).length).toBeGreaterThan(0)
+    const isJson = ({ operation }: Json) => operation.responses['200']?.content?.['application/json']
+    for (const each of operations.filter(isJson).filter(({ path }) => path !== '/openapi.json'))
+      expect([each.path, examplesIn(each.operation.responses['200']).length > 0]).toEqual([each.path, true])
+  })
+})
+
+describe('every error code', () => {
+  test('that answers a request is described, with its status, and so is no other', () => {
+    const described = new Set(
+      operations.flatMap(({ operation }) => refusalsOf(operation)).map(pair => pair.join(' ')),
+    )
+    const known = Object.entries(ERRORS).flatMap(([code, row]) =>
+      'status' in row ? [`${row.status} ${code}`] : [],
+    )
+    // Of paths and methods that are no operation; told in words.
+    const elsewhere = ['405 METHOD_NOT_ALLOWED']
+    expect([...described].sort()).toEqual(
+      [...known, '400 VALIDATION_ERROR'].filter(pair => !elsewhere.includes(pair)).sort(),
+    )
+    for (const code of Object.keys(ERRORS))
+      expect(document.info.description.includes(`\`${code}\``)).toBe(
+        known.some(pair => pair.endsWith(` ${code}`)),
+      )
+  })
+})
+
+describe('every example', () => {
+  const check = checksOf(document, { isClosed: true })
+
+  for (const { method, path, operation } of operations)
+    test(`of ${method} ${path} is what its schema says`, () => {
+      const places = [operation.requestBody, ...Object.values(operation.responses)]
+      for (const [schema, name, value] of places.flatMap(examplesIn))
+        expect([name, check(schema, value)]).toEqual([name, undefined])
+      for (const { name, schema, example } of operation.parameters.map((each: Json) =>
+        resolve(document, each),
+      ))
+        if (example !== undefined) expect([name, check(schema, example)]).toEqual([name, undefined])
+    })
+})
+
+describe('an answer is found out', () => {
+  const check = checksOf(document, { isClosed: true })
+  const good = {
+    method: 'GET',
+    path: '/health/live',
+    status: 200,
+    headers: new Headers({ 'content-type': 'application/json', 'x-request-id': 'r' }),
+    text: '{"status":"alive"}',
+  }
+  const withHeader = (name: string, value: string) => {
+    const headers = new Headers(good.headers)
+    headers.set(name, value)
+    return headers
+  }
+
+  test('unless it is as described', () => {
+    expect(faultOf(document, check, good)).toBeUndefined()
+  })
+
+  for (const [what, more, fault] of [
+    ['a status', { status: 202 }, 'the status 202'],
+    ['a key', { text: '{"status":"alive","more":1}' }, 'additional properties'],
+    ['a value', { text: '{"status":"dead"}' }, 'equal to constant'],
+    ['a missing key', { text: '{}' }, 'required'],
+    ['a header', { headers: withHeader('retry-after', '1') }, 'the header retry-after'],
+    [
+      'a missing header',
+      { headers: new Headers({ 'content-type': 'application/json' }) },
+      'no header x-request-id',
+    ],
+    ['a media type', { headers: withHeader('content-type', 'text/plain') }, 'a body of text/plain'],
+    ['a code', { status: 500, text: '{"error":{"code":"NOT_READY","message":""}}' }, 'allowed values'],
+    ['a path', { path: '/new' }, 'an answer to GET /new'],
+  ] as const)
+    test(`by ${what} that is not described`, () => {
+      expect(faultOf(document, check, { ...good, ...more })).toContain(fault)
+    })
+})
