@@ -7,6 +7,7 @@ import {
   documentOnce,
   type Json,
   operationsOf,
+  requestOf,
   resolve,
 } from '../support/openapi.ts'
 import { send, socketOf } from '../support/visit.ts'
@@ -45,26 +46,7 @@ async function stage() {
 const renamed = (text: string, names: Names): string =>
   [...names].reduce((changed, [from, to]) => changed.replaceAll(from, to), text)
 
-/** A request as the operation's examples say it. */
-async function requestOf({ method, path, operation }: Json, body: unknown, app: TestApp): Promise<Ask> {
-  const parameters = operation.parameters.map((each: Json) => resolve(document, each))
-  const exampleOf = (name: string) =>
-    encodeURIComponent(parameters.find((each: Json) => each.name === name).example)
-  const query = parameters
-    .filter((each: Json) => each.in === 'query' && each.example !== undefined)
-    .map(({ name }: Json) => `${name}=${exampleOf(name)}`)
-  const place = path.replaceAll(/\{(\w+)\}/g, (_: string, name: string) => exampleOf(name))
-  const needs = operation.security.map((each: Json) => Object.keys(each)[0])
-  return {
-    method,
-    path: query.length === 0 ? place : `${place}?${query.join('&')}`,
-    headers: {
-      ...(needs.includes('apiKey') && { 'x-api-key': API_KEY }),
-      ...(needs.includes('token') && { authorization: `Bearer ${await app.token('u-7')}` }),
-    },
-    ...(body !== undefined && { body }),
-  }
-}
+const credentialsOf = async (app: TestApp) => ({ apiKey: API_KEY, token: await app.token('u-7') })
 
 const NO_ID = '00000000-0000-0000-0000-000000000000'
 /** What is another each time. */
@@ -104,7 +86,7 @@ describe('sent as it is, every example is answered as the document says', () => 
         await using service = await stage()
         const { app, names: known } = service
         if (!ABSENT.has(`${method} ${path}`)) await app.post('/api/v1/templates', TEMPLATE)
-        const request = await requestOf(each, name && bodies[name]?.value, app)
+        const request = requestOf(document, each, await credentialsOf(app), name && bodies[name]?.value)
         const named: Ask = JSON.parse(renamed(JSON.stringify(request), known))
         const answered = await ask(app.url, named)
         expect([answered.status, answered.text]).toEqual([status, answered.text])
@@ -183,6 +165,7 @@ describe('what the schema of a body takes, the service takes, and nothing else',
       const { app, names } = service
       for (const id of [TEMPLATE.id, 'unknown', 'x']) await app.post('/api/v1/templates', { ...TEMPLATE, id })
       const { schema, examples } = each.operation.requestBody.content['application/json']
+      const credentials = await credentialsOf(app)
       const differences: string[] = []
       let [taken, refused] = [0, 0]
       for (const { value } of Object.values<Json>(examples))
@@ -190,7 +173,7 @@ describe('what the schema of a body takes, the service takes, and nothing else',
           const fault = check(schema, changed)
           const { status, text, json } = await ask(
             app.url,
-            await requestOf(each, JSON.stringify(changed), app),
+            requestOf(document, each, credentials, JSON.stringify(changed)),
           )
           const isRefused = status === 400 || status === 422 || json?.results?.some(isFaulty) === true
           if (isRefused) refused++

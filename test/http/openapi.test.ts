@@ -5,20 +5,19 @@ import { ERRORS } from '../../src/errors.ts'
 import { describe as describeRoutes, OPERATIONS } from '../../src/http/openapi/document.ts'
 import { startTestApp } from '../support/app.ts'
 import { sectionOf } from '../support/markdown.ts'
-import { checksOf, documentOnce, faultOf, type Json, operationsOf, resolve } from '../support/openapi.ts'
+import {
+  checksOf,
+  documentOnce,
+  faultOf,
+  type Json,
+  operationsOf,
+  refusalsOf,
+  resolve,
+} from '../support/openapi.ts'
 
 const document = await documentOnce()
 const operations = operationsOf(document)
 const nameOf = ({ method, path }: { readonly method: string; readonly path: string }) => `${method} ${path}`
-
-/** The envelopes of an operation: each status with the codes it comes with. */
-const refusalsOf = (operation: Json): [status: number, code: string][] =>
-  Object.entries<Json>(operation.responses).flatMap(([status, response]) =>
-    (
-      resolve(document, response).content?.['application/json']?.schema.properties?.error?.properties.code
-        .enum ?? []
-    ).map((code: string) => [Number(status), code]),
-  )
 
 /** Examples of a body or an answer. */
 const examplesIn = (place: Json): [schema: Json, name: string, value: unknown][] =>
@@ -108,7 +107,7 @@ describe('every route', () => {
 describe('every error code', () => {
   test('that answers a request is described, with its status, and so is no other', () => {
     const described = new Set(
-      operations.flatMap(({ operation }) => refusalsOf(operation)).map(pair => pair.join(' ')),
+      operations.flatMap(({ operation }) => refusalsOf(document, operation)).map(pair => pair.join(' ')),
     )
     const known = Object.entries(ERRORS).flatMap(([code, row]) =>
       'status' in row ? [`${row.status} ${code}`] : [],

@@ -207,3 +207,44 @@ async function beginningOf({ body }: Response): Promise<string> {
   }
   return text
 }
+
+export interface Credentials {
+  readonly apiKey: string
+  readonly token: string
+}
+
+/** A request as the examples of an operation say it, with that body. */
+export function requestOf(
+  document: Json,
+  { method, path, operation }: Described,
+  { token, apiKey }: Credentials,
+  body?: unknown,
+): Ask {
+  const parameters: readonly Json[] = operation.parameters.map((each: Json) => resolve(document, each))
+  const exampleOf = (name: string) => encodeURIComponent(parameters.find(each => each.name === name).example)
+  const query = parameters
+    .filter(each => each.in === 'query' && each.example !== undefined)
+    .map(({ name }) => `${name}=${exampleOf(name)}`)
+  const place = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => exampleOf(name))
+  const needs = operation.security.flatMap((each: Json) => Object.keys(each))
+  return {
+    method,
+    path: query.length === 0 ? place : `${place}?${query.join('&')}`,
+    headers: {
+      ...(needs.includes('apiKey') && { 'x-api-key': apiKey }),
+      ...(needs.includes('token') && { authorization: `Bearer ${token}` }),
+    },
+    ...(body !== undefined && { body }),
+  }
+}
+
+/** Each status of an operation with the codes it comes with. */
+export const refusalsOf = (
+  document: Json,
+  operation: Json,
+): readonly (readonly [status: number, code: string])[] =>
+  Object.entries<Json>(operation.responses).flatMap(([status, response]) => {
+    const { schema } = resolve(document, response).content?.['application/json'] ?? {}
+    const codes: readonly string[] = schema?.properties?.error?.properties.code.enum ?? []
+    return codes.map(code => [Number(status), code] as const)
+  })
