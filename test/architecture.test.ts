@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { dirname, join } from 'node:path'
 import { ERRORS } from '../src/errors.ts'
+import { asyncApiDocument } from './support/asyncapi.ts'
 import { envExample, settingsDocument } from './support/docs.ts'
 
 const ROOT = join(import.meta.dir, '..')
@@ -114,13 +115,17 @@ test.each([...sources])(`%s has at most ${MAX_LINES} lines`, (_, text) => {
   expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(MAX_LINES)
 })
 
-describe('documents tell the truth (`bun run docs` writes the settings)', () => {
+describe('documents tell the truth (`bun run docs` writes what is made from code)', () => {
   test('.env.example', async () => {
     expect(await read('.env.example')).toBe(envExample())
   })
 
   test('docs/SETTINGS.md', async () => {
     expect(await read('docs/SETTINGS.md')).toBe(settingsDocument())
+  })
+
+  test('docs/asyncapi.yaml', async () => {
+    expect(await read('docs/asyncapi.yaml')).toBe(asyncApiDocument())
   })
 
   test.each(Object.keys(ERRORS))('docs/API.md names %s', async code => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
+import { masked, maskedText } from '../support/masked.ts'
 import {
   type Ask,
   ask,
@@ -47,24 +48,6 @@ const renamed = (text: string, names: Names): string =>
   [...names].reduce((changed, [from, to]) => changed.replaceAll(from, to), text)
 
 const credentialsOf = async (app: TestApp) => ({ apiKey: API_KEY, token: await app.token('u-7') })
-
-const NO_ID = '00000000-0000-0000-0000-000000000000'
-/** What is another each time. */
-const VOLATILE = new Set(['uptime_seconds', 'version', 'avg_latency_ms', 'expires_in'])
-const PATTERNS: readonly (readonly [RegExp, string])[] = [
-  [new RegExp(`\\b(?!${NO_ID})[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\\b`, 'g'), '<id>'],
-  [/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>'],
-  [/(")[A-Za-z0-9_-]{1,32}:\d+(")/g, '$1<cursor>$2'],
-  [/"expires_in":\d+/g, '"expires_in":0'],
-  [/^id: .*$/gm, 'id: <cursor>'],
-]
-const masked = (value: unknown): unknown => {
-  if (value === undefined) return undefined
-  const text = JSON.stringify(value, (key, inner) => (VOLATILE.has(key) ? `<${key}>` : inner))
-  return JSON.parse(PATTERNS.reduce((changed, [pattern, mask]) => changed.replaceAll(pattern, mask), text))
-}
-const maskedText = (text: string): string =>
-  PATTERNS.reduce((changed, [pattern, mask]) => changed.replaceAll(pattern, mask), text)
 
 /** Where the examples of what is created would find it there already. */
 const ABSENT = new Set(['POST /api/v1/templates'])

@@ -1,4 +1,5 @@
 import { createInbox, type Inbox } from './inbox.ts'
+import { told } from './told.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a test looks into messages freely.
 export type Message = any
@@ -32,7 +33,7 @@ export async function connectSocket(
   const closed = Promise.withResolvers<{ code: number; reason: string }>()
   const opened = Promise.withResolvers<void>()
   socket.onopen = () => opened.resolve()
-  socket.onmessage = ({ data }) => inbox.push(JSON.parse(String(data)))
+  socket.onmessage = ({ data }) => inbox.push(told('ws', JSON.parse(String(data))))
   socket.onclose = ({ code, reason }) => {
     inbox.end()
     closed.resolve({ code, reason })
@@ -89,7 +90,7 @@ function parseEvent(block: string): StreamEvent {
     id: fields.get('id'),
     retry: fields.get('retry'),
     comment: fields.get(''),
-    data: data === undefined ? undefined : JSON.parse(data),
+    data: data === undefined ? undefined : told('sse', JSON.parse(data)),
   }
 }
 

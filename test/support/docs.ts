@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { expectation, SETTINGS, type Setting } from '../../src/config/settings.ts'
+import { asyncApiDocument } from './asyncapi.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 
@@ -61,4 +62,5 @@ ${tables.join('')}`
 if (import.meta.main) {
   await Bun.write(join(ROOT, '.env.example'), envExample())
   await Bun.write(join(ROOT, 'docs/SETTINGS.md'), settingsDocument())
+  await Bun.write(join(ROOT, 'docs/asyncapi.yaml'), asyncApiDocument())
 }
