@@ -31,7 +31,9 @@ export async function serveDocument(): Promise<Json> {
   const log = await createLog({ level: 'error', format: 'json' })
   await using app = await startApp({ config, version: '1.0.0', log })
   const response = await fetch(`http://127.0.0.1:${app.port}/openapi.json`)
-  return response.json()
+  const text = await response.text()
+  if (response.status !== 200) throw new Error(`no document: ${text}`)
+  return JSON.parse(text)
 }
 
 let served: Promise<Json> | undefined
