@@ -34,6 +34,8 @@ interface Apps {
   /** Every request but the first is too much. */
   readonly limited: TestApp
   readonly draining: TestApp
+  /** It never finds a template. */
+  readonly stuck: TestApp
 }
 
 const away = () => Promise.reject(new Error('away'))
@@ -43,6 +45,11 @@ const breaking = (store: Store): Store => ({
   acks: { ...store.acks, ack: away, ackThrough: away },
   templates: { create: away, get: away, list: away, update: away, delete: away },
   revocations: { revoke: away, before: away },
+})
+
+const stalling = (store: Store): Store => ({
+  ...store,
+  templates: { ...store.templates, get: () => new Promise(() => {}) },
 })
 
 const stack = new AsyncDisposableStack()
@@ -63,7 +70,8 @@ beforeAll(async () => {
   for (const user of ['a', 'b', 'c', 'd']) stack.use(await socketOf(draining, user))
   void draining.app.drain()
   await app.post('/api/v1/templates', TEMPLATE)
-  apps = { app, broken, limited, draining }
+  const stuck = stack.use(await startTestApp(ENV, { wrapStore: stalling }))
+  apps = { app, broken, limited, draining, stuck }
 })
 
 afterAll(() => stack.disposeAsync())
@@ -82,6 +90,9 @@ const of =
   (operation: Described, user = 'u-7', body: unknown = bodyOf(operation)) =>
   async (app: TestApp) =>
     requestOf(document, operation, { apiKey: API_KEY, token: await app.token(user) }, body)
+
+const withKey = (request: Ask, { operation }: Described): Ask =>
+  withHeaders(request, { 'idempotency-key': operation.operationId })
 
 type Provoke = (operation: Described, apps: Apps) => Promise<Json>
 
@@ -154,6 +165,21 @@ const PROVOKE: Readonly<Record<string, Provoke>> = {
     body: { ...bodyOf(operation), name: '' },
   })),
   '409 TEMPLATE_EXISTS': changed(request => request),
+  // Whichever comes first is not answered.
+  '409 IDEMPOTENCY_IN_PROGRESS': async (operation, { stuck }) => {
+    const request = withKey(
+      await of(operation, 'u-7', bodyOf(operation, 'template') ?? bodyOf(operation))(stuck),
+      operation,
+    )
+    const both = [0, 1].map(() => ask(stuck.url, request))
+    for (const each of both) each.catch(() => {})
+    return Promise.race(both)
+  },
+  '422 IDEMPOTENCY_KEY_REUSED': async (operation, { app }) => {
+    const request = withKey(await of(operation)(app), operation)
+    await ask(app.url, request)
+    return ask(app.url, { ...request, body: ` ${JSON.stringify(request.body)}` })
+  },
   '404 TEMPLATE_NOT_FOUND': unknown,
   '404 CHANNEL_NOT_FOUND': unknown,
   '404 TENANT_NOT_FOUND': unknown,

@@ -73,6 +73,7 @@ export const batchResult = v.object({
       error: v.optional(text),
       code: v.optional(v.picklist(Object.keys(ERRORS) as ErrorCode[])),
       skipped: v.optional(yes),
+      replayed: v.optional(yes),
     }),
   ),
   summary: v.object({

@@ -46,6 +46,10 @@ const HEADERS = {
     schema: count,
   },
   'Retry-After': { description: 'Seconds', schema: count },
+  'Idempotency-Replayed': {
+    description: '`true` when this was answered before, and nothing was done now',
+    schema: { type: 'string', const: 'true' },
+  },
   'WWW-Authenticate': { description: '`Bearer`, where a token is needed', schema: text },
   Upgrade: { description: '`websocket`', schema: text },
 } as const
@@ -64,6 +68,13 @@ const PARAMETERS = {
     description:
       'With `TENANT_ENABLED=true`: whose users and channels are meant; otherwise that of the key, else `default`',
     schema: { type: 'string', ...SAYS.tenant },
+  },
+  IdempotencyKey: {
+    name: 'Idempotency-Key',
+    in: 'header',
+    description:
+      'Whatever is sent again with the same key is carried out once; comes before `idempotency_key` in the body',
+    schema: { type: 'string', ...SAYS.idempotencyKey },
   },
 } as const
 
@@ -122,14 +133,15 @@ function requestOf({ body, examples }: Operation) {
   }
 }
 
-function answerOf({ answer, examples }: Operation, needs: Needs) {
+function answerOf({ answer, examples, isKeyed }: Operation, needs: Needs) {
+  const headers = [...commonHeaders(needs), ...(isKeyed ? ['Idempotency-Replayed'] : [])]
   const { schema, description } = answer
   const mediaType = answer.mediaType ?? (schema && 'application/json')
   const shape = schema
     ? refer('schemas', schema)
     : { type: mediaType === 'application/json' ? 'object' : 'string' }
   const content = mediaType && { [mediaType]: { schema: shape, examples: named(examples, 'answer') } }
-  return { description, headers: referAll('headers', commonHeaders(needs)), ...(content && { content }) }
+  return { description, headers: referAll('headers', headers), ...(content && { content }) }
 }
 
 /** Two places for a token, of which one is enough. */
@@ -165,7 +177,7 @@ export function describe({
       apiKey: security.some(scheme => 'apiKey' in scheme),
       token: security.some(scheme => 'token' in scheme),
     }
-    const { id, tag, description, parameters = [], answer } = operation
+    const { id, tag, description, parameters = [], isKeyed, answer } = operation
     const refusals = [...refusalsOf(operation, needs)]
     const place = path.replaceAll(/:(\w+)/g, '{$1}')
     paths[place] ??= {}
@@ -177,6 +189,7 @@ export function describe({
       security: securityOf(needs),
       parameters: [
         ...parameters.map(parameter => ({ ...parameter, required: parameter.in === 'path' })),
+        ...(isKeyed ? [refer('parameters', 'IdempotencyKey')] : []),
         ...(needs.apiKey ? [refer('parameters', 'Tenant')] : []),
         refer('parameters', 'RequestId'),
       ],

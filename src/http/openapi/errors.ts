@@ -20,13 +20,14 @@ export function refusalsOf(
   operation: Operation,
   { apiKey, token }: Needs,
 ): ReadonlyMap<number, readonly HttpErrorCode[]> {
-  const { body, parameters = [], errors = [] } = operation
+  const { body, isKeyed = false, parameters = [], errors = [] } = operation
   const isVaried = parameters.some(parameter => parameter.in !== 'header')
   const all: readonly Refusal[] = [
     ...(body
       ? (['INVALID_JSON', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'VALIDATION_ERROR'] as const)
       : []
     ).map(refusal),
+    ...(isKeyed ? (['IDEMPOTENCY_IN_PROGRESS', 'IDEMPOTENCY_KEY_REUSED'] as const) : []).map(refusal),
     ...(isVaried || apiKey || token ? [MEANING] : []),
     ...(apiKey ? [refusal('FORBIDDEN')] : []),
     ...(apiKey || token ? [refusal('UNAUTHORIZED'), refusal('RATE_LIMITED')] : []),
@@ -46,6 +47,7 @@ const HEADERS: { readonly [C in HttpErrorCode]?: readonly string[] } = {
   UNAUTHORIZED: ['WWW-Authenticate'],
   RATE_LIMITED: ['Retry-After'],
   CONNECTION_LIMIT: ['Retry-After'],
+  IDEMPOTENCY_IN_PROGRESS: ['Retry-After'],
   STORE_UNAVAILABLE: ['Retry-After'],
   SHUTTING_DOWN: ['Retry-After'],
   UPGRADE_REQUIRED: ['Upgrade'],

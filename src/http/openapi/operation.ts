@@ -38,6 +38,8 @@ export interface Operation {
     readonly maxBytes: number
     readonly optional?: true
   }
+  /** It may be given an idempotency key. */
+  readonly isKeyed?: true
   readonly answer: {
     readonly status: number
     readonly description: string

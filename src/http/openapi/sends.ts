@@ -34,6 +34,7 @@ const send = (
   tag: 'Sending',
   description: `${description} With the log on, what is for users is in their logs before this is answered.`,
   body: { schema, maxBytes: MAX_BODY_BYTES },
+  isKeyed: true,
   answer: { status: 200, description: 'What has become of it', schema: 'SendResult' },
   errors: ['SUBSTITUTION_FAILED', 'STORE_UNAVAILABLE'],
   examples,
@@ -44,7 +45,14 @@ export const sends: Operations = {
     ...examplesOf({ target_user_id: 'u-7' }, sent),
     everything: {
       summary: 'With everything that may be said',
-      body: { target_user_id: 'u-7', ...invoice, priority: 'High', ttl: 600, correlation_id: 'c-1' },
+      body: {
+        target_user_id: 'u-7',
+        ...invoice,
+        priority: 'High',
+        ttl: 600,
+        correlation_id: 'c-1',
+        idempotency_key: 'invoice-42-paid',
+      },
       answer: sent,
     },
   }),
@@ -89,6 +97,7 @@ export const sends: Operations = {
       'Takes effect in order; not atomic. An item of a wrong shape refuses the whole batch; everything else is the fault of ' +
       'its item alone, told in its result.',
     body: { schema: 'Batch', maxBytes: MAX_BATCH_BYTES },
+    isKeyed: true,
     answer: {
       status: 200,
       description: 'One result for each item, in order',
