@@ -27,7 +27,7 @@ export const SAYS = {
   idempotencyKey: { pattern: IDEMPOTENCY_KEY.source },
 } as const
 
-export const hasControl = (text: string): boolean => CONTROL.test(text)
+const hasControl = (text: string): boolean => CONTROL.test(text)
 
 /** 1–256 bytes, no control characters; a lone surrogate has no bytes of its own, and two such ids would become one. */
 export const isUserId = (text: string): boolean =>
@@ -46,7 +46,7 @@ export const DEFAULT_TENANT = 'default'
 export const isTenant = (text: string): boolean => NAME.test(text)
 
 /** At most so many Unicode code points. */
-export const isWithin = (text: string, characters: number): boolean =>
+const isWithin = (text: string, characters: number): boolean =>
   text.length <= characters || (text.length <= 2 * characters && [...text].length <= characters)
 
 /** 1–128 characters, no control characters. */

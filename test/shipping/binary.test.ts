@@ -67,6 +67,16 @@ for (const [name, env] of VARIANTS)
     expect(await service.ended).toMatchObject({ code: 0, stderr: '' })
   }, 20_000)
 
+test('the page of the API, and all that it loads, is in the executable', async () => {
+  await using service = await startService({ DRAIN_SECONDS: '0' }, program)
+  const page = await (await fetch(`${service.url}/docs`)).text()
+  const files = [...page.matchAll(/(?:src|href)="(docs\/[^"]+)"/g)].map(([, file = '']) => `/${file}`)
+  const answers = await Promise.all(['/openapi.json', ...files].map(path => fetch(service.url + path)))
+  const sizes = await Promise.all(answers.map(async answer => (await answer.text()).length))
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+  expect(sizes.map((size, n) => size > (n === 3 ? 50 : 50_000))).toEqual([true, true, true, true])
+})
+
 test('without any setting it prints a token, and that token listens', async () => {
   const child = spawnService({ LOG_FORMAT: 'text' }, program)
   let text = ''

@@ -11,7 +11,7 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0))
 const countOf = (what: string) => v.pipe(count, v.description(what))
 const text = v.string()
 const id = documented(v.string(), { format: 'uuid' })
-export const timestamp = documented(v.string(), { format: 'date-time' })
+const timestamp = documented(v.string(), { format: 'date-time' })
 export const cursor = documented(v.string(), {
   pattern: PATTERN.source,
   description: 'A place in the log of a user: everything up to it lies before it',
