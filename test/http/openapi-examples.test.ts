@@ -88,6 +88,9 @@ test('/ws is opened as the document says', async () => {
   expect(await socket.next()).toMatchObject({ type: 'connected', user_id: 'u-8' })
 })
 
+/** Some hundreds of requests, on a busy machine. */
+const MANY_MS = 60_000
+
 /** Values of every kind, at and beyond limits. */
 const ODD: readonly unknown[] = [
   null,
@@ -143,33 +146,38 @@ describe('what the schema of a body takes, the service takes, and nothing else',
   const check = checksOf(document, { isClosed: false })
 
   for (const each of operations.filter(({ operation }) => operation.requestBody))
-    test(`${each.method} ${each.path}`, async () => {
-      await using service = await stage()
-      const { app, names } = service
-      for (const id of [TEMPLATE.id, 'unknown', 'x']) await app.post('/api/v1/templates', { ...TEMPLATE, id })
-      const { schema, examples } = each.operation.requestBody.content['application/json']
-      const credentials = await credentialsOf(app)
-      const differences: string[] = []
-      let [taken, refused] = [0, 0]
-      for (const { value } of Object.values<Json>(examples))
-        for (const [what, changed] of withVariants(JSON.parse(renamed(JSON.stringify(value), names)))) {
-          const fault = check(schema, changed)
-          const { status, text, json } = await ask(
-            app.url,
-            requestOf(document, each, credentials, JSON.stringify(changed)),
-          )
-          // A key that is used is looked at when the shape is right.
-          const isUsed = json?.error?.code === 'IDEMPOTENCY_KEY_REUSED'
-          const isRefused =
-            ((status === 400 || status === 422) && !isUsed) || json?.results?.some(isFaulty) === true
-          if (isRefused) refused++
-          else taken++
-          if (isRefused !== (fault !== undefined))
-            differences.push(`${what}: ${fault} but ${status} ${text.slice(0, 200)}`)
-        }
-      expect(differences).toEqual([])
-      expect([taken > 0, refused > 0]).toEqual([true, true])
-    })
+    test(
+      `${each.method} ${each.path}`,
+      async () => {
+        await using service = await stage()
+        const { app, names } = service
+        for (const id of [TEMPLATE.id, 'unknown', 'x'])
+          await app.post('/api/v1/templates', { ...TEMPLATE, id })
+        const { schema, examples } = each.operation.requestBody.content['application/json']
+        const credentials = await credentialsOf(app)
+        const differences: string[] = []
+        let [taken, refused] = [0, 0]
+        for (const { value } of Object.values<Json>(examples))
+          for (const [what, changed] of withVariants(JSON.parse(renamed(JSON.stringify(value), names)))) {
+            const fault = check(schema, changed)
+            const { status, text, json } = await ask(
+              app.url,
+              requestOf(document, each, credentials, JSON.stringify(changed)),
+            )
+            // A key that is used is looked at when the shape is right.
+            const isUsed = json?.error?.code === 'IDEMPOTENCY_KEY_REUSED'
+            const isRefused =
+              ((status === 400 || status === 422) && !isUsed) || json?.results?.some(isFaulty) === true
+            if (isRefused) refused++
+            else taken++
+            if (isRefused !== (fault !== undefined))
+              differences.push(`${what}: ${fault} but ${status} ${text.slice(0, 200)}`)
+          }
+        expect(differences).toEqual([])
+        expect([taken > 0, refused > 0]).toEqual([true, true])
+      },
+      MANY_MS,
+    )
 
   for (const { method, path, operation } of operations.filter(each => each.operation.requestBody))
     test(`${method} ${path} up to its size, and not a byte more`, async () => {
