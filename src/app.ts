@@ -5,6 +5,8 @@ import { tokenSettings } from './auth/jwt.ts'
 import type { Config } from './config/config.ts'
 import { observeEntries } from './dispatch/entries.ts'
 import { createPipeline } from './dispatch/pipeline.ts'
+import { meterStore } from './dispatch/store-meter.ts'
+import { watchStore } from './dispatch/store-watch.ts'
 import { createApi } from './http/api.ts'
 import { batchRoutes } from './http/batch.ts'
 import { manyTenants, oneTenant } from './http/caller.ts'
@@ -16,7 +18,9 @@ import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
 import { historyRoutes } from './http/history.ts'
 import { meRoutes } from './http/me.ts'
+import { metricsRoutes } from './http/metrics.ts'
 import { notificationRoutes } from './http/notifications.ts'
+import { createQueueTotals } from './http/queue-totals.ts'
 import { statsRoutes } from './http/stats.ts'
 import { templateRoutes } from './http/templates.ts'
 import { tenantRoutes } from './http/tenants.ts'
@@ -24,7 +28,8 @@ import { userRoutes } from './http/users.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { createLimits } from './limit/limits.ts'
-import { type Log, limited, logRefusals } from './observe/log.ts'
+import { watchLag } from './observe/lag.ts'
+import { type Log, tellRefusals } from './observe/log.ts'
 import { createStats, type Stats } from './observe/stats.ts'
 import { openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
@@ -67,14 +72,12 @@ export async function startApp({
   const stats = createStats()
   const hub = createHub<Peer>()
   const observer = observeEntries(stats)
-  const store = wrapStore(await openStore({ settings: config, clock, observer }))
-  const logStoreFault = limited({
-    perSecond: 2,
-    clock,
-    write: fields => log.warn(fields, 'store.unavailable'),
-  })
+  const opened = await openStore({ settings: config, clock, observer })
+  const store = meterStore(wrapStore(opened), { clock, stats })
+  const storeWatch = watchStore({ store, clock, log })
+  const lag = watchLag(clock)
   const retry = (error: unknown) => {
-    logStoreFault({ err: error })
+    storeWatch.failed(error)
     return Bun.sleep(STORE_RETRY_MS)
   }
   const pipeline = createPipeline({
@@ -84,13 +87,13 @@ export async function startApp({
     observer,
     publish: (name, text) => server.publish(name, text, false),
     retry,
-    onFault: error => logStoreFault({ err: error }),
+    onFault: storeWatch.failed,
     clock,
     stats,
   })
   const { composer, dispatch, once } = pipeline
 
-  const onRefused = logRefusals(log, clock)
+  const onRefused = tellRefusals(log, clock, stats.authFailures)
   const identities = await createIdentities({
     settings: tokenSettings(config),
     clock,
@@ -121,6 +124,7 @@ export async function startApp({
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })
   const callers = config.tenantEnabled ? manyTenants() : oneTenant()
   const userLog = logEnabled ? store.log : undefined
+  const totals = createQueueTotals({ store, logEnabled })
   const clientOf = createClientOf({ identities, limit: limits.requests, onRefused })
   const api = createApi({
     guard: createGuard({ keys, callers, limit: limits.requests, onRefused }),
@@ -135,14 +139,29 @@ export async function startApp({
         hub,
         store,
         logEnabled,
+        totals,
         redis: () => trigger?.state,
         isDraining,
         clock,
         version,
         node: config.nodeId,
       }),
+      metricsRoutes({
+        hub,
+        stats,
+        store,
+        totals,
+        redis: () => trigger?.state,
+        isDraining,
+        lag,
+        version,
+        node: config.nodeId,
+        key: config.metricsKey,
+        channelLimit: config.metricsChannelLimit,
+        onRefused,
+      }),
       notificationRoutes({ composer, dispatch, once, callers, clock }),
-      batchRoutes({ composer, dispatch, once, callers, clock }),
+      batchRoutes({ composer, dispatch, once, callers, clock, stats }),
       templateRoutes({ templates: store.templates, callers, clock }),
       channelRoutes({ hub, callers }),
       clusterRoutes({ hub, callers, clock, version, node: config.nodeId }),
@@ -184,6 +203,8 @@ export async function startApp({
     identities[Symbol.dispose]()
     limits[Symbol.dispose]()
     pipeline[Symbol.dispose]()
+    lag[Symbol.dispose]()
+    storeWatch[Symbol.dispose]()
     await store[Symbol.asyncDispose]()
   }
 

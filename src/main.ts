@@ -1,11 +1,12 @@
-import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { version } from '../package.json' with { type: 'json' }
 import { type App, startApp } from './app.ts'
 import { signToken } from './auth/sign.ts'
 import { type Config, ConfigError, loadConfig } from './config/config.ts'
+import { shownSettings } from './config/shown.ts'
 import { systemClock } from './lib/clock.ts'
 import { createLog, type Log } from './observe/log.ts'
+import { descriptorLimit } from './observe/process.ts'
 
 const DEMO_USER = 'demo'
 const DEMO_TOKEN_SECONDS = 86_400
@@ -27,16 +28,6 @@ function inUse(error: unknown, { serverPort, serverHost }: Config): unknown {
   return new ConfigError(
     `SERVER_HOST: expected an address to listen on (${String(code)} on ${serverHost}:${serverPort})`,
   )
-}
-
-/** The soft limit of open files; undefined where the system does not say. */
-function descriptorLimit(): number | undefined {
-  try {
-    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
-    return soft === undefined ? undefined : Number(soft)
-  } catch {
-    return undefined
-  }
 }
 
 function warnOfDescriptors({ websocketMaxConnections: most }: Config, log: Log): void {
@@ -117,7 +108,8 @@ async function serve({ config, warnings }: ReturnType<typeof loadConfig>): Promi
   drainOnSignal(starting, log)
   const app = await starting
   surviveFaults(app, log)
-  log.info({ version, node: config.nodeId, host: app.host, port: app.port }, 'started')
+  const settings = shownSettings(process.env, config)
+  log.info({ version, node: config.nodeId, host: app.host, port: app.port, settings }, 'started')
   if (config.madeSecret) await welcome(app, config)
 }
 

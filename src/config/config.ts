@@ -59,7 +59,8 @@ const REPLACED: Readonly<Record<string, string>> = {
   'nothing replaces it': 'RATELIMIT_BACKEND RATELIMIT_REDIS_PREFIX',
 }
 
-const camel = (name: string) =>
+/** `SERVER_PORT` → `serverPort`. */
+export const camel = (name: string) =>
   name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
 
 function read(name: Name, env: Environment): unknown {
@@ -127,11 +128,13 @@ function checkProduction(raw: Raw): void {
   if (weak !== undefined) throw new ConfigError(`${weak}: expected ${enough}`)
   if (raw.jwtSecret === undefined && !hasPublicKey(raw))
     throw new ConfigError(`JWT_SECRET: expected ${enough} (or JWT_PUBLIC_KEY or JWT_JWKS_URL)`)
-  const { apiKey = [], tenantApiKeys = [] } = raw
+  const { apiKey = [], tenantApiKeys = [], metricsKey } = raw
   const isWeak = (key: string) => [...key].length < MIN_KEY_CHARACTERS
   const strong = `keys of at least ${MIN_KEY_CHARACTERS} characters in production`
   if (tenantApiKeys.some(({ key }) => isWeak(key)))
     throw new ConfigError(`TENANT_API_KEYS: expected ${strong}`)
+  if (metricsKey !== undefined && isWeak(metricsKey))
+    throw new ConfigError(`METRICS_KEY: expected at least ${MIN_KEY_CHARACTERS} characters in production`)
   if (apiKey.some(isWeak) || apiKey.length + tenantApiKeys.length === 0)
     throw new ConfigError(`API_KEY: expected ${strong}`)
 }

@@ -30,6 +30,8 @@ export interface Setting {
   readonly mayBeEmpty?: boolean
   /** What an unset one becomes, in words. */
   readonly computed?: string
+  /** Whoever is told of the settings learns only whether it is set. */
+  readonly hidden?: boolean
   readonly help: string
 }
 
@@ -50,17 +52,19 @@ export const SETTINGS = {
   LOG_LEVEL: { group: 'Log lines', schema: oneOf(LEVELS), default: undefined, computed: 'info', help: 'least severe level that is written' },
   RUST_LOG: { group: 'Log lines', schema: text, default: undefined, computed: 'info', help: 'alias of LOG_LEVEL, which wins; of a list the first bare level' },
   LOG_FORMAT: { group: 'Log lines', schema: oneOf(['text', 'json']), default: undefined, computed: 'text; in production json', help: 'for people or for machines' },
-  JWT_SECRET: { group: 'Clients', schema: text, default: undefined, help: 'key of HS256/384/512 tokens; in production at least 32 bytes' },
-  JWT_SECRET_PREVIOUS: { group: 'Clients', schema: text, default: undefined, help: 'also accepted, for rotation' },
+  METRICS_KEY: { group: 'Metrics', schema: matching(/^\S(?:.*\S)?$/, 'a text without blanks around it'), default: undefined, hidden: true, help: 'when set, `/metrics` wants it, as `X-API-Key` or as a bearer token; in production at least 16 characters' },
+  METRICS_CHANNEL_LIMIT: { group: 'Metrics', schema: whole(0, 1_000), default: '0', help: 'channels named in `ara_channel_subscriptions`, those with the most subscribers' },
+  JWT_SECRET: { group: 'Clients', schema: text, default: undefined, hidden: true, help: 'key of HS256/384/512 tokens; in production at least 32 bytes' },
+  JWT_SECRET_PREVIOUS: { group: 'Clients', schema: text, default: undefined, hidden: true, help: 'also accepted, for rotation' },
   JWT_ISSUER: { group: 'Clients', schema: text, default: undefined, help: 'when set, `iss` must equal it' },
   JWT_AUDIENCE: { group: 'Clients', schema: text, default: undefined, help: 'when set, `aud` must be or contain it' },
   JWT_ALGORITHMS: { group: 'Clients', schema: someOf(ALGORITHMS), default: undefined, computed: 'HS256 with a secret; else RS256, ES256 and EdDSA, as the key says', help: 'allowed algorithms' },
-  JWT_PUBLIC_KEY: { group: 'Clients', schema: text, default: undefined, help: 'PEM (SPKI or X.509; line breaks may be written `\\n`) or the path of a file with it, for RS, ES and EdDSA tokens' },
+  JWT_PUBLIC_KEY: { group: 'Clients', schema: text, default: undefined, hidden: true, help: 'PEM (SPKI or X.509; line breaks may be written `\\n`) or the path of a file with it, for RS, ES and EdDSA tokens' },
   JWT_JWKS_URL: { group: 'Clients', schema: httpUrl, default: undefined, help: 'key set for RS, ES and EdDSA tokens' },
   JWT_LEEWAY_SECONDS: { group: 'Clients', schema: seconds(0, 300), default: '60', help: 'clock tolerance for `exp` and `nbf`' },
   CHANNEL_ACCESS: { group: 'Clients', schema: oneOf(['open', 'claims']), default: 'open', help: '`claims`: a token without the claim `channels` may subscribe to nothing' },
-  API_KEY: { group: 'Callers', schema: list, default: undefined, help: 'keys of the backends, comma-separated; in production each at least 16 characters' },
-  TENANT_API_KEYS: { group: 'Callers', schema: tenantKeys, default: undefined, help: 'keys of backends that may act for one tenant only, comma-separated as `acme:key,globex:key`; in production each at least 16 characters' },
+  API_KEY: { group: 'Callers', schema: list, default: undefined, hidden: true, help: 'keys of the backends, comma-separated; in production each at least 16 characters' },
+  TENANT_API_KEYS: { group: 'Callers', schema: tenantKeys, default: undefined, hidden: true, help: 'keys of backends that may act for one tenant only, comma-separated as `acme:key,globex:key`; in production each at least 16 characters' },
   CORS_ORIGINS: { group: 'Callers', schema: origins, default: undefined, computed: 'any', help: 'origins allowed to call and to connect' },
   ALLOWED_ORIGINS: { group: 'Callers', schema: origins, default: undefined, computed: 'any', help: 'alias of CORS_ORIGINS' },
   TRUSTED_PROXIES: { group: 'Callers', schema: addressRanges, default: undefined, help: 'proxies whose `X-Forwarded-For` is believed, comma-separated' },

@@ -23,6 +23,8 @@ interface CrowdSend {
   readonly accept?: Accept | undefined
   /** Told of connections right before they are written to. */
   readonly before?: ((connections: Iterable<Connection>) => void) | undefined
+  /** Told how many have just been handed it, piece by piece. */
+  readonly after?: ((connections: number) => void) | undefined
 }
 
 interface CrowdOptions {
@@ -124,9 +126,13 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
     schedule()
   }
 
-  const enqueue = (cost: number, work: Job['run']): Promise<Handed> => {
+  const enqueue = (cost: number, work: Job['run'], after: CrowdSend['after']): Promise<Handed> => {
     const { promise, resolve } = Promise.withResolvers<Handed>()
-    queue.push({ cost, run: work, done: resolve })
+    const done = (handed: Handed): void => {
+      after?.(handed.delivered)
+      resolve(handed)
+    }
+    queue.push({ cost, run: work, done })
     return promise
   }
 
@@ -145,24 +151,28 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
   const piecesOf = (
     topics: readonly Topic[],
     frame: Frame,
-    { accept, before }: CrowdSend,
+    { accept, before, after }: CrowdSend,
   ): Promise<Handed>[] => {
     const [only, ...others] = topics
     if (only === undefined) return []
     if (others.length === 0 && accept === undefined)
       return (hub.room(only)?.shards ?? []).map(shard =>
-        enqueue(shard.size, () => publishTo(shard, frame, before)),
+        enqueue(shard.size, () => publishTo(shard, frame, before), after),
       )
     // Asked again at its turn: whoever has left meanwhile must get nothing more.
     const isMeant = ({ principal, rooms }: Connection): boolean =>
       topics.some(topic => rooms.has(topic)) &&
       (accept === undefined || accept(principal, room => rooms.has(room)))
     return chunksOf(union(topics, isMeant)).map(chunk =>
-      enqueue(chunk.length, () => {
-        const meant = chunk.filter(isMeant)
-        before?.(meant)
-        return handEach(meant, frame)
-      }),
+      enqueue(
+        chunk.length,
+        () => {
+          const meant = chunk.filter(isMeant)
+          before?.(meant)
+          return handEach(meant, frame)
+        },
+        after,
+      ),
     )
   }
 

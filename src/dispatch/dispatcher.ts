@@ -40,6 +40,8 @@ interface DispatcherOptions {
   readonly onHanded: (owner: Topic, cursor: Cursor) => void
   /** Told who gets what no log holds, right before; absent when nobody asks for it. */
   readonly beforeUnlogged?: ((id: string, connections: Iterable<Connection>) => void) | undefined
+  /** So many connections were handed it live, so long after its acceptance. */
+  readonly onLive: (connections: number, ms: number) => void
   readonly clock: Clock
 }
 
@@ -100,6 +102,7 @@ export function createDispatcher({
   keepsForAll,
   onHanded,
   beforeUnlogged,
+  onLive,
   clock,
 }: DispatcherOptions): Dispatch {
   const draftOf = (tenant: string, user: string, notification: Notification, body: string): Draft => {
@@ -116,8 +119,12 @@ export function createDispatcher({
     }
   }
 
+  const tellLive = (connections: number, acceptedAt: number): void => {
+    if (connections > 0) onLive(connections, clock.monotonic() - acceptedAt)
+  }
+
   /** Past the log: to those who are live now. */
-  const writeToLive = (owner: Topic, id: string, frame: Frame): Reached => {
+  const writeToLive = (owner: Topic, id: string, frame: Frame, acceptedAt: number): Reached => {
     let delivered = 0
     let failed = 0
     for (const connection of hub.members(owner)) {
@@ -129,10 +136,11 @@ export function createDispatcher({
         connection.cut()
       }
     }
+    tellLive(delivered, acceptedAt)
     return { delivered, failed, has: delivered > 0, kept: false }
   }
 
-  const offer = (draft: Draft, appended: Appended | undefined): Reached => {
+  const offer = (draft: Draft, appended: Appended | undefined, acceptedAt: number): Reached => {
     if (appended === undefined) throw new Error('the log answered fewer entries than it was given')
     const { owner, body } = draft
     const { cursor, repeated } = appended
@@ -140,21 +148,29 @@ export function createDispatcher({
     if (members.size === 0) return KEPT
     const frame = userFrame(body, cursor)
     const offers = [...members].map(connection => delivery.offer(connection, cursor, frame, !repeated))
-    if (offers.some(isHanded)) onHanded(owner, cursor)
+    const handed = offers.filter(isHanded).length
+    if (handed > 0) onHanded(owner, cursor)
+    tellLive(handed, acceptedAt)
     return tally(offers, repeated)
   }
 
-  const toUsers = async ({ tenant, notification }: Envelope, users: readonly string[]): Promise<Outcome> => {
+  const toUsers = async (
+    { tenant, notification }: Envelope,
+    users: readonly string[],
+    acceptedAt: number,
+  ): Promise<Outcome> => {
     const body = encode(notification)
     if (log === undefined || notification.ttl === 0) {
       const frame = crowdFrame(body)
-      const reached = users.map(user => writeToLive(userTopic(tenant, user), notification.id, frame))
+      const reached = users.map(user =>
+        writeToLive(userTopic(tenant, user), notification.id, frame, acceptedAt),
+      )
       return usersOutcome(notification.id, reached)
     }
     const kept = keepsForAll ? users : users.filter(user => hub.members(userTopic(tenant, user)).size > 0)
     const drafts = kept.map(user => draftOf(tenant, user, notification, body))
     const appended = await log.append(drafts).catch(storeUnavailable)
-    const reached = drafts.map((draft, n) => offer(draft, appended[n]))
+    const reached = drafts.map((draft, n) => offer(draft, appended[n], acceptedAt))
     return usersOutcome(notification.id, reached, users.length)
   }
 
@@ -165,7 +181,7 @@ export function createDispatcher({
   }
 
   return envelope => {
-    const { notification } = envelope
+    const { notification, acceptedAt = clock.monotonic() } = envelope
     if (isExpired(notification, clock.now()))
       return Promise.resolve({
         notificationId: notification.id,
@@ -175,10 +191,11 @@ export function createDispatcher({
         status: 'expired',
       })
     const route = routeOf(envelope)
-    if ('users' in route) return toUsers(envelope, route.users)
+    if ('users' in route) return toUsers(envelope, route.users, acceptedAt)
     const before =
       beforeUnlogged && ((reached: Iterable<Connection>) => beforeUnlogged(notification.id, reached))
     const frame = crowdFrame(encode(notification))
-    return toCrowd(notification, crowd.send(route.crowd, frame, { accept: route.accept, before }))
+    const after = (connections: number) => tellLive(connections, acceptedAt)
+    return toCrowd(notification, crowd.send(route.crowd, frame, { accept: route.accept, before, after }))
   }
 }

@@ -4,7 +4,9 @@ import type { AckCounts } from '../observe/tally.ts'
 import type { StoreObserver } from '../store/store.ts'
 
 /** Counts what a store sees happen to entries. */
-export function observeEntries(stats: Pick<Stats, 'tally' | 'queueExpired' | 'queueDropped'>): StoreObserver {
+export function observeEntries(
+  stats: Pick<Stats, 'tally' | 'queueExpired' | 'queueDropped' | 'ackSeconds'>,
+): StoreObserver {
   const acksOf = (owner: Topic): AckCounts => stats.tally.of(tenantOf(owner)).acks
 
   return {
@@ -15,6 +17,7 @@ export function observeEntries(stats: Pick<Stats, 'tally' | 'queueExpired' | 'qu
       const acks = acksOf(owner)
       acks.acked++
       acks.latencyMs += latencyMs
+      stats.ackSeconds.observe(latencyMs / 1000)
     },
     gaveUp: owner => {
       acksOf(owner).expired++

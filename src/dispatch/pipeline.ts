@@ -126,6 +126,7 @@ export function createPipeline({
     keepsForAll: queueEnabled,
     onHanded: (owner, { epoch, seq }) => handed(owner, epoch, [seq]),
     beforeUnlogged: crowdAcks?.expect,
+    onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
     clock,
   })
   const owned = stack.move()

@@ -45,6 +45,8 @@ interface Set {
   headers: Record<string, string | number>
 }
 
+type Handle = (request: Request) => Response | Promise<Response>
+
 /** Without a host, as in HTTP/1.0, the runtime tells only the path; all that reads a URL, the router included, wants a whole one. */
 function completeUrl(request: Request): Request {
   if (request.url.startsWith('/'))
@@ -131,19 +133,41 @@ export function createApi({
     return envelope(new AppError('INTERNAL_ERROR', { message }), set)
   }
 
+  /** Of the request whose hooks ran last: they run in the turn in which it comes. */
+  let pattern: string | undefined
+
+  /** Counts the answer, whatever it is. An upgrade too: the answer to it says 101. */
+  const counted =
+    (handle: Handle): Handle =>
+    request => {
+      const startedAt = clock.monotonic()
+      pattern = undefined
+      const answered = handle(completeUrl(request))
+      const place = { method: request.method, path: pattern }
+      const count = ({ status }: Response): void =>
+        stats.answers.count(place, { status, seconds: (clock.monotonic() - startedAt) / 1000 })
+      // Beside the answer, which waits for nothing; one that fails is the runtime's.
+      if (answered instanceof Promise) answered.then(count, () => {})
+      else count(answered)
+      return answered
+    }
+
   const app: AnyElysia = new Elysia({
     name: 'api',
     strictPath: true,
     normalize: false,
     handler: { standardHostname: false },
   })
-    .wrap(handle => (request: Request) => handle(completeUrl(request)))
+    // Elysia's type of what it wraps is not what that is.
+    .wrap(handle => counted(handle as unknown as Handle))
     .use(crossOrigin(corsOrigins, anyOrigin))
     .onRequest(({ request, set }) => {
       set.headers['x-request-id'] = requestIdOf(request)
       if (isDraining()) set.headers['connection'] = 'close'
+      const place = guard.find(request)
+      pattern = place?.pattern
       if (request.method === 'OPTIONS') return preflight(request, set as Set)
-      guard.check(request, (set as Set).headers)
+      guard.check(place, request, (set as Set).headers)
       return undefined
     })
     .onAfterHandle(({ set }) => {

@@ -17,6 +17,7 @@ import {
   userIds,
 } from '../notification/content.ts'
 import type { Target } from '../notification/target.ts'
+import type { Stats } from '../observe/stats.ts'
 import { claimKeys } from './batch-keys.ts'
 import {
   asFailure,
@@ -137,8 +138,12 @@ function duplicatesOf(tasks: readonly Task[]): ReadonlySet<Task> {
   return duplicates
 }
 
+interface BatchOptions extends SendOptions {
+  readonly stats: Pick<Stats, 'batchItems'>
+}
+
 /** Up to 100 sends in one request, in order; not atomic. */
-export function batchRoutes({ composer, dispatch, once, callers, clock }: SendOptions) {
+export function batchRoutes({ composer, dispatch, once, callers, clock, stats }: BatchOptions) {
   const answer = answering(once)
 
   /** All that the items name, looked up before the first takes effect: between two items nobody is waited for. */
@@ -202,6 +207,7 @@ export function batchRoutes({ composer, dispatch, once, callers, clock }: SendOp
       checkSize(notifications)
       const { tenant } = callers.of(request)
       return answer({ request, tenant, key, text: document.text }, set, async id => {
+        stats.batchItems.observe(notifications.length)
         const fates = await carryOutAll(await tasksOf(tenant, document, id), options)
         checkStore(fates)
         return {

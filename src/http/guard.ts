@@ -27,18 +27,20 @@ type AnswerHeaders = Record<string, string | number>
 
 /** Stands before everything else: unknown paths, other methods, missing keys and too many requests end here, before any body is read. */
 export interface Guard {
+  /** Where the request goes; undefined for an unknown path. */
+  find(request: Request): Place | undefined
   /** Throws what the request is refused with; in both cases the answer is to carry what is put into `headers`. */
-  check(request: Request, headers: AnswerHeaders): void
+  check(place: Place | undefined, request: Request, headers: AnswerHeaders): void
   /** Takes the routes it decides over. */
   learn(routes: readonly RouteInfo[]): void
 }
 
-type Methods = Map<string, Access>
-
-/** A path with variable segments (`:id`). */
-interface Pattern {
+/** A route with all its methods. */
+interface Place {
+  /** With variable segments as in `/users/{id}`. */
+  readonly pattern: string
   readonly segments: readonly string[]
-  readonly methods: Methods
+  readonly methods: Map<string, Access>
 }
 
 interface GuardOptions {
@@ -75,24 +77,34 @@ const matches = (pattern: readonly string[], segments: readonly string[]): boole
   pattern.every((part, at) => (part.startsWith(':') ? segments[at] !== '' : part === segments[at]))
 
 export function createGuard({ keys, callers, limit, onRefused }: GuardOptions): Guard {
-  const table = new Map<string, Methods>()
-  const patterns: Pattern[] = []
+  const table = new Map<string, Place>()
+  const variable: Place[] = []
 
   /** A fixed path comes before a variable one: `/notifications/send` is no look-up of the id `send`. */
-  const methodsOf = (path: string): Methods | undefined => {
+  const find = (path: string): Place | undefined => {
     const fixed = table.get(path)
     if (fixed !== undefined) return fixed
     const segments = path.split('/')
-    return patterns.find(pattern => matches(pattern.segments, segments))?.methods
+    return variable.find(place => matches(place.segments, segments))
   }
 
-  const accessTo = (path: string, method: string): Access => {
-    const methods = methodsOf(path)
-    if (methods === undefined) throw new AppError('NOT_FOUND')
-    const access = methods.get(method)
+  const accessTo = (place: Place | undefined, method: string): Access => {
+    if (place === undefined) throw new AppError('NOT_FOUND')
+    const access = place.methods.get(method)
     if (access === undefined)
-      throw new AppError('METHOD_NOT_ALLOWED', { headers: { allow: [...methods.keys()].join(', ') } })
+      throw new AppError('METHOD_NOT_ALLOWED', { headers: { allow: [...place.methods.keys()].join(', ') } })
     return access
+  }
+
+  const learn = (path: string): Place => {
+    const place = {
+      pattern: path.replaceAll(/:(\w+)/g, '{$1}'),
+      segments: path.split('/'),
+      methods: new Map<string, Access>(),
+    }
+    if (path.includes('/:')) variable.push(place)
+    table.set(path, place)
+    return place
   }
 
   /** Whoever has no id, made-up keys included, shares the bucket of his address. */
@@ -125,17 +137,15 @@ export function createGuard({ keys, callers, limit, onRefused }: GuardOptions): 
   return {
     learn: routes => {
       for (const route of routes) {
-        const methods = table.get(route.path) ?? new Map<string, Access>()
-        if (route.path.includes('/:') && methods.size === 0)
-          patterns.push({ segments: route.path.split('/'), methods })
+        const { methods } = table.get(route.path) ?? learn(route.path)
         const access = accessOf(route)
         methods.set(route.method, access)
         if (route.method === 'GET' && !access.socket) methods.set('HEAD', access)
-        table.set(route.path, methods)
       }
     },
-    check: (request, headers) => {
-      if (accessTo(pathOf(request.url), request.method).apiKey) checkCaller(request, headers)
+    find: ({ url }) => find(pathOf(url)),
+    check: (place, request, headers) => {
+      if (accessTo(place, request.method).apiKey) checkCaller(request, headers)
     },
   }
 }

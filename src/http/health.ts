@@ -4,12 +4,14 @@ import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { LinkState } from '../lib/link.ts'
 import type { Store } from '../store/store.ts'
+import type { QueueTotals } from './queue-totals.ts'
 import { type RedisReport, redisReport } from './redis-report.ts'
 
 interface HealthOptions {
   readonly hub: Hub
   readonly store: Store
   readonly logEnabled: boolean
+  readonly totals: QueueTotals
   /** Of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
   readonly isDraining: () => boolean
@@ -25,6 +27,7 @@ export function healthRoutes({
   hub,
   store,
   logEnabled,
+  totals,
   redis,
   isDraining,
   clock,
@@ -32,11 +35,8 @@ export function healthRoutes({
   node,
 }: HealthOptions) {
   const startedAt = clock.monotonic()
-  /** As long as the store does not answer, what it last said. */
-  let totals = { messages: 0, users: 0 }
   const queue = async () => {
-    if (logEnabled && store.isUp()) totals = await store.log.totals().catch(() => totals)
-    const { messages, users } = totals
+    const { messages, users } = await totals()
     return { enabled: logEnabled, backend: store.kind, total_messages: messages, users_with_queue: users }
   }
   const reasons = () => [...(isDraining() ? ['draining'] : []), ...(store.isUp() ? [] : ['store'])]

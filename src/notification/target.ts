@@ -13,6 +13,8 @@ export interface Envelope {
   readonly tenant: string
   readonly target: Target
   readonly notification: Notification
+  /** Monotonic milliseconds; absent: when it is dispatched. */
+  readonly acceptedAt?: number
 }
 
 /** Users one by one, each with a log; or a crowd: whoever is connected now. */

@@ -1,5 +1,6 @@
 import pino, { type DestinationStream } from 'pino'
 import type { Clock } from '../lib/clock.ts'
+import type { AuthFailure, Stats } from './stats.ts'
 
 /** One line per event: a name and fields, never a payload, a token, a key or a URL with its query. */
 export type Log = Readonly<
@@ -34,6 +35,7 @@ export async function createLog({ level, format, out }: LogOptions): Promise<Log
       options,
       pretty({
         sync: true,
+        singleLine: true,
         messageKey: 'event',
         timestampKey: 'ts',
         ...(out && { destination: out }),
@@ -45,17 +47,26 @@ export async function createLog({ level, format, out }: LogOptions): Promise<Log
 
 /** Somebody who was not let in, and why: for the log only. */
 interface Refusal {
-  readonly kind: 'api_key' | 'jwt' | 'revoked' | 'origin'
+  readonly kind: AuthFailure
   readonly reason: string
 }
 
-/** A line for each refusal; at most ten a second, since anybody can make them. */
-export const logRefusals = (log: Log, clock: Clock): ((refusal: Refusal) => void) =>
-  limited({
+/** Counts refusals, with a line for each; at most ten a second, since anybody can make them. */
+export function tellRefusals(
+  log: Log,
+  clock: Clock,
+  failures: Stats['authFailures'],
+): (refusal: Refusal) => void {
+  const say = limited<Refusal>({
     perSecond: REFUSALS_PER_SECOND,
     clock,
     write: fields => log.info(fields, 'auth.refused'),
   })
+  return refusal => {
+    failures[refusal.kind]++
+    say(refusal)
+  }
+}
 
 /** Lets at most `perSecond` lines of one kind through in any second; the next one let through says how many were held back. */
 export function limited<F extends object>({
@@ -64,7 +75,7 @@ export function limited<F extends object>({
   write,
 }: {
   readonly perSecond: number
-  readonly clock: Clock
+  readonly clock: Pick<Clock, 'monotonic'>
   readonly write: (fields: F & { readonly held_back?: number }) => void
 }): (fields: F) => void {
   /** When the last ones were written; `oldest` is the place of the first of them. */

@@ -1,3 +1,5 @@
+import { type Answers, createAnswers } from './answers.ts'
+import { Histogram } from './histogram.ts'
 import { createTally, type Tally } from './tally.ts'
 
 /** Why a message from Redis is not dispatched. */
@@ -20,6 +22,24 @@ const CLOSE_CODES = [1000, 1001, 1002, 1006, 1007, 1008, 1009, 1012, 1013, 4401,
 
 /** A stream has no code. */
 type Close = (typeof CLOSE_CODES)[number] | 'sse' | 'other'
+
+/** Who was not let in. */
+export type AuthFailure = 'api_key' | 'jwt' | 'revoked' | 'origin' | 'metrics'
+
+/** How a connect to a log began: without a cursor, or with one that counted, or did not, or was too old. */
+export type Resume = 'none' | 'recovered' | 'epoch_changed' | 'trimmed'
+
+/** What is asked of a store while somebody waits for it. */
+export type StoreOperation = 'append' | 'read' | 'ack' | 'template' | 'idempotency'
+
+/** Bounds of histograms; those of time in seconds. */
+export const BOUNDS = {
+  fast: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
+  ack: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  connection: [1, 5, 10, 30, 60, 300, 600, 1800, 3600],
+  connectionsPerUser: [1, 2, 3, 4, 5, 10],
+  batch: [1, 5, 10, 25, 50, 75, 100],
+} as const
 
 /** Counters of this node, plain numbers. */
 export interface Stats {
@@ -54,8 +74,26 @@ export interface Stats {
   queueDropped: number
   /** Entries sent again for want of an acknowledgement, once for each user. */
   ackRedelivered: number
+  readonly answers: Answers
+  readonly authFailures: Record<AuthFailure, number>
+  /** Connections to a log whose start was found. */
+  readonly resumes: Record<Resume, number>
   /** Requests, batch items and messages with an idempotency key. */
   readonly idempotency: Record<'new' | 'replayed' | 'conflict' | 'inProgress', number>
+  readonly storeErrors: Record<StoreOperation, number>
+  readonly storeSeconds: Readonly<Record<StoreOperation, Histogram>>
+  /** Connections of its user, at the registration of each. */
+  readonly connectionsPerUser: Histogram
+  /** From registration to end; so its count is of those that ended. */
+  readonly connectionSeconds: Histogram
+  /** From acceptance until a socket was handed the frame; what a replay or a redelivery writes is not live. */
+  readonly deliverySeconds: Histogram
+  /** From the first delivery to the acknowledgement. */
+  readonly ackSeconds: Histogram
+  /** From the first frame that a ping stands for to its pong. */
+  readonly receiptSeconds: Histogram
+  /** Items of each batch. */
+  readonly batchItems: Histogram
 }
 
 /** A close frame without a code: a plain end. */
@@ -109,5 +147,22 @@ export const createStats = (): Stats => ({
   queueExpired: 0,
   queueDropped: 0,
   ackRedelivered: 0,
+  answers: createAnswers(),
+  authFailures: { api_key: 0, jwt: 0, revoked: 0, origin: 0, metrics: 0 },
+  resumes: { none: 0, recovered: 0, epoch_changed: 0, trimmed: 0 },
   idempotency: { new: 0, replayed: 0, conflict: 0, inProgress: 0 },
+  storeErrors: { append: 0, read: 0, ack: 0, template: 0, idempotency: 0 },
+  storeSeconds: {
+    append: new Histogram(BOUNDS.fast),
+    read: new Histogram(BOUNDS.fast),
+    ack: new Histogram(BOUNDS.fast),
+    template: new Histogram(BOUNDS.fast),
+    idempotency: new Histogram(BOUNDS.fast),
+  },
+  connectionsPerUser: new Histogram(BOUNDS.connectionsPerUser),
+  connectionSeconds: new Histogram(BOUNDS.connection),
+  deliverySeconds: new Histogram(BOUNDS.fast),
+  ackSeconds: new Histogram(BOUNDS.ack),
+  receiptSeconds: new Histogram(BOUNDS.fast),
+  batchItems: new Histogram(BOUNDS.batch),
 })

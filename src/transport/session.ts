@@ -9,7 +9,7 @@ import type { Cursor } from '../notification/cursor.ts'
 import type { Principal } from '../notification/principal.ts'
 import { tenantTopic, userTopic } from '../notification/topic.ts'
 import type { Log } from '../observe/log.ts'
-import { closeOf, type Stats } from '../observe/stats.ts'
+import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
 import type { Conversation } from './conversation.ts'
 import { closeAll } from './drain.ts'
 import { connected } from './outbound.ts'
@@ -24,8 +24,8 @@ export interface Sessions {
   binary(peer: Peer): void
   /** A sign of life. */
   seen(peer: Peer): void
-  /** The client has read everything up to here. */
-  proved(peer: Peer, cursor: Cursor): void
+  /** The client has read everything up to here; `handedAt` as in Proof. */
+  proved(peer: Peer, proof: { readonly cursor: Cursor; readonly handedAt: number | undefined }): void
   /** Takes it out of every index, however it ended and however often it is said. */
   ended(peer: Peer, how: { readonly code: number | 'sse'; readonly slow?: boolean }): void
   /** Refuses new connections and closes the open ones over the seconds; resolves when all have been told. */
@@ -52,6 +52,9 @@ interface SessionOptions {
 
 /** What a held message takes beside its text: many empty ones are not free. */
 const HELD_OVERHEAD_BYTES = 64
+
+const resumeOf = ({ reason }: Started, { cursor }: Wish): Resume =>
+  cursor === undefined ? 'none' : (reason ?? 'recovered')
 
 const weightOf = (said: Said): number => HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
 
@@ -112,6 +115,7 @@ export function createSessions(options: SessionOptions): Sessions {
   const begin = async (peer: Peer, wish: Wish): Promise<void> => {
     const started = await delivery.start(peer, wish)
     if (started === undefined) return
+    if (started.cursor !== undefined) stats.resumes[resumeOf(started, wish)]++
     if (!peer.greeted) greet(peer, started)
     await delivery.replay(peer)
   }
@@ -157,6 +161,7 @@ export function createSessions(options: SessionOptions): Sessions {
       peer.nextBeatAt = peer.openedAt + Math.random() * heartbeatSeconds * 1000
       hub.open(peer)
       stats.tally.of(tenant).opened++
+      stats.connectionsPerUser.observe(hub.members(userTopic(tenant, user)).size)
       if (!peer.optedIn) hear(peer)
       log.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
       checkRevoked(peer)
@@ -168,7 +173,10 @@ export function createSessions(options: SessionOptions): Sessions {
     seen: peer => {
       peer.seenAt = clock.monotonic()
     },
-    proved: (peer, cursor) => receipts.proved(peer, cursor),
+    proved: (peer, { cursor, handedAt }) => {
+      receipts.proved(peer, cursor)
+      if (handedAt !== undefined) stats.receiptSeconds.observe((clock.monotonic() - handedAt) / 1000)
+    },
     ended: (peer, { code, slow }) => {
       if (!hub.has(peer)) return
       peer.phase = 'ended'
@@ -177,8 +185,9 @@ export function createSessions(options: SessionOptions): Sessions {
       hub.end(peer)
       receipts.settle(peer)
       const { user, tenant } = peer.principal
-      const seconds = Math.round((clock.monotonic() - peer.openedAt) / 1000)
-      const fields = { connection_id: peer.id, tenant, user, code, seconds }
+      const seconds = (clock.monotonic() - peer.openedAt) / 1000
+      stats.connectionSeconds.observe(seconds)
+      const fields = { connection_id: peer.id, tenant, user, code, seconds: Math.round(seconds) }
       if (slow) log.warn(fields, 'connection.slow_consumer')
       else log.debug(fields, 'connection.closed')
     },

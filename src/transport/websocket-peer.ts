@@ -2,6 +2,7 @@ import type { ServerWebSocket } from 'bun'
 import type { Wish } from '../dispatch/start.ts'
 import { CLOSES, type CloseReason } from '../errors.ts'
 import type { Written } from '../hub/connection.ts'
+import type { Clock } from '../lib/clock.ts'
 import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
@@ -13,9 +14,15 @@ const MAX_HEADER_BYTES = 14
 /** Of unanswered pings so many are remembered, the last ones. */
 const MAX_PINGS = 16
 
-interface Ping {
-  readonly payload: string
+/** What a pong proves: everything up to the place was read. */
+export interface Proof {
   readonly cursor: Cursor
+  /** When the first frame that it is the proof of was handed over, monotonic milliseconds; undefined for none. */
+  readonly handedAt: number | undefined
+}
+
+interface Ping extends Proof {
+  readonly payload: string
 }
 
 /** One WebSocket. It is its own `ws.data`. */
@@ -24,10 +31,13 @@ export class WebSocketPeer extends Peer {
   readonly wish: Wish
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
+  readonly #clock: Clock
   #socket: ServerWebSocket<WebSocketPeer> | undefined
   /** Pings that carried a place and are not answered, oldest first. */
   readonly #pings: Ping[] = []
   #askAgain = false
+  /** When the first frame was handed over that no ping stands behind. */
+  #handedAt: number | undefined = undefined
   #writtenBytes = 0
   /** Within a batch: what it has written. */
   #batchBytes: number | undefined = undefined
@@ -36,14 +46,15 @@ export class WebSocketPeer extends Peer {
   constructor(options: {
     readonly principal: Principal
     readonly wish: Wish
-    readonly now: number
+    readonly clock: Clock
     readonly sendBufferBytes: number
     readonly end: Sessions['ended']
   }) {
-    super(options.principal, options.wish.cursor !== undefined, options.now)
+    super(options.principal, options.wish.cursor !== undefined, options.clock.monotonic())
     this.wish = options.wish
     this.#sendBufferBytes = options.sendBufferBytes
     this.#end = options.end
+    this.#clock = options.clock
   }
 
   attach(socket: ServerWebSocket<WebSocketPeer>): void {
@@ -96,6 +107,7 @@ export class WebSocketPeer extends Peer {
    * written meanwhile is asked for when it is answered.
    */
   override ask(cursor: Cursor): void {
+    this.#handedAt ??= this.#clock.monotonic()
     if (this.#pings.length > 0) this.#askAgain = true
     else this.#ping(cursor)
   }
@@ -105,17 +117,17 @@ export class WebSocketPeer extends Peer {
     else this.#ping({ epoch: this.epoch, seq: this.position })
   }
 
-  /** The place that this pong proves; undefined for one that was not asked for. A pong for a later ping settles the earlier. */
-  answered(payload: string): Cursor | undefined {
+  /** What this pong proves; undefined for one that was not asked for. A pong for a later ping settles the earlier. */
+  answered(payload: string): Proof | undefined {
     const at = this.#pings.findLastIndex(ping => ping.payload === payload)
     const cursor = this.#pings[at]?.cursor
     if (cursor === undefined) return undefined
-    this.#pings.splice(0, at + 1)
+    const settled = this.#pings.splice(0, at + 1)
     if (this.#askAgain && this.#pings.length === 0) {
       this.#askAgain = false
       this.#ping({ epoch: this.epoch, seq: this.position })
     }
-    return cursor
+    return { cursor, handedAt: settled.find(({ handedAt }) => handedAt !== undefined)?.handedAt }
   }
 
   override drained(): Promise<void> {
@@ -192,6 +204,7 @@ export class WebSocketPeer extends Peer {
       return
     }
     if (this.#pings.length === MAX_PINGS) this.#pings.shift()
-    this.#pings.push({ payload, cursor })
+    this.#pings.push({ payload, cursor, handedAt: this.#handedAt })
+    this.#handedAt = undefined
   }
 }

@@ -34,7 +34,7 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
       const data = new WebSocketPeer({
         principal,
         wish,
-        now: clock.monotonic(),
+        clock,
         sendBufferBytes,
         end: sessions.ended,
       })
@@ -47,6 +47,8 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
       const upgraded =
         isUpgrade(request) && (server as Server<WebSocketPeer> | null)?.upgrade(request, { data, headers })
       if (!upgraded) throw new AppError('UPGRADE_REQUIRED', { headers: { upgrade: 'websocket' } })
+      // The runtime has sent it; whoever counts answers is to know.
+      set.status = 101
     },
     {
       parse: 'none',
@@ -92,8 +94,8 @@ export const webSocketHandler = ({
   pong: ({ data: peer }, payload) => {
     peer.unblockSoon()
     sessions.seen(peer)
-    const cursor = peer.answered(payload.toString('latin1'))
-    if (cursor !== undefined) sessions.proved(peer, cursor)
+    const proof = peer.answered(payload.toString('latin1'))
+    if (proof !== undefined) sessions.proved(peer, proof)
   },
   drain: ({ data: peer }) => peer.unblock(),
   close: ({ data: peer }, code, reason) => {

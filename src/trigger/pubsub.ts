@@ -131,8 +131,9 @@ export function startPubSub({
   const obey = (channel: string, judged: Judged, take: Intake['take']): void => {
     if (!judged.ok) reject(channel, judged)
     else if (judged.envelope !== undefined) {
-      if (judged.held) held.set(judged.envelope, judged.held)
-      if (take(judged.envelope)) return
+      const envelope = { ...judged.envelope, acceptedAt: clock.monotonic() }
+      if (judged.held) held.set(envelope, judged.held)
+      if (take(envelope)) return
       judged.held?.failed('free')
       reject(channel, OVERLOADED)
     }

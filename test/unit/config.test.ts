@@ -51,6 +51,8 @@ const DEFAULTS: Config = {
   drainSeconds: 10,
   logLevel: 'info',
   logFormat: 'text',
+  metricsKey: undefined,
+  metricsChannelLimit: 0,
   jwtSecret: expect.stringMatching(/^[A-Za-z0-9_-]{64}$/),
   jwtSecretPrevious: undefined,
   jwtIssuer: undefined,

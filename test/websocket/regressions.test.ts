@@ -7,6 +7,7 @@ import { webSocketHandler } from '../../src/transport/websocket.ts'
 import { WebSocketPeer } from '../../src/transport/websocket-peer.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
+import { createStoppedClock } from '../support/clock.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
 import {
   broadcast,
@@ -303,11 +304,11 @@ test('300 notifications of 60 KB reach a slow reader on one connection, WebSocke
 }, 60_000)
 
 /** A peer on a socket of which the test says what waits in it. */
-function peerOn(socket: { buffered: number; readonly pinged: string[] }) {
+function peerOn(socket: { buffered: number; readonly pinged: string[] }, clock = createStoppedClock()) {
   const peer = new WebSocketPeer({
     principal: { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
     wish: {},
-    now: 0,
+    clock,
     sendBufferBytes: 65_536,
     end: () => {},
   })
@@ -384,12 +385,33 @@ test('a client that answers only the last of many pings, as RFC 6455 §5.5.3 all
   const { peer } = peerOn(socket)
   peer.position = 7
   for (let n = 0; n < 50; n++) peer.beat()
-  expect(peer.answered('e:7')).toEqual({ epoch: 'e', seq: 7 })
+  expect(peer.answered('e:7')?.cursor).toEqual({ epoch: 'e', seq: 7 })
   expect(peer.answered('e:6')).toBeUndefined()
   peer.position = 8
   peer.ask({ epoch: 'e', seq: 8 })
   expect(socket.pinged.at(-1)).toBe('e:8')
-  expect(peer.answered('e:8')).toEqual({ epoch: 'e', seq: 8 })
+  expect(peer.answered('e:8')?.cursor).toEqual({ epoch: 'e', seq: 8 })
+})
+
+test('a receipt tells when the first frame was handed over that it is the proof of', () => {
+  const clock = createStoppedClock()
+  const { peer } = peerOn({ buffered: 0, pinged: [] }, clock)
+  const moments: number[] = []
+  const handOver = (seq: number) => {
+    moments.push(clock.monotonic())
+    peer.position = seq
+    peer.ask({ epoch: 'e', seq })
+    clock.jump(1)
+  }
+  for (const seq of [1, 2, 3]) handOver(seq)
+  expect(peer.answered('e:1')).toEqual({ cursor: { epoch: 'e', seq: 1 }, handedAt: moments[0] })
+  // Only now it was asked about the others; what comes meanwhile waits again.
+  handOver(4)
+  expect(peer.answered('e:3')).toEqual({ cursor: { epoch: 'e', seq: 3 }, handedAt: moments[1] })
+  expect(peer.answered('e:4')).toEqual({ cursor: { epoch: 'e', seq: 4 }, handedAt: moments[3] })
+  // A heartbeat's ping proves nothing that was not proved.
+  peer.beat()
+  expect(peer.answered('e:4')).toEqual({ cursor: { epoch: 'e', seq: 4 }, handedAt: undefined })
 })
 
 test('a burst within one turn cuts no stream and no socket that reads, however small its buffer', async () => {

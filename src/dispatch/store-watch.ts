@@ -1,0 +1,52 @@
+import type { Clock } from '../lib/clock.ts'
+import { type Log, limited } from '../observe/log.ts'
+import type { Store } from '../store/store.ts'
+
+/** Tells of a store that goes and comes back, once each way. */
+export interface StoreWatch extends Disposable {
+  /** An operation failed that is tried again. While the store is known to be away that says nothing new. */
+  failed(error: unknown): void
+}
+
+interface WatchOptions {
+  readonly store: Pick<Store, 'kind' | 'isUp'>
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly log: Log
+}
+
+const LOOK_MS = 250
+const FAULT_LINES_PER_SECOND = 2
+
+export function watchStore({ store, clock, log }: WatchOptions): StoreWatch {
+  const { kind } = store
+  let wasUp = true
+  let wentAt = 0
+  const sayFault = limited<{ readonly err: unknown }>({
+    perSecond: FAULT_LINES_PER_SECOND,
+    clock,
+    write: fields => log.warn({ store: kind, ...fields }, 'store.unavailable'),
+  })
+
+  const look = (error?: unknown): void => {
+    const isUp = store.isUp()
+    if (isUp === wasUp) return
+    wasUp = isUp
+    const now = clock.monotonic()
+    if (isUp) log.info({ store: kind, seconds: Math.round((now - wentAt) / 1000) }, 'store.recovered')
+    else {
+      wentAt = now
+      log.warn({ store: kind, ...(error !== undefined && { err: error }) }, 'store.lost')
+    }
+  }
+
+  const timer = setInterval(look, LOOK_MS)
+  timer.unref()
+
+  return {
+    failed: error => {
+      look(error)
+      if (wasUp) sayFault({ err: error })
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  }
+}

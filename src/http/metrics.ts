@@ -1,0 +1,94 @@
+import { Elysia } from 'elysia'
+import { createApiKeys } from '../auth/api-key.ts'
+import { AppError } from '../errors.ts'
+import { countTransports, largestChannels } from '../hub/census.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { LinkState } from '../lib/link.ts'
+import { createExposition } from '../observe/exposition.ts'
+import type { Lag } from '../observe/lag.ts'
+import { readProcess } from '../observe/process.ts'
+import type { Stats } from '../observe/stats.ts'
+import type { Store } from '../store/store.ts'
+import type { QueueTotals } from './queue-totals.ts'
+
+interface MetricsOptions {
+  readonly hub: Hub
+  readonly stats: Stats
+  readonly store: Pick<Store, 'isUp'>
+  readonly totals: QueueTotals
+  /** Of the trigger's connection; undefined without a trigger. */
+  readonly redis: () => LinkState | undefined
+  readonly isDraining: () => boolean
+  readonly lag: Pick<Lag, 'seconds'>
+  readonly version: string
+  readonly node: string
+  /** Without one everybody may look. */
+  readonly key: string | undefined
+  /** How many channels are named. */
+  readonly channelLimit: number
+  readonly onRefused: (fields: { readonly kind: 'metrics'; readonly reason: string }) => void
+}
+
+const BEARER = 'Bearer '
+
+/** `/metrics`: everything that is counted, for Prometheus. */
+export function metricsRoutes({
+  hub,
+  stats,
+  store,
+  totals,
+  redis,
+  isDraining,
+  lag,
+  version,
+  node,
+  key,
+  channelLimit,
+  onRefused,
+}: MetricsOptions) {
+  const exposition = createExposition()
+  const keys = createApiKeys({ keys: key === undefined ? [] : [key], bound: [] })
+
+  const check = ({ headers }: Request): void => {
+    const authorization = headers.get('authorization')
+    const bearer = authorization?.startsWith(BEARER) ? authorization.slice(BEARER.length) : null
+    const shown = headers.get('x-api-key')
+    if (keys.holderOf(shown) !== undefined || keys.holderOf(bearer) !== undefined) return
+    onRefused({ kind: 'metrics', reason: (shown ?? bearer) === null ? 'no key' : 'wrong key' })
+    throw new AppError('UNAUTHORIZED', {
+      message: 'The key of the metrics is missing or invalid.',
+      headers: { 'www-authenticate': 'Bearer' },
+    })
+  }
+
+  /** What the system and the store are waited for first; the rest is read in one turn. */
+  const write = async (): Promise<string> => {
+    const [queue, process] = await Promise.all([totals(), readProcess()])
+    return exposition.write({
+      stats,
+      total: stats.tally.total(),
+      connections: countTransports(hub),
+      users: hub.count('user'),
+      channels: hub.count('channel'),
+      largestChannels: largestChannels(hub, channelLimit),
+      redis: redis(),
+      queue,
+      storeUp: store.isUp(),
+      draining: isDraining(),
+      lagSeconds: lag.seconds,
+      process,
+      version,
+      node,
+    })
+  }
+
+  return new Elysia({ name: 'metrics' }).get(
+    '/metrics',
+    async ({ request, set }) => {
+      check(request)
+      set.headers['content-type'] = exposition.contentType
+      return write()
+    },
+    { detail: { summary: 'What is counted, as text for Prometheus', security: [] } },
+  )
+}

@@ -1,0 +1,39 @@
+import type { Store } from '../store/store.ts'
+
+interface Totals {
+  readonly messages: number
+  readonly users: number
+}
+
+/** How much is kept in all logs. Never rejects, and is never late: of a store that does not answer, what it last said. */
+export type QueueTotals = () => Promise<Totals>
+
+const PATIENCE_MS = 250
+
+export function createQueueTotals({
+  store,
+  logEnabled,
+}: {
+  readonly store: Pick<Store, 'isUp' | 'log'>
+  readonly logEnabled: boolean
+}): QueueTotals {
+  let last: Totals = { messages: 0, users: 0 }
+  /** Asked once, however many wait for it. */
+  let asked: Promise<void> | undefined
+
+  const ask = async (): Promise<void> => {
+    try {
+      last = await store.log.totals()
+    } catch {
+      // Whoever watches the store tells.
+    }
+    asked = undefined
+  }
+
+  return async () => {
+    if (!logEnabled || !store.isUp()) return last
+    asked ??= ask()
+    await Promise.race([asked, Bun.sleep(PATIENCE_MS)])
+    return last
+  }
+}

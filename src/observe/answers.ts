@@ -1,0 +1,50 @@
+import { Histogram } from './histogram.ts'
+
+/** Answers to one method on one route. */
+interface Answered {
+  readonly method: string
+  readonly path: string
+  readonly seconds: Histogram
+  readonly statuses: Map<number, number>
+}
+
+/** Every answer over HTTP. Bounded: routes are ours, methods are those of the standards. */
+export interface Answers {
+  /** `path` is the pattern of the route; undefined for a path that is none. */
+  count(request: { readonly method: string; readonly path: string | undefined }, answer: Answer): void
+  all(): Iterable<Answered>
+}
+
+interface Answer {
+  readonly status: number
+  readonly seconds: number
+}
+
+/** Of answers over HTTP, seconds. */
+export const ANSWER_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+/** RFC 9110 §9.3 and RFC 5789. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'])
+const UNMATCHED = 'unmatched'
+const OTHER = 'OTHER'
+
+export function createAnswers(): Answers {
+  const routes = new Map<string, Map<string, Answered>>()
+
+  const make = (path: string, method: string): Answered => {
+    const methods = routes.get(path) ?? new Map<string, Answered>()
+    const answered = { method, path, seconds: new Histogram(ANSWER_BOUNDS), statuses: new Map() }
+    routes.set(path, methods.set(method, answered))
+    return answered
+  }
+
+  return {
+    count: ({ method, path = UNMATCHED }, { status, seconds }) => {
+      const known = METHODS.has(method) ? method : OTHER
+      const answered = routes.get(path)?.get(known) ?? make(path, known)
+      answered.seconds.observe(seconds)
+      answered.statuses.set(status, (answered.statuses.get(status) ?? 0) + 1)
+    },
+    all: () => [...routes.values()].flatMap(methods => [...methods.values()]),
+  }
+}

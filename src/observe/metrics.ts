@@ -1,0 +1,228 @@
+import type { LinkState } from '../lib/link.ts'
+import { ANSWER_BOUNDS } from './answers.ts'
+import type { Histogram } from './histogram.ts'
+import type { ProcessFigures } from './process.ts'
+import { BOUNDS, type Stats } from './stats.ts'
+import type { TenantTally } from './tally.ts'
+
+/** What one scrape reads: what was counted, and how things stand. */
+export interface Seen {
+  readonly stats: Stats
+  /** Of all tenants. */
+  readonly total: Readonly<TenantTally>
+  readonly connections: Readonly<Record<'ws' | 'sse', number>>
+  readonly users: number
+  readonly channels: number
+  readonly largestChannels: readonly { readonly name: string; readonly subscribers: number }[]
+  /** Of the trigger's connection; undefined without a trigger. */
+  readonly redis: LinkState | undefined
+  readonly queue: { readonly messages: number; readonly users: number }
+  readonly storeUp: boolean
+  readonly draining: boolean
+  readonly lagSeconds: number
+  readonly process: ProcessFigures
+  readonly version: string
+  readonly node: string
+}
+
+export type Labels = Readonly<Record<string, string>>
+
+/** One number under its labels. */
+interface Sample {
+  readonly labels: Labels
+  readonly value: number
+}
+
+/** One histogram under its labels. */
+export interface Spread {
+  readonly labels: Labels
+  readonly histogram: Histogram
+}
+
+interface Named {
+  readonly help: string
+  readonly labels: readonly string[]
+}
+
+interface Numbers extends Named {
+  readonly type: 'counter' | 'gauge'
+  read(seen: Seen): readonly Sample[]
+}
+
+interface Spreads extends Named {
+  readonly type: 'histogram'
+  readonly bounds: readonly number[]
+  read(seen: Seen): readonly Spread[]
+}
+
+/** One row of the table. */
+export type Metric = Numbers | Spreads
+
+type By<T> = (seen: Seen) => Readonly<Record<string, T>>
+
+const each = <T, S>(
+  values: Readonly<Record<string, T>>,
+  sample: (name: string, value: T) => S,
+): readonly S[] => Object.entries(values).map(([name, value]) => sample(name, value))
+
+const number =
+  (type: Numbers['type']) =>
+  (help: string, read: (seen: Seen) => number): Numbers => ({
+    type,
+    help,
+    labels: [],
+    read: seen => [{ labels: {}, value: read(seen) }],
+  })
+
+const numbers =
+  (type: Numbers['type']) =>
+  (help: string, label: string, read: By<number>): Numbers => ({
+    type,
+    help,
+    labels: [label],
+    read: seen => each(read(seen), (name, value) => ({ labels: { [label]: name }, value })),
+  })
+
+const counter = number('counter')
+const gauge = number('gauge')
+const counters = numbers('counter')
+const gauges = numbers('gauge')
+
+const histogram = (help: string, bounds: readonly number[], read: (seen: Seen) => Histogram): Spreads => ({
+  type: 'histogram',
+  help,
+  labels: [],
+  bounds,
+  read: seen => [{ labels: {}, histogram: read(seen) }],
+})
+
+const histograms = (
+  help: string,
+  label: string,
+  bounds: readonly number[],
+  read: By<Histogram>,
+): Spreads => ({
+  type: 'histogram',
+  help,
+  labels: [label],
+  bounds,
+  read: seen => each(read(seen), (name, value) => ({ labels: { [label]: name }, histogram: value })),
+})
+
+const sum = (values: Readonly<Record<string, number>>): number =>
+  Object.values(values).reduce((total, value) => total + value, 0)
+
+const BREAKER = { closed: 0, open: 1, half_open: 2 }
+
+/** Answers by method, path and status; their count by method and path is the histogram's. */
+const ANSWERS: Numbers = {
+  type: 'counter',
+  help: 'answers over HTTP; `path` is the pattern of the route or `unmatched`, `method` a standard one or `OTHER`',
+  labels: ['method', 'path', 'status'],
+  read: ({ stats }) =>
+    [...stats.answers.all()].flatMap(({ method, path, statuses }) =>
+      [...statuses].map(([status, value]) => ({ labels: { method, path, status: String(status) }, value })),
+    ),
+}
+
+const ANSWER_SECONDS: Spreads = {
+  type: 'histogram',
+  help: 'seconds from a request to its answer, of `/sse` to its headers',
+  labels: ['method', 'path'],
+  bounds: ANSWER_BOUNDS,
+  read: ({ stats }) =>
+    [...stats.answers.all()].map(({ method, path, seconds }) => ({
+      labels: { method, path },
+      histogram: seconds,
+    })),
+}
+
+const LARGEST_CHANNELS: Numbers = {
+  type: 'gauge',
+  help: 'subscribers of the METRICS_CHANNEL_LIMIT largest channels; one of another tenant than `default` is `tenant:channel`',
+  labels: ['channel'],
+  read: ({ largestChannels }) =>
+    largestChannels.map(({ name, subscribers }) => ({ labels: { channel: name }, value: subscribers })),
+}
+
+const BUILD: Numbers = {
+  type: 'gauge',
+  help: '1; which version runs under which name',
+  labels: ['version', 'node'],
+  read: ({ version, node }) => [{ labels: { version, node }, value: 1 }],
+}
+
+/**
+ * Every metric by its name: all that `/metrics` shows, and `docs/METRICS.md` says. What has no part of its own in this
+ * service (a bus, a stream) stands at what it is without one.
+ */
+// biome-ignore format: one row a metric
+export const METRICS: Readonly<Record<string, Metric>> = {
+  ara_connections_total: gauge('open WebSockets and SSE streams', ({ connections }) => sum(connections)),
+  ara_connections_open: gauges('open connections by transport', 'transport', ({ connections }) => connections),
+  ara_users_connected: gauge('users with a connection', ({ users }) => users),
+  ara_connections_per_user: histogram('at each registration, the connections its user has then', BOUNDS.connectionsPerUser, ({ stats }) => stats.connectionsPerUser),
+  ara_ws_connections_opened_total: counter('WebSockets and SSE streams that were registered', ({ total }) => total.opened),
+  ara_ws_connections_closed_total: counter('WebSockets and SSE streams that have ended', ({ stats }) => stats.connectionSeconds.count),
+  ara_ws_connection_duration_seconds: histogram('how long WebSockets and SSE streams were open, at their end', BOUNDS.connection, ({ stats }) => stats.connectionSeconds),
+  ara_connection_closes_total: counters('ends by close code; `sse`: a stream, `other`: a code of the client; 1013 was over a limit and never registered', 'code', ({ stats }) => stats.closes),
+  ara_connections_refused_total: counters('tries to connect that were refused', 'reason', ({ stats }) => stats.connectionsRefused),
+  ara_slow_consumers_total: counter('connections cut because they did not read', ({ stats }) => stats.slowConsumers),
+  ara_channels_active: gauge('channels with a subscriber', ({ channels }) => channels),
+  ara_channel_subscriptions: LARGEST_CHANNELS,
+  ara_messages_sent_total: counters('sends that were accepted, by kind of target', 'target', ({ total }) => total.sent),
+  ara_messages_delivered_total: counter('frames of notifications handed to a connection, by replays and redeliveries too', ({ total }) => total.delivered),
+  ara_messages_failed_total: counter('frames of notifications that a connection refused', ({ total }) => total.failed),
+  ara_message_delivery_latency_seconds: histogram('from the acceptance of a send until a connection was handed it, live deliveries only', BOUNDS.fast, ({ stats }) => stats.deliverySeconds),
+  ara_receipt_latency_seconds: histogram('from handing frames of a user log to a WebSocket until its pong proves that they were read', BOUNDS.fast, ({ stats }) => stats.receiptSeconds),
+  ara_ws_messages_received_total: counters('valid messages of clients', 'type', ({ stats }) => stats.messagesReceived),
+  ara_ws_messages_limited_total: counter('messages of clients refused by the rate limit', ({ stats }) => stats.messagesLimited),
+  ara_queue_size_total: gauge('unexpired entries in the logs of users', ({ queue }) => queue.messages),
+  ara_queue_users_total: gauge('users with an unexpired entry', ({ queue }) => queue.users),
+  ara_queue_enqueued_total: counter('notifications kept for a user who was away', ({ stats }) => stats.queueEnqueued),
+  ara_queue_replayed_total: counter('entries written by a replay', ({ stats }) => stats.queueReplayed),
+  ara_queue_expired_total: counter('entries that ttl or age took before they were received or acknowledged', ({ stats }) => stats.queueExpired),
+  ara_queue_dropped_total: counter('entries that overflow took before they were received or acknowledged', ({ stats }) => stats.queueDropped),
+  ara_resume_total: counters('connects with the log on: without a cursor, with one that counted, with one of another epoch, with one that was too old', 'outcome', ({ stats }) => stats.resumes),
+  ara_ack_tracked_total: counter('pairs of notification and user whose acknowledgement is waited for from their first delivery on', ({ total }) => total.acks.tracked),
+  ara_ack_received_total: counter('pairs of notification and user that were acknowledged, each once', ({ total }) => total.acks.acked),
+  ara_ack_expired_total: counter('pairs of notification and user that ended without an acknowledgement', ({ total }) => total.acks.expired),
+  ara_ack_pending: gauge('pairs of notification and user that wait for an acknowledgement', ({ total: { acks } }) => acks.tracked - acks.acked - acks.expired),
+  ara_ack_latency_seconds: histogram('from the first delivery to the acknowledgement', BOUNDS.ack, ({ stats }) => stats.ackSeconds),
+  ara_ack_redelivered_total: counter('notifications sent again for want of an acknowledgement, once for each user', ({ stats }) => stats.ackRedelivered),
+  ara_http_requests_total: ANSWERS,
+  ara_http_request_latency_seconds: ANSWER_SECONDS,
+  ara_batch_requests_total: counter('batches that were carried out', ({ stats }) => stats.batchItems.count),
+  ara_batch_size: histogram('items of each batch that was carried out', BOUNDS.batch, ({ stats }) => stats.batchItems),
+  ara_idempotency_total: counters('requests, items and messages with an idempotency key', 'result', ({ stats: { idempotency: { inProgress, ...rest } } }) => ({ ...rest, in_progress: inProgress })),
+  ara_ratelimit_allowed_total: counters('requests, and tries to connect (`ws`, SSE too), within their rate', 'type', ({ stats }) => stats.rateAllowed),
+  ara_ratelimit_denied_total: counters('requests, and tries to connect (`ws`, SSE too), above their rate', 'type', ({ stats }) => stats.rateDenied),
+  ara_auth_failures_total: counters('keys, tokens and origins that were refused; `metrics`: the key of this page', 'kind', ({ stats }) => stats.authFailures),
+  ara_redis_connection_status: gauge('1 while the trigger is connected to Redis, else 0', ({ redis }) => Number(redis?.connected ?? false)),
+  ara_redis_circuit_breaker_state: gauge('circuit breaker of the trigger: 0 closed, 1 open, 2 half-open', ({ redis }) => BREAKER[redis?.breaker ?? 'closed']),
+  ara_redis_reconnections_total: counter('times the connection of the trigger to Redis came back', ({ redis }) => redis?.reconnections ?? 0),
+  ara_redis_messages_received_total: counter('messages heard on REDIS_CHANNELS', ({ stats }) => stats.redisMessagesReceived),
+  ara_redis_messages_rejected_total: counters('messages heard on REDIS_CHANNELS that were not dispatched', 'reason', ({ stats }) => stats.redisMessagesRejected),
+  ara_redis_stream_messages_total: counters('entries of a Redis stream', 'result', () => ({ accepted: 0, retried: 0, dead: 0 })),
+  ara_redis_stream_pending: gauge('entries of a Redis stream that were read and are not done', () => 0),
+  ara_store_up: gauge('1 while the store would take an append, else 0', ({ storeUp }) => Number(storeUp)),
+  ara_store_operation_seconds: histograms('how long the store took, failures included', 'op', BOUNDS.fast, ({ stats }) => stats.storeSeconds),
+  ara_store_errors_total: counters('operations of the store that failed', 'op', ({ stats }) => stats.storeErrors),
+  ara_bus_up: gauge('1 while this node reaches the others, else 0', () => 1),
+  ara_bus_messages_total: counters('messages between nodes', 'direction', () => ({ in: 0, out: 0 })),
+  ara_bus_answer_timeouts_total: counter('nodes that did not answer in time', () => 0),
+  ara_cluster_nodes: gauge('nodes that work together, this one included', () => 1),
+  ara_event_loop_lag_seconds: gauge('the longest delay of the event loop in the last 15 to 30 seconds', ({ lagSeconds }) => lagSeconds),
+  ara_unhandled_errors_total: counter('faults that nobody foresaw', ({ stats }) => stats.unhandledErrors),
+  ara_draining: gauge('1 while the node drains, else 0', ({ draining }) => Number(draining)),
+  ara_build_info: BUILD,
+  process_cpu_user_seconds_total: counter('processor time of the process itself', ({ process }) => process.cpu.userSeconds),
+  process_cpu_system_seconds_total: counter('processor time of the system for the process', ({ process }) => process.cpu.systemSeconds),
+  process_cpu_seconds_total: counter('processor time of the process and of the system for it', ({ process }) => process.cpu.userSeconds + process.cpu.systemSeconds),
+  process_resident_memory_bytes: gauge('resident memory', ({ process }) => process.residentBytes),
+  process_virtual_memory_bytes: gauge('virtual memory', ({ process }) => process.virtualBytes),
+  process_heap_bytes: gauge('data segment', ({ process }) => process.heapBytes),
+  process_open_fds: gauge('open file descriptors', ({ process }) => process.openDescriptors),
+  process_max_fds: gauge('file descriptors that may be open', ({ process }) => process.maxDescriptors),
+  process_start_time_seconds: gauge('when the process started, seconds since 1970', ({ process }) => process.startedAt),
+}
