@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { dirname, join } from 'node:path'
 import { ERRORS } from '../src/errors.ts'
 import { asyncApiDocument } from './support/asyncapi.ts'
-import { envExample, settingsDocument } from './support/docs.ts'
+import { envExample, metricsDocument, settingsDocument } from './support/docs.ts'
 
 const ROOT = join(import.meta.dir, '..')
 const SRC = join(ROOT, 'src')
@@ -126,6 +126,10 @@ describe('documents tell the truth (`bun run docs` writes what is made from code
 
   test('docs/asyncapi.yaml', async () => {
     expect(await read('docs/asyncapi.yaml')).toBe(asyncApiDocument())
+  })
+
+  test('docs/METRICS.md', async () => {
+    expect(await read('docs/METRICS.md')).toBe(metricsDocument())
   })
 
   test.each(Object.keys(ERRORS))('docs/API.md names %s', async code => {

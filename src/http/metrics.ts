@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts'
 import { countTransports, largestChannels } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { LinkState } from '../lib/link.ts'
+import { takingTurns } from '../lib/taking-turns.ts'
 import { createExposition } from '../observe/exposition.ts'
 import type { Lag } from '../observe/lag.ts'
 import { readProcess } from '../observe/process.ts'
@@ -61,8 +62,7 @@ export function metricsRoutes({
     })
   }
 
-  /** What the system and the store are waited for first; the rest is read in one turn. */
-  const write = async (): Promise<string> => {
+  const write = takingTurns(async () => {
     const [queue, process] = await Promise.all([totals(), readProcess()])
     return exposition.write({
       stats,
@@ -80,7 +80,7 @@ export function metricsRoutes({
       version,
       node,
     })
-  }
+  })
 
   return new Elysia({ name: 'metrics' }).get(
     '/metrics',

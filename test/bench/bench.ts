@@ -19,6 +19,7 @@ import { disturbed } from './rows/disturbed.ts'
 import { fanOut, saturated } from './rows/fan-out.ts'
 import { redis } from './rows/redis.ts'
 import { replay } from './rows/replay.ts'
+import { scrapes } from './rows/scrape.ts'
 import { send, sendAcks, sendAway, sendLimited, sendLog, sendTenants } from './rows/send.ts'
 import { sse } from './rows/sse.ts'
 import { pinLoad } from './server.ts'
@@ -39,6 +40,7 @@ const ROWS: readonly Row[] = [
   redis,
   replay,
   disturbed,
+  scrapes,
 ]
 
 const { values, positionals } = parseArgs({

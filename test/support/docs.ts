@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { expectation, SETTINGS, type Setting } from '../../src/config/settings.ts'
 import { asyncApiDocument } from './asyncapi.ts'
+import { METRICS, type Metric, type Seen } from '../../src/observe/metrics.ts'
+import { createStats } from '../../src/observe/stats.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 
@@ -59,8 +61,72 @@ This page and \`.env.example\` are written by \`bun run docs\`.
 ${tables.join('')}`
 }
 
+/** A service at its start. */
+function atStart(): Seen {
+  const stats = createStats()
+  return {
+    stats,
+    total: stats.tally.total(),
+    connections: { ws: 0, sse: 0 },
+    users: 0,
+    channels: 0,
+    largestChannels: [],
+    redis: undefined,
+    queue: { messages: 0, users: 0 },
+    storeUp: true,
+    draining: false,
+    lagSeconds: 0,
+    process: {
+      cpu: { userSeconds: 0, systemSeconds: 0 },
+      residentBytes: 0,
+      virtualBytes: 0,
+      heapBytes: 0,
+      openDescriptors: 0,
+      maxDescriptors: 0,
+      startedAt: 0,
+    },
+    version: '…',
+    node: '…',
+  }
+}
+
+/** `type`: `ws`, `sse`; of a label whose values are not known beforehand only its name. */
+function labelsOf({ labels, read }: Metric, seen: Seen): string {
+  const there = read(seen)
+  return labels
+    .map(label => {
+      const values = [...new Set(there.map(each => each.labels[label] ?? ''))].filter(value => value !== '…')
+      return values.length === 0 ? code(label) : `${code(label)}: ${values.map(code).join(', ')}`
+    })
+    .join('; ')
+}
+
+function metricRow([name, metric]: readonly [string, Metric]): string {
+  const buckets = metric.type === 'histogram' ? metric.bounds.join(', ') : ''
+  const cells = [code(name), metric.type, labelsOf(metric, atStart()), buckets, metric.help]
+  return `| ${cells.map(cell).join(' | ')} |`
+}
+
+/** The text of `docs/METRICS.md`: one row a metric. */
+export function metricsDocument(): string {
+  return `# Metrics
+
+What \`GET /metrics\` shows, in the text format 0.0.4 of Prometheus; [OPERATIONS.md](OPERATIONS.md#metrics) says what to look at and what
+to be alerted by. All numbers are live, of this node, and begin at its start. Every name is there from the start; counters whose
+labels are listed here begin at 0 under each. Times are in seconds. No label takes what callers or clients write, but the names of the
+\`METRICS_CHANNEL_LIMIT\` largest channels.
+
+This page is written by \`bun run docs\`.
+
+| Name | Type | Labels | Buckets | What |
+|---|---|---|---|---|
+${Object.entries(METRICS).map(metricRow).join('\n')}
+`
+}
+
 if (import.meta.main) {
   await Bun.write(join(ROOT, '.env.example'), envExample())
   await Bun.write(join(ROOT, 'docs/SETTINGS.md'), settingsDocument())
   await Bun.write(join(ROOT, 'docs/asyncapi.yaml'), asyncApiDocument())
+  await Bun.write(join(ROOT, 'docs/METRICS.md'), metricsDocument())
 }
