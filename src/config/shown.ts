@@ -20,7 +20,7 @@ export function shownSettings(env: Environment, config: Config): Readonly<Record
     const became = known[camel(name)]
     if (hidden) return env[name] ? 'set' : undefined
     const written = (mayBeEmpty ? env[name] : env[name] || undefined) ?? usual
-    return written ?? (isTold(became) ? String(became) : undefined)
+    return written ?? (isTold(became) ? String(became) || undefined : undefined)
   }
   return Object.fromEntries(
     Object.entries<Setting>(SETTINGS).flatMap(row => {

@@ -217,6 +217,7 @@ test('what cannot be meant stops the start: 1, one line on stderr that names the
     ['API_KEY', { RUN_MODE: 'prod', JWT_SECRET: SECRET }],
     ['API_KEY', { ...production, API_KEY: secret }],
     ['API_KEY', { ...production, API_KEY: `${API_KEY},${secret}` }],
+    ['METRICS_KEY', { ...production, METRICS_KEY: secret }],
     ['JWT_ALGORITHMS', { ...good, JWT_ALGORITHMS: 'RS256' }],
     ['JWT_ALGORITHMS', { ...good, JWT_ALGORITHMS: 'none' }],
     ['JWT_ALGORITHMS', { ...good, JWT_ALGORITHMS: 'HS256,HS1' }],
@@ -310,3 +311,28 @@ test('production starts with secret and key, logs JSON and shows neither', async
   for (const line of stdout.trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('event')
   for (const value of [SECRET, API_KEY]) expect(stdout).not.toContain(value)
 }, 20_000)
+
+test('the start tells version, node and the settings in effect, of secrets that they are set', async () => {
+  await using service = await startService({
+    NODE_ID: 'n7',
+    QUEUE_ENABLED: 'true',
+    METRICS_KEY: 'a-key-for-scrapes-of-the-node',
+    REDIS_URL: 'redis://user:hidden-password@127.0.0.1:1',
+  })
+  const started = service.lines.find(({ event }) => event === 'started')
+  expect(started).toMatchObject({ node: 'n7', port: service.port })
+  expect(started.version).toMatch(/^\d+\.\d+\.\d+$/)
+  expect(started.settings).toMatchObject({
+    NODE_ID: 'n7',
+    QUEUE_ENABLED: 'true',
+    DRAIN_SECONDS: '10',
+    JWT_SECRET: 'set',
+    API_KEY: 'set',
+    METRICS_KEY: 'set',
+    REDIS_URL: 'redis://127.0.0.1:1',
+  })
+  service.signal('SIGTERM')
+  const { stdout, stderr } = await service.ended
+  for (const secret of ['hidden-password', 'a-key-for-scrapes', SECRET, API_KEY])
+    expect(stdout + stderr).not.toContain(secret)
+})

@@ -1,0 +1,44 @@
+import { expect, test } from 'bun:test'
+import { takingTurns } from '../../src/lib/taking-turns.ts'
+
+/** Work of which the test says when it ends. */
+function work() {
+  const begun: PromiseWithResolvers<number>[] = []
+  const ask = takingTurns(() => {
+    const each = Promise.withResolvers<number>()
+    begun.push(each)
+    return each.promise
+  })
+  return { begun, ask }
+}
+
+test('those who ask while it is done share the next time', async () => {
+  const { begun, ask } = work()
+  const first = ask()
+  await Promise.resolve()
+  const [second, third] = [ask(), ask()]
+  await new Promise(setImmediate)
+  expect(begun).toHaveLength(1)
+  begun[0]?.resolve(1)
+  expect(await first).toBe(1)
+  await new Promise(setImmediate)
+  expect(begun).toHaveLength(2)
+  const fourth = ask()
+  begun[1]?.resolve(2)
+  expect(await Promise.all([second, third])).toEqual([2, 2])
+  await new Promise(setImmediate)
+  begun[2]?.resolve(3)
+  expect(await fourth).toBe(3)
+})
+
+test('a failure is told to those who wait for it, and holds up nobody else', async () => {
+  const { begun, ask } = work()
+  const first = ask()
+  await Promise.resolve()
+  const second = ask()
+  begun[0]?.reject(new Error('no'))
+  expect(first).rejects.toThrow('no')
+  await new Promise(setImmediate)
+  begun[1]?.resolve(2)
+  expect(await second).toBe(2)
+})
