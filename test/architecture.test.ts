@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { dirname, join } from 'node:path'
 import { ERRORS } from '../src/errors.ts'
+import { METRICS } from '../src/observe/metrics.ts'
 import { asyncApiDocument } from './support/asyncapi.ts'
 import { envExample, metricsDocument, settingsDocument } from './support/docs.ts'
 
@@ -130,6 +131,12 @@ describe('documents tell the truth (`bun run docs` writes what is made from code
 
   test('docs/METRICS.md', async () => {
     expect(await read('docs/METRICS.md')).toBe(metricsDocument())
+  })
+
+  test('docs/OPERATIONS.md asks only for metrics that there are', async () => {
+    const named = (await read('docs/OPERATIONS.md')).match(/\b(?:ara|process)_[a-z_]+/g) ?? []
+    expect(named.length).toBeGreaterThan(20)
+    expect(named.map(name => name.replace(/_bucket$/, '')).filter(name => !(name in METRICS))).toEqual([])
   })
 
   test.each(Object.keys(ERRORS))('docs/API.md names %s', async code => {

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { expectation, SETTINGS, type Setting } from '../../src/config/settings.ts'
-import { asyncApiDocument } from './asyncapi.ts'
 import { METRICS, type Metric, type Seen } from '../../src/observe/metrics.ts'
 import { createStats } from '../../src/observe/stats.ts'
+import { asyncApiDocument } from './asyncapi.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 
