@@ -159,6 +159,50 @@ describe('sends', () => {
   })
 })
 
+test('what has a key counts as carried out once, and its repeats as what they are', async () => {
+  const gate = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<void>()
+  let isSlow = false
+  const wrapStore = (store: Store): Store => ({
+    ...store,
+    log: {
+      ...store.log,
+      append: async drafts => {
+        if (isSlow) {
+          asked.resolve()
+          await gate.promise
+        }
+        return store.log.append(drafts)
+      },
+    },
+  })
+  await using app = await startTestApp(LOG_ON, { wrapStore })
+  const key = { 'idempotency-key': 'k' }
+  const body = { target_user_id: 'u', event_type: 'e', payload: 1 }
+  const post = (more: object = {}) => app.post('/api/v1/notifications/send', { ...body, ...more }, key)
+  const result = (name: string) => ({ [`ara_idempotency_total{result="${name}"}`]: 1 })
+  const first = await changesBy(app, () => post())
+  expect(first).toMatchObject({
+    ...result('new'),
+    'ara_messages_sent_total{target="user"}': 1,
+    'ara_store_operation_seconds_count{op="idempotency"}': 1,
+  })
+  expect(await effectOf(app, () => post())).toEqual(result('replayed'))
+  expect(await effectOf(app, () => post({ event_type: 'other' }))).toEqual(result('conflict'))
+  const items = [{ target: { type: 'user', value: 'u' }, event_type: 'e', payload: 1 }]
+  const batch = () => app.post(BATCH, { notifications: items }, { 'idempotency-key': 'batch' })
+  expect(await effectOf(app, batch)).toMatchObject({ ...result('new'), ara_batch_requests_total: 1 })
+  expect(await effectOf(app, batch)).toEqual(result('replayed'))
+  isSlow = true
+  const slow = app.post('/api/v1/notifications/send', body, { 'idempotency-key': 'slow' })
+  await asked.promise
+  expect(
+    await effectOf(app, () => app.post('/api/v1/notifications/send', body, { 'idempotency-key': 'slow' })),
+  ).toEqual(result('in_progress'))
+  gate.resolve()
+  expect((await slow).status).toBe(200)
+})
+
 describe('connections', () => {
   test('are counted when they open and when they end, by how they end', async () => {
     await using app = await startTestApp()
