@@ -141,7 +141,6 @@ export function createApi({
     (handle: Handle): Handle =>
     request => {
       const startedAt = clock.monotonic()
-      pattern = undefined
       const answered = handle(completeUrl(request))
       const place = { method: request.method, path: pattern }
       const count = ({ status }: Response): void =>

@@ -6,32 +6,44 @@ export interface Lag extends Disposable {
   readonly seconds: number
 }
 
-const TICK_MS = 100
+/** How late what is due each TICK_MS comes; all moments in monotonic milliseconds. */
+interface Delays {
+  came(now: number): void
+  /** Also of what has not come yet. */
+  longest(now: number): number
+}
+
+export const TICK_MS = 100
 const SPAN_MS = 15_000
 
-export function watchLag(clock: Pick<Clock, 'monotonic'>): Lag {
-  let dueAt = clock.monotonic() + TICK_MS
-  let spanEndsAt = clock.monotonic() + SPAN_MS
+export function createDelays(start: number): Delays {
+  let dueAt = start + TICK_MS
+  let spanEndsAt = start + SPAN_MS
   let longestMs = 0
   let longestBeforeMs = 0
 
-  const tick = (): void => {
-    const now = clock.monotonic()
-    if (now >= spanEndsAt) {
-      longestBeforeMs = longestMs
-      longestMs = 0
-      spanEndsAt = now + SPAN_MS
-    }
-    longestMs = Math.max(longestMs, now - dueAt)
-    dueAt = now + TICK_MS
+  return {
+    came: now => {
+      if (now >= spanEndsAt) {
+        longestBeforeMs = longestMs
+        longestMs = 0
+        spanEndsAt = now + SPAN_MS
+      }
+      longestMs = Math.max(longestMs, now - dueAt)
+      dueAt = now + TICK_MS
+    },
+    longest: now => Math.max(longestMs, longestBeforeMs, now - dueAt, 0),
   }
+}
 
-  const timer = setInterval(tick, TICK_MS)
+export function watchLag(clock: Pick<Clock, 'monotonic'>): Lag {
+  const delays = createDelays(clock.monotonic())
+  const timer = setInterval(() => delays.came(clock.monotonic()), TICK_MS)
   timer.unref()
 
   return {
     get seconds() {
-      return Math.max(longestMs, longestBeforeMs, clock.monotonic() - dueAt) / 1000
+      return delays.longest(clock.monotonic()) / 1000
     },
     [Symbol.dispose]: () => clearInterval(timer),
   }

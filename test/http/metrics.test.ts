@@ -507,23 +507,39 @@ test('requests are counted by route, method and status, whatever became of them'
   expect(latencies.reduce((sum, [, change]) => sum + change, 0)).toBe(17)
 })
 
-test('requests at the same time are each counted on their own route', async () => {
-  await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
-  const changes = await changesBy(app, () =>
-    Promise.all(
+test('requests at the same time are each counted on their own route, in whatever order they are answered', async () => {
+  const gate = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<void>()
+  const wrapStore = (store: Store): Store => ({
+    ...store,
+    log: {
+      ...store.log,
+      append: async drafts => {
+        asked.resolve()
+        await gate.promise
+        return store.log.append(drafts)
+      },
+    },
+  })
+  await using app = await startTestApp({ QUEUE_ENABLED: 'true' }, { wrapStore })
+  const changes = await changesBy(app, async () => {
+    const slow = Array.from({ length: 10 }, (_, n) => send(app, `u${n}`, n))
+    await asked.promise
+    await Promise.all(
       Array.from({ length: 30 }, (_, n) => [
-        send(app, `u${n}`, n),
         app.get('/stats'),
         app.get(`/made-up-${n}`),
         app.get(`/api/v1/users/u${n}/presence`),
       ]).flat(),
-    ),
-  )
-  for (const path of [
-    'method="POST",path="/api/v1/notifications/send",status="200"',
-    'method="GET",path="/stats",status="200"',
-    'method="GET",path="unmatched",status="404"',
-    'method="GET",path="/api/v1/users/{user_id}/presence",status="200"',
-  ])
-    expect([path, changes[`ara_http_requests_total{${path}}`]]).toEqual([path, 30])
+    )
+    gate.resolve()
+    await Promise.all(slow)
+  })
+  for (const [labels, count] of [
+    ['method="POST",path="/api/v1/notifications/send",status="200"', 10],
+    ['method="GET",path="/stats",status="200"', 30],
+    ['method="GET",path="unmatched",status="404"', 30],
+    ['method="GET",path="/api/v1/users/{user_id}/presence",status="200"', 30],
+  ] as const)
+    expect([labels, changes[`ara_http_requests_total{${labels}}`]]).toEqual([labels, count])
 })

@@ -1,11 +1,14 @@
 import { expect, test } from 'bun:test'
+import { createTestClock } from '../support/clock.ts'
 import { changesBy, scrape } from '../support/metrics.ts'
 import { startRedis } from '../support/redis.ts'
 import { startHearing, subscribed, untilRedisIs, verdictOf } from '../support/trigger.ts'
 
 test('messages are counted as they are heard, and those that are rejected by the reason', async () => {
   await using redis = await startRedis()
-  await using app = await startHearing(redis)
+  const clock = createTestClock()
+  await using app = await startHearing(redis, {}, { clock })
+  clock.jump(1_000)
   using client = await subscribed(app, 'u')
   const good = { type: 'user', target: 'u', event: { event_type: 'e', payload: 1 } }
   expect(
@@ -19,6 +22,7 @@ test('messages are counted as they are heard, and those that are rejected by the
     ara_messages_delivered_total: 1,
     ara_message_delivery_latency_seconds_count: 1,
   })
+  expect((await scrape(app)).value('ara_message_delivery_latency_seconds_sum')).toBeWithin(0, 100)
   expect(await changesBy(app, () => verdictOf(app, redis, '{'))).toEqual({
     ara_redis_messages_received_total: 1,
     'ara_redis_messages_rejected_total{reason="invalid_json"}': 1,

@@ -1,0 +1,45 @@
+import { expect, test } from 'bun:test'
+import { watchStore } from '../../src/dispatch/store-watch.ts'
+import { createStoppedClock } from '../support/clock.ts'
+
+/** A watched store of which the test says whether it is up. */
+function watched() {
+  const clock = createStoppedClock()
+  const state = { up: true }
+  const told: unknown[] = []
+  const say = (level: string) => (fields: object, event: string) => told.push({ level, event, ...fields })
+  const watch = watchStore({
+    store: { kind: 'redis', isUp: () => state.up },
+    clock,
+    log: { error: say('error'), warn: say('warn'), info: say('info'), debug: say('debug') },
+  })
+  return { clock, state, told, watch }
+}
+
+test('a fault of a store that is up is told; of one that is away only that it is, once, and when it is back', () => {
+  const { clock, state, told, watch } = watched()
+  const [err, another] = [new Error('one'), new Error('another')]
+  watch.failed(err)
+  expect(told).toEqual([{ level: 'warn', event: 'store.unavailable', store: 'redis', err }])
+  state.up = false
+  for (let n = 0; n < 5; n++) watch.failed(another)
+  expect(told.slice(1)).toEqual([{ level: 'warn', event: 'store.lost', store: 'redis', err: another }])
+  clock.jump(7)
+  state.up = true
+  watch.failed(err)
+  expect(told.slice(2)).toEqual([
+    { level: 'info', event: 'store.recovered', store: 'redis', seconds: 7 },
+    { level: 'warn', event: 'store.unavailable', store: 'redis', err },
+  ])
+  watch[Symbol.dispose]()
+})
+
+test('faults of a store that says it is up are at most two lines a second', () => {
+  const { clock, told, watch } = watched()
+  for (let n = 0; n < 10; n++) watch.failed(new Error('no'))
+  expect(told).toHaveLength(2)
+  clock.jump(1)
+  watch.failed(new Error('no'))
+  expect(told[2]).toMatchObject({ held_back: 8 })
+  watch[Symbol.dispose]()
+})
