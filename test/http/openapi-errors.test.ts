@@ -22,6 +22,7 @@ const ENV = {
   QUEUE_ENABLED: 'true',
   TENANT_ENABLED: 'true',
   TENANT_API_KEYS: `acme:${BOUND_KEY}`,
+  METRICS_KEY: 'a-key-for-scrapes-0123456789',
   CORS_ORIGINS: 'https://example.com',
   WEBSOCKET_MAX_CONNECTIONS_PER_USER: '1',
 }

@@ -38,6 +38,19 @@ export const operating: Operations = {
     errors: ['NOT_READY'],
     examples: { ready: { summary: 'Ready', answer: { status: 'ready' } } },
   },
+  'GET /metrics': {
+    id: 'getMetrics',
+    tag: 'Operating',
+    description:
+      'In the text format of Prometheus, of all tenants. With `METRICS_KEY` it wants that key, as `X-API-Key` or as a bearer token; keys of backends do not open it.',
+    answer: {
+      status: 200,
+      description: 'What is counted',
+      mediaType: 'text/plain',
+    },
+    errors: ['UNAUTHORIZED'],
+    examples: {},
+  },
   'GET /stats': {
     id: 'getStats',
     tag: 'Operating',
