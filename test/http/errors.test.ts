@@ -35,10 +35,10 @@ const breaking = (store: Store): Store => ({
   log: {
     ...store.log,
     append: () => Promise.reject(new Error(MARK)),
-  },
-  // Of a fault that nobody foresees.
-  isUp: () => {
-    throw new Error(MARK)
+    // A fault that nobody foresees: a promise was promised.
+    trace: () => {
+      throw new Error(MARK)
+    },
   },
 })
 
@@ -112,7 +112,7 @@ const HTTP: Record<string, Ask> = {
     // Awaited here: the first one is open until then.
     return await stream(app, 'one')
   },
-  INTERNAL_ERROR: ({ broken }) => broken.get('/health'),
+  INTERNAL_ERROR: ({ broken }) => broken.get(`${AT}/notifications/${crypto.randomUUID()}`),
   STORE_UNAVAILABLE: ({ broken }) => broken.post(SEND, BODY),
   NOT_READY: ({ draining }) => draining.get('/health/ready'),
   SHUTTING_DOWN: ({ draining }) => stream(draining, 'new'),

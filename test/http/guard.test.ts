@@ -428,14 +428,16 @@ test.each(['production', 'development'])(
 )
 
 test('an unforeseen fault shows its message in development only, and its stack in the log', async () => {
-  const isUp = (): never => {
+  // A promise was promised.
+  const trace = (): never => {
     throw new Error('disk /var/lib/ara is full')
   }
-  const options = { wrapStore: (store: Store) => ({ ...store, isUp }) }
+  const options = { wrapStore: breaking({ trace }) }
+  const path = `/api/v1/notifications/${crypto.randomUUID()}`
   const env = { QUEUE_ENABLED: 'true' }
   await using development = await startTestApp(env, options)
   await using production = await startTestApp({ ...env, RUN_MODE: 'production' }, options)
-  const [open, masked] = [await development.get('/health'), await production.get('/health')]
+  const [open, masked] = [await development.get(path), await production.get(path)]
   expect([open.status, open.json]).toEqual([
     500,
     { error: { code: 'INTERNAL_ERROR', message: 'disk /var/lib/ara is full' } },
