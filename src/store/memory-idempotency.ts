@@ -6,11 +6,15 @@ import { type Claim, type Idempotency, RESERVED_MS, type Reservation } from './i
 class Mark {
   readonly name: string
   readonly fingerprint: string
-  readonly id: string
+  /** Empty when it is answered: then nobody asks for it. */
+  id: string
+  /** Monotonic, as the next: a clock that is set changes nothing. */
   readonly firstAt: number
   /** Until then only the one who reserved it may carry it out. */
   reservedUntil: number
-  answer: string | undefined
+  answer: string | undefined = undefined
+  /** What it takes, about, in bytes. */
+  size: number
   isGone = false
 
   constructor(name: string, { fingerprint, id }: Claim, now: number) {
@@ -19,11 +23,7 @@ class Mark {
     this.id = id
     this.firstAt = now
     this.reservedUntil = now + RESERVED_MS
-  }
-
-  /** Characters, and what holds them; near enough to bytes. */
-  get size(): number {
-    return OVERHEAD + this.name.length + this.fingerprint.length + (this.answer?.length ?? 0)
+    this.size = OVERHEAD + name.length + fingerprint.length
   }
 }
 
@@ -32,15 +32,18 @@ interface Bounds {
   readonly bytes: number
 }
 
-const OVERHEAD = 200
+/** Of a mark without its texts: the object, its places in map and queue, the heads of its strings. */
+const OVERHEAD = 300
 const BOUNDS: Bounds = { records: 200_000, bytes: 64 * 1024 * 1024 }
+/** So many that are over go with each use, so that the first one after a quiet day does not pay for all. */
+const MAX_OVER_AT_ONCE = 100
 
 const nameOf = ({ tenant, key }: Claim): string => `${tenant}:${key}`
 
 /** Keeps them in this process; beyond the bounds the oldest are dropped. */
 export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS): Idempotency {
   const marks = new Map<string, Mark>()
-  /** By first use. One that is gone stays until it comes to the front. */
+  /** By first use. Those that are gone stay until they come to the front, or are half of it. */
   const oldest = new Deque<Mark>()
   let bytes = 0
 
@@ -49,21 +52,30 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     mark.isGone = true
     bytes -= mark.size
     marks.delete(mark.name)
+    if (oldest.length > 2 * marks.size + MAX_OVER_AT_ONCE) oldest.retain(({ isGone }) => !isGone)
   }
 
-  const isOver = ({ firstAt }: Mark): boolean => clock.now() > firstAt + ttlMs
-  const isTooMuch = (): boolean => oldest.length > bounds.records || bytes > bounds.bytes
+  const isOver = ({ firstAt }: Mark): boolean => clock.monotonic() > firstAt + ttlMs
+  const isTooMuch = (): boolean => marks.size > bounds.records || bytes > bounds.bytes
 
   const trim = (): void => {
+    let over = 0
     for (let first = oldest.at(0); first !== undefined; first = oldest.at(0)) {
-      if (!first.isGone && !isOver(first) && !isTooMuch()) return
-      forget(first)
+      if (!first.isGone && !isTooMuch() && !(isOver(first) && over++ < MAX_OVER_AT_ONCE)) return
       oldest.shift()
+      forget(first)
     }
   }
 
+  const find = (claim: Claim): Mark | undefined => {
+    const mark = marks.get(nameOf(claim))
+    if (mark === undefined || !isOver(mark)) return mark
+    forget(mark)
+    return undefined
+  }
+
   const begin = (claim: Claim): Reservation => {
-    const mark = new Mark(nameOf(claim), claim, clock.now())
+    const mark = new Mark(nameOf(claim), claim, clock.monotonic())
     marks.set(mark.name, mark)
     oldest.insert(oldest.length, mark)
     bytes += mark.size
@@ -72,7 +84,7 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
   }
 
   const again = (mark: Mark, claim: Claim): Reservation => {
-    const now = clock.now()
+    const now = clock.monotonic()
     const isSame = mark.fingerprint === claim.fingerprint
     if (mark.answer !== undefined)
       return isSame ? { type: 'answered', answer: mark.answer } : { type: 'conflict' }
@@ -85,28 +97,30 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     return begin(claim)
   }
 
-  /** The mark that this very request made, unless it was dropped or has gone to another. */
-  const markOf = (claim: Claim): Mark | undefined => {
-    const mark = marks.get(nameOf(claim))
-    return mark?.id === claim.id ? mark : undefined
+  /** The mark that this very request made, as long as it waits for its answer. */
+  const openMarkOf = (claim: Claim): Mark | undefined => {
+    const mark = find(claim)
+    return mark?.answer === undefined && mark?.id === claim.id ? mark : undefined
   }
 
   return {
     reserve: async claim => {
-      trim()
-      const mark = marks.get(nameOf(claim))
+      const mark = find(claim)
       return mark === undefined ? begin(claim) : again(mark, claim)
     },
     answer: (claim, answer) => {
-      const mark = markOf(claim)
-      if (mark === undefined || mark.answer !== undefined) return
+      const mark = openMarkOf(claim)
+      if (mark === undefined) return
+      const size = Buffer.byteLength(answer)
       mark.answer = answer
-      bytes += answer.length
+      mark.id = ''
+      mark.size += size
+      bytes += size
       trim()
     },
     release: (claim, how) => {
-      const mark = markOf(claim)
-      if (mark === undefined || mark.answer !== undefined) return
+      const mark = openMarkOf(claim)
+      if (mark === undefined) return
       if (how === 'free') forget(mark)
       else mark.reservedUntil = 0
     },

@@ -140,6 +140,73 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(other)).toEqual({ type: 'reserved', id: OTHER_ID })
     })
 
+    test('a long answer stays whole', async () => {
+      await using keys = await start()
+      const answer = `"${'ü\u2028😀'.repeat(50_000)}"`
+      await keys.reserve(claim())
+      keys.answer(claim(), answer)
+      expect(await keys.reserve(claim())).toEqual({ type: 'answered', answer })
+    })
+
+    test('every key there can be is one of its own', async () => {
+      await using keys = await start()
+      const all = String.fromCharCode(...Array.from({ length: 0x7e - 0x20 }, (_, n) => 0x21 + n))
+      const names = [all, 'x'.repeat(255), '!', '{', '{k}', '%s', '*', "'", '"', '\\', ':', '::']
+      for (const key of names) expect((await keys.reserve(claim({ key }))).type).toBe('reserved')
+      for (const key of names) keys.answer(claim({ key }), key)
+      for (const key of names)
+        expect(await keys.reserve(claim({ key }))).toEqual({ type: 'answered', answer: key })
+    })
+
+    test('a second try has the key for half a minute of its own, and does not make it younger', async () => {
+      await using keys = await start()
+      const { id } = claim()
+      await keys.reserve(claim())
+      keys.clock.time += RESERVED_MS + 1
+      await keys.reserve(claim({ id: OTHER_ID }))
+      keys.clock.time += RESERVED_MS
+      expect(await keys.reserve(claim())).toEqual({ type: 'in_progress', id })
+      keys.answer(claim(), 'done')
+      keys.clock.time += TTL_MS - 2 * RESERVED_MS - 1
+      expect(await keys.reserve(claim())).toEqual({ type: 'answered', answer: 'done' })
+      keys.clock.time += 1
+      expect(await keys.reserve(claim({ id: OTHER_ID }))).toEqual({ type: 'reserved', id: OTHER_ID })
+    })
+
+    test('who answers after half a minute is heard, as long as nobody else has begun', async () => {
+      await using keys = await start()
+      await keys.reserve(claim())
+      keys.clock.time += RESERVED_MS + 1
+      keys.answer(claim(), 'late')
+      expect(await keys.reserve(claim())).toEqual({ type: 'answered', answer: 'late' })
+    })
+
+    test('what is said under an id, key or tenant that has not reserved it changes nothing', async () => {
+      await using keys = await start()
+      const { id } = claim()
+      keys.answer(claim(), 'too early')
+      await keys.reserve(claim())
+      for (const stranger of [claim({ id: OTHER_ID }), claim({ key: 'l' }), claim({ tenant: 'globex' })]) {
+        keys.answer(stranger, 'foreign')
+        keys.release(stranger, 'retry')
+        keys.release(stranger, 'free')
+      }
+      expect(await keys.reserve(claim({ id: OTHER_ID }))).toEqual({ type: 'in_progress', id })
+      keys.release(claim(), 'free')
+      keys.answer(claim(), 'freed before')
+      expect(await keys.reserve(claim({ id: OTHER_ID }))).toEqual({ type: 'reserved', id: OTHER_ID })
+    })
+
+    test('a thousand at the same time are kept, and answered at once', async () => {
+      await using keys = await start()
+      const many = Array.from({ length: 1_000 }, (_, n) => claim({ key: `${n}` }))
+      const reserved = await Promise.all(many.map(each => keys.reserve(each)))
+      expect(reserved.every(({ type }) => type === 'reserved')).toBe(true)
+      for (const each of many) keys.answer(each, each.key)
+      const again = await Promise.all(many.map(each => keys.reserve(each)))
+      expect(again).toEqual(many.map(({ key: answer }) => ({ type: 'answered', answer })))
+    })
+
     test('any sequence of calls is answered as a naive model answers it', async () => {
       const step = fc.record({
         what: fc.constantFrom('reserve', 'answer', 'free', 'retry', 'wait'),

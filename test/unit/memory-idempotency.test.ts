@@ -1,0 +1,82 @@
+import { heapStats } from 'bun:jsc'
+import { describe, expect, test } from 'bun:test'
+import type { Claim, Idempotency } from '../../src/store/idempotency.ts'
+import { memoryIdempotency } from '../../src/store/memory-idempotency.ts'
+import { claim } from '../contract/idempotency.contract.ts'
+import { fakeClock } from '../contract/store.contract.ts'
+
+const TTL_MS = 100_000
+const MIB = 1024 * 1024
+
+/** Used, and answered if an answer is given. */
+async function use(idempotency: Idempotency, key: string, answer?: string): Promise<Claim> {
+  const first = claim({ key })
+  await idempotency.reserve(first)
+  if (answer !== undefined) idempotency.answer(first, answer)
+  return first
+}
+
+/** Whether it still knows what the key was used for; asking reserves those it does not. */
+const knows = async (idempotency: Idempotency, key: string): Promise<boolean> =>
+  (await idempotency.reserve(claim({ key, fingerprint: 'another' }))).type === 'conflict'
+
+/** Which of these it still knows, asked from the youngest: whoever is asked for in vain pushes out the oldest. */
+async function known(idempotency: Idempotency, keys: readonly string[]): Promise<readonly string[]> {
+  const found: string[] = []
+  for (const key of keys.toReversed()) if (await knows(idempotency, key)) found.unshift(key)
+  return found
+}
+
+describe('keys in memory', () => {
+  test('that were freed take no place of others', async () => {
+    const idempotency = memoryIdempotency(fakeClock(), TTL_MS, { records: 3, bytes: 2_000 })
+    await use(idempotency, 'kept', '1')
+    for (let n = 0; n < 10_000; n++) idempotency.release(await use(idempotency, `${n}`), 'free')
+    expect(await known(idempotency, ['kept'])).toEqual(['kept'])
+  })
+
+  test('are 200,000 at most, and 64 MiB', async () => {
+    const many = memoryIdempotency(fakeClock(), TTL_MS)
+    for (let n = 0; n < 200_001; n++) await use(many, `${n}`)
+    expect([await knows(many, '200000'), await knows(many, '1'), await knows(many, '0')]).toEqual([
+      true,
+      true,
+      false,
+    ])
+    const large = memoryIdempotency(fakeClock(), TTL_MS)
+    const answer = 'x'.repeat(MIB)
+    for (let n = 0; n < 65; n++) await use(large, `${n}`, answer)
+    const keys = Array.from({ length: 65 }, (_, n) => `${n}`)
+    expect(await known(large, keys)).toEqual(keys.slice(2))
+  })
+
+  test('take about as much memory as they are counted for', async () => {
+    const heap = (): number => {
+      Bun.gc(true)
+      return heapStats().heapSize
+    }
+    const idempotency = memoryIdempotency(fakeClock(), TTL_MS, { records: 100_000, bytes: 16 * MIB })
+    const before = heap()
+    for (let n = 0; n < 60_000; n++) {
+      // Cut from requests, as keys are.
+      const request = Buffer.from(`${'z'.repeat(500)}${n}`).toString()
+      const fingerprint = new Bun.CryptoHasher('sha256').update(request).digest('base64url')
+      const first = claim({ key: request.slice(490), fingerprint })
+      await idempotency.reserve(first)
+      if (n % 10 === 0) idempotency.release(first, 'free')
+      else idempotency.answer(first, `{"notification_id":"${first.id}","n":${n}}`)
+    }
+    expect(heap() - before).toBeLessThan(1.3 * 16 * MIB)
+    expect(await knows(idempotency, `${'z'.repeat(10)}59999`)).toBe(true)
+    expect(await knows(idempotency, `${'z'.repeat(10)}1`)).toBe(false)
+  })
+
+  test('that end all at once are not told of after their time', async () => {
+    const clock = fakeClock()
+    const idempotency = memoryIdempotency(clock, TTL_MS)
+    const keys = Array.from({ length: 5_000 }, (_, n) => `${n}`)
+    for (const key of keys) await use(idempotency, key, '1')
+    clock.time += TTL_MS + 1
+    expect(await known(idempotency, keys)).toEqual([])
+  })
+})
