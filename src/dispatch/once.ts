@@ -1,12 +1,21 @@
-import { AppError, storeUnavailable } from '../errors.ts'
+import { createLRU } from 'lru.min'
+import { AppError, storeUnavailable, unavailable } from '../errors.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Claim, Idempotency, Reservation } from '../store/idempotency.ts'
 import type { Log } from '../store/store.ts'
 
-/** A request that is to be carried out now, by nobody else. */
-export interface Held {
-  /** What it is carried out under: its own id, or that of an earlier try whose outcome nobody knows. */
+/** What a request is carried out under. */
+export interface Try {
+  /** Its own id, or that of an earlier try whose outcome nobody knows. */
   readonly id: string
+  /** Whether there was such a try. */
+  readonly isRetry: boolean
+  /** When that try had its notification stored, milliseconds since 1970: it is still of that moment. Undefined when it had not. */
+  readonly storedAt: number | undefined
+}
+
+/** A request that is to be carried out now, by nobody else. */
+export interface Held extends Try {
   /** Remembered for whoever comes with the same key; not waited for. */
   answered(answer: string): void
   /** `free`: it has brought nothing about; `retry`: nobody knows, and the same request may try again, and completes it. */
@@ -20,7 +29,11 @@ export interface Once {
   /** Rejects with IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS or STORE_UNAVAILABLE. */
   begin(claim: Claim): Promise<Begun>
   /** From beginning to end; `carryOut` resolves with what is to be remembered. */
-  run(claim: Claim, carryOut: (id: string) => Promise<string>): Promise<Ran>
+  run(claim: Claim, carryOut: (as: Try) => Promise<string>): Promise<Ran>
+  /** When a notification came that the log knows, milliseconds since 1970; else undefined. Rejects with STORE_UNAVAILABLE. */
+  storedAt(tenant: string, id: string): Promise<number | undefined>
+  /** Counts a repeat that needed no asking. */
+  note(result: 'replayed' | 'conflict'): void
 }
 
 export interface Ran {
@@ -35,6 +48,9 @@ interface OnceOptions {
   readonly log: Pick<Log, 'trace'> | undefined
   readonly stats: Pick<Stats, 'idempotency'>
 }
+
+/** How many reservations that were given up are remembered. */
+const MAX_GIVEN_UP = 10_000
 
 /** What tells a request from every other one: where it was sent to, and each part of what it says. */
 export function fingerprintOf(endpoint: string, ...parts: readonly (string | Uint8Array)[]): string {
@@ -60,6 +76,11 @@ const nameOf = ({ tenant, key }: Claim): string => `${tenant}:${key}`
 export function createOnce({ idempotency, log, stats: { idempotency: counts } }: OnceOptions): Once {
   /** What this process is carrying out right now: name → fingerprint. */
   const underWay = new Map<string, string>()
+  /**
+   * What this process has given up, by name: another try goes on under the same id. A store that was away may not have heard
+   * of it, or have reserved more than it could say, and would keep the request waiting for nobody.
+   */
+  const givenUp = createLRU<string, Claim>({ max: MAX_GIVEN_UP })
 
   const conflict = (): AppError => {
     counts.conflict++
@@ -70,36 +91,68 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     return new AppError('IDEMPOTENCY_IN_PROGRESS', { headers: { 'retry-after': '1' } })
   }
 
-  /** One that died after the log had taken it may be completed at once: what the log knows it does not take again. */
-  const isStored = async ({ tenant }: Claim, id: string): Promise<boolean> =>
-    (await log?.trace(tenant, id, { limit: 1 }).catch(storeUnavailable)) !== undefined
+  const storedAt: Once['storedAt'] = async (tenant, id) =>
+    (await log?.trace(tenant, id, { limit: 1 }).catch(storeUnavailable))?.occurredAt
 
-  const hold = (claim: Claim, id: string): Held => {
+  const giveUp = (claim: Claim, how: 'free' | 'retry'): void => {
+    givenUp.set(nameOf(claim), claim)
+    idempotency.release(claim, how)
+  }
+
+  const hold = (claim: Claim, as: Try): Held => {
     counts.new++
-    const own = { ...claim, id }
+    const name = nameOf(claim)
+    const own = { ...claim, id: as.id }
+    givenUp.delete(name)
     return {
-      id,
+      ...as,
       answered: answer => {
-        underWay.delete(nameOf(claim))
+        underWay.delete(name)
         idempotency.answer(own, answer)
       },
       failed: how => {
-        underWay.delete(nameOf(claim))
-        idempotency.release(own, how)
+        underWay.delete(name)
+        // An earlier try may have brought something about that this one has not.
+        giveUp(own, as.isRetry ? 'retry' : how)
       },
     }
   }
 
-  const judge = async (claim: Claim, reservation: Reservation): Promise<Begun> => {
+  const holdAgain = async (claim: Claim, id: string): Promise<Held> =>
+    hold(claim, { id, isRetry: true, storedAt: await storedAt(claim.tenant, id) })
+
+  /** What the store could not say may have been done all the same. */
+  const reserve = (claim: Claim, earlier: string | undefined): Promise<Reservation> =>
+    idempotency.reserve(claim).catch(cause => {
+      giveUp(claim, earlier === undefined ? 'free' : 'retry')
+      throw unavailable(cause)
+    })
+
+  const judge = async (
+    claim: Claim,
+    earlier: string | undefined,
+    reservation: Reservation,
+  ): Promise<Begun> => {
     switch (reservation.type) {
-      case 'reserved':
-        return hold(claim, reservation.id)
+      case 'reserved': {
+        const { id } = reservation
+        if (id !== earlier && id === claim.id) return hold(claim, { id, isRetry: false, storedAt: undefined })
+        return await holdAgain(claim, id).catch(error => {
+          giveUp({ ...claim, id }, 'retry')
+          throw error
+        })
+      }
       case 'answered':
         counts.replayed++
         return { replay: reservation.answer }
-      case 'in_progress':
-        if (await isStored(claim, reservation.id)) return hold(claim, reservation.id)
+      case 'in_progress': {
+        const { id } = reservation
+        if (id === earlier) return await holdAgain(claim, id)
+        // One that died after the log had taken it may be completed at once: what the log knows it does not take again.
+        const at = await storedAt(claim.tenant, id)
+        if (at !== undefined) return hold(claim, { id, isRetry: true, storedAt: at })
         throw inProgress()
+      }
       case 'conflict':
         throw conflict()
     }
@@ -113,8 +166,10 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     underWay.set(name, claim.fingerprint)
     let begun: Begun | undefined
     try {
-      const reservation = await idempotency.reserve(claim).catch(storeUnavailable)
-      begun = await judge(claim, reservation)
+      const before = givenUp.get(name)
+      const earlier = before?.fingerprint === claim.fingerprint ? before.id : undefined
+      const own = { ...claim, id: earlier ?? claim.id }
+      begun = await judge(own, earlier, await reserve(own, earlier))
       return begun
     } finally {
       if (begun === undefined || 'replay' in begun) underWay.delete(name)
@@ -123,11 +178,15 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
 
   return {
     begin,
+    storedAt,
+    note: result => {
+      counts[result]++
+    },
     run: async (claim, carryOut) => {
       const begun = await begin(claim)
       if ('replay' in begun) return { answer: begun.replay, isReplay: true }
       try {
-        const answer = await carryOut(begun.id)
+        const answer = await carryOut(begun)
         begun.answered(answer)
         return { answer, isReplay: false }
       } catch (error) {

@@ -1,4 +1,4 @@
-import { type Begun, fingerprintOf, type Once } from '../dispatch/once.ts'
+import { type Begun, fingerprintOf, type Once, type Try } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
 import { asFailure, type Failed, type Fate } from './batch-result.ts'
 
@@ -12,7 +12,7 @@ interface KeyedTask {
   }
   readonly raw: ReadonlyMap<string, string>
   readonly at: string
-  readonly id: string | undefined
+  readonly as: Partial<Try>
 }
 
 interface ClaimOptions<T extends KeyedTask> {
@@ -20,7 +20,7 @@ interface ClaimOptions<T extends KeyedTask> {
   /** In order. */
   readonly tasks: readonly T[]
   /** Begins in the same turn. */
-  readonly carryOut: (task: T, id: string) => Promise<Fate> | Fate
+  readonly carryOut: (task: T, as: Try) => Promise<Fate> | Fate
   /** All keys at once, before the first item takes effect: then they may share a commit, and no item waits between two others. */
   readonly ahead: boolean
 }
@@ -60,18 +60,31 @@ export async function claimKeys<T extends KeyedTask>({
 
   const claim = (task: T, key: string): Promise<Claimed> => {
     const fingerprint = prints.get(task) ?? ''
-    const id = task.id ?? crypto.randomUUID()
+    const id = task.as.id ?? crypto.randomUUID()
     return once.begin({ tenant: task.tenant, key, fingerprint, id }).catch(asFailure)
   }
   const claimed = new Map<T, Claimed>()
-  if (ahead)
-    await Promise.all([...firsts].map(async ([key, task]) => void claimed.set(task, await claim(task, key))))
+  /** What a fault of another item kept from being carried out. */
+  const release = (): void => {
+    for (const begun of claimed.values()) if ('failed' in begun) begun.failed('free')
+  }
+  if (ahead) {
+    const claims = await Promise.allSettled(
+      [...firsts].map(async ([key, task]) => void claimed.set(task, await claim(task, key))),
+    )
+    const fault = claims.find(({ status }) => status === 'rejected')
+    if (fault?.status === 'rejected') {
+      release()
+      throw fault.reason
+    }
+  }
 
   const carryOutClaimed = async (task: T, begun: Claimed): Promise<Fate> => {
     if ('failure' in begun) return begun
     if ('replay' in begun) return { outcome: JSON.parse(begun.replay), isReplay: true }
     try {
-      const fate = await carryOut(task, begun.id)
+      // In a batch that is tried again its own id is the earlier one.
+      const fate = await carryOut(task, { ...begun, storedAt: begun.storedAt ?? task.as.storedAt })
       if ('outcome' in fate) begun.answered(JSON.stringify(fate.outcome))
       else begun.failed('failure' in fate && fate.failure.code === 'STORE_UNAVAILABLE' ? 'retry' : 'free')
       return fate
@@ -84,10 +97,15 @@ export async function claimKeys<T extends KeyedTask>({
     carryOutClaimed(task, await claim(task, key))
 
   const repeat = async (task: T, first: T): Promise<Fate> => {
-    if (prints.get(task) !== prints.get(first)) return asFailure(new AppError('IDEMPOTENCY_KEY_REUSED'))
+    if (prints.get(task) !== prints.get(first)) {
+      once.note('conflict')
+      return asFailure(new AppError('IDEMPOTENCY_KEY_REUSED'))
+    }
     const fate = await fates.get(first)
     if (fate === undefined) throw new Error('the first item of a key comes before the others')
-    return 'outcome' in fate ? { ...fate, isReplay: true } : fate
+    if (!('outcome' in fate)) return fate
+    once.note('replayed')
+    return { ...fate, isReplay: true }
   }
 
   const fates = new Map<T, Promise<Fate>>()
@@ -103,9 +121,6 @@ export async function claimKeys<T extends KeyedTask>({
       fates.set(task, fate)
       return fate
     },
-    // What a fault of an earlier item kept from being carried out.
-    [Symbol.dispose]: () => {
-      for (const begun of claimed.values()) if ('failed' in begun) begun.failed('free')
-    },
+    [Symbol.dispose]: release,
   }
 }

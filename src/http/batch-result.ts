@@ -22,9 +22,10 @@ export type Fate =
 
 const isSuccess = ({ deliveredTo, queued }: Outcome): boolean => deliveredTo > 0 || queued > 0
 
-/** Whether `stop_on_error` stops behind it. */
+/** Whether `stop_on_error` stops behind it. What an earlier try has delivered is delivered to nobody now, and no failure. */
 export const stops = (fate: Fate): boolean =>
-  'failure' in fate || ('outcome' in fate && !isSuccess(fate.outcome))
+  'failure' in fate ||
+  ('outcome' in fate && (fate.outcome.status === 'no_recipient' || fate.outcome.status === 'expired'))
 
 export function resultOf(fate: Fate, index: number) {
   const none = { index, notification_id: NO_ID, delivered_to: 0, failed: 0, queued: 0 }

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import { type Found, refusalOf } from '../dispatch/compose.ts'
-import { derivedId } from '../dispatch/once.ts'
+import { derivedId, type Try } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
 import { type Document, documented, formatOf } from '../lib/document.ts'
 import {
@@ -45,7 +45,11 @@ export const target = v.variant('type', [
 ])
 
 /** One of a batch. */
-export const item = sending({ target, audience: v.nullish(audience) })
+export const item = sending({
+  target,
+  audience: v.nullish(audience),
+  idempotency_key: v.nullish(idempotencyKey),
+})
 
 export const batch = v.object({
   notifications: documented(v.array(item), { minItems: 1, maxItems: MAX_ITEMS }),
@@ -70,7 +74,7 @@ interface Task {
   /** What its template id stands for. */
   readonly found: Found
   /** In a batch with a key, so that a retry of it repeats nobody. */
-  readonly id: string | undefined
+  readonly as: Partial<Try>
 }
 
 const targetOf = ({ target: { type, value } }: { readonly target: Item['target'] }): Target => {
@@ -155,12 +159,15 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
   }
 
   // Appends are issued in order without waiting for each other, so that they may share a commit.
-  const carryOut = ({ tenant, item, raw, at, found }: Task, id: string | undefined): Promise<Fate> | Fate => {
+  const carryOut = (
+    { tenant, item, raw, at, found }: Task,
+    { id, storedAt }: Partial<Try>,
+  ): Promise<Fate> | Fate => {
     const failure = failureOf(item, 'payload' in item ? raw.get(`${at}payload`) : undefined)
     if (failure !== undefined) return { failure }
     const { audience, ...rest } = item
     const content = item.target.type === 'broadcast' ? { ...rest, audience } : rest
-    const draft = { content, raw, at, source: SOURCE, now: clock.now(), id }
+    const draft = { content, raw, at, source: SOURCE, now: storedAt ?? clock.now(), id }
     const notification = composer.compose(draft, found)
     if ('reason' in notification) return failedBy(refusalOf(notification))
     return dispatch({ tenant, target: targetOf(item), notification }).then(
@@ -169,12 +176,22 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
     )
   }
 
-  const tasksOf = async (tenant: string, { value, raw }: Document<Batch>, batchId: string | undefined) => {
-    const templates = await findAll(tenant, value.notifications)
-    return value.notifications.map((item, index): Task => {
+  /** The same for each item whenever the batch is tried. */
+  const triesOf = ({ id, isRetry }: Try, tenant: string, items: readonly Item[]): Promise<readonly Try[]> =>
+    Promise.all(
+      items.map(async (_, index) => {
+        const own = derivedId(id, index)
+        return { id: own, isRetry, storedAt: isRetry ? await once.storedAt(tenant, own) : undefined }
+      }),
+    )
+
+  const tasksOf = async (tenant: string, { value, raw }: Document<Batch>, as: Try | undefined) => {
+    const { notifications: items } = value
+    const templates = await findAll(tenant, items)
+    const tries = as === undefined ? [] : await triesOf(as, tenant, items)
+    return items.map((item, index): Task => {
       const found = 'payload' in item ? undefined : templates.get(item.template_id)
-      const id = batchId && derivedId(batchId, index)
-      return { tenant, item, raw, at: `notifications[${index}].`, found, id }
+      return { tenant, item, raw, at: `notifications[${index}].`, found, as: tries[index] ?? {} }
     })
   }
 
@@ -191,7 +208,7 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
       else {
         // What is for users goes out after its append, what is for a crowd at once: it waits, to come in its place.
         if (isForCrowd(task.item)) await Promise.all(fates)
-        const fate = keys.of(task) ?? carryOut(task, task.id)
+        const fate = keys.of(task) ?? carryOut(task, task.as)
         fates.push(fate)
         if (options.stop_on_error) stopped = stops(await fate)
       }
@@ -206,12 +223,12 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
       const { notifications, options, idempotency_key: key } = document.value
       checkSize(notifications)
       const { tenant } = callers.of(request)
-      return answer({ request, tenant, key, text: document.text }, set, async id => {
+      return answer({ request, tenant, key, text: document.text }, set, async as => {
         stats.batchItems.observe(notifications.length)
-        const fates = await carryOutAll(await tasksOf(tenant, document, id), options)
+        const fates = await carryOutAll(await tasksOf(tenant, document, as), options)
         checkStore(fates)
         return {
-          batch_id: id ?? crypto.randomUUID(),
+          batch_id: as?.id ?? crypto.randomUUID(),
           results: fates.map(resultOf),
           summary: summaryOf(fates),
           timestamp: new Date(clock.now()).toISOString(),

@@ -1,6 +1,7 @@
-import { fingerprintOf, type Once } from '../dispatch/once.ts'
+import { fingerprintOf, type Once, type Try } from '../dispatch/once.ts'
 import { meaningless } from '../errors.ts'
 import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../notification/names.ts'
+import { pathOf } from './guard.ts'
 
 /** A request that may be answered as it was before. */
 interface Keyed {
@@ -25,20 +26,28 @@ function keyOf({ request, key }: Keyed): string | undefined {
 }
 
 /** Carries out a request, once when it has a key; a repeat gets the same answer, and a header that says so. */
-export const answering =
-  (once: Once) =>
-  async <T extends object>(keyed: Keyed, set: Answer, carryOut: (id?: string) => Promise<T>): Promise<T> => {
-    const key = keyOf(keyed)
-    if (key === undefined) return carryOut()
-    const { pathname } = new URL(keyed.request.url)
+export function answering(once: Once) {
+  const answerOnce = async <T extends object>(
+    { request, tenant, text }: Keyed,
+    key: string,
+    set: Answer,
+    carryOut: (as: Try) => Promise<T>,
+  ): Promise<T> => {
     const claim = {
-      tenant: keyed.tenant,
+      tenant,
       key,
-      fingerprint: fingerprintOf(pathname, keyed.text),
+      fingerprint: fingerprintOf(pathOf(request.url), text),
       id: crypto.randomUUID(),
     }
-    const { answer, isReplay } = await once.run(claim, async id => JSON.stringify(await carryOut(id)))
+    const { answer, isReplay } = await once.run(claim, async as => JSON.stringify(await carryOut(as)))
     if (isReplay) set.headers['idempotency-replayed'] = 'true'
     // It was an answer of the same route, made into text above.
     return JSON.parse(answer) as T
   }
+
+  return <T extends object>(keyed: Keyed, set: Answer, carryOut: (as?: Try) => Promise<T>): Promise<T> => {
+    const key = keyOf(keyed)
+    // Nothing is awaited for those who have none.
+    return key === undefined ? carryOut() : answerOnce(keyed, key, set, carryOut)
+  }
+}

@@ -12,6 +12,7 @@ import {
   type Content,
   channelName,
   channelNames,
+  idempotencyKey,
   lengthFault,
   MAX,
   sending,
@@ -27,13 +28,17 @@ export const MAX_BODY_BYTES = 65_536
 /** What HTTP sends name as their source. */
 export const SOURCE = 'http-api'
 
+const once = { idempotency_key: v.nullish(idempotencyKey) }
 export const formats = {
-  user: formatOf(sending({ target_user_id: userId })),
-  users: formatOf(sending({ target_user_ids: userIds })),
-  broadcast: formatOf(sending({ audience: v.nullish(audience) })),
-  channel: formatOf(sending({ channel: channelName })),
-  channels: formatOf(sending({ channels: channelNames })),
+  user: formatOf(sending({ target_user_id: userId, ...once })),
+  users: formatOf(sending({ target_user_ids: userIds, ...once })),
+  broadcast: formatOf(sending({ audience: v.nullish(audience), ...once })),
+  channel: formatOf(sending({ channel: channelName, ...once })),
+  channels: formatOf(sending({ channels: channelNames, ...once })),
 }
+
+/** What the body of each of them says. */
+type Said = Content & { readonly idempotency_key?: string | null | undefined }
 
 function check(fault: Fault | undefined): void {
   if (fault !== undefined) throw meaningless(fault.path, fault.message)
@@ -69,11 +74,12 @@ export interface SendOptions {
 export function notificationRoutes({ composer, dispatch, once, callers, clock }: SendOptions) {
   const answer = answering(once)
 
-  const send = (context: Context, { value: content, raw, text }: Document<Content>, target: Target) => {
+  const send = (context: Context, { value: content, raw, text }: Document<Said>, target: Target) => {
     const { request, set } = context
     const { tenant } = callers.of(request)
-    return answer({ request, tenant, key: content.idempotency_key, text }, set, async id => {
-      const draft = { content, raw, at: '', source: SOURCE, now: clock.now(), id }
+    return answer({ request, tenant, key: content.idempotency_key, text }, set, async as => {
+      const now = as?.storedAt ?? clock.now()
+      const draft = { content, raw, at: '', source: SOURCE, now, id: as?.id }
       const found = 'payload' in content ? undefined : await composer.find(tenant, content.template_id)
       const notification = composer.compose(draft, found)
       if ('reason' in notification) throw refusalOf(notification)

@@ -52,7 +52,6 @@ const more = {
     description: 'Seconds; otherwise that of the template, else none. 0: only who is live now, never kept',
   }),
   correlation_id: v.nullish(correlationId),
-  idempotency_key: v.nullish(idempotencyKey),
 }
 const direct = {
   event_type: v.pipe(

@@ -127,7 +127,14 @@ function judge(
     return rejected('too_large', { path: 'event.payload', message: `at most ${MAX.payloadBytes} bytes` })
   const content = target.type === 'broadcast' ? { ...event, audience: meant } : event
   const judgedWith = (found?: Found, held?: Held): Judged => {
-    const draft = { content, raw, at: 'event.', source: SOURCE + channel, now, id: held?.id }
+    const draft = {
+      content,
+      raw,
+      at: 'event.',
+      source: SOURCE + channel,
+      now: held?.storedAt ?? now,
+      id: held?.id,
+    }
     const notification = composer.compose(draft, found)
     if (!('reason' in notification)) return { ok: true, envelope: { tenant, target, notification }, held }
     held?.failed('free')
@@ -139,7 +146,13 @@ function judge(
     const claim = { tenant, key, fingerprint: fingerprintOf('redis', text), id: crypto.randomUUID() }
     const judgeOnce = async (): Promise<Judged> => {
       const begun = await once.begin(claim)
-      return 'replay' in begun ? { ok: true, envelope: undefined } : judgedWith(await find(), begun)
+      if ('replay' in begun) return { ok: true, envelope: undefined }
+      try {
+        return judgedWith(await find(), begun)
+      } catch (error) {
+        begun.failed('retry')
+        throw error
+      }
     }
     return { judge: () => judgeOnce().catch(withoutKey) }
   }

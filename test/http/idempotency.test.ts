@@ -198,6 +198,43 @@ describe('when the store fails', () => {
   })
 })
 
+describe('after a fault that nobody foresaw', () => {
+  test('no key stays taken: neither that of a send, nor those of the items of a batch', async () => {
+    let isBroken = true
+    const fail = (): never => {
+      throw new Error('odd')
+    }
+    await using app = await startTestApp(LOG, {
+      wrapStore: store => ({
+        ...store,
+        templates: {
+          ...store.templates,
+          get: (...asked) => (isBroken ? fail() : store.templates.get(...asked)),
+        },
+        idempotency: {
+          ...store.idempotency,
+          reserve: claim => (isBroken && claim.key === 'bad' ? fail() : store.idempotency.reserve(claim)),
+        },
+      }),
+    })
+    await app.post('/api/v1/templates', { id: 't', name: 'T', event_type: 'e', payload_template: 1 })
+    const templated = { target_user_id: 'ann', template_id: 't' }
+    const items = ['good', 'bad', 'fine'].map(idempotency_key => ({
+      target: { type: 'user', value: 'ann' },
+      ...EVENT,
+      idempotency_key,
+    }))
+    const both = () =>
+      Promise.all([send(app, templated, key('k')), send(app, { notifications: items }, {}, '/batch')])
+    expect((await both()).map(({ status }) => status)).toEqual([500, 500])
+    expect(await logOf(app)).toEqual([])
+    isBroken = false
+    const [sent, batch] = await both()
+    expect([sent.status, batch.json.summary.succeeded]).toEqual([200, 3])
+    expect(await logOf(app)).toHaveLength(4)
+  })
+})
+
 describe('when the process dies', () => {
   test('between append and answer: the retry gets the stored id, and what holds of it then', async () => {
     const wrapStore = surviving(store => ({
@@ -347,5 +384,9 @@ describe('batch', () => {
     await send(app, TO_ANN, key('k'))
     await send(app, { ...TO_ANN, event_type: 'f' }, key('k'))
     expect(app.app.stats.idempotency).toEqual({ new: 1, replayed: 1, conflict: 1, inProgress: 0 })
+    const [one, other] = [item(1, { idempotency_key: 'i' }), item(2, { idempotency_key: 'i' })]
+    await batch(app, [one, one, other, item(3)])
+    await batch(app, [one, item(3)])
+    expect(app.app.stats.idempotency).toEqual({ new: 2, replayed: 3, conflict: 2, inProgress: 0 })
   })
 })

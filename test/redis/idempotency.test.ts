@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { createTestClock } from '../support/clock.ts'
 import { startRedis } from '../support/redis.ts'
 import { startHearing, subscribed } from '../support/trigger.ts'
 import { eventually } from '../support/visit.ts'
@@ -25,6 +26,83 @@ test('A message with a known key has no effect, keeps nobody waiting, and comes 
   await redis.publish(CHANNEL, message(5))
   expect((await ann.next()).payload).toBe(5)
   expect(app.app.stats.redisMessagesRejected.invalid_shape).toBe(0)
+})
+
+test('a key has its place beside the event: inside it counts for nothing, whatever it is', async () => {
+  await using redis = await startRedis()
+  await using app = await startHearing(redis, { QUEUE_ENABLED: 'true' })
+  using ann = await subscribed(app, 'ann')
+  for (const idempotency_key of ['k', 'k', 'no key', 7])
+    await redis.publish(CHANNEL, { ...message(1), event: { event_type: 'e', payload: 1, idempotency_key } })
+  await redis.publish(CHANNEL, message(2))
+  expect((await ann.take(5)).map(({ payload }) => payload)).toEqual([1, 1, 1, 1, 2])
+  expect(app.app.stats.idempotency.new).toBe(0)
+})
+
+test('a fault that nobody foresaw leaves no key taken', async () => {
+  await using redis = await startRedis()
+  let isBroken = true
+  await using app = await startHearing(
+    redis,
+    { QUEUE_ENABLED: 'true' },
+    {
+      wrapStore: store => ({
+        ...store,
+        templates: {
+          ...store.templates,
+          get: (...asked) => {
+            if (isBroken) throw new Error('odd')
+            return store.templates.get(...asked)
+          },
+        },
+      }),
+    },
+  )
+  await app.post('/api/v1/templates', { id: 't', name: 'T', event_type: 'e', payload_template: 1 })
+  using ann = await subscribed(app, 'ann')
+  const templated = { ...message(1, { idempotency_key: 'k' }), event: { template_id: 't' } }
+  await redis.publish(CHANNEL, templated)
+  await eventually(() => app.app.stats.unhandledErrors === 1)
+  isBroken = false
+  await redis.publish(CHANNEL, templated)
+  expect((await ann.next()).payload).toBe(1)
+})
+
+test('a message that comes again after an unknown outcome completes the first one, and is of its moment', async () => {
+  await using redis = await startRedis()
+  const clock = createTestClock()
+  let isDown = true
+  await using app = await startHearing(
+    redis,
+    { QUEUE_ENABLED: 'true' },
+    {
+      clock,
+      wrapStore: store => ({
+        ...store,
+        log: {
+          ...store.log,
+          append: async drafts => {
+            const appended = await store.log.append(drafts)
+            if (isDown) throw new Error('the answer was lost')
+            return appended
+          },
+        },
+      }),
+    },
+  )
+  const lasting = message(1, { idempotency_key: 'k' })
+  const brief = { ...message(2, { idempotency_key: 'l' }), event: { event_type: 'e', payload: 2, ttl: 10 } }
+  for (const each of [lasting, brief]) await redis.publish(CHANNEL, each)
+  await eventually(() => app.app.stats.redisMessagesRejected.store === 2)
+  isDown = false
+  clock.jump(11)
+  for (const each of [lasting, brief, message(3)]) await redis.publish(CHANNEL, each)
+  const listed = async () =>
+    (await app.get('/api/v1/users/ann/notifications')).json.notifications.map(
+      ({ payload }: { payload: number }) => payload,
+    )
+  await eventually(async () => (await listed()).includes(3))
+  expect(await listed()).toEqual([1, 3])
 })
 
 test('the key of another message is rejected, and changes nothing', async () => {
