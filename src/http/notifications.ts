@@ -28,13 +28,13 @@ export const MAX_BODY_BYTES = 65_536
 /** What HTTP sends name as their source. */
 export const SOURCE = 'http-api'
 
-const once = { idempotency_key: v.nullish(idempotencyKey) }
+const keyed = { idempotency_key: v.nullish(idempotencyKey) }
 export const formats = {
-  user: formatOf(sending({ target_user_id: userId, ...once })),
-  users: formatOf(sending({ target_user_ids: userIds, ...once })),
-  broadcast: formatOf(sending({ audience: v.nullish(audience), ...once })),
-  channel: formatOf(sending({ channel: channelName, ...once })),
-  channels: formatOf(sending({ channels: channelNames, ...once })),
+  user: formatOf(sending({ target_user_id: userId, ...keyed })),
+  users: formatOf(sending({ target_user_ids: userIds, ...keyed })),
+  broadcast: formatOf(sending({ audience: v.nullish(audience), ...keyed })),
+  channel: formatOf(sending({ channel: channelName, ...keyed })),
+  channels: formatOf(sending({ channels: channelNames, ...keyed })),
 }
 
 /** What the body of each of them says. */
