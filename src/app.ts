@@ -5,11 +5,12 @@ import { tokenSettings } from './auth/jwt.ts'
 import type { Config } from './config/config.ts'
 import { observeEntries } from './dispatch/entries.ts'
 import { createPipeline } from './dispatch/pipeline.ts'
+import { traceStore } from './dispatch/spans.ts'
 import { meterStore } from './dispatch/store-meter.ts'
 import { watchStore } from './dispatch/store-watch.ts'
 import { createApi } from './http/api.ts'
 import { batchRoutes } from './http/batch.ts'
-import { manyTenants, oneTenant } from './http/caller.ts'
+import { manyTenants, oneTenant, tracedCallers } from './http/caller.ts'
 import { channelRoutes } from './http/channels.ts'
 import { createClientOf } from './http/client.ts'
 import { clusterRoutes } from './http/cluster.ts'
@@ -30,7 +31,9 @@ import { type Clock, systemClock } from './lib/clock.ts'
 import { createLimits } from './limit/limits.ts'
 import { watchLag } from './observe/lag.ts'
 import { type Log, tellRefusals } from './observe/log.ts'
+import { createRequestSpans } from './observe/request-spans.ts'
 import { createStats, type Stats } from './observe/stats.ts'
+import { openTracing } from './observe/tracing.ts'
 import { openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
 import type { Peer } from './transport/peer.ts'
@@ -73,7 +76,10 @@ export async function startApp({
   const hub = createHub<Peer>()
   const observer = observeEntries(stats)
   const opened = await openStore({ settings: config, clock, observer })
-  const store = meterStore(wrapStore(opened), { clock, stats })
+  const tracing = await openTracing({ settings: config, version, clock, log })
+  const spans = tracing && createRequestSpans(tracing)
+  const metered = meterStore(wrapStore(opened), { clock, stats })
+  const store = tracing === undefined ? metered : traceStore(metered, tracing)
   const storeWatch = watchStore({ store, clock, log })
   const lag = watchLag(clock)
   const retry = (error: unknown) => {
@@ -90,6 +96,7 @@ export async function startApp({
     onFault: storeWatch.failed,
     clock,
     stats,
+    tracing,
   })
   const { composer, dispatch, once } = pipeline
 
@@ -116,24 +123,27 @@ export async function startApp({
     clock,
     log,
     stats,
+    spans,
   })
   const { sessions } = transport
   const logEnabled = config.queueEnabled || config.ackEnabled
   const isDraining = () => sessions.draining
 
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })
-  const callers = config.tenantEnabled ? manyTenants() : oneTenant()
+  const tenants = config.tenantEnabled ? manyTenants() : oneTenant()
+  const callers = spans === undefined ? tenants : tracedCallers(tenants, spans)
   const userLog = logEnabled ? store.log : undefined
   const totals = createQueueTotals({ store, logEnabled })
-  const clientOf = createClientOf({ identities, limit: limits.requests, onRefused })
+  const clientOf = createClientOf({ identities, limit: limits.requests, onRefused, spans })
   const api = createApi({
-    guard: createGuard({ keys, callers, limit: limits.requests, onRefused }),
+    guard: createGuard({ keys, callers, limit: limits.requests, onRefused, spans }),
     corsOrigins: config.corsOrigins,
     production: config.production,
     isDraining,
     log,
     clock,
     stats,
+    spans,
     routes: [
       healthRoutes({
         hub,
@@ -175,7 +185,7 @@ export async function startApp({
         redis: () => trigger?.state,
       }),
       historyRoutes({ log: userLog, callers }),
-      meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf }),
+      meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf, spans }),
       documentRoutes({ routes: () => api.routes, version }),
       ...transport.routes,
     ],
@@ -194,9 +204,11 @@ export async function startApp({
 
   const { redisUrl: address } = config
   const trigger =
-    address && startPubSub({ address, settings: config, composer, dispatch, once, clock, log, stats })
+    address &&
+    startPubSub({ address, settings: config, composer, dispatch, once, clock, log, stats, tracing })
 
-  const stop = async (): Promise<void> => {
+  /** Traces are sent until then, monotonic milliseconds. */
+  const stop = async (endsAt = Number.POSITIVE_INFINITY): Promise<void> => {
     void trigger?.stop()
     await server.stop(true)
     transport[Symbol.dispose]()
@@ -206,6 +218,7 @@ export async function startApp({
     lag[Symbol.dispose]()
     storeWatch[Symbol.dispose]()
     await store[Symbol.asyncDispose]()
+    await tracing?.close(endsAt - clock.monotonic())
   }
 
   return {
@@ -220,9 +233,9 @@ export async function startApp({
       await sessions.drain(config.drainSeconds)
       const ended = Promise.all([server.stop(), dispatched])
       await Promise.race([ended, Bun.sleep(Math.max(0, endsAt - clock.monotonic()))])
-      await stop()
+      await stop(endsAt)
       log.info({}, 'drain.ended')
     },
-    [Symbol.asyncDispose]: stop,
+    [Symbol.asyncDispose]: () => stop(),
   }
 }

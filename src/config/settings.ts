@@ -2,6 +2,7 @@ import { NAME, NAME_RULE } from '../lib/name.ts'
 import {
   addressRanges,
   boolean,
+  decimal,
   expectedBy,
   httpUrl,
   list,
@@ -104,6 +105,10 @@ export const SETTINGS = {
   REDIS_CIRCUIT_BREAKER_RESET_TIMEOUT_SECONDS: { group: 'Redis', schema: seconds(1, UNBOUNDED), default: '30', help: 'seconds until an open one is half-open; sooner when Redis answers a probe' },
   REDIS_BACKOFF_INITIAL_DELAY_MS: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '100', help: 'milliseconds between the first two tries to connect; doubles with each' },
   REDIS_BACKOFF_MAX_DELAY_MS: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '30000', help: 'most milliseconds between two tries; at least the initial ones' },
+  OTEL_ENABLED: { group: 'Traces', schema: boolean, default: 'false', help: 'send traces to an OpenTelemetry collector' },
+  OTEL_ENDPOINT: { group: 'Traces', schema: httpUrl, default: 'http://localhost:4317', help: 'where it takes OTLP over gRPC; `http` is plaintext, `https` TLS' },
+  OTEL_SERVICE_NAME: { group: 'Traces', schema: text, default: 'ara-notification-service', help: '`service.name` of the traces' },
+  OTEL_SAMPLING_RATIO: { group: 'Traces', schema: decimal, default: '1.0', help: 'share of the traces begun here that are sent: 1 or more all, 0 or less none; who begins a trace elsewhere decides for it' },
 } as const satisfies Record<string, Setting>
 
 /** What a setting expects, in words, for refusals and the settings table. */

@@ -5,6 +5,7 @@ import { type Topic, userTopic } from '../notification/topic.ts'
 import type { Log, Opened, Page, PageLimit } from '../store/store.ts'
 import type { Receipts } from './receipts.ts'
 import type { Redeliveries } from './redelivery.ts'
+import type { ReplaySpan, TracedLog } from './spans.ts'
 import { rebase, type Start, startOf, type Wish } from './start.ts'
 
 /** What became of an offer: `later` means that a read of the log will bring it, `known` that one has brought it before. */
@@ -31,7 +32,7 @@ export interface Started extends Start {
 }
 
 interface DeliveryOptions {
-  readonly log: Pick<Log, 'open' | 'count' | 'read'>
+  readonly log: Pick<Log, 'open' | 'count'> & Pick<TracedLog, 'read'>
   readonly receipts: Receipts
   /** What acknowledgement adds; absent when it is off. */
   readonly acknowledged?: Pick<Redeliveries, 'resume' | 'live'> | undefined
@@ -39,6 +40,8 @@ interface DeliveryOptions {
   readonly onReplayed: (connection: Connection, epoch: Epoch, seqs: readonly number[]) => void
   /** An offer found that a replay had been there before: what is written once is told of twice, here and by the offer. */
   readonly onOfferedLate: (connection: Connection) => void
+  /** Absent when replays are not traced. */
+  readonly startSpan?: (() => ReplaySpan) | undefined
   readonly page?: PageLimit
   /** A page failed to come: waits before the next try. */
   readonly retry: (error: unknown) => Promise<void>
@@ -85,6 +88,7 @@ export function createDelivery({
   acknowledged,
   onReplayed,
   onOfferedLate,
+  startSpan,
   page: limit = PAGE,
   retry,
   turn = () => new Promise(setImmediate),
@@ -118,7 +122,11 @@ export function createDelivery({
   }
 
   /** Writes until the client falls behind. The rest is read again when it has caught up: by then some may have expired. */
-  const writePage = (connection: Connection, { epoch, entries, through }: Page): void => {
+  const writePage = (
+    connection: Connection,
+    { epoch, entries, through }: Page,
+    span: ReplaySpan | undefined,
+  ): void => {
     const written: number[] = []
     connection.batch(() => {
       for (const { seq, body } of entries) {
@@ -130,15 +138,16 @@ export function createDelivery({
       if (written.length > 0 && !connection.hasEnded()) connection.ask(placeOf(connection))
     })
     if (written.length > 0) onReplayed(connection, epoch, written)
+    span?.wrote(entries.slice(0, written.length))
     if (written.length === entries.length) connection.position = Math.max(connection.position, through)
   }
 
   /** Reads and writes one page; true when the log had nothing more. */
-  const readOn = async (connection: Connection): Promise<boolean> => {
+  const readOn = async (connection: Connection, span: ReplaySpan | undefined): Promise<boolean> => {
     // Replay is paced by the client's reading: nothing is written before it has taken what waits.
     if (connection.buffered() > 0) await connection.drained()
     const page = await persist(connection, () =>
-      log.read(ownerOf(connection), connection.position, limit, connection.unsettledOnly),
+      log.read(ownerOf(connection), connection.position, limit, connection.unsettledOnly, span?.span),
     )
     if (page === undefined || connection.hasEnded()) return false
     if (page.epoch !== connection.epoch) {
@@ -146,7 +155,7 @@ export function createDelivery({
       return false
     }
     if (isBroken(connection, page)) connection.cut()
-    else writePage(connection, page)
+    else writePage(connection, page, span)
     return page.entries.length === 0
   }
 
@@ -155,16 +164,20 @@ export function createDelivery({
     connection.phase = 'replaying'
     // Whether what was heard of tells how far the log goes; else only an empty page does.
     let isKnown = true
+    // Whoever has nothing to read has no replay to tell of.
+    let span: ReplaySpan | undefined
     while (!(isKnown && isLevel(connection))) {
       if (forgetOtherLives(connection)) isKnown = false
-      if (await readOn(connection)) isKnown = true
-      if (connection.hasEnded()) return
+      span ??= startSpan?.()
+      if (await readOn(connection, span)) isKnown = true
+      if (connection.hasEnded()) return span?.end()
       if (!isLevel(connection)) await turn()
     }
     // No await between that look and this: an offer in between would be lost.
     connection.phase = 'live'
     connection.latest = undefined
     acknowledged?.live(connection)
+    span?.end()
   }
 
   return {

@@ -7,9 +7,10 @@ import { crowdFrame, encode, type Frame, userFrame } from '../notification/frame
 import { expiryOf, isExpired, type Notification } from '../notification/notification.ts'
 import { type Envelope, routeOf } from '../notification/target.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
-import type { Appended, Draft, Log } from '../store/store.ts'
+import type { Appended, Draft } from '../store/store.ts'
 import type { Crowd, Handed } from './crowd.ts'
 import type { Delivery, Offered } from './delivery.ts'
+import type { TracedLog } from './spans.ts'
 
 export type Status = 'delivered' | 'partial' | 'queued' | 'no_recipient' | 'expired'
 
@@ -33,7 +34,7 @@ interface DispatcherOptions {
   readonly crowd: Crowd
   readonly delivery: Pick<Delivery, 'offer'>
   /** Absent: users get only what they are connected for. */
-  readonly log: Pick<Log, 'append'> | undefined
+  readonly log: Pick<TracedLog, 'append'> | undefined
   /** Whether it is also kept for users who are not connected. */
   readonly keepsForAll: boolean
   /** An entry was handed over live. */
@@ -105,7 +106,7 @@ export function createDispatcher({
   onLive,
   clock,
 }: DispatcherOptions): Dispatch {
-  const draftOf = (tenant: string, user: string, notification: Notification, body: string): Draft => {
+  const draftOf = ({ tenant, notification, span }: Envelope, user: string, body: string): Draft => {
     const expiresAt = expiryOf(notification)
     const owner = userTopic(tenant, user)
     return {
@@ -116,6 +117,7 @@ export function createDispatcher({
       occurredAt: notification.occurredAt,
       priority: notification.priority,
       ...(expiresAt !== undefined && { expiresAt }),
+      ...(span !== undefined && { trace: span.traceparent }),
     }
   }
 
@@ -155,10 +157,11 @@ export function createDispatcher({
   }
 
   const toUsers = async (
-    { tenant, notification }: Envelope,
+    envelope: Envelope,
     users: readonly string[],
     acceptedAt: number,
   ): Promise<Outcome> => {
+    const { tenant, notification, span } = envelope
     const body = encode(notification)
     if (log === undefined || notification.ttl === 0) {
       const frame = crowdFrame(body)
@@ -168,8 +171,8 @@ export function createDispatcher({
       return usersOutcome(notification.id, reached)
     }
     const kept = keepsForAll ? users : users.filter(user => hub.members(userTopic(tenant, user)).size > 0)
-    const drafts = kept.map(user => draftOf(tenant, user, notification, body))
-    const appended = await log.append(drafts).catch(storeUnavailable)
+    const drafts = kept.map(user => draftOf(envelope, user, body))
+    const appended = await log.append(drafts, span).catch(storeUnavailable)
     const reached = drafts.map((draft, n) => offer(draft, appended[n], acceptedAt))
     return usersOutcome(notification.id, reached, users.length)
   }

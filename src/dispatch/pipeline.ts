@@ -5,6 +5,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
 import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
+import type { Tracing } from '../observe/tracing.ts'
 import type { Store, StoreObserver } from '../store/store.ts'
 import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
 import { type Composer, createComposer } from './compose.ts'
@@ -17,6 +18,8 @@ import { createDispatcher, type Dispatch } from './dispatcher.ts'
 import { createOnce, type Once } from './once.ts'
 import { createReceipts, type Receipts } from './receipts.ts'
 import { createRedeliveries } from './redelivery.ts'
+import { startReplay } from './spans.ts'
+import { traced } from './traced.ts'
 
 /** Everything between a send and the connections, put together as the settings say. */
 export interface Pipeline extends Disposable {
@@ -51,6 +54,8 @@ interface PipelineOptions {
   readonly onFault: (error: unknown) => void
   readonly clock: Clock
   readonly stats: Stats
+  /** Absent when traces are off. */
+  readonly tracing?: Tracing | undefined
 }
 
 export function createPipeline({
@@ -63,6 +68,7 @@ export function createPipeline({
   onFault,
   clock,
   stats,
+  tracing,
 }: PipelineOptions): Pipeline {
   const { log, acks } = store
   const { tally } = stats
@@ -87,6 +93,7 @@ export function createPipeline({
             tally.of(tenantOf(owner)).failed += refused
           },
           onFault,
+          tracing,
         }),
       )
     : undefined
@@ -116,6 +123,7 @@ export function createPipeline({
       handed(userTopic(tenant, user), epoch, seqs)
     },
     onOfferedLate: ({ principal }) => tally.delivered(principal.tenant, -1),
+    startSpan: tracing && (() => startReplay(tracing)),
     retry,
   })
   const dispatcher = createDispatcher({
@@ -129,10 +137,11 @@ export function createPipeline({
     onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
     clock,
   })
+  const sent = counted(dispatcher, stats)
   const owned = stack.move()
 
   return {
-    dispatch: counted(dispatcher, stats),
+    dispatch: tracing === undefined ? sent : traced(sent, tracing),
     once: createOnce({
       idempotency: store.idempotency,
       log: queueEnabled || ackEnabled ? log : undefined,

@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import { redeliveredFrame } from '../notification/frame.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
+import type { Tracing } from '../observe/tracing.ts'
 import type { Acks, Log } from '../store/store.ts'
 
 /** Sends again what is not acknowledged in time. The clock of a user runs only while a WebSocket of theirs is live. */
@@ -30,6 +31,8 @@ interface RedeliveryOptions {
   readonly retentionMs: number
   readonly onRedelivered: (owner: Topic, taken: number, refused: number) => void
   readonly onFault: (error: unknown) => void
+  /** Absent when traces are off. */
+  readonly tracing?: Tracing | undefined
 }
 
 /** The unacknowledged entries of one user, by when their time is up on the user's own clock. */
@@ -86,6 +89,7 @@ export function createRedeliveries({
   retentionMs,
   onRedelivered,
   onFault,
+  tracing,
 }: RedeliveryOptions): Redeliveries {
   const users = new Map<Topic, Waiting>()
 
@@ -110,8 +114,10 @@ export function createRedeliveries({
   }
 
   const again = async (owner: Topic, cursor: Cursor): Promise<void> => {
+    const span = tracing?.start('redelivery')
     const found = await acks.redeliver(owner, cursor, maxDeliveries)
     if (found === undefined) return
+    span?.link(found.trace)
     const frame = redeliveredFrame(found.body, cursor, found.redelivered)
     let taken = 0
     let refused = 0
@@ -125,6 +131,8 @@ export function createRedeliveries({
       }
     }
     onRedelivered(owner, taken, refused)
+    span?.set({ 'ara.entries': 1, 'ara.delivered_to': taken })
+    span?.end()
     begin(owner, cursor.epoch, [cursor.seq])
   }
 

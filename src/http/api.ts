@@ -2,7 +2,8 @@ import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
-import { type Log, limited } from '../observe/log.ts'
+import { idsOf, type Log, limited } from '../observe/log.ts'
+import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type Guard, pathOf, requestIdOf } from './guard.ts'
 
@@ -14,6 +15,8 @@ interface ApiOptions {
   readonly log: Log
   readonly clock: Clock
   readonly stats: Stats
+  /** Absent when traces are off. */
+  readonly spans?: RequestSpans | undefined
   readonly routes: readonly AnyElysia[]
 }
 
@@ -86,6 +89,7 @@ export function createApi({
   log,
   clock,
   stats,
+  spans,
   routes,
 }: ApiOptions) {
   const anyOrigin = corsOrigins.length === 0 || corsOrigins.includes('*')
@@ -106,11 +110,11 @@ export function createApi({
     return { error: { code, message, ...(details && { details }) }, ...beside }
   }
 
-  const fieldsOf = (err: unknown, { method, url }: Request, set: Set) => ({
+  const fieldsOf = (err: unknown, request: Request, set: Set) => ({
     err,
-    request_id: set.headers['x-request-id'],
-    method,
-    path: pathOf(url),
+    ...idsOf(set.headers, spans?.of(request)),
+    method: request.method,
+    path: pathOf(request.url),
   })
 
   // An outage of the store refuses every request for users.
@@ -143,10 +147,12 @@ export function createApi({
       const startedAt = clock.monotonic()
       const answered = handle(completeUrl(request))
       const place = { method: request.method, path: pattern }
-      const count = ({ status }: Response): void =>
+      const count = ({ status }: Response): void => {
         stats.answers.count(place, { status, seconds: (clock.monotonic() - startedAt) / 1000 })
+        spans?.end(request, status)
+      }
       // Beside the answer, which waits for nothing; one that fails is the runtime's.
-      if (answered instanceof Promise) answered.then(count, () => {})
+      if (answered instanceof Promise) answered.then(count, () => spans?.end(request, 500))
       else count(answered)
       return answered
     }
@@ -165,6 +171,7 @@ export function createApi({
       if (isDraining()) set.headers['connection'] = 'close'
       const place = guard.find(request)
       pattern = place?.pattern
+      spans?.start(request, pattern)
       if (request.method === 'OPTIONS') return preflight(request, set as Set)
       guard.check(place, request, (set as Set).headers)
       return undefined

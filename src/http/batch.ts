@@ -4,6 +4,7 @@ import { type Found, refusalOf } from '../dispatch/compose.ts'
 import { derivedId, type Try } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
 import { type Document, documented, formatOf } from '../lib/document.ts'
+import type { Span } from '../lib/trace-context.ts'
 import {
   audience,
   audienceFault,
@@ -30,6 +31,7 @@ import {
   summaryOf,
 } from './batch-result.ts'
 import { readBody } from './body.ts'
+import type { Caller } from './caller.ts'
 import { answering } from './keyed.ts'
 import { type SendOptions, SOURCE } from './notifications.ts'
 
@@ -67,6 +69,8 @@ type Item = Batch['notifications'][number]
 /** One item on its way. */
 interface Task {
   readonly tenant: string
+  /** Of the request, when it is traced. */
+  readonly span: Span | undefined
   readonly item: Item
   /** The texts of its values by path, and what stands before the names of its keys. */
   readonly raw: ReadonlyMap<string, string>
@@ -160,7 +164,7 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
 
   // Appends are issued in order without waiting for each other, so that they may share a commit.
   const carryOut = (
-    { tenant, item, raw, at, found }: Task,
+    { tenant, span, item, raw, at, found }: Task,
     { id, storedAt }: Partial<Try>,
   ): Promise<Fate> | Fate => {
     const failure = failureOf(item, 'payload' in item ? raw.get(`${at}payload`) : undefined)
@@ -170,7 +174,7 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
     const draft = { content, raw, at, source: SOURCE, now: storedAt ?? clock.now(), id }
     const notification = composer.compose(draft, found)
     if ('reason' in notification) return failedBy(refusalOf(notification))
-    return dispatch({ tenant, target: targetOf(item), notification }).then(
+    return dispatch({ tenant, target: targetOf(item), notification, span }).then(
       outcome => ({ outcome }),
       asFailure,
     )
@@ -185,13 +189,13 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
       }),
     )
 
-  const tasksOf = async (tenant: string, { value, raw }: Document<Batch>, as: Try | undefined) => {
+  const tasksOf = async ({ tenant, span }: Caller, { value, raw }: Document<Batch>, as: Try | undefined) => {
     const { notifications: items } = value
     const templates = await findAll(tenant, items)
     const tries = as === undefined ? [] : await triesOf(as, tenant, items)
     return items.map((item, index): Task => {
       const found = 'payload' in item ? undefined : templates.get(item.template_id)
-      return { tenant, item, raw, at: `notifications[${index}].`, found, as: tries[index] ?? {} }
+      return { tenant, span, item, raw, at: `notifications[${index}].`, found, as: tries[index] ?? {} }
     })
   }
 
@@ -222,10 +226,11 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
       const document = await readBody(request, format, MAX_BODY_BYTES)
       const { notifications, options, idempotency_key: key } = document.value
       checkSize(notifications)
-      const { tenant } = callers.of(request)
+      const caller = callers.of(request)
+      const { tenant } = caller
       return answer({ request, tenant, key, text: document.text }, set, async as => {
         stats.batchItems.observe(notifications.length)
-        const fates = await carryOutAll(await tasksOf(tenant, document, as), options)
+        const fates = await carryOutAll(await tasksOf(caller, document, as), options)
         checkStore(fates)
         return {
           batch_id: as?.id ?? crypto.randomUUID(),

@@ -1,5 +1,7 @@
 import type { KeyHolder } from '../auth/api-key.ts'
+import type { Span } from '../lib/trace-context.ts'
 import { DEFAULT_TENANT, isTenant } from '../notification/names.ts'
+import type { RequestSpans } from '../observe/request-spans.ts'
 
 /** Who sends a request with an API key. */
 export interface Caller {
@@ -7,6 +9,8 @@ export interface Caller {
   readonly tenant: string
   /** Its key is good for that tenant only: of others it must not learn anything. */
   readonly isBound: boolean
+  /** Of the request, when it is traced. */
+  readonly span?: Span | undefined
 }
 
 /** Who sends which request: the guard tells, handlers ask. */
@@ -41,3 +45,13 @@ export function manyTenants(): Callers {
     },
   }
 }
+
+/** The same; whose request it is stands in its trace too, and the caller has its span. */
+export const tracedCallers = (callers: Callers, spans: RequestSpans): Callers => ({
+  note: (request, holder) => {
+    const fault = callers.note(request, holder)
+    if (fault === undefined) spans.belongs(request, callers.of(request).tenant)
+    return fault
+  },
+  of: request => ({ ...callers.of(request), span: spans.of(request) }),
+})

@@ -4,6 +4,8 @@ import { AppError, meaningless } from '../errors.ts'
 import type { RequestLimit } from '../limit/requests.ts'
 import type { Principal } from '../notification/principal.ts'
 import { userTopic } from '../notification/topic.ts'
+import { idsOf, type RequestIds } from '../observe/log.ts'
+import type { RequestSpans } from '../observe/request-spans.ts'
 import { queryOf } from './parameters.ts'
 
 type Refused = Pick<Extract<Identified, { ok: false }>, 'kind' | 'reason'>
@@ -21,24 +23,26 @@ interface ClientOptions {
   readonly identities: Pick<Identities, 'of'>
   /** Absent when requests are not limited. */
   readonly limit: RequestLimit | undefined
-  readonly onRefused: (fields: Refused) => void
+  readonly onRefused: (fields: Refused & RequestIds) => void
+  /** Absent when traces are off. */
+  readonly spans?: RequestSpans | undefined
 }
 
 /** A client pays as the user it is; whoever is refused, with the bucket of his address. */
-export function createClientOf({ identities, limit, onRefused }: ClientOptions): ClientOf {
-  const refusal = (refused: Refused, message: string): AppError => {
-    onRefused(refused)
+export function createClientOf({ identities, limit, onRefused, spans }: ClientOptions): ClientOf {
+  const refusal = ({ kind, reason }: Refused, ids: RequestIds, message: string): AppError => {
+    onRefused({ kind, reason, ...ids })
     return new AppError('UNAUTHORIZED', { message, headers: { 'www-authenticate': 'Bearer' } })
   }
 
-  const identify = async (request: Request): Promise<Principal> => {
+  const identify = async (request: Request, ids: RequestIds): Promise<Principal> => {
     const authorization = request.headers.get('authorization')
     const query = queryOf(request.url, [])
     const { token, repeated } = tokenOf({ query, authorization, protocols: null })
     if (repeated) throw meaningless('token', 'given twice')
-    if (token === undefined) throw refusal({ kind: 'jwt', reason: 'no token' }, 'The token is missing.')
+    if (token === undefined) throw refusal({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
     const identified = await identities.of(token)
-    if (!identified.ok) throw refusal(identified, 'The token is invalid.')
+    if (!identified.ok) throw refusal(identified, ids, 'The token is invalid.')
     return identified.principal
   }
 
@@ -46,10 +50,11 @@ export function createClientOf({ identities, limit, onRefused }: ClientOptions):
     const charge = (identity: string): void => {
       if (limit !== undefined) Object.assign(headers, limit.charge(identity))
     }
-    const principal = await identify(request).catch(error => {
+    const principal = await identify(request, idsOf(headers, spans?.of(request))).catch(error => {
       if (limit !== undefined) charge(limit.addressOf(request))
       throw error
     })
+    spans?.belongs(request, principal.tenant)
     charge(userTopic(principal.tenant, principal.user))
     return principal
   }

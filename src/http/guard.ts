@@ -2,6 +2,8 @@ import type { ApiKeys } from '../auth/api-key.ts'
 import { AppError, meaningless } from '../errors.ts'
 import { NAME_RULE } from '../lib/name.ts'
 import type { RequestLimit } from '../limit/requests.ts'
+import { idsOf, type RequestIds } from '../observe/log.ts'
+import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Callers } from './caller.ts'
 
 /** What the guard needs to know of a route; read from its OpenAPI detail, so that document and enforcement are one. */
@@ -48,7 +50,9 @@ interface GuardOptions {
   readonly callers: Callers
   /** Absent when requests are not limited. */
   readonly limit: RequestLimit | undefined
-  readonly onRefused: (fields: { readonly kind: 'api_key'; readonly reason: string }) => void
+  readonly onRefused: (fields: { readonly kind: 'api_key'; readonly reason: string } & RequestIds) => void
+  /** Absent when traces are off. */
+  readonly spans?: RequestSpans | undefined
 }
 
 const VISIBLE = /^[\x21-\x7e]{1,128}$/
@@ -76,7 +80,7 @@ const matches = (pattern: readonly string[], segments: readonly string[]): boole
   pattern.length === segments.length &&
   pattern.every((part, at) => (part.startsWith(':') ? segments[at] !== '' : part === segments[at]))
 
-export function createGuard({ keys, callers, limit, onRefused }: GuardOptions): Guard {
+export function createGuard({ keys, callers, limit, onRefused, spans }: GuardOptions): Guard {
   const table = new Map<string, Place>()
   const variable: Place[] = []
 
@@ -114,7 +118,7 @@ export function createGuard({ keys, callers, limit, onRefused }: GuardOptions): 
 
   /** The answer tells how the bucket of the address stands, unless it is empty: then that is the answer. */
   const refuse = (reason: string, request: Request, headers: AnswerHeaders): void => {
-    onRefused({ kind: 'api_key', reason })
+    onRefused({ kind: 'api_key', reason, ...idsOf(headers, spans?.of(request)) })
     charge(undefined, request, headers)
   }
 

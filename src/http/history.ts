@@ -1,6 +1,8 @@
 import { Elysia } from 'elysia'
+import type { TracedLog } from '../dispatch/spans.ts'
 import { startOf } from '../dispatch/start.ts'
 import { AppError, meaningless, storeUnavailable } from '../errors.ts'
+import type { Span } from '../lib/trace-context.ts'
 import { type Cursor, formatCursor, parseCursor } from '../notification/cursor.ts'
 import { userOf, userTopic } from '../notification/topic.ts'
 import type { Listed, Log, Trace } from '../store/store.ts'
@@ -39,10 +41,19 @@ function cursorIn(query: URLSearchParams): Cursor | undefined {
 const listed = ({ seq, body, state }: Listed, epoch: string): string =>
   `${body},"cursor":"${formatCursor({ epoch, seq })}","state":"${state}"}`
 
+/** Whose log is listed, and the span of who asks, when that is traced. */
+interface Reader {
+  readonly tenant: string
+  readonly user: string
+  readonly span?: Span | undefined
+}
+
+type ListedLog = Pick<Log, 'open' | 'count'> & Pick<TracedLog, 'list'>
+
 /** What a user's log holds, as JSON text, since payloads go out as they came; without a log an empty list. */
 export async function historyOf(
-  log: Log | undefined,
-  { tenant, user }: { readonly tenant: string; readonly user: string },
+  log: ListedLog | undefined,
+  { tenant, user, span }: Reader,
   url: string,
 ): Promise<Response> {
   const query = queryOf(url, ['after', 'limit'])
@@ -60,7 +71,7 @@ export async function historyOf(
   const { position, recovered, reason } = startOf(opened, {
     cursor: after === undefined ? '' : formatCursor(after),
   })
-  const { epoch, entries, through } = await log.list(owner, position, limit).catch(storeUnavailable)
+  const { epoch, entries, through } = await log.list(owner, position, limit, span).catch(storeUnavailable)
   const last = entries.at(-1)
   const hasMore = last !== undefined && (await log.count(owner, last.seq).catch(storeUnavailable)) > 0
   const cursor = formatCursor({ epoch, seq: last?.seq ?? through })
@@ -101,7 +112,7 @@ export function historyRoutes({
       '/users/:user_id/notifications',
       ({ request, params }) => {
         const user = segment('user_id', params.user_id)
-        return historyOf(log, { tenant: callers.of(request).tenant, user }, request.url)
+        return historyOf(log, { ...callers.of(request), user }, request.url)
       },
       route('What the log of a user holds'),
     )

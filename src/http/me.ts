@@ -7,6 +7,7 @@ import { lengthFault } from '../notification/content.ts'
 import { PATTERN, parseCursor } from '../notification/cursor.ts'
 import { uuid } from '../notification/message.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
+import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Log } from '../store/store.ts'
 import { readBody } from './body.ts'
 import type { ClientOf } from './client.ts'
@@ -18,6 +19,8 @@ interface MeOptions {
   /** Absent when it is off. */
   readonly acknowledgement: Acknowledgement | undefined
   readonly clientOf: ClientOf
+  /** Absent when traces are off. */
+  readonly spans?: RequestSpans | undefined
 }
 
 export const MAX_BODY_BYTES = 65_536
@@ -62,14 +65,16 @@ async function ackCursor(by: Acknowledgement | undefined, owner: Topic, text: st
 }
 
 /** What clients ask and say about themselves, by their token. */
-export function meRoutes({ log, acknowledgement, clientOf }: MeOptions) {
+export function meRoutes({ log, acknowledgement, clientOf, spans }: MeOptions) {
   const route = (summary: string) => ({ detail: { summary, security: [{ token: [] }] } })
 
   return new Elysia({ name: 'me', prefix: '/api/v1/me' })
     .get(
       '/notifications',
-      async ({ request, set }) =>
-        historyOf(log, await clientOf(request, set.headers as Record<string, string | number>), request.url),
+      async ({ request, set }) => {
+        const client = await clientOf(request, set.headers as Record<string, string | number>)
+        return historyOf(log, { ...client, span: spans?.of(request) }, request.url)
+      },
       route('What the log of the client holds'),
     )
     .post(

@@ -7,6 +7,7 @@ import type { LinkState } from '../lib/link.ts'
 import { takingTurns } from '../lib/taking-turns.ts'
 import { createExposition } from '../observe/exposition.ts'
 import type { Lag } from '../observe/lag.ts'
+import { idsOf, type RequestIds } from '../observe/log.ts'
 import { readProcess } from '../observe/process.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Store } from '../store/store.ts'
@@ -27,7 +28,7 @@ interface MetricsOptions {
   readonly key: string | undefined
   /** How many channels are named. */
   readonly channelLimit: number
-  readonly onRefused: (fields: { readonly kind: 'metrics'; readonly reason: string }) => void
+  readonly onRefused: (fields: { readonly kind: 'metrics'; readonly reason: string } & RequestIds) => void
 }
 
 const BEARER = 'Bearer '
@@ -50,12 +51,13 @@ export function metricsRoutes({
   const exposition = createExposition()
   const keys = createApiKeys({ keys: key === undefined ? [] : [key], bound: [] })
 
-  const check = ({ headers }: Request): void => {
+  const check = ({ headers }: Request, answer: Readonly<Record<string, unknown>>): void => {
     const authorization = headers.get('authorization')
     const bearer = authorization?.startsWith(BEARER) ? authorization.slice(BEARER.length) : null
     const shown = headers.get('x-api-key')
     if (keys.holderOf(shown) !== undefined || keys.holderOf(bearer) !== undefined) return
-    onRefused({ kind: 'metrics', reason: (shown ?? bearer) === null ? 'no key' : 'wrong key' })
+    const reason = (shown ?? bearer) === null ? 'no key' : 'wrong key'
+    onRefused({ kind: 'metrics', reason, ...idsOf(answer, undefined) })
     throw new AppError('UNAUTHORIZED', {
       message: 'The key of the metrics is missing or invalid.',
       headers: { 'www-authenticate': 'Bearer' },
@@ -85,7 +87,7 @@ export function metricsRoutes({
   return new Elysia({ name: 'metrics' }).get(
     '/metrics',
     async ({ request, set }) => {
-      check(request)
+      check(request, set.headers)
       set.headers['content-type'] = exposition.contentType
       return write()
     },

@@ -76,14 +76,14 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
 
   const send = (context: Context, { value: content, raw, text }: Document<Said>, target: Target) => {
     const { request, set } = context
-    const { tenant } = callers.of(request)
+    const { tenant, span } = callers.of(request)
     return answer({ request, tenant, key: content.idempotency_key, text }, set, async as => {
       const now = as?.storedAt ?? clock.now()
       const draft = { content, raw, at: '', source: SOURCE, now, id: as?.id }
       const found = 'payload' in content ? undefined : await composer.find(tenant, content.template_id)
       const notification = composer.compose(draft, found)
       if ('reason' in notification) throw refusalOf(notification)
-      return resultOf(await dispatch({ tenant, target, notification }), clock.now())
+      return resultOf(await dispatch({ tenant, target, notification, span }), clock.now())
     })
   }
   const route = (summary: string) => ({

@@ -20,6 +20,14 @@ export const whole = (min: number, max: number, unit = 'a whole number') =>
     v.metadata({ expected: `${unit} from ${min}${max === UNBOUNDED ? '' : ` to ${max}`}` }),
   )
 
+/** A decimal number, with an exponent or without. */
+export const decimal = v.pipe(
+  text,
+  v.regex(/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?$/i),
+  v.transform(Number),
+  v.metadata({ expected: 'a number' }),
+)
+
 export const seconds = (min: number, max: number) => whole(min, max, 'whole seconds')
 
 const YES = ['true', '1', 'yes', 'on']

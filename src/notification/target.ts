@@ -1,3 +1,4 @@
+import type { Span } from '../lib/trace-context.ts'
 import { type Accept, acceptOf } from './audience.ts'
 import type { Notification } from './notification.ts'
 import { channelTopic, type Topic, tenantTopic } from './topic.ts'
@@ -15,6 +16,8 @@ export interface Envelope {
   readonly notification: Notification
   /** Monotonic milliseconds; absent: when it is dispatched. */
   readonly acceptedAt?: number
+  /** Of what brought it in, when that is traced. */
+  readonly span?: Span | undefined
 }
 
 /** Users one by one, each with a log; or a crowd: whoever is connected now. */

@@ -28,6 +28,9 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPT
 const UNMATCHED = 'unmatched'
 const OTHER = 'OTHER'
 
+/** The method by its name; all that are not of the standards are one. */
+export const methodName = (method: string): string => (METHODS.has(method) ? method : OTHER)
+
 export function createAnswers(): Answers {
   const routes = new Map<string, Map<string, Answered>>()
 
@@ -40,7 +43,7 @@ export function createAnswers(): Answers {
 
   return {
     count: ({ method, path = UNMATCHED }, { status, seconds }) => {
-      const known = METHODS.has(method) ? method : OTHER
+      const known = methodName(method)
       const answered = routes.get(path)?.get(known) ?? make(path, known)
       answered.seconds.observe(seconds)
       answered.statuses.set(status, (answered.statuses.get(status) ?? 0) + 1)

@@ -1,5 +1,6 @@
 import pino, { type DestinationStream } from 'pino'
 import type { Clock } from '../lib/clock.ts'
+import { type Span, traceOf } from '../lib/trace-context.ts'
 import type { AuthFailure, Stats } from './stats.ts'
 
 /** One line per event: a name and fields, never a payload, a token, a key or a URL with its query. */
@@ -46,10 +47,23 @@ export async function createLog({ level, format, out }: LogOptions): Promise<Log
 }
 
 /** Somebody who was not let in, and why: for the log only. */
-interface Refusal {
+interface Refusal extends RequestIds {
   readonly kind: AuthFailure
   readonly reason: string
 }
+
+/** What stands in all lines about one request. */
+export interface RequestIds {
+  readonly request_id?: string
+  /** When it is traced. */
+  readonly trace_id?: string
+}
+
+/** `headers` are those of the answer, by lower-case name. */
+export const idsOf = (headers: Readonly<Record<string, unknown>>, span: Span | undefined): RequestIds => ({
+  request_id: String(headers['x-request-id']),
+  ...traceOf(span),
+})
 
 /** Counts refusals, with a line for each; at most ten a second, since anybody can make them. */
 export function tellRefusals(

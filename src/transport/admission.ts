@@ -6,6 +6,8 @@ import { AppError, meaningless } from '../errors.ts'
 import { readQuery } from '../lib/query.ts'
 import type { ConnectLimit } from '../limit/requests.ts'
 import type { Principal } from '../notification/principal.ts'
+import { idsOf, type RequestIds } from '../observe/log.ts'
+import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 
 /** Who asks for a connection, as far as the request tells. */
@@ -18,7 +20,12 @@ export interface Admitted {
 
 type Refused = Pick<Extract<Identified, { ok: false }>, 'kind' | 'reason'>
 
-export type Admit = (request: Request, transport: 'ws' | 'sse') => Promise<Admitted>
+/** `headers` are those of the answer, by lower-case name. */
+export type Admit = (
+  request: Request,
+  transport: 'ws' | 'sse',
+  headers: Readonly<Record<string, unknown>>,
+) => Promise<Admitted>
 
 export interface AdmissionOptions {
   readonly origins: Origins
@@ -28,7 +35,11 @@ export interface AdmissionOptions {
   /** Absent when tries to connect are not limited. */
   readonly limit: ConnectLimit | undefined
   readonly stats: Stats
-  readonly onRefused: (fields: { readonly kind: Refused['kind'] | 'origin'; readonly reason: string }) => void
+  /** Absent when traces are off. */
+  readonly spans?: RequestSpans | undefined
+  readonly onRefused: (
+    fields: { readonly kind: Refused['kind'] | 'origin'; readonly reason: string } & RequestIds,
+  ) => void
 }
 
 /** An empty header is none; the header wins. */
@@ -46,11 +57,12 @@ export function createAdmission({
   retryAfterSeconds,
   limit,
   stats,
+  spans,
   onRefused,
 }: AdmissionOptions): Admit {
-  const refuse = ({ kind, reason }: Refused, message: string): AppError => {
+  const refuse = ({ kind, reason }: Refused, ids: RequestIds, message: string): AppError => {
     stats.connectionsRefused.token++
-    onRefused({ kind, reason })
+    onRefused({ kind, reason, ...ids })
     return new AppError('UNAUTHORIZED', { message, headers: { 'www-authenticate': 'Bearer' } })
   }
 
@@ -70,11 +82,12 @@ export function createAdmission({
     }
   }
 
-  return async (request, transport) => {
+  return async (request, transport, answer) => {
     const { headers } = request
+    const ids = idsOf(answer, spans?.of(request))
     if (!origins.allows(headers.get('origin'))) {
       stats.connectionsRefused.origin++
-      onRefused({ kind: 'origin', reason: 'origin not in CORS_ORIGINS' })
+      onRefused({ kind: 'origin', reason: 'origin not in CORS_ORIGINS', ...ids })
       throw new AppError('FORBIDDEN')
     }
     checkDraining()
@@ -88,9 +101,10 @@ export function createAdmission({
       protocols,
     })
     if (repeated) throw meaningless('token', 'given twice')
-    if (token === undefined) throw refuse({ kind: 'jwt', reason: 'no token' }, 'The token is missing.')
+    if (token === undefined) throw refuse({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
     const identified = await identities.of(token)
-    if (!identified.ok) throw refuse(identified, 'The token is invalid.')
+    if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
+    spans?.belongs(request, identified.principal.tenant)
     // Who comes when the drain has begun would not be told of it.
     checkDraining()
     const wish = wishOf(query, headers, transport)

@@ -24,8 +24,8 @@ export function sseRoutes({ admit, sessions, clock, sendBufferBytes }: SseOption
   const turns = createTurns()
   return new Elysia({ name: 'sse' }).get(
     '/sse',
-    async ({ request, server }) => {
-      const { principal, wish } = await admit(request, 'sse')
+    async ({ request, server, set }) => {
+      const { principal, wish } = await admit(request, 'sse', set.headers)
       const bun = server as Server<unknown> | null
       const drop = () => bun?.timeout(request, 1)
       const peer = new SsePeer({

@@ -8,6 +8,7 @@ import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Limits } from '../limit/limits.ts'
 import type { Log } from '../observe/log.ts'
+import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type AdmissionOptions, createAdmission } from './admission.ts'
 import { createConversation } from './conversation.ts'
@@ -50,6 +51,8 @@ interface TransportOptions {
   readonly clock: Clock
   readonly log: Log
   readonly stats: Stats
+  /** Absent when traces are off. */
+  readonly spans?: RequestSpans | undefined
 }
 
 export function createTransport(options: TransportOptions): Transport {
@@ -97,6 +100,7 @@ export function createTransport(options: TransportOptions): Transport {
     retryAfterSeconds: Math.max(1, settings.drainSeconds),
     limit: limits.connects,
     stats,
+    spans: options.spans,
     onRefused,
   })
 

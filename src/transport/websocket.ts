@@ -30,7 +30,7 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
   new Elysia({ name: 'websocket' }).get(
     '/ws',
     async ({ request, server, set }) => {
-      const { principal, wish, subprotocol } = await admit(request, 'ws')
+      const { principal, wish, subprotocol } = await admit(request, 'ws', set.headers)
       const data = new WebSocketPeer({
         principal,
         wish,

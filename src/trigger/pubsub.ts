@@ -11,9 +11,11 @@ import { isPattern } from '../lib/glob.ts'
 import { keepLink, type LinkEvent, type LinkState } from '../lib/link.ts'
 import { openRedis } from '../lib/redis.ts'
 import { describe, type RedisAddress } from '../lib/redis-url.ts'
+import { type Span, traceOf } from '../lib/trace-context.ts'
 import type { Envelope } from '../notification/target.ts'
 import { type Log, limited } from '../observe/log.ts'
-import type { Stats } from '../observe/stats.ts'
+import type { Rejection, Stats } from '../observe/stats.ts'
+import type { Tracing } from '../observe/tracing.ts'
 import { createIntake, type Fill, type Intake } from './intake.ts'
 import { type Judged, type Pending, type Rejected, readMessage, SOURCE } from './trigger.ts'
 
@@ -42,6 +44,14 @@ interface PubSubOptions {
   readonly clock: Clock
   readonly log: Log
   readonly stats: Stats
+  /** Absent when traces are off. */
+  readonly tracing?: Tracing | undefined
+}
+
+/** A message as it is told of. */
+interface Heard {
+  readonly channel: string
+  readonly span: Span | undefined
 }
 
 const PROBE_MS = 2_000
@@ -82,6 +92,21 @@ function createReporter({ address, clock, log }: Pick<PubSubOptions, 'address' |
   }
 }
 
+function conclude(span: Span | undefined, outcome: Rejection | 'accepted' | 'replayed' | 'fault'): void {
+  span?.set({ 'ara.outcome': outcome })
+  if (outcome !== 'accepted' && outcome !== 'replayed') span?.fail()
+  span?.end()
+}
+
+/** The same dispatch; what succeeds concludes the span of its message. */
+const concluding =
+  (dispatch: Dispatch): Dispatch =>
+  envelope =>
+    dispatch(envelope).then(outcome => {
+      conclude(envelope.span, 'accepted')
+      return outcome
+    })
+
 /** Subscribes to REDIS_CHANNELS, and again whenever the connection was lost. The start waits for nothing. */
 export function startPubSub({
   address,
@@ -92,21 +117,25 @@ export function startPubSub({
   clock,
   log,
   stats,
+  tracing,
 }: PubSubOptions): PubSub {
-  const sayRejected = limited<{ readonly channel: string } & Rejected>({
+  const sayRejected = limited<{ readonly channel: string; readonly trace_id?: string } & Rejected>({
     perSecond: REJECTION_LINES_PER_SECOND,
     clock,
     write: fields => log.warn(fields, 'redis.rejected'),
   })
-  const reject = (channel: string, { reason, fault }: Rejected): void => {
+  const reject = ({ channel, span }: Heard, { reason, fault }: Rejected): void => {
     stats.redisMessagesRejected[reason]++
-    sayRejected({ channel: channel.slice(0, MAX_NAME), reason, ...(fault && { fault }) })
+    sayRejected({ channel: channel.slice(0, MAX_NAME), reason, ...(fault && { fault }), ...traceOf(span) })
+    conclude(span, reason)
   }
-  const onFault = (error: unknown, channel: string): void => {
-    if (error instanceof AppError && error.code === 'STORE_UNAVAILABLE') reject(channel, OVERLOADED)
+  const onFault = (error: unknown, heard: Heard): void => {
+    if (error instanceof AppError && error.code === 'STORE_UNAVAILABLE') reject(heard, OVERLOADED)
     else {
       stats.unhandledErrors++
-      log.error({ err: error, source: `${SOURCE}${channel}`.slice(0, MAX_NAME) }, 'redis.fault')
+      const source = `${SOURCE}${heard.channel}`.slice(0, MAX_NAME)
+      log.error({ err: error, source, ...traceOf(heard.span) }, 'redis.fault')
+      conclude(heard.span, 'fault')
     }
   }
   /** Of messages with a key that are taken and not yet dispatched. */
@@ -122,29 +151,31 @@ export function startPubSub({
     return dispatched
   }
   const intake = createIntake({
-    dispatch: dispatchHeld,
+    dispatch: tracing === undefined ? dispatchHeld : concluding(dispatchHeld),
     maxBytes: MAX_BYTES_UNDER_WAY,
-    onFault: (error, { notification: { source } }) => onFault(error, source.slice(SOURCE.length)),
+    onFault: (error, { notification: { source }, span }) =>
+      onFault(error, { channel: source.slice(SOURCE.length), span }),
   })
 
   /** Takes what is ready; `take` is false when too much is under way. */
-  const obey = (channel: string, judged: Judged, take: Intake['take']): void => {
-    if (!judged.ok) reject(channel, judged)
-    else if (judged.envelope !== undefined) {
-      const envelope = { ...judged.envelope, acceptedAt: clock.monotonic() }
+  const obey = (heard: Heard, judged: Judged, take: Intake['take']): void => {
+    if (!judged.ok) reject(heard, judged)
+    else if (judged.envelope === undefined) conclude(heard.span, 'replayed')
+    else {
+      const envelope = { ...judged.envelope, acceptedAt: clock.monotonic(), span: heard.span }
       if (judged.held) held.set(envelope, judged.held)
       if (take(envelope)) return
       judged.held?.failed('free')
-      reject(channel, OVERLOADED)
+      reject(heard, OVERLOADED)
     }
   }
 
   /** Keeps the place of a message until its template or its key is found. */
-  const obeyLater = async (channel: string, pending: Pending, fill: Fill): Promise<void> => {
+  const obeyLater = async (heard: Heard, pending: Pending, fill: Fill): Promise<void> => {
     try {
-      obey(channel, await pending.judge(), fill)
+      obey(heard, await pending.judge(), fill)
     } catch (error) {
-      onFault(error, channel)
+      onFault(error, heard)
     } finally {
       // What was rejected holds nobody up any longer; of what was taken nothing changes.
       fill(undefined)
@@ -156,10 +187,16 @@ export function startPubSub({
     const channel = name.toString()
     const arrival = { channel, bytes, now: clock.now(), tenancy: settings.tenantEnabled }
     const verdict = readMessage(arrival, { composer, once })
+    const span = tracing?.start('redis.message', {
+      kind: 'consumer',
+      parent: verdict.parent,
+      attributes: { 'messaging.system': 'redis', 'ara.channel': channel },
+    })
+    const heard = { channel, span }
     const fill = 'judge' in verdict ? intake.reserve(bytes.length) : undefined
-    if (!('judge' in verdict)) obey(channel, verdict, intake.take)
-    else if (fill === undefined) reject(channel, OVERLOADED)
-    else void obeyLater(channel, verdict, fill)
+    if (!('judge' in verdict)) obey(heard, verdict, intake.take)
+    else if (fill === undefined) reject(heard, OVERLOADED)
+    else void obeyLater(heard, verdict, fill)
   }
 
   const [patterns, names] = [

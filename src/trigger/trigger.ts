@@ -4,6 +4,7 @@ import { fingerprintOf, type Held, type Once } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
 import { type Document, type Fault, formatOf, readDocument } from '../lib/document.ts'
 import { NAME_RULE } from '../lib/name.ts'
+import type { RemoteParent } from '../lib/trace-context.ts'
 import { decodeUtf8 } from '../lib/utf8.ts'
 import { audience, audienceFault, idempotencyKey, MAX, sending } from '../notification/content.ts'
 import { DEFAULT_TENANT, isChannel, isTenant, isUserId } from '../notification/names.ts'
@@ -37,7 +38,10 @@ export interface Pending {
   judge(): Promise<Judged>
 }
 
-export type Verdict = Judged | Pending
+export type Verdict = (Judged | Pending) & {
+  /** Where the message says that it belongs. */
+  readonly parent?: RemoteParent
+}
 
 /** With its channel, whose name is sent on with the notification. */
 const MAX_BYTES = 1_048_576
@@ -165,6 +169,9 @@ interface Readers {
   readonly once: Once
 }
 
+const inTrace = (verdict: Verdict, { traceparent, tracestate }: Message): Verdict =>
+  typeof traceparent === 'string' ? { ...verdict, parent: { traceparent, tracestate } } : verdict
+
 /** What a message from Redis means, or why it means nothing. The channel decides nothing; it is only named as the source. */
 export function readMessage(arrival: Arrival, readers: Readers): Verdict {
   const { bytes, channel } = arrival
@@ -172,7 +179,7 @@ export function readMessage(arrival: Arrival, readers: Readers): Verdict {
   const json = decodeUtf8(bytes)
   if (json === undefined) return rejected('invalid_json')
   const reading = readDocument(json, format)
-  if (reading.ok) return judge(reading, arrival, readers)
+  if (reading.ok) return inTrace(judge(reading, arrival, readers), reading.value)
   if (reading.fault !== 'shape') return rejected('invalid_json')
   const [fault] = reading.faults
   return rejected(fault?.path === 'tenant_id' ? 'tenant' : 'invalid_shape', fault)

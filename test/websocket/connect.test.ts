@@ -379,7 +379,7 @@ test('a drain that begins while a token is verified still refuses the connection
     onRefused: () => {},
   })
   const request = new Request('http://localhost/ws?token=t')
-  expect(await admit(request, 'ws').catch(error => error.code)).toBe('SHUTTING_DOWN')
+  expect(await admit(request, 'ws', {}).catch(error => error.code)).toBe('SHUTTING_DOWN')
 })
 
 test('a connection ends with its token: 4401 at `exp` when no leeway is given, not before', async () => {

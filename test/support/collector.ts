@@ -1,0 +1,162 @@
+import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import { createInbox, type Inbox } from './inbox.ts'
+
+/** A span as the collector read it off the wire. */
+export interface Received {
+  readonly name: string
+  readonly kind: 'internal' | 'server' | 'client' | 'producer' | 'consumer'
+  readonly traceId: string
+  readonly spanId: string
+  /** Empty for the first of a trace. */
+  readonly parentId: string
+  readonly traceState: string
+  readonly attributes: Readonly<Record<string, unknown>>
+  /** `<trace id>:<span id>` of each. */
+  readonly links: readonly string[]
+  readonly failed: boolean
+  readonly durationMs: number
+  /** Of who sent it. */
+  readonly resource: Readonly<Record<string, unknown>>
+}
+
+export interface Collector extends AsyncDisposable {
+  readonly port: number
+  /** `http://127.0.0.1:<port>` */
+  readonly endpoint: string
+  readonly spans: Inbox<Received>
+  /** Bytes of all that was received, as text: nothing may be in it that is a secret. */
+  raw(): string
+}
+
+/** Fields of one Protocol Buffers message by number, in order: numbers of varints and fixed ones, bytes of the rest. */
+function fieldsOf(bytes: Uint8Array): ReadonlyMap<number, (bigint | Uint8Array)[]> {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const fields = new Map<number, (bigint | Uint8Array)[]>()
+  let at = 0
+  const varint = (): bigint => {
+    let value = 0n
+    for (let shift = 0n; ; shift += 7n) {
+      const byte = view.readUInt8(at++)
+      value |= BigInt(byte & 0x7f) << shift
+      if (byte < 0x80) return value
+    }
+  }
+  const valueAt = (wire: number): bigint | Uint8Array => {
+    if (wire === 0) return varint()
+    const length = wire === 2 ? Number(varint()) : wire === 1 ? 8 : 4
+    at += length
+    if (wire === 2) return view.subarray(at - length, at)
+    return wire === 1 ? view.readBigUInt64LE(at - 8) : BigInt(view.readUInt32LE(at - 4))
+  }
+  while (at < view.length) {
+    const key = Number(varint())
+    const values = fields.get(key >> 3) ?? []
+    fields.set(key >> 3, [...values, valueAt(key & 7)])
+  }
+  return fields
+}
+
+type Fields = ReturnType<typeof fieldsOf>
+
+const EMPTY = new Uint8Array()
+const all = (fields: Fields, number: number): Uint8Array[] =>
+  (fields.get(number) ?? []).filter(value => value instanceof Uint8Array)
+const bytesOf = (fields: Fields, number: number): Uint8Array => all(fields, number)[0] ?? EMPTY
+const textOf = (fields: Fields, number: number): string => Buffer.from(bytesOf(fields, number)).toString()
+const hexOf = (fields: Fields, number: number): string => Buffer.from(bytesOf(fields, number)).toString('hex')
+const numberOf = (fields: Fields, number: number): bigint => {
+  const value = fields.get(number)?.[0]
+  return typeof value === 'bigint' ? value : 0n
+}
+
+function anyValue(fields: Fields): unknown {
+  if (fields.has(1)) return textOf(fields, 1)
+  if (fields.has(2)) return numberOf(fields, 2) === 1n
+  if (fields.has(3)) return Number(numberOf(fields, 3))
+  return 'of another type'
+}
+
+const attributesOf = (list: readonly Uint8Array[]): Record<string, unknown> =>
+  Object.fromEntries(
+    list.map(bytes => {
+      const pair = fieldsOf(bytes)
+      return [textOf(pair, 1), anyValue(fieldsOf(bytesOf(pair, 2)))]
+    }),
+  )
+
+const KINDS = ['internal', 'internal', 'server', 'client', 'producer', 'consumer'] as const
+
+function spanOf(bytes: Uint8Array, resource: Received['resource']): Received {
+  const fields = fieldsOf(bytes)
+  return {
+    name: textOf(fields, 5),
+    kind: KINDS[Number(numberOf(fields, 6))] ?? 'internal',
+    traceId: hexOf(fields, 1),
+    spanId: hexOf(fields, 2),
+    parentId: hexOf(fields, 4),
+    traceState: textOf(fields, 3),
+    attributes: attributesOf(all(fields, 9)),
+    links: all(fields, 13).map(link => `${hexOf(fieldsOf(link), 1)}:${hexOf(fieldsOf(link), 2)}`),
+    failed: numberOf(fieldsOf(bytesOf(fields, 15)), 3) === 2n,
+    durationMs: Number(numberOf(fields, 8) - numberOf(fields, 7)) / 1e6,
+    resource,
+  }
+}
+
+/** `ExportTraceServiceRequest` of OTLP. */
+function spansIn(request: Uint8Array): Received[] {
+  return all(fieldsOf(request), 1).flatMap(bytes => {
+    const ofResource = fieldsOf(bytes)
+    const resource = attributesOf(all(fieldsOf(bytesOf(ofResource, 1)), 1))
+    return all(ofResource, 2).flatMap(scope => all(fieldsOf(scope), 2).map(span => spanOf(span, resource)))
+  })
+}
+
+/** A small OTLP/gRPC receiver on that port, else a free one. */
+export async function startCollector(port = 0): Promise<Collector> {
+  const server = createServer()
+  const sessions = new Set<ServerHttp2Session>()
+  const spans = createInbox<Received>()
+  const seen: Buffer[] = []
+  server.on('session', session => {
+    sessions.add(session)
+    session.on('close', () => sessions.delete(session))
+  })
+  server.on('stream', (stream: ServerHttp2Stream, headers) => {
+    const chunks: Buffer[] = []
+    stream.on('data', (chunk: Buffer) => void chunks.push(chunk))
+    stream.on('end', () => {
+      const isExport =
+        headers[':path'] === '/opentelemetry.proto.collector.trace.v1.TraceService/Export' &&
+        headers['content-type'] === 'application/grpc' &&
+        headers['te'] === 'trailers'
+      const message = Buffer.concat(chunks)
+      const isWhole = message.readUInt8(0) === 0 && message.readUInt32BE(1) === message.length - 5
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': isExport && isWhole ? '0' : '3' }))
+      stream.end(Buffer.alloc(5))
+      if (!isExport || !isWhole) return
+      seen.push(message)
+      for (const span of spansIn(message.subarray(5))) spans.push(span)
+    })
+  })
+  const listening = Promise.withResolvers<void>()
+  server.on('error', listening.reject)
+  server.listen(port, '127.0.0.1', listening.resolve)
+  await listening.promise
+  const { port: listens } = server.address() as AddressInfo
+  return {
+    port: listens,
+    endpoint: `http://127.0.0.1:${listens}`,
+    spans,
+    raw: () => Buffer.concat(seen).toString('latin1'),
+    [Symbol.asyncDispose]: async () => {
+      spans.end()
+      for (const session of sessions) session.destroy()
+      const closed = Promise.withResolvers<void>()
+      server.close(() => closed.resolve())
+      await closed.promise
+    },
+  }
+}
