@@ -117,7 +117,7 @@ export function createDispatcher({
       occurredAt: notification.occurredAt,
       priority: notification.priority,
       ...(expiresAt !== undefined && { expiresAt }),
-      ...(span !== undefined && { trace: span.traceparent }),
+      ...(span?.isKept && { trace: span.traceparent }),
     }
   }
 

@@ -1,23 +1,19 @@
 import type { Span } from '../lib/trace-context.ts'
+import type { Topic } from '../notification/topic.ts'
 import type { Tracing } from '../observe/tracing.ts'
-import type { Entry, Log, Page, Store } from '../store/store.ts'
+import type { Draft, Entry, Log, Page, PageLimit, Store } from '../store/store.ts'
 
 /** What a log does may belong to a span, which is told last. Without one, or when traces are off, nothing is told of it. */
 export interface TracedLog {
-  append(drafts: Parameters<Log['append']>[0], span?: Span): ReturnType<Log['append']>
+  append(drafts: readonly Draft[], span?: Span): ReturnType<Log['append']>
   read(
-    owner: Parameters<Log['read']>[0],
+    owner: Topic,
     after: number,
-    limit: Parameters<Log['read']>[2],
+    limit: PageLimit,
     unsettledOnly?: boolean,
     span?: Span,
   ): ReturnType<Log['read']>
-  list(
-    owner: Parameters<Log['list']>[0],
-    after: number,
-    limit: Parameters<Log['list']>[2],
-    span?: Span,
-  ): ReturnType<Log['list']>
+  list(owner: Topic, after: number, limit: PageLimit, span?: Span): ReturnType<Log['list']>
 }
 
 /** One replay of a connection; a trace of it begins with the first page. */

@@ -171,7 +171,7 @@ export function createApi({
       if (isDraining()) set.headers['connection'] = 'close'
       const place = guard.find(request)
       pattern = place?.pattern
-      spans?.start(request, pattern)
+      spans?.start(request, pattern, pathOf(request.url))
       if (request.method === 'OPTIONS') return preflight(request, set as Set)
       guard.check(place, request, (set as Set).headers)
       return undefined

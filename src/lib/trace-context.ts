@@ -11,6 +11,8 @@ export type Attributes = Readonly<Record<string, string | number | boolean>>
 export interface Span {
   /** 32 hexadecimal digits. */
   readonly traceId: string
+  /** Whether the trace is sent; else all that is told of it is forgotten at once. */
+  readonly isKept: boolean
   /** Its place in the trace as text, for work that comes later. */
   readonly traceparent: string
   set(attributes: Attributes): void

@@ -4,8 +4,8 @@ import type { Tracing } from './tracing.ts'
 
 /** The span of each request that is being answered. */
 export interface RequestSpans {
-  /** `pattern` is that of the route; undefined for a path that is none. */
-  start(request: Request, pattern: string | undefined): void
+  /** `pattern` is that of the route, undefined for a path that is none; `path` is without the query. */
+  start(request: Request, pattern: string | undefined, path: string): void
   /** Undefined for requests that are not traced. */
   of(request: Request): Span | undefined
   /** Whose request it has turned out to be. */
@@ -17,22 +17,22 @@ export interface RequestSpans {
 const isProbe = (pattern: string | undefined): boolean =>
   pattern !== undefined && (pattern === '/metrics' || pattern.startsWith('/health'))
 
-/** Of a path that is none nothing is told: anything may be written there. Never a query. */
-const whereOf = ({ url }: Request, pattern: string | undefined) =>
-  pattern === undefined ? {} : { 'http.route': pattern, 'url.path': new URL(url).pathname }
+/** Of a path that is none nothing is told: anything may be written there. */
+const whereOf = (pattern: string | undefined, path: string) =>
+  pattern === undefined ? {} : { 'http.route': pattern, 'url.path': path }
 
 export function createRequestSpans({ start }: Tracing): RequestSpans {
   const spans = new WeakMap<Request, Span>()
 
   return {
-    start: (request, pattern) => {
+    start: (request, pattern, path) => {
       if (isProbe(pattern)) return
       const { headers } = request
       const method = methodName(request.method)
       const span = start(`HTTP ${method} ${pattern ?? 'unmatched'}`, {
         kind: 'server',
         parent: { traceparent: headers.get('traceparent'), tracestate: headers.get('tracestate') },
-        attributes: { 'http.request.method': method, 'url.scheme': 'http', ...whereOf(request, pattern) },
+        attributes: { 'http.request.method': method, 'url.scheme': 'http', ...whereOf(pattern, path) },
       })
       spans.set(request, span)
     },

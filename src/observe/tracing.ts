@@ -49,10 +49,12 @@ const ERROR = 2
 
 class TracedSpan implements Span {
   readonly sdk: SdkSpan
+  readonly isKept: boolean
   #links = 0
 
   constructor(sdk: SdkSpan) {
     this.sdk = sdk
+    this.isKept = sdk.isRecording()
   }
 
   get traceId(): string {
@@ -64,11 +66,11 @@ class TracedSpan implements Span {
   }
 
   set(attributes: Attributes): void {
-    this.sdk.setAttributes(attributes)
+    if (this.isKept) this.sdk.setAttributes(attributes)
   }
 
   link(traceparent: string | undefined): void {
-    if (this.#links === MAX_LINKS) return
+    if (!this.isKept || this.#links === MAX_LINKS) return
     const context = parseTraceparent(traceparent)
     if (context === undefined || context.traceFlags % 2 === 0) return
     this.#links++
@@ -151,14 +153,14 @@ export async function openTracing({
   }
 
   return {
-    start: (name, { kind, parent, attributes = {} } = {}) =>
-      new TracedSpan(
-        tracer.startSpan(
-          name,
-          { kind: kind === undefined ? SpanKind.INTERNAL : kinds[kind], attributes },
-          contextOf(parent),
-        ),
-      ),
+    start: (name, { kind, parent, attributes } = {}) => {
+      // Of a trace that nobody keeps the first span stands for all.
+      if (parent instanceof TracedSpan && !parent.isKept) return parent
+      const as = kind === undefined ? SpanKind.INTERNAL : kinds[kind]
+      const span = new TracedSpan(tracer.startSpan(name, { kind: as }, contextOf(parent)))
+      if (attributes !== undefined) span.set(attributes)
+      return span
+    },
     close: async leftMs => {
       const sent = provider.shutdown().catch(() => {})
       await Promise.race([sent, Bun.sleep(Math.max(0, Math.min(leftMs, MAX_FLUSH_MS)))])

@@ -17,7 +17,7 @@ export interface Draft {
   readonly priority: Priority
   /** End by ttl, milliseconds since 1970: delivered while now <= expiresAt. */
   readonly expiresAt?: number
-  /** `traceparent` of the dispatch, when traces are on: later work on the entry links to it. */
+  /** `traceparent` of the dispatch, when its trace is sent: later work on the entry links to it. */
   readonly trace?: string
 }
 

@@ -25,7 +25,7 @@ export interface Collector extends AsyncDisposable {
   /** `http://127.0.0.1:<port>` */
   readonly endpoint: string
   readonly spans: Inbox<Received>
-  /** Bytes of all that was received, as text: nothing may be in it that is a secret. */
+  /** The bytes of all that was received, as text. */
   raw(): string
 }
 

@@ -1,0 +1,37 @@
+import type { Environment } from '../../src/config/config.ts'
+import { startTestApp, type TestApp } from './app.ts'
+import { type Collector, type Received, startCollector } from './collector.ts'
+
+type TestOptions = Parameters<typeof startTestApp>[1]
+
+/** Settings of a service that sends its traces there. */
+export const tracedBy = ({ endpoint }: Pick<Collector, 'endpoint'>): Record<string, string> => ({
+  OTEL_ENABLED: 'true',
+  OTEL_ENDPOINT: endpoint,
+})
+
+/** Everything a service tells in traces of a visit: its end sends what is left. */
+export async function tracesOf(
+  visit: (app: TestApp, collector: Collector) => Promise<unknown>,
+  env: Environment = {},
+  options: TestOptions = {},
+): Promise<readonly Received[]> {
+  await using collector = await startCollector()
+  const app = await startTestApp({ ...tracedBy(collector), ...env }, options)
+  await visit(app, collector).finally(() => app[Symbol.asyncDispose]())
+  return collector.spans.all
+}
+
+/** The only one of that name. */
+export function only(spans: readonly Received[], name: string): Received {
+  const [found, ...others] = spans.filter(span => span.name === name)
+  if (found === undefined || others.length > 0)
+    throw new Error(`not one ${name} but ${spans.map(span => span.name).join(', ')}`)
+  return found
+}
+
+/** As links name it. */
+export const placeOf = ({ traceId, spanId }: Received): string => `${traceId}:${spanId}`
+
+/** What it says of itself, without what differs from run to run. */
+export const told = ({ name, kind, attributes, failed }: Received) => ({ name, kind, attributes, failed })
