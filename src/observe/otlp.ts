@@ -16,6 +16,8 @@ interface ExporterOptions {
   /** `ExportTraceServiceRequest` in Protocol Buffers. */
   readonly serialize: (spans: Spans) => Uint8Array | undefined
   readonly clock: Pick<Clock, 'monotonic'>
+  /** For one batch, milliseconds. */
+  readonly deadlineMs?: number
   /** Once each time the collector goes, with why, and comes back, with undefined. */
   readonly onChange: (fault: string | undefined) => void
 }
@@ -45,14 +47,14 @@ const faultOf = (error: unknown): string => {
 }
 
 /** Resolves when the collector has taken the message. */
-function call(session: ClientHttp2Session, message: Uint8Array): Promise<void> {
+function call(session: ClientHttp2Session, message: Uint8Array, deadlineMs: number): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const stream: ClientHttp2Stream = session.request({
     ':method': 'POST',
     ':path': PATH,
     'content-type': 'application/grpc',
     te: 'trailers',
-    'grpc-timeout': `${DEADLINE_MS}m`,
+    'grpc-timeout': `${deadlineMs}m`,
   })
   let status: string | undefined
   // A call that fails at once says so in its only headers.
@@ -60,7 +62,7 @@ function call(session: ClientHttp2Session, message: Uint8Array): Promise<void> {
     if (':status' in headers && headers[':status'] !== 200) status = `HTTP ${headers[':status']}`
     else if ('grpc-status' in headers) status = String(headers['grpc-status'])
   }
-  const timer = setTimeout(() => reject(new Error('no answer')), DEADLINE_MS)
+  const timer = setTimeout(() => reject(new Error('no answer')), deadlineMs)
   stream.on('response', note)
   stream.on('trailers', note)
   stream.on('error', reject)
@@ -74,7 +76,13 @@ function call(session: ClientHttp2Session, message: Uint8Array): Promise<void> {
 }
 
 /** OTLP over gRPC: unary calls of one method, on one connection that is opened when it is needed. */
-export function createExporter({ endpoint, serialize, clock, onChange }: ExporterOptions): Exporter {
+export function createExporter({
+  endpoint,
+  serialize,
+  clock,
+  deadlineMs = DEADLINE_MS,
+  onChange,
+}: ExporterOptions): Exporter {
   const underWay = new Set<Promise<void>>()
   let session: ClientHttp2Session | undefined
   let isUp = true
@@ -107,7 +115,7 @@ export function createExporter({ endpoint, serialize, clock, onChange }: Exporte
   const send = async (message: Uint8Array): Promise<void> => {
     const used = connected()
     try {
-      await call(used, message)
+      await call(used, message, deadlineMs)
       change(undefined)
     } catch (error) {
       drop(used)

@@ -1,0 +1,95 @@
+import { expect, test } from 'bun:test'
+import { startTestApp, type TestApp } from '../support/app.ts'
+import { createTestClock } from '../support/clock.ts'
+import { startCollector } from '../support/collector.ts'
+import { startProxy } from '../support/proxy.ts'
+import { tracedBy } from '../support/traced.ts'
+import { eventually, send } from '../support/visit.ts'
+
+/** After a failure the collector is left alone for so long, seconds. */
+const PAUSE = 5
+const PER_SEND = 3
+
+const about = ({ lines }: TestApp) =>
+  lines.filter(({ event }) => String(event).startsWith('traces.')).map(({ event }) => event)
+
+const sendMany = async (app: TestApp, count: number): Promise<void> => {
+  for (let n = 0; n < count; n++) await send(app, `u${n % 100}`, n)
+}
+
+/** A port where nobody listens. */
+async function closedPort(): Promise<number> {
+  await using collector = await startCollector()
+  return collector.port
+}
+
+test('a collector that is not there: every send is answered, it is tried now and then, and one line tells of it', async () => {
+  const clock = createTestClock()
+  await using nobody = await startProxy(await closedPort())
+  await using app = await startTestApp(
+    { ...tracedBy({ endpoint: `http://127.0.0.1:${nobody.port}` }), QUEUE_ENABLED: 'true' },
+    { clock },
+  )
+  for (let round = 1; round <= 3; round++) {
+    await sendMany(app, 1_000)
+    await eventually(() => nobody.accepted === round && about(app).length > 0)
+    await sendMany(app, 1_000)
+    expect([nobody.accepted, about(app)]).toEqual([round, ['traces.unavailable']])
+    clock.jump(PAUSE)
+  }
+})
+
+test('a collector that takes connections and answers nothing: every send is answered, what waits is bounded, the end does not wait', async () => {
+  await using collector = await startCollector()
+  await using line = await startProxy(collector.port)
+  line.freeze()
+  const app = await startTestApp({
+    ...tracedBy({ endpoint: `http://127.0.0.1:${line.port}` }),
+    QUEUE_ENABLED: 'true',
+  })
+  await sendMany(app, 2_000)
+  expect(collector.spans.all).toEqual([])
+  expect(about(app)).toEqual([])
+  line.thaw()
+  await app[Symbol.asyncDispose]()
+  const sent = collector.spans.all.length
+  // What waited, and the batch that was under way; of 6,000 that ended.
+  expect(sent).toBeWithin(1, 2_048 + 512 + 1)
+  expect(sent).toBeLessThan(2_000 * PER_SEND)
+
+  line.freeze()
+  const second = await startTestApp(tracedBy({ endpoint: `http://127.0.0.1:${line.port}` }))
+  await sendMany(second, 10)
+  const startedAt = performance.now()
+  await second[Symbol.asyncDispose]()
+  expect(performance.now() - startedAt).toBeLessThan(3_000)
+})
+
+test('a collector that comes back is told of, and gets what ends from then on', async () => {
+  const clock = createTestClock()
+  const port = await closedPort()
+  const app = await startTestApp(tracedBy({ endpoint: `http://127.0.0.1:${port}` }), { clock })
+  await sendMany(app, 300)
+  await eventually(() => about(app).length > 0)
+  await using collector = await startCollector(port)
+  clock.jump(PAUSE)
+  const { notification_id } = await send(app, 'u', 1)
+  await eventually(() => about(app).length > 1)
+  await app[Symbol.asyncDispose]()
+  expect(about(app)).toEqual(['traces.unavailable', 'traces.exported'])
+  expect(collector.spans.all.map(({ attributes }) => attributes['ara.notification_id'])).toContain(
+    notification_id,
+  )
+})
+
+test('a collector that was restarted between two batches is not missed', async () => {
+  const first = await startCollector()
+  const app = await startTestApp(tracedBy(first))
+  await send(app, 'u', 1)
+  await eventually(() => first.spans.all.length === 2)
+  await first[Symbol.asyncDispose]()
+  await using second = await startCollector(first.port)
+  await send(app, 'u', 2)
+  await app[Symbol.asyncDispose]()
+  expect([second.spans.all.length, about(app)]).toEqual([2, []])
+})
