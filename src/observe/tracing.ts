@@ -86,7 +86,7 @@ class TracedSpan implements Span {
   }
 }
 
-/** As the settings say; undefined when traces are off: then nothing of OpenTelemetry is even loaded. */
+/** As the settings say; undefined when traces are off: then the SDK is not even loaded. */
 export async function openTracing({
   settings,
   version,

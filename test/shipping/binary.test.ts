@@ -6,6 +6,7 @@ import { version } from '../../package.json' with { type: 'json' }
 import { API_KEY, SECRET } from '../support/app.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { type Program, spawnService, startService } from '../support/service.ts'
+import { tracesOfProcess } from '../support/traced.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const PROJECT = ['package.json', 'tsconfig.json', 'scripts', 'src']
@@ -76,6 +77,15 @@ test('the page of the API, and all that it loads, is in the executable', async (
   expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
   expect(sizes.map((size, n) => size > (n === 3 ? 50 : 50_000))).toEqual([true, true, true, true])
 })
+
+test('the executable alone sends traces', async () => {
+  const spans = await tracesOfProcess(program)
+  expect(spans.map(({ name }) => name)).toEqual([
+    'store.append',
+    'dispatch',
+    'HTTP POST /api/v1/notifications/send',
+  ])
+}, 20_000)
 
 test('without any setting it prints a token, and that token listens', async () => {
   const child = spawnService({ LOG_FORMAT: 'text' }, program)

@@ -1,6 +1,7 @@
 import type { Environment } from '../../src/config/config.ts'
 import { startTestApp, type TestApp } from './app.ts'
 import { type Collector, type Received, startCollector } from './collector.ts'
+import { type Program, startService } from './service.ts'
 
 type TestOptions = Parameters<typeof startTestApp>[1]
 
@@ -35,3 +36,18 @@ export const placeOf = ({ traceId, spanId }: Received): string => `${traceId}:${
 
 /** What it says of itself, without what differs from run to run. */
 export const told = ({ name, kind, attributes, failed }: Received) => ({ name, kind, attributes, failed })
+
+/** What a process tells of one send and of the end that follows it at once; `program` is how it is started. */
+export async function tracesOfProcess(program?: Program): Promise<readonly Received[]> {
+  await using collector = await startCollector()
+  await using service = await startService(
+    { ...tracedBy(collector), QUEUE_ENABLED: 'true', NODE_ID: 'n1', DRAIN_SECONDS: '1' },
+    program,
+  )
+  const { status } = await service.send('u', 1)
+  service.signal('SIGTERM')
+  const { code, stderr } = await service.ended
+  if (status !== 200 || code !== 0 || stderr !== '')
+    throw new Error(`${status}, exit code ${code}: ${stderr}`)
+  return collector.spans.all
+}
