@@ -93,3 +93,19 @@ test('a collector that was restarted between two batches is not missed', async (
   await app[Symbol.asyncDispose]()
   expect([second.spans.all.length, about(app)]).toEqual([2, []])
 })
+
+test('what waits at the end is sent, also to a collector that takes its time', async () => {
+  await using collector = await startCollector()
+  await using line = await startProxy(collector.port)
+  line.delay(50)
+  const app = await startTestApp({
+    ...tracedBy({ endpoint: `http://127.0.0.1:${line.port}` }),
+    DRAIN_SECONDS: '0',
+  })
+  await send(app, 'u', 1)
+  await app.app.drain()
+  expect(collector.spans.all.map(({ name }) => name)).toEqual([
+    'dispatch',
+    'HTTP POST /api/v1/notifications/send',
+  ])
+})
