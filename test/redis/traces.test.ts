@@ -74,6 +74,22 @@ test('a message that finds its template later is one span too', async () => {
   expect(only(spans, 'dispatch').parentId).toBe(heard.spanId)
 })
 
+test('a message whose key was there before is a span without a dispatch', async () => {
+  const spans = await tracesOfMessages(async app => {
+    using client = await socketOf(app, 'u')
+    const keyed = message({ idempotency_key: 'k-1', traceparent: TRACEPARENT })
+    for (const each of [keyed, keyed, message()]) await redis.publish(CHANNEL, each)
+    await client.take(2)
+  })
+  const heard = spans.filter(({ name }) => name === 'redis.message')
+  expect(heard.map(({ failed, attributes }) => [failed, attributes['ara.outcome']]).sort()).toEqual([
+    [false, 'accepted'],
+    [false, 'accepted'],
+    [false, 'replayed'],
+  ])
+  expect(spans.filter(({ name }) => name === 'dispatch')).toHaveLength(2)
+})
+
 test('a message that is rejected says why, in its span and, with the trace, in its line', async () => {
   const rows = [
     ['{', 'invalid_json', undefined],

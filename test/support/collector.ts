@@ -125,12 +125,15 @@ export async function startCollector(port = 0): Promise<Collector> {
   })
   server.on('stream', (stream: ServerHttp2Stream, headers) => {
     const chunks: Buffer[] = []
+    // Who sent it may not wait for the answer.
+    stream.on('error', () => {})
     stream.on('data', (chunk: Buffer) => void chunks.push(chunk))
     stream.on('end', () => {
       const isExport =
         headers[':path'] === '/opentelemetry.proto.collector.trace.v1.TraceService/Export' &&
         headers['content-type'] === 'application/grpc' &&
         headers['te'] === 'trailers'
+      if (stream.destroyed) return
       const message = Buffer.concat(chunks)
       const isWhole = message.readUInt8(0) === 0 && message.readUInt32BE(1) === message.length - 5
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })

@@ -8,7 +8,6 @@ import { eventually, send } from '../support/visit.ts'
 
 /** After a failure the collector is left alone for so long, seconds. */
 const PAUSE = 5
-const PER_SEND = 3
 
 const about = ({ lines }: TestApp) =>
   lines.filter(({ event }) => String(event).startsWith('traces.')).map(({ event }) => event)
@@ -31,9 +30,9 @@ test('a collector that is not there: every send is answered, it is tried now and
     { clock },
   )
   for (let round = 1; round <= 3; round++) {
-    await sendMany(app, 1_000)
+    await sendMany(app, 300)
     await eventually(() => nobody.accepted === round && about(app).length > 0)
-    await sendMany(app, 1_000)
+    await sendMany(app, 300)
     expect([nobody.accepted, about(app)]).toEqual([round, ['traces.unavailable']])
     clock.jump(PAUSE)
   }
@@ -47,15 +46,15 @@ test('a collector that takes connections and answers nothing: every send is answ
     ...tracedBy({ endpoint: `http://127.0.0.1:${line.port}` }),
     QUEUE_ENABLED: 'true',
   })
-  await sendMany(app, 2_000)
+  await sendMany(app, 1_000)
   expect(collector.spans.all).toEqual([])
   expect(about(app)).toEqual([])
   line.thaw()
+  await eventually(() => collector.spans.all.length > 0)
   await app[Symbol.asyncDispose]()
   const sent = collector.spans.all.length
-  // What waited, and the batch that was under way; of 6,000 that ended.
+  // What waited, and the batch that was under way; of 3,000 that ended.
   expect(sent).toBeWithin(1, 2_048 + 512 + 1)
-  expect(sent).toBeLessThan(2_000 * PER_SEND)
 
   line.freeze()
   const second = await startTestApp(tracedBy({ endpoint: `http://127.0.0.1:${line.port}` }))

@@ -161,3 +161,14 @@ test('a listing of a log is a read in its request', async () => {
     [only(spans, 'HTTP GET /api/v1/me/notifications').spanId, 1],
   ])
 })
+
+test('a request whose key was there before is a span without a dispatch', async () => {
+  const spans = await tracesOf(async app => {
+    const body = { target_user_id: 'u', event_type: 'e', payload: 1 }
+    const key = { 'idempotency-key': 'k-1' }
+    for (let n = 0; n < 2; n++) await app.post('/api/v1/notifications/send', body, key)
+  }, LOG)
+  const POST = 'HTTP POST /api/v1/notifications/send'
+  expect(spans.map(({ name }) => name)).toEqual(['store.append', 'dispatch', POST, POST])
+  expect(only(spans, 'dispatch').parentId).toBe(spans[2]?.spanId ?? '')
+})
