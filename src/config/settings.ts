@@ -97,6 +97,7 @@ export const SETTINGS = {
   ACK_CLEANUP_INTERVAL_SECONDS: { group: 'Acknowledgement', schema: seconds(1, 86_400), default: '60', help: 'seconds between removals of channel and broadcast notifications whose time to be acknowledged is up' },
   ACK_MAX_DELIVERIES: { group: 'Acknowledgement', schema: whole(1, 100), default: '3', help: 'deliveries of one notification, the first included' },
   STORE_URL: { group: 'Store', schema: storeUrl, default: 'memory:', help: 'where logs, templates, keys and revocations are kept; `memory:` lives as long as the process' },
+  STORE_SYNC: { group: 'Store', schema: oneOf(['full', 'normal']), default: 'full', help: 'of `sqlite:`: `full` is on the disk before a send is answered; `normal` may lose the last moments when the system goes down' },
   IDEMPOTENCY_TTL_SECONDS: { group: 'Store', schema: seconds(60, 604_800), default: '86400', help: 'seconds from its first use in which an idempotency key gets the answer it got' },
   REDIS_URL: { group: 'Redis', schema: redisUrl, default: 'redis://localhost:6379', mayBeEmpty: true, help: 'where messages to dispatch are heard; empty = nowhere' },
   REDIS_CHANNELS: { group: 'Redis', schema: names, default: 'notification:user:*,notification:broadcast,notification:channel:*', help: 'channels to hear; those with `*`, `?` or `[` are patterns' },

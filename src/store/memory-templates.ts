@@ -1,5 +1,6 @@
 import { byCodePoints } from '../lib/code-points.ts'
-import type { Template, TemplateChanges, Templates } from './store.ts'
+import type { Template, Templates } from './store.ts'
+import { changed } from './template-changes.ts'
 
 /** A text of its own: a slice of a request would keep the whole of it. */
 const copy = (text: string): string => Buffer.from(text).toString()
@@ -8,18 +9,6 @@ const own = (template: Template): Template => ({
   ...template,
   payloadTemplate: copy(template.payloadTemplate),
 })
-
-function changed(template: Template, { defaultTtl, description, ...rest }: TemplateChanges): Template {
-  const { defaultTtl: formerTtl, description: formerText, ...kept } = template
-  const ttl = defaultTtl === undefined ? formerTtl : defaultTtl
-  const text = description === undefined ? formerText : description
-  return {
-    ...kept,
-    ...rest,
-    ...(typeof ttl === 'number' && { defaultTtl: ttl }),
-    ...(typeof text === 'string' && { description: text }),
-  }
-}
 
 /** Keeps templates in this process; each node has its own. */
 export function memoryTemplates(): Templates {

@@ -1,13 +1,14 @@
 import type { Config } from '../config/config.ts'
-import type { StoreUrl } from '../config/storage.ts'
 import type { Clock } from '../lib/clock.ts'
 import { memoryStore } from './memory.ts'
+import { sqliteStore } from './sqlite/sqlite.ts'
 import type { Store, StoreLimits, StoreObserver } from './store.ts'
 
 /** What a store needs to know. */
 type StoreSettings = Pick<
   Config,
   | 'storeUrl'
+  | 'storeSync'
   | 'queueMaxSizePerUser'
   | 'queueMessageTtlSeconds'
   | 'queueCleanupIntervalSeconds'
@@ -20,13 +21,6 @@ interface OpenOptions {
   readonly observer: StoreObserver
 }
 
-type Opener = (
-  options: OpenOptions & { readonly settings: StoreSettings; readonly limits: StoreLimits },
-) => Store | Promise<Store>
-
-/** Where things are kept, by the kind of STORE_URL. */
-const STORES: Readonly<Record<StoreUrl['kind'], Opener>> = { memory: memoryStore }
-
 /** About 300 bytes each in memory. */
 const MAX_TRACES = 100_000
 
@@ -35,16 +29,19 @@ export async function openStore({
   settings,
   ...options
 }: OpenOptions & { readonly settings: StoreSettings }): Promise<Store> {
-  return await STORES[settings.storeUrl.kind]({
-    settings,
-    limits: {
-      maxEntries: settings.queueMaxSizePerUser,
-      retentionMs: settings.queueMessageTtlSeconds * 1000,
-      cleanupMs: settings.queueCleanupIntervalSeconds * 1000,
-      acknowledged: settings.ackEnabled,
-      maxTraces: MAX_TRACES,
-      idempotencyTtlMs: settings.idempotencyTtlSeconds * 1000,
-    },
-    ...options,
-  })
+  const { storeUrl, storeSync } = settings
+  const limits: StoreLimits = {
+    maxEntries: settings.queueMaxSizePerUser,
+    retentionMs: settings.queueMessageTtlSeconds * 1000,
+    cleanupMs: settings.queueCleanupIntervalSeconds * 1000,
+    acknowledged: settings.ackEnabled,
+    maxTraces: MAX_TRACES,
+    idempotencyTtlMs: settings.idempotencyTtlSeconds * 1000,
+  }
+  switch (storeUrl.kind) {
+    case 'memory':
+      return memoryStore({ limits, ...options })
+    case 'sqlite':
+      return await sqliteStore({ path: storeUrl.path, sync: storeSync, limits, ...options })
+  }
 }

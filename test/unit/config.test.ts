@@ -100,6 +100,7 @@ const DEFAULTS: Config = {
   queueMessageTtlSeconds: 3600,
   queueCleanupIntervalSeconds: 300,
   storeUrl: { kind: 'memory' },
+  storeSync: 'full',
   redisUrl: { hosts: [{ host: 'localhost', port: 6379 }], tls: false, db: 0 },
   redisChannels: ['notification:user:*', 'notification:broadcast', 'notification:channel:*'],
   redisCircuitBreakerFailureThreshold: 5,

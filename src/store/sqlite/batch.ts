@@ -1,0 +1,89 @@
+import type { Cursor, Epoch } from '../../notification/cursor.ts'
+import type { Topic } from '../../notification/topic.ts'
+import type { Claim, Reservation } from '../idempotency.ts'
+import type { Acked, Redelivery, StoreLimits, StoreObserver, Template, TemplateChanges } from '../store.ts'
+import type { Lives } from './life.ts'
+
+/** A draft on its way between threads, where lists cost half of what objects do. */
+export type DraftRow = readonly [
+  owner: Topic,
+  id: string,
+  body: string,
+  eventType: string,
+  occurredAt: number,
+  /** Its priority's place among PRIORITIES. */
+  rank: number,
+  expiresAt: number | undefined,
+  trace: string | undefined,
+]
+
+export type AppendedRow = readonly [epoch: Epoch, seq: number, repeated: boolean]
+
+/** All that is ever written; each verb is carried out inside the transaction of its batch. */
+export interface Writer {
+  append(drafts: readonly DraftRow[]): readonly AppendedRow[]
+  ack(owner: Topic, ids: readonly string[]): readonly (Acked | undefined)[]
+  /** A bounded number of entries at once; `more`: there are others. Undefined for another epoch or beyond the head. */
+  ackThrough(owner: Topic, cursor: Cursor): { readonly count: number; readonly more: boolean } | undefined
+  redeliver(owner: Topic, cursor: Cursor, most: number): Redelivery | undefined
+  /** `at`: milliseconds since 1970. */
+  handed(owner: Topic, epoch: Epoch, seqs: readonly number[], at: number): void
+  received(owner: Topic, cursor: Cursor): void
+  reserve(claim: Claim): Reservation
+  answer(claim: Claim, answer: string): void
+  release(claim: Claim, how: 'free' | 'retry'): void
+  createTemplate(tenant: string, template: Template, most: number): 'created' | 'exists' | 'full'
+  updateTemplate(tenant: string, id: string, changes: TemplateChanges): Template | undefined
+  deleteTemplate(tenant: string, id: string): boolean
+  revoke(owner: Topic, before: number, until: number): void
+  totals(): { readonly messages: number; readonly users: number }
+  /** Physically removes a bounded number of what has ended; whether there is more. */
+  cleanUp(): boolean
+  /** Writes so many bytes, to see whether that works. */
+  probe(bytes: number): void
+}
+
+export type Verb = keyof Writer
+export type Call<V extends Verb = Verb> = { [K in V]: readonly [verb: K, ...given: Parameters<Writer[K]>] }[V]
+
+/** What is carried out in one transaction. */
+export interface Batch {
+  /** By the clock of the one who asks, milliseconds since 1970. */
+  readonly now: number
+  /** Without an answer, and before the calls. */
+  readonly notes: readonly Call[]
+  /** The number of the first call; the others follow by one. */
+  readonly first: number
+  readonly calls: readonly Call[]
+}
+
+/** What a store's observer is to be told. */
+export type Told = {
+  [K in keyof StoreObserver]: readonly [what: K, ...given: Parameters<StoreObserver[K]>]
+}[keyof StoreObserver]
+
+export type Reply =
+  | {
+      readonly type: 'done'
+      /** So many of the first calls had been given up and were not carried out. */
+      readonly skipped: number
+      /** Of the others, in order. */
+      readonly answers: readonly unknown[]
+      readonly told: readonly Told[]
+    }
+  /** Nothing of the batch was written. */
+  | { readonly type: 'failed'; readonly reason: string }
+  | { readonly type: 'closed' }
+
+/** What the worker is sent first. */
+export interface WorkerSetup {
+  readonly type: 'open'
+  readonly path: string
+  readonly synchronous: 'FULL' | 'NORMAL'
+  readonly limits: StoreLimits
+  readonly lives: Lives
+  /** One 64-bit number: calls up to it have been given up by whoever asked. */
+  readonly givenUp: SharedArrayBuffer
+}
+
+export type ToWorker = WorkerSetup | ({ readonly type: 'batch' } & Batch) | { readonly type: 'close' }

@@ -1,0 +1,222 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { StoreObserver } from '../store.ts'
+import type { Call, Reply, Told, Verb, WorkerSetup, Writer } from './batch.ts'
+import { startThread } from './thread.ts'
+
+/** Has everything written by another thread, in groups: what is asked while one is under way goes into the next. */
+export interface Commits {
+  /** Resolves when it is committed; rejects when it is not, or when nobody knows within a second. */
+  call<V extends Verb>(verb: V, ...given: Parameters<Writer[V]>): Promise<ReturnType<Writer[V]>>
+  /** Goes with the next commit, or soon in one of its own. */
+  note<V extends Verb>(verb: V, ...given: Parameters<Writer[V]>): void
+  isUp(): boolean
+  /** Resolves when what was asked has been written, or its time was up. */
+  close(): Promise<void>
+}
+
+interface CommitsOptions {
+  readonly setup: Omit<WorkerSetup, 'type' | 'givenUp'>
+  readonly clock: Clock
+  readonly observer: StoreObserver
+  /** How long notes may wait for company, milliseconds. */
+  readonly noteMs: number
+}
+
+interface Waiting {
+  readonly call: Call
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Error) => void
+  /** When it was asked. */
+  readonly tick: number
+}
+
+interface UnderWay {
+  readonly first: number
+  readonly notes: readonly Call[]
+  readonly calls: readonly Waiting[]
+  /** So many of the first calls have been told that their time was up. */
+  givenUp: number
+}
+
+const TICK_MS = 100
+/**
+ * In ticks: together a little less than a second. Ticks and not a clock, since a process that stood still itself has no
+ * reason to think that the other thread did.
+ */
+const APPEND_DEADLINE = 9
+const PROBE_EVERY = 5
+/** A store that nobody writes to must be known to be away as well. */
+const HEARTBEAT_EVERY = 20
+/** What must fit before a store that was full is up again. */
+const PROBE_BYTES = 256 * 1024
+const MAX_CALLS = 2_000
+const MAX_WAITING = 50_000
+const MAX_NOTES = 100_000
+
+const away = (): Error => new Error('the store is away')
+const isOverdue = (asked: Waiting, tick: number): boolean => tick - asked.tick >= APPEND_DEADLINE
+
+export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions): Commits {
+  const givenUp = new SharedArrayBuffer(8)
+  const givenUpThrough = new BigInt64Array(givenUp)
+  let waiting: Waiting[] = []
+  let notes: Call[] = []
+  let underWay: UnderWay | undefined
+  let next = 1
+  let tick = 0
+  let repliedAt = 0
+  let isUp = true
+  let isClosing = false
+  let isScheduled = false
+  let noteTimer: NodeJS.Timeout | undefined
+  let onIdle = (): void => {}
+
+  const post = (calls: readonly Waiting[], noted: readonly Call[]): void => {
+    underWay = { first: next, notes: noted, calls, givenUp: 0 }
+    next += calls.length
+    const { first } = underWay
+    thread.send({
+      type: 'batch',
+      now: clock.now(),
+      notes: noted,
+      first,
+      calls: calls.map(({ call }) => call),
+    })
+  }
+
+  const postWaiting = (): void => {
+    isScheduled = false
+    if (underWay !== undefined) return
+    if (!isUp || waiting.length + notes.length === 0) {
+      onIdle()
+      return
+    }
+    clearTimeout(noteTimer)
+    noteTimer = undefined
+    const [calls, noted] = [waiting.slice(0, MAX_CALLS), notes]
+    waiting = waiting.slice(MAX_CALLS)
+    notes = []
+    post(calls, noted)
+  }
+
+  /** At the end of this turn, so that all that is asked in it goes together. */
+  const schedule = (): void => {
+    if (isScheduled || underWay !== undefined) return
+    isScheduled = true
+    setImmediate(postWaiting)
+  }
+
+  const tell = ([what, ...given]: Told): void =>
+    // What is told decides what it is told with; the type says so, the compiler cannot follow.
+    (observer[what] as (...given: readonly unknown[]) => void)(...given)
+
+  const goDown = (): void => {
+    isUp = false
+    const all = waiting
+    waiting = []
+    for (const { reject } of all) reject(away())
+  }
+
+  /** Something may have been committed after it was given up, or by a thread that ended before it could say so. */
+  const comeUp = (): void => {
+    if (isUp) return
+    isUp = true
+    observer.resumed()
+  }
+
+  const fail = (reason: string): void => {
+    const failed = underWay
+    underWay = undefined
+    goDown()
+    if (failed === undefined) return
+    // Notes are not lost with the batch they were in.
+    if (failed.notes.length + notes.length <= MAX_NOTES) notes = [...failed.notes, ...notes]
+    for (const { reject } of failed.calls.slice(failed.givenUp)) reject(new Error(reason))
+  }
+
+  const succeed = ({ skipped, answers, told }: Extract<Reply, { readonly type: 'done' }>): void => {
+    const done = underWay
+    underWay = undefined
+    repliedAt = tick
+    for (const each of told) tell(each)
+    comeUp()
+    if (done === undefined) return
+    const { calls, givenUp } = done
+    for (let n = givenUp; n < calls.length; n++) calls[n]?.resolve(answers[n - skipped])
+  }
+
+  const thread = startThread({
+    setup: { type: 'open', ...setup, givenUp },
+    onReply: reply => {
+      if (reply.type === 'failed') fail(reply.reason)
+      else succeed(reply)
+      postWaiting()
+    },
+    onEnded: () => {
+      fail('the writer has ended')
+      postWaiting()
+    },
+  })
+
+  /** Nobody is kept waiting any longer; what is under way is not to be committed any more if that can be helped. */
+  const giveUpOverdue = (): void => {
+    if (underWay !== undefined) {
+      const { calls, first, givenUp: before } = underWay
+      const inTime = calls.findIndex(call => !isOverdue(call, tick))
+      const through = inTime < 0 ? calls.length : inTime
+      Atomics.store(givenUpThrough, 0, BigInt(first + through - 1))
+      underWay.givenUp = through
+      for (const { reject } of calls.slice(before, through)) reject(new Error('the store took too long'))
+      if (through > before) goDown()
+    }
+    if (waiting.some(call => isOverdue(call, tick))) goDown()
+  }
+
+  const probe = (bytes: number): void => {
+    const ignore = () => {}
+    post([{ call: ['probe', bytes], resolve: ignore, reject: ignore, tick }], [])
+  }
+
+  const onTick = (): void => {
+    tick++
+    giveUpOverdue()
+    if (underWay !== undefined || isClosing) return
+    if (isUp && tick - repliedAt >= HEARTBEAT_EVERY) probe(0)
+    if (isUp || tick % PROBE_EVERY !== 0) return
+    if (thread.isThere()) probe(PROBE_BYTES)
+    else thread.restart()
+  }
+
+  const ticks = setInterval(onTick, TICK_MS)
+  ticks.unref()
+
+  return {
+    isUp: () => isUp,
+    call: (verb, ...given) => {
+      if (!isUp || isClosing || waiting.length >= MAX_WAITING) return Promise.reject(away())
+      return new Promise((resolve, reject) => {
+        // Verb and what it is given belong together, and the answers come in the order of the calls.
+        const call = [verb, ...given] as unknown as Call
+        waiting.push({ call, resolve: resolve as Waiting['resolve'], reject, tick })
+        schedule()
+      })
+    },
+    note: (verb, ...given) => {
+      if (isClosing || notes.length >= MAX_NOTES) return
+      notes.push([verb, ...given] as unknown as Call)
+      noteTimer ??= setTimeout(schedule, noteMs)
+    },
+    close: async () => {
+      isClosing = true
+      clearTimeout(noteTimer)
+      const idle = new Promise<void>(resolve => {
+        onIdle = resolve
+      })
+      schedule()
+      // Every call is answered or given up in time; what is under way then stays unknown.
+      await Promise.race([idle, Bun.sleep((APPEND_DEADLINE + 1) * TICK_MS)])
+      clearInterval(ticks)
+      await thread.close()
+    },
+  }
+}

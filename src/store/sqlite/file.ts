@@ -1,0 +1,180 @@
+import { Database, SQLiteError } from 'bun:sqlite'
+import { closeSync, openSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { ConfigError } from '../../config/config.ts'
+import { type Lives, newName } from './life.ts'
+import { APPLICATION_ID, STEPS } from './schema.ts'
+
+export type Sync = 'full' | 'normal'
+
+/** An opened file: checked, of this version, and nobody else's. */
+export interface StoreFile extends Disposable {
+  readonly path: string
+  readonly lives: Lives
+  /** For reading only. */
+  readonly reader: Database
+}
+
+/** Larger files are not read through: the start would take too long. */
+const MAX_CHECKED_BYTES = 256 * 1024 * 1024
+const KEPT_LIVES = 9
+/** A backup that is being made holds the file for moments. */
+const BUSY_MS = 2_000
+const BOOT_ID = '/proc/sys/kernel/random/boot_id'
+/** Payloads are nobody else's business. SQLite gives -wal and -shm the mode of their file. */
+const PRIVATE = 0o600
+
+/** What a refusal says was expected, by what SQLite says. */
+const EXPECTED: Readonly<Record<string, string>> = {
+  SQLITE_NOTADB: 'a SQLite file',
+  SQLITE_CORRUPT: 'an undamaged SQLite file',
+  SQLITE_BUSY: 'a file that no other process has open',
+}
+
+const refuse = (expected: string, cause?: unknown): ConfigError =>
+  new ConfigError(`STORE_URL: expected ${expected}`, { cause })
+
+/** `SQLITE_CORRUPT_VTAB` is a kind of `SQLITE_CORRUPT`. */
+const kindOf = (code: string): string => code.split('_', 2).join('_')
+
+function refusalOf(error: unknown): unknown {
+  if (error instanceof ConfigError) return error
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'fault'
+  const known = error instanceof SQLiteError ? EXPECTED[kindOf(code)] : undefined
+  return refuse(known ?? `a file that can be created, read and written (${code})`, error)
+}
+
+/** Before SQLite makes it with a mode of its own. */
+function touch(path: string): void {
+  closeSync(openSync(path, 'a', PRIVATE))
+}
+
+const open = (path: string): Database => {
+  touch(path)
+  return new Database(path, { strict: true, readwrite: true, create: true })
+}
+
+/** Held as long as the process lives, however it ends. The file itself cannot be locked: we read it by a connection of its own. */
+function lock(path: string): Database {
+  const held = open(`${path}.lock`)
+  try {
+    held.run('PRAGMA busy_timeout = 0')
+    held.run('BEGIN EXCLUSIVE')
+    return held
+  } catch (error) {
+    held.close()
+    throw error
+  }
+}
+
+const pragma = (db: Database, name: string): unknown =>
+  Object.values(db.query<Record<string, unknown>, []>(`PRAGMA ${name}`).get() ?? {})[0]
+
+function checkWhole(db: Database, path: string): void {
+  if (statSync(path).size > MAX_CHECKED_BYTES) return
+  if (pragma(db, 'quick_check(1)') !== 'ok') throw refuse('an undamaged SQLite file')
+}
+
+/** Version and steps in one transaction, so that a start that is cut leaves the file as it was. */
+function migrate(db: Database): void {
+  const version = Number(pragma(db, 'user_version'))
+  const isOurs = pragma(db, 'application_id') === APPLICATION_ID
+  const isEmpty = db.query('SELECT 1 FROM sqlite_schema').get() === null
+  if (!isOurs && !isEmpty) throw refuse('a file of this service, or none')
+  if (version > STEPS.length) throw refuse('a file of this version or an older one, not of a newer one')
+  for (const step of STEPS.slice(version)) db.run(step)
+  db.run(`PRAGMA application_id = ${APPLICATION_ID}`)
+  db.run(`PRAGMA user_version = ${STEPS.length}`)
+}
+
+/** What tells a file from its copies, and a system that went down in between from one that did not. */
+interface Whereabouts {
+  readonly device: string
+  readonly inode: string
+  /** A freed inode is soon used again; then this differs. */
+  readonly born: string
+  readonly boot: string
+  readonly sync: Sync
+}
+
+function bootId(): string {
+  try {
+    return readFileSync(BOOT_ID, 'utf8').trim()
+  } catch {
+    // Nobody knows whether the system went down.
+    return crypto.randomUUID()
+  }
+}
+
+function whereabouts(path: string, sync: Sync): Whereabouts {
+  const { dev, ino, birthtimeNs } = statSync(path, { bigint: true })
+  return { device: `${dev}`, inode: `${ino}`, born: `${birthtimeNs}`, boot: bootId(), sync }
+}
+
+/** Without an fsync before each answer the system may have taken the last ones with it when it went down. */
+const isSameLife = (before: Whereabouts, now: Whereabouts): boolean =>
+  before.device === now.device &&
+  before.inode === now.inode &&
+  before.born === now.born &&
+  (before.sync === 'full' || before.boot === now.boot)
+
+interface Life {
+  readonly number: number
+  readonly name: string
+}
+
+/** A restored copy may have lost its tail and grown past it again, so that its numbers prove nothing: it is another life. */
+function live(db: Database, now: Whereabouts): Lives {
+  const before = db.query<Whereabouts & { life: number }, []>('SELECT * FROM service').get()
+  if (before === null || !isSameLife(before, now)) {
+    const name = newName()
+    const number = (before?.life ?? 0) + 1
+    db.run('DELETE FROM service')
+    db.run(
+      'INSERT INTO service (life, epoch, device, inode, born, boot, sync) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      [number, name, now.device, now.inode, now.born, now.boot, now.sync],
+    )
+    db.run('INSERT INTO lives VALUES (?, ?)', [number, name])
+    db.run('DELETE FROM lives WHERE number <= ?', [number - KEPT_LIVES])
+  } else db.run('UPDATE service SET boot = ?, sync = ?', [now.boot, now.sync])
+  const lives = db.query<Life, []>('SELECT number, name FROM lives ORDER BY number').all()
+  return { number: lives.at(-1)?.number ?? 0, names: lives.map(({ name }) => name) }
+}
+
+/** The mode stays with the file. What was written before is on the disk when this returns. */
+function prepare(path: string, sync: Sync): { readonly db: Database; readonly lives: Lives } {
+  const db = open(path)
+  try {
+    db.run(`PRAGMA busy_timeout = ${BUSY_MS}`)
+    db.run('PRAGMA journal_mode = WAL')
+    db.run('PRAGMA synchronous = FULL')
+    checkWhole(db, path)
+    const begin = db.transaction(() => {
+      migrate(db)
+      return live(db, whereabouts(path, sync))
+    })
+    const lives = begin.exclusive()
+    db.run('PRAGMA query_only = ON')
+    return { db, lives }
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/** Throws ConfigError for a file that the service must not start with. */
+export function openFile(given: string, sync: Sync): StoreFile {
+  using stack = new DisposableStack()
+  try {
+    touch(resolve(given))
+    // By one name, whichever link leads to it: the lock stands beside it.
+    const path = realpathSync(given)
+    stack.adopt(lock(path), held => held.close())
+    const { db, lives } = prepare(path, sync)
+    stack.adopt(db, reader => reader.close())
+    const owned = stack.move()
+    return { path, lives, reader: db, [Symbol.dispose]: () => owned.dispose() }
+  } catch (error) {
+    throw refusalOf(error)
+  }
+}

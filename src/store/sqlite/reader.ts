@@ -1,0 +1,226 @@
+import type { Database } from 'bun:sqlite'
+import type { Cursor, Epoch } from '../../notification/cursor.ts'
+import { type Topic, tenantOf } from '../../notification/topic.ts'
+import type { Base, Entry, Listed, Log, Opened, Page, PageLimit, Recipient, State, Trace } from '../store.ts'
+import { STATES } from './entries.ts'
+import { type Lives, present } from './life.ts'
+import { restored } from './text.ts'
+
+interface LogRow {
+  /** Of logs that are still to be made. */
+  readonly next_epoch: Epoch
+  readonly id: number | null
+  readonly life: number
+  readonly epoch: Epoch
+  readonly bases: string
+  readonly seq: number
+  readonly received: number
+  readonly removed_through: number
+}
+
+interface PageRow {
+  readonly seq: number
+  readonly state: number
+  readonly trace: string | null
+  readonly body: string
+}
+
+interface TraceRow {
+  readonly owner: Topic
+  readonly event_type: string
+  readonly occurred_at: number
+  readonly expires_at: number | null
+  readonly state: number
+  readonly attempts: number
+  readonly at: number
+  readonly is_acked: number
+  readonly ages_at: number
+  readonly is_kept: number
+}
+
+/** A log as it is in one snapshot. */
+interface Found extends Omit<Opened, 'bases'> {
+  readonly bases: readonly Base[]
+  /** 0 when there is none. */
+  readonly id: number
+  /** What lies before has ended by age. */
+  readonly from: number
+}
+
+const stateOf = (state: number): State => STATES[state] ?? 'queued'
+
+const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
+  seq,
+  body: restored(body),
+  ...(trace !== null && { trace }),
+})
+
+/** An entry that has ended is told as such, though nobody has taken it out of its log yet. */
+function recipientOf(row: TraceRow, now: number): Recipient {
+  const { owner, attempts, at, ages_at, expires_at } = row
+  const endsAt = Math.min(ages_at, expires_at ?? ages_at)
+  const isOver = row.is_kept === 1 && now > endsAt && row.is_acked === 0
+  return { owner, attempts, state: isOver ? 'expired' : stateOf(row.state), at: isOver ? endsAt : at }
+}
+
+/** Reads from the file in the caller's turn: all is short, a page at a time, and waits for no writer. */
+export interface Reader extends Pick<Log, 'open' | 'heads' | 'count' | 'read' | 'list' | 'trace'> {}
+
+/** Looked up in one turn of the event loop. */
+const TURN = 500
+
+export function createReader({
+  db,
+  lives,
+  now,
+}: {
+  readonly db: Database
+  readonly lives: Lives
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}): Reader {
+  const select = db.query<LogRow, [Topic]>(
+    'SELECT service.epoch AS next_epoch, logs.* FROM service LEFT JOIN logs ON owner = ?',
+  )
+  // Age takes entries in the order of the log, so that the first one which has time left ends the search.
+  const firstInAge = db.query<{ seq: number }, [number, number]>(
+    'SELECT seq FROM entries WHERE log = ? AND body IS NOT NULL AND ages_at >= ? ORDER BY seq LIMIT 1',
+  )
+  const lastAged = db.query<{ seq: number | null }, [number, number]>(
+    `SELECT max(seq) AS seq FROM entries INDEXED BY entries_of_log
+     WHERE log = ? AND body IS NOT NULL AND seq < ? AND (expires_at IS NULL OR expires_at > ages_at)`,
+  )
+  const alive = 'log = ? AND body IS NOT NULL AND seq > ? AND (expires_at IS NULL OR expires_at >= ?)'
+  const counted = db.query<{ count: number }, [number, number, number]>(
+    `SELECT count(*) AS count FROM entries INDEXED BY entries_of_log WHERE ${alive}`,
+  )
+  const page = db.query<PageRow, [number, number, number]>(
+    `SELECT seq, state, trace, body FROM entries WHERE ${alive} ORDER BY seq`,
+  )
+  const unsettled = db.query<PageRow, [number, number, number]>(
+    `SELECT seq, state, trace, body FROM entries WHERE ${alive} AND is_acked = 0 ORDER BY seq`,
+  )
+  const columns = `owner, event_type, occurred_at, expires_at, state, attempts, at, is_acked, ages_at,
+     body IS NOT NULL AS is_kept`
+  const firstOf = db.query<TraceRow, [string]>(
+    `SELECT ${columns} FROM entries JOIN logs ON logs.id = log WHERE entries.id = ? ORDER BY n LIMIT 1`,
+  )
+  const placeOf = db.query<{ n: number }, [string, Topic]>(
+    'SELECT n FROM entries WHERE id = ? AND log = (SELECT id FROM logs WHERE owner = ?)',
+  )
+  const recipients = db.query<TraceRow, [string, number, number]>(
+    `SELECT ${columns} FROM entries JOIN logs ON logs.id = log WHERE entries.id = ? AND n > ? ORDER BY n LIMIT ?`,
+  )
+
+  const begin = db.query('BEGIN')
+  const end = db.query('COMMIT')
+
+  const find = (owner: Topic, moment: number): Found => {
+    const row = select.get(owner)
+    if (row === null) throw new Error('the file does not say what it is')
+    if (row.id === null) {
+      const head = { epoch: row.next_epoch, seq: 0 }
+      return { head, bases: [], received: 0, removedThrough: 0, id: 0, from: 0 }
+    }
+    const from = firstInAge.get(row.id, moment)?.seq ?? row.seq + 1
+    const aged = lastAged.get(row.id, from)?.seq ?? 0
+    const removedThrough = Math.max(row.removed_through, aged)
+    return { ...present(row, lives), received: row.received, removedThrough, id: row.id, from }
+  }
+
+  /** Reads whole pages and never more than their limit: what a large log holds besides is not touched. */
+  const take = <E extends Entry>(
+    rows: Iterable<PageRow>,
+    limit: PageLimit,
+    of: (row: PageRow) => E,
+  ): { readonly entries: readonly E[]; readonly isCut: boolean } => {
+    const entries: E[] = []
+    let bytes = 0
+    for (const row of rows) {
+      const entry = of(row)
+      bytes += entry.body.length
+      if (entries.length > 0 && (entries.length >= limit.entries || bytes > limit.bytes))
+        return { entries, isCut: true }
+      entries.push(entry)
+    }
+    return { entries, isCut: false }
+  }
+
+  const readPage = <E extends Entry>(
+    owner: Topic,
+    after: number,
+    limit: PageLimit,
+    { of, statement = page }: { readonly of: (row: PageRow) => E; readonly statement?: typeof page },
+  ): Page<E> => {
+    const moment = now()
+    const { id, from, head, removedThrough } = find(owner, moment)
+    const rows = statement.iterate(id, Math.max(after, from - 1), moment)
+    const { entries, isCut } = take(rows, limit, of)
+    const through = isCut ? (entries.at(-1)?.seq ?? head.seq) : head.seq
+    return { epoch: head.epoch, entries, through, removedThrough }
+  }
+
+  const count = (owner: Topic, after: number): number => {
+    const moment = now()
+    const { id, from } = find(owner, moment)
+    return counted.get(id, Math.max(after, from - 1), moment)?.count ?? 0
+  }
+
+  const open = (owner: Topic): Opened => {
+    const { head, received, removedThrough, bases } = find(owner, now())
+    return { head, received, removedThrough, bases }
+  }
+
+  const trace = (
+    tenant: string,
+    id: string,
+    { after, limit }: { readonly after?: Topic; readonly limit: number },
+  ): Trace | undefined => {
+    const first = firstOf.get(id)
+    if (first === null || tenantOf(first.owner) !== tenant) return undefined
+    const place = after === undefined ? 0 : placeOf.get(id, after)?.n
+    const rows = place === undefined ? [] : recipients.all(id, place, limit)
+    const { event_type, occurred_at, expires_at } = first
+    return {
+      id,
+      eventType: restored(event_type),
+      occurredAt: occurred_at,
+      ...(expires_at !== null && { expiresAt: expires_at }),
+      recipients: rows.map(row => recipientOf(row, now())),
+    }
+  }
+
+  /** Whatever is looked at inside is of one moment. */
+  const atOnce = <T>(look: () => T): T => {
+    begin.run()
+    try {
+      return look()
+    } finally {
+      end.run()
+    }
+  }
+
+  return {
+    open: async owner => atOnce(() => open(owner)),
+    heads: async owners => {
+      const heads: Cursor[] = []
+      for (const owner of owners) {
+        heads.push(atOnce(() => open(owner)).head)
+        if (heads.length % TURN === 0) await new Promise(setImmediate)
+      }
+      return heads
+    },
+    count: async (owner, after) => atOnce(() => count(owner, after)),
+    read: async (owner, after, limit, unsettledOnly = false) =>
+      atOnce(() =>
+        readPage(owner, after, limit, { of: entryOf, statement: unsettledOnly ? unsettled : page }),
+      ),
+    list: async (owner, after, limit) =>
+      atOnce(() =>
+        readPage(owner, after, limit, {
+          of: (row): Listed => ({ ...entryOf(row), state: stateOf(row.state) }),
+        }),
+      ),
+    trace: async (tenant, id, recipients) => atOnce(() => trace(tenant, id, recipients)),
+  }
+}

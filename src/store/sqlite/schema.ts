@@ -1,0 +1,82 @@
+/** `PRAGMA application_id` of our files: "Ara1". */
+export const APPLICATION_ID = 0x41726131
+
+/**
+ * Each step takes a file from the version before it, its place in the list, to the next. A step that was released never
+ * changes.
+ *
+ * `entries` in the order of acceptance, so that age takes them from the front. What leaves its log loses its body, and so
+ * its place in `entries_of_log`; what has become of it stays known until it is as old as the retention. `entries_by_id` finds a repeated append, and the recipients of a notification.
+ *
+ * `logs` holds how many entries of each priority a log retains, so that overflow looks for none that is not there.
+ */
+export const STEPS: readonly string[] = [
+  `
+  CREATE TABLE service (
+    life INTEGER NOT NULL,
+    epoch TEXT NOT NULL,
+    device TEXT NOT NULL,
+    inode TEXT NOT NULL,
+    born TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    sync TEXT NOT NULL,
+    probe BLOB
+  );
+  CREATE TABLE lives (number INTEGER PRIMARY KEY, name TEXT NOT NULL);
+  CREATE TABLE logs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL UNIQUE,
+    life INTEGER NOT NULL,
+    epoch TEXT NOT NULL,
+    bases TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    removed_through INTEGER NOT NULL,
+    appended_at INTEGER NOT NULL,
+    low INTEGER NOT NULL,
+    normal INTEGER NOT NULL,
+    high INTEGER NOT NULL,
+    critical INTEGER NOT NULL
+  );
+  CREATE TABLE entries (
+    n INTEGER PRIMARY KEY,
+    log INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    rank INTEGER NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    ages_at INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    redelivered INTEGER NOT NULL DEFAULT 0,
+    first_at INTEGER NOT NULL DEFAULT 0,
+    is_acked INTEGER NOT NULL DEFAULT 0,
+    event_type TEXT NOT NULL,
+    trace TEXT,
+    body TEXT
+  );
+  CREATE UNIQUE INDEX entries_by_id ON entries (id, log);
+  CREATE INDEX entries_of_log ON entries (log, seq, rank, ages_at, expires_at) WHERE body IS NOT NULL;
+  CREATE INDEX entries_by_ttl ON entries (expires_at) WHERE body IS NOT NULL AND expires_at IS NOT NULL;
+  CREATE INDEX entries_settled ON entries (log, seq) WHERE body IS NOT NULL AND is_acked = 1 AND rank < 3;
+  CREATE TABLE keys (
+    n INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    fingerprint TEXT NOT NULL,
+    id TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    reserved_until INTEGER NOT NULL,
+    answer TEXT
+  );
+  CREATE TABLE templates (
+    n INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    json TEXT NOT NULL
+  );
+  CREATE UNIQUE INDEX templates_by_id ON templates (tenant, id);
+  CREATE TABLE revocations (owner TEXT PRIMARY KEY, before REAL NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+  `,
+]

@@ -1,0 +1,120 @@
+import type { Database } from 'bun:sqlite'
+import type { Topic } from '../../notification/topic.ts'
+import type { Acked, StoreLimits } from '../store.ts'
+import type { Writer } from './batch.ts'
+import { ENTRY, type Entries, type EntryRow, STATES, type Turn } from './entries.ts'
+import type { Head, Heads } from './heads.ts'
+import { restored } from './text.ts'
+
+/** Of one call, so that no transaction becomes long. */
+const MAX_ACKED = 5_000
+
+const stateOf = ({ state }: EntryRow) => STATES[state]
+const numberOf = (state: (typeof STATES)[number]): number => STATES.indexOf(state)
+
+/** What becomes of entries: handed over, received, acknowledged, given up. */
+export function createSettling(
+  db: Database,
+  {
+    heads,
+    entries,
+    limits,
+    turn,
+  }: {
+    readonly heads: Heads
+    readonly entries: Entries
+    readonly limits: StoreLimits
+    readonly turn: Turn
+  },
+): Pick<Writer, 'handed' | 'received' | 'ack' | 'ackThrough' | 'redeliver'> {
+  const hand = db.query<{ attempts: number }, [number, number, number, number]>(
+    `UPDATE entries SET
+       at = CASE state WHEN 0 THEN ?1 ELSE at END,
+       first_at = CASE attempts WHEN 0 THEN ?1 ELSE first_at END,
+       state = CASE state WHEN 0 THEN 1 ELSE state END,
+       attempts = attempts + 1,
+       redelivered = redelivered + ?2
+     WHERE log = ?3 AND seq = ?4 AND body IS NOT NULL RETURNING attempts`,
+  )
+  const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
+  const bySeq = db.query<EntryRow & { body: string; trace: string | null }, [number, number]>(
+    `SELECT ${ENTRY}, body, trace FROM entries WHERE log = ? AND seq = ? AND body IS NOT NULL`,
+  )
+  const unacked = db.query<EntryRow, [number, number, number]>(
+    `SELECT ${ENTRY} FROM entries WHERE log = ? AND body IS NOT NULL AND seq <= ? AND is_acked = 0 ORDER BY seq LIMIT ?`,
+  )
+  const settle = db.query('UPDATE entries SET is_acked = 1 WHERE n = ?')
+  const acknowledge = db.query(
+    'UPDATE entries SET is_acked = 1, state = ?, at = ?, attempts = max(attempts, 1), first_at = ? WHERE n = ?',
+  )
+  const enter = db.query('UPDATE entries SET state = ?, at = ? WHERE n = ?')
+
+  const deliver = (head: Head, seq: number, at: number, redelivered: 0 | 1): void => {
+    const handed = hand.get(at, redelivered, head.id, seq)
+    if (handed?.attempts === 1 && limits.acknowledged) turn.told.push(['tracked', head.owner, 1])
+  }
+
+  const find = (owner: Topic, epoch: string): Head | undefined => {
+    const head = heads.find(owner)
+    return head?.epoch === epoch ? head : undefined
+  }
+
+  const ackOne = (head: Head, entry: EntryRow): Acked => {
+    const state = stateOf(entry)
+    const late = state === 'expired' || state === 'dropped'
+    const acked = { late, cursor: head.at(entry.seq) }
+    if (entry.is_acked === 1) return acked
+    if (late) {
+      settle.run(entry.n)
+      return acked
+    }
+    // An acknowledgement proves a delivery that is not yet noted.
+    const firstAt = entry.attempts === 0 ? turn.now : entry.first_at
+    if (entry.attempts === 0 && limits.acknowledged) turn.told.push(['tracked', head.owner, 1])
+    acknowledge.run(numberOf('acked'), turn.now, firstAt, entry.n)
+    turn.told.push(['acked', head.owner, turn.now - firstAt])
+    return acked
+  }
+
+  return {
+    handed: (owner, epoch, seqs, at) => {
+      const head = find(owner, epoch)
+      if (head !== undefined) for (const seq of seqs) deliver(head, seq, at, 0)
+    },
+    received: (owner, { epoch, seq }) => {
+      const head = find(owner, epoch)
+      // A place beyond the head is no proof of having read anything.
+      if (head === undefined || seq > head.seq || seq <= head.received) return
+      head.received = seq
+      heads.changed(head)
+    },
+    ack: (owner, ids) => {
+      const head = heads.find(owner)
+      return ids.map(id => {
+        const entry = head && byId.get(id, head.id)
+        return head && entry ? ackOne(head, entry) : undefined
+      })
+    },
+    ackThrough: (owner, { epoch, seq }) => {
+      const head = find(owner, epoch)
+      if (head === undefined || seq > head.seq) return undefined
+      const found = unacked.all(head.id, seq, MAX_ACKED)
+      for (const entry of found) ackOne(head, entry)
+      return { count: found.length, more: found.length === MAX_ACKED }
+    },
+    redeliver: (owner, { epoch, seq }, most) => {
+      const head = find(owner, epoch)
+      const entry = head && bySeq.get(head.id, seq)
+      if (!head || !entry || stateOf(entry) !== 'sent' || entries.hasEnded(entry)) return undefined
+      if (entry.attempts >= most) {
+        enter.run(numberOf('expired'), turn.now, entry.n)
+        turn.told.push(['gaveUp', owner])
+        return undefined
+      }
+      deliver(head, seq, turn.now, 1)
+      const redelivered = entry.redelivered + 1
+      const { trace } = entry
+      return { body: restored(entry.body), redelivered, ...(trace !== null && { trace }) }
+    },
+  }
+}

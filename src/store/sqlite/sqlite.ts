@@ -1,0 +1,141 @@
+import type { Clock } from '../../lib/clock.ts'
+import { PRIORITIES } from '../../notification/notification.ts'
+import type { Topic } from '../../notification/topic.ts'
+import { memoryRevocations } from '../memory-revocations.ts'
+import type { Acks, Draft, Log, Revocations, Store, StoreLimits, StoreObserver } from '../store.ts'
+import type { DraftRow } from './batch.ts'
+import { type Commits, startCommits } from './commits.ts'
+import { openFile, type StoreFile, type Sync } from './file.ts'
+import { createReader } from './reader.ts'
+import { createTemplates } from './templates.ts'
+
+interface SqliteOptions {
+  readonly path: string
+  /** `full`: on the disk before anything resolves; `normal`: known to the system. */
+  readonly sync: Sync
+  readonly limits: StoreLimits
+  readonly clock: Clock
+  readonly observer: StoreObserver
+  /** How long what nobody waits for may wait for company, milliseconds. */
+  readonly noteMs?: number
+}
+
+const NOTE_MS = 200
+
+const rowOf = (draft: Draft): DraftRow => [
+  draft.owner,
+  draft.id,
+  draft.body,
+  draft.eventType,
+  draft.occurredAt,
+  PRIORITIES.indexOf(draft.priority),
+  draft.expiresAt,
+  draft.trace,
+]
+
+function logOf(file: StoreFile, commits: Commits, clock: Clock): Log {
+  return {
+    ...createReader({ db: file.reader, lives: file.lives, now: clock.now }),
+    append: async drafts => {
+      if (drafts.length === 0) return []
+      const appended = await commits.call('append', drafts.map(rowOf))
+      return appended.map(([epoch, seq, repeated]) => ({ cursor: { epoch, seq }, repeated }))
+    },
+    received: (owner, cursor) => commits.note('received', owner, cursor),
+    handed: (owner, epoch, seqs) => commits.note('handed', owner, epoch, seqs, clock.now()),
+    totals: () => commits.call('totals'),
+  }
+}
+
+const acksOf = (commits: Commits): Acks => ({
+  ack: (owner, ids) => commits.call('ack', owner, ids),
+  ackThrough: async (owner, cursor) => {
+    for (let count = 0; ; ) {
+      const settled = await commits.call('ackThrough', owner, cursor)
+      if (settled === undefined) return undefined
+      count += settled.count
+      if (!settled.more) return count
+    }
+  },
+  redeliver: (owner, cursor, most) => commits.call('redeliver', owner, cursor, most),
+})
+
+interface RevocationRow {
+  readonly owner: Topic
+  readonly before: number
+  readonly until: number
+}
+
+/** All at hand, so that nobody who presents a token waits. */
+async function revocationsOf({ reader }: StoreFile, commits: Commits, clock: Clock): Promise<Revocations> {
+  const atHand = memoryRevocations(clock)
+  const rows = reader.query<RevocationRow, [number]>('SELECT * FROM revocations WHERE until >= ?')
+  for (const { owner, before, until } of rows.all(clock.now())) await atHand.revoke(owner, before, until)
+  return {
+    revoke: async (owner, before, until) => {
+      // Holds from here on; when the file does not take it the caller tries again, and until then it holds in this process.
+      await atHand.revoke(owner, before, until)
+      await commits.call('revoke', owner, before, until)
+    },
+    before: atHand.before,
+  }
+}
+
+/**
+ * Keeps everything in one file: read in the caller's turn, written by a thread of its own. Throws ConfigError for a file that the
+ * service must not start with.
+ */
+export async function sqliteStore({
+  path,
+  sync,
+  limits,
+  clock,
+  observer,
+  noteMs = NOTE_MS,
+}: SqliteOptions): Promise<Store> {
+  const file = openFile(path, sync)
+  const commits = startCommits({
+    setup: {
+      path: file.path,
+      lives: file.lives,
+      limits,
+      synchronous: sync === 'full' ? 'FULL' : 'NORMAL',
+    },
+    clock,
+    observer,
+    noteMs,
+  })
+  let isClosed = false
+  let isCleaning = false
+
+  /** Bounded steps, between which others have their turn. */
+  const cleanUp = async (): Promise<void> => {
+    if (isCleaning) return
+    isCleaning = true
+    // What fails today is done the next time.
+    while (!isClosed && (await commits.call('cleanUp').catch(() => false)));
+    isCleaning = false
+  }
+  const timer = setInterval(() => void cleanUp(), limits.cleanupMs)
+  timer.unref()
+
+  return {
+    kind: 'sqlite',
+    isUp: commits.isUp,
+    log: logOf(file, commits, clock),
+    acks: acksOf(commits),
+    idempotency: {
+      reserve: claim => commits.call('reserve', claim),
+      answer: (claim, answer) => commits.note('answer', claim, answer),
+      release: (claim, how) => commits.note('release', claim, how),
+    },
+    revocations: await revocationsOf(file, commits, clock),
+    templates: createTemplates({ db: file.reader, commits }),
+    [Symbol.asyncDispose]: async () => {
+      isClosed = true
+      clearInterval(timer)
+      await commits.close()
+      file[Symbol.dispose]()
+    },
+  }
+}

@@ -1,0 +1,69 @@
+import type { Reply, ToWorker, WorkerSetup } from './batch.ts'
+
+/** The thread that writes: an fsync holds up whoever runs it, and that must not be the one that delivers. */
+export interface Thread {
+  /** Whether there is one: it may have ended by a fault. */
+  isThere(): boolean
+  send(message: ToWorker): void
+  /** Starts another one. */
+  restart(): void
+  /** Resolves when it has closed the file, at the latest after two seconds. */
+  close(): Promise<void>
+}
+
+interface ThreadOptions {
+  readonly setup: WorkerSetup
+  readonly onReply: (reply: Exclude<Reply, { readonly type: 'closed' }>) => void
+  /** It ended, and nobody had asked it to; what it was doing may or may not be done. */
+  readonly onEnded: () => void
+}
+
+const CLOSE_MS = 2_000
+
+/** In one file with the service every module has the address of the whole, and a worker lies by its path under src. */
+const WORKER = new URL(
+  import.meta.url.endsWith('/thread.ts') ? './worker.ts' : './store/sqlite/worker.ts',
+  import.meta.url,
+)
+
+export function startThread({ setup, onReply, onEnded }: ThreadOptions): Thread {
+  let worker: Worker | undefined
+  let onClosed: (() => void) | undefined
+
+  const start = (): void => {
+    const started = new Worker(WORKER)
+    worker = started
+    started.onmessage = ({ data }: MessageEvent<Reply>) => {
+      if (data.type === 'closed') onClosed?.()
+      else if (worker === started) onReply(data)
+    }
+    // Its end is told by `close`.
+    started.onerror = event => event.preventDefault()
+    started.addEventListener('close', () => {
+      onClosed?.()
+      if (worker !== started) return
+      worker = undefined
+      onEnded()
+    })
+    started.postMessage(setup)
+  }
+
+  start()
+
+  return {
+    isThere: () => worker !== undefined,
+    send: message => worker?.postMessage(message),
+    restart: start,
+    close: async () => {
+      const closing = worker
+      worker = undefined
+      if (closing === undefined) return
+      const closed = new Promise<void>(resolve => {
+        onClosed = resolve
+      })
+      closing.postMessage({ type: 'close' } satisfies ToWorker)
+      await Promise.race([closed, Bun.sleep(CLOSE_MS)])
+      closing.terminate()
+    },
+  }
+}

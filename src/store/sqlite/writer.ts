@@ -1,0 +1,123 @@
+import type { Database } from 'bun:sqlite'
+import type { StoreLimits, Template } from '../store.ts'
+import { changed } from '../template-changes.ts'
+import type { Batch, Call, Reply, Verb, Writer } from './batch.ts'
+import { createEnding } from './ending.ts'
+import { createEntries, type Turn } from './entries.ts'
+import { createHeads } from './heads.ts'
+import { createKeys } from './keys.ts'
+import type { Lives } from './life.ts'
+import { createSettling } from './settling.ts'
+
+/** Carries out batches, each in one transaction. It is all that ever writes to the file. */
+export type CarryOut = (batch: Batch) => Reply
+
+function templatesOf(db: Database): Pick<Writer, 'createTemplate' | 'updateTemplate' | 'deleteTemplate'> {
+  const select = db.query<{ json: string }, [string, string]>(
+    'SELECT json FROM templates WHERE tenant = ? AND id = ?',
+  )
+  const count = db.query<{ count: number }, [string]>(
+    'SELECT count(*) AS count FROM templates WHERE tenant = ?',
+  )
+  const insert = db.query('INSERT INTO templates (tenant, id, json) VALUES (?, ?, ?)')
+  const update = db.query('UPDATE templates SET json = ? WHERE tenant = ? AND id = ?')
+  const remove = db.query('DELETE FROM templates WHERE tenant = ? AND id = ?')
+
+  return {
+    createTemplate: (tenant, template, most) => {
+      if (select.get(tenant, template.id) !== null) return 'exists'
+      if ((count.get(tenant)?.count ?? 0) >= most) return 'full'
+      insert.run(tenant, template.id, JSON.stringify(template))
+      return 'created'
+    },
+    updateTemplate: (tenant, id, changes) => {
+      const row = select.get(tenant, id)
+      if (row === null) return undefined
+      const after = changed(JSON.parse(row.json) as Template, changes)
+      update.run(JSON.stringify(after), tenant, id)
+      return after
+    },
+    deleteTemplate: (tenant, id) => remove.run(tenant, id).changes > 0,
+  }
+}
+
+export function createWriter({
+  db,
+  lives,
+  limits,
+  givenUp,
+}: {
+  readonly db: Database
+  readonly lives: Lives
+  readonly limits: StoreLimits
+  /** Calls up to this number are not wanted any more: whoever asked has been told that they failed. */
+  readonly givenUp: () => number
+}): CarryOut {
+  const turn: Turn = { now: 0, isClean: true, told: [] }
+  const heads = createHeads(db, lives)
+  const entries = createEntries(db, { heads, limits, turn })
+  const ending = createEnding(db, { heads, entries, limits, turn })
+  const revoke = db.query(
+    `INSERT INTO revocations (owner, before, until) VALUES (?1, ?2, ?3) ON CONFLICT (owner) DO UPDATE SET
+       before = CASE WHEN until < ?4 THEN ?2 ELSE max(before, ?2) END, until = max(until, ?3)`,
+  )
+  const probe = db.query('UPDATE service SET probe = zeroblob(?)')
+  const begin = db.query('BEGIN IMMEDIATE')
+  const commit = db.query('COMMIT')
+  const rollBack = db.query('ROLLBACK')
+
+  const writer: Writer = {
+    append: entries.append,
+    ...createSettling(db, { heads, entries, limits, turn }),
+    ...createKeys(db, { ttlMs: limits.idempotencyTtlMs, turn }),
+    ...templatesOf(db),
+    revoke: (owner, before, until) => void revoke.run(owner, before, until, turn.now),
+    totals: heads.totals,
+    cleanUp: ending.cleanUp,
+    probe: bytes => void probe.run(bytes),
+  }
+  // The verb of a call decides what it is given; the table above knows, the compiler cannot.
+  const carryOut = ([verb, ...given]: Call): unknown =>
+    (writer[verb] as (...given: readonly unknown[]) => ReturnType<Writer[Verb]>)(...given)
+
+  const undo = (): void => {
+    if (db.inTransaction) rollBack.run()
+    heads.rollBack()
+    ending.rollBack()
+  }
+
+  const attempt = ({ notes, calls }: Batch): readonly unknown[] => {
+    begin.run()
+    heads.begin()
+    ending.begin()
+    for (const note of notes) carryOut(note)
+    ending.purge()
+    const answers = calls.map(carryOut)
+    heads.write()
+    return answers
+  }
+
+  const run = (batch: Batch): Reply => {
+    turn.now = batch.now
+    for (;;) {
+      turn.told = []
+      const skipped = Math.max(0, givenUp() - batch.first + 1)
+      const answers = attempt({ ...batch, calls: batch.calls.slice(skipped) })
+      // Who was told that it failed may try again elsewhere: nothing of it may come after that.
+      if (givenUp() >= batch.first + skipped && skipped < batch.calls.length) undo()
+      else {
+        commit.run()
+        return { type: 'done', skipped, answers, told: turn.told }
+      }
+    }
+  }
+
+  return batch => {
+    try {
+      return run(batch)
+    } catch (error) {
+      undo()
+      return { type: 'failed', reason: error instanceof Error ? error.message : String(error) }
+    }
+  }
+}
