@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/clock.ts'
-import type { StoreObserver } from '../store.ts'
+import type { OnState, StoreObserver } from '../store.ts'
 import type { Call, Reply, Told, Verb, WorkerSetup, Writer } from './batch.ts'
 import { startThread } from './thread.ts'
 
@@ -18,6 +18,8 @@ interface CommitsOptions {
   readonly setup: Omit<WorkerSetup, 'type' | 'givenUp'>
   readonly clock: Clock
   readonly observer: StoreObserver
+  /** It is away, and why, or it is back. */
+  readonly onState: OnState
   /** How long notes may wait for company, milliseconds. */
   readonly noteMs: number
 }
@@ -53,10 +55,11 @@ const MAX_CALLS = 2_000
 const MAX_WAITING = 50_000
 const MAX_NOTES = 100_000
 
+const LATE = 'the store took too long'
 const away = (): Error => new Error('the store is away')
 const isOverdue = (asked: Waiting, tick: number): boolean => tick - asked.tick >= APPEND_DEADLINE
 
-export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions): Commits {
+export function startCommits({ setup, clock, observer, onState, noteMs }: CommitsOptions): Commits {
   const givenUp = new SharedArrayBuffer(8)
   const givenUpThrough = new BigInt64Array(givenUp)
   let waiting: Waiting[] = []
@@ -110,7 +113,8 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
     // What is told decides what it is told with; the type says so, the compiler cannot follow.
     (observer[what] as (...given: readonly unknown[]) => void)(...given)
 
-  const goDown = (): void => {
+  const goDown = (reason: string): void => {
+    if (isUp) onState({ up: false, reason })
     isUp = false
     const all = waiting
     waiting = []
@@ -121,13 +125,14 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
   const comeUp = (): void => {
     if (isUp) return
     isUp = true
+    onState({ up: true })
     observer.resumed()
   }
 
   const fail = (reason: string): void => {
     const failed = underWay
     underWay = undefined
-    goDown()
+    goDown(reason)
     if (failed === undefined) return
     // Notes are not lost with the batch they were in.
     if (failed.notes.length + notes.length <= MAX_NOTES) notes = [...failed.notes, ...notes]
@@ -166,10 +171,10 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
       const through = inTime < 0 ? calls.length : inTime
       Atomics.store(givenUpThrough, 0, BigInt(first + through - 1))
       underWay.givenUp = through
-      for (const { reject } of calls.slice(before, through)) reject(new Error('the store took too long'))
-      if (through > before) goDown()
+      for (const { reject } of calls.slice(before, through)) reject(new Error(LATE))
+      if (through > before) goDown(LATE)
     }
-    if (waiting.some(call => isOverdue(call, tick))) goDown()
+    if (waiting.some(call => isOverdue(call, tick))) goDown(LATE)
   }
 
   const probe = (bytes: number): void => {

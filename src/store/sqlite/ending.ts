@@ -53,14 +53,14 @@ export function createEnding(
   )
   const byTtl = db.query<OwnedRow, [number, number]>(
     `SELECT ${columns}, owner FROM entries INDEXED BY entries_by_ttl JOIN logs ON logs.id = log
-     WHERE body IS NOT NULL AND expires_at < ? ORDER BY expires_at LIMIT ?`,
+     WHERE is_kept = 1 AND expires_at < ? ORDER BY expires_at LIMIT ?`,
   )
   const nextByTtl = db.query<{ expires_at: number | null }, []>(
     `SELECT min(expires_at) AS expires_at FROM entries INDEXED BY entries_by_ttl
-     WHERE body IS NOT NULL AND expires_at IS NOT NULL`,
+     WHERE is_kept = 1 AND expires_at IS NOT NULL`,
   )
   const removeEntries = db.query(
-    'DELETE FROM entries WHERE n IN (SELECT n FROM entries WHERE n <= ? AND body IS NULL ORDER BY n LIMIT ?)',
+    'DELETE FROM entries WHERE n IN (SELECT n FROM entries WHERE n <= ? AND is_kept = 0 ORDER BY n LIMIT ?)',
   )
   const removeKeys = db.query(
     'DELETE FROM keys WHERE n IN (SELECT n FROM (SELECT n, first_at FROM keys ORDER BY n LIMIT ?) WHERE first_at < ?)',

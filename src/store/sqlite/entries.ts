@@ -24,7 +24,7 @@ export interface EntryRow {
 }
 
 export const ENTRY =
-  'n, seq, rank, state, attempts, redelivered, first_at, is_acked, ages_at, expires_at, body IS NOT NULL AS is_kept'
+  'n, seq, rank, state, attempts, redelivered, first_at, is_acked, ages_at, expires_at, is_kept'
 
 export type Cause = 'ttl' | 'age' | 'overflow'
 
@@ -70,17 +70,19 @@ export function createEntries(
   )
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
   const firstOf = db.query<EntryRow, [number, number, number]>(
-    `SELECT ${ENTRY} FROM entries WHERE log = ? AND body IS NOT NULL AND seq >= ? AND rank = ? ORDER BY seq LIMIT 1`,
+    `SELECT ${ENTRY} FROM entries WHERE log = ? AND is_kept = 1 AND seq >= ? AND rank = ? ORDER BY seq LIMIT 1`,
   )
   const settled = db.query<EntryRow, [number]>(
     `SELECT ${ENTRY} FROM entries INDEXED BY entries_settled
-     WHERE log = ? AND body IS NOT NULL AND is_acked = 1 AND rank < ${CRITICAL} ORDER BY seq LIMIT 1`,
+     WHERE log = ? AND is_kept = 1 AND is_acked = 1 AND rank < ${CRITICAL} ORDER BY seq LIMIT 1`,
   )
   const ended = db.query<EntryRow, [number, number]>(
-    `SELECT ${ENTRY} FROM entries WHERE log = ?1 AND body IS NOT NULL AND (ages_at < ?2 OR expires_at < ?2) LIMIT 1`,
+    `SELECT ${ENTRY} FROM entries WHERE log = ?1 AND is_kept = 1 AND (ages_at < ?2 OR expires_at < ?2) LIMIT 1`,
   )
-  const strip = db.query('UPDATE entries SET body = NULL, trace = NULL WHERE n = ?')
-  const bury = db.query('UPDATE entries SET body = NULL, trace = NULL, state = ?, at = ? WHERE n = ?')
+  const strip = db.query('UPDATE entries SET is_kept = 0, body = NULL, trace = NULL WHERE n = ?')
+  const bury = db.query(
+    'UPDATE entries SET is_kept = 0, body = NULL, trace = NULL, state = ?, at = ? WHERE n = ?',
+  )
   const remove = db.query('DELETE FROM entries WHERE n = ?')
   let earliestTtl = Number.POSITIVE_INFINITY
   // SQLite would give a number again when the last entry has gone, and age would take it for one it has passed.

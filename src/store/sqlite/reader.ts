@@ -84,13 +84,13 @@ export function createReader({
   )
   // Age takes entries in the order of the log, so that the first one which has time left ends the search.
   const firstInAge = db.query<{ seq: number }, [number, number]>(
-    'SELECT seq FROM entries WHERE log = ? AND body IS NOT NULL AND ages_at >= ? ORDER BY seq LIMIT 1',
+    'SELECT seq FROM entries WHERE log = ? AND is_kept = 1 AND ages_at >= ? ORDER BY seq LIMIT 1',
   )
   const lastAged = db.query<{ seq: number | null }, [number, number]>(
     `SELECT max(seq) AS seq FROM entries INDEXED BY entries_of_log
-     WHERE log = ? AND body IS NOT NULL AND seq < ? AND (expires_at IS NULL OR expires_at > ages_at)`,
+     WHERE log = ? AND is_kept = 1 AND seq < ? AND (expires_at IS NULL OR expires_at > ages_at)`,
   )
-  const alive = 'log = ? AND body IS NOT NULL AND seq > ? AND (expires_at IS NULL OR expires_at >= ?)'
+  const alive = 'log = ? AND is_kept = 1 AND seq > ? AND (expires_at IS NULL OR expires_at >= ?)'
   const counted = db.query<{ count: number }, [number, number, number]>(
     `SELECT count(*) AS count FROM entries INDEXED BY entries_of_log WHERE ${alive}`,
   )
@@ -101,15 +101,16 @@ export function createReader({
     `SELECT seq, state, trace, body FROM entries WHERE ${alive} AND is_acked = 0 ORDER BY seq`,
   )
   const columns = `owner, event_type, occurred_at, expires_at, state, attempts, at, is_acked, ages_at,
-     body IS NOT NULL AS is_kept`
+     is_kept`
   const firstOf = db.query<TraceRow, [string]>(
-    `SELECT ${columns} FROM entries JOIN logs ON logs.id = log WHERE entries.id = ? ORDER BY n LIMIT 1`,
+    `SELECT ${columns} FROM entries JOIN logs ON logs.id = log WHERE n = (SELECT min(n) FROM entries WHERE id = ?)`,
   )
   const placeOf = db.query<{ n: number }, [string, Topic]>(
     'SELECT n FROM entries WHERE id = ? AND log = (SELECT id FROM logs WHERE owner = ?)',
   )
   const recipients = db.query<TraceRow, [string, number, number]>(
-    `SELECT ${columns} FROM entries JOIN logs ON logs.id = log WHERE entries.id = ? AND n > ? ORDER BY n LIMIT ?`,
+    `SELECT ${columns} FROM entries JOIN logs ON logs.id = log
+     WHERE n IN (SELECT n FROM entries WHERE id = ? AND n > ? ORDER BY n LIMIT ?) ORDER BY n`,
   )
 
   const begin = db.query('BEGIN')

@@ -5,8 +5,9 @@ export const APPLICATION_ID = 0x41726131
  * Each step takes a file from the version before it, its place in the list, to the next. A step that was released never
  * changes.
  *
- * `entries` in the order of acceptance, so that age takes them from the front. What leaves its log loses its body, and so
- * its place in `entries_of_log`; what has become of it stays known until it is as old as the retention. `entries_by_id` finds a repeated append, and the recipients of a notification.
+ * `entries` in the order of acceptance, so that age takes them from the front. What leaves its log loses its body, and its
+ * place in `entries_of_log`, which answers by itself whatever needs no body; what has become of it stays known until it is
+ * as old as the retention. `entries_by_id` finds a repeated append, and the recipients of a notification.
  *
  * `logs` holds how many entries of each priority a log retains, so that overflow looks for none that is not there.
  */
@@ -48,6 +49,7 @@ export const STEPS: readonly string[] = [
     expires_at INTEGER,
     ages_at INTEGER NOT NULL,
     at INTEGER NOT NULL,
+    is_kept INTEGER NOT NULL DEFAULT 1,
     state INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
     redelivered INTEGER NOT NULL DEFAULT 0,
@@ -58,9 +60,9 @@ export const STEPS: readonly string[] = [
     body TEXT
   );
   CREATE UNIQUE INDEX entries_by_id ON entries (id, log);
-  CREATE INDEX entries_of_log ON entries (log, seq, rank, ages_at, expires_at) WHERE body IS NOT NULL;
-  CREATE INDEX entries_by_ttl ON entries (expires_at) WHERE body IS NOT NULL AND expires_at IS NOT NULL;
-  CREATE INDEX entries_settled ON entries (log, seq) WHERE body IS NOT NULL AND is_acked = 1 AND rank < 3;
+  CREATE INDEX entries_of_log ON entries (log, seq, rank, ages_at, expires_at, is_kept) WHERE is_kept = 1;
+  CREATE INDEX entries_by_ttl ON entries (expires_at) WHERE is_kept = 1 AND expires_at IS NOT NULL;
+  CREATE INDEX entries_settled ON entries (log, seq) WHERE is_kept = 1 AND is_acked = 1 AND rank < 3;
   CREATE TABLE keys (
     n INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,

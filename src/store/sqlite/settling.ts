@@ -34,14 +34,14 @@ export function createSettling(
        state = CASE state WHEN 0 THEN 1 ELSE state END,
        attempts = attempts + 1,
        redelivered = redelivered + ?2
-     WHERE log = ?3 AND seq = ?4 AND body IS NOT NULL RETURNING attempts`,
+     WHERE log = ?3 AND seq = ?4 AND is_kept = 1 RETURNING attempts`,
   )
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
   const bySeq = db.query<EntryRow & { body: string; trace: string | null }, [number, number]>(
-    `SELECT ${ENTRY}, body, trace FROM entries WHERE log = ? AND seq = ? AND body IS NOT NULL`,
+    `SELECT ${ENTRY}, body, trace FROM entries WHERE log = ? AND seq = ? AND is_kept = 1`,
   )
   const unacked = db.query<EntryRow, [number, number, number]>(
-    `SELECT ${ENTRY} FROM entries WHERE log = ? AND body IS NOT NULL AND seq <= ? AND is_acked = 0 ORDER BY seq LIMIT ?`,
+    `SELECT ${ENTRY} FROM entries WHERE log = ? AND is_kept = 1 AND seq <= ? AND is_acked = 0 ORDER BY seq LIMIT ?`,
   )
   const settle = db.query('UPDATE entries SET is_acked = 1 WHERE n = ?')
   const acknowledge = db.query(
