@@ -75,14 +75,19 @@ function checkWhole(db: Database, path: string): void {
   if (pragma(db, 'quick_check(1)') !== 'ok') throw refuse('an undamaged SQLite file')
 }
 
-/** Version and steps in one transaction, so that a start that is cut leaves the file as it was. */
-function migrate(db: Database): void {
+/** The version of our own file, or 0 of an empty one. */
+function versionOf(db: Database): number {
   const version = Number(pragma(db, 'user_version'))
   const isOurs = pragma(db, 'application_id') === APPLICATION_ID
   const isEmpty = db.query('SELECT 1 FROM sqlite_schema').get() === null
   if (!isOurs && !isEmpty) throw refuse('a file of this service, or none')
   if (version > STEPS.length) throw refuse('a file of this version or an older one, not of a newer one')
-  for (const step of STEPS.slice(version)) db.run(step)
+  return version
+}
+
+/** Version and steps in one transaction, so that a start that is cut leaves the file as it was. */
+function migrate(db: Database): void {
+  for (const step of STEPS.slice(versionOf(db))) db.run(step)
   db.run(`PRAGMA application_id = ${APPLICATION_ID}`)
   db.run(`PRAGMA user_version = ${STEPS.length}`)
 }
@@ -141,11 +146,12 @@ function live(db: Database, now: Whereabouts): Lives {
   return { number: lives.at(-1)?.number ?? 0, names: lives.map(({ name }) => name) }
 }
 
-/** The mode stays with the file. What was written before is on the disk when this returns. */
 function prepare(path: string, sync: Sync): { readonly db: Database; readonly lives: Lives } {
   const db = open(path)
   try {
     db.run(`PRAGMA busy_timeout = ${BUSY_MS}`)
+    // Nothing of it is changed before it is known to be ours.
+    versionOf(db)
     db.run('PRAGMA journal_mode = WAL')
     db.run('PRAGMA synchronous = FULL')
     checkWhole(db, path)

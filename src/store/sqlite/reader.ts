@@ -116,13 +116,19 @@ export function createReader({
   const begin = db.query('BEGIN')
   const end = db.query('COMMIT')
 
-  const find = (owner: Topic, moment: number): Found => {
+  const rowOf = (owner: Topic): LogRow => {
     const row = select.get(owner)
     if (row === null) throw new Error('the file does not say what it is')
-    if (row.id === null) {
-      const head = { epoch: row.next_epoch, seq: 0 }
-      return { head, bases: [], received: 0, removedThrough: 0, id: 0, from: 0 }
-    }
+    return row
+  }
+
+  const headOf = (row: LogRow): Cursor =>
+    row.id === null ? { epoch: row.next_epoch, seq: 0 } : present(row, lives).head
+
+  const find = (owner: Topic, moment: number): Found => {
+    const row = rowOf(owner)
+    if (row.id === null)
+      return { head: headOf(row), bases: [], received: 0, removedThrough: 0, id: 0, from: 0 }
     const from = firstInAge.get(row.id, moment)?.seq ?? row.seq + 1
     const aged = lastAged.get(row.id, from)?.seq ?? 0
     const removedThrough = Math.max(row.removed_through, aged)
@@ -206,7 +212,7 @@ export function createReader({
     heads: async owners => {
       const heads: Cursor[] = []
       for (const owner of owners) {
-        heads.push(atOnce(() => open(owner)).head)
+        heads.push(headOf(rowOf(owner)))
         if (heads.length % TURN === 0) await new Promise(setImmediate)
       }
       return heads

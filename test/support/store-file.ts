@@ -1,0 +1,66 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sqliteStore } from '../../src/store/sqlite/sqlite.ts'
+import type { OnState, Store, StoreLimits, StoreObserver } from '../../src/store/store.ts'
+import { fakeClock, LIMITS, noting } from '../contract/store.contract.ts'
+
+/** A place for a store's file, gone with all that lies beside it. */
+export interface StorePlace extends AsyncDisposable {
+  readonly directory: string
+  readonly path: string
+  /** `sqlite:<path>` */
+  readonly url: string
+}
+
+export async function storePlace(parent = tmpdir()): Promise<StorePlace> {
+  const directory = await mkdtemp(join(parent, 'sqlite-'))
+  const path = join(directory, 'ara.db')
+  return {
+    directory,
+    path,
+    url: `sqlite:${path}`,
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  }
+}
+
+interface Opened {
+  readonly store: Store
+  readonly clock: ReturnType<typeof fakeClock>
+  readonly notes: readonly unknown[][]
+  readonly states: readonly Parameters<OnState>[0][]
+}
+
+/** A store of its own that nobody shares; time stands still unless the test moves it. */
+export async function openPlace(
+  { path }: Pick<StorePlace, 'path'>,
+  {
+    sync = 'full',
+    limits = {},
+    clock = fakeClock(),
+    observer = noting(),
+  }: {
+    readonly sync?: 'full' | 'normal'
+    readonly limits?: Partial<StoreLimits>
+    readonly clock?: ReturnType<typeof fakeClock>
+    readonly observer?: StoreObserver & { readonly notes: unknown[][] }
+  } = {},
+): Promise<Opened & AsyncDisposable> {
+  const states: Parameters<OnState>[0][] = []
+  const store = await sqliteStore({
+    path,
+    sync,
+    limits: { ...LIMITS, ...limits },
+    clock,
+    observer,
+    onState: state => void states.push(state),
+    noteMs: 0,
+  })
+  return {
+    store,
+    clock,
+    states,
+    notes: observer.notes,
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  }
+}
