@@ -1,5 +1,6 @@
 import { ADVICE as BROWSER_ADVICE, findBrowser } from './browser.ts'
 import { hasRedisServer, ADVICE as REDIS_ADVICE } from './redis-server.ts'
+import { hasStrace, ADVICE as STRACE_ADVICE } from './strace.ts'
 
 /** `bun test/support/install.ts`: puts the programs on the machine that the tests use, where apt-get can. Says nothing when all are there. */
 
@@ -22,6 +23,7 @@ const WANTED: readonly Wanted[] = [
     present: () => Bun.which('curl') !== null,
     advice: 'Tests need curl: type "apt-get install -y curl".',
   },
+  { package: 'strace', present: hasStrace, advice: STRACE_ADVICE },
 ]
 const INSTALL = ['install', '-y', '--no-install-recommends']
 const INSTALL_MS = 300_000

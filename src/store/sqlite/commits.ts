@@ -48,7 +48,7 @@ const TICK_MS = 100
 const APPEND_DEADLINE = 9
 const PROBE_EVERY = 5
 /** A store that nobody writes to must be known to be away as well. */
-const HEARTBEAT_EVERY = 20
+const HEARTBEAT_EVERY = 15
 /** What must fit before a store that was full is up again. */
 const PROBE_BYTES = 256 * 1024
 const MAX_CALLS = 2_000

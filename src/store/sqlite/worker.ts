@@ -9,14 +9,13 @@ const CACHE = -32_000
 /** The log grows to about 16 MiB before it is brought into the file. */
 const CHECKPOINT_PAGES = 4_000
 const MAX_LOG_BYTES = 64 * 1024 * 1024
-const BUSY_MS = 500
 
 let db: Database | undefined
 let carryOut: CarryOut | undefined
 
 function open({ path, synchronous, limits, lives, givenUp }: WorkerSetup): void {
   db = new Database(path, { strict: true, readwrite: true })
-  db.run(`PRAGMA busy_timeout = ${BUSY_MS}`)
+  db.run('PRAGMA busy_timeout = 0')
   db.run(`PRAGMA synchronous = ${synchronous}`)
   db.run(`PRAGMA cache_size = ${CACHE}`)
   db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)

@@ -1,4 +1,4 @@
-import type { Database } from 'bun:sqlite'
+import { type Database, SQLiteError } from 'bun:sqlite'
 import type { StoreLimits, Template } from '../store.ts'
 import { changed } from '../template-changes.ts'
 import type { Batch, Call, Reply, Verb, Writer } from './batch.ts'
@@ -11,6 +11,13 @@ import { createSettling } from './settling.ts'
 
 /** Carries out batches, each in one transaction. It is all that ever writes to the file. */
 export type CarryOut = (batch: Batch) => Reply
+
+/** Whoever looks into the file or copies it may hold it for moments. SQLite itself would wait whole seconds. */
+const RETRY_MS = 10
+const MAX_TRIES = 50
+
+const isBusy = (error: unknown): boolean =>
+  error instanceof SQLiteError && error.code?.startsWith('SQLITE_BUSY') === true
 
 function templatesOf(db: Database): Pick<Writer, 'createTemplate' | 'updateTemplate' | 'deleteTemplate'> {
   const select = db.query<{ json: string }, [string, string]>(
@@ -62,7 +69,7 @@ export function createWriter({
        before = CASE WHEN until < ?4 THEN ?2 ELSE max(before, ?2) END, until = max(until, ?3)`,
   )
   const probe = db.query('UPDATE service SET probe = zeroblob(?)')
-  const begin = db.query('BEGIN IMMEDIATE')
+  const immediate = db.query('BEGIN IMMEDIATE')
   const commit = db.query('COMMIT')
   const rollBack = db.query('ROLLBACK')
 
@@ -80,6 +87,18 @@ export function createWriter({
   const carryOut = ([verb, ...given]: Call): unknown =>
     (writer[verb] as (...given: readonly unknown[]) => ReturnType<Writer[Verb]>)(...given)
 
+  const begin = (): void => {
+    for (let tries = 1; ; tries++) {
+      try {
+        immediate.run()
+        return
+      } catch (error) {
+        if (!isBusy(error) || tries === MAX_TRIES) throw error
+        Bun.sleepSync(RETRY_MS)
+      }
+    }
+  }
+
   const undo = (): void => {
     if (db.inTransaction) rollBack.run()
     heads.rollBack()
@@ -87,7 +106,7 @@ export function createWriter({
   }
 
   const attempt = ({ notes, calls }: Batch): readonly unknown[] => {
-    begin.run()
+    begin()
     heads.begin()
     ending.begin()
     for (const note of notes) carryOut(note)

@@ -1,0 +1,154 @@
+import { describe, expect, spyOn, test } from 'bun:test'
+import { readFile } from 'node:fs/promises'
+import { userTopic } from '../../src/notification/topic.ts'
+import type { Draft } from '../../src/store/store.ts'
+import { startService } from '../support/service.ts'
+import { openPlace, type StorePlace, storePlace } from '../support/store-file.ts'
+import { canTrace } from '../support/strace.ts'
+
+const SENDS = 20
+
+const draft = (id: string, owner = userTopic('acme', 'ann')): Draft => ({
+  owner,
+  id,
+  body: `{"id":"${id}"`,
+  eventType: 'e',
+  occurredAt: 1,
+  priority: 'Normal',
+})
+
+const WAL_HEADER = 32
+const FRAME_HEADER = 24
+
+/**
+ * Transactions in the write-ahead log: a frame that ends one says how large the file is then, any other says 0
+ * (sqlite.org/fileformat2.html §4.1). Valid as long as the log has not begun anew.
+ */
+async function commitsIn({ path }: StorePlace): Promise<number> {
+  const wal = await readFile(`${path}-wal`)
+  const frame = FRAME_HEADER + wal.readUInt32BE(8)
+  let commits = 0
+  for (let at = WAL_HEADER; at + frame <= wal.length; at += frame) if (wal.readUInt32BE(at + 4) > 0) commits++
+  return commits
+}
+
+describe('what is asked at the same time shares a commit:', () => {
+  test('appends of one turn', async () => {
+    await using place = await storePlace()
+    await using opened = await openPlace(place, { limits: { maxEntries: 1_000 } })
+    const { log } = opened.store
+    await log.append([draft('first')])
+    const before = await commitsIn(place)
+    await Promise.all(Array.from({ length: 500 }, (_, n) => log.append([draft(`${n}`)])))
+    expect((await commitsIn(place)) - before).toBe(1)
+  })
+
+  test('appends that come while another commit is under way', async () => {
+    await using place = await storePlace()
+    await using opened = await openPlace(place, { limits: { maxEntries: 1_000 } })
+    const { log } = opened.store
+    await log.append([draft('first')])
+    const before = await commitsIn(place)
+    const under = log.append([draft('under way')])
+    await new Promise(setImmediate)
+    const waiting = Array.from({ length: 20 }, async (_, n) => {
+      // Each in a turn of its own.
+      for (let turns = 0; turns < n; turns++) await Promise.resolve()
+      return log.append([draft(`${n}`)])
+    })
+    await Promise.all([under, ...waiting])
+    expect((await commitsIn(place)) - before).toBe(2)
+  })
+
+  test('acknowledgements, keys, templates and revocations', async () => {
+    await using place = await storePlace()
+    await using opened = await openPlace(place, { limits: { acknowledged: true } })
+    const { log, acks, idempotency, templates, revocations } = opened.store
+    const owner = userTopic('acme', 'ann')
+    await log.append([draft('a'), draft('b')])
+    const before = await commitsIn(place)
+    await Promise.all([
+      log.append([draft('c')]),
+      acks.ack(owner, ['a']),
+      acks.ack(owner, ['b']),
+      idempotency.reserve({ tenant: 'acme', key: 'k', fingerprint: 'f', id: 'i' }),
+      templates.delete('acme', 't'),
+      revocations.revoke(owner, 1, opened.clock.time + 1),
+    ])
+    expect((await commitsIn(place)) - before).toBe(1)
+  })
+
+  test('what is handed over and received waits for company', async () => {
+    await using place = await storePlace()
+    await using opened = await openPlace(place)
+    const { log } = opened.store
+    const owner = userTopic('acme', 'ann')
+    const [appended] = await log.append([draft('a')])
+    const epoch = appended?.cursor.epoch ?? ''
+    const before = await commitsIn(place)
+    for (let n = 0; n < 100; n++) log.handed(owner, epoch, [1])
+    log.received(owner, { epoch, seq: 1 })
+    await log.append([draft('b')])
+    expect((await commitsIn(place)) - before).toBe(1)
+    expect((await log.open(owner)).received).toBe(1)
+    expect((await log.trace('acme', 'a', { limit: 1 }))?.recipients[0]?.attempts).toBe(100)
+  })
+})
+
+const isFsync = (line: string): boolean => /\bf(?:data)?sync(?:\(| resumed).*= 0$/.test(line)
+
+/** Of each send in the trace of a service, how often something was synced before its answer went out. */
+function syncsOf(trace: string): readonly number[] {
+  const sends: number[] = []
+  let syncs: number | undefined
+  for (const line of trace.split('\n')) {
+    if (line.includes('"POST /api')) syncs = 0
+    else if (syncs !== undefined && isFsync(line)) syncs++
+    else if (syncs !== undefined && line.includes('"HTTP/1.1 200')) {
+      sends.push(syncs)
+      syncs = undefined
+    }
+  }
+  return sends
+}
+
+async function traced(sync: string): Promise<readonly number[]> {
+  await using place = await storePlace()
+  const out = `${place.directory}/trace`
+  const calls = 'trace=fsync,fdatasync,recvfrom,recvmsg,read,sendto,sendmsg,write,writev'
+  // The service stays our own child (-D), so that it ends when it is told to.
+  const strace = ['strace', '-D', '-f', '-qq', '-s', '32', '-e', calls, '-e', 'signal=none', '-o', out]
+  const program = { command: [...strace, process.execPath, 'src/main.ts'], cwd: `${import.meta.dir}/../..` }
+  const env = { STORE_URL: place.url, STORE_SYNC: sync, QUEUE_ENABLED: 'true' }
+  await using service = await startService(env, program)
+  for (let n = 0; n < SENDS; n++) expect((await service.send('u', n)).status).toBe(200)
+  service.signal('SIGTERM')
+  await service.ended
+  return syncsOf(await Bun.file(out).text())
+}
+
+/** What the writer is told to do. */
+async function told(sync: 'full' | 'normal'): Promise<unknown> {
+  await using place = await storePlace()
+  using posted = spyOn(Worker.prototype, 'postMessage')
+  await using _opened = await openPlace(place, { sync })
+  return posted.mock.calls[0]?.[0]
+}
+
+describe('STORE_SYNC', () => {
+  test('full: the disk has a send before its caller has the answer, each time', async () => {
+    expect(await told('full')).toMatchObject({ type: 'open', synchronous: 'FULL' })
+    if (!canTrace()) return
+    const syncs = await traced('full')
+    expect(syncs).toHaveLength(SENDS)
+    expect(syncs.filter(count => count === 0)).toEqual([])
+  }, 30_000)
+
+  test('normal: nobody waits for the disk', async () => {
+    expect(await told('normal')).toMatchObject({ type: 'open', synchronous: 'NORMAL' })
+    if (!canTrace()) return
+    const syncs = await traced('normal')
+    expect(syncs).toHaveLength(SENDS)
+    expect(syncs.filter(count => count > 0)).toEqual([])
+  }, 30_000)
+})
