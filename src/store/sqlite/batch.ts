@@ -87,3 +87,24 @@ export interface WorkerSetup {
 }
 
 export type ToWorker = WorkerSetup | ({ readonly type: 'batch' } & Batch) | { readonly type: 'close' }
+
+/** In entries. */
+const MAX_WEIGHT = 2_000
+
+/** About how many entries a call is about. */
+export function weightOf(call: Call): number {
+  if (call[0] === 'append') return call[1].length
+  return call[0] === 'ack' || call[0] === 'handed' ? call[2].length : 1
+}
+
+/** Takes from the front what one batch may hold, and at least one. */
+export function takeBatch<T>(queue: T[], weigh: (each: T) => number): T[] {
+  let weight = 0
+  let count = 0
+  for (const each of queue) {
+    weight += weigh(each)
+    if (count > 0 && weight > MAX_WEIGHT) break
+    count++
+  }
+  return queue.splice(0, count)
+}

@@ -1,6 +1,15 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { OnState, StoreObserver } from '../store.ts'
-import type { Call, Reply, Told, Verb, WorkerSetup, Writer } from './batch.ts'
+import {
+  type Call,
+  type Reply,
+  type Told,
+  takeBatch,
+  type Verb,
+  type WorkerSetup,
+  type Writer,
+  weightOf,
+} from './batch.ts'
 import { startThread } from './thread.ts'
 
 /** Has everything written by another thread, in groups: what is asked while one is under way goes into the next. */
@@ -51,9 +60,9 @@ const PROBE_EVERY = 5
 const HEARTBEAT_EVERY = 15
 /** What must fit before a store that was full is up again. */
 const PROBE_BYTES = 256 * 1024
-const MAX_CALLS = 2_000
 const MAX_WAITING = 50_000
-const MAX_NOTES = 100_000
+/** In entries as well. */
+const MAX_NOTED = 1_000_000
 
 const LATE = 'the store took too long'
 const away = (): Error => new Error('the store is away')
@@ -64,6 +73,7 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
   const givenUpThrough = new BigInt64Array(givenUp)
   let waiting: Waiting[] = []
   let notes: Call[] = []
+  let notedWeight = 0
   let underWay: UnderWay | undefined
   let next = 1
   let tick = 0
@@ -96,10 +106,13 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
     }
     clearTimeout(noteTimer)
     noteTimer = undefined
-    const [calls, noted] = [waiting.slice(0, MAX_CALLS), notes]
-    waiting = waiting.slice(MAX_CALLS)
-    notes = []
-    post(calls, noted)
+    // As much of each, so that neither waits for all of the other.
+    const some = takeBatch(notes, weightOf)
+    for (const note of some) notedWeight -= weightOf(note)
+    post(
+      takeBatch(waiting, ({ call }) => weightOf(call)),
+      some,
+    )
   }
 
   /** At the end of this turn, so that all that is asked in it goes together. */
@@ -135,7 +148,8 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
     goDown(reason)
     if (failed === undefined) return
     // Notes are not lost with the batch they were in.
-    if (failed.notes.length + notes.length <= MAX_NOTES) notes = [...failed.notes, ...notes]
+    notes = [...failed.notes, ...notes]
+    for (const note of failed.notes) notedWeight += weightOf(note)
     for (const { reject } of failed.calls.slice(failed.givenUp)) reject(new Error(reason))
   }
 
@@ -207,8 +221,10 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
       })
     },
     note: (verb, ...given) => {
-      if (isClosing || notes.length >= MAX_NOTES) return
-      notes.push([verb, ...given] as unknown as Call)
+      if (isClosing || notedWeight >= MAX_NOTED) return
+      const note = [verb, ...given] as unknown as Call
+      notes.push(note)
+      notedWeight += weightOf(note)
       noteTimer ??= setTimeout(schedule, noteMs)
     },
     close: async () => {

@@ -12,6 +12,20 @@ const MAX_ACKED = 5_000
 const stateOf = ({ state }: EntryRow) => STATES[state]
 const numberOf = (state: (typeof STATES)[number]): number => STATES.indexOf(state)
 
+type Run = readonly [first: number, last: number]
+
+/** Numbers that follow each other by one, together. */
+function runsOf(seqs: readonly number[]): readonly Run[] {
+  const runs: Run[] = []
+  let first = seqs[0] ?? 0
+  seqs.forEach((seq, n) => {
+    if (seqs[n + 1] === seq + 1) return
+    runs.push([first, seq])
+    first = seqs[n + 1] ?? 0
+  })
+  return runs
+}
+
 /** What becomes of entries: handed over, received, acknowledged, given up. */
 export function createSettling(
   db: Database,
@@ -27,14 +41,14 @@ export function createSettling(
     readonly turn: Turn
   },
 ): Pick<Writer, 'handed' | 'received' | 'ack' | 'ackThrough' | 'redeliver'> {
-  const hand = db.query<{ attempts: number }, [number, number, number, number]>(
+  const hand = db.query<{ attempts: number }, [number, number, number, number, number]>(
     `UPDATE entries SET
        at = CASE state WHEN 0 THEN ?1 ELSE at END,
        first_at = CASE attempts WHEN 0 THEN ?1 ELSE first_at END,
        state = CASE state WHEN 0 THEN 1 ELSE state END,
        attempts = attempts + 1,
        redelivered = redelivered + ?2
-     WHERE log = ?3 AND seq = ?4 AND is_kept = 1 RETURNING attempts`,
+     WHERE log = ?3 AND seq BETWEEN ?4 AND ?5 AND is_kept = 1 RETURNING attempts`,
   )
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
   const bySeq = db.query<EntryRow & { body: string; trace: string | null }, [number, number]>(
@@ -49,9 +63,10 @@ export function createSettling(
   )
   const enter = db.query('UPDATE entries SET state = ?, at = ? WHERE n = ?')
 
-  const deliver = (head: Head, seq: number, at: number, redelivered: 0 | 1): void => {
-    const handed = hand.get(at, redelivered, head.id, seq)
-    if (handed?.attempts === 1 && limits.acknowledged) turn.told.push(['tracked', head.owner, 1])
+  const deliver = (head: Head, [first, last]: Run, at: number, redelivered: 0 | 1): void => {
+    const handed = hand.all(at, redelivered, head.id, first, last)
+    const tracked = limits.acknowledged ? handed.filter(({ attempts }) => attempts === 1).length : 0
+    if (tracked > 0) turn.told.push(['tracked', head.owner, tracked])
   }
 
   const find = (owner: Topic, epoch: string): Head | undefined => {
@@ -79,7 +94,7 @@ export function createSettling(
   return {
     handed: (owner, epoch, seqs, at) => {
       const head = find(owner, epoch)
-      if (head !== undefined) for (const seq of seqs) deliver(head, seq, at, 0)
+      if (head !== undefined) for (const run of runsOf(seqs)) deliver(head, run, at, 0)
     },
     received: (owner, { epoch, seq }) => {
       const head = find(owner, epoch)
@@ -111,7 +126,7 @@ export function createSettling(
         turn.told.push(['gaveUp', owner])
         return undefined
       }
-      deliver(head, seq, turn.now, 1)
+      deliver(head, [seq, seq], turn.now, 1)
       const redelivered = entry.redelivered + 1
       const { trace } = entry
       return { body: restored(entry.body), redelivered, ...(trace !== null && { trace }) }

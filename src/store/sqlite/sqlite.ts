@@ -21,7 +21,7 @@ interface SqliteOptions {
   readonly noteMs?: number
 }
 
-const NOTE_MS = 200
+const NOTE_MS = 100
 
 const rowOf = (draft: Draft): DraftRow => [
   draft.owner,
