@@ -88,22 +88,33 @@ export interface WorkerSetup {
 
 export type ToWorker = WorkerSetup | ({ readonly type: 'batch' } & Batch) | { readonly type: 'close' }
 
-/** In entries. */
-const MAX_WEIGHT = 2_000
-
 /** About how many entries a call is about. */
 export function weightOf(call: Call): number {
-  if (call[0] === 'append') return call[1].length
-  return call[0] === 'ack' || call[0] === 'handed' ? call[2].length : 1
+  switch (call[0]) {
+    case 'append': {
+      const [, drafts] = call
+      return drafts.length
+    }
+    case 'ack': {
+      const [, , ids] = call
+      return ids.length
+    }
+    case 'handed': {
+      const [, , , seqs] = call
+      return seqs.length
+    }
+    default:
+      return 1
+  }
 }
 
-/** Takes from the front what one batch may hold, and at least one. */
-export function takeBatch<T>(queue: T[], weigh: (each: T) => number): T[] {
+/** Takes from the front what weighs so much together, and at least one. */
+export function takeBatch<T>(queue: T[], weigh: (each: T) => number, most: number): T[] {
   let weight = 0
   let count = 0
   for (const each of queue) {
     weight += weigh(each)
-    if (count > 0 && weight > MAX_WEIGHT) break
+    if (count > 0 && weight > most) break
     count++
   }
   return queue.splice(0, count)

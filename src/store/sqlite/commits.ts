@@ -60,6 +60,9 @@ const PROBE_EVERY = 5
 const HEARTBEAT_EVERY = 15
 /** What must fit before a store that was full is up again. */
 const PROBE_BYTES = 256 * 1024
+/** Of one batch, in entries; nobody waits for notes, and so nobody is kept waiting by many of them. */
+const MAX_CALLS = 2_000
+const MAX_NOTES = 500
 const MAX_WAITING = 50_000
 /** In entries as well. */
 const MAX_NOTED = 1_000_000
@@ -106,11 +109,10 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
     }
     clearTimeout(noteTimer)
     noteTimer = undefined
-    // As much of each, so that neither waits for all of the other.
-    const some = takeBatch(notes, weightOf)
+    const some = takeBatch(notes, weightOf, MAX_NOTES)
     for (const note of some) notedWeight -= weightOf(note)
     post(
-      takeBatch(waiting, ({ call }) => weightOf(call)),
+      takeBatch(waiting, ({ call }) => weightOf(call), MAX_CALLS),
       some,
     )
   }

@@ -41,14 +41,16 @@ export function createSettling(
     readonly turn: Turn
   },
 ): Pick<Writer, 'handed' | 'received' | 'ack' | 'ackThrough' | 'redeliver'> {
-  const hand = db.query<{ attempts: number }, [number, number, number, number, number]>(
-    `UPDATE entries SET
+  const handing = `UPDATE entries SET
        at = CASE state WHEN 0 THEN ?1 ELSE at END,
        first_at = CASE attempts WHEN 0 THEN ?1 ELSE first_at END,
        state = CASE state WHEN 0 THEN 1 ELSE state END,
        attempts = attempts + 1,
        redelivered = redelivered + ?2
-     WHERE log = ?3 AND seq BETWEEN ?4 AND ?5 AND is_kept = 1 RETURNING attempts`,
+     WHERE log = ?3 AND seq BETWEEN ?4 AND ?5 AND is_kept = 1`
+  const hand = db.query(handing)
+  const handTold = db.query<{ attempts: number }, [number, number, number, number, number]>(
+    `${handing} RETURNING attempts`,
   )
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
   const bySeq = db.query<EntryRow & { body: string; trace: string | null }, [number, number]>(
@@ -64,8 +66,12 @@ export function createSettling(
   const enter = db.query('UPDATE entries SET state = ?, at = ? WHERE n = ?')
 
   const deliver = (head: Head, [first, last]: Run, at: number, redelivered: 0 | 1): void => {
-    const handed = hand.all(at, redelivered, head.id, first, last)
-    const tracked = limits.acknowledged ? handed.filter(({ attempts }) => attempts === 1).length : 0
+    if (!limits.acknowledged) {
+      hand.run(at, redelivered, head.id, first, last)
+      return
+    }
+    const handed = handTold.all(at, redelivered, head.id, first, last)
+    const tracked = handed.filter(({ attempts }) => attempts === 1).length
     if (tracked > 0) turn.told.push(['tracked', head.owner, tracked])
   }
 
