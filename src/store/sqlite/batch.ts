@@ -90,22 +90,9 @@ export type ToWorker = WorkerSetup | ({ readonly type: 'batch' } & Batch) | { re
 
 /** About how many entries a call is about. */
 export function weightOf(call: Call): number {
-  switch (call[0]) {
-    case 'append': {
-      const [, drafts] = call
-      return drafts.length
-    }
-    case 'ack': {
-      const [, , ids] = call
-      return ids.length
-    }
-    case 'handed': {
-      const [, , , seqs] = call
-      return seqs.length
-    }
-    default:
-      return 1
-  }
+  if (call[0] === 'append') return call[1].length
+  if (call[0] === 'ack') return call[2].length
+  return call[0] === 'handed' ? call[3].length : 1
 }
 
 /** Takes from the front what weighs so much together, and at least one. */
