@@ -233,7 +233,9 @@ export async function startApp({
       await sessions.drain(config.drainSeconds)
       const ended = Promise.all([server.stop(), dispatched])
       await Promise.race([ended, Bun.sleep(Math.max(0, endsAt - clock.monotonic()))])
-      await stop(endsAt)
+      // A disk that hangs must not keep the process: what was answered does not need it any more.
+      const left = endsAt + CUT_BEFORE_END_MS / 2 - clock.monotonic()
+      await Promise.race([stop(endsAt), Bun.sleep(Math.max(0, left))])
       log.info({}, 'drain.ended')
     },
     [Symbol.asyncDispose]: () => stop(),

@@ -16,5 +16,5 @@ export const storeUrl = v.pipe(
   v.string(),
   v.check(text => parse(text) !== undefined),
   v.transform((text): StoreUrl => parse(text) ?? { kind: 'memory' }),
-  v.metadata({ expected: 'memory: or sqlite:<path>' }),
+  v.metadata({ expected: 'memory: or sqlite:/path/of/the/file' }),
 )

@@ -1,5 +1,6 @@
 import { sqliteStore } from '../../src/store/sqlite/sqlite.ts'
 import { storePlace } from '../support/store-file.ts'
+import { idempotencyContract } from './idempotency.contract.ts'
 import { revocationsContract } from './revocations.contract.ts'
 import { type OpenStore, storeContract } from './store.contract.ts'
 
@@ -17,3 +18,4 @@ const open: OpenStore = async options => {
 
 storeContract('sqlite', open, { runs: 300 })
 revocationsContract('sqlite', open)
+idempotencyContract('sqlite', open)

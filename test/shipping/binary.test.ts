@@ -16,6 +16,10 @@ const BUILD_MS = 60_000
 const VARIANTS: readonly (readonly [name: string, env: (folder: string) => Record<string, string>])[] = [
   ['as it comes', () => ({})],
   ['with a log in memory', () => ({ QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' })],
+  [
+    'with a log in a file',
+    folder => ({ QUEUE_ENABLED: 'true', STORE_URL: `sqlite:${join(folder, 'ara.db')}` }),
+  ],
   ['in production', () => ({ RUN_MODE: 'production', LOG_FORMAT: '', LOG_LEVEL: 'debug' })],
 ]
 

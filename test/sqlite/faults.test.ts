@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { userTopic } from '../../src/notification/topic.ts'
 import type { Draft, Log } from '../../src/store/store.ts'
+import { startTestApp } from '../support/app.ts'
 import { startService } from '../support/service.ts'
 import { openPlace, storePlace } from '../support/store-file.ts'
 import { eventually } from '../support/visit.ts'
@@ -149,6 +150,18 @@ const LIMITABLE = {
   command: ['bash', '-c', 'trap "" XFSZ; exec "$@"', 'bash', process.execPath, 'src/main.ts'],
   cwd: `${import.meta.dir}/../..`,
 }
+
+test('a store that does not close keeps no drain', async () => {
+  const closes = Promise.withResolvers<void>()
+  const app = await startTestApp(
+    { DRAIN_SECONDS: '0' },
+    { wrapStore: store => ({ ...store, [Symbol.asyncDispose]: () => closes.promise }) },
+  )
+  const startedAt = performance.now()
+  await app.app.drain()
+  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  closes.resolve()
+})
 
 const limitFiles = async (pid: number, bytes: number | 'unlimited'): Promise<void> => {
   await Bun.$`prlimit --pid ${pid} --fsize=${bytes}:unlimited`.quiet()

@@ -1,5 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
+import { startOf } from '../../src/dispatch/start.ts'
+import { formatCursor } from '../../src/notification/cursor.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import type { Draft, Log } from '../../src/store/store.ts'
 import { fakeClock, LIMITS } from '../contract/store.contract.ts'
@@ -62,6 +64,27 @@ describe('the life of a file', () => {
       expect(await append(log, 2)).toEqual({ epoch: met.head.epoch, seq: 5 })
       expect((await log.open(ANN)).bases).toEqual([before])
       expect((await append(log, 1, BOB)).epoch).not.toBe(before.epoch)
+    })
+  })
+
+  test('is another one in a backup that was taken while the service ran: nobody misses what came since', async () => {
+    await using place = await storePlace()
+    const { before, lost } = await once(place, async log => {
+      const before = await append(log, 2)
+      using other = new Database(place.path)
+      other.run(`VACUUM INTO '${place.directory}/backup'`)
+      return { before, lost: await append(log, 3) }
+    })
+    await Bun.$`rm -f ${place.path} ${place.path}-wal ${place.path}-shm`
+    await Bun.$`cp ${place.directory}/backup ${place.path}`
+    await once(place, async log => {
+      const opened = await log.open(ANN)
+      expect(opened.bases).toEqual([before])
+      expect(startOf(opened, { cursor: formatCursor(lost) })).toEqual({
+        position: 2,
+        recovered: false,
+        reason: 'epoch_changed',
+      })
     })
   })
 

@@ -139,6 +139,25 @@ describe('a restart keeps', () => {
     expect(await idempotency.reserve(claim('open', '5'))).toEqual({ type: 'reserved', id: '2' })
   })
 
+  test('the answer to a send with a key, so that its repeat sends nothing', async () => {
+    await using place = await storePlace()
+    const body = { target_user_id: 'u', event_type: 'e', payload: 1 }
+    const ask = (app: TestApp) =>
+      app.post('/api/v1/notifications/send', body, { 'idempotency-key': 'order-7' })
+    const first = await (async () => {
+      await using app = await start(place)
+      return await ask(app)
+    })()
+    await using app = await start(place)
+    const again = await ask(app)
+    expect([again.status, again.text, again.headers.get('idempotency-replayed')]).toEqual([
+      200,
+      first.text,
+      'true',
+    ])
+    expect((await app.get('/api/v1/users/u/notifications')).json.notifications).toHaveLength(1)
+  })
+
   test('how many entries of each kind a log has, so that overflow goes on as before', async () => {
     await using place = await storePlace()
     const owner = userTopic('acme', 'ann')

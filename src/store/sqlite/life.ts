@@ -24,7 +24,7 @@ export interface LogLife {
 export const newName = (): Epoch =>
   Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
 
-export const basesOf = (text: string): readonly Base[] =>
+const basesOf = (text: string): readonly Base[] =>
   text === ''
     ? []
     : (JSON.parse(text) as readonly (readonly [Epoch, number])[]).map(([epoch, seq]) => ({ epoch, seq }))

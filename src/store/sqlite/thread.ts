@@ -7,7 +7,7 @@ export interface Thread {
   send(message: ToWorker): void
   /** Starts another one. */
   restart(): void
-  /** Resolves when it has closed the file, at the latest after two seconds. */
+  /** Resolves when it has closed the file, at the latest after a second. */
   close(): Promise<void>
 }
 
@@ -18,13 +18,10 @@ interface ThreadOptions {
   readonly onEnded: () => void
 }
 
-const CLOSE_MS = 2_000
+const CLOSE_MS = 1_000
 
-/** In one file with the service every module has the address of the whole, and a worker lies by its path under src. */
-const WORKER = new URL(
-  import.meta.url.endsWith('/thread.ts') ? './worker.ts' : './store/sqlite/worker.ts',
-  import.meta.url,
-)
+/** Written out where it is, so that the build of the executable finds it (`scripts/build.ts`). */
+const WORKER = new URL('./sqlite-worker.ts', import.meta.url)
 
 export function startThread({ setup, onReply, onEnded }: ThreadOptions): Thread {
   let worker: Worker | undefined
