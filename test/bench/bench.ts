@@ -20,7 +20,7 @@ import { fanOut, saturated } from './rows/fan-out.ts'
 import { redis } from './rows/redis.ts'
 import { replay } from './rows/replay.ts'
 import { scrapes } from './rows/scrape.ts'
-import { send, sendAcks, sendAway, sendLimited, sendLog, sendTenants } from './rows/send.ts'
+import { send, sendAcks, sendAway, sendDurable, sendLimited, sendLog, sendTenants } from './rows/send.ts'
 import { sse } from './rows/sse.ts'
 import { pinLoad } from './server.ts'
 
@@ -32,6 +32,7 @@ const ROWS: readonly Row[] = [
   send,
   sendLog,
   sendAway,
+  sendDurable,
   sendAcks,
   sendLimited,
   sendTenants,
