@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { memoryStore } from './memory.ts'
 import { sqliteStore } from './sqlite/sqlite.ts'
-import type { OnState, Store, StoreLimits, StoreObserver } from './store.ts'
+import type { Store, StoreLimits, StoreObserver } from './store.ts'
 
 /** What a store needs to know. */
 type StoreSettings = Pick<
@@ -19,7 +19,6 @@ type StoreSettings = Pick<
 interface OpenOptions {
   readonly clock: Clock
   readonly observer: StoreObserver
-  readonly onState: OnState
 }
 
 /** About 300 bytes each in memory. */

@@ -220,9 +220,6 @@ export interface Templates {
   delete(tenant: string, id: string): Promise<boolean>
 }
 
-/** Told when a store is away, and why, and when it is back. */
-export type OnState = (state: { readonly up: true } | { readonly up: false; readonly reason: string }) => void
-
 export interface StoreLimits {
   /** Unexpired entries kept per user. */
   readonly maxEntries: number

@@ -86,7 +86,6 @@ describe('a writer that does not answer', () => {
     await eventually(opened.store.isUp)
     expect(await ids(log)).toEqual([1])
     expect(opened.notes).toEqual([['resumed']])
-    expect(opened.states).toEqual([{ up: false, reason: 'the store took too long' }, { up: true }])
     expect((await log.append([draft('late')]))[0]?.repeated).toBe(false)
   })
 
@@ -151,6 +150,23 @@ const LIMITABLE = {
   cwd: `${import.meta.dir}/../..`,
 }
 
+test('a note that cannot be written does not keep the store away for ever', async () => {
+  await using place = await storePlace()
+  await using opened = await openPlace(place)
+  const { log, idempotency } = opened.store
+  const claim = { tenant: 'acme', key: 'k', fingerprint: 'f', id: 'i' }
+  await idempotency.reserve(claim)
+  {
+    using other = new Database(place.path)
+    other.run("CREATE TRIGGER never BEFORE UPDATE OF answer ON keys BEGIN SELECT raise(ABORT, 'never'); END")
+  }
+  idempotency.answer(claim, 'a')
+  await eventually(() => !opened.store.isUp())
+  const append = () => log.append([draft('a')]).catch(() => [])
+  await eventually(async () => opened.store.isUp() && (await append()).length === 1)
+  expect(await ids(log)).toEqual([1])
+}, 20_000)
+
 test('a store that does not close keeps no drain', async () => {
   const closes = Promise.withResolvers<void>()
   const app = await startTestApp(
@@ -196,7 +212,7 @@ test('no room on the disk: 503 and said so within seconds, nothing lost, and by 
 
   await limitFiles(service.pid, 'unlimited')
   await eventually(isWell)
-  await service.line('store.back')
+  await service.line('store.recovered')
   expect((await service.send('u', text)).status).toBe(200)
   expect(await health()).toMatchObject({ status: 'healthy', queue: { total_messages: answered + 1 } })
 }, 30_000)

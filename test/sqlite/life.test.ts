@@ -171,6 +171,7 @@ test('what is kept of an entry that left its log goes when it is as old as the r
   clock.time += 1
   await eventually(async () => (await stateOf('kept')) === undefined)
   expect(await stateOf('dropped')).toBeUndefined()
+  await eventually(() => opened.notes.length === 2)
   expect(opened.notes).toEqual([
     ['left', ANN, 'dropped', true, false],
     ['left', ANN, 'expired', true, false],
@@ -190,6 +191,7 @@ test('cleaning up is done in steps, and reaches everything', async () => {
   await eventually(async () =>
     (await log.heads(owners)).every(({ epoch, seq }) => seq === 0 && epoch !== first?.cursor.epoch),
   )
+  await eventually(() => opened.notes.length >= 2_500)
   expect(opened.notes.filter(([what]) => what === 'left')).toHaveLength(2_500)
   await opened[Symbol.asyncDispose]()
   using db = new Database(place.path)

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sqliteStore } from '../../src/store/sqlite/sqlite.ts'
-import type { OnState, Store, StoreLimits, StoreObserver } from '../../src/store/store.ts'
+import type { Store, StoreLimits, StoreObserver } from '../../src/store/store.ts'
 import { fakeClock, LIMITS, noting } from '../contract/store.contract.ts'
 
 /** A place for a store's file, gone with all that lies beside it. */
@@ -28,7 +28,6 @@ interface Opened {
   readonly store: Store
   readonly clock: ReturnType<typeof fakeClock>
   readonly notes: readonly unknown[][]
-  readonly states: readonly Parameters<OnState>[0][]
 }
 
 /** A store of its own that nobody shares; time stands still unless the test moves it. */
@@ -46,20 +45,17 @@ export async function openPlace(
     readonly observer?: StoreObserver & { readonly notes: unknown[][] }
   } = {},
 ): Promise<Opened & AsyncDisposable> {
-  const states: Parameters<OnState>[0][] = []
   const store = await sqliteStore({
     path,
     sync,
     limits: { ...LIMITS, ...limits },
     clock,
     observer,
-    onState: state => void states.push(state),
     noteMs: 0,
   })
   return {
     store,
     clock,
-    states,
     notes: observer.notes,
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/clock.ts'
-import type { OnState, StoreObserver } from '../store.ts'
+import type { StoreObserver } from '../store.ts'
 import {
   type Call,
   type Reply,
@@ -27,8 +27,6 @@ interface CommitsOptions {
   readonly setup: Omit<WorkerSetup, 'type' | 'givenUp'>
   readonly clock: Clock
   readonly observer: StoreObserver
-  /** It is away, and why, or it is back. */
-  readonly onState: OnState
   /** How long notes may wait for company, milliseconds. */
   readonly noteMs: number
 }
@@ -60,23 +58,27 @@ const PROBE_EVERY = 5
 const HEARTBEAT_EVERY = 15
 /** What must fit before a store that was full is up again. */
 const PROBE_BYTES = 256 * 1024
-/** Of one batch, in entries; nobody waits for notes, and so nobody is kept waiting by many of them. */
+/** Of one batch, in entries; nobody waits for what was handed over, and so nobody is kept waiting by much of it. */
 const MAX_CALLS = 2_000
-const MAX_NOTES = 500
+const MAX_HANDED = 500
 const MAX_WAITING = 50_000
+/** Of batches with notes, in a row, though what was tried in between could be written. */
+const MAX_FAILURES = 5
 /** In entries as well. */
 const MAX_NOTED = 1_000_000
 
-const LATE = 'the store took too long'
 const away = (): Error => new Error('the store is away')
 const isOverdue = (asked: Waiting, tick: number): boolean => tick - asked.tick >= APPEND_DEADLINE
 
-export function startCommits({ setup, clock, observer, onState, noteMs }: CommitsOptions): Commits {
+export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions): Commits {
   const givenUp = new SharedArrayBuffer(8)
   const givenUpThrough = new BigInt64Array(givenUp)
   let waiting: Waiting[] = []
   let notes: Call[] = []
+  /** What is only told for the record. */
+  let handed: Call[] = []
   let notedWeight = 0
+  let failures = 0
   let underWay: UnderWay | undefined
   let next = 1
   let tick = 0
@@ -103,13 +105,13 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
   const postWaiting = (): void => {
     isScheduled = false
     if (underWay !== undefined) return
-    if (!isUp || waiting.length + notes.length === 0) {
+    if (!isUp || waiting.length + notes.length + handed.length === 0) {
       onIdle()
       return
     }
     clearTimeout(noteTimer)
     noteTimer = undefined
-    const some = takeBatch(notes, weightOf, MAX_NOTES)
+    const some = [...takeBatch(notes, weightOf, MAX_CALLS), ...takeBatch(handed, weightOf, MAX_HANDED)]
     for (const note of some) notedWeight -= weightOf(note)
     post(
       takeBatch(waiting, ({ call }) => weightOf(call), MAX_CALLS),
@@ -128,8 +130,7 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
     // What is told decides what it is told with; the type says so, the compiler cannot follow.
     (observer[what] as (...given: readonly unknown[]) => void)(...given)
 
-  const goDown = (reason: string): void => {
-    if (isUp) onState({ up: false, reason })
+  const goDown = (): void => {
     isUp = false
     const all = waiting
     waiting = []
@@ -140,19 +141,20 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
   const comeUp = (): void => {
     if (isUp) return
     isUp = true
-    onState({ up: true })
     observer.resumed()
   }
 
   const fail = (reason: string): void => {
     const failed = underWay
     underWay = undefined
-    goDown(reason)
+    goDown()
     if (failed === undefined) return
-    // Notes are not lost with the batch they were in.
-    notes = [...failed.notes, ...notes]
-    for (const note of failed.notes) notedWeight += weightOf(note)
     for (const { reject } of failed.calls.slice(failed.givenUp)) reject(new Error(reason))
+    // Notes are not lost with the batch they were in, unless it is they that cannot be written.
+    if (failed.notes.length === 0 || ++failures > MAX_FAILURES) return
+    notes = [...failed.notes.filter(([verb]) => verb !== 'handed'), ...notes]
+    handed = [...failed.notes.filter(([verb]) => verb === 'handed'), ...handed]
+    for (const note of failed.notes) notedWeight += weightOf(note)
   }
 
   const succeed = ({ skipped, answers, told }: Extract<Reply, { readonly type: 'done' }>): void => {
@@ -163,6 +165,7 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
     comeUp()
     if (done === undefined) return
     const { calls, givenUp } = done
+    if (done.notes.length > 0) failures = 0
     for (let n = givenUp; n < calls.length; n++) calls[n]?.resolve(answers[n - skipped])
   }
 
@@ -187,10 +190,10 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
       const through = inTime < 0 ? calls.length : inTime
       Atomics.store(givenUpThrough, 0, BigInt(first + through - 1))
       underWay.givenUp = through
-      for (const { reject } of calls.slice(before, through)) reject(new Error(LATE))
-      if (through > before) goDown(LATE)
+      for (const { reject } of calls.slice(before, through)) reject(new Error('the store took too long'))
+      if (through > before) goDown()
     }
-    if (waiting.some(call => isOverdue(call, tick))) goDown(LATE)
+    if (waiting.some(call => isOverdue(call, tick))) goDown()
   }
 
   const probe = (bytes: number): void => {
@@ -225,7 +228,8 @@ export function startCommits({ setup, clock, observer, onState, noteMs }: Commit
     note: (verb, ...given) => {
       if (isClosing || notedWeight >= MAX_NOTED) return
       const note = [verb, ...given] as unknown as Call
-      notes.push(note)
+      if (verb === 'handed') handed.push(note)
+      else notes.push(note)
       notedWeight += weightOf(note)
       noteTimer ??= setTimeout(schedule, noteMs)
     },

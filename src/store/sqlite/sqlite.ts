@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { PRIORITIES } from '../../notification/notification.ts'
 import type { Topic } from '../../notification/topic.ts'
 import { memoryRevocations } from '../memory-revocations.ts'
-import type { Acks, Draft, Log, OnState, Revocations, Store, StoreLimits, StoreObserver } from '../store.ts'
+import type { Acks, Draft, Log, Revocations, Store, StoreLimits, StoreObserver } from '../store.ts'
 import type { DraftRow } from './batch.ts'
 import { type Commits, startCommits } from './commits.ts'
 import { openFile, type StoreFile, type Sync } from './file.ts'
@@ -16,7 +16,6 @@ interface SqliteOptions {
   readonly limits: StoreLimits
   readonly clock: Clock
   readonly observer: StoreObserver
-  readonly onState?: OnState
   /** How long what nobody waits for may wait for company, milliseconds. */
   readonly noteMs?: number
 }
@@ -92,7 +91,6 @@ export async function sqliteStore({
   limits,
   clock,
   observer,
-  onState = () => {},
   noteMs = NOTE_MS,
 }: SqliteOptions): Promise<Store> {
   const file = openFile(path, sync)
@@ -105,7 +103,6 @@ export async function sqliteStore({
     },
     clock,
     observer,
-    onState,
     noteMs,
   })
   let isClosed = false
