@@ -1,0 +1,38 @@
+import { type Profile, totalSeconds } from './profiles.ts'
+
+/**
+ * `talking` subscribes and sends Ping; `resuming` does so too, and leaves and comes back with its cursor; `silent` is a client
+ * without a cursor that never sends a message.
+ */
+export type Role = 'talking' | 'resuming' | 'silent'
+
+/** When a client does what, in milliseconds from the start of the scenario. */
+export interface Life {
+  readonly role: Role
+  readonly connectAt: number
+  readonly leaveAt: number
+  /** Only of one that resumes. */
+  readonly resumeAt?: number
+  /** From 0 to 1: clients do not all send in the same moment. */
+  readonly phase: number
+}
+
+const ROLES: readonly Role[] = ['resuming', 'silent', 'talking', 'talking', 'talking']
+const GOLDEN = 0.618_033_988_749_895
+
+/** The life of one client of a profile, by its number from 0. */
+export function lifeOf(index: number, profile: Profile): Life {
+  const { connections, rampUpSeconds, holdSeconds, rampDownSeconds } = profile
+  const role = ROLES[index % ROLES.length] ?? 'talking'
+  const part = index / connections
+  const phase = (index * GOLDEN) % 1
+  // In the middle of the hold, spread over three fifths of it.
+  const resumeAt = (rampUpSeconds + holdSeconds * (0.2 + 0.6 * phase)) * 1000
+  return {
+    role,
+    connectAt: rampUpSeconds * part * 1000,
+    leaveAt: (totalSeconds(profile) - rampDownSeconds * (1 - part)) * 1000,
+    phase,
+    ...(role === 'resuming' && { resumeAt }),
+  }
+}
