@@ -45,7 +45,12 @@ export async function runK6({ k6, scenario, profile, env, flags = [], shown }: R
     timeout: ((limit === undefined ? 0 : totalSeconds(limit)) + SPARE_SECONDS) * 1000,
     killSignal: 'SIGINT',
   })
-  const passOn = () => child.kill('SIGINT')
+  let told = false
+  const passOn = () => {
+    // At a second one k6 would not even tell what it has.
+    if (!told) child.kill('SIGINT')
+    told = true
+  }
   const leaveIt = () => {}
   process.on('SIGTERM', passOn).on('SIGINT', leaveIt)
   try {
