@@ -1,0 +1,106 @@
+import { API_KEY } from '../support/app.ts'
+import { connectSocket, type Message } from '../support/client.ts'
+import type { Random } from '../support/random.ts'
+import type { Service } from '../support/service.ts'
+
+/** A send that was tried; `id` once it was answered by a 2xx. */
+export interface Attempt {
+  readonly user: string
+  /** Of one sender, who waits for each answer, counted from 0. */
+  readonly sender: number
+  readonly n: number
+  id: string | undefined
+}
+
+export interface Crash {
+  readonly lost: number
+  readonly phantom: number
+  readonly duplicates: number
+  /** Not the next in the log, or of one sender an earlier one behind a later one. */
+  readonly inversions: number
+}
+
+export const NO_FAULT: Crash = { lost: 0, phantom: 0, duplicates: 0, inversions: 0 }
+
+const nameOf = ({ user, sender, n }: Pick<Attempt, 'user' | 'sender' | 'n'>): string =>
+  `${user}/${sender}/${n}`
+
+export const post = (url: string, path: string, body: unknown, headers = {}): Promise<Response> =>
+  fetch(`${url}/api/v1/notifications${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': API_KEY, ...headers },
+    body: JSON.stringify(body),
+  })
+
+/** Sends until the service is gone, from several senders at once; resolves with all that was tried. */
+export async function sendUntilGone(
+  { url }: Service,
+  { senders, users, random }: { readonly senders: number; readonly users: number; readonly random: Random },
+): Promise<readonly Attempt[]> {
+  const attempts: Attempt[] = []
+  const text = 'x'.repeat(random.whole(0, 2_000))
+  const run = async (sender: number): Promise<void> => {
+    for (let n = 0; ; n++) {
+      const attempt: Attempt = { user: `user-${random.whole(0, users - 1)}`, sender, n, id: undefined }
+      attempts.push(attempt)
+      const body = { target_user_id: attempt.user, event_type: 'e', payload: { sender, n, text } }
+      const answer = await post(url, '/send', body).catch(() => undefined)
+      if (answer?.status !== 200) return
+      // Cut off behind its head it is no answer.
+      const said: Message = await answer.json().catch(() => undefined)
+      if (said === undefined) return
+      attempt.id = said.notification_id
+    }
+  }
+  await Promise.all(Array.from({ length: senders }, (_, sender) => run(sender)))
+  return attempts
+}
+
+/** All that the user's log holds, as a client with an empty cursor reads it. */
+export async function readAll(service: Service, user: string): Promise<readonly Message[]> {
+  using socket = await connectSocket(`${service.url}/ws?token=${await service.token(user)}&cursor=`)
+  const { replayed } = await socket.next()
+  return await socket.take(replayed)
+}
+
+/** Compares what the logs hold after a crash with what was tried before. Whatever was not answered may be there or not. */
+export function countCrash(
+  attempts: readonly Attempt[],
+  logs: ReadonlyMap<string, readonly Message[]>,
+): Crash {
+  const tried = new Map(attempts.map(attempt => [nameOf(attempt), attempt]))
+  const answered = new Set(attempts.flatMap(({ id }) => id ?? []))
+  let [phantom, duplicates, inversions] = [0, 0, 0]
+  for (const [user, messages] of logs) {
+    const ids = new Set<string>()
+    const names = new Set<string>()
+    const last = new Map<number, number>()
+    for (const [at, { id, cursor, payload }] of messages.entries()) {
+      const { sender, n } = payload
+      const attempt = tried.get(nameOf({ user, sender, n }))
+      if (attempt === undefined || (attempt.id ?? id) !== id) phantom++
+      if (ids.has(id) || names.has(nameOf({ user, sender, n }))) duplicates++
+      if (Number(String(cursor).split(':')[1]) !== at + 1 || (last.get(sender) ?? -1) >= n) inversions++
+      ids.add(id)
+      names.add(nameOf({ user, sender, n }))
+      last.set(sender, n)
+      answered.delete(id)
+    }
+  }
+  return { lost: answered.size, phantom, duplicates, inversions }
+}
+
+/** Runs `disturb` at a random moment of `work`. */
+export async function amid<T>(
+  random: Random,
+  maxMs: number,
+  work: Promise<T>,
+  disturb: () => void,
+): Promise<T> {
+  const timer = setTimeout(disturb, random.whole(1, maxMs))
+  try {
+    return await work
+  } finally {
+    clearTimeout(timer)
+  }
+}
