@@ -9,6 +9,7 @@ import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
+import { storePlace } from '../support/store-file.ts'
 import {
   broadcast,
   eventually,
@@ -102,9 +103,15 @@ test('A user with 33, 100 and 10,000 queued notifications connects (WebSocket an
   )
 }, 60_000)
 
-for (const bytes of [10, 8_000]) {
-  test(`A socket dies in the middle of a replay, after any number of frames (of ${bytes} bytes): the rest arrives next time.`, async () => {
-    await using app = await startTestApp(LOG_ON)
+for (const [bytes, kind] of [
+  [10, 'memory'],
+  [8_000, 'memory'],
+  [10, 'sqlite'],
+] as const) {
+  test(`A socket dies in the middle of a replay, after any number of frames (of ${bytes} bytes, ${kind} store): the rest arrives next time.`, async () => {
+    await using place = await storePlace()
+    const url = kind === 'sqlite' ? place.url : 'memory:'
+    await using app = await startTestApp({ ...LOG_ON, STORE_URL: url })
     const users = numbers(101).flatMap(k => [`v1-${k}`, `cursor-${k}`])
     for (const n of numbers(100)) await sendToUsers(app, users, bulk(n, bytes))
 
