@@ -16,11 +16,12 @@ import { type Case, type Figures, type Row, runCase, type Side, type Times } fro
 import { broadcast } from './rows/broadcast.ts'
 import { connect, memory } from './rows/connect.ts'
 import { disturbed } from './rows/disturbed.ts'
+import { liveDurable, sendStored } from './rows/durable.ts'
 import { fanOut, saturated } from './rows/fan-out.ts'
 import { redis } from './rows/redis.ts'
 import { replay } from './rows/replay.ts'
 import { scrapes } from './rows/scrape.ts'
-import { send, sendAcks, sendAway, sendDurable, sendLimited, sendLog, sendTenants } from './rows/send.ts'
+import { send, sendAcks, sendAway, sendLimited, sendLog, sendTenants } from './rows/send.ts'
 import { sse } from './rows/sse.ts'
 import { pinLoad } from './server.ts'
 
@@ -32,7 +33,8 @@ const ROWS: readonly Row[] = [
   send,
   sendLog,
   sendAway,
-  sendDurable,
+  sendStored,
+  liveDurable,
   sendAcks,
   sendLimited,
   sendTenants,

@@ -25,7 +25,7 @@ interface Load {
   readonly measure: number
   readonly transport?: 'ws' | 'sse'
   readonly clients?: number
-  /** Users to send to in turn; by default those who connect. */
+  /** Users to send to in turn; by default those who connect. Without clients they are others, who never do. */
   readonly users?: number
   /** What follows the token in the query of a connect. */
   readonly query?: string

@@ -1,4 +1,4 @@
-/** A send to a user who is connected: look his sockets up and write. */
+/** A send to a user: look his sockets up and write. Who is away gets nothing, and nothing is kept. */
 import { everyone, sendTo, websocket } from './users.ts'
 import { frameOf, hasKey, LISTEN, other, pathOf, resultOf, SENDS, type Send, upgrade } from './wire.ts'
 
@@ -9,7 +9,8 @@ Bun.serve<string>({
     if (path === `${SENDS}/send` && hasKey(request)) {
       const send = (await request.json()) as Send
       const id = crypto.randomUUID()
-      return resultOf(id, sendTo(send.target_user_id, frameOf(send, id)))
+      const reached = sendTo(send.target_user_id, frameOf(send, id))
+      return resultOf(id, reached, reached === 0 ? 1 : 0)
     }
     if (path.startsWith('/ws?')) return upgrade(request, path, host)
     if (path !== `${SENDS}/broadcast` || !hasKey(request)) return other(path)

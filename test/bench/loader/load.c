@@ -52,7 +52,7 @@ static long added_kib;
 static size_t compose(char *out, enum target to, int user, int lane, uint32_t seq, uint64_t stamp, int pad) {
   static char filler[FLOOD_PAD];
   if (!filler[0]) memset(filler, 'x', sizeof filler);
-  char *at = out + (to == USER      ? sprintf(out, "{\"target_user_id\":\"user-%d\",", user)
+  char *at = out + (to == USER      ? sprintf(out, "{\"target_user_id\":\"%s-%d\",", client_count ? "user" : "away", user)
                     : to == REDIS   ? sprintf(out, "{\"type\":\"user\",\"target\":\"user-%d\",\"event\":{", user)
                     : to == CHANNEL ? sprintf(out, "{\"channel\":\"%s\",", pad == PAD ? channel : "flood")
                                     : sprintf(out, "{"));

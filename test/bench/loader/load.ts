@@ -234,7 +234,8 @@ function post(sender: Sender, due = Bun.nanoseconds(), to = target): void {
   const lane = isByUser ? 0 : sender.lane
   sender.user = user + senderCount >= users ? sender.lane : user + senderCount
   const content = contentOf(lane, sequenceOf(isByUser ? user : lane), due)
-  if (to === 'user') request(sender, 'send', `{"target_user_id":"user-${user}",${content}}`)
+  if (to === 'user')
+    request(sender, 'send', `{"target_user_id":"${clientCount > 0 ? 'user' : 'away'}-${user}",${content}}`)
   else if (to === 'channel') request(sender, 'channel', `{"channel":"${channel}",${content}}`)
   else request(sender, 'broadcast', `{${content}}`)
 }

@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { atLeast, type Row, windowOf } from '../row.ts'
 
 const CALLERS = 64
@@ -15,8 +12,6 @@ interface SendOptions {
   readonly log?: boolean
   readonly away?: boolean
   readonly acks?: boolean
-  /** Into a file of its own, with an fsync before each answer. */
-  readonly durable?: boolean
   readonly env?: Readonly<Record<string, string>>
   /** Of the control's; absent when the row only tells what something costs. */
   readonly ratio?: number
@@ -30,7 +25,6 @@ const sends = ({
   log = false,
   away = false,
   acks = false,
-  durable = false,
   env = {},
   ratio,
 }: SendOptions): Row => ({
@@ -42,11 +36,7 @@ const sends = ({
       env: { QUEUE_ENABLED: String(log), ...env },
       goals: ratio === undefined ? {} : { [PER_SECOND]: atLeast(ratio), [PER_CPU_SECOND]: atLeast(ratio) },
       run: async ({ start, load }) => {
-        await using folder = new AsyncDisposableStack()
-        const path = await mkdtemp(join(tmpdir(), 'bench-'))
-        folder.defer(() => rm(path, { recursive: true }))
-        const store = durable ? { STORE_URL: `sqlite:${path}/ara.db` } : {}
-        const loaded = await load(await start({ env: store }), {
+        const loaded = await load(await start(), {
           mode: 'flow',
           clients: away ? 0 : USERS,
           users: USERS,
@@ -75,16 +65,6 @@ export const sendAway = sends({
   control: 'away',
   log: true,
   away: true,
-  ratio: 0.6,
-})
-
-export const sendDurable = sends({
-  name: 'send-durable',
-  label: 'log in a file, fsync, users away',
-  control: 'durable',
-  log: true,
-  away: true,
-  durable: true,
   ratio: 0.6,
 })
 
