@@ -30,7 +30,7 @@ import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { createLimits } from './limit/limits.ts'
 import { watchLag } from './observe/lag.ts'
-import { type Log, tellRefusals } from './observe/log.ts'
+import { type Log, limited, tellRefusals } from './observe/log.ts'
 import { createRequestSpans } from './observe/request-spans.ts'
 import { createStats, type Stats } from './observe/stats.ts'
 import { openTracing } from './observe/tracing.ts'
@@ -74,8 +74,21 @@ export async function startApp({
 }: AppOptions): Promise<App> {
   const stats = createStats()
   const hub = createHub<Peer>()
-  const observer = observeEntries(stats)
-  const opened = await openStore({ settings: config, clock, observer })
+  const observer = observeEntries(stats, () => pipeline.catchUp())
+  const sayAway = limited<{ readonly reason: string }>({
+    perSecond: 2,
+    clock,
+    write: fields => log.warn(fields, 'store.away'),
+  })
+  const opened = await openStore({
+    settings: config,
+    clock,
+    observer,
+    onState: state => {
+      if (!state.up) sayAway({ reason: state.reason })
+    },
+    onWarning: warning => log.warn({ warning }, 'start.warning'),
+  })
   const tracing = await openTracing({ settings: config, version, clock, log })
   const spans = tracing && createRequestSpans(tracing)
   const metered = meterStore(wrapStore(opened), { clock, stats })

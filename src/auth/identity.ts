@@ -15,6 +15,8 @@ export type Identified =
 export interface Identities extends Disposable {
   /** Rejects with STORE_UNAVAILABLE when nobody can say whether the token was revoked. */
   of(token: string): Promise<Identified>
+  /** The same for whoever comes to stay, and is asked about again: as long as nobody can say, it was not revoked. */
+  forNow(token: string): Promise<Identified>
   /** Whether the token of a principal has been revoked since. Not a promise when that is known at once. */
   isRevoked(principal: Principal): boolean | Promise<boolean>
   /** When a revocation made now may be forgotten, milliseconds since 1970. */
@@ -48,17 +50,20 @@ export async function createIdentities({
       : isRevoked(principal, before)
   }
 
+  const identify = async (token: string, onUnknown: (cause: unknown) => boolean): Promise<Identified> => {
+    const verified = await tokens.verify(token)
+    if (!verified.ok) return { ok: false, kind: 'jwt', reason: verified.reason }
+    const { principal } = verified
+    const revoked = isRevokedNow(principal)
+    if (revoked === true || (revoked !== false && (await revoked.catch(onUnknown))))
+      return { ok: false, kind: 'revoked', reason: 'revoked' }
+    longestLife = Math.max(longestLife ?? 0, lifeOf(principal, clock.now()))
+    return { ok: true, principal }
+  }
+
   return {
-    of: async token => {
-      const verified = await tokens.verify(token)
-      if (!verified.ok) return { ok: false, kind: 'jwt', reason: verified.reason }
-      const { principal } = verified
-      const revoked = isRevokedNow(principal)
-      if (revoked === true || (revoked !== false && (await revoked.catch(storeUnavailable))))
-        return { ok: false, kind: 'revoked', reason: 'revoked' }
-      longestLife = Math.max(longestLife ?? 0, lifeOf(principal, clock.now()))
-      return { ok: true, principal }
-    },
+    of: token => identify(token, storeUnavailable),
+    forNow: token => identify(token, () => false),
     isRevoked: isRevokedNow,
     revocationEnd: () => revocationEnd(clock.now(), longestLife, settings.leewaySeconds),
     [Symbol.dispose]: () => tokens[Symbol.dispose](),

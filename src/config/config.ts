@@ -5,6 +5,7 @@ import { overlap } from '../lib/glob.ts'
 import { readPublicPem } from '../lib/pem.ts'
 import { itemsOf } from '../lib/setting.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
+import { type StoreUrl, storeOf } from './storage.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
 
 /** A problem with a setting: one line that names it and what was expected, never its value. */
@@ -28,8 +29,9 @@ type Raw = {
 }
 
 /** Aliases resolved and computed defaults filled in. */
-export interface Config extends Omit<Raw, 'rustLog' | 'allowedOrigins' | 'runMode'> {
+export interface Config extends Omit<Raw, 'rustLog' | 'allowedOrigins' | 'runMode' | 'storeUrl'> {
   readonly production: boolean
+  readonly storeUrl: StoreUrl
   readonly nodeId: string
   readonly logLevel: (typeof LEVELS)[number]
   readonly logFormat: 'text' | 'json'
@@ -180,6 +182,9 @@ export function loadConfig(env: Environment): Loaded {
   const fault = keyFault(raw.apiKey ?? [], raw.tenantApiKeys ?? [])
   if (fault !== undefined) throw new ConfigError(`TENANT_API_KEYS: expected ${fault}`)
   if (production) checkProduction(raw)
+  const storeUrl = storeOf(raw.storeUrl, raw.redisUrl)
+  if (storeUrl === undefined)
+    throw new ConfigError('STORE_URL: expected REDIS_URL to be set, whose server `redis:` means')
 
   const madeSecret = raw.jwtSecret === undefined && !hasPublicKey(raw)
   const jwtSecret = madeSecret ? randomBytes(48).toString('base64url') : raw.jwtSecret
@@ -187,6 +192,7 @@ export function loadConfig(env: Environment): Loaded {
   const config: Config = {
     ...rest,
     production,
+    storeUrl,
     madeSecret,
     jwtSecret,
     jwtPublicKey: publicKeyOf(raw),

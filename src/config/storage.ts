@@ -1,20 +1,41 @@
 import * as v from 'valibot'
+import { parseRedisUrl, type RedisAddress } from '../lib/redis-url.ts'
 
 /** Where logs, acknowledgements, templates, keys and revocations are kept. */
-export type StoreUrl = { readonly kind: 'memory' } | { readonly kind: 'sqlite'; readonly path: string }
+export type StoreUrl =
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'sqlite'; readonly path: string }
+  | { readonly kind: 'redis'; readonly address: RedisAddress }
+
+/** The same as it is written; `redis:` is the server of REDIS_URL, whichever that is. */
+type Written = StoreUrl | { readonly kind: 'redis of REDIS_URL' }
 
 const SQLITE = 'sqlite:'
 
 /** Undefined for what names no store; `:memory:` is what others call a file that is none. */
-function parse(text: string): StoreUrl | undefined {
+function parse(text: string): Written | undefined {
   if (text === 'memory:') return { kind: 'memory' }
-  const path = text.startsWith(SQLITE) ? text.slice(SQLITE.length) : ''
-  return path === '' || path === ':memory:' || path.includes('\0') ? undefined : { kind: 'sqlite', path }
+  if (text === 'redis:') return { kind: 'redis of REDIS_URL' }
+  if (text.startsWith(SQLITE)) {
+    const path = text.slice(SQLITE.length)
+    return path === '' || path === ':memory:' || path.includes('\0') ? undefined : { kind: 'sqlite', path }
+  }
+  const address = parseRedisUrl(text)
+  return address && { kind: 'redis', address }
 }
 
 export const storeUrl = v.pipe(
   v.string(),
   v.check(text => parse(text) !== undefined),
-  v.transform((text): StoreUrl => parse(text) ?? { kind: 'memory' }),
-  v.metadata({ expected: 'memory: or sqlite:/path/of/the/file' }),
+  v.transform((text): Written => parse(text) ?? { kind: 'memory' }),
+  v.metadata({
+    expected:
+      'memory:, sqlite:/path/of/the/file, redis: (the server of REDIS_URL), redis://host:port, rediss://host:port or redis+sentinel://host:port,host:port/master',
+  }),
 )
+
+/** The store that is meant; undefined when it is the server of a REDIS_URL that is empty. */
+export function storeOf(written: Written, redisUrl: RedisAddress | undefined): StoreUrl | undefined {
+  if (written.kind !== 'redis of REDIS_URL') return written
+  return redisUrl && { kind: 'redis', address: redisUrl }
+}

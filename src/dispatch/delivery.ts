@@ -18,6 +18,8 @@ export type Offered = Written | 'later' | 'known'
 export interface Delivery {
   /** A live push: a hint that carries the data. Not `isNew` when the log knew the entry before: then nobody counts it again. */
   offer(connection: Connection, cursor: Cursor, frame: Frame, isNew: boolean): Offered
+  /** The log goes as far as that, as is known without an offer: who is not there reads. */
+  behind(connection: Connection, head: Cursor): void
   /** Finds where the connection starts; nothing is written to it before `replay`. Undefined when it ended meanwhile. */
   start(connection: Connection, wish: Wish): Promise<Started | undefined>
   /** Reads the log from the connection's position until it is live. */
@@ -112,6 +114,7 @@ export function createDelivery({
     connection.epoch = head.epoch
     if (connection.toldRemoved !== undefined) connection.toldRemoved = removedThrough
     note(connection, head)
+    acknowledged?.resume(connection)
   }
 
   /** The connection has got it, or can get nothing any more. */
@@ -180,8 +183,19 @@ export function createDelivery({
     span?.end()
   }
 
+  /** Heard of a place it has not come to: it reads, at once or when it can. */
+  const hint = (connection: Connection, cursor: Cursor): void => {
+    note(connection, cursor)
+    if (connection.phase === 'live') void replay(connection)
+  }
+
   return {
     replay,
+    behind: (connection, head) => {
+      const { phase, epoch, position } = connection
+      if (phase === 'ended' || (phase !== 'starting' && head.epoch === epoch && head.seq <= position)) return
+      hint(connection, head)
+    },
     offer: (connection, cursor, frame, isNew) => {
       const { phase, epoch, position } = connection
       if (phase === 'ended') return 'refused'
@@ -192,8 +206,7 @@ export function createDelivery({
       }
       if (phase === 'live' && sameLife && cursor.seq === position + 1)
         return advance(connection, cursor, connection.writeAndAsk(frame, cursor))
-      note(connection, cursor)
-      if (phase === 'live') void replay(connection)
+      hint(connection, cursor)
       return 'later'
     },
     start: async (connection, wish) => {

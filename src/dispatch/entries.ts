@@ -3,9 +3,10 @@ import type { Stats } from '../observe/stats.ts'
 import type { AckCounts } from '../observe/tally.ts'
 import type { StoreObserver } from '../store/store.ts'
 
-/** Counts what a store sees happen to entries. */
+/** Counts what a store sees happen to entries, and passes on that it has resumed. */
 export function observeEntries(
   stats: Pick<Stats, 'tally' | 'queueExpired' | 'queueDropped' | 'ackSeconds'>,
+  onResumed: () => void,
 ): StoreObserver {
   const acksOf = (owner: Topic): AckCounts => stats.tally.of(tenantOf(owner)).acks
 
@@ -27,6 +28,6 @@ export function observeEntries(
       if (unsettled && state === 'expired') stats.queueExpired++
       if (unsettled && state === 'dropped') stats.queueDropped++
     },
-    resumed: () => {},
+    resumed: onResumed,
   }
 }

@@ -19,6 +19,7 @@ import { createOnce, type Once } from './once.ts'
 import { createReceipts, type Receipts } from './receipts.ts'
 import { createRedeliveries } from './redelivery.ts'
 import { startReplay } from './spans.ts'
+import { createSweep } from './sweep.ts'
 import { traced } from './traced.ts'
 
 /** Everything between a send and the connections, put together as the settings say. */
@@ -30,6 +31,8 @@ export interface Pipeline extends Disposable {
   readonly receipts: Receipts
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
+  /** Logs may go further than appends have answered: connections that are behind read on. */
+  catchUp(): void
 }
 
 interface PipelineOptions {
@@ -126,6 +129,7 @@ export function createPipeline({
     startSpan: tracing && (() => startReplay(tracing)),
     retry,
   })
+  const sweep = stack.use(createSweep({ hub, log, delivery, retry }))
   const dispatcher = createDispatcher({
     hub,
     crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs }),
@@ -152,6 +156,7 @@ export function createPipeline({
     receipts,
     acknowledgement:
       redeliveries && crowdAcks && createAcknowledgement({ acks, log, crowdAcks, redeliveries }),
+    catchUp: queueEnabled || ackEnabled ? sweep.start : () => {},
     [Symbol.dispose]: () => owned.dispose(),
   }
 }

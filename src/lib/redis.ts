@@ -8,6 +8,11 @@ interface RedisOptions {
   readonly address: RedisAddress
   /** Makes the fresh connection ready for its work; `heard` is to be called for whatever arrives on it. */
   readonly prepare: (client: Redis, heard: () => void) => Promise<unknown>
+  /**
+   * What it is asked each second; a PING unless something else is. Resolves when Redis has answered, with a reason when the
+   * connection is of no use any more.
+   */
+  readonly ask?: (client: Redis) => Promise<Error | undefined>
   readonly alive: () => void
   readonly signal: AbortSignal
 }
@@ -19,6 +24,10 @@ const BEAT_MS = 500
 const BEATS_PER_PING = 2
 const BEATS_OF_SILENCE = 5
 const BEATS_PER_LOOK = 6
+
+async function ping(client: Redis): Promise<undefined> {
+  await client.ping()
+}
 
 const isSame = (one: Host, other: Host): boolean => one.host === other.host && one.port === other.port
 
@@ -33,7 +42,13 @@ async function checkRole(client: Redis): Promise<void> {
  * at most `READY_MS` (and the second that Sentinels may take). It ends when Redis closes it, when nothing at all was heard
  * of it for 2.5 s, in which it was asked, and when the Sentinels name another master.
  */
-export async function openRedis({ address, prepare, alive, signal }: RedisOptions): Promise<Line> {
+export async function openRedis({
+  address,
+  prepare,
+  ask: question = ping,
+  alive,
+  signal,
+}: RedisOptions): Promise<Line> {
   const place = address.master === undefined ? address.hosts[0] : await findMaster(address)
   const client = createClient(place, address)
   const ended = Promise.withResolvers<Error>()
@@ -63,10 +78,11 @@ export async function openRedis({ address, prepare, alive, signal }: RedisOption
 
   const ask = (): void => {
     asked = true
-    client.ping().then(
-      () => {
+    question(client).then(
+      useless => {
         asked = false
-        heard()
+        if (useless === undefined) heard()
+        else end(useless)
       },
       // Refused (READONLY, NOAUTH) or cut off: the silence tells.
       () => {},

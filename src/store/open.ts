@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { memoryStore } from './memory.ts'
+import { redisStore } from './redis/redis.ts'
 import { sqliteStore } from './sqlite/sqlite.ts'
 import type { Store, StoreLimits, StoreObserver } from './store.ts'
 
@@ -9,16 +10,24 @@ type StoreSettings = Pick<
   Config,
   | 'storeUrl'
   | 'storeSync'
+  | 'storeReplicas'
   | 'queueMaxSizePerUser'
   | 'queueMessageTtlSeconds'
   | 'queueCleanupIntervalSeconds'
   | 'ackEnabled'
   | 'idempotencyTtlSeconds'
+  | 'redisCircuitBreakerFailureThreshold'
+  | 'redisCircuitBreakerSuccessThreshold'
+  | 'redisCircuitBreakerResetTimeoutSeconds'
+  | 'redisBackoffInitialDelayMs'
+  | 'redisBackoffMaxDelayMs'
 >
 
 interface OpenOptions {
   readonly clock: Clock
   readonly observer: StoreObserver
+  /** Why what is kept may not last. */
+  readonly onWarning: (warning: string) => void
 }
 
 /** About 300 bytes each in memory. */
@@ -29,7 +38,7 @@ export async function openStore({
   settings,
   ...options
 }: OpenOptions & { readonly settings: StoreSettings }): Promise<Store> {
-  const { storeUrl, storeSync } = settings
+  const { storeUrl, storeSync, storeReplicas } = settings
   const limits: StoreLimits = {
     maxEntries: settings.queueMaxSizePerUser,
     retentionMs: settings.queueMessageTtlSeconds * 1000,
@@ -43,5 +52,13 @@ export async function openStore({
       return memoryStore({ limits, ...options })
     case 'sqlite':
       return await sqliteStore({ path: storeUrl.path, sync: storeSync, limits, ...options })
+    case 'redis':
+      return redisStore({
+        address: storeUrl.address,
+        settings,
+        replicas: storeReplicas,
+        limits,
+        ...options,
+      })
   }
 }

@@ -29,7 +29,7 @@ export type Admit = (
 
 export interface AdmissionOptions {
   readonly origins: Origins
-  readonly identities: Pick<Identities, 'of'>
+  readonly identities: Pick<Identities, 'forNow'>
   readonly isDraining: () => boolean
   readonly retryAfterSeconds: number
   /** Absent when tries to connect are not limited. */
@@ -102,7 +102,7 @@ export function createAdmission({
     })
     if (repeated) throw meaningless('token', 'given twice')
     if (token === undefined) throw refuse({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
-    const identified = await identities.of(token)
+    const identified = await identities.forNow(token)
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
     spans?.belongs(request, identified.principal.tenant)
     // Who comes when the drain has begun would not be told of it.

@@ -45,6 +45,8 @@ interface SessionOptions {
   readonly limitsOf: LimitsOf
   /** Whether the token has been revoked since it was looked at. */
   readonly isRevoked: (principal: Principal) => boolean | Promise<boolean>
+  /** Waits before the store is asked again. */
+  readonly retry: (error: unknown) => Promise<void>
   readonly heartbeatSeconds: number
   /** What a client may say before it is greeted, or while an answer takes its time. */
   readonly maxHeldBytes: number
@@ -134,15 +136,28 @@ export function createSessions(options: SessionOptions): Sessions {
     else hold(peer, said)
   }
 
-  /** It is registered: a disconnect from now on finds it, and one that came while its token was looked at is seen here. */
-  const checkRevoked = (peer: Peer): void => {
-    const revoked = options.isRevoked(peer.principal)
-    const leave = (isRevoked: boolean) => {
-      if (isRevoked && !peer.hasEnded()) peer.close('disconnected')
+  /** An outage of the store delays the answer; of a peer that has ended it does not matter. */
+  const isRevokedNow = async (peer: Peer, asked: Promise<boolean>): Promise<boolean> => {
+    for (let answer = asked; ; answer = Promise.resolve(options.isRevoked(peer.principal))) {
+      try {
+        return await answer
+      } catch (error) {
+        await options.retry(error)
+      }
+      if (peer.hasEnded()) return true
     }
-    if (typeof revoked === 'boolean') leave(revoked)
-    // Nobody can say: it comes again, and is told so.
-    else revoked.then(leave, () => peer.close('goingAway', 'store unavailable'))
+  }
+
+  /**
+   * It is registered: a disconnect from now on finds it, and one that came while its token was looked at is seen here. Until
+   * that is known nothing of the log reaches it.
+   */
+  const enter = async (peer: Peer, wish: Wish): Promise<void> => {
+    const revoked = options.isRevoked(peer.principal)
+    const isGood = revoked === false || (revoked !== true && !(await isRevokedNow(peer, revoked)))
+    if (peer.hasEnded()) return
+    if (isGood) await begin(peer, wish)
+    else peer.close('disconnected')
   }
 
   return {
@@ -164,8 +179,7 @@ export function createSessions(options: SessionOptions): Sessions {
       stats.connectionsPerUser.observe(hub.members(userTopic(tenant, user)).size)
       if (!peer.optedIn) hear(peer)
       log.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
-      checkRevoked(peer)
-      if (!peer.hasEnded()) void begin(peer, wish)
+      void enter(peer, wish)
       return undefined
     },
     message: receive,

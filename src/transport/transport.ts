@@ -81,6 +81,7 @@ export function createTransport(options: TransportOptions): Transport {
     maxConnections: settings.websocketMaxConnections,
     limitsOf: limits.of,
     isRevoked: identities.isRevoked,
+    retry,
     heartbeatSeconds,
     maxHeldBytes: sendBufferBytes,
   })

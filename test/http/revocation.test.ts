@@ -5,7 +5,7 @@ import { SECRET, startTestApp, type TestApp } from '../support/app.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { createTestClock } from '../support/clock.ts'
 import { breakingRevocations, lateRevocations } from '../support/revocations.ts'
-import { eventually, settle, socketOf, streamOf } from '../support/visit.ts'
+import { eventually, send, settle, socketOf, streamOf } from '../support/visit.ts'
 
 const seconds = () => Math.floor(Date.now() / 1000)
 const DAY = 86_400
@@ -214,6 +214,21 @@ test('with a store that answers late everything is the same', async () => {
   expect(await fateOf(app, token)).toBe(REFUSED)
 })
 
+/** A client of each kind, closed together. */
+async function openAll(app: TestApp) {
+  const v1 = await socketOf(app, 'u')
+  const optedIn = await socketOf(app, 'u', { cursor: '' })
+  const stream = await streamOf(app, 'u')
+  return {
+    v1,
+    optedIn,
+    stream,
+    [Symbol.dispose]: () => {
+      for (const client of [v1, optedIn, stream]) client.close()
+    },
+  }
+}
+
 describe('with a store that does not answer', () => {
   const BROKEN = { status: 503, json: { error: { code: 'STORE_UNAVAILABLE' } } }
 
@@ -227,24 +242,63 @@ describe('with a store that does not answer', () => {
     expect((await app.post('/api/v1/users/u/disconnect', {})).json.disconnected).toBe(1)
   })
 
-  test('nobody gets in by a token of which it cannot be said whether it counts', async () => {
-    let isBroken = false
-    await using app = await startTestApp({}, { wrapStore: breakingRevocations('before', () => isBroken) })
-    using client = await socketOf(app, 'u')
-    isBroken = true
+  const startBreaking = async (env: Environment = {}) => {
+    let isBroken = true
+    const wrapStore = breakingRevocations('before', () => isBroken)
+    const app = await startTestApp(env, { wrapStore })
+    return {
+      app,
+      mend: () => {
+        isBroken = false
+      },
+      [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
+    }
+  }
+
+  test('nothing is told or changed by a token of which it cannot be said whether it counts', async () => {
+    await using broken = await startBreaking()
+    const { app } = broken
     const token = await app.token('u')
-    for (const path of ['/sse', '/ws', '/api/v1/me/notifications'])
-      expect(await app.get(`${path}?token=${token}`)).toMatchObject(BROKEN)
+    expect(await app.get(`/api/v1/me/notifications?token=${token}`)).toMatchObject(BROKEN)
+    using client = await socketOf(app, 'u')
     client.send({ type: 'Auth', payload: { token } })
     expect(await client.next()).toMatchObject({ type: 'error', code: 'UNAUTHORIZED' })
     expect(await settle(client)).toEqual([])
   })
 
-  test('a connection whose second check fails is closed, to come again', async () => {
-    let checks = 0
-    await using app = await startTestApp({}, { wrapStore: breakingRevocations('before', () => ++checks > 1) })
-    using client = await socketOf(app, 'u')
-    expect(await client.closed).toEqual({ code: 1001, reason: 'store unavailable' })
+  test('who connects is let in, hears of the log when the store answers, and nothing before', async () => {
+    await using broken = await startBreaking({ QUEUE_ENABLED: 'true' })
+    const { app, mend } = broken
+    await send(app, 'u', 1)
+    using all = await openAll(app)
+    const { v1, optedIn, stream } = all
+    await send(app, 'u', 2)
+    expect(await settle(v1)).toEqual([])
+    expect([optedIn.inbox.all, stream.inbox.all.filter(({ event }) => event !== undefined)]).toEqual([[], []])
+    mend()
+    expect((await v1.take(2)).map(({ payload }) => payload)).toEqual([1, 2])
+    expect((await optedIn.take(3)).map(({ type, payload }) => payload ?? type)).toEqual(['connected', 1, 2])
+    expect((await stream.take(3)).map(({ event, data }) => data.payload ?? event)).toEqual([
+      'connected',
+      1,
+      2,
+    ])
+  })
+
+  test('who was let in by a revoked token is sent away when the store answers, and has heard nothing of the log', async () => {
+    await using broken = await startBreaking({ QUEUE_ENABLED: 'true' })
+    const { app, mend } = broken
+    await send(app, 'u', 1)
+    await revoke(app, 'u', seconds())
+    using all = await openAll(app)
+    const { v1, optedIn, stream } = all
+    mend()
+    for (const each of [v1, optedIn]) {
+      expect(await each.closed).toMatchObject({ code: 4403 })
+      expect(each.inbox.all.filter(({ type }) => type !== 'heartbeat')).toEqual([])
+    }
+    await stream.closed
+    expect(stream.inbox.all.flatMap(({ event }) => event ?? [])).toEqual(['error'])
   })
 })
 

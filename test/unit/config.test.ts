@@ -101,6 +101,7 @@ const DEFAULTS: Config = {
   queueCleanupIntervalSeconds: 300,
   storeUrl: { kind: 'memory' },
   storeSync: 'full',
+  storeReplicas: 0,
   redisUrl: { hosts: [{ host: 'localhost', port: 6379 }], tls: false, db: 0 },
   redisChannels: ['notification:user:*', 'notification:broadcast', 'notification:channel:*'],
   redisCircuitBreakerFailureThreshold: 5,
@@ -214,6 +215,34 @@ describe('readings', () => {
     [{ STORE_URL: 'memory:' }, { storeUrl: { kind: 'memory' } }],
     [{ STORE_URL: 'sqlite:a b/ara.db' }, { storeUrl: { kind: 'sqlite', path: 'a b/ara.db' } }],
     [{ STORE_URL: 'sqlite:/ara.db', STORE_SYNC: 'Normal' }, { storeSync: 'normal' }],
+    [
+      { STORE_URL: 'redis:', REDIS_URL: 'redis://r/3', STORE_REPLICAS: '2' },
+      {
+        storeUrl: { kind: 'redis', address: { hosts: [{ host: 'r', port: 6379 }], tls: false, db: 3 } },
+        redisUrl: { hosts: [{ host: 'r', port: 6379 }], tls: false, db: 3 },
+        storeReplicas: 2,
+      },
+    ],
+    [
+      { STORE_URL: 'redis+sentinel://u:p@s:1,t/m', REDIS_URL: '' },
+      {
+        storeUrl: {
+          kind: 'redis',
+          address: {
+            hosts: [
+              { host: 's', port: 1 },
+              { host: 't', port: 26_379 },
+            ],
+            master: 'm',
+            tls: false,
+            username: 'u',
+            password: 'p',
+            db: 0,
+          },
+        },
+        redisUrl: undefined,
+      },
+    ],
     [{ REDIS_URL: '' }, { redisUrl: undefined }],
     [{ REDIS_URL: 'rediss://r:1/2' }, { redisUrl: { hosts: [{ host: 'r', port: 1 }], tls: true, db: 2 } }],
     [{ REDIS_CHANNELS: ' a , b*,a,' }, { redisChannels: ['a', 'b*'] }],
@@ -310,6 +339,8 @@ const TENANT_KEYS = 'a list of tenant:key; a tenant is 1 to 64 of A-Z a-z 0-9 _ 
 const OVERRIDES =
   'a JSON object of tenants with max_connections, max_connections_per_user, max_subscriptions_per_connection (whole numbers from 0)'
 
+const STORES =
+  'memory:, sqlite:/path/of/the/file, redis: (the server of REDIS_URL), redis://host:port, rediss://host:port or redis+sentinel://host:port,host:port/master'
 const REFUSED: readonly (readonly [name: string, value: string, expected: string])[] = [
   ['SERVER_HOST', 'two words', 'an address'],
   ['SERVER_PORT', 'http', 'a whole number from 0 to 65535'],
@@ -412,11 +443,16 @@ const REFUSED: readonly (readonly [name: string, value: string, expected: string
   ['QUEUE_MAX_SIZE_PER_USER', '0', 'a whole number from 1 to 1000000'],
   ['QUEUE_MESSAGE_TTL_SECONDS', '2592001', 'whole seconds from 1 to 2592000'],
   ['QUEUE_CLEANUP_INTERVAL_SECONDS', 'Infinity', 'whole seconds from 1 to 86400'],
-  ['STORE_URL', 'postgres://u:p@db/ara', 'memory: or sqlite:/path/of/the/file'],
-  ['STORE_URL', 'sqlite:', 'memory: or sqlite:/path/of/the/file'],
-  ['STORE_URL', 'sqlite::memory:', 'memory: or sqlite:/path/of/the/file'],
-  ['STORE_URL', 'memory:x', 'memory: or sqlite:/path/of/the/file'],
+  ['STORE_URL', 'sqlite:', STORES],
+  ['STORE_URL', 'sqlite::memory:', STORES],
+  ['STORE_URL', 'memory:x', STORES],
   ['STORE_SYNC', 'off', 'one of full, normal'],
+  ['STORE_URL', 'postgres://u:p@db/ara', STORES],
+  ['STORE_URL', 'redis', STORES],
+  ['STORE_URL', 'redis:localhost', STORES],
+  ['STORE_URL', 'redis+sentinel://u:p@db', STORES],
+  ['STORE_REPLICAS', '11', 'a whole number from 0 to 10'],
+  ['STORE_REPLICAS', '-1', 'a whole number from 0 to 10'],
   ['REDIS_URL', 'localhost:6379', REDIS],
   ['REDIS_URL', 'http://localhost:6379', REDIS],
   ['REDIS_URL', ' ', REDIS],
@@ -447,6 +483,12 @@ describe('refusals', () => {
     [{ JWT_ALGORITHMS: 'HS256,RS256', JWT_PUBLIC_KEY: PEM }, WITH_KEY],
   ])('algorithms nobody has a key for: %j', (env, expected) => {
     expect(refusal(env)).toBe(`JWT_ALGORITHMS: expected ${expected}`)
+  })
+
+  test('a store on the server of REDIS_URL, which is empty', () => {
+    expect(refusal({ STORE_URL: 'redis:', REDIS_URL: '' })).toBe(
+      'STORE_URL: expected REDIS_URL to be set, whose server `redis:` means',
+    )
   })
 
   test('waits for Redis that shrink', () => {

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDelivery } from '../../src/dispatch/delivery.ts'
 import { createReceipts } from '../../src/dispatch/receipts.ts'
+import { createSweep } from '../../src/dispatch/sweep.ts'
 import { type Parts, play } from './schedule.ts'
 
 const SCHEDULES = 12_000
 const PARTS = 6
 const SOURCE = join(import.meta.dir, '../../src/dispatch')
-const real: Parts = { createDelivery, createReceipts }
+const real: Parts = { createDelivery, createReceipts, createSweep }
 
 describe('in random schedules of answers, hints, cuts and lives of the log', () => {
   const first = Number(process.env['SCHEDULE_SEED'] ?? 1)
@@ -23,7 +24,7 @@ describe('in random schedules of answers, hints, cuts and lives of the log', () 
 
 interface Mutant {
   readonly rule: string
-  readonly file: 'delivery' | 'receipts' | 'start'
+  readonly file: 'delivery' | 'receipts' | 'start' | 'sweep'
   readonly from: string
   readonly to: string
   /** A schedule that shows it. */
@@ -90,8 +91,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: '(e) an offer of another life is ignored',
     file: 'delivery',
-    from: '      note(connection, cursor)\n      if',
-    to: '      if (phase === "starting" || cursor.epoch === epoch) note(connection, cursor)\n      if',
+    from: '      hint(connection, cursor)\n      return',
+    to: '      if (phase === "starting" || cursor.epoch === epoch) hint(connection, cursor)\n      return',
     seed: 29,
   },
   {
@@ -121,6 +122,41 @@ const MUTANTS: readonly Mutant[] = [
     from: '...bases.slice(first).map(base => base.seq)',
     to: 'bases[first]?.seq ?? 0',
     seed: 2,
+  },
+  {
+    rule: '(g) of a log that goes further nobody is told',
+    file: 'sweep',
+    from: 'for (const connection of hub.members(owner)) delivery.behind(connection, head)',
+    to: '{}',
+    seed: 7,
+  },
+  {
+    rule: '(g) a sweep tells only those who are live already',
+    file: 'delivery',
+    from: `if (phase === 'ended' || (phase`,
+    to: `if (phase !== 'live' || (phase`,
+    seed: 119,
+  },
+  {
+    rule: '(g) a sweep that finds another life is ignored',
+    file: 'delivery',
+    from: 'head.epoch === epoch && head.seq <= position)) return',
+    to: 'head.seq <= position)) return',
+    seed: 4417,
+  },
+  {
+    rule: '(g) a sweep that was asked for while one was under way is forgotten',
+    file: 'sweep',
+    from: 'while (isWanted && !isClosed) {',
+    to: 'for (const _ of [1]) {',
+    seed: 7,
+  },
+  {
+    rule: '(g) a sweep ends when the log does not answer',
+    file: 'sweep',
+    from: 'if (await tryCompare(some)) from += OWNERS_AT_ONCE',
+    to: 'await tryCompare(some)\n        from += OWNERS_AT_ONCE',
+    seed: 224,
   },
   {
     rule: '(h) a replay writes on while the client is behind',
@@ -193,7 +229,7 @@ describe('the check catches', () => {
   /** The parts with one text replaced, in a folder of their own. */
   const mutated = async ({ file, from, to, rule }: Mutant): Promise<Parts> => {
     const home = mkdtempSync(join(folder, 'mutant-'))
-    for (const name of ['delivery', 'receipts', 'start']) {
+    for (const name of ['delivery', 'receipts', 'start', 'sweep']) {
       const source = await sourceOf(name)
       // A rule that reads otherwise by now must not pass for caught.
       if (name === file) expect({ rule, places: source.split(from).length - 1 }).toEqual({ rule, places: 1 })
@@ -201,7 +237,8 @@ describe('the check catches', () => {
     }
     const delivery: Pick<Parts, 'createDelivery'> = await import(join(home, 'delivery.ts'))
     const receipts: Pick<Parts, 'createReceipts'> = await import(join(home, 'receipts.ts'))
-    return { ...delivery, ...receipts }
+    const sweep: Pick<Parts, 'createSweep'> = await import(join(home, 'sweep.ts'))
+    return { ...delivery, ...receipts, ...sweep }
   }
 
   for (const mutant of MUTANTS)

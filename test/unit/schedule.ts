@@ -1,5 +1,6 @@
 import type { createDelivery as CreateDelivery, Delivery } from '../../src/dispatch/delivery.ts'
 import type { createReceipts as CreateReceipts, Receipts } from '../../src/dispatch/receipts.ts'
+import type { createSweep as CreateSweep, Sweep } from '../../src/dispatch/sweep.ts'
 import { Connection, type Written } from '../../src/hub/connection.ts'
 import { createHub, type Hub } from '../../src/hub/hub.ts'
 import { type Cursor, formatCursor } from '../../src/notification/cursor.ts'
@@ -12,6 +13,7 @@ import type { Base, Log, Page } from '../../src/store/store.ts'
 export interface Parts {
   readonly createDelivery: typeof CreateDelivery
   readonly createReceipts: typeof CreateReceipts
+  readonly createSweep: typeof CreateSweep
 }
 
 const OWNER = userTopic('default', 'u')
@@ -56,6 +58,8 @@ class World {
   now = 0
   /** No hint is lost: then nothing has to be made good by the next. */
   readonly lossless: boolean
+  /** The store comes and goes: appends nobody answers for, and sweeps after them. */
+  readonly sweeps: boolean
   bodies = 0
   /** Nobody has been told of the present life: nothing was appended since it began. */
   isUnheard = false
@@ -64,7 +68,8 @@ class World {
 
   constructor(seed: number) {
     this.pick = randomFrom(seed)
-    this.lossless = seed % 2 === 0
+    this.sweeps = seed % 7 === 0
+    this.lossless = seed % 2 === 0 && !this.sweeps
   }
 
   fault(text: string): void {
@@ -141,7 +146,7 @@ class World {
     return at < 0 ? 0 : Math.min(seq, ...this.bases.slice(at).map(base => base.seq))
   }
 
-  readonly log: Pick<Log, 'open' | 'count' | 'read' | 'received'> = {
+  readonly log: Pick<Log, 'open' | 'heads' | 'count' | 'read' | 'received'> = {
     open: () =>
       this.later(() => ({
         head: { epoch: this.epoch, seq: this.seq },
@@ -149,6 +154,7 @@ class World {
         removedThrough: this.removedThrough,
         bases: this.bases,
       })),
+    heads: owners => this.later(() => owners.map(() => ({ epoch: this.epoch, seq: this.seq }))),
     count: (_, after) => this.later(() => this.alive.filter(({ cursor }) => cursor.seq > after).length),
     read: (_, after, limit) =>
       this.later((): Page => {
@@ -302,6 +308,7 @@ class Run {
   readonly hub: Hub<Device> = createHub<Device>()
   readonly receipts: Receipts
   readonly delivery: Delivery
+  readonly sweep: Sweep
   readonly devices: Device[] = []
   /** Frames that were told of as handed over, by an offer or by a replay. */
   told = 0
@@ -324,6 +331,7 @@ class Run {
       retry: () => this.#task(),
       turn: () => this.#task(),
     })
+    this.sweep = parts.createSweep({ hub: this.hub, log, delivery: this.delivery, retry: () => this.#task() })
   }
 
   #task(): Promise<void> {
@@ -376,6 +384,12 @@ class Run {
         })
   }
 
+  /** Something was appended that nobody answered for. */
+  resume(): void {
+    this.world.append()
+    this.sweep.start()
+  }
+
   /** The client takes a few things off its wire. */
   read(device: Device): void {
     const { world } = this
@@ -415,6 +429,7 @@ class Run {
     else if (dice < 93) world.lose('expired')
     else if (dice < 96) world.lose('removed')
     else if (dice < 98) world.restart()
+    else if (world.sweeps) this.resume()
     else if (device !== undefined) device.answered('e0:1 unsolicited')
   }
 
@@ -456,8 +471,13 @@ export async function play(parts: Parts, seed: number, steps = 60): Promise<read
   }
   await run.settle()
   if (run.world.lossless && !run.world.isUnheard) run.check()
-  // A lost hint may have been the last one: the next shows the gap.
-  run.send(false)
+  // A lost hint may have been the last one: the next shows the gap, and so does a sweep, also one that has begun before.
+  if (run.world.sweeps) {
+    run.sweep.start()
+    run.world.tasks.pop()?.()
+    run.resume()
+    await new Promise(setImmediate)
+  } else run.send(false)
   await run.settle()
   run.check()
   for (const device of run.open) run.end(device)

@@ -364,7 +364,7 @@ test('a drain that begins while a token is verified still refuses the connection
   const admit = createAdmission({
     origins: { allows: () => true },
     identities: {
-      of: async () => {
+      forNow: async () => {
         isDraining = true
         return {
           ok: true,

@@ -1,0 +1,72 @@
+import type { Hub } from '../hub/hub.ts'
+import type { Topic } from '../notification/topic.ts'
+import type { Log } from '../store/store.ts'
+import type { Delivery } from './delivery.ts'
+
+interface SweepOptions {
+  readonly hub: Hub
+  readonly log: Pick<Log, 'heads'>
+  readonly delivery: Pick<Delivery, 'behind'>
+  /** The log did not answer: waits before the next try. */
+  readonly retry: (error: unknown) => Promise<void>
+}
+
+/** Compares all logs of this node's users with what their connections have got. */
+export interface Sweep extends Disposable {
+  /** Soon; while one is under way another follows it. */
+  start(): void
+}
+
+const OWNERS_AT_ONCE = 500
+
+/**
+ * An append that nobody answered for may have been carried out, and so there is nothing that would tell connections of it:
+ * the end of each log does.
+ */
+export function createSweep({ hub, log, delivery, retry }: SweepOptions): Sweep {
+  let isClosed = false
+  let isUnderWay = false
+  let isWanted = false
+
+  const compare = async (owners: readonly Topic[]): Promise<void> => {
+    const heads = await log.heads(owners)
+    for (const [n, owner] of owners.entries()) {
+      const head = heads[n]
+      if (head !== undefined) for (const connection of hub.members(owner)) delivery.behind(connection, head)
+    }
+  }
+
+  /** True when the log was there. */
+  const tryCompare = async (owners: readonly Topic[]): Promise<boolean> => {
+    try {
+      await compare(owners)
+      return true
+    } catch (error) {
+      await retry(error)
+      return false
+    }
+  }
+
+  const run = async (): Promise<void> => {
+    isUnderWay = true
+    while (isWanted && !isClosed) {
+      isWanted = false
+      const owners = Array.from(hub.rooms('user'), ({ topic }) => topic)
+      for (let from = 0; from < owners.length && !isClosed; ) {
+        const some = owners.slice(from, from + OWNERS_AT_ONCE)
+        if (await tryCompare(some)) from += OWNERS_AT_ONCE
+      }
+    }
+    isUnderWay = false
+  }
+
+  return {
+    start: () => {
+      isWanted = true
+      if (!isUnderWay) void run()
+    },
+    [Symbol.dispose]: () => {
+      isClosed = true
+    },
+  }
+}

@@ -1,0 +1,22 @@
+-- Acknowledges what a user's log retains up to a place, a bounded number.
+--
+-- KEYS and ARGV 1-5: see log.lua.
+-- ARGV: 6 epoch; 7 up to this seq; 8 after this seq
+-- Reply: ..., -1 for another epoch or beyond the head, else how many it acknowledged, through which seq it has come, then the
+--   latencies in ms
+
+local MAX_ACKED = 1000
+
+if not find(true) or ARGV[6] ~= head.epoch or tonumber(ARGV[7]) > head.seq then return reply(false, -1, 0) end
+purge()
+local seqs = call('ZRANGEBYSCORE', ORDER, '(' .. ARGV[8], ARGV[7], 'LIMIT', 0, MAX_ACKED)
+local count, latencies = 0, {}
+for _, seq in ipairs(seqs) do
+  local entry = note(seq)
+  if entry.acked == 0 then
+    count = count + 1
+    local _, latency = acknowledge(seq, entry)
+    if latency >= 0 then latencies[#latencies + 1] = latency end
+  end
+end
+return reply(#seqs == MAX_ACKED, count, tonumber(seqs[#seqs] or 0), unpack(latencies))

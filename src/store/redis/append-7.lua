@@ -1,0 +1,74 @@
+-- Appends one entry to a user's log, unless the log knows its id.
+--
+-- KEYS and ARGV 1-5: see log.lua.
+-- ARGV: 6 the moment, by the clock of Redis, after which nothing is appended any more, ms; 7 unexpired entries kept; 8 id;
+--   9 body; 10 event type; 11 when it occurred; 12 rank of its priority, 0-3; 13 end by ttl, or empty; 14 traceparent, or empty
+-- Reply: ..., epoch, seq, 1 when the id was known
+
+if time() > tonumber(ARGV[6]) then return redis.error_reply('LATE the deadline of the append has passed') end
+
+local most, id, body, expires = tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[13]) or -1
+find(true)
+purge()
+
+local known = call('HGET', NOTES, 'i' .. id)
+local ends = known and call('ZSCORE', ENDS, known)
+if ends and tonumber(ends) < now then
+  endIt(known)
+elseif ends then
+  -- Written again, so that whoever waits for replicas waits for what the first try wrote.
+  save()
+  return reply(false, head.epoch, tonumber(known), 1)
+end
+
+local wasEmpty = call('ZCARD', ORDER) == 0
+head.seq = head.seq + 1
+local seq = string.format('%.0f', head.seq)
+
+-- What expired on its way here only takes its seq.
+if expires < 0 or now <= expires then
+  local entry = {
+    id = id, rank = tonumber(ARGV[12]), occurred = tonumber(ARGV[11]), expires = expires, ages = now + retention, at = now,
+    state = QUEUED, attempts = 0, redelivered = 0, first = 0, acked = 0, type = ARGV[10]
+  }
+  write(seq, entry)
+  call('HSET', NOTES, 'i' .. id, seq)
+  call('HSET', TEXT, seq, body)
+  if ARGV[14] ~= '' then call('HSET', TEXT, 't' .. seq, ARGV[14]) end
+  call('ZADD', ORDER, head.seq, seq)
+  call('ZADD', ENDS, expires >= 0 and math.min(expires, entry.ages) or entry.ages, seq)
+  call('ZADD', LANES, (entry.rank + 1) * LANE + head.seq, seq)
+  resized = true
+end
+
+-- What is settled, oldest first; then of the lowest priority the oldest. A Critical one never goes before a lower one.
+local function victim()
+  local first = call('ZRANGE', LANES, 0, 0, 'WITHSCORES')
+  if acknowledged or tonumber(first[2]) < LANE then return first[1] end
+  local settled
+  for rank = 0, CRITICAL - 1 do
+    local oldest = call('ZRANGEBYSCORE', LANES, (rank + 1) * LANE, '(' .. (rank + 2) * LANE, 'LIMIT', 0, 1)[1]
+    local n = tonumber(oldest)
+    if n and n <= head.received and (not settled or n < settled) then settled = n end
+  end
+  return settled and string.format('%.0f', settled) or first[1]
+end
+
+-- More than one only when the limit was lowered, and then the next appends go on.
+for _ = 1, MAX_PURGED do
+  if call('ZCARD', ORDER) <= most then break end
+  local next = call('ZRANGE', ENDS, 0, 0, 'WITHSCORES')
+  if tonumber(next[2]) < now then
+    endIt(next[1])
+  else
+    local seq = victim()
+    leave(seq, note(seq), 'overflow')
+  end
+end
+
+if wasEmpty or now - head.touched > DAY then
+  head.touched = now
+  for _, key in ipairs(KEYS) do call('PEXPIRE', key, KEPT) end
+end
+save()
+return reply(false, head.epoch, head.seq, 0)

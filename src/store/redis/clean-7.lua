@@ -1,0 +1,21 @@
+-- Lets go of what has ended, and forgets what has left for long enough; a bounded number of each.
+--
+-- KEYS and ARGV 1-5: see log.lua.
+-- Reply: ..., the moment from which there is something to do again, ms; -1 for never
+
+if not find(false) then return reply(false, -1) end
+local more = purge()
+local over = call('ZRANGEBYSCORE', PAST, '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, MAX_PURGED)
+for _, seq in ipairs(over) do
+  local entry = note(seq)
+  -- The id may have been used again.
+  if entry and call('HGET', NOTES, 'i' .. entry.id) == seq then call('HDEL', NOTES, 'i' .. entry.id) end
+  call('HDEL', NOTES, seq)
+  call('ZREM', PAST, seq)
+end
+local next = -1
+for _, key in ipairs({ ENDS, PAST }) do
+  local first = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+  if first and (next < 0 or first < next) then next = first end
+end
+return reply(more or #over == MAX_PURGED, next)

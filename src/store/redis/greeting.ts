@@ -1,0 +1,65 @@
+import type { Redis } from 'ioredis'
+import { describe, type RedisAddress } from '../../lib/redis-url.ts'
+
+/** What the service learns of a Redis before it keeps anything in it. */
+export interface Greeting {
+  /** What changes whenever the data may have become others, or may have lost what was answered for. */
+  readonly anchor: string
+  /** Why what is kept may not last. */
+  readonly warnings: readonly string[]
+}
+
+const LEAST_VERSION = [6, 2] as const
+
+/** The lines of INFO that say something. */
+const parseInfo = (text: string): ReadonlyMap<string, string> =>
+  new Map(
+    text.split(/\r?\n/).flatMap(line => {
+      const colon = line.indexOf(':')
+      return colon > 0 ? [[line.slice(0, colon), line.slice(colon + 1)] as const] : []
+    }),
+  )
+
+/** Undefined where the user may not ask. */
+async function settingOf(client: Redis, name: string): Promise<string | undefined> {
+  const answer: unknown = await client.config('GET', name).catch(() => undefined)
+  return Array.isArray(answer) && typeof answer[1] === 'string' ? answer[1] : undefined
+}
+
+function check(info: ReadonlyMap<string, string>): void {
+  const version = info.get('redis_version') ?? ''
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const [leastMajor, leastMinor] = LEAST_VERSION
+  if (!(major > leastMajor || (major === leastMajor && minor >= leastMinor)))
+    throw new Error(`Redis ${leastMajor}.${leastMinor} or later is needed, this one is ${version}`)
+  if (info.get('cluster_enabled') === '1') throw new Error('Redis Cluster is not supported')
+}
+
+/** Looks at a fresh connection's Redis, as the first thing on it. Rejects when it cannot be used at all. */
+export async function greet(client: Redis, address: RedisAddress): Promise<Greeting> {
+  const info = parseInfo(await client.info())
+  check(info)
+  const save = await settingOf(client, 'save')
+  const fsync = await settingOf(client, 'appendfsync')
+  const policy = info.get('maxmemory_policy') ?? 'noeviction'
+  const appends = info.get('aof_enabled') === '1'
+  // Alone, and with everything on its disk before it answers, it comes back as it was.
+  const isAlone =
+    address.master === undefined && info.get('role') === 'master' && info.get('connected_slaves') === '0'
+  return {
+    anchor:
+      isAlone && appends && fsync === 'always'
+        ? `always@${describe(address)}`
+        : `run@${info.get('run_id') ?? crypto.randomUUID()}`,
+    warnings: [
+      ...(save === '' && !appends
+        ? ['STORE_URL: this Redis persists nothing: what is kept ends with it (set save or appendonly)']
+        : []),
+      ...(policy === 'noeviction'
+        ? []
+        : [
+            `STORE_URL: this Redis may evict what is kept (maxmemory-policy is ${policy}, expected noeviction)`,
+          ]),
+    ],
+  }
+}

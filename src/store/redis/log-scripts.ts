@@ -1,0 +1,82 @@
+import type { Topic } from '../../notification/topic.ts'
+import type { StoreLimits, StoreObserver } from '../store.ts'
+import type { Batches } from './batches.ts'
+import { logKeys } from './keys.ts'
+import type { Script } from './scripts.ts'
+import { type Command, newName, type Present, type Reply, run } from './server.ts'
+
+/** What a script says of its own. */
+export type Answer = readonly unknown[]
+
+/** Runs the scripts of users' logs, and tells what they tell besides their answer. */
+export interface LogScripts {
+  command(present: Present, owner: Topic, script: Script, given: readonly (string | number)[]): Command
+  /** What a reply says beyond what all of them say. */
+  answer(owner: Topic, reply: Reply): { readonly more: boolean; readonly answer: Answer }
+  /** Sends one and resolves with its answer, however many steps that takes. */
+  ask(owner: Topic, script: Script, given: readonly (string | number)[]): Promise<Answer>
+}
+
+interface LogScriptsOptions {
+  readonly batches: Batches
+  readonly limits: StoreLimits
+  readonly observer: StoreObserver
+  /** Milliseconds since 1970; undefined: by the clock of Redis. */
+  readonly time: (() => number) | undefined
+  /** Told how much a log retains, when that has changed. */
+  readonly onSize: (owner: Topic, size: number) => void
+}
+
+const BYTES = 500
+
+export function createLogScripts({ batches, limits, observer, time, onSize }: LogScriptsOptions): LogScripts {
+  const { retentionMs, acknowledged } = limits
+
+  const command: LogScripts['command'] = (present, owner, script, given) =>
+    run(
+      script,
+      logKeys(owner),
+      time?.() ?? '',
+      present.life,
+      newName(),
+      retentionMs,
+      acknowledged ? '1' : '0',
+      ...given,
+    )
+
+  /** A digit for each entry that has left; see `leave` in log.lua. */
+  const tellGone = (owner: Topic, digits: string): void => {
+    for (const digit of digits) {
+      const told = Number(digit)
+      observer.left(owner, {
+        state: told >= 4 ? 'dropped' : 'expired',
+        unsettled: (told & 2) > 0,
+        pending: (told & 1) > 0,
+      })
+    }
+  }
+
+  const answer: LogScripts['answer'] = (owner, reply) => {
+    if (!Array.isArray(reply)) throw new Error('Redis answered something else than its script does')
+    const [size, gone, tracked, more, ...rest]: unknown[] = reply
+    if (Number(size) >= 0) onSize(owner, Number(size))
+    tellGone(owner, String(gone))
+    if (Number(tracked) > 0) observer.tracked(owner, Number(tracked))
+    return { more: more === 1, answer: rest }
+  }
+
+  return {
+    command,
+    answer,
+    ask: async (owner, script, given) => {
+      for (;;) {
+        const [reply] = await batches.run({
+          bytes: BYTES,
+          build: present => [command(present, owner, script, given)],
+        })
+        const { more, answer: found } = answer(owner, reply)
+        if (!more) return found
+      }
+    },
+  }
+}

@@ -1,0 +1,171 @@
+import type { Cursor } from '../../notification/cursor.ts'
+import { type Topic, userOf, userTopic } from '../../notification/topic.ts'
+import type {
+  Base,
+  Entry,
+  Listed,
+  Log,
+  Opened,
+  Page,
+  PageLimit,
+  Recipient,
+  State,
+  StoreLimits,
+  Trace,
+} from '../store.ts'
+import { createAppend } from './append.ts'
+import type { Batches } from './batches.ts'
+import { recipientsKey } from './keys.ts'
+import type { Answer, LogScripts } from './log-scripts.ts'
+import type { Notes } from './notes.ts'
+import { SCRIPTS } from './scripts.ts'
+import { run } from './server.ts'
+
+interface LogOptions {
+  /** For what has to survive. */
+  readonly commits: Batches
+  readonly reads: Batches
+  readonly scripts: LogScripts
+  readonly notes: Notes
+  readonly limits: StoreLimits
+  /** Milliseconds since 1970; undefined: by the clock of Redis. */
+  readonly time: (() => number) | undefined
+  readonly totals: Log['totals']
+}
+
+/** In the order of their numbers in the scripts. */
+const STATES: readonly State[] = ['queued', 'sent', 'acked', 'expired', 'dropped']
+const BYTES = 300
+const HEADS_AT_ONCE = 500
+const FIELDS_OF_ENTRY = 4
+
+const stateOf = (number: unknown): State => STATES[Number(number)] ?? 'queued'
+
+function basesOf(text: string): readonly Base[] {
+  return text
+    .split(',')
+    .filter(base => base !== '')
+    .map(base => {
+      const [epoch = '', seq] = base.split(':')
+      return { epoch, seq: Number(seq) }
+    })
+}
+
+function openedOf([epoch, seq, received, removed, bases]: Answer): Opened {
+  return {
+    head: { epoch: String(epoch), seq: Number(seq) },
+    received: Number(received),
+    removedThrough: Number(removed),
+    bases: basesOf(String(bases)),
+  }
+}
+
+function entriesOf(fields: Answer): readonly Listed[] {
+  const entries: Listed[] = []
+  for (let at = 0; at < fields.length; at += FIELDS_OF_ENTRY) {
+    const [seq, body, trace, state] = fields.slice(at, at + FIELDS_OF_ENTRY)
+    entries.push({
+      seq: Number(seq),
+      body: String(body),
+      ...(trace !== '' && { trace: String(trace) }),
+      state: stateOf(state),
+    })
+  }
+  return entries
+}
+
+const withoutState = ({ state: _, ...entry }: Listed): Entry => entry
+
+const recipientOf = (owner: Topic, [, , , state, attempts, at]: Answer): Recipient => ({
+  owner,
+  state: stateOf(state),
+  attempts: Number(attempts),
+  at: Number(at),
+})
+
+export function createLog({ commits, reads, scripts, notes, limits, time, totals }: LogOptions): Log {
+  /** What is noted of a log counts before anything is asked of it. */
+  const ask: LogScripts['ask'] = async (owner, script, given) => {
+    await notes.flush(owner)
+    return scripts.ask(owner, script, given)
+  }
+
+  const readPage = async (
+    owner: Topic,
+    after: number,
+    { entries: most, bytes }: PageLimit,
+    how: { readonly unsettledOnly?: boolean; readonly withState?: boolean },
+  ): Promise<Page<Listed>> => {
+    const flags = [how.unsettledOnly ? '1' : '', how.withState ? '1' : '']
+    for (let from = after; ; ) {
+      const [epoch, end, removed, follows, ...fields] = await ask(owner, SCRIPTS.read, [
+        from,
+        most,
+        bytes,
+        ...flags,
+      ])
+      const through = Number(end)
+      // One script looks at a bounded number of entries, and may have found none that is meant.
+      if (follows !== 1 || fields.length > 0)
+        return {
+          epoch: String(epoch),
+          entries: entriesOf(fields),
+          through,
+          removedThrough: Number(removed),
+        }
+      from = through
+    }
+  }
+
+  const headOf = async (owner: Topic): Promise<Cursor> =>
+    openedOf(await scripts.ask(owner, SCRIPTS.open, [])).head
+
+  const trace: Log['trace'] = async (tenant, id, { after, limit }) => {
+    const key = recipientsKey(tenant, id)
+    const [reply] = await reads.run({
+      bytes: BYTES,
+      build: () => [run(SCRIPTS.recipients, [key], after === undefined ? '' : userOf(after), limit)],
+    })
+    const [first, ...page] = (Array.isArray(reply) ? reply : []).map(user => userTopic(tenant, String(user)))
+    if (first === undefined) return undefined
+    const told = await Promise.all([first, ...page].map(owner => ask(owner, SCRIPTS.trace, [id])))
+    const known = told.find(({ length }) => length > 0)
+    if (known === undefined) return undefined
+    const [eventType, occurredAt, expiresAt] = known
+    return {
+      id,
+      eventType: String(JSON.parse(String(eventType))),
+      occurredAt: Number(occurredAt),
+      ...(Number(expiresAt) >= 0 && { expiresAt: Number(expiresAt) }),
+      // Those to whose log it never came are left out.
+      recipients: page.flatMap((owner, n) => {
+        const answer = told[n + 1] ?? []
+        return answer.length === 0 ? [] : [recipientOf(owner, answer)]
+      }),
+    } satisfies Trace
+  }
+
+  return {
+    append: createAppend({ commits, scripts, notes, limits, time }),
+    open: async owner => openedOf(await ask(owner, SCRIPTS.open, [])),
+    heads: async owners => {
+      const heads: Cursor[] = []
+      for (let from = 0; from < owners.length; from += HEADS_AT_ONCE)
+        heads.push(...(await Promise.all(owners.slice(from, from + HEADS_AT_ONCE).map(headOf))))
+      return heads
+    },
+    count: async (owner, after) => {
+      const [count] = await ask(owner, SCRIPTS.count, [after])
+      return Number(count)
+    },
+    read: async (owner, after, limit, unsettledOnly = false) => {
+      const { entries, ...page } = await readPage(owner, after, limit, { unsettledOnly })
+      return { ...page, entries: entries.map(withoutState) }
+    },
+    list: (owner, after, limit) => readPage(owner, after, limit, { withState: true }),
+    trace,
+    handed: notes.handed,
+    received: notes.received,
+    totals,
+  }
+}

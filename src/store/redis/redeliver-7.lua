@@ -1,0 +1,21 @@
+-- One delivery more of an entry that waits for its acknowledgement, or its end.
+--
+-- KEYS and ARGV 1-5: see log.lua.
+-- ARGV: 6 epoch; 7 seq; 8 deliveries it may have in all
+-- Reply: ..., 0 when there is nothing to deliver, 1 with redelivered, body, traceparent or empty, or 2 when it was given up
+
+if not find(false) or ARGV[6] ~= head.epoch then return reply(false, 0) end
+purge()
+local seq = ARGV[7]
+local entry = isRetained(seq) and note(seq)
+if not entry or entry.state ~= SENT then return reply(false, 0) end
+if entry.attempts >= tonumber(ARGV[8]) then
+  entry.state, entry.at = EXPIRED, now
+  write(seq, entry)
+  return reply(false, 2)
+end
+deliver(entry, now)
+entry.redelivered = entry.redelivered + 1
+write(seq, entry)
+local text = call('HMGET', TEXT, seq, 't' .. seq)
+return reply(false, 1, entry.redelivered, text[1], text[2] or '')

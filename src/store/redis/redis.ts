@@ -1,0 +1,129 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { RedisAddress } from '../../lib/redis-url.ts'
+import type { Topic } from '../../notification/topic.ts'
+import type { OnState, Store, StoreLimits, StoreObserver } from '../store.ts'
+import { createAcks } from './acks.ts'
+import { createBatches, UNKNOWN_MS } from './batches.ts'
+import { createCleaning } from './cleaning.ts'
+import { createIdempotency } from './idempotency.ts'
+import { createLog } from './log.ts'
+import { createLogScripts } from './log-scripts.ts'
+import { createNotes } from './notes.ts'
+import { createRevocations } from './revocations.ts'
+import { connectServer, type Server, type ServerOptions } from './server.ts'
+import { createTemplates } from './templates.ts'
+
+interface RedisStoreOptions {
+  readonly address: RedisAddress
+  readonly settings: ServerOptions['settings']
+  /** How many replicas must have what is written before that resolves. */
+  readonly replicas: number
+  readonly limits: StoreLimits
+  readonly clock: Clock
+  readonly observer: StoreObserver
+  readonly onState?: OnState
+  /** Why what is kept may not last. */
+  readonly onWarning?: (warning: string) => void
+  /** What time it is, milliseconds since 1970, instead of the clock of Redis: tests set it. */
+  readonly time?: () => number
+}
+
+/** So many groups of reads are under way at once: what they answer is held in memory. */
+const READ_GROUPS = 2
+const CLOSE_MS = 500
+
+/** Several connections to one store make one state. */
+function createStates(onState: OnState): (name: string, reason: string | undefined) => void {
+  const reasons = new Map<string, string>()
+  let told: string | undefined
+  return (name, reason) => {
+    if (reason === undefined) reasons.delete(name)
+    else reasons.set(name, reason)
+    const [first] = reasons.values()
+    if (first === told) return
+    told = first
+    onState(first === undefined ? { up: true } : { up: false, reason: first })
+  }
+}
+
+/** Tells each warning once. */
+function createWarner(onWarning: (warning: string) => void): (warnings: readonly string[]) => void {
+  const told = new Set<string>()
+  return warnings => {
+    for (const warning of warnings) if (!told.has(warning)) onWarning(warning)
+    for (const warning of warnings) told.add(warning)
+  }
+}
+
+/**
+ * Keeps everything in a Redis, which any number of nodes may share. Waits for nothing: as long as Redis is away, whatever
+ * is asked of it is refused at once.
+ */
+export function redisStore({
+  address,
+  settings,
+  replicas,
+  limits,
+  clock,
+  observer,
+  onState = () => {},
+  onWarning = () => {},
+  time,
+}: RedisStoreOptions): Store {
+  /** Since when somebody may have been told less than what was written, monotonic milliseconds. */
+  let unknownSince: number | undefined
+  const onUnknown = (): void => {
+    unknownSince = clock.monotonic()
+  }
+  // What nobody knows of is written by then or never: Redis has answered what it was asked when its time was up.
+  const onAnswer = (askedAt: number): void => {
+    if (unknownSince === undefined || askedAt < unknownSince + UNKNOWN_MS) return
+    unknownSince = undefined
+    observer.resumed()
+  }
+
+  const tell = createStates(state => {
+    if (state.up) onUnknown()
+    onState(state)
+  })
+  const onWarnings = createWarner(onWarning)
+  const connect = (name: string, wanted: number): Server =>
+    connectServer({
+      address,
+      settings,
+      replicas: wanted,
+      clock,
+      onState: reason => tell(name, reason),
+      onWarnings,
+      onAnswer,
+    })
+
+  const writer = connect('writes', replicas)
+  // Who waits for replicas holds up all that comes over the same connection.
+  const reader = replicas === 0 ? writer : connect('reads', 0)
+  const commits = createBatches({ server: writer, groups: 1, replicas, onUnknown })
+  const reads = createBatches({ server: reader, groups: READ_GROUPS, replicas: 0, onUnknown: () => {} })
+
+  const onSize = (owner: Topic, size: number): void => notes.sized(owner, size)
+  const scripts = createLogScripts({ batches: reads, limits, observer, time, onSize })
+  const now = (): number => time?.() ?? reader.present?.now() ?? clock.now()
+  const notes = createNotes({ batches: reads, scripts, now })
+  const cleaning = createCleaning({ batches: reads, scripts, notes, cleanupMs: limits.cleanupMs, time })
+  const { totals } = cleaning
+
+  return {
+    kind: 'redis',
+    isUp: () => writer.isUp() && reader.isUp(),
+    log: createLog({ commits, reads, scripts, notes, limits, time, totals }),
+    acks: createAcks({ commits, scripts, notes, observer }),
+    idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs, time }),
+    revocations: createRevocations({ commits, reads, time }),
+    templates: createTemplates({ commits, reads }),
+    [Symbol.asyncDispose]: async () => {
+      cleaning[Symbol.dispose]()
+      notes.close()
+      await Promise.race([notes.flushAll(), Bun.sleep(CLOSE_MS)])
+      for (const each of new Set([commits, reads, writer, reader])) each[Symbol.dispose]()
+    },
+  }
+}

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto'
+import ack from './ack-7.lua' with { type: 'text' }
+import ackThrough from './ackthrough-7.lua' with { type: 'text' }
+import answer from './answer-1.lua' with { type: 'text' }
+import append from './append-7.lua' with { type: 'text' }
+import beat from './beat-1.lua' with { type: 'text' }
+import clean from './clean-7.lua' with { type: 'text' }
+import count from './count-7.lua' with { type: 'text' }
+import create from './create-1.lua' with { type: 'text' }
+import life from './life-1.lua' with { type: 'text' }
+import log from './log.lua' with { type: 'text' }
+import note from './note-7.lua' with { type: 'text' }
+import open from './open-7.lua' with { type: 'text' }
+import read from './read-7.lua' with { type: 'text' }
+import recipients from './recipients-1.lua' with { type: 'text' }
+import redeliver from './redeliver-7.lua' with { type: 'text' }
+import release from './release-1.lua' with { type: 'text' }
+import replace from './replace-1.lua' with { type: 'text' }
+import reserve from './reserve-1.lua' with { type: 'text' }
+import revoke from './revoke-1.lua' with { type: 'text' }
+import revoked from './revoked-1.lua' with { type: 'text' }
+import sizes from './sizes-1.lua' with { type: 'text' }
+import take from './take-1.lua' with { type: 'text' }
+import trace from './trace-7.lua' with { type: 'text' }
+
+/** One atomic step inside Redis. Its file says what it wants and answers. */
+export interface Script {
+  readonly text: string
+  readonly sha: string
+}
+
+const script = (text: string): Script => ({ text, sha: createHash('sha1').update(text).digest('hex') })
+
+/** Of a user's log: after what they all begin with. */
+const ofLog = (text: string): Script => script(`${log}\n${text}`)
+
+/** Strings, so that a compiled executable holds them. */
+export const SCRIPTS = {
+  append: ofLog(append),
+  open: ofLog(open),
+  read: ofLog(read),
+  count: ofLog(count),
+  note: ofLog(note),
+  ack: ofLog(ack),
+  ackThrough: ofLog(ackThrough),
+  redeliver: ofLog(redeliver),
+  trace: ofLog(trace),
+  clean: ofLog(clean),
+  recipients: script(recipients),
+  take: script(take),
+  sizes: script(sizes),
+  life: script(life),
+  beat: script(beat),
+  reserve: script(reserve),
+  answer: script(answer),
+  release: script(release),
+  revoke: script(revoke),
+  revoked: script(revoked),
+  create: script(create),
+  replace: script(replace),
+} as const

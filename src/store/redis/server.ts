@@ -1,0 +1,203 @@
+import { type Redis, ReplyError } from 'ioredis'
+import { createBackoff } from '../../lib/backoff.ts'
+import { createBreaker } from '../../lib/breaker.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { keepLink, type OpenLine } from '../../lib/link.ts'
+import { openRedis } from '../../lib/redis.ts'
+import type { RedisAddress } from '../../lib/redis-url.ts'
+import { greet } from './greeting.ts'
+import { LIFE_KEY } from './keys.ts'
+import { SCRIPTS, type Script } from './scripts.ts'
+
+/** A name and its arguments. */
+export type Command = readonly [name: string, ...given: (string | number)[]]
+
+/** What Redis answers to one command. */
+export type Reply = unknown
+
+/** One connection that is up. */
+export interface Present {
+  /** The life of the Redis behind it: whatever is sent over it finds that life, or nothing. */
+  readonly life: string
+  /** Its clock as far as it is known, never ahead of it; milliseconds since 1970. */
+  now(): number
+  /** In one write; the answers in order, an Error for what Redis refused. Rejects when the connection ends before all have come. */
+  send(commands: readonly Command[]): Promise<readonly (Reply | Error)[]>
+}
+
+/** One watched connection to the Redis of a store, tried again for as long as there is none. */
+export interface Server extends Disposable {
+  /** Undefined as long as there is no connection. */
+  readonly present: Present | undefined
+  /** Connected, and writes are taken. */
+  isUp(): boolean
+}
+
+export interface ServerOptions {
+  readonly address: RedisAddress
+  readonly settings: {
+    readonly redisCircuitBreakerFailureThreshold: number
+    readonly redisCircuitBreakerSuccessThreshold: number
+    readonly redisCircuitBreakerResetTimeoutSeconds: number
+    readonly redisBackoffInitialDelayMs: number
+    readonly redisBackoffMaxDelayMs: number
+  }
+  /** How many replicas must answer, too, before writes count as taken. */
+  readonly replicas: number
+  readonly clock: Clock
+  /** Why nothing is taken, undefined when it is again; told whenever that changes. */
+  readonly onState: (reason: string | undefined) => void
+  /** Told once for each connection. */
+  readonly onWarnings: (warnings: readonly string[]) => void
+  /** It has answered what it was asked at that moment; monotonic milliseconds. */
+  readonly onAnswer: (askedAt: number) => void
+}
+
+const PROBE_MS = 2_000
+/** What the replicas have to answer when they are only looked after. */
+const REPLICAS_MS = 400
+
+/** A name for something that has none yet. */
+export const newName = (): string =>
+  Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
+
+/** What carries out a script. */
+export const run = ({ sha }: Script, keys: readonly string[], ...given: (string | number)[]): Command => [
+  'evalsha',
+  sha,
+  keys.length,
+  ...keys,
+  ...given,
+]
+
+const TEXTS = new Map<string | number | undefined, string>(
+  Object.values(SCRIPTS).map(({ sha, text }) => [sha, text]),
+)
+
+const isForgotten = (reply: Reply | Error): boolean =>
+  reply instanceof Error && reply.message.startsWith('NOSCRIPT')
+
+/** The same with the text of the script, for a Redis that does not know it any more. */
+const spelledOut = ([, sha, ...rest]: Command): Command => ['eval', TEXTS.get(sha) ?? '', ...rest]
+
+async function sendAll(client: Redis, commands: readonly Command[]): Promise<readonly (Reply | Error)[]> {
+  const results = (await client.pipeline(commands.map(command => [...command])).exec()) ?? []
+  return results.map(([error, result]) => {
+    // Not an answer: the connection has ended.
+    if (error !== null && !(error instanceof ReplyError)) throw error
+    return error ?? result
+  })
+}
+
+async function send(client: Redis, commands: readonly Command[]): Promise<readonly (Reply | Error)[]> {
+  const replies = await sendAll(client, commands)
+  if (!replies.some(isForgotten)) return replies
+  const again = await sendAll(client, commands.filter((_, n) => isForgotten(replies[n])).map(spelledOut))
+  let next = 0
+  return replies.map(reply => (isForgotten(reply) ? again[next++] : reply))
+}
+
+const load = (client: Redis): Promise<unknown> =>
+  Promise.all(Object.values(SCRIPTS).map(({ text }) => client.script('LOAD', text)))
+
+export function connectServer({
+  address,
+  settings,
+  replicas,
+  clock,
+  onState,
+  onWarnings,
+  onAnswer,
+}: ServerOptions): Server {
+  let present: Present | undefined
+  let fault: string | undefined
+  let told: string | undefined
+
+  const tell = (reason: string | undefined): void => {
+    if (reason === told) return
+    told = reason
+    onState(reason)
+  }
+
+  const open: OpenLine = async ({ signal, alive }) => {
+    let life = ''
+    /** Of its clock and ours at one moment. */
+    let [theirs, ours] = [0, 0]
+    const note = (time: unknown): void => {
+      theirs = Number(time)
+      ours = clock.monotonic()
+    }
+    let made: Present | undefined
+
+    const prepare = async (client: Redis): Promise<void> => {
+      const { anchor, warnings } = await greet(client, address)
+      await load(client)
+      const [reply] = await send(client, [run(SCRIPTS.life, [LIFE_KEY], anchor, newName())])
+      if (!Array.isArray(reply)) throw reply
+      life = String(reply[0])
+      note(reply[1])
+      made = {
+        life,
+        now: () => theirs + clock.monotonic() - ours,
+        send: commands => send(client, commands),
+      }
+      onWarnings(warnings)
+    }
+
+    const ask = async (client: Redis): Promise<Error | undefined> => {
+      const askedAt = clock.monotonic()
+      const beat = run(SCRIPTS.beat, [LIFE_KEY], life)
+      const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, REPLICAS_MS]] : []
+      const [reply, reached] = await send(client, [beat, ...wait])
+      if (Array.isArray(reply)) note(reply[0])
+      if (Array.isArray(reply) && reply[1] === 0) return new Error('its data were replaced')
+      fault = faultOf(reply, reached)
+      tell(fault)
+      onAnswer(askedAt)
+      return undefined
+    }
+
+    const faultOf = (reply: unknown, reached: unknown): string | undefined => {
+      if (reply instanceof Error) return reply.message
+      if (replicas === 0 || (typeof reached === 'number' && reached >= replicas)) return undefined
+      return `fewer than ${replicas} replicas answer`
+    }
+
+    const line = await openRedis({ address, prepare, ask, alive, signal })
+    present = made
+    fault = undefined
+    tell(undefined)
+    onAnswer(clock.monotonic())
+    void line.ended.then(() => {
+      present = undefined
+    })
+    return line
+  }
+
+  const link = keepLink({
+    open,
+    breaker: createBreaker({
+      failureThreshold: settings.redisCircuitBreakerFailureThreshold,
+      successThreshold: settings.redisCircuitBreakerSuccessThreshold,
+      resetMs: settings.redisCircuitBreakerResetTimeoutSeconds * 1000,
+      clock,
+    }),
+    backoff: createBackoff({
+      initialMs: settings.redisBackoffInitialDelayMs,
+      maxMs: settings.redisBackoffMaxDelayMs,
+    }),
+    probeMs: PROBE_MS,
+    clock,
+    onChange: event => {
+      if (event.type === 'lost' || event.type === 'failed') tell(event.reason)
+    },
+  })
+
+  return {
+    get present() {
+      return present
+    },
+    isUp: () => present !== undefined && fault === undefined,
+    [Symbol.dispose]: () => link[Symbol.dispose](),
+  }
+}

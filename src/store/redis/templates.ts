@@ -1,0 +1,106 @@
+import { createLRU } from 'lru.min'
+import { byCodePoints } from '../../lib/code-points.ts'
+import type { Template, Templates } from '../store.ts'
+import { changed } from '../template-changes.ts'
+import type { Batches } from './batches.ts'
+import { templatesKey } from './keys.ts'
+import { SCRIPTS } from './scripts.ts'
+import { run } from './server.ts'
+
+interface Read {
+  readonly text: string
+  readonly template: Template
+}
+
+const BYTES = 300
+const LISTED_AT_ONCE = 50
+/** Of others' changes that came between. */
+const MAX_TRIES = 100
+/** Templates taken apart and kept so, as long as they do not change; of at most 128 KiB each. */
+const MAX_AT_HAND = 1_000
+
+/** Kept as JSON, read anew each time, so that every node sees every change at once. */
+export function createTemplates({
+  commits,
+  reads,
+}: {
+  readonly commits: Batches
+  readonly reads: Batches
+}): Templates {
+  const atHand = createLRU<string, Read>({ max: MAX_AT_HAND })
+
+  /** The same object as long as the text is the same: whoever makes something of it makes it once. */
+  const parse = (key: string, id: string, text: string): Template => {
+    const name = `${key} ${id}`
+    const known = atHand.get(name)
+    if (known?.text === text) return known.template
+    // As it was written by `create` or `update`.
+    const template = JSON.parse(text) as Template
+    atHand.set(name, { text, template })
+    return template
+  }
+
+  const textOf = async (key: string, id: string): Promise<string | undefined> => {
+    const [text] = await reads.run({ bytes: BYTES, build: () => [['hget', key, id]] })
+    return typeof text === 'string' ? text : undefined
+  }
+
+  const listSome = async (key: string, ids: readonly string[]): Promise<readonly Template[]> => {
+    const [texts] = await reads.run({ bytes: BYTES, build: () => [['hmget', key, ...ids]] })
+    // What was deleted meanwhile is null.
+    return (Array.isArray(texts) ? texts : []).flatMap((text, n) =>
+      typeof text === 'string' ? [parse(key, ids[n] ?? '', text)] : [],
+    )
+  }
+
+  /** Undefined when somebody else has changed it in between. */
+  const replace = async (key: string, id: string, before: string, after: string): Promise<boolean> => {
+    const [replaced] = await commits.run({
+      bytes: before.length + after.length,
+      build: () => [run(SCRIPTS.replace, [key], id, before, after)],
+    })
+    return replaced === 1
+  }
+
+  return {
+    create: async (tenant, template, most) => {
+      const text = JSON.stringify(template)
+      const [created] = await commits.run({
+        bytes: text.length,
+        build: () => [run(SCRIPTS.create, [templatesKey(tenant)], template.id, text, most)],
+      })
+      return created === 'created' || created === 'exists' ? created : 'full'
+    },
+    get: async (tenant, id) => {
+      const key = templatesKey(tenant)
+      const text = await textOf(key, id)
+      return text === undefined ? undefined : parse(key, id, text)
+    },
+    list: async tenant => {
+      const key = templatesKey(tenant)
+      const [ids] = await reads.run({ bytes: BYTES, build: () => [['hkeys', key]] })
+      const sorted = (Array.isArray(ids) ? ids : []).map(String).sort(byCodePoints)
+      const templates: Template[] = []
+      for (let from = 0; from < sorted.length; from += LISTED_AT_ONCE)
+        templates.push(...(await listSome(key, sorted.slice(from, from + LISTED_AT_ONCE))))
+      return templates
+    },
+    update: async (tenant, id, changes) => {
+      const key = templatesKey(tenant)
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        const before = await textOf(key, id)
+        if (before === undefined) return undefined
+        const after = JSON.stringify(changed(parse(key, id, before), changes))
+        if (await replace(key, id, before, after)) return parse(key, id, after)
+      }
+      throw new Error('others keep changing the template')
+    },
+    delete: async (tenant, id) => {
+      const [deleted] = await commits.run({
+        bytes: BYTES,
+        build: () => [['hdel', templatesKey(tenant), id]],
+      })
+      return deleted === 1
+    },
+  }
+}

@@ -1,0 +1,12 @@
+-- What has become of one user's notification.
+--
+-- KEYS and ARGV 1-5: see log.lua.
+-- ARGV: 6 id
+-- Reply: ..., and when it is known: event type, when it occurred, end by ttl or -1, state, attempts, since when
+
+if not find(false) then return reply(false) end
+purge()
+local seq = call('HGET', NOTES, 'i' .. ARGV[6])
+local entry = seq and note(seq)
+if not entry then return reply(false) end
+return reply(false, entry.type, entry.occurred, entry.expires, entry.state, entry.attempts, entry.at)
