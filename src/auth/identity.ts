@@ -8,14 +8,19 @@ import { isRevoked, lifeOf, revocationEnd } from './revocation.ts'
 
 /** A principal, or why there is none: for the log only. */
 export type Identified =
-  | { readonly ok: true; readonly principal: Principal }
+  | {
+      readonly ok: true
+      readonly principal: Principal
+      /** Nobody could say whether the token was revoked. */
+      readonly unchecked: boolean
+    }
   | { readonly ok: false; readonly kind: 'jwt' | 'revoked'; readonly reason: string }
 
 /** Who clients are: what their tokens say, unless these were revoked. */
 export interface Identities extends Disposable {
   /** Rejects with STORE_UNAVAILABLE when nobody can say whether the token was revoked. */
   of(token: string): Promise<Identified>
-  /** The same for whoever comes to stay, and is asked about again: as long as nobody can say, it was not revoked. */
+  /** The same for whoever comes to stay, and of whom it is asked again: good as long as nobody can say. */
   forNow(token: string): Promise<Identified>
   /** Whether the token of a principal has been revoked since. Not a promise when that is known at once. */
   isRevoked(principal: Principal): boolean | Promise<boolean>
@@ -50,20 +55,20 @@ export async function createIdentities({
       : isRevoked(principal, before)
   }
 
-  const identify = async (token: string, onUnknown: (cause: unknown) => boolean): Promise<Identified> => {
+  const identify = async (token: string, onUnknown: (cause: unknown) => undefined): Promise<Identified> => {
     const verified = await tokens.verify(token)
     if (!verified.ok) return { ok: false, kind: 'jwt', reason: verified.reason }
     const { principal } = verified
-    const revoked = isRevokedNow(principal)
-    if (revoked === true || (revoked !== false && (await revoked.catch(onUnknown))))
-      return { ok: false, kind: 'revoked', reason: 'revoked' }
+    const asked = isRevokedNow(principal)
+    const revoked = typeof asked === 'boolean' ? asked : await asked.catch(onUnknown)
+    if (revoked === true) return { ok: false, kind: 'revoked', reason: 'revoked' }
     longestLife = Math.max(longestLife ?? 0, lifeOf(principal, clock.now()))
-    return { ok: true, principal }
+    return { ok: true, principal, unchecked: revoked === undefined }
   }
 
   return {
     of: token => identify(token, storeUnavailable),
-    forNow: token => identify(token, () => false),
+    forNow: token => identify(token, () => undefined),
     isRevoked: isRevokedNow,
     revocationEnd: () => revocationEnd(clock.now(), longestLife, settings.leewaySeconds),
     [Symbol.dispose]: () => tokens[Symbol.dispose](),

@@ -14,6 +14,8 @@ import type { Stats } from '../observe/stats.ts'
 export interface Admitted {
   readonly principal: Principal
   readonly wish: Wish
+  /** Nobody could say whether the token was revoked. */
+  readonly unchecked: boolean
   /** To be selected in the answer to an upgrade. */
   readonly subprotocol?: 'bearer'
 }
@@ -108,6 +110,7 @@ export function createAdmission({
     // Who comes when the drain has begun would not be told of it.
     checkDraining()
     const wish = wishOf(query, headers, transport)
-    return { principal: identified.principal, wish, ...(subprotocol && { subprotocol }) }
+    const { principal, unchecked } = identified
+    return { principal, wish, unchecked, ...(subprotocol && { subprotocol }) }
   }
 }

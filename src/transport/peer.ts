@@ -20,6 +20,8 @@ export abstract class Peer extends Connection {
   /** The last frame from the client. */
   seenAt: number
   nextBeatAt = 0
+  /** Nobody could say whether its token was revoked: nothing of the log reaches it before somebody does. */
+  unchecked = false
   warnedOfExpiry = false
   /** Messages that wait for `connected`, or for the answer to the one before. */
   held: Said[] = []

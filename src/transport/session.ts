@@ -136,28 +136,28 @@ export function createSessions(options: SessionOptions): Sessions {
     else hold(peer, said)
   }
 
-  /** An outage of the store delays the answer; of a peer that has ended it does not matter. */
-  const isRevokedNow = async (peer: Peer, asked: Promise<boolean>): Promise<boolean> => {
-    for (let answer = asked; ; answer = Promise.resolve(options.isRevoked(peer.principal))) {
+  /** An outage of the store delays the answer. */
+  const checkLater = async (peer: Peer, asked: Promise<boolean>): Promise<void> => {
+    let answer: boolean | Promise<boolean> = asked
+    for (;;) {
       try {
-        return await answer
+        if ((await answer) && !peer.hasEnded()) peer.close('disconnected')
+        return
       } catch (error) {
         await options.retry(error)
       }
-      if (peer.hasEnded()) return true
+      if (peer.hasEnded()) return
+      answer = options.isRevoked(peer.principal)
     }
   }
 
-  /**
-   * It is registered: a disconnect from now on finds it, and one that came while its token was looked at is seen here. Until
-   * that is known nothing of the log reaches it.
-   */
+  /** It is registered: a disconnect from now on finds it, and one that came while its token was looked at is seen here. */
   const enter = async (peer: Peer, wish: Wish): Promise<void> => {
     const revoked = options.isRevoked(peer.principal)
-    const isGood = revoked === false || (revoked !== true && !(await isRevokedNow(peer, revoked)))
-    if (peer.hasEnded()) return
-    if (isGood) await begin(peer, wish)
-    else peer.close('disconnected')
+    if (revoked === true) peer.close('disconnected')
+    const checked = revoked instanceof Promise ? checkLater(peer, revoked) : undefined
+    if (peer.unchecked) await checked
+    if (!peer.hasEnded()) await begin(peer, wish)
   }
 
   return {

@@ -25,7 +25,7 @@ export function sseRoutes({ admit, sessions, clock, sendBufferBytes }: SseOption
   return new Elysia({ name: 'sse' }).get(
     '/sse',
     async ({ request, server, set }) => {
-      const { principal, wish } = await admit(request, 'sse', set.headers)
+      const { principal, wish, unchecked } = await admit(request, 'sse', set.headers)
       const bun = server as Server<unknown> | null
       const drop = () => bun?.timeout(request, 1)
       const peer = new SsePeer({
@@ -36,6 +36,7 @@ export function sseRoutes({ admit, sessions, clock, sendBufferBytes }: SseOption
         end: sessions.ended,
         drop,
       })
+      peer.unchecked = unchecked
       const over = sessions.open(peer, wish)
       if (over !== undefined)
         throw new AppError('CONNECTION_LIMIT', {

@@ -30,7 +30,7 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
   new Elysia({ name: 'websocket' }).get(
     '/ws',
     async ({ request, server, set }) => {
-      const { principal, wish, subprotocol } = await admit(request, 'ws', set.headers)
+      const { principal, wish, unchecked, subprotocol } = await admit(request, 'ws', set.headers)
       const data = new WebSocketPeer({
         principal,
         wish,
@@ -38,6 +38,7 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
         sendBufferBytes,
         end: sessions.ended,
       })
+      data.unchecked = unchecked
       // Left out, the runtime would select the first one offered.
       const headers = { ...set.headers, 'sec-websocket-protocol': subprotocol ?? '' } as Record<
         string,

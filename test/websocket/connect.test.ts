@@ -368,6 +368,7 @@ test('a drain that begins while a token is verified still refuses the connection
         isDraining = true
         return {
           ok: true,
+          unchecked: false,
           principal: { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
         }
       },
