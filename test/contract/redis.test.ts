@@ -3,6 +3,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { redisStore } from '../../src/store/redis/redis.ts'
 import { startRedis } from '../support/redis.ts'
 import { eventually } from '../support/visit.ts'
+import { idempotencyContract } from './idempotency.contract.ts'
 import { revocationsContract } from './revocations.contract.ts'
 import { type OpenStore, storeContract } from './store.contract.ts'
 
@@ -39,3 +40,4 @@ const open: OpenStore = async ({ clock, ...options }) => {
 
 storeContract('redis', open, { runs: 150 })
 revocationsContract('redis', open)
+idempotencyContract('redis', open)
