@@ -11,13 +11,17 @@ export interface Proxy extends AsyncDisposable {
   freeze(): void
   /** What was held back passes now. */
   thaw(): void
+  /** What is asked still passes, the answers are held back. */
+  mute(): void
   /** Resets every connection there is. */
   cut(): void
 }
 
 export async function startProxy(target: number): Promise<Proxy> {
   const sockets = new Set<Socket>()
+  const answering = new Set<Socket>()
   let frozen = false
+  let muted = false
   let lateMs = 0
   let accepted = 0
 
@@ -31,6 +35,7 @@ export async function startProxy(target: number): Promise<Proxy> {
     from.on('error', () => {})
     from.on('close', () => {
       sockets.delete(from)
+      answering.delete(from)
       to.destroy()
     })
     if (frozen) from.pause()
@@ -41,6 +46,8 @@ export async function startProxy(target: number): Promise<Proxy> {
     const far = createConnection({ port: target, host: '127.0.0.1' })
     pass(near, far)
     pass(far, near)
+    answering.add(far)
+    if (muted) far.pause()
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
@@ -61,8 +68,13 @@ export async function startProxy(target: number): Promise<Proxy> {
       frozen = true
       for (const socket of sockets) socket.pause()
     },
+    mute: () => {
+      muted = true
+      for (const socket of answering) socket.pause()
+    },
     thaw: () => {
       frozen = false
+      muted = false
       for (const socket of sockets) socket.resume()
     },
     cut,

@@ -38,7 +38,8 @@ interface NotesOptions {
 /** Of one log. */
 interface Noted {
   readonly handed: (readonly [epoch: Epoch, seq: number, at: number])[]
-  received: Cursor | undefined
+  /** Not only the furthest: it may be a place that the log never had. */
+  readonly received: Cursor[]
   /** It was sent before, and nobody knows whether it was written. */
   isUnsure: boolean
 }
@@ -47,6 +48,7 @@ const NOTE_MS = 100
 /** In an outage; what is noted of more logs, or more of one, is forgotten, which a crash might do as well. */
 const MAX_OWNERS = 100_000
 const MAX_HANDED = 10_000
+const MAX_RECEIVED = 100
 const SIZES_AT_ONCE = 500
 const BYTES = 200
 
@@ -57,7 +59,7 @@ export function createNotes({ batches, scripts, now }: NotesOptions): Notes {
   const of = (owner: Topic): Noted | undefined => {
     const known = noted.get(owner)
     if (known !== undefined || noted.size >= MAX_OWNERS) return known
-    const made: Noted = { handed: [], received: undefined, isUnsure: false }
+    const made: Noted = { handed: [], received: [], isUnsure: false }
     noted.set(owner, made)
     return made
   }
@@ -68,7 +70,7 @@ export function createNotes({ batches, scripts, now }: NotesOptions): Notes {
     if (later === undefined) return
     later.isUnsure = true
     later.handed.unshift(...handed.slice(0, MAX_HANDED - later.handed.length))
-    later.received ??= received
+    later.received.unshift(...received.slice(0, MAX_RECEIVED - later.received.length))
   }
 
   const take = (owner: Topic): Taken | undefined => {
@@ -76,9 +78,9 @@ export function createNotes({ batches, scripts, now }: NotesOptions): Notes {
     if (all === undefined) return undefined
     noted.delete(owner)
     const { handed, received, isUnsure } = all
-    const place = received === undefined ? ['', 0] : [received.epoch, received.seq]
+    const places = received.flatMap(({ epoch, seq }) => [epoch, seq])
     return {
-      given: [...place, isUnsure ? '1' : '', ...handed.flat()],
+      given: [isUnsure ? '1' : '', received.length, ...places, ...handed.flat()],
       lost: () => keep(owner, all),
     }
   }
@@ -121,9 +123,10 @@ export function createNotes({ batches, scripts, now }: NotesOptions): Notes {
     received: (owner, cursor) => {
       const all = of(owner)
       if (all === undefined) return
-      const { received } = all
-      if (received === undefined || received.epoch !== cursor.epoch || received.seq < cursor.seq)
-        all.received = cursor
+      const last = all.received.at(-1)
+      if (last?.epoch === cursor.epoch && last.seq === cursor.seq) return
+      if (all.received.length === MAX_RECEIVED) all.received.shift()
+      all.received.push(cursor)
     },
     sized: (owner, size) => {
       if (sizes.size < MAX_OWNERS || sizes.has(owner)) sizes.set(owner, size)

@@ -1,0 +1,219 @@
+import { describe, expect, test } from 'bun:test'
+import type { TestApp } from '../support/app.ts'
+import type { Message } from '../support/client.ts'
+import { startProxy } from '../support/proxy.ts'
+import { startRedis } from '../support/redis.ts'
+import { logOf, startStored, type Tried, trySend, untilStoreIs } from '../support/stored.ts'
+import { eventually, publish, socketOf, streamOf } from '../support/visit.ts'
+
+const SEEN_MS = 3_000
+const BACK_MS = 10_000
+const BACK_FROM_FREEZE_MS = 15_000
+const ANSWERED_MS = 1_000
+/** What a busy machine adds to both ends of a measurement. */
+const SLACK_MS = 300
+
+const EVERYTHING = ['--appendonly', 'yes', '--appendfsync', 'always']
+
+const isNotification = ({ type }: Message): boolean => type === 'notification'
+const payloads = (messages: readonly Message[]): number[] =>
+  messages.filter(isNotification).map(({ payload }) => payload)
+
+/** Numbers to one user who is there, over WebSocket and SSE, and one who is away. */
+async function startCount(app: TestApp) {
+  const USERS = ['here', 'away']
+  const socket = await socketOf(app, 'here', { cursor: '' })
+  const stream = await streamOf(app, 'here')
+  await Promise.all([socket.nextOf('connected'), stream.nextOf('connected')])
+  const tried: Tried[] = []
+  let n = 0
+  const say = async (): Promise<Tried> => {
+    const last = await trySend(app, USERS, n++)
+    tried.push(last)
+    return last
+  }
+  const of = (status: number) => tried.filter(each => each.status === status).map(({ payload }) => payload)
+  return {
+    socket,
+    say,
+    sayAll: async (times: number): Promise<void> => {
+      for (let time = 0; time < times; time++) expect((await say()).status).toBe(200)
+    },
+    /** One after the other, as long as `during` lasts. */
+    sayOn: async <T>(during: Promise<T>): Promise<T> => {
+      let isOver = false
+      const ended = during.finally(() => {
+        isOver = true
+      })
+      while (!isOver) {
+        await say()
+        await Bun.sleep(20)
+      }
+      return ended
+    },
+    refused: () => tried.filter(({ status }) => status !== 200),
+    accepted: () => of(200),
+    /** Both devices have everything that was accepted, once and in order, and so has who comes now. */
+    check: async (): Promise<void> => {
+      const last = await say()
+      expect(last.status).toBe(200)
+      const heard = () => [
+        payloads(socket.inbox.all),
+        payloads(stream.inbox.all.map(({ data }) => data ?? {})),
+      ]
+      await eventually(() => heard().every(all => all.includes(last.payload)))
+      using late = await socketOf(app, 'away', { cursor: '' })
+      await late.inbox.until(({ payload }) => payload === last.payload)
+      for (const all of [...heard(), payloads(late.inbox.all)]) {
+        expect(all).toEqual([...new Set(all)].sort((a, b) => a - b))
+        expect(of(200).filter(each => !all.includes(each))).toEqual([])
+      }
+      expect(await logOf(app, 'here')).toEqual(heard()[0] ?? [])
+    },
+    close: () => {
+      socket.close()
+      stream.close()
+    },
+  }
+}
+
+/** 503 at once, and nothing else. */
+function expectRefusals(refused: readonly Tried[]): void {
+  expect(refused.length).toBeGreaterThan(0)
+  for (const { status, json, headers, ms } of refused) {
+    expect([status, json.error.code, headers.get('retry-after')]).toEqual([503, 'STORE_UNAVAILABLE', '1'])
+    expect(ms).toBeLessThan(ANSWERED_MS + SLACK_MS)
+  }
+}
+
+describe.concurrent('The Redis store', () => {
+  test('Redis is killed and comes back with what it had: nothing accepted is lost or repeated, callers are refused at once, sockets stay', async () => {
+    await using redis = await startRedis(...EVERYTHING)
+    await using app = await startStored(redis)
+    const count = await startCount(app)
+    for (const downMs of [0, 1_500]) {
+      await count.sayAll(10)
+      const killing = redis.kill()
+      await count.sayOn(killing.then(() => untilStoreIs(app, 'unavailable', SEEN_MS)))
+      expect((await app.get('/health')).json).toMatchObject({ status: 'degraded', store: { kind: 'redis' } })
+      await count.sayOn(Bun.sleep(downMs))
+      await redis.restart()
+      await count.sayOn(untilStoreIs(app, 'healthy', BACK_MS))
+      await count.sayAll(10)
+    }
+    expectRefusals(count.refused())
+    await count.check()
+    // The same life: nobody is told of a loss.
+    const cursor = count.socket.inbox.all.findLast(isNotification)?.cursor
+    using again = await socketOf(app, 'here', { cursor })
+    expect(await again.nextOf('connected')).toMatchObject({ cursor, recovered: true, replayed: 0 })
+    count.close()
+  }, 60_000)
+
+  test('Redis is frozen: health and readiness say so within 3 s, what was refused is not there afterwards, and it is back within 15 s', async () => {
+    await using redis = await startRedis()
+    await using app = await startStored(redis)
+    const count = await startCount(app)
+    await count.sayAll(10)
+    redis.freeze()
+    const seen = await count.sayOn(untilStoreIs(app, 'unavailable', SEEN_MS + SLACK_MS))
+    expect(seen).toBeLessThan(SEEN_MS + SLACK_MS)
+    await count.sayOn(Bun.sleep(3_000))
+    expect((await app.get('/health/ready')).json.reasons).toEqual(['store'])
+    const refused = count.refused()
+    redis.thaw()
+    expect(await untilStoreIs(app, 'healthy', BACK_FROM_FREEZE_MS)).toBeLessThan(BACK_FROM_FREEZE_MS)
+    await count.sayAll(10)
+    expectRefusals(refused)
+    await count.check()
+    const kept = await logOf(app, 'away')
+    expect(refused.filter(({ payload }) => kept.includes(payload))).toEqual([])
+    count.close()
+  }, 60_000)
+
+  test('the line is cut again and again while sends go on: whatever was accepted is there once, in order', async () => {
+    await using redis = await startRedis()
+    await using line = await startProxy(redis.port)
+    await using app = await startStored(line)
+    const count = await startCount(app)
+    const cutting = (async () => {
+      for (let n = 0; n < 8; n++) {
+        await Bun.sleep(150 + 50 * (n % 3))
+        line.cut()
+      }
+    })()
+    await count.sayOn(cutting)
+    await untilStoreIs(app, 'healthy', BACK_MS)
+    for (const { ms } of count.refused()) expect(ms).toBeLessThan(ANSWERED_MS + SLACK_MS)
+    expect(count.accepted().length).toBeGreaterThan(10)
+    await count.check()
+    count.close()
+  }, 60_000)
+
+  test('a send whose answer from Redis is lost is delivered all the same', async () => {
+    await using redis = await startRedis()
+    await using line = await startProxy(redis.port)
+    await using app = await startStored(line)
+    using socket = await socketOf(app, 'u')
+    using stream = await streamOf(app, 'u')
+    await stream.nextOf('connected')
+    await trySend(app, ['u'], 1)
+    expect([(await socket.next()).payload, (await stream.next()).data.payload]).toEqual([1, 1])
+    line.mute()
+    expectRefusals([await trySend(app, ['u'], 2)])
+    expect(payloads(socket.inbox.all)).toEqual([1])
+    line.cut()
+    line.thaw()
+    expect([(await socket.next()).payload, (await stream.next()).data.payload]).toEqual([2, 2])
+    expect(await logOf(app, 'u')).toEqual([1, 2])
+    expect((await trySend(app, ['u'], 3)).json).toMatchObject({ delivered_to: 2 })
+  }, 30_000)
+
+  test('a send with a key, tried again until it succeeds while the line is bad, is there once', async () => {
+    await using redis = await startRedis()
+    await using line = await startProxy(redis.port)
+    await using app = await startStored(line)
+    using socket = await socketOf(app, 'u')
+    const statuses = new Set<number>()
+    for (let n = 0; n < 6; n++) {
+      // The key is reserved, or the entry appended, and the answer to that never comes.
+      const sending = trySend(app, ['u'], n, { 'idempotency-key': `${n}` })
+      if (n % 2 === 0) line.mute()
+      statuses.add((await sending).status)
+      line.cut()
+      line.thaw()
+      const completed = async () => {
+        const { status } = await trySend(app, ['u'], n, { 'idempotency-key': `${n}` })
+        statuses.add(status)
+        return status === 200
+      }
+      await eventually(completed, 5_000)
+    }
+    expect(await logOf(app, 'u')).toEqual([0, 1, 2, 3, 4, 5])
+    await socket.inbox.until(({ payload }) => payload === 5)
+    expect(payloads(socket.inbox.all)).toEqual([0, 1, 2, 3, 4, 5])
+    expect(statuses.has(503)).toBe(true)
+  }, 60_000)
+
+  test('with the store away whoever connects is let in, and greeted when it is back', async () => {
+    await using redis = await startRedis(...EVERYTHING)
+    await using app = await startStored(redis)
+    await trySend(app, ['u'], 1)
+    await redis.kill()
+    await untilStoreIs(app, 'unavailable')
+    using v1 = await socketOf(app, 'u')
+    using optedIn = await socketOf(app, 'u', { cursor: '' })
+    using stream = await streamOf(app, 'u')
+    v1.send({ type: 'Subscribe', payload: { channels: ['c'] } })
+    await v1.nextOf('subscribed')
+    expect((await publish(app, 'c', 'crowd')).delivered_to).toBe(1)
+    expect((await v1.next()).payload).toBe('crowd')
+    expect([payloads(v1.inbox.all), optedIn.inbox.all]).toEqual([['crowd'], []] as never)
+    const token = await app.token('u')
+    expect((await app.get(`/api/v1/me/notifications?token=${token}`)).status).toBe(503)
+    await redis.restart()
+    expect((await v1.next()).payload).toBe(1)
+    expect((await optedIn.take(2)).map(({ type }) => type)).toEqual(['connected', 'notification'])
+    expect((await stream.take(2)).map(({ event }) => event)).toEqual(['connected', 'notification'])
+  }, 30_000)
+})

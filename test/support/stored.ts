@@ -1,0 +1,60 @@
+import type { Environment } from '../../src/config/config.ts'
+import { type Answer, startTestApp, type TestApp } from './app.ts'
+import { eventually } from './visit.ts'
+
+const POLL_MS = 10
+
+/** A service with logs in this Redis, or in what lies in front of it, which is there already. */
+export async function startStored(
+  { port }: { readonly port: number },
+  env: Environment = {},
+): Promise<TestApp> {
+  const app = await startTestApp({
+    STORE_URL: `redis://127.0.0.1:${port}`,
+    QUEUE_ENABLED: 'true',
+    QUEUE_MAX_SIZE_PER_USER: '10000',
+    ...env,
+  })
+  await untilStoreIs(app, 'healthy')
+  return app
+}
+
+/** Resolves with how many milliseconds it took until `/health` and `/health/ready` said so. */
+export async function untilStoreIs(
+  app: TestApp,
+  status: 'healthy' | 'unavailable',
+  withinMs = 20_000,
+): Promise<number> {
+  const startedAt = performance.now()
+  const isReady = status === 'healthy'
+  await eventually(async () => {
+    await Bun.sleep(POLL_MS)
+    const [health, ready] = await Promise.all([app.get('/health'), app.get('/health/ready')])
+    return health.json.store.status === status && ready.status === (isReady ? 200 : 503)
+  }, withinMs)
+  return performance.now() - startedAt
+}
+
+export interface Tried extends Answer {
+  readonly payload: number
+  readonly ms: number
+}
+
+/** Sends a number to each user, and says what came of it and how long that took. */
+export async function trySend(
+  app: TestApp,
+  users: readonly string[],
+  payload: number,
+  headers: Record<string, string> = {},
+): Promise<Tried> {
+  const startedAt = performance.now()
+  const body = { target_user_ids: users, event_type: 'e', payload }
+  const answer = await app.post('/api/v1/notifications/send-to-users', body, headers)
+  return { ...answer, payload, ms: performance.now() - startedAt }
+}
+
+/** What the log of a user holds, in order. */
+export async function logOf(app: TestApp, user: string): Promise<number[]> {
+  const { json } = await app.get(`/api/v1/users/${user}/notifications?limit=1000`)
+  return json.notifications.map(({ payload }: { payload: number }) => payload)
+}
