@@ -57,6 +57,9 @@ const PROBE_MS = 2_000
 /** What the replicas have to answer when they are only looked after. */
 const REPLICAS_MS = 400
 
+/** Another has been put in its place, or it was emptied. */
+class ReplacedError extends Error {}
+
 /** A name for something that has none yet. */
 export const newName = (): string =>
   Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
@@ -129,6 +132,18 @@ export function connectServer({
     }
     let made: Present | undefined
 
+    /** Why no write counts, if so. Throws when the data are others. */
+    const look = async (client: Redis): Promise<string | undefined> => {
+      const beat = run(SCRIPTS.beat, [LIFE_KEY], life)
+      const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, REPLICAS_MS]] : []
+      const [reply, reached] = await send(client, [beat, ...wait])
+      if (!Array.isArray(reply)) return reply instanceof Error ? reply.message : 'a strange answer'
+      if (reply[1] === 0) throw new ReplacedError('its data were replaced')
+      note(reply[0])
+      const isEnough = replicas === 0 || (typeof reached === 'number' && reached >= replicas)
+      return isEnough ? undefined : `fewer than ${replicas} replicas answer`
+    }
+
     const prepare = async (client: Redis): Promise<void> => {
       const { anchor, warnings } = await greet(client, address)
       await load(client)
@@ -136,6 +151,7 @@ export function connectServer({
       if (!Array.isArray(reply)) throw reply
       life = String(reply[0])
       note(reply[1])
+      fault = await look(client)
       made = {
         life,
         now: () => theirs + clock.monotonic() - ours,
@@ -146,27 +162,20 @@ export function connectServer({
 
     const ask = async (client: Redis): Promise<Error | undefined> => {
       const askedAt = clock.monotonic()
-      const beat = run(SCRIPTS.beat, [LIFE_KEY], life)
-      const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, REPLICAS_MS]] : []
-      const [reply, reached] = await send(client, [beat, ...wait])
-      if (Array.isArray(reply)) note(reply[0])
-      if (Array.isArray(reply) && reply[1] === 0) return new Error('its data were replaced')
-      fault = faultOf(reply, reached)
+      try {
+        fault = await look(client)
+      } catch (error) {
+        if (error instanceof ReplacedError) return error
+        throw error
+      }
       tell(fault)
       onAnswer(askedAt)
       return undefined
     }
 
-    const faultOf = (reply: unknown, reached: unknown): string | undefined => {
-      if (reply instanceof Error) return reply.message
-      if (replicas === 0 || (typeof reached === 'number' && reached >= replicas)) return undefined
-      return `fewer than ${replicas} replicas answer`
-    }
-
     const line = await openRedis({ address, prepare, ask, alive, signal })
     present = made
-    fault = undefined
-    tell(undefined)
+    tell(fault)
     onAnswer(clock.monotonic())
     void line.ended.then(() => {
       present = undefined

@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'bun:test'
+import type { TestApp } from '../support/app.ts'
+import type { Message, SocketClient } from '../support/client.ts'
+import { startRedis, type TestRedis } from '../support/redis.ts'
+import { logOf, startStored, trySend, untilStoreIs } from '../support/stored.ts'
+import { eventually, socketOf } from '../support/visit.ts'
+
+const EACH_SECOND = ['--appendonly', 'yes', '--appendfsync', 'everysec']
+
+const numbers = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, n) => from + n)
+
+async function sayAll(app: TestApp, from: number, to: number): Promise<void> {
+  for (const n of numbers(from, to)) expect((await trySend(app, ['u'], n)).status).toBe(200)
+}
+
+async function takeThrough(client: SocketClient, last: number): Promise<Message[]> {
+  const messages: Message[] = []
+  while (messages.at(-1)?.payload !== last) messages.push(await client.next())
+  return messages
+}
+
+const payloads = (messages: readonly Message[]): number[] => messages.map(({ payload }) => payload)
+const epochOf = ({ cursor }: Message): string => cursor.split(':')[0]
+const seqsOf = (messages: readonly Message[]): number[] =>
+  messages.map(({ cursor }) => Number(cursor.split(':')[1]))
+
+/** kill -9, and on with what is on its disk. */
+async function restart(app: TestApp, redis: TestRedis): Promise<void> {
+  await redis.kill()
+  await untilStoreIs(app, 'unavailable')
+  await redis.restart()
+  await untilStoreIs(app, 'healthy')
+}
+
+describe.concurrent('A log in Redis', () => {
+  test('that comes back as an older copy, and then grows past what it was, hides nothing from anybody', async () => {
+    await using redis = await startRedis()
+    await using app = await startStored(redis)
+    using stays = await socketOf(app, 'u', { cursor: '' })
+    await stays.nextOf('connected')
+    await sayAll(app, 1, 5)
+    await redis.client().save()
+    await sayAll(app, 6, 10)
+    const before = await takeThrough(stays, 10)
+    const epoch = epochOf(before[0])
+    await restart(app, redis)
+    // More than was lost: every place that was known is a place again.
+    await sayAll(app, 11, 20)
+    const after = await takeThrough(stays, 20)
+    expect([payloads(after), seqsOf(after)]).toEqual([numbers(11, 20), numbers(6, 15)])
+    expect(epochOf(after[0])).not.toBe(epoch)
+    for (const [seen, start, rest] of [
+      [8, 5, numbers(11, 20)],
+      [10, 5, numbers(11, 20)],
+      [3, 3, [4, 5, ...numbers(11, 20)]],
+    ] as const) {
+      using returns = await socketOf(app, 'u', { cursor: `${epoch}:${seen}` })
+      const connected = await returns.nextOf('connected')
+      expect(connected).toMatchObject({
+        recovered: false,
+        reason: 'epoch_changed',
+        cursor: `${epochOf(after[0])}:${start}`,
+        replayed: rest.length,
+      })
+      expect(payloads(await takeThrough(returns, 20))).toEqual([...rest])
+    }
+    expect(await logOf(app, 'u')).toEqual([...numbers(1, 5), ...numbers(11, 20)])
+  }, 30_000)
+
+  test('is another one after each restart of a Redis that may have lost something, and repeats nothing', async () => {
+    await using redis = await startRedis(...EACH_SECOND)
+    await using app = await startStored(redis)
+    using stays = await socketOf(app, 'u', { cursor: '' })
+    await stays.nextOf('connected')
+    const heard: Message[] = []
+    for (const [from, to] of [
+      [1, 3],
+      [4, 6],
+      [7, 9],
+    ] as const) {
+      await sayAll(app, from, to)
+      heard.push(...(await takeThrough(stays, to)))
+      if (to < 9) await restart(app, redis)
+    }
+    expect(payloads(heard)).toEqual(numbers(1, 9))
+    expect(new Set(heard.map(epochOf)).size).toBe(3)
+    // From the first of three lives, by what both since then kept.
+    using returns = await socketOf(app, 'u', { cursor: heard[1].cursor })
+    expect(await returns.nextOf('connected')).toMatchObject({ recovered: false, reason: 'epoch_changed' })
+    expect(payloads(await takeThrough(returns, 9))).toEqual(numbers(3, 9))
+  }, 30_000)
+
+  test('that was flushed goes on from its beginning, under another name', async () => {
+    await using redis = await startRedis()
+    await using app = await startStored(redis)
+    using stays = await socketOf(app, 'u', { cursor: '' })
+    await stays.nextOf('connected')
+    await sayAll(app, 1, 3)
+    const before = await takeThrough(stays, 3)
+    await redis.client().flushall()
+    await eventually(() =>
+      app.lines.some(({ event, reason }) => event === 'store.away' && reason !== undefined),
+    )
+    await untilStoreIs(app, 'healthy')
+    await sayAll(app, 4, 8)
+    const after = await takeThrough(stays, 8)
+    expect([payloads(after), seqsOf(after)]).toEqual([numbers(4, 8), numbers(1, 5)])
+    using returns = await socketOf(app, 'u', { cursor: before[1].cursor })
+    expect(await returns.nextOf('connected')).toMatchObject({ recovered: false, reason: 'epoch_changed' })
+    expect(payloads(await takeThrough(returns, 8))).toEqual(numbers(4, 8))
+  }, 30_000)
+
+  test('that has moved to another life goes on asking for acknowledgements', async () => {
+    await using redis = await startRedis(...EACH_SECOND)
+    await using app = await startStored(redis, { ACK_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '2' })
+    using stays = await socketOf(app, 'u', { cursor: '' })
+    await stays.nextOf('connected')
+    await sayAll(app, 1, 1)
+    const [first] = await takeThrough(stays, 1)
+    const isSent = async () =>
+      (await app.get(`/api/v1/notifications/${first.id}`)).json.recipients[0].state === 'sent'
+    await eventually(isSent)
+    await restart(app, redis)
+    await sayAll(app, 2, 2)
+    await takeThrough(stays, 2)
+    const again = await stays.inbox.until(({ id, redelivered }) => id === first.id && redelivered >= 1)
+    expect(again.cursor.split(':')[1]).toBe('1')
+    stays.send({ type: 'Ack', payload: { notification_id: first.id } })
+    expect(await stays.nextOf('acked')).toMatchObject({ notification_id: first.id })
+  }, 30_000)
+})

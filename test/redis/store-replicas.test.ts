@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'bun:test'
+import { startTestApp } from '../support/app.ts'
+import { startRedis } from '../support/redis.ts'
+import { logOf, startStored, trySend, untilStoreIs } from '../support/stored.ts'
+import { eventually, socketOf } from '../support/visit.ts'
+
+const ANSWERED_MS = 1_300
+
+describe.concurrent('STORE_REPLICAS', () => {
+  test('a send is answered when the replica has it', async () => {
+    await using master = await startRedis()
+    await using replica = await startRedis('--replicaof', '127.0.0.1', String(master.port))
+    await using app = await startStored(master, { STORE_REPLICAS: '1' })
+    const reader = replica.client()
+    for (let n = 1; n <= 20; n++) {
+      expect((await trySend(app, ['u'], n)).status).toBe(200)
+      expect(await reader.zcard('ara:order:{default:u}')).toBe(n)
+    }
+    const many = await Promise.all(Array.from({ length: 100 }, (_, n) => trySend(app, [`v${n}`], n)))
+    expect(many.filter(({ status }) => status !== 200)).toEqual([])
+  }, 20_000)
+
+  test('without enough of them the store counts as away, and a send is refused within a second', async () => {
+    await using master = await startRedis()
+    await using app = await startTestApp({
+      STORE_URL: `redis://127.0.0.1:${master.port}`,
+      STORE_REPLICAS: '1',
+      QUEUE_ENABLED: 'true',
+    })
+    await eventually(() =>
+      app.lines.some(({ event, reason }) => event === 'store.away' && /1 replica/.test(String(reason))),
+    )
+    await untilStoreIs(app, 'unavailable')
+    const refused = await trySend(app, ['u'], 1)
+    expect([refused.status, refused.json.error.code]).toEqual([503, 'STORE_UNAVAILABLE'])
+    expect(refused.ms).toBeLessThan(ANSWERED_MS)
+    await using _ = await startRedis('--replicaof', '127.0.0.1', String(master.port))
+    await untilStoreIs(app, 'healthy')
+    expect((await trySend(app, ['u'], 2)).status).toBe(200)
+  }, 30_000)
+
+  test('while the replica is frozen sends are refused within a second, though clients may get them; afterwards all is well', async () => {
+    await using master = await startRedis()
+    await using replica = await startRedis('--replicaof', '127.0.0.1', String(master.port))
+    await using app = await startStored(master, { STORE_REPLICAS: '1' })
+    using client = await socketOf(app, 'u', { cursor: '' })
+    await client.nextOf('connected')
+    await trySend(app, ['u'], 1)
+    expect((await client.next()).payload).toBe(1)
+    replica.freeze()
+    const refused = await Promise.all(Array.from({ length: 5 }, (_, n) => trySend(app, ['u'], 2 + n)))
+    for (const { status, ms } of refused) {
+      expect(status).toBe(503)
+      expect(ms).toBeLessThan(ANSWERED_MS)
+    }
+    await untilStoreIs(app, 'unavailable', 3_300)
+    // Reads do not wait for those who wait for replicas.
+    const startedAt = performance.now()
+    await logOf(app, 'u')
+    expect(performance.now() - startedAt).toBeLessThan(500)
+    replica.thaw()
+    await untilStoreIs(app, 'healthy')
+    expect((await trySend(app, ['u'], 7)).status).toBe(200)
+    const heard = await client.inbox.until(({ payload }) => payload === 7)
+    expect(heard.payload).toBe(7)
+    const all = client.inbox.all.filter(({ type }) => type === 'notification').map(({ payload }) => payload)
+    expect(all).toEqual(await logOf(app, 'u'))
+    expect(all).toEqual([...new Set(all)].sort((a, b) => a - b))
+  }, 30_000)
+})
