@@ -1,11 +1,14 @@
-import { afterAll } from 'bun:test'
+import { afterAll, describe, expect, test } from 'bun:test'
 import { systemClock } from '../../src/lib/clock.ts'
+import { userTopic } from '../../src/notification/topic.ts'
 import { redisStore } from '../../src/store/redis/redis.ts'
+import type { Store, StoreLimits } from '../../src/store/store.ts'
+import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
 import { eventually } from '../support/visit.ts'
 import { idempotencyContract } from './idempotency.contract.ts'
 import { revocationsContract } from './revocations.contract.ts'
-import { type OpenStore, storeContract } from './store.contract.ts'
+import { draft, fakeClock, LIMITS, noting, type OpenStore, seqs, storeContract } from './store.contract.ts'
 
 const redis = await startRedis()
 afterAll(() => redis[Symbol.asyncDispose]())
@@ -21,13 +24,18 @@ const SETTINGS = {
 const DATABASES = 16
 let opened = 0
 
-/** An empty one, by the test's clock. */
-const open: OpenStore = async ({ clock, ...options }) => {
-  const db = opened++ % DATABASES
+/** By the test's clock; an empty one, or the last one again; over the line that leads to the port. */
+const open = async (
+  { clock, ...options }: Parameters<OpenStore>[0],
+  isNew = true,
+  port = redis.port,
+): Promise<Store> => {
+  if (isNew) opened++
+  const db = opened % DATABASES
   await admin.select(db)
-  await admin.flushdb()
+  if (isNew) await admin.flushdb()
   const store = redisStore({
-    address: { hosts: [{ host: '127.0.0.1', port: redis.port }], tls: false, db },
+    address: { hosts: [{ host: '127.0.0.1', port }], tls: false, db },
     settings: SETTINGS,
     replicas: 0,
     clock: systemClock,
@@ -38,6 +46,155 @@ const open: OpenStore = async ({ clock, ...options }) => {
   return store
 }
 
-storeContract('redis', open, { runs: 150 })
-revocationsContract('redis', open)
-idempotencyContract('redis', open)
+storeContract('redis', options => open(options), { runs: 150 })
+revocationsContract('redis', options => open(options))
+idempotencyContract('redis', options => open(options))
+
+describe('redis: what one script does is bounded, what is asked is done', () => {
+  const MANY = 2_500
+  const ANN = userTopic('acme', 'ann')
+  const ALL = { entries: 1_000, bytes: 1_000_000 }
+
+  const start = async (limits: Partial<StoreLimits> = {}) => {
+    const clock = fakeClock()
+    const observer = noting()
+    const store = await open({ limits: { ...LIMITS, maxEntries: MANY, ...limits }, clock, observer })
+    const appended = await store.log.append(Array.from({ length: MANY }, (_, n) => draft(`n${n}`)))
+    const { epoch } = appended.at(-1)?.cursor ?? { epoch: '' }
+    return {
+      clock,
+      store,
+      epoch,
+      notes: observer.notes,
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    }
+  }
+
+  for (const [what, look, expected] of [
+    ['open', ({ log }) => log.open(ANN).then(({ removedThrough }) => removedThrough), MANY],
+    ['read', ({ log }) => log.read(ANN, 0, ALL).then(({ removedThrough }) => removedThrough), MANY],
+    ['count', ({ log }) => log.count(ANN, 0), 0],
+    ['totals', ({ log }) => log.totals(), { messages: 0, users: 0 }],
+  ] as const satisfies readonly (readonly [
+    string,
+    (store: Awaited<ReturnType<typeof start>>['store']) => Promise<unknown>,
+    unknown,
+  ])[])
+    test(`thousands that end at once have ended for ${what}`, async () => {
+      await using opened = await start()
+      const { store, clock, notes } = opened
+      clock.time += LIMITS.retentionMs + 1
+      expect(await look(store)).toEqual(expected)
+      await store.log.totals()
+      expect(notes.filter(([told]) => told === 'left')).toHaveLength(MANY)
+      expect(await seqs(store.log)).toEqual([])
+    })
+
+  test('thousands that ended make room: none that has not is evicted', async () => {
+    await using opened = await start()
+    const { store, clock } = opened
+    clock.time += LIMITS.retentionMs + 1
+    await store.log.append(Array.from({ length: 100 }, (_, n) => draft(`new${n}`)))
+    expect((await seqs(store.log)).length).toBe(100)
+  })
+
+  test('thousands are acknowledged through a cursor, and a reader of the others finds the one behind them', async () => {
+    await using opened = await start({ acknowledged: true, maxEntries: MANY + 1 })
+    const { store, epoch, notes } = opened
+    expect(await store.acks.ackThrough(ANN, { epoch, seq: MANY })).toBe(MANY)
+    expect(notes.filter(([told]) => told === 'acked')).toHaveLength(MANY)
+    await store.log.append([draft('behind')])
+    const page = await store.log.read(ANN, 0, ALL, true)
+    expect(page.entries.map(({ seq }) => seq)).toEqual([MANY + 1])
+    const nothing = await store.log.read(ANN, MANY + 1, ALL, true)
+    expect(nothing).toMatchObject({ entries: [], through: MANY + 1 })
+  })
+
+  test('a limit that was lowered is kept by and by', async () => {
+    await using opened = await start()
+    const lower = await open({ limits: LIMITS, clock: opened.clock, observer: noting() }, false)
+    for (let n = 0; n < 20; n++) await lower.log.append([draft(`more${n}`)])
+    expect(await seqs(lower.log)).toEqual([MANY + 18, MANY + 19, MANY + 20])
+    await lower[Symbol.asyncDispose]()
+  })
+
+  test('one call may be for ten thousand users', async () => {
+    await using opened = await start()
+    const { log } = opened.store
+    const owners = Array.from({ length: 10_000 }, (_, n) => userTopic('acme', `u${n}`))
+    const body = `{"payload":"${'x'.repeat(1_000)}"`
+    const appended = await log.append(owners.map(owner => draft('a', { owner, body })))
+    expect(appended.filter(({ cursor }) => cursor.seq === 1)).toHaveLength(10_000)
+    expect(await log.totals()).toEqual({ messages: MANY + 10_000, users: 10_001 })
+    const page = await log.trace('acme', 'a', { after: userTopic('acme', 'u4999'), limit: 3 })
+    expect(page?.recipients.map(({ owner }) => owner)).toEqual(owners.slice(5_000, 5_003))
+  })
+})
+
+describe('redis: when something is wrong', () => {
+  test('scripts that Redis has forgotten are given to it again', async () => {
+    const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() })
+    await store.log.append([draft('a')])
+    await admin.script('FLUSH')
+    const appended = await Promise.all(['b', 'c'].map(id => store.log.append([draft(id)])))
+    expect(appended.flat().map(({ cursor }) => cursor.seq)).toEqual([2, 3])
+    expect(await seqs(store.log)).toEqual([1, 2, 3])
+    await store[Symbol.asyncDispose]()
+  })
+
+  test('an append whose answer is lost is told of when Redis answers again, and tried again adds nothing', async () => {
+    await using line = await startProxy(redis.port)
+    const observer = noting()
+    const clock = fakeClock()
+    const store = await open({ limits: LIMITS, clock, observer }, true, line.port)
+    await store.log.append([draft('a')])
+    line.mute()
+    const lost = store.log.append([draft('b')])
+    expect(lost).rejects.toThrow('too long')
+    await lost.catch(() => {})
+    expect(observer.notes).toEqual([])
+    line.thaw()
+    await eventually(() => observer.notes.length > 0)
+    expect(observer.notes).toEqual([['resumed']])
+    const [again] = await store.log.append([draft('b')])
+    expect(again).toMatchObject({ cursor: { seq: 2 }, repeated: true })
+    expect(await seqs(store.log)).toEqual([1, 2])
+    await store[Symbol.asyncDispose]()
+  })
+
+  test('an append that reaches Redis after its time was up is not carried out', async () => {
+    await using line = await startProxy(redis.port)
+    const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() }, true, line.port)
+    await store.log.append([draft('a')])
+    line.freeze()
+    const late = store.log.append([draft('b')])
+    const startedAt = performance.now()
+    expect(late).rejects.toThrow('too long')
+    await late.catch(() => {})
+    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    line.thaw()
+    const [next] = await store.log.append([draft('c')])
+    expect(next).toMatchObject({ cursor: { seq: 2 }, repeated: false })
+    await store[Symbol.asyncDispose]()
+  })
+
+  test('what was noted while Redis was away is written when it is back', async () => {
+    await using line = await startProxy(redis.port)
+    const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() }, true, line.port)
+    const [{ cursor } = { cursor: { epoch: '', seq: 0 } }] = await store.log.append([draft('a')])
+    line.freeze()
+    line.cut()
+    await eventually(() => !store.isUp())
+    const owner = userTopic('acme', 'ann')
+    store.log.handed(owner, cursor.epoch, [1])
+    store.log.received(owner, cursor)
+    await Bun.sleep(300)
+    line.thaw()
+    await eventually(store.isUp)
+    await eventually(async () => (await store.log.open(owner)).received === 1)
+    expect((await store.log.trace('acme', 'a', { limit: 1 }))?.recipients).toMatchObject([
+      { state: 'sent', attempts: 1 },
+    ])
+    await store[Symbol.asyncDispose]()
+  })
+})

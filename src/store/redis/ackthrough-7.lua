@@ -13,7 +13,7 @@ local seqs = call('ZRANGEBYSCORE', ORDER, '(' .. ARGV[8], ARGV[7], 'LIMIT', 0, M
 local count, latencies = 0, {}
 for _, seq in ipairs(seqs) do
   local entry = note(seq)
-  if entry.acked == 0 then
+  if entry[IS_ACKED] == 0 then
     count = count + 1
     local _, latency = acknowledge(seq, entry)
     if latency >= 0 then latencies[#latencies + 1] = latency end

@@ -21,33 +21,37 @@ elseif ends then
   return reply(false, head.epoch, tonumber(known), 1)
 end
 
-local wasEmpty = call('ZCARD', ORDER) == 0
+local wasEmpty = count() == 0
 head.seq = head.seq + 1
 local seq = string.format('%.0f', head.seq)
 
 -- What expired on its way here only takes its seq.
 if expires < 0 or now <= expires then
-  local entry = {
-    id = id, rank = tonumber(ARGV[12]), occurred = tonumber(ARGV[11]), expires = expires, ages = now + retention, at = now,
-    state = QUEUED, attempts = 0, redelivered = 0, first = 0, acked = 0, type = ARGV[10]
-  }
+  local rank, ages = tonumber(ARGV[12]), now + retention
+  -- In the order of the names in log.lua.
+  local entry = { id, rank, tonumber(ARGV[11]), expires, ages, now, QUEUED, 0, 0, 0, 0, ARGV[10] }
   write(seq, entry)
   call('HSET', NOTES, 'i' .. id, seq)
   call('HSET', TEXT, seq, body)
   if ARGV[14] ~= '' then call('HSET', TEXT, 't' .. seq, ARGV[14]) end
   call('ZADD', ORDER, head.seq, seq)
-  call('ZADD', ENDS, expires >= 0 and math.min(expires, entry.ages) or entry.ages, seq)
-  call('ZADD', LANES, (entry.rank + 1) * LANE + head.seq, seq)
+  call('ZADD', ENDS, expires >= 0 and math.min(expires, ages) or ages, seq)
+  call('ZADD', LANES, (rank + 1) * LANE + head.seq, seq)
+  size = size + 1
   resized = true
 end
 
 -- What is settled, oldest first; then of the lowest priority the oldest. A Critical one never goes before a lower one.
 local function victim()
   local first = call('ZRANGE', LANES, 0, 0, 'WITHSCORES')
-  if acknowledged or tonumber(first[2]) < LANE then return first[1] end
+  local lowest = math.floor(first[2] / LANE) - 1
+  if acknowledged or lowest < 0 then return first[1] end
   local settled
-  for rank = 0, CRITICAL - 1 do
-    local oldest = call('ZRANGEBYSCORE', LANES, (rank + 1) * LANE, '(' .. (rank + 2) * LANE, 'LIMIT', 0, 1)[1]
+  for rank = lowest, CRITICAL - 1 do
+    local oldest = first[1]
+    if rank > lowest then
+      oldest = call('ZRANGEBYSCORE', LANES, (rank + 1) * LANE, '(' .. (rank + 2) * LANE, 'LIMIT', 0, 1)[1]
+    end
     local n = tonumber(oldest)
     if n and n <= head.received and (not settled or n < settled) then settled = n end
   end
@@ -56,7 +60,7 @@ end
 
 -- More than one only when the limit was lowered, and then the next appends go on.
 for _ = 1, MAX_PURGED do
-  if call('ZCARD', ORDER) <= most then break end
+  if count() <= most then break end
   local next = call('ZRANGE', ENDS, 0, 0, 'WITHSCORES')
   if tonumber(next[2]) < now then
     endIt(next[1])

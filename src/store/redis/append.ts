@@ -20,7 +20,9 @@ interface AppendOptions {
 /** Of one call that go together: other calls take turns with a large one. */
 const MAX_DRAFTS = 200
 const MAX_BYTES = 512 * 1024
+const GROUPS_AT_ONCE = 2
 const OVERHEAD = 500
+const MINUTE_MS = 60_000
 
 /** A draft and its place among all of its call. */
 type Placed = readonly [draft: Draft, place: number]
@@ -47,8 +49,8 @@ const weightOf = (group: readonly Placed[]): number =>
 /** Appends user by user, each in one script, in groups: all or none of one user's entry, not of all users'. */
 export function createAppend({ commits, scripts, notes, limits, time }: AppendOptions): Log['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
-  /** Whom a notification was for stays known a little longer than what has become of it for any of them. */
-  const recipientsMs = 2 * (retentionMs + cleanupMs)
+  /** Whom a notification was for stays known as long as what has become of it for any of them: until a cleanup. */
+  const recipientsMs = retentionMs + cleanupMs + MINUTE_MS
 
   const appendOne = (present: Present, deadline: number, draft: Draft): Command =>
     scripts.command(present, draft.owner, SCRIPTS.append, [
@@ -110,5 +112,13 @@ export function createAppend({ commits, scripts, notes, limits, time }: AppendOp
     }
   }
 
-  return async drafts => (await Promise.all([...groupsOf(drafts)].map(appendGroup))).flat()
+  return async drafts => {
+    const appended: Appended[] = []
+    const groups = [...groupsOf(drafts)]
+    // A few at a time: what waits is held in memory as often as there are users.
+    for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE)
+      for (const some of await Promise.all(groups.slice(from, from + GROUPS_AT_ONCE).map(appendGroup)))
+        appended.push(...some)
+    return appended
+  }
 }

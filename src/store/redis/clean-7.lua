@@ -6,13 +6,7 @@
 if not find(false) then return reply(false, -1) end
 local more = purge()
 local over = call('ZRANGEBYSCORE', PAST, '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, MAX_PURGED)
-for _, seq in ipairs(over) do
-  local entry = note(seq)
-  -- The id may have been used again.
-  if entry and call('HGET', NOTES, 'i' .. entry.id) == seq then call('HDEL', NOTES, 'i' .. entry.id) end
-  call('HDEL', NOTES, seq)
-  call('ZREM', PAST, seq)
-end
+for _, seq in ipairs(over) do forget(seq) end
 local next = -1
 for _, key in ipairs({ ENDS, PAST }) do
   local first = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])

@@ -24,6 +24,8 @@ local CRITICAL = 3
 local LANE = 1e15
 local MAX_BASES = 8
 local MAX_PURGED = 200
+-- Of one log; beyond, what left first is forgotten before its time.
+local MAX_PAST = 100000
 local DAY = 86400000
 -- Counted from a moment of the last day before the last append, so that it is 30 days at least.
 local KEPT = 32 * DAY
@@ -41,6 +43,8 @@ local now = tonumber(ARGV[1]) or time()
 local head
 local tracked = 0
 local gone = {}
+-- Entries retained, once that was asked for; whether it has changed.
+local size
 local resized = false
 
 local function save()
@@ -73,27 +77,37 @@ local function find(make)
   return true
 end
 
-local FIELDS = {
-  'id', 'rank', 'occurred', 'expires', 'ages', 'at', 'state', 'attempts', 'redelivered', 'first', 'acked', 'type'
-}
+-- An entry is a list.
+local ID, RANK, OCCURRED, EXPIRES, AGES, AT, STATE, ATTEMPTS, REDELIVERED, FIRST, IS_ACKED, TYPE =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 
 local function note(seq)
   local packed = call('HGET', NOTES, seq)
-  if not packed then return nil end
-  local entry = {}
-  for n, value in ipairs(cmsgpack.unpack(packed)) do entry[FIELDS[n]] = value end
-  return entry
+  return packed and cmsgpack.unpack(packed)
 end
 
 local function write(seq, entry)
-  local values = {}
-  for n, field in ipairs(FIELDS) do values[n] = entry[field] end
-  call('HSET', NOTES, seq, cmsgpack.pack(values))
+  call('HSET', NOTES, seq, cmsgpack.pack(entry))
+end
+
+local function count()
+  size = size or call('ZCARD', ORDER)
+  return size
+end
+
+local function forget(seq)
+  local entry = note(seq)
+  -- The id may have been used again.
+  if entry and call('HGET', NOTES, 'i' .. entry[ID]) == seq then call('HDEL', NOTES, 'i' .. entry[ID]) end
+  call('HDEL', NOTES, seq)
+  call('ZREM', PAST, seq)
 end
 
 -- `cause`: ttl, age or overflow. What is told of it: 4 when overflow dropped it, 2 when it was neither received nor
 -- acknowledged, 1 when its acknowledgement was waited for.
 local function leave(seq, entry, cause)
+  size = count() - 1
+  resized = true
   -- First what needs no memory: a Redis that is full still lets entries go.
   call('ZREM', ORDER, seq)
   call('ZREM', ENDS, seq)
@@ -104,27 +118,28 @@ local function leave(seq, entry, cause)
     head.removed = n
     call('HSET', HEAD, 'removed', n)
   end
-  local pending = acknowledged and entry.state == SENT
+  local pending = acknowledged and entry[STATE] == SENT
   local settled = n <= head.received
-  if acknowledged then settled = entry.acked == 1 end
+  if acknowledged then settled = entry[IS_ACKED] == 1 end
   local told = (pending and 1 or 0) + (settled and 0 or 2)
   if cause == 'overflow' then
     told = told + 4
-    if entry.state == QUEUED or pending then entry.state, entry.at = DROPPED, now end
-  elseif entry.acked == 0 then
-    entry.state, entry.at = EXPIRED, now
+    if entry[STATE] == QUEUED or pending then entry[STATE], entry[AT] = DROPPED, now end
+  elseif entry[IS_ACKED] == 0 then
+    entry[STATE], entry[AT] = EXPIRED, now
   end
   write(seq, entry)
-  call('ZADD', PAST, entry.occurred + retention, seq)
-  if call('ZCARD', PAST) == 1 then call('PEXPIRE', PAST, KEPT) end
+  call('ZADD', PAST, entry[OCCURRED] + retention, seq)
+  local past = call('ZCARD', PAST)
+  if past == 1 then call('PEXPIRE', PAST, KEPT) end
+  if past > MAX_PAST then forget(call('ZRANGE', PAST, 0, 0)[1]) end
   gone[#gone + 1] = told
-  resized = true
 end
 
 -- What would reach its ttl and its age in the same moment ends by its ttl.
 local function endIt(seq)
   local entry = note(seq)
-  leave(seq, entry, entry.expires >= 0 and entry.expires <= entry.ages and 'ttl' or 'age')
+  leave(seq, entry, entry[EXPIRES] >= 0 and entry[EXPIRES] <= entry[AGES] and 'ttl' or 'age')
 end
 
 -- Lets go of what has ended, a bounded number; whether there may be more.
@@ -135,10 +150,10 @@ local function purge()
 end
 
 local function deliver(entry, at)
-  entry.attempts = entry.attempts + 1
-  if entry.attempts > 1 then return end
-  entry.first = at
-  if entry.state == QUEUED then entry.state, entry.at = SENT, at end
+  entry[ATTEMPTS] = entry[ATTEMPTS] + 1
+  if entry[ATTEMPTS] > 1 then return end
+  entry[FIRST] = at
+  if entry[STATE] == QUEUED then entry[STATE], entry[AT] = SENT, at end
   if acknowledged then tracked = tracked + 1 end
 end
 
@@ -148,21 +163,21 @@ end
 
 -- Acknowledges an entry, retained or not: whether that is late, and after how many ms; -1 when it was done before, or late.
 local function acknowledge(seq, entry)
-  local late = (entry.state == EXPIRED or entry.state == DROPPED) and 1 or 0
-  if entry.acked == 1 then return late, -1 end
-  entry.acked = 1
+  local late = (entry[STATE] == EXPIRED or entry[STATE] == DROPPED) and 1 or 0
+  if entry[IS_ACKED] == 1 then return late, -1 end
+  entry[IS_ACKED] = 1
   local latency = -1
   if late == 0 then
     -- It proves a delivery that is not yet noted.
-    if entry.attempts == 0 then deliver(entry, now) end
-    entry.state, entry.at = ACKED, now
-    latency = math.max(0, now - entry.first)
+    if entry[ATTEMPTS] == 0 then deliver(entry, now) end
+    entry[STATE], entry[AT] = ACKED, now
+    latency = math.max(0, now - entry[FIRST])
   end
   write(seq, entry)
-  if entry.rank < CRITICAL and isRetained(seq) then call('ZADD', LANES, 'XX', tonumber(seq), seq) end
+  if entry[RANK] < CRITICAL and isRetained(seq) then call('ZADD', LANES, 'XX', tonumber(seq), seq) end
   return late, latency
 end
 
 local function reply(more, ...)
-  return { resized and call('ZCARD', ORDER) or -1, table.concat(gone), tracked, more and 1 or 0, ... }
+  return { resized and count() or -1, table.concat(gone), tracked, more and 1 or 0, ... }
 end

@@ -20,7 +20,7 @@ for n = entries, #ARGV, 3 do
   local seq = ARGV[n + 1]
   if ARGV[n] == head.epoch and isRetained(seq) then
     local entry = note(seq)
-    if ARGV[6] ~= '1' or entry.attempts == 0 then
+    if ARGV[6] ~= '1' or entry[ATTEMPTS] == 0 then
       deliver(entry, tonumber(ARGV[n + 2]))
       write(seq, entry)
     end

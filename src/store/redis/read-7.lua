@@ -25,7 +25,7 @@ for _ = 1, MAX_SCANNED / SCANNED_AT_ONCE do
   local seqs = call('ZRANGEBYSCORE', ORDER, '(' .. string.format('%.0f', at), '+inf', 'LIMIT', 0, SCANNED_AT_ONCE)
   for _, seq in ipairs(seqs) do
     local entry = (unsettled or withState) and note(seq)
-    if not (unsettled and entry.acked == 1) then
+    if not (unsettled and entry[IS_ACKED] == 1) then
       local text = call('HMGET', TEXT, seq, 't' .. seq)
       room = room - #text[1]
       if last and (#page >= most * 4 or room < 0) then return answer(last, true) end
@@ -33,7 +33,7 @@ for _ = 1, MAX_SCANNED / SCANNED_AT_ONCE do
       page[#page + 1] = last
       page[#page + 1] = text[1]
       page[#page + 1] = text[2] or ''
-      page[#page + 1] = withState and entry.state or 0
+      page[#page + 1] = withState and entry[STATE] or 0
     end
     at = tonumber(seq)
   end

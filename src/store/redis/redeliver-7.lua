@@ -8,14 +8,14 @@ if not find(false) or ARGV[6] ~= head.epoch then return reply(false, 0) end
 purge()
 local seq = ARGV[7]
 local entry = isRetained(seq) and note(seq)
-if not entry or entry.state ~= SENT then return reply(false, 0) end
-if entry.attempts >= tonumber(ARGV[8]) then
-  entry.state, entry.at = EXPIRED, now
+if not entry or entry[STATE] ~= SENT then return reply(false, 0) end
+if entry[ATTEMPTS] >= tonumber(ARGV[8]) then
+  entry[STATE], entry[AT] = EXPIRED, now
   write(seq, entry)
   return reply(false, 2)
 end
 deliver(entry, now)
-entry.redelivered = entry.redelivered + 1
+entry[REDELIVERED] = entry[REDELIVERED] + 1
 write(seq, entry)
 local text = call('HMGET', TEXT, seq, 't' .. seq)
-return reply(false, 1, entry.redelivered, text[1], text[2] or '')
+return reply(false, 1, entry[REDELIVERED], text[1], text[2] or '')

@@ -9,4 +9,4 @@ purge()
 local seq = call('HGET', NOTES, 'i' .. ARGV[6])
 local entry = seq and note(seq)
 if not entry then return reply(false) end
-return reply(false, entry.type, entry.occurred, entry.expires, entry.state, entry.attempts, entry.at)
+return reply(false, entry[TYPE], entry[OCCURRED], entry[EXPIRES], entry[STATE], entry[ATTEMPTS], entry[AT])
