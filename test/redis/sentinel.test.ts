@@ -1,20 +1,11 @@
 import { expect, test } from 'bun:test'
 import { startTestApp } from '../support/app.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
+import { MASTER, startSentinel } from '../support/sentinel.ts'
 import { subscribed, untilRedisIs } from '../support/trigger.ts'
 import { eventually } from '../support/visit.ts'
 
 const BACK_MS = 15_000
-const MASTER = 'main'
-
-/** A Sentinel that takes a silent master for dead after half a second, on its word alone. */
-async function startSentinel({ port }: TestRedis): Promise<TestRedis> {
-  const sentinel = await startRedis('--sentinel')
-  const asker = sentinel.client()
-  await asker.call('SENTINEL', 'MONITOR', MASTER, '127.0.0.1', String(port), '1')
-  await asker.call('SENTINEL', 'SET', MASTER, 'down-after-milliseconds', '500', 'failover-timeout', '3000')
-  return sentinel
-}
 
 for (const [what, strike] of [
   ['died', (redis: TestRedis) => redis.kill()],
