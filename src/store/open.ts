@@ -26,6 +26,8 @@ type StoreSettings = Pick<
 interface OpenOptions {
   readonly clock: Clock
   readonly observer: StoreObserver
+  /** It has gone, and why. */
+  readonly onAway: (reason: string) => void
   /** Why what is kept may not last. */
   readonly onWarning: (warning: string) => void
 }

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectSocket, type Message } from '../support/client.ts'
 import { createRandom } from '../support/random.ts'
-import { startService } from '../support/service.ts'
+import { startRedis } from '../support/redis.ts'
+import { type Service, startService } from '../support/service.ts'
+import { eventually } from '../support/visit.ts'
 import { type Attempt, amid, countCrash, NO_FAULT, post, readAll, sendUntilGone } from './crash.ts'
 
 /** Where a service keeps what must outlive it. */
@@ -29,16 +31,23 @@ async function sqliteFile(): Promise<Place> {
   }
 }
 
-const PLACES: readonly (readonly [name: string, open: () => Promise<Place>])[] = [['sqlite', sqliteFile]]
+const PLACES: readonly (readonly [name: string, open: () => Promise<Place>])[] = [
+  ['sqlite', sqliteFile],
+  ['redis', () => startRedis('--appendonly', 'yes', '--appendfsync', 'always')],
+]
 
-const start = ({ url }: Place, more: Record<string, string> = {}) =>
-  startService({
+/** Resolves when it is ready: a start waits for no Redis. */
+async function start({ url }: Place, more: Record<string, string> = {}): Promise<Service> {
+  const service = await startService({
     STORE_URL: url,
     QUEUE_ENABLED: 'true',
     QUEUE_MAX_SIZE_PER_USER: '100000',
     WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
     ...more,
   })
+  await eventually(async () => (await fetch(`${service.url}/health/ready`)).ok)
+  return service
+}
 
 describe.each(PLACES)('kill -9 with a %s store', (_, openPlace) => {
   test.each(seeds)(
@@ -164,7 +173,7 @@ describe.each(PLACES)('kill -9 with a %s store', (_, openPlace) => {
       40,
     ])
     expect(messages.slice(0, 20).map(({ id }) => id)).toEqual(ids.filter((_, n) => n % 2 === 1))
-  })
+  }, 60_000)
 })
 
 describe('the count of faults', () => {

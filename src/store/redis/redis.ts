@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/clock.ts'
 import type { RedisAddress } from '../../lib/redis-url.ts'
 import type { Topic } from '../../notification/topic.ts'
-import type { OnState, Store, StoreLimits, StoreObserver } from '../store.ts'
+import type { Store, StoreLimits, StoreObserver } from '../store.ts'
 import { createAcks } from './acks.ts'
 import { createBatches, UNKNOWN_MS } from './batches.ts'
 import { createCleaning } from './cleaning.ts'
@@ -21,7 +21,8 @@ interface RedisStoreOptions {
   readonly limits: StoreLimits
   readonly clock: Clock
   readonly observer: StoreObserver
-  readonly onState?: OnState
+  /** It has gone, or cannot be used at all, and why. */
+  readonly onAway?: (reason: string) => void
   /** Why what is kept may not last. */
   readonly onWarning?: (warning: string) => void
   /** What time it is, milliseconds since 1970, instead of the clock of Redis: tests set it. */
@@ -31,6 +32,9 @@ interface RedisStoreOptions {
 /** So many groups of reads are under way at once: what they answer is held in memory. */
 const READ_GROUPS = 2
 const CLOSE_MS = 500
+
+/** Told with a reason when it goes, and without one when it is back. */
+type OnState = (reason: string | undefined) => void
 
 /** Several connections to one store make one state. */
 function createStates(onState: OnState): (name: string, reason: string | undefined) => void {
@@ -42,7 +46,7 @@ function createStates(onState: OnState): (name: string, reason: string | undefin
     const [first] = reasons.values()
     if (first === told) return
     told = first
-    onState(first === undefined ? { up: true } : { up: false, reason: first })
+    onState(first)
   }
 }
 
@@ -66,7 +70,7 @@ export function redisStore({
   limits,
   clock,
   observer,
-  onState = () => {},
+  onAway = () => {},
   onWarning = () => {},
   time,
 }: RedisStoreOptions): Store {
@@ -82,9 +86,9 @@ export function redisStore({
     observer.resumed()
   }
 
-  const tell = createStates(state => {
-    if (state.up) onUnknown()
-    onState(state)
+  const tell = createStates(reason => {
+    if (reason === undefined) onUnknown()
+    else onAway(reason)
   })
   const onWarnings = createWarner(onWarning)
   const connect = (name: string, wanted: number): Server =>
