@@ -45,7 +45,8 @@ const TICK_MS = 50
 const DEADLINE = 17
 /** What was sent and not answered is carried out within that time or never. */
 export const UNKNOWN_MS = DEADLINE * TICK_MS
-const REPLICAS_MS = 700
+/** So much sooner replicas are given up, so that the answer says so. */
+const MARGIN_MS = 100
 const MAX_UNITS = 500
 const MAX_BYTES = 1024 * 1024
 const MAX_WAITING = 50_000
@@ -99,9 +100,10 @@ export function createBatches({ server, groups, replicas, onUnknown }: BatchesOp
     sizes: readonly number[],
     replies: readonly (Reply | Error)[],
   ): void => {
-    answeredAt = tick
+    // An answer that counts for nobody is none.
     if (replicas > 0 && !(Number(replies.at(-1)) >= replicas))
       giveUp(group, new Error(`fewer than ${replicas} replicas have it`))
+    else answeredAt = tick
     if (!underWay.delete(group)) return
     let from = 0
     let isWhole = true
@@ -117,7 +119,8 @@ export function createBatches({ server, groups, replicas, onUnknown }: BatchesOp
     underWay.add(group)
     const built = group.map(asked => asked.build(present, present.now() + ticksLeft(asked) * TICK_MS))
     const sizes = built.map(({ length }) => length)
-    const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, REPLICAS_MS]] : []
+    const leftMs = Math.min(...group.map(ticksLeft)) * TICK_MS - MARGIN_MS
+    const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, Math.max(1, leftMs)]] : []
     void present
       .send([...built.flat(), ...wait])
       .then(
