@@ -7,7 +7,7 @@ import { observeEntries } from './dispatch/entries.ts'
 import { createPipeline } from './dispatch/pipeline.ts'
 import { traceStore } from './dispatch/spans.ts'
 import { meterStore } from './dispatch/store-meter.ts'
-import { reportStore, watchStore } from './dispatch/store-watch.ts'
+import { watchStore } from './dispatch/store-watch.ts'
 import { createApi } from './http/api.ts'
 import { batchRoutes } from './http/batch.ts'
 import { manyTenants, oneTenant, tracedCallers } from './http/caller.ts'
@@ -30,7 +30,7 @@ import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { createLimits } from './limit/limits.ts'
 import { watchLag } from './observe/lag.ts'
-import { type Log, tellRefusals } from './observe/log.ts'
+import { type Log, tellOfStore, tellRefusals } from './observe/log.ts'
 import { createRequestSpans } from './observe/request-spans.ts'
 import { createStats, type Stats } from './observe/stats.ts'
 import { openTracing } from './observe/tracing.ts'
@@ -75,7 +75,7 @@ export async function startApp({
   const stats = createStats()
   const hub = createHub<Peer>()
   const observer = observeEntries(stats, () => pipeline.catchUp())
-  const opened = await openStore({ settings: config, clock, observer, ...reportStore({ clock, log }) })
+  const opened = await openStore({ settings: config, clock, observer, ...tellOfStore(log, clock) })
   const tracing = await openTracing({ settings: config, version, clock, log })
   const spans = tracing && createRequestSpans(tracing)
   const metered = meterStore(wrapStore(opened), { clock, stats })

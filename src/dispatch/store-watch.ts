@@ -17,19 +17,6 @@ interface WatchOptions {
 const LOOK_MS = 250
 const FAULT_LINES_PER_SECOND = 2
 
-/** What a store itself has to say of where it keeps things. */
-export function reportStore({ clock, log }: Pick<WatchOptions, 'clock' | 'log'>) {
-  const sayAway = limited<{ readonly reason: string }>({
-    perSecond: FAULT_LINES_PER_SECOND,
-    clock,
-    write: fields => log.warn(fields, 'store.away'),
-  })
-  return {
-    onAway: (reason: string): void => sayAway({ reason }),
-    onWarning: (warning: string): void => log.warn({ warning }, 'start.warning'),
-  }
-}
-
 export function watchStore({ store, clock, log }: WatchOptions): StoreWatch {
   const { kind } = store
   let wasUp = true

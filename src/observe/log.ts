@@ -82,6 +82,21 @@ export function tellRefusals(
   }
 }
 
+const STORE_LINES_PER_SECOND = 2
+
+/** Lines about a store: why it is away, and why what it keeps may not last. */
+export const tellOfStore = (log: Log, clock: Clock) => {
+  const sayAway = limited<{ readonly reason: string }>({
+    perSecond: STORE_LINES_PER_SECOND,
+    clock,
+    write: fields => log.warn(fields, 'store.away'),
+  })
+  return {
+    onAway: (reason: string): void => sayAway({ reason }),
+    onWarning: (warning: string): void => log.warn({ warning }, 'start.warning'),
+  }
+}
+
 /** Lets at most `perSecond` lines of one kind through in any second; the next one let through says how many were held back. */
 export function limited<F extends object>({
   perSecond,

@@ -26,7 +26,7 @@ type StoreSettings = Pick<
 interface OpenOptions {
   readonly clock: Clock
   readonly observer: StoreObserver
-  /** It has gone, and why. */
+  /** Why a store that may be away is, told for each new reason. */
   readonly onAway: (reason: string) => void
   /** Why what is kept may not last. */
   readonly onWarning: (warning: string) => void

@@ -21,7 +21,7 @@ interface RedisStoreOptions {
   readonly limits: StoreLimits
   readonly clock: Clock
   readonly observer: StoreObserver
-  /** It has gone, or cannot be used at all, and why. */
+  /** Why it is away, told for each new reason. */
   readonly onAway?: (reason: string) => void
   /** Why what is kept may not last. */
   readonly onWarning?: (warning: string) => void
@@ -33,11 +33,14 @@ interface RedisStoreOptions {
 const READ_GROUPS = 2
 const CLOSE_MS = 500
 
-/** Told with a reason when it goes, and without one when it is back. */
-type OnState = (reason: string | undefined) => void
-
-/** Several connections to one store make one state. */
-function createStates(onState: OnState): (name: string, reason: string | undefined) => void {
+/** Several connections to one store make one state: away for the first reason there is, or back. */
+function createStates({
+  onAway,
+  onBack,
+}: {
+  readonly onAway: (reason: string) => void
+  readonly onBack: () => void
+}): (name: string, reason: string | undefined) => void {
   const reasons = new Map<string, string>()
   let told: string | undefined
   return (name, reason) => {
@@ -46,7 +49,8 @@ function createStates(onState: OnState): (name: string, reason: string | undefin
     const [first] = reasons.values()
     if (first === told) return
     told = first
-    onState(first)
+    if (first === undefined) onBack()
+    else onAway(first)
   }
 }
 
@@ -86,10 +90,7 @@ export function redisStore({
     observer.resumed()
   }
 
-  const tell = createStates(reason => {
-    if (reason === undefined) onUnknown()
-    else onAway(reason)
-  })
+  const tell = createStates({ onAway, onBack: onUnknown })
   const onWarnings = createWarner(onWarning)
   const connect = (name: string, wanted: number): Server =>
     connectServer({
