@@ -204,7 +204,7 @@ describe('what is not acknowledged', () => {
     clock.jump(29.9)
     expect(await settle(client)).toEqual([])
     for (const redelivered of [1, 2]) {
-      clock.jump(30)
+      clock.jump(30.001)
       const again = await client.nextOf('notification')
       expect(again).toEqual({ ...first, redelivered })
       expect(Object.keys(again).at(-1)).toBe('redelivered')
