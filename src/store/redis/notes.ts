@@ -31,6 +31,8 @@ export interface Taken {
 interface NotesOptions {
   readonly batches: Batches
   readonly scripts: LogScripts
+  /** As long as there is no Redis what is noted stays where it is. */
+  readonly isThere: () => boolean
   /** Milliseconds since 1970, by the clock of the store. */
   readonly now: () => number
 }
@@ -52,7 +54,7 @@ const MAX_RECEIVED = 100
 const SIZES_AT_ONCE = 500
 const BYTES = 200
 
-export function createNotes({ batches, scripts, now }: NotesOptions): Notes {
+export function createNotes({ batches, scripts, isThere, now }: NotesOptions): Notes {
   const noted = new Map<Topic, Noted>()
   let sizes = new Map<Topic, number>()
 
@@ -110,7 +112,9 @@ export function createNotes({ batches, scripts, now }: NotesOptions): Notes {
     await flushSizes()
   }
 
-  const timer = setInterval(() => void flushAll(), NOTE_MS)
+  const timer = setInterval(() => {
+    if (isThere()) void flushAll()
+  }, NOTE_MS)
   timer.unref()
 
   return {

@@ -112,7 +112,7 @@ export function redisStore({
   const onSize = (owner: Topic, size: number): void => notes.sized(owner, size)
   const scripts = createLogScripts({ batches: reads, limits, observer, time, onSize })
   const now = (): number => time?.() ?? reader.present?.now() ?? clock.now()
-  const notes = createNotes({ batches: reads, scripts, now })
+  const notes = createNotes({ batches: reads, scripts, isThere: () => reader.present !== undefined, now })
   const cleaning = createCleaning({ batches: reads, scripts, notes, cleanupMs: limits.cleanupMs, time })
   const { totals } = cleaning
 
