@@ -238,7 +238,7 @@ test('what cannot be meant stops the start: 1, one line on stderr that names the
     ['ALLOWED_ORIGINS', { ...good, CORS_ORIGINS: 'https://a.example', ALLOWED_ORIGINS: 'https://b.example' }],
     ['LOG_LEVEL', { ...good, LOG_LEVEL: 'loud' }],
     ['NODE_ID', { ...good, NODE_ID: 'a node' }],
-    ['STORE_URL', { ...good, STORE_URL: 'redis://:tell-nobody@host' }],
+    ['STORE_URL', { ...good, STORE_URL: 'redis://:tell-nobody@host:0' }],
   ]
   const begin = async ([name, env]: (typeof refusals)[number]) => {
     const child = spawn(env)

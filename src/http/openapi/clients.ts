@@ -21,7 +21,7 @@ export const clients: Operations = {
       '`Sec-WebSocket-Protocol: bearer, <token>`.',
     parameters: [cursor],
     answer: { status: 101, description: 'From here on messages: see `docs/asyncapi.yaml`' },
-    errors: ['FORBIDDEN', 'UPGRADE_REQUIRED', 'SHUTTING_DOWN', 'STORE_UNAVAILABLE'],
+    errors: ['FORBIDDEN', 'UPGRADE_REQUIRED', 'SHUTTING_DOWN'],
     examples: {},
   },
   'GET /sse': {
@@ -42,7 +42,7 @@ export const clients: Operations = {
       description: 'Events: see `docs/asyncapi.yaml`',
       mediaType: 'text/event-stream',
     },
-    errors: ['FORBIDDEN', 'CONNECTION_LIMIT', 'SHUTTING_DOWN', 'STORE_UNAVAILABLE'],
+    errors: ['FORBIDDEN', 'CONNECTION_LIMIT', 'SHUTTING_DOWN'],
     examples: {
       resumed: {
         summary: 'The beginning, with nothing seen yet',
