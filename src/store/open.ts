@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { PatienceSettings } from '../lib/patience.ts'
 import { memoryStore } from './memory.ts'
 import { redisStore } from './redis/redis.ts'
 import { sqliteStore } from './sqlite/sqlite.ts'
@@ -16,11 +17,7 @@ type StoreSettings = Pick<
   | 'queueCleanupIntervalSeconds'
   | 'ackEnabled'
   | 'idempotencyTtlSeconds'
-  | 'redisCircuitBreakerFailureThreshold'
-  | 'redisCircuitBreakerSuccessThreshold'
-  | 'redisCircuitBreakerResetTimeoutSeconds'
-  | 'redisBackoffInitialDelayMs'
-  | 'redisBackoffMaxDelayMs'
+  | keyof PatienceSettings
 >
 
 interface OpenOptions {

@@ -4,11 +4,10 @@ import type { Composer } from '../dispatch/compose.ts'
 import type { Dispatch } from '../dispatch/dispatcher.ts'
 import type { Held, Once } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
-import { createBackoff } from '../lib/backoff.ts'
-import { createBreaker } from '../lib/breaker.ts'
 import type { Clock } from '../lib/clock.ts'
 import { isPattern } from '../lib/glob.ts'
 import { keepLink, type LinkEvent, type LinkState } from '../lib/link.ts'
+import { type PatienceSettings, patienceOf } from '../lib/patience.ts'
 import { openRedis } from '../lib/redis.ts'
 import { describe, type RedisAddress } from '../lib/redis-url.ts'
 import { type Span, traceOf } from '../lib/trace-context.ts'
@@ -28,16 +27,7 @@ export interface PubSub {
 
 interface PubSubOptions {
   readonly address: RedisAddress
-  readonly settings: Pick<
-    Config,
-    | 'redisChannels'
-    | 'tenantEnabled'
-    | 'redisCircuitBreakerFailureThreshold'
-    | 'redisCircuitBreakerSuccessThreshold'
-    | 'redisCircuitBreakerResetTimeoutSeconds'
-    | 'redisBackoffInitialDelayMs'
-    | 'redisBackoffMaxDelayMs'
-  >
+  readonly settings: Pick<Config, 'redisChannels' | 'tenantEnabled' | keyof PatienceSettings>
   readonly composer: Composer
   readonly dispatch: Dispatch
   readonly once: Once
@@ -54,7 +44,6 @@ interface Heard {
   readonly span: Span | undefined
 }
 
-const PROBE_MS = 2_000
 /** Redis cannot be told to wait: what comes while so much is under way is rejected. */
 const MAX_BYTES_UNDER_WAY = 67_108_864
 const STATE_LINES_PER_SECOND = 2
@@ -218,17 +207,7 @@ export function startPubSub({
 
   const link = keepLink({
     open: ({ signal, alive }) => openRedis({ address, prepare: subscribe, alive, signal }),
-    breaker: createBreaker({
-      failureThreshold: settings.redisCircuitBreakerFailureThreshold,
-      successThreshold: settings.redisCircuitBreakerSuccessThreshold,
-      resetMs: settings.redisCircuitBreakerResetTimeoutSeconds * 1000,
-      clock,
-    }),
-    backoff: createBackoff({
-      initialMs: settings.redisBackoffInitialDelayMs,
-      maxMs: settings.redisBackoffMaxDelayMs,
-    }),
-    probeMs: PROBE_MS,
+    ...patienceOf(settings, clock),
     clock,
     onChange: createReporter({ address, clock, log }),
   })

@@ -1,8 +1,7 @@
 import { type Redis, ReplyError } from 'ioredis'
-import { createBackoff } from '../../lib/backoff.ts'
-import { createBreaker } from '../../lib/breaker.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { keepLink, type OpenLine } from '../../lib/link.ts'
+import { type PatienceSettings, patienceOf } from '../../lib/patience.ts'
 import { openRedis } from '../../lib/redis.ts'
 import type { RedisAddress } from '../../lib/redis-url.ts'
 import { greet } from './greeting.ts'
@@ -35,13 +34,7 @@ export interface Server extends Disposable {
 
 export interface ServerOptions {
   readonly address: RedisAddress
-  readonly settings: {
-    readonly redisCircuitBreakerFailureThreshold: number
-    readonly redisCircuitBreakerSuccessThreshold: number
-    readonly redisCircuitBreakerResetTimeoutSeconds: number
-    readonly redisBackoffInitialDelayMs: number
-    readonly redisBackoffMaxDelayMs: number
-  }
+  readonly settings: PatienceSettings
   /** How many replicas must answer, too, before writes count as taken. */
   readonly replicas: number
   readonly clock: Clock
@@ -53,7 +46,6 @@ export interface ServerOptions {
   readonly onAnswer: (askedAt: number) => void
 }
 
-const PROBE_MS = 2_000
 /** What the replicas have to answer when they are only looked after. */
 const REPLICAS_MS = 400
 
@@ -185,17 +177,7 @@ export function connectServer({
 
   const link = keepLink({
     open,
-    breaker: createBreaker({
-      failureThreshold: settings.redisCircuitBreakerFailureThreshold,
-      successThreshold: settings.redisCircuitBreakerSuccessThreshold,
-      resetMs: settings.redisCircuitBreakerResetTimeoutSeconds * 1000,
-      clock,
-    }),
-    backoff: createBackoff({
-      initialMs: settings.redisBackoffInitialDelayMs,
-      maxMs: settings.redisBackoffMaxDelayMs,
-    }),
-    probeMs: PROBE_MS,
+    ...patienceOf(settings, clock),
     clock,
     onChange: event => {
       if (event.type === 'lost' || event.type === 'failed') tell(event.reason)
