@@ -22,7 +22,15 @@ const SETTINGS = {
   redisBackoffMaxDelayMs: 30_000,
 }
 const DATABASES = 16
+/** A batch is told that its time is up by no more than that too soon. */
+const TICK_MS = 50
 let opened = 0
+
+/** Milliseconds since 1970. */
+const redisTime = async (): Promise<number> => {
+  const [seconds, microseconds] = await admin.time()
+  return Number(seconds) * 1000 + Number(microseconds) / 1000
+}
 
 /** By the test's clock; an empty one, or the last one again; over the line that leads to the port. */
 const open = async (
@@ -172,6 +180,9 @@ describe('redis: when something is wrong', () => {
     expect(late).rejects.toThrow('too long')
     await late.catch(() => {})
     expect(performance.now() - startedAt).toBeLessThan(1_000)
+    // Whoever asked is told a little sooner than its time is up.
+    const told = await redisTime()
+    await eventually(async () => (await redisTime()) > told + TICK_MS)
     line.thaw()
     const [next] = await store.log.append([draft('c')])
     expect(next).toMatchObject({ cursor: { seq: 2 }, repeated: false })
