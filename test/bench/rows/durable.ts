@@ -41,6 +41,7 @@ export const sendStored: Row = {
     durable({ name: 'sqlite, an fsync before each answer', store: 'sqlite', control: 'send', ratio: 0.55 }),
     durable({ name: 'sqlite, beside the same tables', store: 'sqlite', control: 'durable', ratio: 0.5 }),
     durable({ name: 'redis, synced once a second', store: 'redis', control: 'send', ratio: 0.55 }),
+    durable({ name: 'redis, beside the same script', store: 'redis', control: 'lua', ratio: 0.5 }),
   ],
 }
 
