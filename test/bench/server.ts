@@ -57,7 +57,7 @@ export class ServerProcess implements AsyncDisposable {
     return this.#child.pid
   }
 
-  /** Resolves when it answers. */
+  /** Resolves when it takes traffic. */
   static async start({ control, env, metered = false }: ServerOptions): Promise<ServerProcess> {
     const port = freePort()
     const entry = control === undefined ? OURS : `test/bench/control/${control}.ts`
@@ -83,7 +83,7 @@ export class ServerProcess implements AsyncDisposable {
     })
     const server = new ServerProcess(port, child)
     if (child.stderr instanceof ReadableStream) void server.#readStalls(child.stderr)
-    await server.#answers(entry)
+    await server.#getsReady(entry)
     return server
   }
 
@@ -92,9 +92,12 @@ export class ServerProcess implements AsyncDisposable {
     await this.#child.exited
   }
 
-  async #answers(entry: string): Promise<void> {
+  async #getsReady(entry: string): Promise<void> {
     const limit = performance.now() + START_LIMIT_MS
-    while (!(await fetch(`http://127.0.0.1:${this.port}/health/live`).catch(() => undefined))) {
+    const isReady = async (): Promise<boolean> =>
+      (await fetch(`http://127.0.0.1:${this.port}/health/ready`).catch(() => undefined))?.ok === true
+    // What it stores in may come up after it.
+    while (!(await isReady())) {
       if (this.#child.exitCode === null && performance.now() < limit) await Bun.sleep(20)
       else throw new Error(`${entry} does not start`)
     }

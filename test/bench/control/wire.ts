@@ -22,9 +22,9 @@ export const pathOf = ({ url }: Request): string => url.slice(url.indexOf('/', 8
 
 export const hasKey = ({ headers }: Request): boolean => headers.get('x-api-key') === API_KEY
 
-/** Everything that is no send and no client: whether it is up, and refusals. */
+/** Everything that is no send and no client: whether it is ready, and refusals. */
 export const other = (path: string): Response =>
-  new Response(null, { status: path === '/health/live' ? 200 : 404 })
+  new Response(null, { status: path === '/health/ready' ? 200 : 404 })
 
 /** The user of `?token=<HS256 token>`. */
 export function userOf(path: string): string | undefined {
