@@ -3,6 +3,8 @@ import { DEFAULT_TENANT, isTenant, isUserId } from '../notification/names.ts'
 import type { Principal } from '../notification/principal.ts'
 
 const MAX_ROLES = 100
+/** One list for all who have none. */
+const NO_ROLES: readonly string[] = []
 const MAX_PATTERNS = 1_000
 
 const seconds = v.pipe(v.number(), v.safeInteger())
@@ -57,7 +59,7 @@ export function principalOf(
   const principal = {
     user: sub,
     tenant,
-    roles,
+    roles: roles.length === 0 ? NO_ROLES : roles,
     expiresAt: exp * 1000,
     ...(channels && { channels }),
     ...(iat !== undefined && { issuedAt: iat }),

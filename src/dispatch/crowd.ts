@@ -160,9 +160,10 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
         enqueue(shard.size, () => publishTo(shard, frame, before), after),
       )
     // Asked again at its turn: whoever has left meanwhile must get nothing more.
-    const isMeant = ({ principal, rooms }: Connection): boolean =>
-      topics.some(topic => rooms.has(topic)) &&
-      (accept === undefined || accept(principal, room => rooms.has(room)))
+    const isMeant = (connection: Connection): boolean => {
+      const isIn = (topic: Topic): boolean => hub.isIn(connection, topic)
+      return topics.some(isIn) && (accept === undefined || accept(connection.principal, isIn))
+    }
     return chunksOf(union(topics, isMeant)).map(chunk =>
       enqueue(
         chunk.length,

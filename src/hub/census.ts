@@ -2,12 +2,13 @@ import { DEFAULT_TENANT } from '../notification/names.ts'
 import { channelOf, type Topic, tenantOf, tenantTopic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'
 import type { Hub } from './hub.ts'
+import type { Members } from './members.ts'
 import type { Room } from './room.ts'
 
 const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>
   a.name < b.name ? -1 : 1
 
-const connectionsOf = (hub: Hub, tenant: string): ReadonlySet<Connection> => hub.members(tenantTopic(tenant))
+const connectionsOf = (hub: Hub, tenant: string): Members => hub.members(tenantTopic(tenant))
 
 export const countConnections = (hub: Hub, tenant: string): number => connectionsOf(hub, tenant).size
 
@@ -67,8 +68,8 @@ export function largestChannels(
 }
 
 /** The channels that a connection subscribes to, in the order in which it did. */
-export const subscriptionsOf = ({ rooms, principal }: Connection): readonly string[] =>
-  [...rooms.keys()].flatMap(topic => channelOf(topic, principal.tenant) ?? [])
+export const subscriptionsOf = ({ channels = new Set(), principal }: Connection): readonly string[] =>
+  [...channels].flatMap(topic => channelOf(topic, principal.tenant) ?? [])
 
 /** Tenants with a connection. */
 export const tenantsOf = (hub: Hub): readonly string[] =>

@@ -10,13 +10,6 @@ export type Written = 'sent' | 'buffered' | 'refused'
 /** `starting` until the place it starts from is known; `replaying` while it reads the log; `live` when it has nothing to read. */
 export type Phase = 'starting' | 'replaying' | 'live' | 'ended'
 
-/** A room, as far as who is in it needs it. */
-interface Membership {
-  readonly members: ReadonlySet<Connection>
-  listen(connection: Connection): void
-  remove(connection: Connection): void
-}
-
 /** One open WebSocket or SSE stream. A class, since there are a hundred thousand of them. */
 export abstract class Connection {
   readonly id: string = crypto.randomUUID()
@@ -38,8 +31,8 @@ export abstract class Connection {
   unsettledOnly = false
   /** Proved to be read by the client, not yet told to the log. */
   confirmed: Cursor | undefined = undefined
-  /** Rooms it is in, kept by the hub. */
-  readonly rooms: Map<Topic, Membership> = new Map()
+  /** Channels it is in, kept by the hub; absent as long as there were none. */
+  channels: Set<Topic> | undefined = undefined
 
   constructor(principal: Principal) {
     this.principal = principal

@@ -1,5 +1,6 @@
 import { kindOf, type Topic, type TopicKind, tenantTopic, userTopic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'
+import { MemberSet, type Members } from './members.ts'
 import { Room } from './room.ts'
 
 /** Every connection of this node, found by topic. All counts are read off it. */
@@ -16,14 +17,15 @@ export interface Hub<C extends Connection = Connection> {
   room(topic: Topic): Room | undefined
   /** Those of a kind that have a member. */
   rooms(kind: TopicKind): Iterable<Room>
-  members(topic: Topic): ReadonlySet<Connection>
+  members(topic: Topic): Members
   connections(): Iterable<C>
   has(connection: Connection): boolean
+  isIn(connection: Connection, topic: Topic): boolean
   /** How many topics of a kind have a member: users connected, channels with a subscriber. */
   count(kind: TopicKind): number
 }
 
-const NOBODY: ReadonlySet<Connection> = new Set()
+const NOBODY: Members = new MemberSet()
 
 export function createHub<C extends Connection>(): Hub<C> {
   const connections = new Set<C>()
@@ -45,15 +47,16 @@ export function createHub<C extends Connection>(): Hub<C> {
 
   const enter = (connection: Connection, topic: Topic): Room => {
     const room = roomOf(topic)
-    room.members.add(connection)
-    connection.rooms.set(topic, room)
+    room.add(connection)
     return room
   }
 
+  const members = (topic: Topic): Members => find(topic)?.members ?? NOBODY
+
   const leave = (connection: Connection, topic: Topic): void => {
-    const room = connection.rooms.get(topic)
+    const room = find(topic)
     if (room === undefined) return
-    connection.rooms.delete(topic)
+    connection.channels?.delete(topic)
     room.remove(connection)
     if (room.members.size === 0) rooms[kindOf(topic)].delete(topic)
   }
@@ -68,21 +71,28 @@ export function createHub<C extends Connection>(): Hub<C> {
       enter(connection, userTopic(tenant, user))
       enter(connection, tenantTopic(tenant))
     },
-    hear: connection => connection.rooms.get(tenantTopic(connection.principal.tenant))?.listen(connection),
+    hear: connection => find(tenantTopic(connection.principal.tenant))?.listen(connection),
     end: connection => {
+      const { tenant, user } = connection.principal
       ;(connections as Set<Connection>).delete(connection)
-      for (const topic of connection.rooms.keys()) leave(connection, topic)
+      leave(connection, userTopic(tenant, user))
+      leave(connection, tenantTopic(tenant))
+      for (const topic of connection.channels ?? []) leave(connection, topic)
     },
     join: (connection, topic) => {
       // A subscribe that outlived its connection must not bring it back into an index.
-      if (has(connection)) enter(connection, topic).listen(connection)
+      if (!has(connection)) return
+      connection.channels ??= new Set()
+      connection.channels.add(topic)
+      enter(connection, topic).listen(connection)
     },
     leave,
     room: find,
     rooms: kind => rooms[kind].values(),
-    members: topic => find(topic)?.members ?? NOBODY,
+    members,
     connections: () => connections,
     has,
+    isIn: (connection, topic) => members(topic).has(connection),
     count: kind => rooms[kind].size,
   }
 }

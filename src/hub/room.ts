@@ -1,5 +1,6 @@
 import type { Topic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'
+import { MemberSet, type Members } from './members.ts'
 
 /** Sockets of one room that one publish reaches. Bounded, since one publish to 10,000 sockets stalls the loop for 100 ms. */
 export class Shard {
@@ -20,41 +21,55 @@ export class Shard {
 }
 
 export const SHARD_SIZE = 1_000
+/** To a user's room nobody listens: one list for all of them. */
+const NO_SHARDS: readonly Shard[] = []
 
 /** Everyone in a topic. Members count; only those who listen get what is published. */
 export class Room {
   readonly topic: Topic
-  readonly members = new Set<Connection>()
-  readonly shards: Shard[] = []
+  readonly #members = new MemberSet()
+  #shards = NO_SHARDS
   #named = 0
 
   constructor(topic: Topic) {
     this.topic = topic
   }
 
+  get members(): Members {
+    return this.#members
+  }
+
+  get shards(): readonly Shard[] {
+    return this.#shards
+  }
+
+  add(connection: Connection): void {
+    this.#members.add(connection)
+  }
+
   listen(connection: Connection): void {
-    if (!this.members.has(connection) || this.#shardOf(connection) !== undefined) return
-    const shard = this.shards.find(each => each.size < SHARD_SIZE) ?? this.#addShard()
+    if (!this.#members.has(connection) || this.#shardOf(connection) !== undefined) return
+    const shard = this.#shards.find(each => each.size < SHARD_SIZE) ?? this.#addShard()
     const native = connection.listen(shard.name)
     ;(native ? shard.sockets : shard.streams).add(connection)
   }
 
   remove(connection: Connection): void {
-    this.members.delete(connection)
+    this.#members.delete(connection)
     const shard = this.#shardOf(connection)
     if (shard === undefined) return
     if (shard.sockets.delete(connection)) connection.unlisten(shard.name)
     shard.streams.delete(connection)
-    if (shard.size === 0) this.shards.splice(this.shards.indexOf(shard), 1)
+    if (shard.size === 0) this.#shards = this.#shards.filter(each => each !== shard)
   }
 
   #shardOf(connection: Connection): Shard | undefined {
-    return this.shards.find(({ sockets, streams }) => sockets.has(connection) || streams.has(connection))
+    return this.#shards.find(({ sockets, streams }) => sockets.has(connection) || streams.has(connection))
   }
 
   #addShard(): Shard {
     const shard = new Shard(`${this.topic}#${this.#named++}`)
-    this.shards.push(shard)
+    this.#shards = [...this.#shards, shard]
     return shard
   }
 }

@@ -44,11 +44,14 @@ export interface AdmissionOptions {
   ) => void
 }
 
+/** Most clients wish for nothing: one for all of them, since each would be kept. */
+const NO_WISH: Wish = {}
+
 /** An empty header is none; the header wins. */
 function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse'): Wish {
   const header = transport === 'sse' ? headers.get('last-event-id') : null
   const cursor = header || query.get('cursor')
-  return cursor === null ? {} : { cursor }
+  return cursor === null ? NO_WISH : { cursor }
 }
 
 /** The checks before a connection, in this order: origin, draining, rate, query, token. */

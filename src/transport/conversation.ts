@@ -82,11 +82,11 @@ export function createConversation({
 
   const faultOf = (peer: Peer, channel: string): string | undefined => {
     if (!isChannel(channel)) return 'invalid name'
-    if (peer.rooms.has(channelTopic(peer.principal.tenant, channel))) return undefined
+    if (hub.isIn(peer, channelTopic(peer.principal.tenant, channel))) return undefined
     if (!mayHear(peer.principal, channel, access)) return 'not allowed'
     const { subscriptions: most } = limits.of(peer.principal.tenant)
-    // Rooms beside its user's and its tenant's are channels.
-    return most > 0 && peer.rooms.size - 2 >= most ? `limit of ${most} subscriptions reached` : undefined
+    const { size = 0 } = peer.channels ?? {}
+    return most > 0 && size >= most ? `limit of ${most} subscriptions reached` : undefined
   }
 
   const subscribe = (peer: Peer, channels: readonly string[]): void => {

@@ -23,8 +23,8 @@ export abstract class Peer extends Connection {
   /** Nobody could say whether its token was revoked: nothing of the log reaches it before somebody does. */
   unchecked = false
   warnedOfExpiry = false
-  /** Messages that wait for `connected`, or for the answer to the one before. */
-  held: Said[] = []
+  /** Messages that wait for `connected`, or for the answer to the one before; absent as long as there were none. */
+  held: Said[] | undefined = undefined
   /** A message is being answered. */
   isBusy = false
   heldBytes = 0

@@ -94,13 +94,13 @@ export function createSessions(options: SessionOptions): Sessions {
 
   const release = (peer: Peer): void => {
     let said = 0
-    for (const message of peer.held) {
+    for (const message of peer.held ?? []) {
       if (peer.isBusy || peer.hasEnded()) break
       said++
       peer.heldBytes -= weightOf(message)
       say(peer, message)
     }
-    peer.held.splice(0, said)
+    peer.held?.splice(0, said)
   }
 
   const greet = (peer: Peer, { cursor, recovered, reason, replayed }: Started): void => {
@@ -124,6 +124,7 @@ export function createSessions(options: SessionOptions): Sessions {
 
   const hold = (peer: Peer, said: Said): void => {
     if (peer.hasEnded()) return
+    peer.held ??= []
     peer.held.push(said)
     peer.heldBytes += weightOf(said)
     if (peer.heldBytes > maxHeldBytes) peer.close('abuse')

@@ -13,6 +13,7 @@ import type { Sessions } from './session.ts'
 const MAX_HEADER_BYTES = 14
 /** Of unanswered pings so many are remembered, the last ones. */
 const MAX_PINGS = 16
+const NO_PINGS: readonly Ping[] = []
 
 /** What a pong proves: everything up to the place was read. */
 export interface Proof {
@@ -34,7 +35,7 @@ export class WebSocketPeer extends Peer {
   readonly #clock: Clock
   #socket: ServerWebSocket<WebSocketPeer> | undefined
   /** Pings that carried a place and are not answered, oldest first. */
-  readonly #pings: Ping[] = []
+  #pings = NO_PINGS
   #askAgain = false
   /** When the first frame was handed over that no ping stands behind. */
   #handedAt: number | undefined = undefined
@@ -122,7 +123,8 @@ export class WebSocketPeer extends Peer {
     const at = this.#pings.findLastIndex(ping => ping.payload === payload)
     const cursor = this.#pings[at]?.cursor
     if (cursor === undefined) return undefined
-    const settled = this.#pings.splice(0, at + 1)
+    const settled = this.#pings.slice(0, at + 1)
+    this.#pings = at + 1 === this.#pings.length ? NO_PINGS : this.#pings.slice(at + 1)
     if (this.#askAgain && this.#pings.length === 0) {
       this.#askAgain = false
       this.#ping({ epoch: this.epoch, seq: this.position })
@@ -203,8 +205,7 @@ export class WebSocketPeer extends Peer {
       this.#askAgain = true
       return
     }
-    if (this.#pings.length === MAX_PINGS) this.#pings.shift()
-    this.#pings.push({ payload, cursor, handedAt: this.#handedAt })
+    this.#pings = [...this.#pings, { payload, cursor, handedAt: this.#handedAt }].slice(-MAX_PINGS)
     this.#handedAt = undefined
   }
 }

@@ -1,0 +1,40 @@
+import type { Connection } from './connection.ts'
+
+/** Connections that belong together, in the order in which they came. */
+export interface Members extends Iterable<Connection> {
+  readonly size: number
+  has(connection: Connection): boolean
+}
+
+/** Most rooms are one user's with one connection: that one is held as it is, since a Set with one value takes 256 bytes. */
+export class MemberSet implements Members {
+  #only: Connection | undefined
+  /** Once there were two. */
+  #all: Set<Connection> | undefined
+
+  get size(): number {
+    return this.#all?.size ?? (this.#only === undefined ? 0 : 1)
+  }
+
+  has(connection: Connection): boolean {
+    return this.#all?.has(connection) ?? this.#only === connection
+  }
+
+  add(connection: Connection): void {
+    if (this.#all !== undefined) this.#all.add(connection)
+    else if (this.#only === undefined || this.#only === connection) this.#only = connection
+    else {
+      this.#all = new Set([this.#only, connection])
+      this.#only = undefined
+    }
+  }
+
+  delete(connection: Connection): void {
+    if (this.#only === connection) this.#only = undefined
+    this.#all?.delete(connection)
+  }
+
+  [Symbol.iterator](): Iterator<Connection> {
+    return (this.#all ?? (this.#only === undefined ? [] : [this.#only]))[Symbol.iterator]()
+  }
+}
