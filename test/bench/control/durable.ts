@@ -1,7 +1,7 @@
 /** A durable send to a user who is away: into the same tables, one transaction for all that came while the last one was written. */
 import { Database } from 'bun:sqlite'
 import { STEPS } from '../../../src/store/sqlite/schema.ts'
-import { frameOf, hasKey, LISTEN, other, pathOf, resultOf, SENDS, type Send } from './wire.ts'
+import { frameOf, serveSends } from './wire.ts'
 
 interface Waiting {
   readonly user: string
@@ -53,18 +53,10 @@ function commit(): void {
   for (const { written } of all) written()
 }
 
-Bun.serve({
-  ...LISTEN,
-  async fetch(request) {
-    const path = pathOf(request)
-    if (path !== `${SENDS}/send` || !hasKey(request)) return other(path)
-    const send = (await request.json()) as Send
-    const id = crypto.randomUUID()
-    const { promise, resolve } = Promise.withResolvers<void>()
-    if (waiting.length === 0) setImmediate(commit)
-    const [user, event] = [send.target_user_id, send.event_type]
-    waiting.push({ user, id, event, body: frameOf(send, id).slice(0, -1), written: resolve })
-    await promise
-    return resultOf(id, 0, 1)
-  },
+serveSends((send, id) => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  if (waiting.length === 0) setImmediate(commit)
+  const [user, event] = [send.target_user_id, send.event_type]
+  waiting.push({ user, id, event, body: frameOf(send, id).slice(0, -1), written: resolve })
+  return promise
 })

@@ -4,7 +4,7 @@ import { userTopic } from '../../../src/notification/topic.ts'
 import { LIFE_KEY, logKeys } from '../../../src/store/redis/keys.ts'
 import { SCRIPTS } from '../../../src/store/redis/scripts.ts'
 import { newName } from '../../../src/store/redis/server.ts'
-import { frameOf, hasKey, LISTEN, other, pathOf, resultOf, SENDS, type Send } from './wire.ts'
+import { frameOf, serveSends } from './wire.ts'
 
 const RETENTION_MS = 3_600_000
 const MAX_KEPT = 100
@@ -15,22 +15,12 @@ const redis = new Redis(process.env['STORE_URL'] ?? '', { enableAutoPipelining: 
 await redis.script('LOAD', SCRIPTS.append.text)
 const [life] = (await redis.eval(SCRIPTS.life.text, 1, LIFE_KEY, 'bench', newName())) as [string, string]
 
-function append(user: string, event: string, id: string, body: string): Promise<unknown> {
-  const keys = logKeys(userTopic('default', user))
+serveSends((send, id) => {
+  const keys = logKeys(userTopic('default', send.target_user_id))
   const log = ['', life, newName(), RETENTION_MS, '0']
-  const [now, noEnd, noTrace] = [Date.now(), '', '']
-  const entry = [now + 1_000, MAX_KEPT, id, body, JSON.stringify(event), now, NORMAL, noEnd, noTrace]
+  const body = frameOf(send, id).slice(0, -1)
+  const [event, now] = [JSON.stringify(send.event_type), Date.now()]
+  const [noEnd, noTrace] = ['', '']
+  const entry = [now + 1_000, MAX_KEPT, id, body, event, now, NORMAL, noEnd, noTrace]
   return redis.evalsha(SCRIPTS.append.sha, keys.length, ...keys, ...log, ...entry)
-}
-
-Bun.serve({
-  ...LISTEN,
-  async fetch(request) {
-    const path = pathOf(request)
-    if (path !== `${SENDS}/send` || !hasKey(request)) return other(path)
-    const send = (await request.json()) as Send
-    const id = crypto.randomUUID()
-    await append(send.target_user_id, send.event_type, id, frameOf(send, id).slice(0, -1))
-    return resultOf(id, 0, 1)
-  },
 })

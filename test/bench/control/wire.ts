@@ -67,3 +67,19 @@ export const resultOf = (notification_id: string, delivered_to: number, queued =
     queued,
     status: delivered_to > 0 ? 'delivered' : queued > 0 ? 'queued' : 'no_recipient',
   })
+
+/** Takes sends to users who are away, and nothing else. `keep` resolves when the send may be answered. */
+export function serveSends(keep: (send: Send, id: string) => Promise<unknown> | undefined): void {
+  Bun.serve({
+    ...LISTEN,
+    async fetch(request) {
+      const path = pathOf(request)
+      if (path !== `${SENDS}/send` || !hasKey(request)) return other(path)
+      const send = (await request.json()) as Send
+      const id = crypto.randomUUID()
+      const kept = keep(send, id)
+      if (kept !== undefined) await kept
+      return resultOf(id, 0, 1)
+    },
+  })
+}
