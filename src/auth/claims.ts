@@ -3,9 +3,9 @@ import { DEFAULT_TENANT, isTenant, isUserId } from '../notification/names.ts'
 import type { Principal } from '../notification/principal.ts'
 
 const MAX_ROLES = 100
+const MAX_PATTERNS = 1_000
 /** One list for all who have none. */
 const NO_ROLES: readonly string[] = []
-const MAX_PATTERNS = 1_000
 
 const seconds = v.pipe(v.number(), v.safeInteger())
 
