@@ -30,6 +30,7 @@ interface Greeting {
   readonly reason?: string | undefined
   readonly replayed: number
   readonly expiresIn: number
+  readonly heartbeatSeconds: number
 }
 
 export const connected = ({
@@ -40,6 +41,7 @@ export const connected = ({
   reason,
   replayed,
   expiresIn,
+  heartbeatSeconds,
 }: Greeting): Frame =>
   frame('connected', {
     connection_id: connectionId,
@@ -49,4 +51,5 @@ export const connected = ({
     reason,
     replayed,
     expires_in: expiresIn,
+    heartbeat_seconds: heartbeatSeconds,
   })

@@ -104,12 +104,17 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   const greet = (peer: Peer, { cursor, recovered, reason, replayed }: Started): void => {
-    const { user } = peer.principal
-    const expiresIn = secondsLeft(peer, clock)
-    tell(
-      peer,
-      connected({ connectionId: peer.id, userId: user, cursor, recovered, reason, replayed, expiresIn }),
-    )
+    const greeting = connected({
+      connectionId: peer.id,
+      userId: peer.principal.user,
+      cursor,
+      recovered,
+      reason,
+      replayed,
+      expiresIn: secondsLeft(peer, clock),
+      heartbeatSeconds,
+    })
+    tell(peer, greeting)
     hear(peer)
     release(peer)
   }

@@ -8,7 +8,8 @@ import type { Sessions } from './session.ts'
 
 /** Of the stream's queue, in bytes: it only counts, the limit is ours. The runtime reserves memory by it. */
 const HIGH_WATER_MARK = 1
-const COMMENT = ': heartbeat\n\n'
+/** One line end: with two, `@microsoft/fetch-event-source` takes the comment for an event without data. */
+const COMMENT = ': heartbeat\n'
 /** What one turn may bring beyond the limit before the stream could hand it on. */
 const TURN_SLACK_BYTES = 4 * 1024 * 1024
 

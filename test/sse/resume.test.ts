@@ -85,11 +85,11 @@ test('the worked example A6, byte by byte', async () => {
   clock.jump(30)
   const text = await exchange.until(all => all.endsWith('event: heartbeat\ndata: {"type":"heartbeat"}\n\n'))
   const [connected = '', notification = '', heartbeat = '', end] = text
-    .replace(/^(: heartbeat\n\n)*/, '')
+    .replace(/^(: heartbeat\n)*/, '')
     .split('\n\n')
   expect(connected).toMatch(
     new RegExp(
-      `^event: connected\ndata: {"type":"connected","connection_id":"[0-9a-f-]{36}","user_id":"u-7","cursor":"${epoch}:14","recovered":true,"replayed":0,"expires_in":\\d+}$`,
+      `^event: connected\ndata: {"type":"connected","connection_id":"[0-9a-f-]{36}","user_id":"u-7","cursor":"${epoch}:14","recovered":true,"replayed":0,"expires_in":\\d+,"heartbeat_seconds":30}$`,
     ),
   )
   expect(notification).toMatch(
@@ -141,9 +141,10 @@ test('a stream that presents nothing starts after what is known to be received, 
     recovered: true,
     replayed: 2,
     expires_in: expect.any(Number),
+    heartbeat_seconds: 30,
   })
   expect(Object.keys(data)).toEqual(
-    'type connection_id user_id cursor recovered replayed expires_in'.split(' '),
+    'type connection_id user_id cursor recovered replayed expires_in heartbeat_seconds'.split(' '),
   )
   const events = await stream.take(2)
   expect(payloads(events)).toEqual([3, 4])

@@ -5,6 +5,7 @@ const VOLATILE = [
   'version',
   'avg_latency_ms',
   'expires_in',
+  'heartbeat_seconds',
   'in',
   'reconnect_after_seconds',
 ]

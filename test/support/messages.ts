@@ -126,6 +126,10 @@ export const TOLD = {
       ...resumed,
       replayed: v.pipe(seconds, v.description('How many retained notifications follow it now')),
       expires_in: v.pipe(seconds, v.description('Seconds until the token ends')),
+      heartbeat_seconds: v.pipe(
+        seconds,
+        v.description('A heartbeat follows at least this often; without one the network is gone'),
+      ),
     }),
     examples: {
       resumed: {
@@ -136,6 +140,7 @@ export const TOLD = {
         recovered: true,
         replayed: 1,
         expires_in: 3540,
+        heartbeat_seconds: 30,
       },
       'from another log': {
         type: 'connected',
@@ -146,6 +151,7 @@ export const TOLD = {
         reason: 'epoch_changed',
         replayed: 1,
         expires_in: 3540,
+        heartbeat_seconds: 30,
       },
     },
   },

@@ -99,9 +99,10 @@ test('the worked example A5: two missed notifications follow the greeting', asyn
     recovered: true,
     replayed: 2,
     expires_in: expect.any(Number),
+    heartbeat_seconds: 30,
   })
   expect(Object.keys(connected)).toEqual(
-    'type connection_id user_id cursor recovered replayed expires_in'.split(' '),
+    'type connection_id user_id cursor recovered replayed expires_in heartbeat_seconds'.split(' '),
   )
   expect(connected.expires_in).toBeWithin(3_590, 3_601)
   expect(missed).toMatchObject([
@@ -125,6 +126,7 @@ test('the worked example A5: two missed notifications follow the greeting', asyn
     reason: 'epoch_changed',
     replayed: 1,
     expires_in: expect.any(Number),
+    heartbeat_seconds: 30,
   })
   expect(greeting.cursor).not.toStartWith(epoch)
   expect(await stranger.next()).toMatchObject({ payload: 'new', cursor: greeting.cursor.replace(/0$/, '1') })
@@ -446,7 +448,7 @@ test('with the log off a cursor starts live only: an empty one is recovered, any
   await send(app, 'u', 'live')
   const [connected, live] = await client.take(2)
   expect(Object.keys(connected)).toEqual(
-    'type connection_id user_id cursor recovered reason replayed expires_in'.split(' '),
+    'type connection_id user_id cursor recovered reason replayed expires_in heartbeat_seconds'.split(' '),
   )
   expect(live).toMatchObject({ payload: 'live' })
   expect(live).not.toHaveProperty('cursor')

@@ -47,9 +47,8 @@ export const clients: Operations = {
       resumed: {
         summary: 'The beginning, with nothing seen yet',
         answer: `: heartbeat
-
 event: connected
-data: {"type":"connected","connection_id":"5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11","user_id":"u-7","cursor":"k3f9:0","recovered":true,"replayed":1,"expires_in":3540}
+data: {"type":"connected","connection_id":"5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11","user_id":"u-7","cursor":"k3f9:0","recovered":true,"replayed":1,"expires_in":3540,"heartbeat_seconds":30}
 
 id: k3f9:1
 event: notification
