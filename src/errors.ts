@@ -38,10 +38,18 @@ export const ERRORS = {
   UPGRADE_REQUIRED: { status: 426, help: '`/ws` without valid upgrade headers' },
   RATE_LIMITED: { status: 429, help: 'too many requests, connections or messages; see `Retry-After`' },
   CONNECTION_LIMIT: { status: 429, help: 'too many connections; on a WebSocket a message, then close 1013' },
+  TOO_MANY_REVOCATIONS: {
+    status: 429,
+    help: 'the tenant has as many revocations in force as it may have; the connections of the user were closed',
+  },
   INTERNAL_ERROR: { status: 500, help: 'unforeseen' },
   STORE_UNAVAILABLE: { status: 503, help: 'the store did not take it; retry after a second' },
   NOT_READY: { status: 503, help: '`/health/ready` says not now' },
   SHUTTING_DOWN: { status: 503, help: 'new connections on a draining node' },
+  STORE_FULL: {
+    status: 507,
+    help: 'logs hold STORE_MAX_BYTES, or those of the tenant TENANT_MAX_STORED_BYTES; nothing was stored',
+  },
   INVALID_MESSAGE: { help: 'WebSocket message that is no known JSON message' },
   UNSUPPORTED_FORMAT: { help: 'binary WebSocket frame' },
   INVALID_ACK: {
@@ -107,9 +115,15 @@ export const meaningless = (path: string, message: string): AppError =>
 export const unavailable = (cause?: unknown): AppError =>
   new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' }, cause })
 
-/** The same for a promise's catch. */
+/** A store rejects with it when it is away or does not answer in time; any other rejection is a fault of our code. */
+export class StoreAway extends Error {}
+
+/** A store rejects with it when a bound on stored bytes is reached: nothing was stored. */
+export class StoreFull extends Error {}
+
+/** Turns a rejection of the store into the refusal of a request. */
 export const storeUnavailable = (cause: unknown): never => {
-  throw unavailable(cause)
+  throw cause instanceof StoreFull ? new AppError('STORE_FULL', { cause }) : unavailable(cause)
 }
 
 /** Why the server ends a connection: the WebSocket close code and reason. */

@@ -99,6 +99,8 @@ export const SETTINGS = {
   STORE_URL: { group: 'Store', schema: storeUrl, default: 'memory:', help: 'where logs, templates, keys and revocations are kept; `memory:` lives as long as the process, `redis:` is the server of REDIS_URL' },
   STORE_SYNC: { group: 'Store', schema: oneOf(['full', 'normal']), default: 'full', help: 'of `sqlite:`: `full` is on the disk before a send is answered; `normal` may lose the last moments when the system goes down' },
   STORE_REPLICAS: { group: 'Store', schema: whole(0, 10), default: '0', help: 'of a Redis store: replicas that must have a send before it is answered' },
+  STORE_MAX_BYTES: { group: 'Store', schema: whole(0, UNBOUNDED), default: '0', help: 'bytes that all logs together may hold; beyond them a send to users gets 507 `STORE_FULL`; 0 = no limit' },
+  TENANT_MAX_STORED_BYTES: { group: 'Store', schema: whole(0, UNBOUNDED), default: '0', help: 'bytes that the logs of one tenant may hold; beyond them its sends to users get 507 `STORE_FULL`; 0 = no limit' },
   IDEMPOTENCY_TTL_SECONDS: { group: 'Store', schema: seconds(60, 604_800), default: '86400', help: 'seconds from its first use in which an idempotency key gets the answer it got' },
   REDIS_URL: { group: 'Redis', schema: redisUrl, default: 'redis://localhost:6379', mayBeEmpty: true, help: 'where messages to dispatch are heard; empty = nowhere' },
   REDIS_CHANNELS: { group: 'Redis', schema: names, default: 'notification:user:*,notification:broadcast,notification:channel:*', help: 'channels to hear; those with `*`, `?` or `[` are patterns' },

@@ -4,7 +4,7 @@ import { type Content, MAX, notificationOf, type Origin, type Templated } from '
 import type { Notification } from '../notification/notification.ts'
 import { render } from '../notification/render.ts'
 import { type Compiled, compile } from '../notification/template.ts'
-import type { Template, Templates } from '../store/store.ts'
+import type { Template, Templates } from '../store/template.ts'
 
 /** Why what a send says of a template makes no notification. */
 export interface Misfit {

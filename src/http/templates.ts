@@ -6,7 +6,7 @@ import { anyJson, documented, type Fault, formatOf, integer } from '../lib/docum
 import { MAX_TTL_SECONDS } from '../notification/content.ts'
 import { isEventType, isTemplateId, SAYS } from '../notification/names.ts'
 import { PRIORITIES } from '../notification/notification.ts'
-import type { Template, TemplateChanges, Templates } from '../store/store.ts'
+import type { Template, TemplateChanges, Templates } from '../store/template.ts'
 import { readBody } from './body.ts'
 import type { Callers } from './caller.ts'
 import { segment } from './parameters.ts'
@@ -163,8 +163,10 @@ export function templateRoutes({
     .get(
       '',
       async ({ request }) => {
-        const all = await templates.list(callers.of(request).tenant).catch(storeUnavailable)
-        return answer(`{"templates":[${all.map(textOf).join(',')}],"total":${all.length}}`)
+        const { templates: all, total } = await templates
+          .list(callers.of(request).tenant, '', { entries: MAX_TEMPLATES, bytes: Number.POSITIVE_INFINITY })
+          .catch(storeUnavailable)
+        return answer(`{"templates":[${all.map(textOf).join(',')}],"total":${total}}`)
       },
       route('All templates'),
     )

@@ -93,11 +93,16 @@ export function userRoutes({ hub, callers, store, identities }: UserOptions) {
         const body = await readOptionalBody(request, format, MAX_BODY_BYTES)
         const { reason, issued_before: before } = body?.value ?? {}
         const { user, owner } = find(request, params.user_id)
-        // First, so that who is closed does not come back by the same token.
-        if (typeof before === 'number' && isUserId(user))
-          await store.revocations.revoke(owner, before, identities.revocationEnd()).catch(storeUnavailable)
+        // Before the connections close, so that none comes back by the same token.
+        const revoked =
+          typeof before === 'number' && isUserId(user)
+            ? await store.revocations
+                .revoke(owner, before, identities.revocationEnd())
+                .catch(storeUnavailable)
+            : 'revoked'
         const closed = [...hub.members(owner)]
         for (const connection of closed) connection.close('disconnected', reason ?? undefined)
+        if (revoked === 'full') throw new AppError('TOO_MANY_REVOCATIONS')
         return { user_id: user, disconnected: closed.length }
       },
       { parse: 'none', ...route('Closes all connections of a user') },

@@ -25,13 +25,13 @@ export function memoryRevocations(clock: Clock, max = MAX_REVOCATIONS): Revocati
   return {
     revoke: async (owner, before, until) => {
       if (revocations.size >= max) forgetOver()
-      if (revocations.size >= max && !revocations.has(owner))
-        throw new Error(`tokens of ${max} users are revoked already`)
+      if (revocations.size >= max && !revocations.has(owner)) return 'full'
       const known = find(owner)
       revocations.set(owner, {
         before: Math.max(before, known?.before ?? before),
         until: Math.max(until, known?.until ?? until),
       })
+      return 'revoked'
     },
     before: owner => find(owner)?.before,
   }

@@ -1,6 +1,6 @@
 import { byCodePoints } from '../lib/code-points.ts'
-import type { Template, Templates } from './store.ts'
-import { changed } from './template-changes.ts'
+import type { Template, Templates } from './template.ts'
+import { changed, pageOf } from './template.ts'
 
 /** A text of its own: a slice of a request would keep the whole of it. */
 const copy = (text: string): string => Buffer.from(text).toString()
@@ -24,7 +24,11 @@ export function memoryTemplates(): Templates {
       return 'created'
     },
     get: async (tenant, id) => tenants.get(tenant)?.get(id),
-    list: async tenant => [...(tenants.get(tenant)?.values() ?? [])].sort((a, b) => byCodePoints(a.id, b.id)),
+    list: async (tenant, after, limit) => {
+      const all = [...(tenants.get(tenant)?.values() ?? [])].sort((a, b) => byCodePoints(a.id, b.id))
+      const rest = all.filter(({ id }) => byCodePoints(id, after) > 0)
+      return { ...pageOf(rest, limit), total: all.length }
+    },
     update: async (tenant, id, changes) => {
       const templates = tenants.get(tenant)
       const template = templates?.get(id)

@@ -12,6 +12,8 @@ type StoreSettings = Pick<
   | 'storeUrl'
   | 'storeSync'
   | 'storeReplicas'
+  | 'storeMaxBytes'
+  | 'tenantMaxStoredBytes'
   | 'queueMaxSizePerUser'
   | 'queueMessageTtlSeconds'
   | 'queueCleanupIntervalSeconds'
@@ -31,6 +33,7 @@ interface OpenOptions {
 
 /** About 300 bytes each in memory. */
 const MAX_TRACES = 100_000
+const MAX_REVOCATIONS = 10_000
 
 /** The store that the settings name. Throws ConfigError when it cannot be used at all. */
 export async function openStore({
@@ -44,6 +47,9 @@ export async function openStore({
     cleanupMs: settings.queueCleanupIntervalSeconds * 1000,
     acknowledged: settings.ackEnabled,
     maxTraces: MAX_TRACES,
+    maxBytes: settings.storeMaxBytes,
+    tenantMaxBytes: settings.tenantMaxStoredBytes,
+    maxRevocations: MAX_REVOCATIONS,
     idempotencyTtlMs: settings.idempotencyTtlSeconds * 1000,
   }
   switch (storeUrl.kind) {

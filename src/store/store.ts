@@ -2,6 +2,7 @@ import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Priority } from '../notification/notification.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Idempotency } from './idempotency.ts'
+import type { Templates } from './template.ts'
 
 /** What is to be appended to one user's log. */
 export interface Draft {
@@ -33,8 +34,11 @@ export interface Entry {
   readonly trace?: string
 }
 
-/** What has become of one user's notification; `dropped`: overflow took it before it was acknowledged or, without acknowledgement, handed over. */
-export type State = 'queued' | 'sent' | 'acked' | 'expired' | 'dropped'
+/**
+ * State of one user's notification. `received`: a device proved to have read it, without an acknowledgement. `dropped`:
+ * overflow evicted it before it was acknowledged or, with acknowledgement off, before it was handed over.
+ */
+export type State = 'queued' | 'sent' | 'received' | 'acked' | 'expired' | 'dropped'
 
 export interface Listed extends Entry {
   readonly state: State
@@ -74,6 +78,8 @@ export interface Opened {
   readonly received: number
   /** The highest seq that overflow or age removed; what elapsed by its own ttl does not count. */
   readonly removedThrough: number
+  /** The highest seq that overflow or retention age removed before any device of the user had received it; 0 for none. */
+  readonly lostThrough?: number
   /** Earlier lives, oldest first: a base's seq is what the life named by its epoch shares with all later ones. */
   readonly bases: readonly Base[]
 }
@@ -91,7 +97,7 @@ export interface Page<E extends Entry = Entry> {
 /** A page ends at whichever is reached first; it holds at least one entry when there is one. */
 export interface PageLimit {
   readonly entries: number
-  /** Of the bodies, in characters. */
+  /** Of the bodies of entries or the payloads of templates, in characters. */
   readonly bytes: number
 }
 
@@ -100,7 +106,8 @@ export interface Log {
   /**
    * Appends all or none, in the order given; resolves when they would survive what the store promises to survive. Rejects
    * within a second of a store that is away, or does not answer: then nobody knows what was appended, and trying again
-   * with the same ids adds nothing twice.
+   * with the same ids adds nothing twice. Rejects with StoreAway then, and with StoreFull when `maxBytes` or
+   * `tenantMaxBytes` is reached. Drafts of one notification share one `body`: a store keeps it once.
    */
   append(drafts: readonly Draft[]): Promise<readonly Appended[]>
   /** What a starting connection needs, in one read. */
@@ -121,10 +128,22 @@ export interface Log {
     id: string,
     recipients: { readonly after?: Topic; readonly limit: number },
   ): Promise<Trace | undefined>
-  /** Everything up to this cursor has been read by some device of the user. Late is fine, early never; another epoch is ignored. */
+  /**
+   * Some device of the user has read everything up to this cursor: entries up to it that were `queued` or `sent` become
+   * `received` now. May be late, never early; another epoch is ignored.
+   */
   received(owner: Topic, cursor: Cursor): void
-  /** Unexpired entries, and users who have any. */
-  totals(): Promise<{ readonly messages: number; readonly users: number }>
+  /** Costs the same however much is stored. */
+  totals(): Promise<Totals>
+}
+
+export interface Totals {
+  /** Unexpired entries. */
+  readonly messages: number
+  /** Users with an unexpired entry. */
+  readonly users: number
+  /** What logs hold, as `maxBytes` counts it. */
+  readonly bytes?: number
 }
 
 /** What an acknowledgement found: in time or repeated, or `late`, when the notification had been given up or had gone before. */
@@ -157,9 +176,10 @@ export interface Redelivery {
 export interface Revocations {
   /**
    * Tokens of the user made before `before` are revoked until `until`; of two revocations the later moments hold. Resolves
-   * when it would survive what the store promises to survive; rejects when there is no room for one more.
+   * when it would survive what the store promises to survive. `full`: the user's tenant has `maxRevocations` of other
+   * users in force, and nothing is recorded.
    */
-  revoke(owner: Topic, before: number, until: number): Promise<void>
+  revoke(owner: Topic, before: number, until: number): Promise<'revoked' | 'full'>
   /** Undefined for a user of whom none is revoked. Not a promise when that is known at once. */
   before(owner: Topic): number | undefined | Promise<number | undefined>
 }
@@ -180,46 +200,6 @@ export interface StoreObserver {
   resumed(): void
 }
 
-/** A message with places for variables, under an id of its tenant's. Plain data, so that it can be kept as JSON. */
-export interface Template {
-  readonly id: string
-  readonly name: string
-  readonly eventType: string
-  /** JSON text as it was written. */
-  readonly payloadTemplate: string
-  readonly defaultPriority: Priority
-  /** Seconds. */
-  readonly defaultTtl?: number
-  readonly description?: string
-  /** Whether a variable that is not given is a fault. */
-  readonly strict: boolean
-  /** Milliseconds since 1970. */
-  readonly createdAt: number
-  readonly updatedAt: number
-}
-
-/** What is absent stays as it is; null removes. */
-export interface TemplateChanges extends Partial<Omit<Template, 'id' | 'createdAt' | Removable>> {
-  readonly defaultTtl?: number | null
-  readonly description?: string | null
-  readonly updatedAt: number
-}
-
-type Removable = 'defaultTtl' | 'description'
-
-/** The templates of each tenant; what one call has done the next one sees, on every node that shares the store. */
-export interface Templates {
-  /** Nothing is created when the tenant has one of that id, nor when it has `most` of them. */
-  create(tenant: string, template: Template, most: number): Promise<'created' | 'exists' | 'full'>
-  get(tenant: string, id: string): Promise<Template | undefined>
-  /** By id, in the order of code points. */
-  list(tenant: string): Promise<readonly Template[]>
-  /** All changes or none; the template as it is then, undefined when there is none. */
-  update(tenant: string, id: string, changes: TemplateChanges): Promise<Template | undefined>
-  /** Whether there was one. */
-  delete(tenant: string, id: string): Promise<boolean>
-}
-
 export interface StoreLimits {
   /** Unexpired entries kept per user. */
   readonly maxEntries: number
@@ -231,6 +211,11 @@ export interface StoreLimits {
   readonly acknowledged: boolean
   /** Of notifications that are in no log any more, so many stay known by their id. */
   readonly maxTraces: number
+  /** Bytes that all logs, and those of one tenant, may hold; 0 = no limit. */
+  readonly maxBytes: number
+  readonly tenantMaxBytes: number
+  /** Users of one tenant with a revocation in force. */
+  readonly maxRevocations: number
   /** How long a key stays used, milliseconds. */
   readonly idempotencyTtlMs: number
 }

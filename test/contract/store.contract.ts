@@ -32,6 +32,9 @@ export const LIMITS: StoreLimits = {
   cleanupMs: 3_600_000,
   acknowledged: false,
   maxTraces: 1_000,
+  maxBytes: 0,
+  tenantMaxBytes: 0,
+  maxRevocations: 10_000,
   idempotencyTtlMs: 86_400_000,
 }
 const ALL: PageLimit = { entries: 1_000, bytes: 1_000_000 }

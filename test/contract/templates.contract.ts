@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import type { Store, Template } from '../../src/store/store.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { Template, Templates } from '../../src/store/template.ts'
 
 const MOST = 10_000
 
@@ -14,6 +15,10 @@ export const template = (id: string, given: Partial<Template> = {}): Template =>
   updatedAt: 1_700_000_000_000,
   ...given,
 })
+
+const ALL = { entries: MOST, bytes: 1_000_000 }
+const listed = async (templates: Templates, tenant: string): Promise<readonly Template[]> =>
+  (await templates.list(tenant, '', ALL)).templates
 
 /** What every store promises of templates, through its interface alone. `open` opens an empty one. */
 export function templatesContract(name: string, open: () => Promise<Store>): void {
@@ -49,12 +54,28 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       const { templates } = opened
       await templates.create('acme', template('t', { name: 'acme' }), MOST)
       expect(await templates.get('globex', 't')).toBeUndefined()
-      expect(await templates.list('globex')).toEqual([])
+      expect(await listed(templates, 'globex')).toEqual([])
       expect(await templates.update('globex', 't', { name: 'x', updatedAt: 1 })).toBeUndefined()
       expect(await templates.delete('globex', 't')).toBe(false)
       expect(await templates.create('globex', template('t', { name: 'globex' }), MOST)).toBe('created')
       expect(await templates.delete('globex', 't')).toBe(true)
-      expect(await templates.list('acme')).toEqual([template('t', { name: 'acme' })])
+      expect(await listed(templates, 'acme')).toEqual([template('t', { name: 'acme' })])
+    })
+
+    test('are listed in pages of so many entries or so many characters, with their total', async () => {
+      await using opened = await start()
+      const { templates } = opened
+      const payloadTemplate = JSON.stringify('x'.repeat(98))
+      for (const id of ['d', 'b', 'a', 'e', 'c'])
+        await templates.create('acme', template(id, { payloadTemplate }), MOST)
+      const page = async (after: string, entries: number, bytes: number) => {
+        const { templates: some, ...rest } = await templates.list('acme', after, { entries, bytes })
+        return { ids: some.map(({ id }) => id).join(''), ...rest }
+      }
+      expect(await page('', 2, 1_000)).toEqual({ ids: 'ab', total: 5, hasMore: true })
+      expect(await page('b', 9, 200)).toEqual({ ids: 'cd', total: 5, hasMore: true })
+      expect(await page('d', 9, 1)).toEqual({ ids: 'e', total: 5, hasMore: false })
+      expect(await page('e', 9, 1)).toEqual({ ids: '', total: 5, hasMore: false })
     })
 
     test('are found by exactly their id', async () => {
@@ -88,8 +109,8 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       )
       expect(results.filter(result => result === 'created')).toHaveLength(3)
       expect(results.filter(result => result === 'full')).toHaveLength(7)
-      expect(await templates.list('acme')).toHaveLength(3)
-      const [first] = await templates.list('acme')
+      expect(await listed(templates, 'acme')).toHaveLength(3)
+      const [first] = await listed(templates, 'acme')
       expect(await templates.create('acme', template(first?.id ?? ''), 3)).toBe('exists')
       expect(await templates.create('globex', template('x'), 3)).toBe('created')
       await templates.delete('acme', first?.id ?? '')
@@ -102,7 +123,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       const sorted = ['-', '0', '10', '9', 'A', 'Z', '_', 'a', 'aa', 'b', 'é', '名', '\uffda', '𝒜']
       const mixed = sorted.toSorted((a, b) => (a + a.length > b + b.length ? 1 : -1)).toReversed()
       for (const id of mixed) await templates.create('acme', template(id), MOST)
-      expect((await templates.list('acme')).map(({ id }) => id)).toEqual(sorted)
+      expect((await listed(templates, 'acme')).map(({ id }) => id)).toEqual(sorted)
     })
 
     test('change in what a change names, and in nothing else', async () => {
@@ -141,7 +162,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
         expect(await templates.update('acme', 'full', changes)).toEqual(after)
         expect(await templates.get('acme', 'full')).toEqual(after)
       }
-      expect(await templates.list('acme')).toEqual(steps.slice(-1).map(([, after]) => after))
+      expect(await listed(templates, 'acme')).toEqual(steps.slice(-1).map(([, after]) => after))
     })
 
     test('lose what a change removes, and get it again', async () => {
@@ -188,7 +209,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       expect(await templates.delete('acme', 'full')).toBe(false)
       expect(await templates.get('acme', 'full')).toBeUndefined()
       expect(await templates.update('acme', 'full', { name: 'n', updatedAt: 1 })).toBeUndefined()
-      expect(await templates.list('acme')).toEqual([])
+      expect(await listed(templates, 'acme')).toEqual([])
       expect(await templates.create('acme', template('full'), MOST)).toBe('created')
       expect(await templates.get('acme', 'full')).toEqual(template('full'))
     })

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { ERRORS } from '../../src/errors.ts'
+import { ERRORS, StoreFull } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import type { SocketClient } from '../support/client.ts'
@@ -21,6 +21,8 @@ interface Faulty {
   readonly app: TestApp
   /** Its store takes nothing and cannot count. */
   readonly broken: TestApp
+  /** Its store has no room. */
+  readonly full: TestApp
   /** Its store never answers. */
   readonly stuck: TestApp
   /** Every request but the first is too much. */
@@ -40,6 +42,12 @@ const breaking = (store: Store): Store => ({
       throw new Error(MARK)
     },
   },
+})
+
+const filled = (store: Store): Store => ({
+  ...store,
+  log: { ...store.log, append: () => Promise.reject(new StoreFull(MARK)) },
+  revocations: { ...store.revocations, revoke: async () => 'full' },
 })
 
 const get =
@@ -112,10 +120,12 @@ const HTTP: Record<string, Ask> = {
     // Awaited here: the first one is open until then.
     return await stream(app, 'one')
   },
+  TOO_MANY_REVOCATIONS: ({ full }) => full.post(`${AT}/users/${MARK}/disconnect`, { issued_before: 1 }),
   INTERNAL_ERROR: ({ broken }) => broken.get(`${AT}/notifications/${crypto.randomUUID()}`),
   STORE_UNAVAILABLE: ({ broken }) => broken.post(SEND, BODY),
   NOT_READY: ({ draining }) => draining.get('/health/ready'),
   SHUTTING_DOWN: ({ draining }) => stream(draining, 'new'),
+  STORE_FULL: ({ full }) => full.post(SEND, BODY),
 }
 
 /** And each that a client is told over its WebSocket. */
@@ -137,6 +147,7 @@ async function start() {
   const stack = new AsyncDisposableStack()
   const app = stack.use(await startTestApp(ENV))
   const broken = stack.use(await startTestApp({ ...ENV, RUN_MODE: 'production' }, { wrapStore: breaking }))
+  const full = stack.use(await startTestApp(ENV, { wrapStore: filled }))
   const never = (store: Store): Store => ({
     ...store,
     log: { ...store.log, append: () => new Promise(() => {}) },
@@ -156,7 +167,7 @@ async function start() {
   // They are sent away over a minute; as long as one is there, the service answers.
   for (const user of ['a', 'b', 'c', 'd', 'e']) held.use(await socketOf(draining, user))
   void draining.app.drain()
-  return { app, broken, stuck, limited, draining, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  return { app, broken, full, stuck, limited, draining, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
 test('every code that answers a request is answered, with its status, in one envelope that repeats nothing', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import type { Store, Template } from '../../src/store/store.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { Template } from '../../src/store/template.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
 import { rawOf, settle, socketOf } from '../support/visit.ts'

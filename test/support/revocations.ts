@@ -9,7 +9,7 @@ export const lateRevocations =
     ...store,
     revocations: {
       revoke: async (...given) => {
-        await store.revocations.revoke(...given)
+        return await store.revocations.revoke(...given)
       },
       before: async owner => {
         const before = await store.revocations.before(owner)

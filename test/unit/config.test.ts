@@ -102,6 +102,8 @@ const DEFAULTS: Config = {
   storeUrl: { kind: 'memory' },
   storeSync: 'full',
   storeReplicas: 0,
+  storeMaxBytes: 0,
+  tenantMaxStoredBytes: 0,
   redisUrl: { hosts: [{ host: 'localhost', port: 6379 }], tls: false, db: 0 },
   redisChannels: ['notification:user:*', 'notification:broadcast', 'notification:channel:*'],
   redisCircuitBreakerFailureThreshold: 5,

@@ -103,7 +103,7 @@ export const notified = {
   }),
 }
 
-const state = v.picklist(['queued', 'sent', 'acked', 'expired', 'dropped'])
+const state = v.picklist(['queued', 'sent', 'received', 'acked', 'expired', 'dropped'])
 const reason = v.optional(
   documented(v.picklist(['epoch_changed', 'trimmed']), {
     description: 'Why not: the log is another one, or overflow or age removed something behind the cursor',

@@ -130,7 +130,7 @@ export const lookUps: Operations = {
       description: 'How many connections were closed; 0 is fine',
       schema: 'Disconnected',
     },
-    errors: ['STORE_UNAVAILABLE'],
+    errors: ['STORE_UNAVAILABLE', 'TOO_MANY_REVOCATIONS'],
     examples: {
       plain: { summary: 'Without a reason', answer: { user_id: 'u-7', disconnected: 2 } },
       revoked: {

@@ -36,7 +36,7 @@ const send = (
   body: { schema, maxBytes: MAX_BODY_BYTES },
   isKeyed: true,
   answer: { status: 200, description: 'What has become of it', schema: 'SendResult' },
-  errors: ['SUBSTITUTION_FAILED', 'STORE_UNAVAILABLE'],
+  errors: ['SUBSTITUTION_FAILED', 'STORE_UNAVAILABLE', 'STORE_FULL'],
   examples,
 })
 

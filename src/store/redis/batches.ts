@@ -1,3 +1,4 @@
+import { StoreAway } from '../../errors.ts'
 import type { Command, Present, Reply, Server } from './server.ts'
 
 /** What is asked together, and answered together. */
@@ -52,9 +53,9 @@ const MAX_BYTES = 1024 * 1024
 const MAX_WAITING = 50_000
 const MAX_WAITING_BYTES = 256 * 1024 * 1024
 
-const away = (): Error => new Error('the store is away')
-const overloaded = (): Error => new Error('too much waits for the store')
-const late = (): Error => new Error('the store took too long')
+const away = (): StoreAway => new StoreAway('the store is away')
+const overloaded = (): StoreAway => new StoreAway('too much waits for the store')
+const late = (): StoreAway => new StoreAway('the store took too long')
 
 export function createBatches({ server, groups, replicas, onUnknown }: BatchesOptions): Batches {
   let waiting: Asked[] = []
@@ -102,7 +103,7 @@ export function createBatches({ server, groups, replicas, onUnknown }: BatchesOp
   ): void => {
     // An answer that counts for nobody is none.
     if (replicas > 0 && !(Number(replies.at(-1)) >= replicas))
-      giveUp(group, new Error(`fewer than ${replicas} replicas have it`))
+      giveUp(group, new StoreAway(`fewer than ${replicas} replicas have it`))
     else answeredAt = tick
     if (!underWay.delete(group)) return
     let from = 0

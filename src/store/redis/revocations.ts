@@ -18,6 +18,7 @@ export const createRevocations = ({ commits, reads, time }: RevocationsOptions):
   revoke: async (owner, before, until) => {
     const build = () => [run(SCRIPTS.revoke, [revokedKey(owner)], time?.() ?? '', before, until)]
     await commits.run({ bytes: BYTES, build })
+    return 'revoked'
   },
   before: async owner => {
     const build = () => [run(SCRIPTS.revoked, [revokedKey(owner)], time?.() ?? '')]

@@ -1,7 +1,8 @@
 import { createLRU } from 'lru.min'
+import { StoreAway } from '../../errors.ts'
 import { byCodePoints } from '../../lib/code-points.ts'
-import type { Template, Templates } from '../store.ts'
-import { changed } from '../template-changes.ts'
+import type { Template, Templates } from '../template.ts'
+import { changed, pageOf } from '../template.ts'
 import type { Batches } from './batches.ts'
 import { templatesKey } from './keys.ts'
 import { SCRIPTS } from './scripts.ts'
@@ -76,14 +77,20 @@ export function createTemplates({
       const text = await textOf(key, id)
       return text === undefined ? undefined : parse(key, id, text)
     },
-    list: async tenant => {
+    list: async (tenant, after, limit) => {
       const key = templatesKey(tenant)
       const [ids] = await reads.run({ bytes: BYTES, build: () => [['hkeys', key]] })
-      const sorted = (Array.isArray(ids) ? ids : []).map(String).sort(byCodePoints)
-      const templates: Template[] = []
-      for (let from = 0; from < sorted.length; from += LISTED_AT_ONCE)
-        templates.push(...(await listSome(key, sorted.slice(from, from + LISTED_AT_ONCE))))
-      return templates
+      const all = (Array.isArray(ids) ? ids : []).map(String)
+      const sorted = all.filter(id => byCodePoints(id, after) > 0).sort(byCodePoints)
+      const some: Template[] = []
+      let bytes = 0
+      for (let from = 0; from < sorted.length; from += LISTED_AT_ONCE) {
+        const next = await listSome(key, sorted.slice(from, from + LISTED_AT_ONCE))
+        some.push(...next)
+        bytes += next.reduce((sum, { payloadTemplate }) => sum + payloadTemplate.length, 0)
+        if (some.length > limit.entries || bytes > limit.bytes) break
+      }
+      return { ...pageOf(some, limit), total: all.length }
     },
     update: async (tenant, id, changes) => {
       const key = templatesKey(tenant)
@@ -93,7 +100,7 @@ export function createTemplates({
         const after = JSON.stringify(changed(parse(key, id, before), changes))
         if (await replace(key, id, before, after)) return parse(key, id, after)
       }
-      throw new Error('others keep changing the template')
+      throw new StoreAway('others keep changing the template')
     },
     delete: async (tenant, id) => {
       const [deleted] = await commits.run({

@@ -1,7 +1,8 @@
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import type { Topic } from '../../notification/topic.ts'
 import type { Claim, Reservation } from '../idempotency.ts'
-import type { Acked, Redelivery, StoreLimits, StoreObserver, Template, TemplateChanges } from '../store.ts'
+import type { Acked, Redelivery, StoreLimits, StoreObserver } from '../store.ts'
+import type { Template, TemplateChanges } from '../template.ts'
 import type { Lives } from './life.ts'
 
 /** A draft on its way between threads, where lists cost half of what objects do. */

@@ -1,3 +1,4 @@
+import { StoreAway } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { StoreObserver } from '../store.ts'
 import {
@@ -67,7 +68,7 @@ const MAX_FAILURES = 5
 /** In entries as well. */
 const MAX_NOTED = 1_000_000
 
-const away = (): Error => new Error('the store is away')
+const away = (): StoreAway => new StoreAway('the store is away')
 const isOverdue = (asked: Waiting, tick: number): boolean => tick - asked.tick >= APPEND_DEADLINE
 
 export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions): Commits {
@@ -149,7 +150,7 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
     underWay = undefined
     goDown()
     if (failed === undefined) return
-    for (const { reject } of failed.calls.slice(failed.givenUp)) reject(new Error(reason))
+    for (const { reject } of failed.calls.slice(failed.givenUp)) reject(new StoreAway(reason))
     // Notes are not lost with the batch they were in, unless it is they that cannot be written.
     if (failed.notes.length === 0 || ++failures > MAX_FAILURES) return
     notes = [...failed.notes.filter(([verb]) => verb !== 'handed'), ...notes]
@@ -190,7 +191,7 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
       const through = inTime < 0 ? calls.length : inTime
       Atomics.store(givenUpThrough, 0, BigInt(first + through - 1))
       underWay.givenUp = through
-      for (const { reject } of calls.slice(before, through)) reject(new Error('the store took too long'))
+      for (const { reject } of calls.slice(before, through)) reject(new StoreAway('the store took too long'))
       if (through > before) goDown()
     }
     if (waiting.some(call => isOverdue(call, tick))) goDown()

@@ -74,8 +74,9 @@ async function revocationsOf({ reader }: StoreFile, commits: Commits, clock: Clo
   return {
     revoke: async (owner, before, until) => {
       // Holds from here on; when the file does not take it the caller tries again, and until then it holds in this process.
-      await atHand.revoke(owner, before, until)
+      if ((await atHand.revoke(owner, before, until)) === 'full') return 'full'
       await commits.call('revoke', owner, before, until)
+      return 'revoked'
     },
     before: atHand.before,
   }

@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { createLRU } from 'lru.min'
-import type { Template, Templates } from '../store.ts'
+import type { Template, Templates } from '../template.ts'
+import { pageOf } from '../template.ts'
 import type { Commits } from './commits.ts'
 
 /** Taken apart and at hand; of up to 64 KiB each. */
@@ -22,6 +23,9 @@ export function createTemplates({
   )
   const page = db.query<{ json: string }, [string, string, number]>(
     'SELECT json FROM templates WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?',
+  )
+  const count = db.query<{ total: number }, [string]>(
+    'SELECT count(*) AS total FROM templates WHERE tenant = ?',
   )
   // A tenant holds no colon.
   const nameOf = (tenant: string, id: string): string => `${tenant}:${id}`
@@ -46,12 +50,16 @@ export function createTemplates({
       atHand.set(nameOf(tenant, id), template)
       return template
     },
-    list: async tenant => {
-      const all: Template[] = []
+    list: async (tenant, after, limit) => {
+      const total = count.get(tenant)?.total ?? 0
+      const some: Template[] = []
+      let bytes = 0
       for (;;) {
-        const rows = page.all(tenant, all.at(-1)?.id ?? '', TURN)
-        all.push(...rows.map(templateOf))
-        if (rows.length < TURN) return all
+        const rows = page.all(tenant, some.at(-1)?.id ?? after, TURN)
+        some.push(...rows.map(templateOf))
+        bytes += rows.reduce((sum, { json }) => sum + json.length, 0)
+        if (rows.length < TURN || some.length > limit.entries || bytes > limit.bytes)
+          return { ...pageOf(some, limit), total }
         await new Promise(setImmediate)
       }
     },
