@@ -1,7 +1,8 @@
 import type { Span } from '../lib/trace-context.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Tracing } from '../observe/tracing.ts'
-import type { Draft, Entry, Log, Page, PageLimit, Store } from '../store/store.ts'
+import type { PageLimit } from '../store/page-limit.ts'
+import type { Draft, Entry, Log, Page, Store } from '../store/store.ts'
 
 /** What a log does may belong to a span, which is told last. Without one, or when traces are off, nothing is told of it. */
 export interface TracedLog {

@@ -2,6 +2,7 @@ import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Priority } from '../notification/notification.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Idempotency } from './idempotency.ts'
+import type { PageLimit } from './page-limit.ts'
 import type { Templates } from './template.ts'
 
 /** What is to be appended to one user's log. */
@@ -92,13 +93,6 @@ export interface Page<E extends Entry = Entry> {
   /** Answered up to here: what is absent at or below has expired or was removed. */
   readonly through: number
   readonly removedThrough: number
-}
-
-/** A page ends at whichever is reached first; it holds at least one entry when there is one. */
-export interface PageLimit {
-  readonly entries: number
-  /** Of the bodies of entries or the payloads of templates, in characters. */
-  readonly bytes: number
 }
 
 /** The ordered, retained notifications of each user. */

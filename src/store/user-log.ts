@@ -1,5 +1,6 @@
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
+import type { PageLimit } from './page-limit.ts'
 import { Kept, Retained } from './retained.ts'
 import type {
   Acked,
@@ -8,7 +9,6 @@ import type {
   Entry,
   Opened,
   Page,
-  PageLimit,
   Redelivery,
   StoreLimits,
   StoreObserver,

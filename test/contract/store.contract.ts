@@ -4,15 +4,8 @@ import type { Clock } from '../../src/lib/clock.ts'
 import type { Cursor } from '../../src/notification/cursor.ts'
 import { PRIORITIES, type Priority } from '../../src/notification/notification.ts'
 import { type Topic, userTopic } from '../../src/notification/topic.ts'
-import type {
-  Appended,
-  Draft,
-  Log,
-  PageLimit,
-  Store,
-  StoreLimits,
-  StoreObserver,
-} from '../../src/store/store.ts'
+import type { PageLimit } from '../../src/store/page-limit.ts'
+import type { Appended, Draft, Log, Store, StoreLimits, StoreObserver } from '../../src/store/store.ts'
 import { eventually } from '../support/visit.ts'
 import { templatesContract } from './templates.contract.ts'
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { StoreFull } from '../../src/errors.ts'
 import { MAX } from '../../src/notification/content.ts'
 import type { Store } from '../../src/store/store.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
@@ -32,6 +33,8 @@ interface Apps {
   readonly app: TestApp
   /** Its store answers nothing. */
   readonly broken: TestApp
+  /** Its store has no room. */
+  readonly full: TestApp
   /** Every request but the first is too much. */
   readonly limited: TestApp
   readonly draining: TestApp
@@ -48,6 +51,12 @@ const breaking = (store: Store): Store => ({
   revocations: { revoke: away, before: away },
 })
 
+const filled = (store: Store): Store => ({
+  ...store,
+  log: { ...store.log, append: () => Promise.reject(new StoreFull('no room')) },
+  revocations: { ...store.revocations, revoke: async () => 'full' },
+})
+
 const stalling = (store: Store): Store => ({
   ...store,
   templates: { ...store.templates, get: () => new Promise(() => {}) },
@@ -59,6 +68,7 @@ let apps: Apps
 beforeAll(async () => {
   const app = stack.use(await startTestApp(ENV))
   const broken = stack.use(await startTestApp(ENV, { wrapStore: breaking }))
+  const full = stack.use(await startTestApp(ENV, { wrapStore: filled }))
   const once = {
     RATELIMIT_ENABLED: 'true',
     RATELIMIT_HTTP_BURST_SIZE: '1',
@@ -72,7 +82,7 @@ beforeAll(async () => {
   void draining.app.drain()
   await app.post('/api/v1/templates', TEMPLATE)
   const stuck = stack.use(await startTestApp(ENV, { wrapStore: stalling }))
-  apps = { app, broken, limited, draining, stuck }
+  apps = { app, broken, full, limited, draining, stuck }
 })
 
 afterAll(() => stack.disposeAsync())
@@ -149,6 +159,9 @@ const PROVOKE: Readonly<Record<string, Provoke>> = {
   },
   '503 STORE_UNAVAILABLE': async (operation, { broken }) =>
     ask(broken.url, await of(operation, 'u-7', needingStore(operation))(broken)),
+  '507 STORE_FULL': async (operation, { full }) => ask(full.url, await of(operation)(full)),
+  '429 TOO_MANY_REVOCATIONS': async (operation, { full }) =>
+    ask(full.url, await of(operation, 'u-7', needingStore(operation))(full)),
   '422 SUBSTITUTION_FAILED': changed((request, operation) => ({
     ...request,
     body: { ...bodyOf(operation, 'template'), variables: { no: 'x'.repeat(MAX.payloadBytes / 2) } },

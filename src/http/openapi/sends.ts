@@ -36,7 +36,12 @@ const send = (
   body: { schema, maxBytes: MAX_BODY_BYTES },
   isKeyed: true,
   answer: { status: 200, description: 'What has become of it', schema: 'SendResult' },
-  errors: ['SUBSTITUTION_FAILED', 'STORE_UNAVAILABLE', 'STORE_FULL'],
+  // Only notifications for users are stored.
+  errors: [
+    'SUBSTITUTION_FAILED',
+    'STORE_UNAVAILABLE',
+    ...(/Users?$/.test(schema) ? ['STORE_FULL' as const] : []),
+  ],
   examples,
 })
 

@@ -1,5 +1,6 @@
 import type { Cursor } from '../../notification/cursor.ts'
 import { type Topic, userOf, userTopic } from '../../notification/topic.ts'
+import type { PageLimit } from '../page-limit.ts'
 import type {
   Base,
   Entry,
@@ -7,7 +8,6 @@ import type {
   Log,
   Opened,
   Page,
-  PageLimit,
   Recipient,
   State,
   StoreLimits,
