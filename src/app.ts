@@ -1,4 +1,3 @@
-import type { Server } from 'bun'
 import { createApiKeys } from './auth/api-key.ts'
 import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
@@ -18,6 +17,7 @@ import { documentRoutes } from './http/documents.ts'
 import { createGuard } from './http/guard.ts'
 import { healthRoutes } from './http/health.ts'
 import { historyRoutes } from './http/history.ts'
+import { createSides, type Listeners, listen } from './http/listeners.ts'
 import { meRoutes } from './http/me.ts'
 import { metricsRoutes } from './http/metrics.ts'
 import { notificationRoutes } from './http/notifications.ts'
@@ -44,6 +44,8 @@ import { startPubSub } from './trigger/pubsub.ts'
 export interface App extends AsyncDisposable {
   readonly host: string
   readonly port: number
+  /** Undefined without INTERNAL_PORT. */
+  readonly internalPort: number | undefined
   readonly stats: Stats
   /** Sends every client away and resolves when what was in flight is answered, at the latest DRAIN_SECONDS and a little later. */
   drain(): Promise<void>
@@ -58,8 +60,6 @@ export interface AppOptions {
   readonly wrapStore?: (store: Store) => Store
 }
 
-/** Keep-alive of callers behind proxies, whose own limit is usually 60 s; the next request must not meet a closing socket. */
-const KEEP_ALIVE_SECONDS = 75
 const STORE_RETRY_MS = 250
 /** What is left of the last second after DRAIN_SECONDS for cutting what did not go. */
 const CUT_BEFORE_END_MS = 300
@@ -91,7 +91,7 @@ export async function startApp({
     hub,
     store,
     observer,
-    publish: (name, text) => server.publish(name, text, false),
+    publish: (name, text) => listeners.server.publish(name, text, false),
     retry,
     onFault: storeWatch.failed,
     clock,
@@ -110,7 +110,7 @@ export async function startApp({
     },
   })
 
-  const peerOf = (request: Request) => server.requestIP(request)?.address
+  const peerOf = (request: Request) => listeners.server.requestIP(request)?.address
   const limits = createLimits({ settings: config, peerOf, clock, stats })
   const transport = createTransport({
     settings: config,
@@ -135,8 +135,9 @@ export async function startApp({
   const userLog = logEnabled ? store.log : undefined
   const totals = createQueueTotals({ store, logEnabled })
   const clientOf = createClientOf({ identities, limit: limits.requests, onRefused, spans })
+  const sides = createSides(config)
   const api = createApi({
-    guard: createGuard({ keys, callers, limit: limits.requests, onRefused, spans }),
+    guard: createGuard({ keys, callers, sideOf: sides.of, limit: limits.requests, onRefused, spans }),
     corsOrigins: config.corsOrigins,
     production: config.production,
     isDraining,
@@ -190,17 +191,14 @@ export async function startApp({
       ...transport.routes,
     ],
   })
-  const server: Server<WebSocketPeer> = Bun.serve({
-    hostname: config.serverHost,
-    port: config.serverPort,
-    idleTimeout: KEEP_ALIVE_SECONDS,
-    // The guard counts by route; the runtime's own refusal would have no envelope.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+  const listeners: Listeners<WebSocketPeer> = listen({
+    settings: config,
+    sides,
     fetch: api.fetch as (request: Request) => Response | Promise<Response>,
     websocket: transport.websocket,
   })
   // What handlers receive as `server`.
-  api.server = server as unknown as typeof api.server
+  api.server = listeners.server as unknown as typeof api.server
 
   const { redisUrl: address } = config
   const trigger =
@@ -210,7 +208,7 @@ export async function startApp({
   /** Traces are sent until then, monotonic milliseconds. */
   const stop = async (endsAt = Number.POSITIVE_INFINITY): Promise<void> => {
     void trigger?.stop()
-    await server.stop(true)
+    await listeners.stop(true)
     transport[Symbol.dispose]()
     identities[Symbol.dispose]()
     limits[Symbol.dispose]()
@@ -223,7 +221,8 @@ export async function startApp({
 
   return {
     host: config.serverHost,
-    port: server.port ?? config.serverPort,
+    port: listeners.server.port ?? config.serverPort,
+    internalPort: listeners.internalPort,
     stats,
     drain: async () => {
       const endsAt = clock.monotonic() + config.drainSeconds * 1000 + 1000 - CUT_BEFORE_END_MS
@@ -231,7 +230,7 @@ export async function startApp({
       // In one turn: nothing new is heard, and readiness says no.
       const dispatched = trigger?.stop()
       await sessions.drain(config.drainSeconds)
-      const ended = Promise.all([server.stop(), dispatched])
+      const ended = Promise.all([listeners.stop(), dispatched])
       await Promise.race([ended, Bun.sleep(Math.max(0, endsAt - clock.monotonic()))])
       // A disk that hangs must not keep the process: what was answered does not need it any more.
       const left = endsAt + CUT_BEFORE_END_MS / 2 - clock.monotonic()

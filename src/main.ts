@@ -2,7 +2,7 @@ import { get } from 'node:http'
 import { version } from '../package.json' with { type: 'json' }
 import { type App, startApp } from './app.ts'
 import { signToken } from './auth/sign.ts'
-import { type Config, ConfigError, loadConfig } from './config/config.ts'
+import { type Config, loadConfig } from './config/config.ts'
 import { shownSettings } from './config/shown.ts'
 import { systemClock } from './lib/clock.ts'
 import { createLog, type Log } from './observe/log.ts'
@@ -20,16 +20,6 @@ function refuse(error: unknown): never {
   process.exit(1)
 }
 
-function inUse(error: unknown, { serverPort, serverHost }: Config): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code === 'EADDRINUSE')
-    return new ConfigError(`SERVER_PORT: expected a free port, ${serverPort} is in use`)
-  if (code === undefined) return error
-  return new ConfigError(
-    `SERVER_HOST: expected an address to listen on (${String(code)} on ${serverHost}:${serverPort})`,
-  )
-}
-
 function warnOfDescriptors({ websocketMaxConnections: most }: Config, log: Log): void {
   const limit = descriptorLimit()
   if (limit !== undefined && limit < most + SPARE_DESCRIPTORS)
@@ -37,7 +27,10 @@ function warnOfDescriptors({ websocketMaxConnections: most }: Config, log: Log):
 }
 
 /** What a newcomer needs to see the first notification. */
-async function welcome({ port }: App, { jwtSecret = '', apiKey, tenantApiKeys }: Config): Promise<void> {
+async function welcome(
+  { port, internalPort = port }: App,
+  { jwtSecret = '', apiKey, tenantApiKeys }: Config,
+): Promise<void> {
   const token = await signToken({
     secret: jwtSecret,
     user: DEMO_USER,
@@ -54,7 +47,7 @@ async function welcome({ port }: App, { jwtSecret = '', apiKey, tenantApiKeys }:
     curl -N "${url}/sse?token=${token}"
   Notify ${DEMO_USER}:
     curl -X POST ${url}/api/v1/notifications/send${key} -H "Content-Type: application/json" -d '${body}'
-  Documents: ${url}/docs, docs/
+  Documents: http://localhost:${internalPort}/docs, docs/
 
 `)
 }
@@ -90,7 +83,8 @@ function surviveFaults(app: App, log: Log): void {
 }
 
 /** Exits with 0 when the service with the same settings answers: a container asks itself so, without any other program. */
-function checkHealth({ serverHost: host, serverPort: port }: Config): void {
+function checkHealth({ serverHost: host, serverPort, internalPort }: Config): void {
+  const port = internalPort || serverPort
   // Unlike `fetch`, this asks no HTTP_PROXY.
   get({ host, port, path: '/health/live', timeout: HEALTH_MS }, ({ statusCode }) =>
     process.exit(statusCode === 200 ? 0 : 1),
@@ -103,13 +97,15 @@ async function serve({ config, warnings }: ReturnType<typeof loadConfig>): Promi
   const log = await createLog({ level: config.logLevel, format: config.logFormat })
   for (const warning of warnings) log.warn({ warning }, 'start.warning')
   warnOfDescriptors(config, log)
-  const starting = startApp({ config, version, log }).catch(error => refuse(inUse(error, config)))
+  const starting = startApp({ config, version, log }).catch(refuse)
   // As the first process of a container it would not be ended by a signal that it does not handle.
   drainOnSignal(starting, log)
   const app = await starting
   surviveFaults(app, log)
   const settings = shownSettings(process.env, config)
-  log.info({ version, node: config.nodeId, host: app.host, port: app.port, settings }, 'started')
+  const { host, port, internalPort } = app
+  const ports = { port, ...(internalPort !== undefined && { internal_port: internalPort }) }
+  log.info({ version, node: config.nodeId, host, ...ports, settings }, 'started')
   if (config.madeSecret) await welcome(app, config)
 }
 

@@ -177,6 +177,8 @@ export function loadConfig(env: Environment): Loaded {
   const production = raw.runMode === 'production' || raw.runMode === 'prod'
   if (raw.websocketConnectionTimeout <= raw.websocketHeartbeatInterval)
     throw new ConfigError('WEBSOCKET_CONNECTION_TIMEOUT: expected more than WEBSOCKET_HEARTBEAT_INTERVAL')
+  if (raw.internalPort !== 0 && raw.internalPort === raw.serverPort)
+    throw new ConfigError('INTERNAL_PORT: expected another port than SERVER_PORT')
   if (raw.redisBackoffMaxDelayMs < raw.redisBackoffInitialDelayMs)
     throw new ConfigError('REDIS_BACKOFF_MAX_DELAY_MS: expected at least REDIS_BACKOFF_INITIAL_DELAY_MS')
   const fault = keyFault(raw.apiKey ?? [], raw.tenantApiKeys ?? [])

@@ -20,7 +20,10 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
   }
 }
 
-/** What the service says of itself: `/openapi.json`, and `/docs`, a page over it. Nothing is made before it is asked for. */
+const acceptsHtml = ({ headers }: Request): boolean =>
+  headers.get('accept')?.toLowerCase().includes('text/html') ?? false
+
+/** The documents of the service: `/`, which leads to them, `/openapi.json`, and `/docs`, a page over it. Nothing is made before it is asked for. */
 export function documentRoutes({ routes, version }: DocumentOptions) {
   const document = once(async (): Promise<Asset> => {
     const { describe } = await import('./openapi/document.ts')
@@ -28,9 +31,17 @@ export function documentRoutes({ routes, version }: DocumentOptions) {
     return assetOf(text, { 'content-type': 'application/json', 'cache-control': 'no-cache' })
   })
   const page = once(pageAssets)
-  const route = (summary: string) => ({ detail: { summary, security: [] } })
+  const route = (summary: string) => ({ detail: { summary, security: [], 'x-internal': true } as object })
 
   return new Elysia({ name: 'documents' })
+    .get(
+      '/',
+      ({ request }) =>
+        acceptsHtml(request)
+          ? new Response(null, { status: 302, headers: { location: '/docs' } })
+          : { service: 'ara-notification-service', version, docs: '/docs' },
+      route('What this service is'),
+    )
     .get('/openapi.json', async ({ request }) => answerWith(request, await document()), route('The document'))
     .get('/docs', async ({ request }) => answerWith(request, (await page()).page), route('The page'))
     .get(

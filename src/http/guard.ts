@@ -11,6 +11,8 @@ interface Access {
   readonly apiKey: boolean
   /** `/ws` and `/sse`: no HEAD. */
   readonly socket: boolean
+  /** Served on INTERNAL_PORT only, when that is set. */
+  readonly internal: boolean
 }
 
 interface RouteInfo {
@@ -22,7 +24,11 @@ interface RouteInfo {
 interface Detail {
   readonly security?: readonly object[]
   readonly 'x-socket'?: boolean
+  readonly 'x-internal'?: boolean
 }
+
+/** Which listener a request arrived at; `only` when there is no internal one. */
+export type Side = 'public' | 'internal' | 'only'
 
 /** Of an answer, by lower-case name. */
 type AnswerHeaders = Record<string, string | number>
@@ -43,11 +49,14 @@ interface Place {
   readonly pattern: string
   readonly segments: readonly string[]
   readonly methods: Map<string, Access>
+  /** The side that does not serve it: operator routes are internal, sockets public. */
+  hiddenFrom: Side | undefined
 }
 
 interface GuardOptions {
   readonly keys: ApiKeys
   readonly callers: Callers
+  readonly sideOf: (request: Request) => Side
   /** Absent when requests are not limited. */
   readonly limit: RequestLimit | undefined
   readonly onRefused: (fields: { readonly kind: 'api_key'; readonly reason: string } & RequestIds) => void
@@ -71,8 +80,12 @@ export function pathOf(url: string): string {
 }
 
 function accessOf({ hooks }: RouteInfo): Access {
-  const { security = [], 'x-socket': socket = false } = (hooks.detail ?? {}) as Detail
-  return { apiKey: security.some(scheme => 'apiKey' in scheme), socket }
+  const {
+    security = [],
+    'x-socket': socket = false,
+    'x-internal': internal = false,
+  } = (hooks.detail ?? {}) as Detail
+  return { apiKey: security.some(scheme => 'apiKey' in scheme), socket, internal }
 }
 
 /** A variable segment stands for any text that is not empty. */
@@ -80,7 +93,7 @@ const matches = (pattern: readonly string[], segments: readonly string[]): boole
   pattern.length === segments.length &&
   pattern.every((part, at) => (part.startsWith(':') ? segments[at] !== '' : part === segments[at]))
 
-export function createGuard({ keys, callers, limit, onRefused, spans }: GuardOptions): Guard {
+export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: GuardOptions): Guard {
   const table = new Map<string, Place>()
   const variable: Place[] = []
 
@@ -88,6 +101,8 @@ export function createGuard({ keys, callers, limit, onRefused, spans }: GuardOpt
   const find = (path: string): Place | undefined => {
     const fixed = table.get(path)
     if (fixed !== undefined) return fixed
+    // The runtime reads a backslash as a slash where it sees a host: here it must not be another name for a path.
+    if (path.includes('\\')) return undefined
     const segments = path.split('/')
     return variable.find(place => matches(place.segments, segments))
   }
@@ -101,10 +116,11 @@ export function createGuard({ keys, callers, limit, onRefused, spans }: GuardOpt
   }
 
   const learn = (path: string): Place => {
-    const place = {
+    const place: Place = {
       pattern: path.replaceAll(/:(\w+)/g, '{$1}'),
       segments: path.split('/'),
       methods: new Map<string, Access>(),
+      hiddenFrom: undefined,
     }
     if (path.includes('/:')) variable.push(place)
     table.set(path, place)
@@ -141,13 +157,19 @@ export function createGuard({ keys, callers, limit, onRefused, spans }: GuardOpt
   return {
     learn: routes => {
       for (const route of routes) {
-        const { methods } = table.get(route.path) ?? learn(route.path)
+        const place = table.get(route.path) ?? learn(route.path)
+        const { methods } = place
         const access = accessOf(route)
+        if (access.internal) place.hiddenFrom = 'public'
+        if (access.socket) place.hiddenFrom = 'internal'
         methods.set(route.method, access)
         if (route.method === 'GET' && !access.socket) methods.set('HEAD', access)
       }
     },
-    find: ({ url }) => find(pathOf(url)),
+    find: request => {
+      const place = find(pathOf(request.url))
+      return place?.hiddenFrom !== undefined && place.hiddenFrom === sideOf(request) ? undefined : place
+    },
     check: (place, request, headers) => {
       if (accessTo(place, request.method).apiKey) checkCaller(request, headers)
     },

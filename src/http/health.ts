@@ -40,7 +40,7 @@ export function healthRoutes({
     return { enabled: logEnabled, backend: store.kind, total_messages: messages, users_with_queue: users }
   }
   const reasons = () => [...(isDraining() ? ['draining'] : []), ...(store.isUp() ? [] : ['store'])]
-  const route = (summary: string) => ({ detail: { summary, security: [] } })
+  const route = (summary: string) => ({ detail: { summary, security: [], 'x-internal': true } as object })
 
   return new Elysia({ name: 'health' })
     .get(

@@ -91,6 +91,12 @@ export function metricsRoutes({
       set.headers['content-type'] = exposition.contentType
       return write()
     },
-    { detail: { summary: 'What is counted, as text for Prometheus', security: [] } },
+    {
+      detail: {
+        summary: 'What is counted, as text for Prometheus',
+        security: [],
+        'x-internal': true,
+      } as object,
+    },
   )
 }

@@ -65,6 +65,12 @@ export function statsRoutes({ hub, callers, stats, redis, ackEnabled }: StatsOpt
         ...(ackEnabled && { ack: ackReport(stats.tally.find(tenant).acks) }),
       }
     },
-    { detail: { summary: 'What there is and what happened', security: [{ apiKey: [] }] } },
+    {
+      detail: {
+        summary: 'What there is and what happened',
+        security: [{ apiKey: [] }],
+        'x-internal': true,
+      } as object,
+    },
   )
 }

@@ -149,7 +149,7 @@ test('the request id is on every answer, and a new one is made for each request'
 })
 
 const UNKNOWN = [
-  '/ /health/ /Health /health%20 /health%00 /%68ealth /health;a=1 /healthy',
+  '/health/ /Health /health%20 /health%00 /%68ealth /health;a=1 /healthy',
   '//health /health//live /api/v1/notifications /api/v1/notifications/send/ /api/v1/notifications//send /api/v1/Notifications/send /api/v1/notifications%2Fsend',
   '/api/v1/stats /api/v1/ws /api/v1/health /ws/ /constructor /__proto__',
 ].flatMap(row => row.split(' '))

@@ -46,6 +46,8 @@ function refusal(env: Environment): string {
 const DEFAULTS: Config = {
   serverHost: '0.0.0.0',
   serverPort: 8081,
+  internalPort: 0,
+  keepAliveSeconds: 75,
   production: false,
   nodeId: expect.stringMatching(/^[0-9a-f]{8}$/),
   drainSeconds: 10,

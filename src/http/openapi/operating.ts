@@ -3,6 +3,23 @@ import { type Operations, segmentOf } from './operation.ts'
 const NOT_MODIFIED = { 304: 'The `ETag` that `If-None-Match` names is still that of the answer' }
 
 export const operating: Operations = {
+  'GET /': {
+    id: 'getService',
+    tag: 'Operating',
+    description: 'Redirects to `/docs` when `Accept` names `text/html`.',
+    answer: {
+      status: 200,
+      description: 'Name and version of the service',
+      schema: 'Service',
+      otherwise: { 302: 'To `/docs`' },
+    },
+    examples: {
+      service: {
+        summary: 'For programs',
+        answer: { service: 'ara-notification-service', version: '1.0.0', docs: '/docs' },
+      },
+    },
+  },
   'GET /health': {
     id: 'getHealth',
     tag: 'Operating',

@@ -7,6 +7,7 @@ import { formats } from '../notifications.ts'
 import { change, creation } from '../templates.ts'
 import { disconnection } from '../users.ts'
 import * as answers from './answers.ts'
+import * as operating from './operating-answers.ts'
 
 /** What is sent directly or by a template, and each of the two. */
 function sending<N extends string>(
@@ -50,10 +51,11 @@ export const SCHEMAS = {
   Tenant: answers.tenant,
   Tenants: answers.tenants,
   Cluster: answers.cluster,
-  Stats: answers.stats,
-  Health: answers.health,
-  Alive: answers.alive,
-  Ready: answers.ready,
+  Stats: operating.stats,
+  Health: operating.health,
+  Service: operating.service,
+  Alive: operating.alive,
+  Ready: operating.ready,
 } satisfies Record<string, v.GenericSchema>
 
 export type SchemaName = keyof typeof SCHEMAS

@@ -1,0 +1,75 @@
+import * as v from 'valibot'
+import { documented } from '../../lib/document.ts'
+
+/** Shapes of the answers for operators. */
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0))
+const text = v.string()
+const yes = v.literal(true)
+
+const redis = {
+  status: v.picklist(['healthy', 'reconnecting', 'circuit_open', 'disabled']),
+  connected: v.boolean(),
+}
+
+export const stats = v.object({
+  connections: v.object({
+    total_connections: count,
+    unique_users: count,
+    channels: documented(v.record(v.string(), count), {
+      description: 'Subscribers by channel, of the 1,000 largest',
+    }),
+  }),
+  notifications: v.object({
+    total_sent: count,
+    total_delivered: count,
+    total_failed: count,
+    user_notifications: count,
+    broadcast_notifications: count,
+    channel_notifications: count,
+  }),
+  redis: v.object({
+    ...redis,
+    circuit_breaker_state: v.picklist(['closed', 'open', 'half_open']),
+    circuit_breaker_failures: count,
+    reconnection_attempts: count,
+    total_reconnections: count,
+  }),
+  ack: v.optional(
+    v.object({
+      enabled: yes,
+      total_tracked: count,
+      total_acked: count,
+      total_expired: count,
+      pending_count: count,
+      ack_rate: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+      avg_latency_ms: v.pipe(v.number(), v.minValue(0)),
+    }),
+  ),
+})
+
+const working = v.picklist(['healthy', 'unavailable'])
+
+export const health = v.object({
+  status: v.picklist(['healthy', 'degraded']),
+  version: text,
+  redis: v.object(redis),
+  uptime_seconds: count,
+  node: text,
+  connections: v.object({ total: count, unique_users: count, channels_count: count }),
+  queue: v.object({
+    enabled: v.boolean(),
+    backend: v.picklist(['memory', 'sqlite', 'redis']),
+    total_messages: count,
+    users_with_queue: count,
+  }),
+  store: v.object({ kind: v.picklist(['memory', 'sqlite', 'redis']), status: working }),
+  bus: v.object({ kind: v.picklist(['none', 'redis']), status: working }),
+})
+export const service = v.object({
+  service: v.literal('ara-notification-service'),
+  version: text,
+  docs: text,
+})
+export const alive = v.object({ status: v.literal('alive') })
+export const ready = v.object({ status: v.literal('ready') })
