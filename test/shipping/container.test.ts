@@ -18,11 +18,13 @@ interface Service {
   readonly build?: string
   readonly ports?: readonly string[]
   readonly environment?: Readonly<Record<string, string | number>>
+  readonly volumes?: readonly string[]
   readonly depends_on?: unknown
   readonly stop_grace_period?: string
 }
-const { services } = Bun.YAML.parse(await read('compose.yaml')) as {
+const { services, volumes } = Bun.YAML.parse(await read('compose.yaml')) as {
   services: Readonly<Record<string, Service>>
+  volumes: Readonly<Record<string, unknown>>
 }
 
 test('the image is built by the Bun that the project asks for, and bears its version', () => {
@@ -54,10 +56,23 @@ test('nothing is sent to the builder that the image is not made of', async () =>
 test('in compose backends reach http://notification:8081, and the service reaches its Redis', () => {
   const { notification, redis } = services
   expect(notification?.ports).toEqual(['8081:8081'])
-  expect(notification?.environment).toEqual({ SERVER_PORT: 8081, REDIS_URL: 'redis://redis:6379' })
+  expect(notification?.environment).toMatchObject({ SERVER_PORT: 8081, REDIS_URL: 'redis://redis:6379' })
   expect(redis?.image).toMatch(/^redis:/)
   // Its name alone: the service starts without it, and finds it when it comes.
   expect(notification?.depends_on).toEqual(['redis'])
+})
+
+test('compose keeps a log in a file on a volume, in the folder that belongs to the user of the image', () => {
+  const { notification } = services
+  const [name = '', folder = ''] = notification?.volumes?.[0]?.split(':') ?? []
+  expect(Object.keys(volumes)).toEqual([name])
+  expect(notification?.environment).toMatchObject({
+    QUEUE_ENABLED: 'true',
+    STORE_URL: `sqlite:${folder}/ara.db`,
+  })
+  expect(of('COPY').filter(line => line.endsWith(` ${folder}`))).toEqual([
+    `COPY --from=build --chown=65532:65532 /build/data ${folder}`,
+  ])
 })
 
 test('compose starts with no setting at all, in development, and gives a drain the time it takes', () => {

@@ -1,4 +1,5 @@
 import { ADVICE as BROWSER_ADVICE, findBrowser } from './browser.ts'
+import { LANGUAGES } from './languages.ts'
 import { hasRedisServer, ADVICE as REDIS_ADVICE } from './redis-server.ts'
 import { hasStrace, ADVICE as STRACE_ADVICE } from './strace.ts'
 
@@ -24,6 +25,12 @@ const WANTED: readonly Wanted[] = [
     advice: 'Tests need curl: type "apt-get install -y curl".',
   },
   { package: 'strace', present: hasStrace, advice: STRACE_ADVICE },
+  {
+    package: 'python3',
+    present: () => LANGUAGES.python.find() !== undefined,
+    advice: LANGUAGES.python.advice,
+  },
+  { package: 'php-cli', present: () => LANGUAGES.php.find() !== undefined, advice: LANGUAGES.php.advice },
 ]
 const INSTALL = ['install', '-y', '--no-install-recommends']
 const INSTALL_MS = 300_000
