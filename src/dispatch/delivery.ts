@@ -25,6 +25,8 @@ export interface Delivery {
   start(connection: Connection, wish: Wish): Promise<Started | undefined>
   /** Reads the log from the connection's position until it is live. */
   replay(connection: Connection): Promise<void>
+  /** The connection has ended and left the hub. */
+  ended(connection: Connection): void
 }
 
 export interface Started extends Start {
@@ -38,7 +40,7 @@ interface DeliveryOptions {
   readonly log: Pick<Log, 'open' | 'count'> & Pick<TracedLog, 'read'>
   readonly receipts: Receipts
   /** What acknowledgement adds; absent when it is off. */
-  readonly acknowledged?: Pick<Redeliveries, 'resume' | 'live'> | undefined
+  readonly acknowledged?: Pick<Redeliveries, 'resume' | 'changed'> | undefined
   /** A replay wrote these. */
   readonly onReplayed: (connection: Connection, epoch: Epoch, seqs: readonly number[]) => void
   /** An offer found that a replay had been there before: what is written once is told of twice, here and by the offer. */
@@ -180,18 +182,24 @@ export function createDelivery({
     // No await between that look and this: an offer in between would be lost.
     connection.phase = 'live'
     connection.latest = undefined
-    acknowledged?.live(connection)
+    acknowledged?.changed(connection)
     span?.end()
   }
 
   /** Heard of a place it has not come to: it reads, at once or when it can. */
   const hint = (connection: Connection, cursor: Cursor): void => {
     note(connection, cursor)
-    if (connection.phase === 'live') void replay(connection)
+    if (connection.phase !== 'live') return
+    void replay(connection)
+    acknowledged?.changed(connection)
   }
 
   return {
     replay,
+    ended: connection => {
+      receipts.settle(connection)
+      acknowledged?.changed(connection)
+    },
     behind: (connection, head) => {
       const { phase, epoch, position } = connection
       if (phase === 'ended' || (phase !== 'starting' && head.epoch === epoch && head.seq <= position)) return

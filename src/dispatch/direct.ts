@@ -1,7 +1,7 @@
 import type { Delivery } from './delivery.ts'
 
 /** Without a log there is nothing to read: every connection is live at once. */
-export const directDelivery: Pick<Delivery, 'start' | 'replay'> = {
+export const directDelivery: Pick<Delivery, 'start' | 'replay' | 'ended'> = {
   start: async (connection, { cursor }) => {
     connection.phase = 'live'
     const recovered = cursor === undefined || cursor === ''
@@ -14,4 +14,5 @@ export const directDelivery: Pick<Delivery, 'start' | 'replay'> = {
     }
   },
   replay: async () => {},
+  ended: () => {},
 }

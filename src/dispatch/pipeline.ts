@@ -27,7 +27,7 @@ export interface Pipeline extends Disposable {
   readonly composer: Composer
   readonly dispatch: Dispatch
   readonly once: Once
-  readonly delivery: Pick<Delivery, 'start' | 'replay'>
+  readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
@@ -86,6 +86,7 @@ export function createPipeline({
           hub,
           log,
           acks,
+          isUp: store.isUp,
           clock,
           timeoutMs,
           maxDeliveries: settings.ackMaxDeliveries,

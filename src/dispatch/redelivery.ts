@@ -1,11 +1,14 @@
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
+import { TimerWheel } from '../lib/timer-wheel.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import { redeliveredFrame } from '../notification/frame.ts'
-import { type Topic, userTopic } from '../notification/topic.ts'
+import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
 import type { Tracing } from '../observe/tracing.ts'
 import type { Acks, Log } from '../store/store.ts'
+import { Unacknowledged } from './unacknowledged.ts'
 
 /** Sends again what is not acknowledged in time. The clock of a user runs only while a WebSocket of theirs is live. */
 export interface Redeliveries extends Disposable {
@@ -15,14 +18,16 @@ export interface Redeliveries extends Disposable {
   settled(owner: Topic, cursor: Cursor, andBefore?: boolean): void
   /** A connection begins: what it will not be replayed, and is not acknowledged, waits again. */
   resume(connection: Connection): void
-  /** A connection has become live: the user's clock runs, if it is a WebSocket. */
-  live(connection: Connection): void
+  /** A connection has become live, or no longer is: the user's clock follows. */
+  changed(connection: Connection): void
 }
 
 interface RedeliveryOptions {
   readonly hub: Hub
   readonly log: Pick<Log, 'read'>
   readonly acks: Pick<Acks, 'redeliver'>
+  /** Nothing is asked of a store that is away. */
+  readonly isUp: () => boolean
   readonly clock: Clock
   readonly timeoutMs: number
   /** Deliveries of one entry, the first included. */
@@ -35,46 +40,12 @@ interface RedeliveryOptions {
   readonly tracing?: Tracing | undefined
 }
 
-/** The unacknowledged entries of one user, by when their time is up on the user's own clock. */
-class Waiting {
-  epoch: Epoch
-  /** In the order of `dueAt`: each waits equally long, and one whose time begins anew is put last. */
-  readonly dueAt = new Map<number, number>()
-  #ranMs = 0
-  /** Since when the clock runs, or stands still; monotonic. */
-  #since: number
-  #runs = false
-
-  constructor(epoch: Epoch, now: number) {
-    this.epoch = epoch
-    this.#since = now
-  }
-
-  read(now: number): number {
-    return this.#runs ? this.#ranMs + now - this.#since : this.#ranMs
-  }
-
-  /** How long it has stood still. */
-  stillFor(now: number): number {
-    return this.#runs ? 0 : now - this.#since
-  }
-
-  run(runs: boolean, now: number): void {
-    if (runs === this.#runs) return
-    this.#ranMs = this.read(now)
-    this.#since = now
-    this.#runs = runs
-  }
-
-  begin(seq: number, dueAt: number): void {
-    this.dueAt.delete(seq)
-    this.dueAt.set(seq, dueAt)
-  }
-}
-
-const TICK_MS = 250
-/** Asked of the store in one tick; the rest a tick later. */
-const MAX_PER_TICK = 1_000
+/** Bounds how late a redelivery is, beside the load of the machine. */
+const TICK_MS = 100
+/** Asked of the store in one turn of the event loop. */
+const MAX_PER_TURN = 100
+/** Asked of it and not yet answered. */
+const MAX_ASKED = 1_000
 const PAGE = { entries: 1_000, bytes: 256 * 1024 }
 
 const isLiveSocket = ({ transport, phase }: Connection): boolean => transport === 'ws' && phase === 'live'
@@ -83,6 +54,7 @@ export function createRedeliveries({
   hub,
   log,
   acks,
+  isUp,
   clock,
   timeoutMs,
   maxDeliveries,
@@ -91,39 +63,59 @@ export function createRedeliveries({
   onFault,
   tracing,
 }: RedeliveryOptions): Redeliveries {
-  const users = new Map<Topic, Waiting>()
+  const users = new Map<Topic, Unacknowledged>()
+  /** By when there is something to do, so that users who only wait cost nothing. */
+  const wheel = new TimerWheel<Unacknowledged>(TICK_MS, clock.monotonic())
+  const due = new FairQueue<Unacknowledged>()
+  let asked = 0
+  let isWorking = false
+  let isClosed = false
 
   const liveSockets = (owner: Topic): readonly Connection[] => {
     const { size } = hub.members(owner)
     return size === 0 ? [] : [...hub.members(owner)].filter(isLiveSocket)
   }
 
-  const waitingOf = (owner: Topic, epoch: Epoch): Waiting => {
-    const now = clock.monotonic()
+  const forget = (user: Unacknowledged): void => {
+    wheel.delete(user)
+    if (users.get(user.owner) === user) users.delete(user.owner)
+  }
+
+  const userOf = (owner: Topic, epoch: Epoch): Unacknowledged => {
     const known = users.get(owner)
-    const waiting = known?.epoch === epoch ? known : new Waiting(epoch, now)
-    users.set(owner, waiting)
-    waiting.run(liveSockets(owner).length > 0, now)
-    return waiting
+    if (known?.epoch === epoch) return known
+    if (known !== undefined) forget(known)
+    const now = clock.monotonic()
+    const user = new Unacknowledged(owner, epoch, now)
+    user.run(liveSockets(owner).length > 0, now)
+    users.set(owner, user)
+    return user
+  }
+
+  const schedule = (user: Unacknowledged): void => {
+    const at = user.wakesAt(retentionMs)
+    if (at !== Number.POSITIVE_INFINITY) wheel.setBy(user, at)
   }
 
   const begin = (owner: Topic, epoch: Epoch, seqs: readonly number[]): void => {
-    const waiting = waitingOf(owner, epoch)
-    const dueAt = waiting.read(clock.monotonic()) + timeoutMs
-    for (const seq of seqs) waiting.begin(seq, dueAt)
+    const user = userOf(owner, epoch)
+    const now = clock.monotonic()
+    for (const seq of seqs) user.begin(seq, now, timeoutMs)
+    schedule(user)
   }
 
-  const again = async (owner: Topic, cursor: Cursor): Promise<void> => {
+  const redeliver = async ({ owner, epoch }: Unacknowledged, seq: number): Promise<boolean> => {
+    const cursor = { epoch, seq }
     const span = tracing?.start('redelivery')
     const found = await acks.redeliver(owner, cursor, maxDeliveries)
-    if (found === undefined) return
+    if (found === undefined) return false
     span?.link(found.trace)
     const frame = redeliveredFrame(found.body, cursor, found.redelivered)
     let taken = 0
     let refused = 0
     for (const socket of liveSockets(owner)) {
-      // Who has not come to it yet gets it in its place.
-      if (socket.epoch !== cursor.epoch || socket.position < cursor.seq) continue
+      // A connection that has not come to this place gets the entry there.
+      if (socket.epoch !== epoch || socket.position < seq) continue
       if (socket.write(frame) !== 'refused') taken++
       else {
         refused++
@@ -133,37 +125,65 @@ export function createRedeliveries({
     onRedelivered(owner, taken, refused)
     span?.set({ 'ara.entries': 1, 'ara.delivered_to': taken })
     span?.end()
-    begin(owner, cursor.epoch, [cursor.seq])
+    return true
   }
 
-  /** The store is away: nothing is lost, it is tried again. */
-  const tryAgain = (owner: Topic, cursor: Cursor): void =>
-    void again(owner, cursor).catch(error => {
+  /** Keeps an entry whose store is away: it is asked about again as soon as the store is back. */
+  const ask = async (user: Unacknowledged, seq: number): Promise<void> => {
+    let waitsAgain = true
+    let isAway = false
+    try {
+      waitsAgain = await redeliver(user, seq)
+    } catch (error) {
       onFault(error)
-      begin(owner, cursor.epoch, [cursor.seq])
-    })
-
-  const redeliverDue = (owner: Topic, waiting: Waiting, most: number): number => {
-    const now = waiting.read(clock.monotonic())
-    let asked = 0
-    for (const [seq, dueAt] of waiting.dueAt) {
-      if (dueAt > now || asked === most) break
-      asked++
-      waiting.dueAt.delete(seq)
-      tryAgain(owner, { epoch: waiting.epoch, seq })
+      isAway = !isUp()
     }
-    return asked
+    asked--
+    user.answered(seq)
+    // An acknowledgement that came meanwhile counts.
+    if (waitsAgain && !isAway && user.has(seq)) user.begin(seq, clock.monotonic(), timeoutMs)
+    if (!waitsAgain) user.settle(seq)
+    visit(user)
+  }
+
+  /** Whatever comes next for the user: its turn, a time, or nothing any more. */
+  const visit = (user: Unacknowledged): void => {
+    if (user.isQueued || users.get(user.owner) !== user) return
+    const now = clock.monotonic()
+    const isDue = user.wakesAt(retentionMs) <= now
+    if (user.size === 0 || (isDue && !user.runs)) forget(user)
+    else if (!isDue) schedule(user)
+    else {
+      user.isQueued = true
+      due.push(tenantOf(user.owner), user)
+      work()
+    }
+  }
+
+  /** Some of what is due; the rest in later turns, when others have been served. */
+  const work = (): void => {
+    if (isWorking || isClosed || due.size === 0 || asked >= MAX_ASKED || !isUp()) return
+    isWorking = true
+    setImmediate(() => {
+      isWorking = false
+      const now = clock.monotonic()
+      for (let left = Math.min(MAX_PER_TURN, MAX_ASKED - asked); left > 0 && due.size > 0; ) {
+        const user = due.shift()
+        if (user === undefined) break
+        user.isQueued = false
+        const seqs = user.runs ? user.ask(now, left) : []
+        left -= Math.max(1, seqs.length)
+        asked += seqs.length
+        for (const seq of seqs) void ask(user, seq)
+        visit(user)
+      }
+      work()
+    })
   }
 
   const tick = (): void => {
-    let left = MAX_PER_TICK
-    const now = clock.monotonic()
-    for (const [owner, waiting] of users) {
-      const runs = liveSockets(owner).length > 0
-      waiting.run(runs, now)
-      if (runs) left -= redeliverDue(owner, waiting, left)
-      if (waiting.dueAt.size === 0 || waiting.stillFor(now) > retentionMs) users.delete(owner)
-    }
+    for (const user of wheel.take(clock.monotonic())) visit(user)
+    work()
   }
 
   /** What a client says to have seen and has not acknowledged; the present node may never have handed it over. */
@@ -175,10 +195,11 @@ export function createRedeliveries({
       if (page.epoch !== epoch) return
       const known = users.get(owner)
       const seqs = page.entries.map(({ seq }) => seq).filter(seq => seq <= position)
-      const unknown = known?.epoch === epoch ? seqs.filter(seq => !known.dueAt.has(seq)) : seqs
+      const unknown = known?.epoch === epoch ? seqs.filter(seq => !known.has(seq)) : seqs
       if (unknown.length > 0) begin(owner, epoch, unknown)
       if (page.entries.length === 0) return
       after = page.through
+      await new Promise(setImmediate)
     }
   }
 
@@ -188,17 +209,23 @@ export function createRedeliveries({
   return {
     handed: begin,
     settled: (owner, { epoch, seq }, andBefore = false) => {
-      const waiting = users.get(owner)
-      if (waiting?.epoch !== epoch) return
-      waiting.dueAt.delete(seq)
-      if (andBefore) for (const each of waiting.dueAt.keys()) if (each < seq) waiting.dueAt.delete(each)
+      const user = users.get(owner)
+      if (user?.epoch !== epoch) return
+      user.settle(seq)
+      if (andBefore) user.settleBefore(seq)
     },
     resume: connection => {
       if (connection.transport === 'ws' && connection.position > 0) void recall(connection).catch(onFault)
     },
-    live: ({ transport, principal: { tenant, user } }) => {
-      if (transport === 'ws') users.get(userTopic(tenant, user))?.run(true, clock.monotonic())
+    changed: ({ transport, principal }) => {
+      const user = users.get(userTopic(principal.tenant, principal.user))
+      if (user === undefined || transport !== 'ws') return
+      user.run(liveSockets(user.owner).length > 0, clock.monotonic())
+      schedule(user)
     },
-    [Symbol.dispose]: () => clearInterval(timer),
+    [Symbol.dispose]: () => {
+      isClosed = true
+      clearInterval(timer)
+    },
   }
 }

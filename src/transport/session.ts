@@ -34,7 +34,7 @@ export interface Sessions {
 
 interface SessionOptions {
   readonly hub: Hub<Peer>
-  readonly delivery: Pick<Delivery, 'start' | 'replay'>
+  readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly conversation: Conversation
   readonly clock: Clock
@@ -203,7 +203,7 @@ export function createSessions(options: SessionOptions): Sessions {
       stats.closes[closeOf(code)]++
       if (slow) stats.slowConsumers++
       hub.end(peer)
-      receipts.settle(peer)
+      delivery.ended(peer)
       const { user, tenant } = peer.principal
       const seconds = (clock.monotonic() - peer.openedAt) / 1000
       stats.connectionSeconds.observe(seconds)

@@ -273,6 +273,24 @@ describe('what is not acknowledged', () => {
     expect(await back.nextOf('notification')).toMatchObject({ cursor, redelivered: 1 })
   })
 
+  test('counts the time of its user’s connections only, to the moment in which the last one leaves', async () => {
+    await using service = await start()
+    const { app, clock } = service
+    const client = await socketOf(app, 'u', { cursor: '' })
+    await client.nextOf('connected')
+    await send(app, 'u', 1)
+    const { cursor } = await client.next()
+    clock.jump(20)
+    await leave(app, client)
+    clock.jump(600)
+    const back = await socketOf(app, 'u', { cursor })
+    await back.nextOf('connected')
+    clock.jump(9)
+    expect(await settle(back)).toEqual([])
+    clock.jump(1)
+    expect(await back.nextOf('notification')).toMatchObject({ cursor, redelivered: 1 })
+  })
+
   test('and was given up is replayed to a client without cursor until it is acknowledged late', async () => {
     await using service = await start({ ACK_MAX_DELIVERIES: '1' })
     const { app, clock } = service

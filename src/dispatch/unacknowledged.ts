@@ -1,0 +1,101 @@
+import type { Epoch } from '../notification/cursor.ts'
+import type { Topic } from '../notification/topic.ts'
+
+/** Asked of the store at once for one user, so that a long log does not delay other users. */
+const MAX_ASKED = 32
+
+/**
+ * The unacknowledged entries of one user, by when they are due on the user's own clock. That clock runs only while the user
+ * has a live WebSocket.
+ */
+export class Unacknowledged {
+  readonly owner: Topic
+  readonly epoch: Epoch
+  /** Waits for its turn to be redelivered. */
+  isQueued = false
+  /** In the order of due times: each entry waits equally long, and one whose time begins anew is put last. */
+  readonly #dueAt = new Map<number, number>()
+  /** The store has been asked about these; absent when there are none. */
+  #asked: Set<number> | undefined
+  #ranMs = 0
+  /** Since when the clock runs, or stands still; monotonic. */
+  #since: number
+  #runs = false
+
+  constructor(owner: Topic, epoch: Epoch, now: number) {
+    this.owner = owner
+    this.epoch = epoch
+    this.#since = now
+  }
+
+  get size(): number {
+    return this.#dueAt.size
+  }
+
+  get runs(): boolean {
+    return this.#runs
+  }
+
+  has(seq: number): boolean {
+    return this.#dueAt.has(seq)
+  }
+
+  run(runs: boolean, now: number): void {
+    if (runs === this.#runs) return
+    this.#ranMs = this.#read(now)
+    this.#since = now
+    this.#runs = runs
+  }
+
+  /** The entry is due `timeoutMs` from now. */
+  begin(seq: number, now: number, timeoutMs: number): void {
+    this.#dueAt.delete(seq)
+    this.#dueAt.set(seq, this.#read(now) + timeoutMs)
+  }
+
+  settle(seq: number): void {
+    this.#dueAt.delete(seq)
+  }
+
+  settleBefore(seq: number): void {
+    for (const each of this.#dueAt.keys()) if (each < seq) this.#dueAt.delete(each)
+  }
+
+  /** When there is next something to do, monotonic: an entry is due or, while the clock stands still, all of them are over. */
+  wakesAt(retentionMs: number): number {
+    if (!this.#runs) return this.#since + retentionMs
+    // The next answer wakes it.
+    if (this.#asked?.size === MAX_ASKED) return Number.POSITIVE_INFINITY
+    for (const [seq, dueAt] of this.#dueAt)
+      if (!this.#asked?.has(seq)) return this.#momentOf(dueAt)
+    return Number.POSITIVE_INFINITY
+  }
+
+  /** Takes the next entries that are due, at most `most`, until each is answered. */
+  ask(now: number, most: number): readonly number[] {
+    const asked = this.#asked ?? new Set()
+    const room = Math.min(most, MAX_ASKED - asked.size)
+    const seqs: number[] = []
+    for (const [seq, dueAt] of this.#dueAt) {
+      if (this.#momentOf(dueAt) > now || seqs.length === room) break
+      if (!asked.has(seq)) seqs.push(seq)
+    }
+    for (const seq of seqs) asked.add(seq)
+    if (seqs.length > 0) this.#asked = asked
+    return seqs
+  }
+
+  answered(seq: number): void {
+    this.#asked?.delete(seq)
+    if (this.#asked?.size === 0) this.#asked = undefined
+  }
+
+  /** When a running clock shows that; monotonic, in whole milliseconds, so that a rounding error is no delay. */
+  #momentOf(dueAt: number): number {
+    return Math.floor(this.#since + dueAt - this.#ranMs)
+  }
+
+  #read(now: number): number {
+    return this.#runs ? this.#ranMs + now - this.#since : this.#ranMs
+  }
+}

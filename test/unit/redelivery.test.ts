@@ -1,0 +1,187 @@
+import { expect, test } from 'bun:test'
+import { createRedeliveries } from '../../src/dispatch/redelivery.ts'
+import { Connection } from '../../src/hub/connection.ts'
+import { createHub, type Hub } from '../../src/hub/hub.ts'
+import { type Topic, tenantOf, userOf, userTopic } from '../../src/notification/topic.ts'
+import type { Acks } from '../../src/store/store.ts'
+import { createStoppedClock } from '../support/clock.ts'
+import { eventually } from '../support/visit.ts'
+
+class Socket extends Connection {
+  readonly transport = 'ws'
+  readonly written: string[] = []
+  write({ json }: { readonly json: string }) {
+    this.written.push(json)
+    return 'sent' as const
+  }
+  batch(writes: () => void) {
+    writes()
+  }
+  buffered() {
+    return 0
+  }
+  ask() {}
+  async drained() {}
+  close() {}
+  cut() {}
+  listen() {
+    return true
+  }
+  unlisten() {}
+}
+
+const TIMEOUT_S = 30
+const turn = () => new Promise(setImmediate)
+
+/** Redeliveries over a store that the test replaces, and a hub that counts how often somebody looks into it. */
+function start(redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', redelivered: 1 })) {
+  const clock = createStoppedClock()
+  const hub = createHub<Socket>()
+  const counts = { looks: 0, redelivered: 0, faults: 0 }
+  const store = { isUp: true }
+  const looked: Hub = {
+    ...hub,
+    members: topic => {
+      counts.looks++
+      return hub.members(topic)
+    },
+  }
+  const redeliveries = createRedeliveries({
+    hub: looked,
+    log: { read: () => Promise.reject(new Error('not asked')) },
+    acks: { redeliver },
+    isUp: () => store.isUp,
+    clock,
+    timeoutMs: TIMEOUT_S * 1000,
+    maxDeliveries: 3,
+    retentionMs: 3_600_000,
+    onRedelivered: () => counts.redelivered++,
+    onFault: () => counts.faults++,
+  })
+  const connect = (tenant: string, user: string): Socket => {
+    const socket = new Socket({ user, tenant, roles: [], expiresAt: Number.MAX_SAFE_INTEGER })
+    Object.assign(socket, { phase: 'live', epoch: 'e', position: 1_000_000 })
+    hub.open(socket)
+    return socket
+  }
+  return { clock, connect, counts, store, redeliveries, [Symbol.dispose]: () => redeliveries[Symbol.dispose]() }
+}
+
+const seqs = (count: number): number[] => Array.from({ length: count }, (_, n) => n + 1)
+
+test('users who wait cost nothing until they are due, and then all are redelivered', async () => {
+  using service = start()
+  const { clock, connect, counts, redeliveries } = service
+  const users = Array.from({ length: 5_000 }, (_, n) => `u${n}`)
+  for (const user of users) {
+    connect('t', user)
+    redeliveries.handed(userTopic('t', user), 'e', [1])
+  }
+  const first = connect('t', 'first')
+  redeliveries.handed(userTopic('t', 'first'), 'e', [1])
+  clock.jump(TIMEOUT_S - 1)
+  const late = connect('t', 'late')
+  redeliveries.handed(userTopic('t', 'late'), 'e', [1])
+  counts.looks = 0
+  await Bun.sleep(350)
+  expect(counts).toMatchObject({ looks: 0, redelivered: 0 })
+  clock.jump(1)
+  await eventually(async () => counts.redelivered === users.length + 1)
+  expect(first.written).toHaveLength(1)
+  expect(late.written).toHaveLength(0)
+})
+
+test('the thousands of entries of one tenant do not delay the entry of another', async () => {
+  const order: string[] = []
+  using service = start(async owner => {
+    order.push(tenantOf(owner))
+    return undefined
+  })
+  const { clock, connect, redeliveries } = service
+  for (let n = 0; n < 100; n++) {
+    connect('large', `u${n}`)
+    redeliveries.handed(userTopic('large', `u${n}`), 'e', seqs(100))
+  }
+  connect('small', 'u')
+  redeliveries.handed(userTopic('small', 'u'), 'e', [1])
+  clock.jump(TIMEOUT_S)
+  await eventually(async () => order.length === 10_001)
+  expect(order.indexOf('small')).toBeLessThan(100)
+})
+
+test('a long log of one user does not delay other users, and no more is asked than the store answers', async () => {
+  const asked: { readonly owner: Topic; readonly answer: () => void }[] = []
+  using service = start(owner => {
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    asked.push({ owner, answer: () => resolve(undefined) })
+    return promise
+  })
+  const { clock, connect, redeliveries } = service
+  connect('t', 'long')
+  redeliveries.handed(userTopic('t', 'long'), 'e', seqs(5_000))
+  connect('t', 'short')
+  redeliveries.handed(userTopic('t', 'short'), 'e', [1])
+  clock.jump(TIMEOUT_S)
+  await eventually(async () => asked.some(({ owner }) => userOf(owner) === 'short'))
+  for (let n = 0; n < 20; n++) await turn()
+  expect(asked.length).toBeLessThan(100)
+  let answered = 0
+  await eventually(async () => {
+    while (answered < asked.length) asked[answered++]?.answer()
+    return answered === 5_001
+  })
+})
+
+test('an entry that fails does not delay other entries, and is tried again one timeout later', async () => {
+  const asked: number[] = []
+  using service = start(async (_, { seq }) => {
+    asked.push(seq)
+    if (seq === 1) throw new TypeError('a fault')
+    return { body: '{"n":1', redelivered: 1 }
+  })
+  const { clock, connect, counts, redeliveries } = service
+  connect('t', 'u')
+  redeliveries.handed(userTopic('t', 'u'), 'e', [1, 2])
+  clock.jump(TIMEOUT_S)
+  await eventually(async () => counts.redelivered === 1)
+  expect(asked).toEqual([1, 2])
+  await Bun.sleep(250)
+  expect(asked).toHaveLength(2)
+  clock.jump(TIMEOUT_S)
+  await eventually(async () => counts.redelivered === 2)
+  expect(counts.faults).toBe(2)
+})
+
+test('a store that is away is asked nothing, and everything that is due as soon as it is back', async () => {
+  using service = start(async () => {
+    if (!service.store.isUp) throw new Error('away')
+    return { body: '{"n":1', redelivered: 1 }
+  })
+  const { clock, connect, counts, store, redeliveries } = service
+  for (const user of ['a', 'b']) {
+    connect('t', user)
+    redeliveries.handed(userTopic('t', user), 'e', [1])
+  }
+  store.isUp = false
+  clock.jump(TIMEOUT_S)
+  await Bun.sleep(350)
+  expect(counts).toMatchObject({ faults: 0, redelivered: 0 })
+  store.isUp = true
+  await eventually(async () => counts.redelivered === 2)
+})
+
+test('an acknowledgement that comes while the store is asked ends the waiting', async () => {
+  let asked = 0
+  using service = start(async (owner, cursor) => {
+    asked++
+    service.redeliveries.settled(owner, cursor)
+    return { body: '{"n":1', redelivered: 1 }
+  })
+  service.connect('t', 'u')
+  service.redeliveries.handed(userTopic('t', 'u'), 'e', [1])
+  service.clock.jump(TIMEOUT_S)
+  await eventually(async () => service.counts.redelivered === 1)
+  service.clock.jump(TIMEOUT_S)
+  await Bun.sleep(250)
+  expect(asked).toBe(1)
+})
