@@ -86,7 +86,6 @@ export function createPipeline({
           hub,
           log,
           acks,
-          isUp: store.isUp,
           clock,
           timeoutMs,
           maxDeliveries: settings.ackMaxDeliveries,

@@ -1,3 +1,4 @@
+import { StoreAway } from '../errors.ts'
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -26,8 +27,6 @@ interface RedeliveryOptions {
   readonly hub: Hub
   readonly log: Pick<Log, 'read'>
   readonly acks: Pick<Acks, 'redeliver'>
-  /** Nothing is asked of a store that is away. */
-  readonly isUp: () => boolean
   readonly clock: Clock
   readonly timeoutMs: number
   /** Deliveries of one entry, the first included. */
@@ -46,6 +45,8 @@ const TICK_MS = 100
 const MAX_PER_TURN = 100
 /** Asked of it and not yet answered. */
 const MAX_ASKED = 1_000
+/** How long a store that is away is left alone. */
+const PAUSE_MS = 500
 const PAGE = { entries: 1_000, bytes: 256 * 1024 }
 
 const isLiveSocket = ({ transport, phase }: Connection): boolean => transport === 'ws' && phase === 'live'
@@ -54,7 +55,6 @@ export function createRedeliveries({
   hub,
   log,
   acks,
-  isUp,
   clock,
   timeoutMs,
   maxDeliveries,
@@ -69,6 +69,8 @@ export function createRedeliveries({
   const due = new FairQueue<Unacknowledged>()
   let asked = 0
   let isWorking = false
+  /** The store was away: nothing is asked of it before; monotonic. */
+  let pausedUntil = 0
   let isClosed = false
 
   const liveSockets = (owner: Topic): readonly Connection[] => {
@@ -128,21 +130,25 @@ export function createRedeliveries({
     return true
   }
 
-  /** Keeps an entry whose store is away: it is asked about again as soon as the store is back. */
-  const ask = async (user: Unacknowledged, seq: number): Promise<void> => {
-    let waitsAgain = true
-    let isAway = false
+  /** What an entry does next: `now` when the store is away, which must not cost it another timeout. */
+  const tryRedeliver = async (user: Unacknowledged, seq: number): Promise<'ends' | 'waits' | 'now'> => {
     try {
-      waitsAgain = await redeliver(user, seq)
+      return (await redeliver(user, seq)) ? 'waits' : 'ends'
     } catch (error) {
       onFault(error)
-      isAway = !isUp()
+      if (!(error instanceof StoreAway)) return 'waits'
+      pausedUntil = clock.monotonic() + PAUSE_MS
+      return 'now'
     }
+  }
+
+  const ask = async (user: Unacknowledged, seq: number): Promise<void> => {
+    const next = await tryRedeliver(user, seq)
     asked--
     user.answered(seq)
+    if (next === 'ends') user.settle(seq)
     // An acknowledgement that came meanwhile counts.
-    if (waitsAgain && !isAway && user.has(seq)) user.begin(seq, clock.monotonic(), timeoutMs)
-    if (!waitsAgain) user.settle(seq)
+    if (next === 'waits' && user.has(seq)) user.begin(seq, clock.monotonic(), timeoutMs)
     visit(user)
   }
 
@@ -162,11 +168,12 @@ export function createRedeliveries({
 
   /** Some of what is due; the rest in later turns, when others have been served. */
   const work = (): void => {
-    if (isWorking || isClosed || due.size === 0 || asked >= MAX_ASKED || !isUp()) return
+    if (isWorking || isClosed || due.size === 0 || asked >= MAX_ASKED) return
     isWorking = true
     setImmediate(() => {
       isWorking = false
       const now = clock.monotonic()
+      if (now < pausedUntil) return
       for (let left = Math.min(MAX_PER_TURN, MAX_ASKED - asked); left > 0 && due.size > 0; ) {
         const user = due.shift()
         if (user === undefined) break

@@ -66,8 +66,7 @@ export class Unacknowledged {
     if (!this.#runs) return this.#since + retentionMs
     // The next answer wakes it.
     if (this.#asked?.size === MAX_ASKED) return Number.POSITIVE_INFINITY
-    for (const [seq, dueAt] of this.#dueAt)
-      if (!this.#asked?.has(seq)) return this.#momentOf(dueAt)
+    for (const [seq, dueAt] of this.#dueAt) if (!this.#asked?.has(seq)) return this.#momentOf(dueAt)
     return Number.POSITIVE_INFINITY
   }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { createRedeliveries } from '../../src/dispatch/redelivery.ts'
+import { StoreAway } from '../../src/errors.ts'
 import { Connection } from '../../src/hub/connection.ts'
 import { createHub, type Hub } from '../../src/hub/hub.ts'
 import { type Topic, tenantOf, userOf, userTopic } from '../../src/notification/topic.ts'
@@ -38,7 +39,6 @@ function start(redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', red
   const clock = createStoppedClock()
   const hub = createHub<Socket>()
   const counts = { looks: 0, redelivered: 0, faults: 0 }
-  const store = { isUp: true }
   const looked: Hub = {
     ...hub,
     members: topic => {
@@ -50,7 +50,6 @@ function start(redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', red
     hub: looked,
     log: { read: () => Promise.reject(new Error('not asked')) },
     acks: { redeliver },
-    isUp: () => store.isUp,
     clock,
     timeoutMs: TIMEOUT_S * 1000,
     maxDeliveries: 3,
@@ -64,7 +63,7 @@ function start(redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', red
     hub.open(socket)
     return socket
   }
-  return { clock, connect, counts, store, redeliveries, [Symbol.dispose]: () => redeliveries[Symbol.dispose]() }
+  return { clock, connect, counts, redeliveries, [Symbol.dispose]: () => redeliveries[Symbol.dispose]() }
 }
 
 const seqs = (count: number): number[] => Array.from({ length: count }, (_, n) => n + 1)
@@ -152,22 +151,26 @@ test('an entry that fails does not delay other entries, and is tried again one t
   expect(counts.faults).toBe(2)
 })
 
-test('a store that is away is asked nothing, and everything that is due as soon as it is back', async () => {
+test('what a store that is away does not answer is asked again soon, and costs no further timeout', async () => {
+  let isAway = true
   using service = start(async () => {
-    if (!service.store.isUp) throw new Error('away')
+    if (isAway) throw new StoreAway('away')
     return { body: '{"n":1', redelivered: 1 }
   })
-  const { clock, connect, counts, store, redeliveries } = service
-  for (const user of ['a', 'b']) {
+  const { clock, connect, counts, redeliveries } = service
+  const users = Array.from({ length: 200 }, (_, n) => `u${n}`)
+  for (const user of users) {
     connect('t', user)
     redeliveries.handed(userTopic('t', user), 'e', [1])
   }
-  store.isUp = false
   clock.jump(TIMEOUT_S)
-  await Bun.sleep(350)
-  expect(counts).toMatchObject({ faults: 0, redelivered: 0 })
-  store.isUp = true
-  await eventually(async () => counts.redelivered === 2)
+  await eventually(async () => counts.faults > 0)
+  for (let n = 0; n < 20; n++) await turn()
+  // One portion, and then a pause.
+  expect(counts.faults).toBeLessThan(users.length)
+  isAway = false
+  clock.jump(1)
+  await eventually(async () => counts.redelivered === users.length)
 })
 
 test('an acknowledgement that comes while the store is asked ends the waiting', async () => {
