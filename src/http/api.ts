@@ -6,6 +6,7 @@ import { idsOf, type Log, limited } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type Guard, pathOf, requestIdOf } from './guard.ts'
+import { createReadOn } from './unread.ts'
 
 interface ApiOptions {
   readonly guard: Guard
@@ -137,6 +138,8 @@ export function createApi({
     return envelope(new AppError('INTERNAL_ERROR', { message }), set)
   }
 
+  const readOn = createReadOn()
+
   /** Of the request whose hooks ran last: they run in the turn in which it comes. */
   let pattern: string | undefined
 
@@ -151,10 +154,15 @@ export function createApi({
         stats.answers.count(place, { status, seconds: (clock.monotonic() - startedAt) / 1000 })
         spans?.end(request, status)
       }
-      // Beside the answer, which waits for nothing; one that fails is the runtime's.
-      if (answered instanceof Promise) answered.then(count, () => spans?.end(request, 500))
-      else count(answered)
-      return answered
+      const finish = (response: Response) => {
+        count(response)
+        return readOn(request, response)
+      }
+      if (!(answered instanceof Promise)) return finish(answered)
+      return answered.then(finish, error => {
+        spans?.end(request, 500)
+        throw error
+      })
     }
 
   const app: AnyElysia = new Elysia({
@@ -181,8 +189,6 @@ export function createApi({
       if (isDraining()) set.headers['connection'] = 'close'
     })
     .onError(({ error, request, set }) => {
-      // Of a body that nobody will read, the length is not known: the connection cannot be used again.
-      if (request.headers.has('transfer-encoding')) set.headers['connection'] = 'close'
       const refusal = refusalIn(error)
       return refusal === undefined
         ? unforeseen(error, request, set as Set)

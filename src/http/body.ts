@@ -3,10 +3,7 @@ import { type Document, type Format, MAX_DEPTH, readDocument } from '../lib/docu
 import { decodeUtf8 } from '../lib/utf8.ts'
 
 const tooLarge = (maxBytes: number) =>
-  new AppError('PAYLOAD_TOO_LARGE', {
-    message: `The body is over ${maxBytes} bytes.`,
-    headers: { connection: 'close' },
-  })
+  new AppError('PAYLOAD_TOO_LARGE', { message: `The body is over ${maxBytes} bytes.` })
 
 const invalidJson = (message: string) => new AppError('INVALID_JSON', { message })
 
@@ -30,11 +27,15 @@ function checkMediaType({ headers }: Request): void {
 /** Counts while it reads: a body that says nothing of its length is refused as soon as it is over. */
 async function readChunks(request: Request, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
+  const reader = request.body?.getReader()
   let size = 0
-  for await (const chunk of request.body ?? []) {
-    size += chunk.byteLength
-    if (size > maxBytes) throw tooLarge(maxBytes)
-    chunks.push(chunk)
+  for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
+    size += read.value.byteLength
+    chunks.push(read.value)
+    if (size <= maxBytes) continue
+    // Not cancelled: the rest is still to be read before the answer.
+    reader?.releaseLock()
+    throw tooLarge(maxBytes)
   }
   return Buffer.concat(chunks)
 }
