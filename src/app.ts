@@ -176,7 +176,7 @@ export async function startApp({
       templateRoutes({ templates: store.templates, callers, clock }),
       channelRoutes({ hub, callers }),
       clusterRoutes({ hub, callers, clock, version, node: config.nodeId }),
-      userRoutes({ hub, callers, store, identities }),
+      userRoutes({ hub, callers, store, clock }),
       tenantRoutes({ hub, callers, stats, tenancy: config.tenantEnabled }),
       statsRoutes({
         hub,

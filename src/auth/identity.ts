@@ -4,7 +4,7 @@ import type { Principal } from '../notification/principal.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
 import type { KeySetFetched } from './jwks.ts'
 import { createTokens, type TokenSettings } from './jwt.ts'
-import { isRevoked, lifeOf, revocationEnd } from './revocation.ts'
+import { isRevoked } from './revocation.ts'
 
 /** A principal, or why there is none: for the log only. */
 export type Identified =
@@ -24,8 +24,6 @@ export interface Identities extends Disposable {
   forNow(token: string): Promise<Identified>
   /** Whether the token of a principal has been revoked since. Not a promise when that is known at once. */
   isRevoked(principal: Principal): boolean | Promise<boolean>
-  /** When a revocation made now may be forgotten, milliseconds since 1970. */
-  revocationEnd(): number
 }
 
 interface IdentityOptions {
@@ -45,8 +43,6 @@ export async function createIdentities({
   onKeySet,
 }: IdentityOptions): Promise<Identities> {
   const tokens = await createTokens({ ...settings, clock, onKeySet })
-  /** Of all tokens that were accepted, milliseconds. */
-  let longestLife: number | undefined
 
   const isRevokedNow = (principal: Principal): boolean | Promise<boolean> => {
     const before = revokedBefore(userTopic(principal.tenant, principal.user))
@@ -62,7 +58,6 @@ export async function createIdentities({
     const asked = isRevokedNow(principal)
     const revoked = typeof asked === 'boolean' ? asked : await asked.catch(onUnknown)
     if (revoked === true) return { ok: false, kind: 'revoked', reason: 'revoked' }
-    longestLife = Math.max(longestLife ?? 0, lifeOf(principal, clock.now()))
     return { ok: true, principal, unchecked: revoked === undefined }
   }
 
@@ -70,7 +65,6 @@ export async function createIdentities({
     of: token => identify(token, storeUnavailable),
     forNow: token => identify(token, () => undefined),
     isRevoked: isRevokedNow,
-    revocationEnd: () => revocationEnd(clock.now(), longestLife, settings.leewaySeconds),
     [Symbol.dispose]: () => tokens[Symbol.dispose](),
   }
 }

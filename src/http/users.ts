@@ -1,9 +1,10 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
-import type { Identities } from '../auth/identity.ts'
+import { REVOCATION_MS } from '../auth/revocation.ts'
 import { AppError, storeUnavailable } from '../errors.ts'
 import { subscriptionsOf } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
+import type { Clock } from '../lib/clock.ts'
 import { documented, formatOf, integer, rule } from '../lib/document.ts'
 import { parseTimestamp } from '../lib/timestamp.ts'
 import { isUserId } from '../notification/names.ts'
@@ -17,7 +18,7 @@ interface UserOptions {
   readonly hub: Hub
   readonly callers: Callers
   readonly store: Pick<Store, 'revocations'>
-  readonly identities: Pick<Identities, 'revocationEnd'>
+  readonly clock: Pick<Clock, 'now'>
 }
 
 export const MAX_BODY_BYTES = 65_536
@@ -57,7 +58,7 @@ export const disconnection = v.object({
 const format = formatOf(disconnection)
 
 /** One user: what its connections are subscribed to, whether there are any, and their end. */
-export function userRoutes({ hub, callers, store, identities }: UserOptions) {
+export function userRoutes({ hub, callers, store, clock }: UserOptions) {
   const find = (request: Request, given: string | null | undefined) => {
     const user = segment('user_id', given)
     const owner = userTopic(callers.of(request).tenant, user)
@@ -97,7 +98,7 @@ export function userRoutes({ hub, callers, store, identities }: UserOptions) {
         const revoked =
           typeof before === 'number' && isUserId(user)
             ? await store.revocations
-                .revoke(owner, before, identities.revocationEnd())
+                .revoke(owner, before, clock.now() + REVOCATION_MS)
                 .catch(storeUnavailable)
             : 'revoked'
         const closed = [...hub.members(owner)]

@@ -13,7 +13,11 @@ export class TimerWheel<T> {
 
   /** An earlier time that the item has already stays. */
   setBy(item: T, at: number): void {
-    if ((this.#times.get(item) ?? Number.POSITIVE_INFINITY) <= at) return
+    if ((this.#times.get(item) ?? Number.POSITIVE_INFINITY) > at) this.set(item, at)
+  }
+
+  /** In place of a time that the item has already. */
+  set(item: T, at: number): void {
     this.delete(item)
     this.#times.set(item, at)
     const slot = this.#slotOf(at)

@@ -1,38 +1,82 @@
 import type { Clock } from '../lib/clock.ts'
-import type { Topic } from '../notification/topic.ts'
+import { TimerWheel } from '../lib/timer-wheel.ts'
+import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { Revocations } from './store.ts'
 
 interface Revocation {
+  /** Milliseconds since 1970. */
+  readonly before: number
+  /** In force up to and including that moment; monotonic, so that a wall clock that jumps ends nothing. */
+  readonly endsAt: number
+}
+
+/** As in `Revocations.revoke`. */
+interface Recorded {
+  readonly owner: Topic
   readonly before: number
   readonly until: number
 }
 
-const MAX_REVOCATIONS = 100_000
+interface MemoryRevocationsOptions {
+  readonly clock: Clock
+  /** Users of one tenant with a revocation in force. */
+  readonly maxPerTenant: number
+  /** Recorded earlier: these are taken whatever `maxPerTenant` says. */
+  readonly recorded?: Iterable<Recorded>
+}
 
-/** Keeps them in this process. None is forgotten before its time, so at `max` one more is refused. */
-export function memoryRevocations(clock: Clock, max = MAX_REVOCATIONS): Revocations {
+/** How finely ends are sorted; a revocation is over at its exact end all the same. */
+const SLOT_MS = 60_000
+
+/** Keeps them in this process. A revocation is never forgotten before its end. */
+export function memoryRevocations({
+  clock,
+  maxPerTenant,
+  recorded = [],
+}: MemoryRevocationsOptions): Revocations {
   const revocations = new Map<Topic, Revocation>()
+  const counts = new Map<string, number>()
+  const ends = new TimerWheel<Topic>(SLOT_MS, clock.monotonic())
 
-  const find = (owner: Topic): Revocation | undefined => {
-    const found = revocations.get(owner)
-    return found !== undefined && clock.now() <= found.until ? found : undefined
+  const count = (owner: Topic, change: number): void => {
+    const tenant = tenantOf(owner)
+    const left = (counts.get(tenant) ?? 0) + change
+    if (left > 0) counts.set(tenant, left)
+    else counts.delete(tenant)
   }
+
+  const record = ({ owner, before, until }: Recorded): void => {
+    const known = revocations.get(owner)
+    if (known === undefined) count(owner, 1)
+    const end = clock.monotonic() + until - clock.now()
+    const endsAt = Math.max(end, known?.endsAt ?? end)
+    revocations.set(owner, { before: Math.max(before, known?.before ?? before), endsAt })
+    // Until then it is in force, the millisecond of its end included.
+    ends.set(owner, endsAt + 1)
+  }
+
+  const isInForce = ({ endsAt }: Revocation): boolean => clock.monotonic() <= endsAt
 
   const forgetOver = (): void => {
-    for (const owner of revocations.keys()) if (find(owner) === undefined) revocations.delete(owner)
+    for (const owner of ends.take(clock.monotonic())) {
+      revocations.delete(owner)
+      count(owner, -1)
+    }
   }
+
+  for (const each of recorded) record(each)
 
   return {
     revoke: async (owner, before, until) => {
-      if (revocations.size >= max) forgetOver()
-      if (revocations.size >= max && !revocations.has(owner)) return 'full'
-      const known = find(owner)
-      revocations.set(owner, {
-        before: Math.max(before, known?.before ?? before),
-        until: Math.max(until, known?.until ?? until),
-      })
+      forgetOver()
+      const isFull = !revocations.has(owner) && (counts.get(tenantOf(owner)) ?? 0) >= maxPerTenant
+      if (isFull) return 'full'
+      record({ owner, before, until })
       return 'revoked'
     },
-    before: owner => find(owner)?.before,
+    before: owner => {
+      const found = revocations.get(owner)
+      return found !== undefined && isInForce(found) ? found.before : undefined
+    },
   }
 }

@@ -145,7 +145,7 @@ export function memoryStore({
     log,
     acks,
     idempotency: memoryIdempotency(clock, limits.idempotencyTtlMs),
-    revocations: memoryRevocations(clock),
+    revocations: memoryRevocations({ clock, maxPerTenant: limits.maxRevocations }),
     templates: memoryTemplates(),
     [Symbol.asyncDispose]: async () => {
       isClosed = true

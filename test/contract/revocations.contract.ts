@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { userTopic } from '../../src/notification/topic.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { Store, StoreLimits } from '../../src/store/store.ts'
 import { fakeClock, LIMITS, noting, type OpenStore } from './store.contract.ts'
 
 const ANN = userTopic('acme', 'ann')
@@ -9,9 +9,9 @@ const ANN_OF_GLOBEX = userTopic('globex', 'ann')
 
 /** What every store promises of revoked tokens. `open` opens an empty one. */
 export function revocationsContract(name: string, open: OpenStore): void {
-  const start = async () => {
+  const start = async (limits: Partial<StoreLimits> = {}) => {
     const clock = fakeClock()
-    const store = await open({ limits: LIMITS, clock, observer: noting() })
+    const store = await open({ limits: { ...LIMITS, ...limits }, clock, observer: noting() })
     const { revocations } = store
     return { clock, revocations, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
   }
@@ -52,6 +52,25 @@ export function revocationsContract(name: string, open: OpenStore): void {
       expect(await before(opened)).toBe(5_000)
       await revocations.revoke(ANN, 5_000.5, clock.time)
       expect(await before(opened)).toBe(5_000.5)
+    })
+
+    test('are bounded for each tenant, and none is forgotten before its end to make room', async () => {
+      await using opened = await start({ maxRevocations: 2 })
+      const { clock, revocations } = opened
+      const day = clock.time + 86_400_000
+      const cy = userTopic('acme', 'cy')
+      expect(await revocations.revoke(ANN, 1_000, day)).toBe('revoked')
+      expect(await revocations.revoke(BOB, 2_000, clock.time + 60_000)).toBe('revoked')
+      expect(await revocations.revoke(cy, 3_000, day)).toBe('full')
+      expect(await revocations.revoke(ANN_OF_GLOBEX, 4_000, day)).toBe('revoked')
+      // A user who has one already takes no further room.
+      expect(await revocations.revoke(ANN, 5_000, day)).toBe('revoked')
+      expect(await Promise.all([ANN, BOB, cy].map(revocations.before))).toEqual([5_000, 2_000, undefined])
+      clock.time += 60_001
+      expect(await revocations.revoke(cy, 3_000, day)).toBe('revoked')
+      expect(await revocations.revoke(BOB, 6_000, day)).toBe('full')
+      const all = [ANN, BOB, cy, ANN_OF_GLOBEX].map(revocations.before)
+      expect(await Promise.all(all)).toEqual([5_000, undefined, 3_000, 4_000])
     })
 
     test('may be of the very beginning', async () => {

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { isRevoked, lifeOf, revocationEnd } from '../../src/auth/revocation.ts'
+import { isRevoked } from '../../src/auth/revocation.ts'
 import type { Principal } from '../../src/notification/principal.ts'
 
 const NOW = 1_767_323_045_000
 const HOUR = 3_600_000
-const DAY = 24 * HOUR
 
 const principal = (issuedAt?: number): Principal => ({
   user: 'u',
@@ -28,22 +27,5 @@ describe('a token is revoked', () => {
   ] as const)
     test(what, () => {
       expect(isRevoked(principal(issuedAt), before)).toBe(revoked)
-    })
-})
-
-test('a token lives from when it was made, or from now, to its end', () => {
-  expect(lifeOf(principal(NOW / 1_000 - 600), NOW)).toBe(HOUR + 600_000)
-  expect(lifeOf(principal(), NOW)).toBe(HOUR)
-})
-
-describe('a revocation is over', () => {
-  for (const [what, life, leeway, after] of [
-    ['when the longest-lived token is, with the leeway', HOUR, 60, HOUR + 60_000],
-    ['after a day when tokens live longer', 30 * DAY, 60, DAY],
-    ['after a day at most, leeway and all', DAY, 60, DAY],
-    ['after a day when no token was seen', undefined, 60, DAY],
-  ] as const)
-    test(what, () => {
-      expect(revocationEnd(NOW, life, leeway) - NOW).toBe(after)
     })
 })

@@ -67,10 +67,14 @@ interface RevocationRow {
 }
 
 /** All at hand, so that nobody who presents a token waits. */
-async function revocationsOf({ reader }: StoreFile, commits: Commits, clock: Clock): Promise<Revocations> {
-  const atHand = memoryRevocations(clock)
+function revocationsOf(
+  { reader }: StoreFile,
+  commits: Commits,
+  clock: Clock,
+  { maxRevocations: maxPerTenant }: StoreLimits,
+): Revocations {
   const rows = reader.query<RevocationRow, [number]>('SELECT * FROM revocations WHERE until >= ?')
-  for (const { owner, before, until } of rows.all(clock.now())) await atHand.revoke(owner, before, until)
+  const atHand = memoryRevocations({ clock, maxPerTenant, recorded: rows.all(clock.now()) })
   return {
     revoke: async (owner, before, until) => {
       // Holds from here on; when the file does not take it the caller tries again, and until then it holds in this process.
@@ -130,7 +134,7 @@ export async function sqliteStore({
       answer: (claim, answer) => commits.note('answer', claim, answer),
       release: (claim, how) => commits.note('release', claim, how),
     },
-    revocations: await revocationsOf(file, commits, clock),
+    revocations: revocationsOf(file, commits, clock, limits),
     templates: createTemplates({ db: file.reader, commits }),
     [Symbol.asyncDispose]: async () => {
       isClosed = true
