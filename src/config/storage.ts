@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { parseRedisUrl, type RedisAddress } from '../lib/redis-url.ts'
+import { parseRedisUrl, REDIS_URL_RULES, type RedisAddress } from '../lib/redis-url.ts'
 
 /** Where logs, acknowledgements, templates, keys and revocations are kept. */
 export type StoreUrl =
@@ -29,8 +29,7 @@ export const storeUrl = v.pipe(
   v.check(text => parse(text) !== undefined),
   v.transform((text): Written => parse(text) ?? { kind: 'memory' }),
   v.metadata({
-    expected:
-      'memory:, sqlite:/path/of/the/file, redis: (the server of REDIS_URL), redis://host:port, rediss://host:port or redis+sentinel://host:port,host:port/master',
+    expected: `memory:, sqlite:/path/of/the/file, redis: (the server of REDIS_URL), redis://host:port/db, rediss://host:port/db or redis+sentinel://host:port,host:port/master/db (${REDIS_URL_RULES})`,
   }),
 )
 

@@ -6,19 +6,19 @@ import type { Host, RedisAddress } from './redis-url.ts'
 export const CONNECT_MS = 2_500
 const KEEP_ALIVE_MS = 1_000
 
-type Identity = Pick<RedisAddress, 'tls' | 'username' | 'password' | 'db'>
+type Identity = Pick<RedisAddress, 'tls' | 'username' | 'password'>
 
 const ignore = (): void => {}
 
 /**
  * A client for one connection: it is not yet open, and is never opened again by itself. In the second protocol, since
- * ioredis goes on in the third when the server has refused it together with a password that it does not need.
+ * ioredis goes on in the third when the server has refused it together with a password that it does not need. It is in
+ * database 0: ioredis would go on there after a refused SELECT.
  */
-export function createClient({ host, port }: Host, { tls, username, password, db }: Identity): Redis {
+export function createClient({ host, port }: Host, { tls, username, password }: Identity): Redis {
   const client = new Redis({
     host,
     port,
-    db,
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(tls && { tls: isIP(host) === 0 ? { servername: host } : {} }),

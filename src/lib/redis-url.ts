@@ -19,8 +19,8 @@ const REDIS_PORT = 6379
 const SENTINEL_PORT = 26_379
 const MAX_PORT = 65_535
 
-/** `scheme://[user[:password]@]hosts[/path]`; what follows a `?` is for other clients. */
-const PARTS = /^(rediss?|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/?#]+)(?:\/([^?#]*))?(?:\?[^#]*)?$/i
+/** `scheme://[user[:password]@]hosts[/path]`. A query is refused: `?db=3` would silently mean database 0. */
+const PARTS = /^(rediss?|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/?#]+)(?:\/([^?#]*))?$/i
 /** A name, an IPv4 address, or an IPv6 one in brackets; a port may follow. */
 const HOST = /^(?:\[([\da-f:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/i
 const DATABASE = /^\d{0,4}$/
@@ -49,6 +49,10 @@ function credentialsOf(text: string): Pick<RedisAddress, 'username' | 'password'
   if (username === undefined || password === undefined) return undefined
   return { ...(username !== '' && { username }), ...(colon !== -1 && password !== '' && { password }) }
 }
+
+/** Ends the text that says which addresses a setting accepts. */
+export const REDIS_URL_RULES =
+  'no query; @, :, /, # and % in a user or password percent-encoded; /db is a whole number'
 
 /**
  * Reads `redis://[user:password@]host[:port][/db]`, the same with `rediss://` (TLS), or

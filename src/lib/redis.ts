@@ -6,6 +6,8 @@ import { findMaster } from './sentinel.ts'
 
 interface RedisOptions {
   readonly address: RedisAddress
+  /** Name of the variable that holds the address, for errors. */
+  readonly setting: string
   /** Makes the fresh connection ready for its work; `heard` is to be called for whatever arrives on it. */
   readonly prepare: (client: Redis, heard: () => void) => Promise<unknown>
   /**
@@ -37,6 +39,16 @@ async function checkRole(client: Redis): Promise<void> {
   if (String(role) !== 'master') throw new Error(`the server is no master but a ${role}`)
 }
 
+/** Selects the database. Another one would hold the data of another environment. */
+async function selectDatabase(client: Redis, db: number, setting: string): Promise<void> {
+  try {
+    if (db > 0) await client.select(db)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(`${setting}: Redis does not open database ${db} (${reason})`)
+  }
+}
+
 /**
  * One connection to Redis, tried once. Resolves when it has answered a PING and is prepared, rejects with the reason after
  * at most `READY_MS` (and the second that Sentinels may take). It ends when Redis closes it, when nothing at all was heard
@@ -44,6 +56,7 @@ async function checkRole(client: Redis): Promise<void> {
  */
 export async function openRedis({
   address,
+  setting,
   prepare,
   ask: question = ping,
   alive,
@@ -108,6 +121,7 @@ export async function openRedis({
 
   const start = async (): Promise<void> => {
     await client.connect()
+    await selectDatabase(client, address.db, setting)
     if (address.master !== undefined) await checkRole(client)
     await client.ping()
     await prepare(client, heard)

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { type AddressRange, parseRange } from './address.ts'
-import { parseRedisUrl } from './redis-url.ts'
+import { parseRedisUrl, REDIS_URL_RULES } from './redis-url.ts'
 
 /** Reads one setting out of its text; its metadata `expected` says in words what it accepts. */
 export type Reader = v.GenericSchema<string, unknown>
@@ -113,7 +113,7 @@ export const redisUrl = v.pipe(
   v.check(line => line === '' || parseRedisUrl(line) !== undefined),
   v.transform(parseRedisUrl),
   v.metadata({
-    expected: 'redis://host:port, rediss://host:port, redis+sentinel://host:port,host:port/master or empty',
+    expected: `redis://host:port/db, rediss://host:port/db, redis+sentinel://host:port,host:port/master/db or empty (${REDIS_URL_RULES})`,
   }),
 )
 

@@ -206,7 +206,8 @@ export function startPubSub({
   }
 
   const link = keepLink({
-    open: ({ signal, alive }) => openRedis({ address, prepare: subscribe, alive, signal }),
+    open: ({ signal, alive }) =>
+      openRedis({ address, setting: 'REDIS_URL', prepare: subscribe, alive, signal }),
     ...patienceOf(settings, clock),
     clock,
     onChange: createReporter({ address, clock, log }),

@@ -161,6 +161,19 @@ test('a Redis that wants a password gets it, and a wrong one is told to nobody',
   }
 })
 
+test('messages are heard in no other database than the one of REDIS_URL, and one line names the variable', async () => {
+  await using redis = await startRedis('--databases', '16')
+  await using app = await startTestApp({ REDIS_URL: `${redis.url}/99` })
+  await eventually(() => toldAboutRedis(app).length > 0)
+  expect(toldAboutRedis(app)).toMatchObject([
+    {
+      event: 'redis.unavailable',
+      reason: 'REDIS_URL: Redis does not open database 99 (ERR DB index is out of range)',
+    },
+  ])
+  expect(await redisHealth(app)).toEqual({ status: 'reconnecting', connected: false })
+})
+
 test('TLS is spoken with rediss:, so that a server without it is none', async () => {
   await using redis = await startRedis()
   await using app = await startTestApp({ REDIS_URL: redis.url.replace('redis:', 'rediss:') })

@@ -67,4 +67,46 @@ describe.concurrent('STORE_REPLICAS', () => {
     expect(all).toEqual(await logOf(app, 'u'))
     expect(all).toEqual([...new Set(all)].sort((a, b) => a - b))
   }, 30_000)
+
+  test('a Redis that has forgotten its scripts answers only when the replica has what it wrote', async () => {
+    await using master = await startRedis()
+    await using replica = await startRedis('--replicaof', '127.0.0.1', String(master.port))
+    await using app = await startStored(master, { STORE_REPLICAS: '1' })
+    const admin = master.client()
+    const template = { id: 't', name: 'n', event_type: 'e', payload_template: 1 }
+    const writes = [
+      () => trySend(app, ['u'], 2),
+      () => app.post('/api/v1/templates', template),
+      () => app.post('/api/v1/users/u/disconnect', { issued_before: 1 }),
+    ]
+    expect((await trySend(app, ['u'], 1)).status).toBe(200)
+    for (const write of writes) {
+      // Frozen first: nothing that is written from now on reaches it.
+      replica.freeze()
+      await admin.script('FLUSH')
+      const { status, json } = await write()
+      expect([status, json.error.code]).toEqual([503, 'STORE_UNAVAILABLE'])
+      replica.thaw()
+      await untilStoreIs(app, 'healthy')
+    }
+  }, 30_000)
+
+  test('the wait for replicas is the last command behind an append that was sent again', async () => {
+    await using master = await startRedis()
+    await using _ = await startRedis('--replicaof', '127.0.0.1', String(master.port))
+    await using app = await startStored(master, { STORE_REPLICAS: '1' })
+    await trySend(app, ['u'], 1)
+    const monitor = await master.client().monitor()
+    const seen: string[] = []
+    monitor.on('monitor', (_time: string, [name = '', text = '']: string[], source: string) => {
+      if (source === 'lua' || !/^(eval|wait|zadd)$/.test(name)) return
+      seen.push(text.includes('Appends one entry') ? 'append' : name)
+    })
+    await master.client().script('FLUSH')
+    expect((await trySend(app, ['u'], 2)).status).toBe(200)
+    const sent = () => seen.slice(seen.indexOf('append'))
+    await eventually(() => sent().length >= 3)
+    expect(sent().slice(0, 3)).toEqual(['append', 'zadd', 'wait'])
+    monitor.disconnect()
+  }, 20_000)
 })

@@ -52,6 +52,19 @@ describe.concurrent('A service whose store is a Redis', () => {
     expect(await client.exists('ara:head:{default:u}')).toBe(1)
   }, 20_000)
 
+  test('keeps nothing in another database than the one of STORE_URL, and names the variable in one line', async () => {
+    await using redis = await startRedis('--databases', '16')
+    await using app = await startTestApp({ STORE_URL: `${redis.url}/99`, QUEUE_ENABLED: 'true' })
+    await eventually(() => reasons(app).length > 0)
+    expect((await app.get('/health')).json.store).toEqual({ kind: 'redis', status: 'unavailable' })
+    expect((await trySend(app, ['u'], 1)).status).toBe(503)
+    await Bun.sleep(1_000)
+    expect(reasons(app)).toEqual([
+      'STORE_URL: Redis does not open database 99 (ERR DB index is out of range)',
+    ])
+    expect(await redis.client().dbsize()).toBe(0)
+  }, 20_000)
+
   test('does not use a Redis Cluster, and says so in one line', async () => {
     await using redis = await startRedis('--cluster-enabled', 'yes')
     await using app = await stored(redis.port)

@@ -338,13 +338,13 @@ describe('a public key', () => {
   })
 })
 
-const REDIS = 'redis://host:port, rediss://host:port, redis+sentinel://host:port,host:port/master or empty'
+const ADDRESS = 'no query; @, :, /, # and % in a user or password percent-encoded; /db is a whole number'
+const REDIS = `redis://host:port/db, rediss://host:port/db, redis+sentinel://host:port,host:port/master/db or empty (${ADDRESS})`
 const TENANT_KEYS = 'a list of tenant:key; a tenant is 1 to 64 of A-Z a-z 0-9 _ . -'
 const OVERRIDES =
   'a JSON object of tenants with max_connections, max_connections_per_user, max_subscriptions_per_connection (whole numbers from 0)'
 
-const STORES =
-  'memory:, sqlite:/path/of/the/file, redis: (the server of REDIS_URL), redis://host:port, rediss://host:port or redis+sentinel://host:port,host:port/master'
+const STORES = `memory:, sqlite:/path/of/the/file, redis: (the server of REDIS_URL), redis://host:port/db, rediss://host:port/db or redis+sentinel://host:port,host:port/master/db (${ADDRESS})`
 const REFUSED: readonly (readonly [name: string, value: string, expected: string])[] = [
   ['SERVER_HOST', 'two words', 'an address'],
   ['SERVER_PORT', 'http', 'a whole number from 0 to 65535'],
@@ -455,6 +455,11 @@ const REFUSED: readonly (readonly [name: string, value: string, expected: string
   ['STORE_URL', 'redis', STORES],
   ['STORE_URL', 'redis:localhost', STORES],
   ['STORE_URL', 'redis+sentinel://u:p@db', STORES],
+  ['STORE_URL', 'redis://r?db=3', STORES],
+  ['STORE_URL', 'redis://r/production', STORES],
+  ['STORE_URL', 'redis://:p@ss@r', STORES],
+  ['REDIS_URL', 'redis://r/1?timeout=5', REDIS],
+  ['REDIS_URL', 'redis://:50%off@r', REDIS],
   ['STORE_REPLICAS', '11', 'a whole number from 0 to 10'],
   ['STORE_REPLICAS', '-1', 'a whole number from 0 to 10'],
   ['REDIS_URL', 'localhost:6379', REDIS],

@@ -7,7 +7,7 @@ test.each<[url: string, address: RedisAddress]>([
   ['redis://localhost', { hosts: [at('localhost', 6379)], tls: false, db: 0 }],
   ['redis://localhost:6380/3', { hosts: [at('localhost', 6380)], tls: false, db: 3 }],
   ['redis://h/', { hosts: [at('h', 6379)], tls: false, db: 0 }],
-  ['REDIS://h:1?protocol=3', { hosts: [at('h', 1)], tls: false, db: 0 }],
+  ['REDIS://h:1', { hosts: [at('h', 1)], tls: false, db: 0 }],
   ['redis://[::1]:7', { hosts: [at('::1', 7)], tls: false, db: 0 }],
   ['rediss://r.example.com:6390', { hosts: [at('r.example.com', 6390)], tls: true, db: 0 }],
   ['redis://:p%40ss@h', { hosts: [at('h', 6379)], tls: false, password: 'p@ss', db: 0 }],
@@ -53,6 +53,16 @@ test.each([
   'redis+sentinel://a/m/x',
   'redis+sentinel://a/m/1/2',
   'redis://h\nx',
+  'redis://h:1?protocol=3',
+  'redis://h?db=3',
+  'redis://h/1?db=3',
+  'redis://h/?',
+  'redis+sentinel://a/m?db=3',
+  'redis://h/1#2',
+  'redis://h/12345',
+  'redis://u:p@ss@h',
+  'redis://u:p/ss@h',
+  'redis://u:p%ss@h',
 ])('%j is none', url => {
   expect(parseRedisUrl(url)).toBeUndefined()
 })

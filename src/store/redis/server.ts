@@ -84,12 +84,23 @@ async function sendAll(client: Redis, commands: readonly Command[]): Promise<rea
   })
 }
 
+/**
+ * Sends scripts that Redis has forgotten again, and with them each plain command behind the first of them. Plain commands
+ * may run twice and must run last: a WAIT counts for what came before it, an index entry for an entry that is there.
+ */
 async function send(client: Redis, commands: readonly Command[]): Promise<readonly (Reply | Error)[]> {
   const replies = await sendAll(client, commands)
-  if (!replies.some(isForgotten)) return replies
-  const again = await sendAll(client, commands.filter((_, n) => isForgotten(replies[n])).map(spelledOut))
+  const first = replies.findIndex(isForgotten)
+  if (first < 0) return replies
+  const isRepeated = (n: number): boolean =>
+    isForgotten(replies[n]) || (n > first && commands[n]?.[0] !== 'evalsha')
+  const repeated = commands.filter((_, n) => isRepeated(n))
+  const again = await sendAll(
+    client,
+    repeated.map(command => (command[0] === 'evalsha' ? spelledOut(command) : command)),
+  )
   let next = 0
-  return replies.map(reply => (isForgotten(reply) ? again[next++] : reply))
+  return replies.map((reply, n) => (isRepeated(n) ? again[next++] : reply))
 }
 
 const load = (client: Redis): Promise<unknown> =>
@@ -165,7 +176,7 @@ export function connectServer({
       return undefined
     }
 
-    const line = await openRedis({ address, prepare, ask, alive, signal })
+    const line = await openRedis({ address, setting: 'STORE_URL', prepare, ask, alive, signal })
     present = made
     tell(fault)
     onAnswer(clock.monotonic())
