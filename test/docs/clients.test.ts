@@ -1,100 +1,338 @@
-import { expect, test } from 'bun:test'
+import { afterAll, describe, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startTestApp } from '../support/app.ts'
 import { curlLines, readCurl, runCurl } from '../support/curl.ts'
+import { createInbox, type Inbox } from '../support/inbox.ts'
 import { blocksOf, sectionOf } from '../support/markdown.ts'
 import { startProxy } from '../support/proxy.ts'
+import { clientModules } from '../support/samples.ts'
+import { eventually, publish, send } from '../support/visit.ts'
 
 interface Notified {
-  readonly payload: number
-  readonly cursor: string
-}
-
-type Listen = (options: {
-  readonly url: string
-  readonly getToken: () => Promise<string>
-  readonly onNotification: (notification: Notified) => void
-  readonly onGap?: (reason: string) => void
+  readonly id: string
+  readonly payload: unknown
   readonly cursor?: string
-}) => () => void
-
-const page = await Bun.file(join(import.meta.dir, '../../docs/CLIENTS.md')).text()
-const [example = ''] = blocksOf(sectionOf(page, '## WebSocket, with resume')).map(({ text }) => text)
-// As a page would load it.
-const { listen }: { readonly listen: Listen } = await import(
-  `data:text/javascript;base64,${Buffer.from(example).toString('base64')}`
-)
-
-const send = (payload: number) => ({ target_user_id: 'ann', event_type: 'e', payload })
-const PATH = '/api/v1/notifications/send'
-
-/** Collects until there are as many as asked for. */
-function collecting() {
-  const seen: Notified[] = []
-  let wanted = 0
-  let reached = Promise.withResolvers<void>()
-  return {
-    seen,
-    take: (notification: Notified) => {
-      seen.push(notification)
-      if (seen.length >= wanted) reached.resolve()
-    },
-    until: (count: number): Promise<void> => {
-      wanted = count
-      reached = Promise.withResolvers()
-      if (seen.length >= count) reached.resolve()
-      return reached.promise
-    },
-  }
 }
 
-test('the example client gets each notification once, through a cut of the network and a restart of its own', async () => {
-  await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
+interface Place {
+  readonly cursor: string
+  readonly ids: readonly string[]
+}
+
+interface Places {
+  load(): Place
+  save(place: Place): void
+}
+
+interface Wire {
+  readonly onMessage: (message: object) => void
+  readonly onEnd: (code: number) => void
+}
+
+interface Options {
+  readonly url: string
+  readonly getToken: () => Promise<string | null>
+  readonly onNotification: (notification: Notified) => unknown
+  readonly onGap?: (reason: string) => void
+  readonly onEnd?: (reason: string) => void
+  readonly onError?: (error: unknown) => void
+  readonly channels?: readonly string[]
+  readonly acknowledge?: boolean
+  readonly place?: Places
+  readonly connect?: (wire: Wire) => { send(message: object): void; close(): void }
+}
+
+interface Listener {
+  stop(): void
+  subscribe(...names: readonly string[]): void
+  unsubscribe(...names: readonly string[]): void
+}
+
+interface Ara {
+  readonly listen: (options: Options) => Listener
+  readonly memoryPlace: (cursor?: string) => Places
+}
+
+interface AraLog {
+  readonly readLog: (
+    options: Pick<Options, 'url' | 'getToken'>,
+  ) => Promise<{ readonly notifications: readonly Notified[]; readonly cursor: string }>
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'clients-'))
+for (const [name, text] of Object.entries(await clientModules())) await Bun.write(join(folder, name), text)
+const { listen, memoryPlace }: Ara = await import(join(folder, 'ara.js'))
+const { readLog }: AraLog = await import(join(folder, 'ara-log.js'))
+
+afterAll(() => rm(folder, { recursive: true }))
+
+const LOG = { QUEUE_ENABLED: 'true' }
+const ACK = { ...LOG, ACK_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '1' }
+
+/** Listens and collects payloads; stops with the test. */
+function collect(
+  options: Omit<Options, 'onNotification'>,
+): Listener & Disposable & { readonly got: Inbox<unknown> } {
+  const got = createInbox<unknown>()
+  const listener = listen({ ...options, onNotification: ({ payload }) => got.push(payload) })
+  return { ...listener, got, [Symbol.dispose]: listener.stop }
+}
+
+test('a cut network and a new listener at the same place lose nothing and repeat nothing', async () => {
+  await using service = await startTestApp(LOG)
   await using line = await startProxy(service.port)
-  const { seen, take, until } = collecting()
-  const client = (cursor?: string) =>
-    listen({
-      url: `ws://127.0.0.1:${line.port}`,
-      getToken: () => service.token('ann'),
-      onNotification: take,
-      onGap: reason => seen.push({ payload: -1, cursor: reason }),
-      ...(cursor !== undefined && { cursor }),
-    })
-  await service.post(PATH, send(1))
-  const stop = client()
-  await until(1)
-  await service.post(PATH, send(2))
-  await until(2)
+  const options = {
+    url: `http://127.0.0.1:${line.port}`,
+    getToken: () => service.token('ann'),
+    place: memoryPlace(),
+  }
+  await send(service, 'ann', 1)
+  const first = collect(options)
+  expect(await first.got.take(1)).toEqual([1])
   line.cut()
-  await service.post(PATH, send(3))
-  await until(3)
-  stop()
-  await service.post(PATH, send(4))
-  const stopAgain = client(seen.at(-1)?.cursor)
-  await until(4)
-  stopAgain()
-  expect(seen.map(({ payload }) => payload)).toEqual([1, 2, 3, 4])
+  await send(service, 'ann', 2)
+  expect(await first.got.take(1)).toEqual([2])
+  first.stop()
+  await send(service, 'ann', 3)
+  using second = collect(options)
+  await send(service, 'ann', 4)
+  expect(await second.got.take(2)).toEqual([3, 4])
 })
 
-test('the example client is told when something could not be kept', async () => {
-  await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
-  const told = Promise.withResolvers<string>()
-  const stop = listen({
-    url: `ws://127.0.0.1:${service.port}`,
-    getToken: () => service.token('ann'),
+test('a listener that is stopped before its token arrives never connects', async () => {
+  await using service = await startTestApp(LOG)
+  const token = Promise.withResolvers<string>()
+  let connects = 0
+  const listener = listen({
+    url: service.url,
+    getToken: () => token.promise,
     onNotification: () => {},
-    onGap: told.resolve,
-    cursor: 'another-life:7',
+    connect: () => {
+      connects++
+      return { send: () => {}, close: () => {} }
+    },
   })
-  expect(await told.promise).toBe('epoch_changed')
-  stop()
+  listener.stop()
+  token.resolve(await service.token('ann'))
+  await new Promise(setImmediate)
+  expect(connects).toBe(0)
+})
+
+test('a token that cannot be had is asked for again', async () => {
+  await using service = await startTestApp(LOG)
+  await send(service, 'ann', 1)
+  let asked = 0
+  using client = collect({
+    url: service.url,
+    getToken: () => {
+      asked++
+      if (asked === 1) throw new Error('thrown at once')
+      return asked === 2 ? Promise.reject(new Error('rejected')) : service.token('ann')
+    },
+  })
+  expect(await client.got.take(1)).toEqual([1])
+  expect(asked).toBe(3)
+})
+
+test('a gap is reported with its reason, once', async () => {
+  await using service = await startTestApp(LOG)
+  await using line = await startProxy(service.port)
+  const gaps: string[] = []
+  using client = collect({
+    url: `http://127.0.0.1:${line.port}`,
+    getToken: () => service.token('ann'),
+    place: memoryPlace('another-life:7'),
+    onGap: reason => gaps.push(reason),
+  })
+  await send(service, 'ann', 1)
+  await client.got.take(1)
+  line.cut()
+  await send(service, 'ann', 2)
+  await client.got.take(1)
+  expect(gaps).toEqual(['epoch_changed'])
+})
+
+test('channels are subscribed again after a break', async () => {
+  await using service = await startTestApp(LOG)
+  await using line = await startProxy(service.port)
+  using client = collect({
+    url: `http://127.0.0.1:${line.port}`,
+    getToken: () => service.token('ann'),
+    channels: ['orders'],
+  })
+  client.subscribe('alerts')
+  const total = async () => (await service.get('/api/v1/channels')).json.total_channels
+  await eventually(async () => (await total()) === 2)
+  line.cut()
+  await eventually(async () => (await total()) === 0)
+  await eventually(async () => (await total()) === 2)
+  await publish(service, 'orders', 1)
+  await publish(service, 'alerts', 2)
+  expect(await client.got.take(2)).toEqual([1, 2])
+  client.unsubscribe('alerts')
+  await eventually(async () => (await total()) === 1)
+})
+
+describe('acknowledging', () => {
+  test('follows the handler; a notification whose handler failed is sent again', async () => {
+    await using service = await startTestApp(ACK)
+    const got: unknown[] = []
+    const errors: unknown[] = []
+    const listener = listen({
+      url: service.url,
+      getToken: () => service.token('ann'),
+      acknowledge: true,
+      onError: error => errors.push(error),
+      onNotification: async ({ payload }) => {
+        got.push(payload)
+        if (got.length === 1) throw new Error('not this time')
+      },
+    })
+    await send(service, 'ann', 1)
+    await send(service, 'ann', 2)
+    const acked = async () => (await service.get('/stats')).json.ack.total_acked
+    await eventually(async () => (await acked()) === 2)
+    listener.stop()
+    expect([got, errors.length]).toEqual([[1, 2, 1], 1])
+  })
+
+  test('a redelivered notification is acknowledged again and not handled again', async () => {
+    const { promise: wire, resolve } = Promise.withResolvers<Wire>()
+    const sent: object[] = []
+    const payloads: unknown[] = []
+    const handled = Promise.withResolvers<void>()
+    const listener = listen({
+      url: 'http://localhost',
+      getToken: async () => 'token',
+      acknowledge: true,
+      onNotification: ({ payload }) => payloads.push(payload),
+      connect: given => {
+        resolve(given)
+        return {
+          close: () => {},
+          send: message => {
+            sent.push(message)
+            if (sent.length === 2) handled.resolve()
+          },
+        }
+      },
+    })
+    const { onMessage } = await wire
+    onMessage({ type: 'connected', cursor: 'e:0', recovered: true, heartbeat_seconds: 30 })
+    onMessage({ type: 'notification', id: 'n', payload: 1, cursor: 'e:1' })
+    onMessage({ type: 'notification', id: 'n', payload: 1, cursor: 'e:1', redelivered: 1 })
+    await handled.promise
+    listener.stop()
+    const ack = { type: 'Ack', payload: { notification_id: 'n' } }
+    expect([payloads, sent]).toEqual([[1], [ack, ack]])
+  })
+})
+
+describe('the end of a connection', () => {
+  /** A wire that ends as soon as it is made, as the server says, and tells when that was. */
+  async function delayAfter(messages: readonly object[], code: number): Promise<number> {
+    const times: number[] = []
+    const again = Promise.withResolvers<void>()
+    const listener = listen({
+      url: 'http://localhost',
+      getToken: async () => 'token',
+      onNotification: () => {},
+      connect: ({ onMessage, onEnd }) => {
+        times.push(performance.now())
+        if (times.length === 2) again.resolve()
+        else
+          queueMicrotask(() => {
+            for (const message of messages) onMessage(message)
+            onEnd(code)
+          })
+        return { send: () => {}, close: () => {} }
+      },
+    })
+    await again.promise
+    listener.stop()
+    const [first = 0, second = 0] = times
+    return second - first
+  }
+
+  const shutdown = { type: 'shutdown', reason: 'draining', reconnect_after_seconds: 1 }
+
+  test('after `shutdown` the client waits as long as the server asked for', async () => {
+    expect(await delayAfter([shutdown], 1012)).toBeGreaterThanOrEqual(990)
+  })
+
+  test('without it the first attempt follows within half a second or so', async () => {
+    expect(await delayAfter([], 1006)).toBeLessThan(990)
+  })
+
+  test('a client that the backend disconnects stops and says so', async () => {
+    await using service = await startTestApp(LOG)
+    const ended = Promise.withResolvers<string>()
+    using client = collect({
+      url: service.url,
+      getToken: () => service.token('ann'),
+      onEnd: ended.resolve,
+    })
+    await send(service, 'ann', 1)
+    await client.got.take(1)
+    await service.post('/api/v1/users/ann/disconnect', {})
+    expect(await ended.promise).toBe('disconnected by the backend')
+  })
+
+  test('a client whose user has signed out stops and says so', async () => {
+    const ended = Promise.withResolvers<string>()
+    listen({
+      url: 'http://localhost',
+      getToken: async () => null,
+      onNotification: () => {},
+      onEnd: ended.resolve,
+    })
+    expect(await ended.promise).toBe('signed out')
+  })
+
+  test('a token that ends is replaced on the open connection', async () => {
+    await using service = await startTestApp(LOG)
+    let asked = 0
+    using client = collect({
+      url: service.url,
+      getToken: () => {
+        asked++
+        const seconds = asked === 1 ? 20 : 3600
+        return service.token('ann', { exp: Math.floor(Date.now() / 1000) + seconds })
+      },
+    })
+    await send(service, 'ann', 1)
+    await client.got.take(1)
+    await eventually(() => asked === 2)
+    await send(service, 'ann', 2)
+    expect(await client.got.take(1)).toEqual([2])
+    const { json } = await service.get('/health')
+    expect(json.connections.total).toBe(1)
+  })
+})
+
+test('the log is read in pages, and listening goes on from its end', async () => {
+  await using service = await startTestApp({ ...LOG, QUEUE_MAX_SIZE_PER_USER: '2000' })
+  const item = (payload: number) => ({ target: { type: 'user', value: 'ann' }, event_type: 'e', payload })
+  for (let n = 0; n < 11; n++)
+    await service.post('/api/v1/notifications/batch', {
+      notifications: Array.from({ length: 100 }, (_, k) => item(n * 100 + k)),
+    })
+  const options = { url: service.url, getToken: () => service.token('ann') }
+  const { notifications, cursor } = await readLog(options)
+  expect(notifications.map(({ payload }) => payload)).toEqual(Array.from({ length: 1100 }, (_, n) => n))
+  using client = collect({ ...options, place: memoryPlace(cursor) })
+  await send(service, 'ann', 'next')
+  expect(await client.got.take(1)).toEqual(['next'])
 })
 
 test('every line of curl for clients is answered', async () => {
   await using service = await startTestApp({ QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' })
   const token = await service.token('ann')
-  await service.post(PATH, send(1))
+  await send(service, 'ann', 1)
   const { json } = await service.get(`/api/v1/users/ann/notifications`)
+  const page = await Bun.file(join(import.meta.dir, '../../docs/CLIENTS.md')).text()
   const lines = blocksOf(sectionOf(page, '## curl')).flatMap(({ text }) => curlLines(text))
   const statuses: number[] = []
   for (const text of lines) {

@@ -14,9 +14,11 @@ export const findBrowser = (): string | undefined =>
 export async function startBrowser({
   host,
   port,
+  args = [],
 }: {
   readonly host: string
   readonly port: number
+  readonly args?: readonly string[]
 }): Promise<Browser> {
   const executablePath = findBrowser()
   if (executablePath === undefined) throw new Error(ADVICE)
@@ -27,6 +29,7 @@ export async function startBrowser({
       '--no-sandbox',
       '--disable-dev-shm-usage',
       `--host-resolver-rules=MAP ${host} 127.0.0.1:${port}`,
+      ...args,
     ],
   })
 }

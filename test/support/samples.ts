@@ -1,11 +1,29 @@
 import { join } from 'node:path'
 import { blocksOf, sectionOf } from './markdown.ts'
 
-const PAGE = join(import.meta.dir, '../../docs/COMPATIBILITY.md')
+const DOCS = join(import.meta.dir, '../../docs')
+
+async function blocksUnder(document: string, heading: string): Promise<readonly string[]> {
+  const blocks = blocksOf(sectionOf(await Bun.file(join(DOCS, document)).text(), heading))
+  if (blocks.length === 0) throw new Error(`docs/${document} has no sample under "${heading}"`)
+  return blocks.map(({ text }) => text)
+}
 
 /** A sample that clients of version 1 were written after, as `docs/COMPATIBILITY.md` has it under that heading. */
 export async function sample(heading: string): Promise<string> {
-  const [block] = blocksOf(sectionOf(await Bun.file(PAGE).text(), `### ${heading}`))
-  if (block === undefined) throw new Error(`docs/COMPATIBILITY.md has no sample "${heading}"`)
-  return block.text
+  const [text = ''] = await blocksUnder('COMPATIBILITY.md', `### ${heading}`)
+  return text
 }
+
+const client = async (heading: string): Promise<string> => {
+  const [text = ''] = await blocksUnder('CLIENTS.md', `## ${heading}`)
+  return text
+}
+
+/** The modules of `docs/CLIENTS.md`, by the file names that it tells readers to use. */
+export const clientModules = async (): Promise<Readonly<Record<string, string>>> => ({
+  'ara.js': (await client('A client that resumes')) + (await client('SSE')),
+  'ara-tabs.js': await client('Several tabs'),
+  'ara-log.js': await client('A list that survives a reload'),
+  'ara-react.js': await client('React'),
+})

@@ -1,0 +1,73 @@
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { TestApp } from './app.ts'
+import { clientModules } from './samples.ts'
+
+/** Runs an effect as React's StrictMode does: mount, unmount, mount. */
+const STRICT_REACT = `
+export const useRef = () => ({})
+export const useEffect = effect => { effect()(); effect() }
+`
+
+/** Defines how every page gets its token and what it remembers: `got` outlives a reload, for its tab only. */
+const SETUP = `
+globalThis.url = location.origin
+globalThis.getToken = async () => {
+  const response = await fetch('/token')
+  if (!response.ok) throw new Error('no token')
+  return response.text()
+}
+globalThis.got = () => JSON.parse(sessionStorage.getItem('got') ?? '[]')
+globalThis.take = ({ payload }) => sessionStorage.setItem('got', JSON.stringify([...got(), payload]))
+`
+
+const PAGE = `<!doctype html>
+<script type="importmap">{"imports":{"react":"/react.js"}}</script>
+<script>${SETUP}</script>`
+
+export interface ClientPages extends AsyncDisposable {
+  readonly context: BrowserContext
+  /** How often a token was asked for. */
+  readonly asked: number
+  /** Whether the token endpoint works. */
+  tokens(work: boolean): void
+  /** A tab that runs the script at each load, which may import the modules of `docs/CLIENTS.md`. */
+  open(script: string): Promise<Page>
+}
+
+/** What the tab was notified of so far, reloads included. */
+export const gotBy = (page: Page): Promise<readonly unknown[]> => page.evaluate('got()')
+
+/** Tabs of one browser profile in which one user is signed in. */
+export async function clientPages(browser: Browser, service: TestApp, user: string): Promise<ClientPages> {
+  const context = await browser.newContext()
+  let asked = 0
+  let work = true
+  const files = { ...(await clientModules()), 'react.js': STRICT_REACT }
+  for (const [name, body] of Object.entries(files))
+    await context.route(`**/${name}`, route => route.fulfill({ contentType: 'text/javascript', body }))
+  await context.route('**/page', route => route.fulfill({ contentType: 'text/html', body: PAGE }))
+  await context.route('**/token', async route => {
+    asked++
+    if (!work) return route.fulfill({ status: 503 })
+    return route.fulfill({ body: await service.token(user) })
+  })
+  return {
+    context,
+    get asked() {
+      return asked
+    },
+    tokens: now => {
+      work = now
+    },
+    open: async script => {
+      const page = await context.newPage()
+      const content = `<script type="module">${script}</script>`
+      await page.route('**/page', route =>
+        route.fulfill({ contentType: 'text/html', body: `${PAGE}${content}` }),
+      )
+      await page.goto('http://localhost:8081/page')
+      return page
+    },
+    [Symbol.asyncDispose]: () => context.close(),
+  }
+}
