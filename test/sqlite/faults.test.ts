@@ -1,8 +1,10 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import type { Draft, Log } from '../../src/store/store.ts'
-import { startTestApp } from '../support/app.ts'
+import { noting } from '../contract/store.contract.ts'
+import { API_KEY, startTestApp } from '../support/app.ts'
 import { startService } from '../support/service.ts'
 import { openPlace, storePlace } from '../support/store-file.ts'
 import { eventually } from '../support/visit.ts'
@@ -106,6 +108,42 @@ describe('a writer that does not answer', () => {
   })
 })
 
+test('a template whose change is committed after its caller was refused is not served in its old form', async () => {
+  using writer = holdWriter('answers')
+  await using place = await storePlace()
+  await using opened = await openPlace(place)
+  const { templates } = opened.store
+  const template = {
+    id: 't',
+    name: 'n',
+    eventType: 'e',
+    payloadTemplate: '"old"',
+    defaultPriority: 'Normal',
+    strict: false,
+    createdAt: 1,
+    updatedAt: 1,
+  } as const
+  const text = async () => (await templates.get('acme', 't'))?.payloadTemplate
+  await templates.create('acme', template, 10)
+  const before = await templates.get('acme', 't')
+  expect(await templates.get('acme', 't')).toBe(before as object as typeof template)
+  // Another process holds the file, so that the commit lands when the caller has gone.
+  const other = new Database(place.path)
+  other.run('BEGIN IMMEDIATE')
+  const changed = templates.update('acme', 't', { payloadTemplate: '"new"', updatedAt: 2 })
+  const reason = reasonOf(changed)
+  expect(await text()).toBe('"old"')
+  writer.hold()
+  other.run('COMMIT')
+  other.close()
+  await eventually(async () => (await text()) === '"new"')
+  writer.release()
+  expect(await reason).toBeString()
+  const after = await templates.get('acme', 't')
+  expect(after?.payloadTemplate).toBe('"new"')
+  expect(await templates.get('acme', 't')).toBe(after as object as typeof template)
+})
+
 describe('a writer that ends', () => {
   test('is replaced; what it was doing is rejected, and nothing that was answered is lost', async () => {
     using writer = holdWriter('messages')
@@ -150,22 +188,73 @@ const LIMITABLE = {
   cwd: `${import.meta.dir}/../..`,
 }
 
-test('a note that cannot be written does not keep the store away for ever', async () => {
+const claim = { tenant: 'acme', key: 'k', fingerprint: 'f', id: 'i' }
+
+test('a step that fails by our own fault rejects as itself, and the store stays up for all others', async () => {
   await using place = await storePlace()
   await using opened = await openPlace(place)
   const { log, idempotency } = opened.store
-  const claim = { tenant: 'acme', key: 'k', fingerprint: 'f', id: 'i' }
-  await idempotency.reserve(claim)
+  {
+    using other = new Database(place.path)
+    other.run("CREATE TRIGGER never BEFORE INSERT ON keys BEGIN SELECT raise(ABORT, 'never'); END")
+  }
+  const [key, appended] = await Promise.allSettled([idempotency.reserve(claim), log.append([draft('a')])])
+  expect(key).toMatchObject({ status: 'rejected', reason: { message: 'never' } })
+  expect(key.status === 'rejected' && key.reason instanceof StoreAway).toBe(false)
+  expect([appended.status, opened.store.isUp()]).toEqual(['fulfilled', true])
+  // Nothing that can be sent to the thread.
+  const odd = { ...draft('b'), eventType: Symbol('odd') as unknown as string }
+  expect(await reasonOf(log.append([odd]))).not.toBe('it was not')
+  expect([opened.store.isUp(), (await log.append([draft('c')]))[0]?.cursor.seq]).toEqual([true, 2])
+})
+
+test('a file that cannot be written or read rejects with StoreAway', async () => {
+  await using place = await storePlace()
+  await using opened = await openPlace(place)
+  const { log } = opened.store
+  await log.append([draft('a')])
+  using other = new Database(place.path)
+  other.run('BEGIN IMMEDIATE')
+  expect(await log.append([draft('b')]).catch(error => error)).toBeInstanceOf(StoreAway)
+  other.run('ROLLBACK')
+})
+
+test('a note that fails by our own fault is counted and logged once, and sends go on', async () => {
+  await using place = await storePlace()
+  await using service = await startService({ STORE_URL: place.url, QUEUE_ENABLED: 'true' })
   {
     using other = new Database(place.path)
     other.run("CREATE TRIGGER never BEFORE UPDATE OF answer ON keys BEGIN SELECT raise(ABORT, 'never'); END")
   }
-  idempotency.answer(claim, 'a')
-  await eventually(() => !opened.store.isUp())
-  const append = () => log.append([draft('a')]).catch(() => [])
-  await eventually(async () => opened.store.isUp() && (await append()).length === 1)
-  expect(await ids(log)).toEqual([1])
-}, 20_000)
+  const send = () =>
+    fetch(`${service.url}/api/v1/notifications/send`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': API_KEY, 'idempotency-key': 'k' },
+      body: JSON.stringify({ target_user_id: 'u', event_type: 'e', payload: 1 }),
+    })
+  expect((await send()).status).toBe(200)
+  expect(await service.line('fault.unhandled')).toMatchObject({ level: 'error', total: 1 })
+  expect((await service.send('u', 1)).status).toBe(200)
+  expect(service.lines.filter(({ event }) => event === 'store.lost')).toEqual([])
+})
+
+test('an observer that throws keeps no caller waiting', async () => {
+  await using place = await storePlace()
+  const faults: unknown[] = []
+  const left = () => {
+    throw new Error('an observer')
+  }
+  await using opened = await openPlace(place, {
+    limits: { maxEntries: 1 },
+    observer: { ...noting(), left },
+    onFault: error => void faults.push(error),
+  })
+  const { log } = opened.store
+  await log.append([draft('a')])
+  expect(await log.append([draft('b')])).toMatchObject([{ cursor: { seq: 2 } }])
+  expect((await log.append([draft('c')]))[0]?.cursor.seq).toBe(3)
+  expect(faults).toEqual([new Error('an observer'), new Error('an observer')])
+})
 
 test('a store that does not close keeps no drain', async () => {
   const closes = Promise.withResolvers<void>()

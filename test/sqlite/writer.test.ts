@@ -1,14 +1,45 @@
 import { Database } from 'bun:sqlite'
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
 import { userTopic } from '../../src/notification/topic.ts'
-import type { Call } from '../../src/store/sqlite/batch.ts'
+import { type Call, PARTS } from '../../src/store/sqlite/batch.ts'
 import { openFile } from '../../src/store/sqlite/file.ts'
 import { createWriter } from '../../src/store/sqlite/writer.ts'
 import { LIMITS } from '../contract/store.contract.ts'
 import { storePlace } from '../support/store-file.ts'
 
 const ANN = userTopic('acme', 'ann')
+const EPOCH = 'epoch'
+const hideEpoch = (_: string, value: unknown): unknown =>
+  typeof value === 'string' && /^[\w-]{8}$/.test(value) ? 'another' : value
 const append = (id: string): Call => ['append', [[ANN, id, '{', 'e', 1, 1, undefined, undefined]]]
+
+const BOB = userTopic('acme', 'bob')
+const SMALL = { ...LIMITS, maxEntries: 2, retentionMs: 86_400_000, acknowledged: true }
+const anyOwner = fc.constantFrom(ANN, BOB)
+const anyId = fc.constantFrom('a', 'b', 'c', 'd')
+const anyCursor = fc.integer({ min: 1, max: 9 }).map(seq => ({ epoch: EPOCH, seq }))
+const anyCall: fc.Arbitrary<Call> = fc.oneof(
+  fc
+    .record({ owner: anyOwner, id: anyId, rank: fc.integer({ min: 0, max: 3 }) })
+    .map(({ owner, id, rank }): Call => ['append', [[owner, id, '{', 'e', 1, rank, undefined, undefined]]]),
+  fc.constantFrom(...PARTS).map((part): Call => ['cleanUp', part]),
+  fc.record({ owner: anyOwner, id: anyId }).map(({ owner, id }): Call => ['ack', owner, [id]]),
+  fc.record({ owner: anyOwner, at: anyCursor }).map(({ owner, at }): Call => ['ackThrough', owner, at]),
+  fc.record({ owner: anyOwner, at: anyCursor }).map(({ owner, at }): Call => ['received', owner, at]),
+  fc.record({ owner: anyOwner, at: anyCursor }).map(({ owner, at }): Call => ['redeliver', owner, at, 2]),
+  fc
+    .record({ owner: anyOwner, at: anyCursor })
+    .map(({ owner, at }): Call => ['handed', owner, EPOCH, [at.seq], 1]),
+  fc.constant<Call>(['totals']),
+)
+const anyBatches = fc.array(
+  fc.record({
+    wait: fc.constantFrom(0, 1, 86_400_001, 31 * 86_400_000),
+    calls: fc.array(anyCall, { minLength: 1, maxLength: 8 }),
+  }),
+  { maxLength: 8 },
+)
 
 /** A writer in this thread; `givenUp` is what it finds each time it looks. */
 async function start(givenUp: number[], limits = LIMITS) {
@@ -16,9 +47,22 @@ async function start(givenUp: number[], limits = LIMITS) {
   const file = openFile(place.path, 'normal')
   const db = new Database(place.path, { strict: true })
   const carryOut = createWriter({ db, lives: file.lives, limits, givenUp: () => givenUp.shift() ?? 0 })
+  db.run('UPDATE service SET epoch = ?', [EPOCH])
+  let first = 1_000
   return {
+    path: place.path,
     db,
     carryOut,
+    /** The answers of one commit; epochs of later lives have names made at random. */
+    carry: (now: number, calls: readonly Call[]) => {
+      const reply = carryOut({ now, notes: [], first, calls })
+      first += calls.length
+      return JSON.parse(JSON.stringify(reply.type === 'done' ? reply.answers : reply), hideEpoch)
+    },
+    dump: () =>
+      ['entries', 'logs'].map(table =>
+        JSON.parse(JSON.stringify(db.query(`SELECT * FROM ${table} ORDER BY 1`).all()), hideEpoch),
+      ),
     kept: () => db.query('SELECT id, seq FROM entries ORDER BY n').values(),
     [Symbol.asyncDispose]: async () => {
       db.close()
@@ -49,22 +93,108 @@ test('what is given up before the commit is taken back, and the others are carri
   expect(writer.kept()).toEqual([['c', 1]])
 })
 
-test('a batch in which one call fails leaves nothing behind, neither in the file nor in what is at hand', async () => {
-  await using writer = await start([], { ...LIMITS, maxEntries: 1 })
-  const run = (calls: Call[]) => writer.carryOut({ now: 1, notes: [], first: 1, calls })
-  expect(run([append('a')])).toMatchObject({ type: 'done' })
-  writer.db.run("CREATE TRIGGER full BEFORE INSERT ON keys BEGIN SELECT raise(ABORT, 'no more keys'); END")
+describe('a fault of our own code in one step of a batch', () => {
   const claim = { tenant: 'acme', key: 'k', fingerprint: 'f', id: 'i' }
-  expect(run([append('b'), ['reserve', claim], append('c')])).toEqual({
-    type: 'failed',
-    reason: 'no more keys',
+  const refuseKeys =
+    "CREATE TRIGGER full BEFORE INSERT ON keys BEGIN SELECT raise(ABORT, 'no more keys'); END"
+
+  test('fails that step alone, and leaves nothing of it in the file or at hand', async () => {
+    await using writer = await start([], { ...LIMITS, maxEntries: 1 })
+    const run = (calls: Call[]) => writer.carryOut({ now: 1, notes: [], first: 1, calls })
+    run([append('a')])
+    writer.db.run(refuseKeys)
+    expect(run([append('b'), ['reserve', claim], append('c'), ['totals']])).toMatchObject({
+      type: 'done',
+      answers: [
+        [[expect.any(String), 2, false]],
+        undefined,
+        [[expect.any(String), 3, false]],
+        { messages: 1, users: 1 },
+      ],
+      faults: [{ answer: 1, error: { message: 'no more keys' } }],
+      told: [
+        ['left', ANN, { state: 'dropped' }],
+        ['left', ANN, { state: 'dropped' }],
+      ],
+    })
+    expect(writer.kept().at(-1)).toEqual(['c', 3])
   })
-  expect(writer.kept()).toEqual([['a', 1]])
-  expect(run([['totals']])).toMatchObject({ answers: [{ messages: 1, users: 1 }], told: [] })
-  expect(run([append('d'), ['totals']])).toMatchObject({
-    answers: [[[expect.any(String), 2, false]], { messages: 1, users: 1 }],
-    told: [['left', ANN, { state: 'dropped' }]],
+
+  test('in a note is told without a place among the answers', async () => {
+    await using writer = await start([])
+    writer.db.run("CREATE TRIGGER never BEFORE UPDATE ON entries BEGIN SELECT raise(ABORT, 'never'); END")
+    const reply = writer.carryOut({ now: 1, notes: [], first: 1, calls: [append('a')] })
+    const [epoch] = reply.type === 'done' ? (reply.answers as [[[string]]])[0][0] : ['']
+    const notes: Call[] = [['handed', ANN, epoch, [1], 1]]
+    expect(writer.carryOut({ now: 1, notes, first: 2, calls: [append('b')] })).toMatchObject({
+      answers: [[[epoch, 2, false]]],
+      faults: [{ answer: undefined, error: { message: 'never' } }],
+    })
   })
+
+  test('in purging does not fail appends, and is met again a minute later at the earliest', async () => {
+    await using writer = await start([], { ...LIMITS, maxEntries: 100, retentionMs: 10 })
+    let first = 1
+    const at = (now: number) => writer.carryOut({ now, notes: [], first: first++, calls: [append(`${now}`)] })
+    at(1)
+    writer.db.run("CREATE TRIGGER never BEFORE UPDATE ON entries BEGIN SELECT raise(ABORT, 'never'); END")
+    const faults = [20, 21, 60_019, 60_020].map(now => {
+      const reply = at(now)
+      return reply.type === 'done' ? [reply.answers.length, reply.faults.length] : reply
+    })
+    expect(faults).toEqual([
+      [1, 1],
+      [1, 0],
+      [1, 0],
+      [1, 1],
+    ])
+  })
+
+  test('is told apart from a file that cannot be written', async () => {
+    await using writer = await start([])
+    using other = new Database(writer.path)
+    other.run('BEGIN IMMEDIATE')
+    expect(writer.carryOut({ now: 1, notes: [], first: 1, calls: [append('a')] })).toEqual({
+      type: 'failed',
+      reason: expect.stringContaining('locked'),
+    })
+  })
+})
+
+describe('the clean-up of a commit sees what the same commit has changed:', () => {
+  const DAY = 86_400_000
+
+  test('a log that was idle for 30 days and gets an append is not forgotten', async () => {
+    await using writer = await start([])
+    let first = 1
+    const run = (now: number, calls: Call[]) => writer.carryOut({ now, notes: [], first: first++, calls })
+    run(1, [append('a')])
+    run(1 + 2 * LIMITS.retentionMs, [['cleanUp', 'entries']])
+    const reply = run(31 * DAY, [append('b'), ['cleanUp', 'logs'], append('c'), ['totals']])
+    expect(reply).toMatchObject({
+      answers: [[[expect.any(String), 2, false]], false, [[expect.any(String), 3, false]], { messages: 2 }],
+    })
+    expect(writer.kept()).toEqual([
+      ['b', 2],
+      ['c', 3],
+    ])
+    expect(writer.db.query('SELECT seq FROM logs').values()).toEqual([[3]])
+  })
+
+  test('any calls do in one commit what they do one by one', async () => {
+    const property = fc.asyncProperty(anyBatches, async batches => {
+      await using together = await start([], SMALL)
+      await using single = await start([], SMALL)
+      let now = 1_700_000_000_000
+      for (const { wait, calls } of batches) {
+        now += wait
+        const all = together.carry(now, calls)
+        expect(calls.flatMap(call => single.carry(now, [call]))).toEqual(all)
+        expect(single.dump()).toEqual(together.dump())
+      }
+    })
+    await fc.assert(property, { numRuns: 30, interruptAfterTimeLimit: 20_000 })
+  }, 60_000)
 })
 
 test('more entries than the limit, since it was lowered, go a number at a time', async () => {

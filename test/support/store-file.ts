@@ -38,11 +38,13 @@ export async function openPlace(
     limits = {},
     clock = fakeClock(),
     observer = noting(),
+    onFault,
   }: {
     readonly sync?: 'full' | 'normal'
     readonly limits?: Partial<StoreLimits>
     readonly clock?: ReturnType<typeof fakeClock>
     readonly observer?: StoreObserver & { readonly notes: unknown[][] }
+    readonly onFault?: (error: unknown) => void
   } = {},
 ): Promise<Opened & AsyncDisposable> {
   const store = await sqliteStore({
@@ -52,6 +54,7 @@ export async function openPlace(
     clock,
     observer,
     noteMs: 0,
+    ...(onFault !== undefined && { onFault }),
   })
   return {
     store,

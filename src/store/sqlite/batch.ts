@@ -38,11 +38,15 @@ export interface Writer {
   deleteTemplate(tenant: string, id: string): boolean
   revoke(owner: Topic, before: number, until: number): void
   totals(): { readonly messages: number; readonly users: number }
-  /** Physically removes a bounded number of what has ended; whether there is more. */
-  cleanUp(): boolean
+  /** Physically removes a bounded number of what has ended in that part; whether there is more. */
+  cleanUp(part: Part): boolean
   /** Writes so many bytes, to see whether that works. */
   probe(bytes: number): void
 }
+
+/** What is cleaned up one after the other: a fault in one part leaves the others alone. */
+export const PARTS = ['entries', 'keys', 'revocations', 'logs'] as const
+export type Part = (typeof PARTS)[number]
 
 export type Verb = keyof Writer
 export type Call<V extends Verb = Verb> = { [K in V]: readonly [verb: K, ...given: Parameters<Writer[K]>] }[V]
@@ -63,6 +67,13 @@ export type Told = {
   [K in keyof StoreObserver]: readonly [what: K, ...given: Parameters<StoreObserver[K]>]
 }[keyof StoreObserver]
 
+/** An error of our own code in one step of a batch: the batch was carried out without that step. */
+export interface Fault {
+  /** The place among the answers; undefined when no caller waits for the step. */
+  readonly answer: number | undefined
+  readonly error: unknown
+}
+
 export type Reply =
   | {
       readonly type: 'done'
@@ -71,9 +82,12 @@ export type Reply =
       /** Of the others, in order. */
       readonly answers: readonly unknown[]
       readonly told: readonly Told[]
+      readonly faults: readonly Fault[]
     }
-  /** Nothing of the batch was written. */
+  /** The file cannot be written; nothing of the batch was. */
   | { readonly type: 'failed'; readonly reason: string }
+  /** An error of our own code outside every step; nothing of the batch was written. */
+  | { readonly type: 'failed'; readonly fault: unknown }
   | { readonly type: 'closed' }
 
 /** What the worker is sent first. */

@@ -11,6 +11,7 @@ import {
   type Writer,
   weightOf,
 } from './batch.ts'
+import { createNotes } from './notes.ts'
 import { startThread } from './thread.ts'
 
 /** Has everything written by another thread, in groups: what is asked while one is under way goes into the next. */
@@ -30,12 +31,16 @@ interface CommitsOptions {
   readonly observer: StoreObserver
   /** How long notes may wait for company, milliseconds. */
   readonly noteMs: number
+  /** Takes a fault of our own code that no caller waits for. */
+  readonly onFault: (error: unknown) => void
 }
+
+type Done = Extract<Reply, { readonly type: 'done' }>
 
 interface Waiting {
   readonly call: Call
   readonly resolve: (answer: unknown) => void
-  readonly reject: (error: Error) => void
+  readonly reject: (error: unknown) => void
   /** When it was asked. */
   readonly tick: number
 }
@@ -59,26 +64,22 @@ const PROBE_EVERY = 5
 const HEARTBEAT_EVERY = 15
 /** What must fit before a store that was full is up again. */
 const PROBE_BYTES = 256 * 1024
-/** Of one batch, in entries; nobody waits for what was handed over, and so nobody is kept waiting by much of it. */
+/** Of one batch, in entries. */
 const MAX_CALLS = 2_000
-const MAX_HANDED = 500
 const MAX_WAITING = 50_000
 /** Of batches with notes, in a row, though what was tried in between could be written. */
 const MAX_FAILURES = 5
-/** In entries as well. */
-const MAX_NOTED = 1_000_000
+
+const NOTHING: UnderWay = { first: 0, notes: [], calls: [], givenUp: 0 }
 
 const away = (): StoreAway => new StoreAway('the store is away')
 const isOverdue = (asked: Waiting, tick: number): boolean => tick - asked.tick >= APPEND_DEADLINE
 
-export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions): Commits {
+export function startCommits({ setup, clock, observer, noteMs, onFault }: CommitsOptions): Commits {
   const givenUp = new SharedArrayBuffer(8)
   const givenUpThrough = new BigInt64Array(givenUp)
   let waiting: Waiting[] = []
-  let notes: Call[] = []
-  /** What is only told for the record. */
-  let handed: Call[] = []
-  let notedWeight = 0
+  const notes = createNotes()
   let failures = 0
   let underWay: UnderWay | undefined
   let next = 1
@@ -90,33 +91,44 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
   let noteTimer: NodeJS.Timeout | undefined
   let onIdle = (): void => {}
 
+  /** The batch under way met a fault of our own code: trying it again would meet it again. */
+  const refuse = (fault: unknown): void => {
+    const { calls, givenUp } = underWay ?? NOTHING
+    underWay = undefined
+    for (const { reject } of calls.slice(givenUp)) reject(fault)
+    if (calls.length === givenUp) onFault(fault)
+  }
+
   const post = (calls: readonly Waiting[], noted: readonly Call[]): void => {
     underWay = { first: next, notes: noted, calls, givenUp: 0 }
     next += calls.length
     const { first } = underWay
-    thread.send({
-      type: 'batch',
-      now: clock.now(),
-      notes: noted,
-      first,
-      calls: calls.map(({ call }) => call),
-    })
+    try {
+      thread.send({
+        type: 'batch',
+        now: clock.now(),
+        notes: noted,
+        first,
+        calls: calls.map(({ call }) => call),
+      })
+    } catch (error) {
+      refuse(error)
+      schedule()
+    }
   }
 
   const postWaiting = (): void => {
     isScheduled = false
     if (underWay !== undefined) return
-    if (!isUp || waiting.length + notes.length + handed.length === 0) {
+    if (!isUp || (waiting.length === 0 && notes.isEmpty)) {
       onIdle()
       return
     }
     clearTimeout(noteTimer)
     noteTimer = undefined
-    const some = [...takeBatch(notes, weightOf, MAX_CALLS), ...takeBatch(handed, weightOf, MAX_HANDED)]
-    for (const note of some) notedWeight -= weightOf(note)
     post(
       takeBatch(waiting, ({ call }) => weightOf(call), MAX_CALLS),
-      some,
+      notes.take(),
     )
   }
 
@@ -127,9 +139,14 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
     setImmediate(postWaiting)
   }
 
-  const tell = ([what, ...given]: Told): void =>
-    // What is told decides what it is told with; the type says so, the compiler cannot follow.
-    (observer[what] as (...given: readonly unknown[]) => void)(...given)
+  const tell = ([what, ...given]: Told): void => {
+    try {
+      // What is told decides what it is told with; the type says so, the compiler cannot follow.
+      ;(observer[what] as (...given: readonly unknown[]) => void)(...given)
+    } catch (error) {
+      onFault(error)
+    }
+  }
 
   const goDown = (): void => {
     isUp = false
@@ -142,7 +159,7 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
   const comeUp = (): void => {
     if (isUp) return
     isUp = true
-    observer.resumed()
+    tell(['resumed'])
   }
 
   const fail = (reason: string): void => {
@@ -153,30 +170,33 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
     for (const { reject } of failed.calls.slice(failed.givenUp)) reject(new StoreAway(reason))
     // Notes are not lost with the batch they were in, unless it is they that cannot be written.
     if (failed.notes.length === 0 || ++failures > MAX_FAILURES) return
-    notes = [...failed.notes.filter(([verb]) => verb !== 'handed'), ...notes]
-    handed = [...failed.notes.filter(([verb]) => verb === 'handed'), ...handed]
-    for (const note of failed.notes) notedWeight += weightOf(note)
+    notes.putBack(failed.notes)
   }
 
-  const succeed = ({ skipped, answers, told }: Extract<Reply, { readonly type: 'done' }>): void => {
-    const done = underWay
+  const succeed = ({ skipped, answers, told, faults }: Done): void => {
+    const { calls, givenUp, notes } = underWay ?? NOTHING
     underWay = undefined
     repliedAt = tick
     for (const each of told) tell(each)
     comeUp()
-    if (done === undefined) return
-    const { calls, givenUp } = done
-    if (done.notes.length > 0) failures = 0
+    if (notes.length > 0) failures = 0
+    for (const { answer, error } of faults) {
+      if (answer === undefined || answer + skipped < givenUp) onFault(error)
+      else calls[answer + skipped]?.reject(error)
+    }
+    // Those that were rejected above stay so.
     for (let n = givenUp; n < calls.length; n++) calls[n]?.resolve(answers[n - skipped])
   }
 
   const thread = startThread({
     setup: { type: 'open', ...setup, givenUp },
     onReply: reply => {
-      if (reply.type === 'failed') fail(reply.reason)
-      else succeed(reply)
+      if (reply.type === 'done') succeed(reply)
+      else if ('fault' in reply) refuse(reply.fault)
+      else fail(reply.reason)
       postWaiting()
     },
+    onFault,
     onEnded: () => {
       fail('the writer has ended')
       postWaiting()
@@ -227,12 +247,8 @@ export function startCommits({ setup, clock, observer, noteMs }: CommitsOptions)
       })
     },
     note: (verb, ...given) => {
-      if (isClosing || notedWeight >= MAX_NOTED) return
-      const note = [verb, ...given] as unknown as Call
-      if (verb === 'handed') handed.push(note)
-      else notes.push(note)
-      notedWeight += weightOf(note)
-      noteTimer ??= setTimeout(schedule, noteMs)
+      if (!isClosing && notes.add([verb, ...given] as unknown as Call))
+        noteTimer ??= setTimeout(schedule, noteMs)
     },
     close: async () => {
       isClosing = true

@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import type { Topic } from '../../notification/topic.ts'
 import type { StoreLimits } from '../store.ts'
+import type { Part } from './batch.ts'
 import { ENTRY, type Entries, type EntryRow, endOf, type Turn } from './entries.ts'
 import type { Heads } from './heads.ts'
 import { newName } from './life.ts'
@@ -9,8 +10,10 @@ import { newName } from './life.ts'
 export interface Ending {
   /** Takes out of their logs what has ended, a bounded number; says in the turn whether that was all. */
   purge(): void
-  /** The same, and physically removes what nobody needs to know any more; whether there is more. */
-  cleanUp(): boolean
+  /** Physically removes what nobody needs to know any more of one part; whether there is more. */
+  cleanUp(part: Part): boolean
+  /** Leaves purging alone for a minute: it failed, and appends must not fail with it. */
+  pause(): void
   begin(): void
   /** What was done since the beginning is not true any more. */
   rollBack(): void
@@ -24,7 +27,6 @@ interface LogRow {
   readonly id: number
   readonly owner: Topic
   readonly appended_at: number
-  readonly total: number
 }
 
 /** How long a head stays known after the last append, milliseconds. */
@@ -32,6 +34,7 @@ const HEAD_KEPT_MS = 30 * 86_400_000
 /** Of one transaction. */
 const MAX_PURGED = 500
 const MAX_REMOVED = 1_000
+const PAUSE_MS = 60_000
 
 export function createEnding(
   db: Database,
@@ -67,7 +70,7 @@ export function createEnding(
   )
   const removeRevocations = db.query('DELETE FROM revocations WHERE until < ?')
   const someLogs = db.query<LogRow, [number, number]>(
-    `SELECT id, owner, appended_at, low + normal + high + critical AS total FROM logs WHERE id > ? ORDER BY id LIMIT ?`,
+    'SELECT id, owner, appended_at FROM logs WHERE id > ? ORDER BY id LIMIT ?',
   )
 
   /** All entries up to this one have left their logs. */
@@ -78,6 +81,8 @@ export function createEnding(
   let nextTtl = 0
   /** How far the round through the logs has come; none is under way at 0. */
   let visited = 0
+  let pausedUntil = 0
+  let hasMore = false
 
   const leaveAged = (most: number): number => {
     if (turn.now <= nextAge) return 0
@@ -107,30 +112,43 @@ export function createEnding(
   }
 
   const purge = (): void => {
-    const hasMore = [leaveByTtl(MAX_PURGED), leaveAged(MAX_PURGED)].includes(MAX_PURGED)
+    turn.isClean = false
+    hasMore = false
+    if (turn.now < pausedUntil) return
+    hasMore = [leaveByTtl(MAX_PURGED), leaveAged(MAX_PURGED)].includes(MAX_PURGED)
     turn.isClean = !hasMore
   }
 
-  // A log that comes back begins at 1 again: under another name, or a cursor of the forgotten one would seem valid in it.
+  /** The file names old logs; the head decides, since this commit may have changed it and not yet written it. */
   const visitLogs = (): boolean => {
+    const before = turn.now - HEAD_KEPT_MS
     const rows = someLogs.all(visited, MAX_REMOVED)
-    for (const row of rows)
-      if (row.total === 0 && turn.now > row.appended_at + HEAD_KEPT_MS) heads.forget(row, newName())
+    for (const { owner, appended_at } of rows) {
+      const head = appended_at < before ? heads.find(owner) : undefined
+      // A forgotten log restarts at 1 under another epoch, or its old cursors would seem valid.
+      if (head !== undefined && head.total === 0 && head.appendedAt < before) heads.forget(head, newName())
+    }
     visited = rows.length < MAX_REMOVED ? 0 : (rows.at(-1)?.id ?? 0)
     return visited > 0
   }
 
   return {
     purge,
-    cleanUp: () => {
-      purge()
-      const before = turn.now - limits.idempotencyTtlMs
-      const removed = [
-        removeEntries.run(aged, MAX_REMOVED).changes,
-        removeKeys.run(MAX_REMOVED, before).changes,
-      ]
-      removeRevocations.run(turn.now)
-      return [visitLogs(), !turn.isClean, removed.includes(MAX_REMOVED)].includes(true)
+    cleanUp: part => {
+      switch (part) {
+        case 'entries':
+          return removeEntries.run(aged, MAX_REMOVED).changes === MAX_REMOVED || hasMore
+        case 'keys':
+          return removeKeys.run(MAX_REMOVED, turn.now - limits.idempotencyTtlMs).changes === MAX_REMOVED
+        case 'revocations':
+          removeRevocations.run(turn.now)
+          return false
+        case 'logs':
+          return visitLogs()
+      }
+    },
+    pause: () => {
+      pausedUntil = turn.now + PAUSE_MS
     },
     begin: () => {
       agedBefore = aged

@@ -2,6 +2,7 @@ import { Database, SQLiteError } from 'bun:sqlite'
 import { closeSync, openSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ConfigError } from '../../config/config.ts'
+import { kindOf } from './faults.ts'
 import { type Lives, newName } from './life.ts'
 import { APPLICATION_ID, STEPS } from './schema.ts'
 
@@ -33,9 +34,6 @@ const EXPECTED: Readonly<Record<string, string>> = {
 
 const refuse = (expected: string, cause?: unknown): ConfigError =>
   new ConfigError(`STORE_URL: expected ${expected}`, { cause })
-
-/** `SQLITE_CORRUPT_VTAB` is a kind of `SQLITE_CORRUPT`. */
-const kindOf = (code: string): string => code.split('_', 2).join('_')
 
 function refusalOf(error: unknown): unknown {
   if (error instanceof ConfigError) return error

@@ -72,7 +72,7 @@ export interface Heads {
   /** What was changed since the beginning is not true any more. */
   rollBack(): void
   /** A log is not known any longer; the next one of its owner has another epoch. */
-  forget(row: { readonly id: number; readonly owner: Topic }, next: Epoch): void
+  forget(head: Head, next: Epoch): void
 }
 
 /** About 500 bytes each. */
@@ -152,10 +152,11 @@ export function createHeads(db: Database, lives: Lives): Heads {
       atHand.clear()
       totals = before
     },
-    forget: ({ id, owner }, next) => {
-      remove.run(id)
+    forget: (head, next) => {
+      remove.run(head.id)
       rename.run(next)
-      atHand.delete(owner)
+      dirty.delete(head)
+      atHand.delete(head.owner)
     },
   }
 }

@@ -4,6 +4,7 @@ import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { PageLimit } from '../page-limit.ts'
 import type { Base, Entry, Listed, Log, Opened, Page, Recipient, State, Trace } from '../store.ts'
 import { STATES } from './entries.ts'
+import { readable } from './faults.ts'
 import { type Lives, present } from './life.ts'
 import { restored } from './text.ts'
 
@@ -199,21 +200,22 @@ export function createReader({
   }
 
   /** Whatever is looked at inside is of one moment. */
-  const atOnce = <T>(look: () => T): T => {
-    begin.run()
-    try {
-      return look()
-    } finally {
-      end.run()
-    }
-  }
+  const atOnce = <T>(look: () => T): T =>
+    readable(() => {
+      begin.run()
+      try {
+        return look()
+      } finally {
+        end.run()
+      }
+    })
 
   return {
     open: async owner => atOnce(() => open(owner)),
     heads: async owners => {
       const heads: Cursor[] = []
       for (const owner of owners) {
-        heads.push(headOf(rowOf(owner)))
+        heads.push(readable(() => headOf(rowOf(owner))))
         if (heads.length % TURN === 0) await new Promise(setImmediate)
       }
       return heads

@@ -1,5 +1,6 @@
 import { Database } from 'bun:sqlite'
-import type { Reply, ToWorker, WorkerSetup } from './batch.ts'
+import type { Batch, Reply, ToWorker, WorkerSetup } from './batch.ts'
+import { isAway } from './faults.ts'
 import { type CarryOut, createWriter } from './writer.ts'
 
 declare const self: Worker
@@ -10,10 +11,12 @@ const CACHE = -32_000
 const CHECKPOINT_PAGES = 4_000
 const MAX_LOG_BYTES = 64 * 1024 * 1024
 
+let setup: WorkerSetup | undefined
 let db: Database | undefined
 let carryOut: CarryOut | undefined
 
-function open({ path, synchronous, limits, lives, givenUp }: WorkerSetup): void {
+function open({ path, synchronous, limits, lives, givenUp }: WorkerSetup): CarryOut {
+  db?.close()
   db = new Database(path, { strict: true, readwrite: true })
   db.run('PRAGMA busy_timeout = 0')
   db.run(`PRAGMA synchronous = ${synchronous}`)
@@ -21,15 +24,38 @@ function open({ path, synchronous, limits, lives, givenUp }: WorkerSetup): void 
   db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   db.run(`PRAGMA journal_size_limit = ${MAX_LOG_BYTES}`)
   const through = new BigInt64Array(givenUp)
-  carryOut = createWriter({ db, lives, limits, givenUp: () => Number(Atomics.load(through, 0)) })
+  return createWriter({ db, lives, limits, givenUp: () => Number(Atomics.load(through, 0)) })
+}
+
+const failure = (error: unknown): Reply =>
+  isAway(error) ? { type: 'failed', reason: error.message } : { type: 'failed', fault: error }
+
+/** Opens the file again when that failed before. */
+function replyToBatch(batch: Batch): Reply {
+  try {
+    if (setup === undefined) throw new Error('a batch came before the file was named')
+    carryOut ??= open(setup)
+    return carryOut(batch)
+  } catch (error) {
+    return failure(error)
+  }
+}
+
+function begin(given: WorkerSetup): void {
+  setup = given
+  try {
+    carryOut = open(given)
+  } catch {
+    // The first batch tries again, and its answer tells why.
+  }
 }
 
 function replyTo(message: ToWorker): Reply | undefined {
   switch (message.type) {
     case 'open':
-      return void open(message)
+      return void begin(message)
     case 'batch':
-      return carryOut?.(message) ?? { type: 'failed', reason: 'not open' }
+      return replyToBatch(message)
     case 'close':
       db?.close()
       return { type: 'closed' }

@@ -1,10 +1,12 @@
+import { StoreAway } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { PRIORITIES } from '../../notification/notification.ts'
 import type { Topic } from '../../notification/topic.ts'
 import { memoryRevocations } from '../memory-revocations.ts'
 import type { Acks, Draft, Log, Revocations, Store, StoreLimits, StoreObserver } from '../store.ts'
-import type { DraftRow } from './batch.ts'
+import { type DraftRow, PARTS, type Part } from './batch.ts'
 import { type Commits, startCommits } from './commits.ts'
+import { surface } from './faults.ts'
 import { openFile, type StoreFile, type Sync } from './file.ts'
 import { createReader } from './reader.ts'
 import { createTemplates } from './templates.ts'
@@ -18,6 +20,8 @@ interface SqliteOptions {
   readonly observer: StoreObserver
   /** How long what nobody waits for may wait for company, milliseconds. */
   readonly noteMs?: number
+  /** Takes a fault of our own code that no caller waits for. */
+  readonly onFault?: (error: unknown) => void
 }
 
 const NOTE_MS = 100
@@ -97,6 +101,7 @@ export async function sqliteStore({
   clock,
   observer,
   noteMs = NOTE_MS,
+  onFault = surface,
 }: SqliteOptions): Promise<Store> {
   const file = openFile(path, sync)
   const commits = startCommits({
@@ -109,16 +114,23 @@ export async function sqliteStore({
     clock,
     observer,
     noteMs,
+    onFault,
   })
   let isClosed = false
   let isCleaning = false
+
+  /** Whether there is more. What fails is tried again at the next interval. */
+  const cleanPart = (part: Part): Promise<boolean> =>
+    commits.call('cleanUp', part).catch(error => {
+      if (!(error instanceof StoreAway)) onFault(error)
+      return false
+    })
 
   /** Bounded steps, between which others have their turn. */
   const cleanUp = async (): Promise<void> => {
     if (isCleaning) return
     isCleaning = true
-    // What fails today is done the next time.
-    while (!isClosed && (await commits.call('cleanUp').catch(() => false)));
+    for (const part of PARTS) while (!isClosed && (await cleanPart(part)));
     isCleaning = false
   }
   const timer = setInterval(() => void cleanUp(), limits.cleanupMs)

@@ -3,13 +3,21 @@ import { createLRU } from 'lru.min'
 import type { Template, Templates } from '../template.ts'
 import { pageOf } from '../template.ts'
 import type { Commits } from './commits.ts'
+import { readable } from './faults.ts'
 
 /** Taken apart and at hand; of up to 64 KiB each. */
 const MAX_AT_HAND = 500
 /** Read in one turn of the event loop. */
 const TURN = 100
 
-/** Read in the caller's turn; the same object as long as a template is not changed, and many others are not asked for. */
+interface AtHand {
+  readonly json: string
+  readonly template: Template
+  /** The file's version when `json` was last seen in it. */
+  version: number
+}
+
+/** Reads in the caller's turn; gives the same object as long as a template is unchanged and fits at hand. */
 export function createTemplates({
   db,
   commits,
@@ -17,7 +25,9 @@ export function createTemplates({
   readonly db: Database
   readonly commits: Pick<Commits, 'call'>
 }): Templates {
-  const atHand = createLRU<string, Template>({ max: MAX_AT_HAND })
+  const atHand = createLRU<string, AtHand>({ max: MAX_AT_HAND })
+  // SQLite gives another number after each commit of another connection, also one whose caller was given up.
+  const fileVersion = db.query<{ data_version: number }, []>('PRAGMA data_version')
   const select = db.query<{ json: string }, [string, string]>(
     'SELECT json FROM templates WHERE tenant = ? AND id = ?',
   )
@@ -31,31 +41,35 @@ export function createTemplates({
   const nameOf = (tenant: string, id: string): string => `${tenant}:${id}`
   const templateOf = ({ json }: { readonly json: string }): Template => JSON.parse(json) as Template
 
-  /** Whatever came of a change, what is at hand is not to be trusted any more. */
-  const changing = async <T>(tenant: string, id: string, change: Promise<T>): Promise<T> => {
-    try {
-      return await change
-    } finally {
-      atHand.delete(nameOf(tenant, id))
+  const find = (tenant: string, id: string): Template | undefined => {
+    const name = nameOf(tenant, id)
+    const known = atHand.get(name)
+    // Read before the text: a commit in between is noticed by the next call.
+    const version = fileVersion.get()?.data_version ?? 0
+    if (known?.version === version) return known.template
+    const row = select.get(tenant, id)
+    if (row === null) {
+      atHand.delete(name)
+      return undefined
     }
+    if (known?.json === row.json) {
+      known.version = version
+      return known.template
+    }
+    const template = templateOf(row)
+    atHand.set(name, { json: row.json, template, version })
+    return template
   }
 
   return {
     create: (tenant, template, most) => commits.call('createTemplate', tenant, template, most),
-    get: async (tenant, id) => {
-      const known = atHand.get(nameOf(tenant, id))
-      const row = known === undefined ? select.get(tenant, id) : null
-      if (row === null) return known
-      const template = templateOf(row)
-      atHand.set(nameOf(tenant, id), template)
-      return template
-    },
+    get: async (tenant, id) => readable(() => find(tenant, id)),
     list: async (tenant, after, limit) => {
-      const total = count.get(tenant)?.total ?? 0
+      const total = readable(() => count.get(tenant)?.total ?? 0)
       const some: Template[] = []
       let bytes = 0
       for (;;) {
-        const rows = page.all(tenant, some.at(-1)?.id ?? after, TURN)
+        const rows = readable(() => page.all(tenant, some.at(-1)?.id ?? after, TURN))
         some.push(...rows.map(templateOf))
         bytes += rows.reduce((sum, { json }) => sum + json.length, 0)
         if (rows.length < TURN || some.length > limit.entries || bytes > limit.bytes)
@@ -63,8 +77,7 @@ export function createTemplates({
         await new Promise(setImmediate)
       }
     },
-    update: (tenant, id, changes) =>
-      changing(tenant, id, commits.call('updateTemplate', tenant, id, changes)),
-    delete: (tenant, id) => changing(tenant, id, commits.call('deleteTemplate', tenant, id)),
+    update: (tenant, id, changes) => commits.call('updateTemplate', tenant, id, changes),
+    delete: (tenant, id) => commits.call('deleteTemplate', tenant, id),
   }
 }

@@ -16,6 +16,8 @@ interface ThreadOptions {
   readonly onReply: (reply: Exclude<Reply, { readonly type: 'closed' }>) => void
   /** It ended, and nobody had asked it to; what it was doing may or may not be done. */
   readonly onEnded: () => void
+  /** An error that the thread did not catch. */
+  readonly onFault: (error: unknown) => void
 }
 
 const CLOSE_MS = 1_000
@@ -23,7 +25,7 @@ const CLOSE_MS = 1_000
 /** Written out where it is, so that the build of the executable finds it (`scripts/build.ts`). */
 const WORKER = new URL('./sqlite-worker.ts', import.meta.url)
 
-export function startThread({ setup, onReply, onEnded }: ThreadOptions): Thread {
+export function startThread({ setup, onReply, onEnded, onFault }: ThreadOptions): Thread {
   let worker: Worker | undefined
   let onClosed: (() => void) | undefined
 
@@ -34,8 +36,11 @@ export function startThread({ setup, onReply, onEnded }: ThreadOptions): Thread 
       if (data.type === 'closed') onClosed?.()
       else if (worker === started) onReply(data)
     }
-    // Its end is told by `close`.
-    started.onerror = event => event.preventDefault()
+    // `close` tells its end.
+    started.onerror = event => {
+      event.preventDefault()
+      onFault(event.error ?? new Error(event.message))
+    }
     started.addEventListener('close', () => {
       onClosed?.()
       if (worker !== started) return

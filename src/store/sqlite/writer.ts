@@ -2,9 +2,10 @@ import { type Database, SQLiteError } from 'bun:sqlite'
 import type { StoreLimits } from '../store.ts'
 import type { Template } from '../template.ts'
 import { changed } from '../template.ts'
-import type { Batch, Call, Reply, Verb, Writer } from './batch.ts'
+import type { Batch, Call, Fault, Reply, Verb, Writer } from './batch.ts'
 import { createEnding } from './ending.ts'
 import { createEntries, type Turn } from './entries.ts'
+import { isAway } from './faults.ts'
 import { createHeads } from './heads.ts'
 import { createKeys } from './keys.ts'
 import type { Lives } from './life.ts'
@@ -12,6 +13,18 @@ import { createSettling } from './settling.ts'
 
 /** Carries out batches, each in one transaction. It is all that ever writes to the file. */
 export type CarryOut = (batch: Batch) => Reply
+
+type Step = Call | 'purge'
+/** What failed, by the step in which it did. */
+type Faults = Map<Step, unknown>
+
+const FAULT = Symbol('fault')
+
+const listOf = (faults: Faults, calls: readonly Call[]): readonly Fault[] =>
+  [...faults].map(([of, error]) => {
+    const answer = of === 'purge' ? -1 : calls.indexOf(of)
+    return { answer: answer < 0 ? undefined : answer, error }
+  })
 
 /** Whoever looks into the file or copies it may hold it for moments. SQLite itself would wait whole seconds. */
 const RETRY_MS = 10
@@ -106,28 +119,48 @@ export function createWriter({
     ending.rollBack()
   }
 
-  const attempt = ({ notes, calls }: Batch): readonly unknown[] => {
+  /** Runs a step unless it failed before; a fault ends the attempt, and the next one leaves the step out. */
+  const step = <T>(of: Step, faults: Faults, act: () => T): T | undefined => {
+    if (faults.has(of)) return undefined
+    try {
+      return act()
+    } catch (error) {
+      if (isAway(error)) throw error
+      faults.set(of, error)
+      throw FAULT
+    }
+  }
+
+  const attempt = ({ notes, calls }: Batch, faults: Faults): readonly unknown[] => {
     begin()
     heads.begin()
     ending.begin()
-    for (const note of notes) carryOut(note)
-    ending.purge()
-    const answers = calls.map(carryOut)
+    for (const note of notes) step(note, faults, () => carryOut(note))
+    step('purge', faults, ending.purge)
+    const answers = calls.map(call => step(call, faults, () => carryOut(call)))
     heads.write()
     return answers
   }
 
   const run = (batch: Batch): Reply => {
     turn.now = batch.now
+    const faults: Faults = new Map()
     for (;;) {
       turn.told = []
       const skipped = Math.max(0, givenUp() - batch.first + 1)
-      const answers = attempt({ ...batch, calls: batch.calls.slice(skipped) })
-      // Who was told that it failed may try again elsewhere: nothing of it may come after that.
-      if (givenUp() >= batch.first + skipped && skipped < batch.calls.length) undo()
-      else {
-        commit.run()
-        return { type: 'done', skipped, answers, told: turn.told }
+      const calls = batch.calls.slice(skipped)
+      try {
+        const answers = attempt({ ...batch, calls }, faults)
+        // A caller who was told that it failed may try again elsewhere: its call must not be carried out after that.
+        if (givenUp() >= batch.first + skipped && calls.length > 0) undo()
+        else {
+          commit.run()
+          return { type: 'done', skipped, answers, told: turn.told, faults: listOf(faults, calls) }
+        }
+      } catch (error) {
+        if (error !== FAULT) throw error
+        undo()
+        if (faults.has('purge')) ending.pause()
       }
     }
   }
@@ -137,7 +170,7 @@ export function createWriter({
       return run(batch)
     } catch (error) {
       undo()
-      return { type: 'failed', reason: error instanceof Error ? error.message : String(error) }
+      return isAway(error) ? { type: 'failed', reason: error.message } : { type: 'failed', fault: error }
     }
   }
 }

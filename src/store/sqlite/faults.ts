@@ -1,0 +1,35 @@
+import { SQLiteError } from 'bun:sqlite'
+import { StoreAway } from '../../errors.ts'
+
+/** What SQLite says when it cannot reach, read or write the file; any other error is a fault of our code. */
+const AWAY = [
+  'BUSY',
+  'LOCKED',
+  'FULL',
+  'IOERR',
+  'CANTOPEN',
+  'READONLY',
+  'PERM',
+  'CORRUPT',
+  'NOTADB',
+  'NOMEM',
+  'PROTOCOL',
+]
+
+/** `SQLITE_IOERR_WRITE` is a kind of `SQLITE_IOERR`. */
+export const kindOf = (code: string): string => code.split('_', 2).join('_')
+
+export const isAway = (error: unknown): error is SQLiteError =>
+  error instanceof SQLiteError && AWAY.some(kind => kindOf(error.code ?? '') === `SQLITE_${kind}`)
+
+/** Runs a read; rejects with StoreAway when the file cannot be read. */
+export const readable = <T>(read: () => T): T => {
+  try {
+    return read()
+  } catch (error) {
+    throw isAway(error) ? new StoreAway(error.message, { cause: error }) : error
+  }
+}
+
+/** Hands a fault that no caller waits for to the handler of unhandled rejections, which counts and logs it. */
+export const surface = (error: unknown): void => void Promise.reject(error)
