@@ -74,16 +74,19 @@ export interface Fault {
   readonly error: unknown
 }
 
+/** The answer to a batch that was committed. */
+export interface Done {
+  readonly type: 'done'
+  /** So many of the first calls had been given up and were not carried out. */
+  readonly skipped: number
+  /** Of the others, in order. */
+  readonly answers: readonly unknown[]
+  readonly told: readonly Told[]
+  readonly faults: readonly Fault[]
+}
+
 export type Reply =
-  | {
-      readonly type: 'done'
-      /** So many of the first calls had been given up and were not carried out. */
-      readonly skipped: number
-      /** Of the others, in order. */
-      readonly answers: readonly unknown[]
-      readonly told: readonly Told[]
-      readonly faults: readonly Fault[]
-    }
+  | Done
   /** The file cannot be written; nothing of the batch was. */
   | { readonly type: 'failed'; readonly reason: string }
   /** An error of our own code outside every step; nothing of the batch was written. */

@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/clock.ts'
 import type { StoreObserver } from '../store.ts'
 import {
   type Call,
-  type Reply,
+  type Done,
   type Told,
   takeBatch,
   type Verb,
@@ -13,6 +13,7 @@ import {
 } from './batch.ts'
 import { createNotes } from './notes.ts'
 import { startThread } from './thread.ts'
+import { UnderWay, type Waiting } from './under-way.ts'
 
 /** Has everything written by another thread, in groups: what is asked while one is under way goes into the next. */
 export interface Commits {
@@ -35,24 +36,6 @@ interface CommitsOptions {
   readonly onFault: (error: unknown) => void
 }
 
-type Done = Extract<Reply, { readonly type: 'done' }>
-
-interface Waiting {
-  readonly call: Call
-  readonly resolve: (answer: unknown) => void
-  readonly reject: (error: unknown) => void
-  /** When it was asked. */
-  readonly tick: number
-}
-
-interface UnderWay {
-  readonly first: number
-  readonly notes: readonly Call[]
-  readonly calls: readonly Waiting[]
-  /** So many of the first calls have been told that their time was up. */
-  givenUp: number
-}
-
 const TICK_MS = 100
 /**
  * In ticks: together a little less than a second. Ticks and not a clock, since a process that stood still itself has no
@@ -69,8 +52,6 @@ const MAX_CALLS = 2_000
 const MAX_WAITING = 50_000
 /** Of batches with notes, in a row, though what was tried in between could be written. */
 const MAX_FAILURES = 5
-
-const NOTHING: UnderWay = { first: 0, notes: [], calls: [], givenUp: 0 }
 
 const away = (): StoreAway => new StoreAway('the store is away')
 const isOverdue = (asked: Waiting, tick: number): boolean => tick - asked.tick >= APPEND_DEADLINE
@@ -93,16 +74,15 @@ export function startCommits({ setup, clock, observer, noteMs, onFault }: Commit
 
   /** The batch under way met a fault of our own code: trying it again would meet it again. */
   const refuse = (fault: unknown): void => {
-    const { calls, givenUp } = underWay ?? NOTHING
+    const refused = underWay
     underWay = undefined
-    for (const { reject } of calls.slice(givenUp)) reject(fault)
-    if (calls.length === givenUp) onFault(fault)
+    if (refused?.reject(fault) !== true) onFault(fault)
   }
 
   const post = (calls: readonly Waiting[], noted: readonly Call[]): void => {
-    underWay = { first: next, notes: noted, calls, givenUp: 0 }
+    const first = next
+    underWay = new UnderWay(first, noted, calls)
     next += calls.length
-    const { first } = underWay
     try {
       thread.send({
         type: 'batch',
@@ -167,25 +147,21 @@ export function startCommits({ setup, clock, observer, noteMs, onFault }: Commit
     underWay = undefined
     goDown()
     if (failed === undefined) return
-    for (const { reject } of failed.calls.slice(failed.givenUp)) reject(new StoreAway(reason))
+    failed.reject(new StoreAway(reason))
     // Notes are not lost with the batch they were in, unless it is they that cannot be written.
     if (failed.notes.length === 0 || ++failures > MAX_FAILURES) return
     notes.putBack(failed.notes)
   }
 
-  const succeed = ({ skipped, answers, told, faults }: Done): void => {
-    const { calls, givenUp, notes } = underWay ?? NOTHING
+  const succeed = (reply: Done): void => {
+    const done = underWay
     underWay = undefined
     repliedAt = tick
-    for (const each of told) tell(each)
+    for (const each of reply.told) tell(each)
     comeUp()
-    if (notes.length > 0) failures = 0
-    for (const { answer, error } of faults) {
-      if (answer === undefined || answer + skipped < givenUp) onFault(error)
-      else calls[answer + skipped]?.reject(error)
-    }
-    // Those that were rejected above stay so.
-    for (let n = givenUp; n < calls.length; n++) calls[n]?.resolve(answers[n - skipped])
+    if (done === undefined) return
+    if (done.notes.length > 0) failures = 0
+    for (const fault of done.answer(reply)) onFault(fault)
   }
 
   const thread = startThread({
@@ -206,13 +182,10 @@ export function startCommits({ setup, clock, observer, noteMs, onFault }: Commit
   /** Nobody is kept waiting any longer; what is under way is not to be committed any more if that can be helped. */
   const giveUpOverdue = (): void => {
     if (underWay !== undefined) {
-      const { calls, first, givenUp: before } = underWay
-      const inTime = calls.findIndex(call => !isOverdue(call, tick))
-      const through = inTime < 0 ? calls.length : inTime
-      Atomics.store(givenUpThrough, 0, BigInt(first + through - 1))
-      underWay.givenUp = through
-      for (const { reject } of calls.slice(before, through)) reject(new StoreAway('the store took too long'))
-      if (through > before) goDown()
+      const late = new StoreAway('the store took too long')
+      const { through, isNew } = underWay.giveUp(call => isOverdue(call, tick), late)
+      Atomics.store(givenUpThrough, 0, BigInt(through))
+      if (isNew) goDown()
     }
     if (waiting.some(call => isOverdue(call, tick))) goDown()
   }
