@@ -110,7 +110,7 @@ export function memoryStore({
       find(owner).read(after, limit, clock.now(), {
         of: (kept, body) => ({ ...entryOf(kept, body), state: kept.state }),
       }),
-    received: (owner, cursor) => logs.get(owner)?.received(cursor),
+    received: (owner, cursor) => logs.get(owner)?.received(cursor, clock.now()),
     handed: (owner, epoch, seqs) => logs.get(owner)?.handed(epoch, seqs, clock.now()),
     trace: async (tenant, id, recipients) => traces.find(tenant, id, recipients),
     totals: async () => {

@@ -54,6 +54,16 @@ export class Kept {
     return this.expiresAt === this.endsAt
   }
 
+  /** Its state is not final: neither acknowledged nor expired nor dropped. */
+  get isOpen(): boolean {
+    return this.state === 'queued' || this.state === 'sent' || this.state === 'received'
+  }
+
+  /** Handed over, and its acknowledgement is still due where acknowledgement is on. */
+  get isPending(): boolean {
+    return this.attempts > 0 && this.isOpen
+  }
+
   enter(state: State, now: number): void {
     this.state = state
     this.at = now
@@ -133,7 +143,7 @@ export class Retained {
   readonly bySeq = new Sorted('seq')
   readonly #lanes: Partial<Record<Priority, Sorted>> = {}
   #byTtl: Sorted | undefined
-  /** Acknowledged ones below Critical. */
+  /** Acknowledged entries. */
   #settled: Sorted | undefined
 
   add(entry: Kept): void {
@@ -152,12 +162,11 @@ export class Retained {
     this.bySeq.bury()
     this.#lanes[entry.priority]?.bury()
     if (entry.endsByTtl) this.#byTtl?.bury()
-    if (entry.isAcked && entry.priority !== 'Critical') this.#settled?.bury()
+    if (entry.isAcked) this.#settled?.bury()
   }
 
-  /** It has been acknowledged: overflow takes it first. */
+  /** The entry has been acknowledged: overflow evicts it first. */
   settle(entry: Kept): void {
-    if (entry.priority === 'Critical') return
     this.#settled ??= new Sorted('seq')
     this.#settled.add(entry)
   }
@@ -171,19 +180,19 @@ export class Retained {
   }
 
   /**
-   * Whom overflow takes: what is settled (acknowledged, or at or below `received`), oldest first; then the lowest
-   * priority, of that the oldest. A Critical entry never goes while a lower one is there, settled or not.
+   * The entry that overflow evicts: the oldest settled one (acknowledged, or at or below `received`) whatever its
+   * priority; else of the lowest priority the oldest.
    */
   victim(received: number): Kept | undefined {
-    let settled = this.#settled?.first
-    let lowest: Kept | undefined
-    // One by one, since a full log asks at every append.
+    const settled = this.#settled?.first
+    if (settled !== undefined) return settled
+    const oldest = this.bySeq.first
+    if (oldest !== undefined && oldest.seq <= received) return oldest
+    // No find(): a full log asks at every append.
     for (const priority of PRIORITIES) {
       const first = this.#lanes[priority]?.first
-      lowest ??= first
-      if (first === undefined || priority === 'Critical' || first.seq > received) continue
-      if (settled === undefined || first.seq < settled.seq) settled = first
+      if (first !== undefined) return first
     }
-    return settled ?? lowest
+    return undefined
   }
 }

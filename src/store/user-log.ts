@@ -35,6 +35,7 @@ export class UserLog {
   #seq = 0
   #received = 0
   #removedThrough = 0
+  #lostThrough = 0
   /** When the last append was, milliseconds since 1970. */
   #appendedAt = 0
   /** Absent when nothing is: for 30 days there are many heads without entries. */
@@ -64,8 +65,13 @@ export class UserLog {
 
   open(now: number): Opened {
     this.#purge(now)
-    const head = this.#at(this.#seq)
-    return { head, received: this.#received, removedThrough: this.#removedThrough, bases: [] }
+    return {
+      head: this.#at(this.#seq),
+      received: this.#received,
+      removedThrough: this.#removedThrough,
+      lostThrough: this.#lostThrough,
+      bases: [],
+    }
   }
 
   /** Of each entry `of` it; without acknowledged ones when only unsettled ones are meant. */
@@ -106,9 +112,16 @@ export class UserLog {
     return this.#retained?.byId.size ?? 0
   }
 
-  /** A place beyond the head is no proof of having read anything. */
-  received({ epoch, seq }: Cursor): void {
-    if (epoch === this.#epoch && seq <= this.#seq) this.#received = Math.max(this.#received, seq)
+  /** A cursor beyond the head proves nothing. Costs the entries it passes, each once. */
+  received({ epoch, seq }: Cursor, now: number): void {
+    if (epoch !== this.#epoch || seq > this.#seq || seq <= this.#received) return
+    this.#purge(now)
+    this.#retained?.bySeq.visitAfter(this.#received, entry => {
+      if (entry.seq > seq) return false
+      if (entry.state === 'queued' || entry.state === 'sent') entry.enter('received', now)
+      return true
+    })
+    this.#received = seq
   }
 
   handed(epoch: Epoch, seqs: readonly number[], now: number): void {
@@ -152,7 +165,7 @@ export class UserLog {
     if (epoch !== this.#epoch) return undefined
     this.#purge(now)
     const entry = this.#retained?.bySeq.find(seq)
-    if (entry?.body === undefined || entry.state !== 'sent') return undefined
+    if (entry?.body === undefined || !entry.isPending) return undefined
     if (entry.attempts >= most) {
       entry.enter('expired', now)
       this.#around.observer.gaveUp(entry.owner)
@@ -190,6 +203,7 @@ export class UserLog {
     this.#retained.add(entry)
     this.#around.kept(entry)
     if (this.#retained.byId.size <= limits.maxEntries) return
+    // With acknowledgement on a receipt settles nothing.
     const victim = this.#retained.victim(limits.acknowledged ? 0 : this.#received)
     if (victim !== undefined) this.#remove(victim, 'overflow', this.#appendedAt)
   }
@@ -201,14 +215,19 @@ export class UserLog {
 
   #remove(entry: Kept, cause: 'ttl' | 'age' | 'overflow', now: number): void {
     const { limits, observer } = this.#around
-    if (cause !== 'ttl') this.#removedThrough = Math.max(this.#removedThrough, entry.seq)
+    const isReceived = entry.seq <= this.#received
+    if (cause !== 'ttl') {
+      this.#removedThrough = Math.max(this.#removedThrough, entry.seq)
+      if (!isReceived && !entry.isAcked) this.#lostThrough = Math.max(this.#lostThrough, entry.seq)
+    }
     this.#retained?.remove(entry)
     if (this.#retained?.byId.size === 0) this.#retained = undefined
-    const isPending = limits.acknowledged && entry.state === 'sent'
-    const isSettled = limits.acknowledged ? entry.isAcked : entry.seq <= this.#received
-    // Overflow drops what nobody has; what was handed over stays that, unless an acknowledgement was waited for.
+    const isPending = limits.acknowledged && entry.isPending
+    const isSettled = limits.acknowledged ? entry.isAcked : isReceived
     const state = cause === 'overflow' ? 'dropped' : 'expired'
-    if (state === 'expired' ? !entry.isAcked : entry.state === 'queued' || isPending) entry.enter(state, now)
+    // With acknowledgement off an evicted entry that was handed over keeps its state.
+    const isKept = cause === 'overflow' && !limits.acknowledged && entry.state !== 'queued'
+    if (entry.isOpen && !isKept) entry.enter(state, now)
     observer.left(entry.owner, { state, unsettled: !isSettled, pending: isPending })
     this.#around.left()
   }

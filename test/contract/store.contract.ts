@@ -5,8 +5,9 @@ import type { Cursor } from '../../src/notification/cursor.ts'
 import { PRIORITIES, type Priority } from '../../src/notification/notification.ts'
 import { type Topic, userTopic } from '../../src/notification/topic.ts'
 import type { PageLimit } from '../../src/store/page-limit.ts'
-import type { Appended, Draft, Log, Store, StoreLimits, StoreObserver } from '../../src/store/store.ts'
+import type { Appended, Draft, Log, State, Store, StoreLimits, StoreObserver } from '../../src/store/store.ts'
 import { eventually } from '../support/visit.ts'
+import { OVERFLOW_CASES } from './overflow.cases.ts'
 import { templatesContract } from './templates.contract.ts'
 
 export type OpenStore = (options: {
@@ -83,8 +84,22 @@ async function receive(log: Log, owner: Topic, seq: number): Promise<void> {
 const taken = (log: Log, owner: Topic, seq: number): Promise<void> =>
   eventually(async () => (await log.open(owner)).received >= seq)
 
-/** What every store promises, through its interface alone. `open` opens an empty one; `runs` of the random test. */
-export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = {}): void {
+/** Parts of the contract that a store may not keep yet. `received`: the state, `lostThrough` and the order of overflow. */
+export type Feature = 'received'
+
+interface ContractOptions {
+  /** Of the random test. */
+  readonly runs?: number
+  readonly features?: readonly Feature[]
+}
+
+/** What every store promises, through its interface alone. `open` opens an empty one. */
+export function storeContract(
+  name: string,
+  open: OpenStore,
+  { runs = 1_500, features = [] }: ContractOptions = {},
+): void {
+  const tellsReceived = features.includes('received')
   templatesContract(name, () => open({ limits: LIMITS, clock: fakeClock(), observer: noting() }))
 
   const start = async (limits: Partial<StoreLimits> = {}) => {
@@ -213,7 +228,8 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       const { head, ...rest } = await log.open(ANN)
       expect(head.epoch).toMatch(/^[A-Za-z0-9_-]{1,32}$/)
       expect(head.seq).toBe(0)
-      expect(rest).toEqual({ received: 0, removedThrough: 0, bases: [] })
+      const lost = tellsReceived ? { lostThrough: 0 } : {}
+      expect(rest).toEqual({ received: 0, removedThrough: 0, bases: [], ...lost })
       expect(await log.read(ANN, 0, ALL)).toEqual({
         epoch: head.epoch,
         entries: [],
@@ -246,7 +262,8 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       await receive(log, ANN, 4)
       const before = await log.open(ANN)
       clock.time += 30 * 86_400_000
-      expect(await log.open(ANN)).toEqual({ ...before, removedThrough: 5 })
+      const lost = tellsReceived ? { lostThrough: 5 } : {}
+      expect(await log.open(ANN)).toEqual({ ...before, removedThrough: 5, ...lost })
     })
   })
 
@@ -415,24 +432,6 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await acks.ackThrough(ANN, { epoch: 'other', seq: 1 })).toBeUndefined()
     })
 
-    test('makes an entry the first that overflow takes, whatever its priority but Critical', async () => {
-      await using opened = await start(ON)
-      const { log, acks, notes } = opened
-      await log.append([
-        draft('critical', { priority: 'Critical' }),
-        draft('low', { priority: 'Low' }),
-        draft('high', { priority: 'High' }),
-      ])
-      await acks.ack(ANN, ['high', 'critical'])
-      await log.append([draft('new')])
-      expect(await seqs(log)).toEqual([1, 2, 4])
-      expect(await stateOf(log, 'high')).toBe('acked 1')
-      expect(notes.at(-1)).toEqual(['left', ANN, 'dropped', false, false])
-      await log.append([draft('newer')])
-      expect(await seqs(log)).toEqual([1, 4, 5])
-      expect(await stateOf(log, 'low')).toBe('dropped 0')
-    })
-
     test('that does not come: delivered again up to a number, then given up, then late', async () => {
       await using opened = await start(ON)
       const { log, acks, notes } = opened
@@ -572,53 +571,47 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       const { head } = await log.open(ANN)
       await log.append(priorities.map((priority, i) => draft(`${head.seq + i + 1}`, { priority })))
     }
+    /** By seq, which is the id here. */
+    const statesOf = async (log: Log): Promise<Record<number, State>> => {
+      const { head } = await log.open(ANN)
+      const all: Record<number, State> = {}
+      for (let seq = 1; seq <= head.seq; seq++) {
+        const trace = await log.trace('acme', `${seq}`, { limit: 1 })
+        const state = trace?.recipients[0]?.state
+        if (state !== undefined) all[seq] = state
+      }
+      return all
+    }
 
-    test.each<[string, Priority[], number[]]>([
-      ['the oldest of equals', ['Normal', 'Normal', 'Normal', 'Normal'], [2, 3, 4]],
-      ['the lowest priority', ['Normal', 'High', 'Low', 'Critical'], [1, 2, 4]],
-      ['of the lowest priority the oldest', ['High', 'Low', 'Low', 'Low', 'High'], [1, 4, 5]],
-      ['the new entry when everything else is higher', ['High', 'Normal', 'High', 'Low'], [1, 2, 3]],
-      ['a lower one rather than Critical', ['Critical', 'High', 'Critical', 'Critical'], [1, 3, 4]],
-      ['the oldest Critical when all are', ['Critical', 'Critical', 'Critical', 'Critical'], [2, 3, 4]],
-    ])('removes %s', async (_, priorities, left) => {
-      await using opened = await start()
-      const { log } = opened
-      await fill(log, priorities)
-      expect(await seqs(log)).toEqual(left)
-      expect((await log.open(ANN)).head.seq).toBe(priorities.length)
-    })
-
-    test.each<[string, Priority[], number, Priority[], number[]]>([
-      ['what is settled first, oldest first', ['High', 'Normal', 'Low'], 2, ['Low', 'Low'], [3, 4, 5]],
-      [
-        'the lowest priority when nothing settled is left',
-        ['High', 'High', 'Low'],
-        1,
-        ['Low', 'Low'],
-        [2, 4, 5],
-      ],
-      [
-        'a lower one rather than a settled Critical',
-        ['Critical', 'High', 'Low'],
-        2,
-        ['Low', 'Low'],
-        [1, 4, 5],
-      ],
-      [
-        'the oldest settled Critical when all are Critical',
-        ['Critical', 'Critical', 'Critical'],
-        3,
-        ['Critical'],
-        [2, 3, 4],
-      ],
-    ])('removes %s', async (_, priorities, received, later, left) => {
-      await using opened = await start()
-      const { log } = opened
-      await fill(log, priorities)
-      await receive(log, ANN, received)
-      await fill(log, later)
-      expect(await seqs(log)).toEqual(left)
-    })
+    if (tellsReceived)
+      for (const {
+        evicts,
+        acknowledged = false,
+        first,
+        handed = [],
+        received = 0,
+        acked = [],
+        later,
+        ...expected
+      } of OVERFLOW_CASES)
+        test(`evicts ${evicts}, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+          await using opened = await start({ acknowledged })
+          const { log, acks, notes } = opened
+          await fill(log, first)
+          const { epoch } = (await log.open(ANN)).head
+          log.handed(ANN, epoch, handed)
+          for (const seq of handed) await eventually(async () => (await statesOf(log))[seq] === 'sent')
+          await receive(log, ANN, received)
+          await acks.ack(ANN, acked.map(String))
+          await fill(log, later)
+          const isGone = ([seq]: [string, State]): boolean => !expected.left.includes(Number(seq))
+          expect({
+            left: await seqs(log),
+            gone: Object.fromEntries(Object.entries(await statesOf(log)).filter(isGone)),
+            unsettled: notes.filter(([told, , , unsettled]) => told === 'left' && unsettled).length,
+            lostThrough: (await log.open(ANN)).lostThrough,
+          }).toEqual({ ...expected, unsettled: expected.unsettled.length })
+        })
 
     test('counts only what has not ended', async () => {
       await using opened = await start()
@@ -745,11 +738,128 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
     })
   })
 
+  if (tellsReceived)
+    describe(`${name}: received as a state`, () => {
+      const TRACE = { limit: 1 }
+      const recipientOf = async (log: Log, id: string) =>
+        (await log.trace('acme', id, TRACE))?.recipients.map(({ state, attempts, at }) => ({
+          state,
+          attempts,
+          at,
+        }))[0]
+      const isIn = (log: Log, id: string, state: State): Promise<void> =>
+        eventually(async () => (await recipientOf(log, id))?.state === state)
+
+      for (const acknowledged of [false, true])
+        test(`entries up to the receipt are received, since the proof, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+          await using opened = await start({ acknowledged })
+          const { log, clock } = opened
+          const { time } = clock
+          await log.append(drafts(3))
+          const { epoch } = (await log.open(ANN)).head
+          log.handed(ANN, epoch, [1])
+          await isIn(log, 'n1', 'sent')
+          clock.time += 5
+          await receive(log, ANN, 2)
+          clock.time += 5
+          await receive(log, ANN, 1)
+          await receive(log, ANN, 2)
+          expect([
+            await recipientOf(log, 'n1'),
+            await recipientOf(log, 'n2'),
+            await recipientOf(log, 'n3'),
+          ]).toEqual([
+            { state: 'received', attempts: 1, at: time + 5 },
+            { state: 'received', attempts: 0, at: time + 5 },
+            { state: 'queued', attempts: 0, at: time },
+          ])
+          expect((await log.list(ANN, 0, ALL)).entries.map(({ state }) => state)).toEqual([
+            'received',
+            'received',
+            'queued',
+          ])
+        })
+
+      test('a delivery after the receipt counts and leaves the state', async () => {
+        await using opened = await start({ acknowledged: true })
+        const { log, notes, clock } = opened
+        const { time } = clock
+        await log.append(drafts(1))
+        await receive(log, ANN, 1)
+        clock.time += 5
+        log.handed(ANN, (await log.open(ANN)).head.epoch, [1])
+        await eventually(async () => (await recipientOf(log, 'n1'))?.attempts === 1)
+        expect(await recipientOf(log, 'n1')).toEqual({ state: 'received', attempts: 1, at: time })
+        expect(notes).toEqual([['tracked', ANN, 1]])
+      })
+
+      test('a received entry is redelivered and given up like a sent one, and can be acknowledged', async () => {
+        await using opened = await start({ acknowledged: true })
+        const { log, acks, notes } = opened
+        const appended = await log.append(drafts(2))
+        const [first = NOWHERE, second = NOWHERE] = appended
+        log.handed(ANN, first.cursor.epoch, [1, 2])
+        await isIn(log, 'n2', 'sent')
+        await receive(log, ANN, 2)
+        expect(await acks.redeliver(ANN, first.cursor, 2)).toMatchObject({ redelivered: 1 })
+        expect(await recipientOf(log, 'n1')).toMatchObject({ state: 'received', attempts: 2 })
+        expect(await acks.redeliver(ANN, first.cursor, 2)).toBeUndefined()
+        expect(await recipientOf(log, 'n1')).toMatchObject({ state: 'expired', attempts: 2 })
+        expect(await acks.ack(ANN, ['n2'])).toEqual([{ late: false, cursor: second.cursor }])
+        expect(await recipientOf(log, 'n2')).toMatchObject({ state: 'acked', attempts: 1 })
+        expect(notes.map(([told]) => told)).toEqual(['tracked', 'tracked', 'gaveUp', 'acked'])
+      })
+
+      test('a receipt changes neither acknowledged nor expired entries', async () => {
+        await using opened = await start({ acknowledged: true })
+        const { log, acks } = opened
+        const [{ cursor } = NOWHERE] = await log.append(drafts(2))
+        log.handed(ANN, cursor.epoch, [1])
+        await isIn(log, 'n1', 'sent')
+        await acks.redeliver(ANN, cursor, 1)
+        await acks.ack(ANN, ['n2'])
+        await receive(log, ANN, 2)
+        expect([await recipientOf(log, 'n1'), await recipientOf(log, 'n2')]).toMatchObject([
+          { state: 'expired' },
+          { state: 'acked' },
+        ])
+      })
+
+      for (const acknowledged of [false, true])
+        test(`a received entry expires with its retention, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+          await using opened = await start({ acknowledged })
+          const { log, notes, clock } = opened
+          await log.append(drafts(2))
+          log.handed(ANN, (await log.open(ANN)).head.epoch, [1])
+          await isIn(log, 'n1', 'sent')
+          await receive(log, ANN, 1)
+          clock.time += LIMITS.retentionMs + 1
+          expect(await seqs(log)).toEqual([])
+          await isIn(log, 'n1', 'expired')
+          await log.totals()
+          expect((await log.open(ANN)).lostThrough).toBe(2)
+          expect(notes.filter(([told]) => told === 'left')).toEqual([
+            ['left', ANN, 'expired', acknowledged, acknowledged],
+            ['left', ANN, 'expired', true, false],
+          ])
+        })
+
+      test('an entry that ended by its ttl, was received or acknowledged is not lost', async () => {
+        await using opened = await start({ acknowledged: true })
+        const { log, acks, clock } = opened
+        await log.append([draft('received'), draft('acked'), draft('short', { expiresAt: clock.time + 1 })])
+        await acks.ack(ANN, ['acked'])
+        await receive(log, ANN, 1)
+        clock.time += LIMITS.retentionMs + 1
+        expect(await log.open(ANN)).toMatchObject({ removedThrough: 2, lostThrough: 0 })
+      })
+    })
+
   describe(`${name}: anything`, () => {
     test('is what a plain list would do', async () => {
       const property = fc.asyncProperty(anyLimits, anySteps, async (limits, steps) => {
         await using opened = await start(limits)
-        const run = new Run(opened.log, opened.clock, { ...LIMITS, ...limits })
+        const run = new Run(opened.log, opened.clock, { ...LIMITS, ...limits }, tellsReceived)
         for (const step of steps) await run.take(step)
         await run.take({ verb: 'look' })
       })
@@ -810,7 +920,11 @@ interface Row extends Draft {
   readonly seq: number
   readonly agesAt: number
   hasOverflowed: boolean
+  isReceived: boolean
+  isLost: boolean
 }
+
+const highest = (rows: readonly Row[]): number => Math.max(0, ...rows.map(({ seq }) => seq))
 
 /** Takes steps with a log and, in the most obvious way, with a list of everything that was ever appended. */
 class Run {
@@ -821,10 +935,13 @@ class Run {
   readonly #received = new Map<Topic, number>()
   readonly #epochs = new Map<Topic, string>()
 
-  constructor(log: Log, clock: Clock & { time: number }, limits: StoreLimits) {
+  readonly #tellsReceived: boolean
+
+  constructor(log: Log, clock: Clock & { time: number }, limits: StoreLimits, tellsReceived: boolean) {
     this.#log = log
     this.#clock = clock
     this.#limits = limits
+    this.#tellsReceived = tellsReceived
   }
 
   async take(taken: Step): Promise<void> {
@@ -832,8 +949,7 @@ class Run {
       case 'append':
         return this.#append(taken.drafts.map(each => this.#draftOf(each)))
       case 'wait':
-        this.#clock.time += taken.ms
-        return
+        return this.#wait(taken.ms)
       case 'received':
         return this.#receive(taken.owner, taken.seq, taken.isForeign)
       case 'read':
@@ -872,18 +988,28 @@ class Run {
     if (known !== undefined) return { cursor: { epoch, seq: known.seq }, repeated: true }
     const seq = this.#headOf(owner) + 1
     const agesAt = this.#clock.time + this.#limits.retentionMs
-    this.#rows.push({ ...given, seq, agesAt, hasOverflowed: false })
+    this.#rows.push({ ...given, seq, agesAt, hasOverflowed: false, isReceived: false, isLost: false })
     if (this.#alive(owner).length > this.#limits.maxEntries) this.#overflow(owner)
     return { cursor: { epoch, seq }, repeated: false }
   }
 
+  /** Looks at each log then, so that a receipt which comes later finds nothing of what has ended. */
+  async #wait(ms: number): Promise<void> {
+    this.#clock.time += ms
+    for (const owner of OWNERS) await this.#log.open(owner)
+    for (const row of this.#rows) row.isLost ||= this.#isRemoved(row) && !row.isReceived
+  }
+
   #overflow(owner: Topic): void {
     const rows = this.#alive(owner)
-    const lower = rows.filter(({ priority }) => priority !== 'Critical')
-    const settled = lower.filter(({ seq }) => seq <= (this.#received.get(owner) ?? 0))
+    const settled = rows.find(
+      ({ isReceived, priority }) => isReceived && (this.#tellsReceived || priority !== 'Critical'),
+    )
     const lowest = PRIORITIES.find(each => rows.some(({ priority }) => priority === each))
-    const victim = settled[0] ?? rows.find(({ priority }) => priority === lowest)
-    if (victim !== undefined) victim.hasOverflowed = true
+    const victim = settled ?? rows.find(({ priority }) => priority === lowest)
+    if (victim === undefined) return
+    victim.hasOverflowed = true
+    victim.isLost = !victim.isReceived
   }
 
   async #receive(owner: Topic, seq: number, isForeign: boolean): Promise<void> {
@@ -891,6 +1017,7 @@ class Run {
     this.#log.received(owner, { epoch, seq })
     if (isForeign || seq > this.#headOf(owner)) return
     this.#received.set(owner, Math.max(this.#received.get(owner) ?? 0, seq))
+    for (const row of this.#of(owner)) row.isReceived ||= row.seq <= seq
     await taken(this.#log, owner, seq)
   }
 
@@ -915,12 +1042,21 @@ class Run {
         received: this.#received.get(owner) ?? 0,
         removedThrough: this.#removedThrough(owner),
         bases: [],
+        ...(this.#tellsReceived && { lostThrough: highest(this.#of(owner).filter(({ isLost }) => isLost)) }),
       })
       await this.#read(owner, 0, ALL)
+      if (this.#tellsReceived) await this.#lookAtStates(owner)
     }
     const sizes = OWNERS.map(owner => this.#alive(owner).length).filter(size => size > 0)
     const messages = sizes.reduce((sum, size) => sum + size, 0)
     expect(await this.#log.totals()).toEqual({ messages, users: sizes.length })
+  }
+
+  async #lookAtStates(owner: Topic): Promise<void> {
+    const { entries } = await this.#log.list(owner, 0, ALL)
+    expect(entries.map(({ state }) => state)).toEqual(
+      this.#alive(owner).map(({ isReceived }) => (isReceived ? 'received' : 'queued')),
+    )
   }
 
   /** Whatever it was when first asked: it must stay. */
@@ -945,14 +1081,12 @@ class Run {
     return this.#of(owner).length
   }
 
+  /** By overflow or age. */
+  #isRemoved({ hasOverflowed, agesAt, expiresAt = Number.POSITIVE_INFINITY }: Row): boolean {
+    return hasOverflowed || (this.#clock.time > agesAt && agesAt < expiresAt)
+  }
+
   #removedThrough(owner: Topic): number {
-    const isMissed = ({ hasOverflowed, agesAt, expiresAt = Number.POSITIVE_INFINITY }: Row): boolean =>
-      hasOverflowed || (this.#clock.time > agesAt && agesAt < expiresAt)
-    return Math.max(
-      0,
-      ...this.#of(owner)
-        .filter(isMissed)
-        .map(({ seq }) => seq),
-    )
+    return highest(this.#of(owner).filter(row => this.#isRemoved(row)))
   }
 }

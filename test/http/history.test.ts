@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { API_KEY, startTestApp } from '../support/app.ts'
 import { createStoppedClock } from '../support/clock.ts'
-import { eventually, publish, send, sendToUsers, socketOf } from '../support/visit.ts'
+import { eventually, publish, rawOf, send, sendToUsers, socketOf, streamOf } from '../support/visit.ts'
 
 const LOG_ON = { QUEUE_ENABLED: 'true' }
 const AT = '/api/v1'
@@ -10,7 +10,8 @@ const STRANGE = '11111111-1111-4111-8111-111111111111'
 test('a notification is known by its id, with what has become of it for each recipient', async () => {
   const clock = createStoppedClock()
   await using app = await startTestApp(LOG_ON, { clock })
-  await socketOf(app, 'b')
+  // It answers no ping.
+  await rawOf(app, 'b', { answerPings: false })
   const occurred = new Date(clock.now()).toISOString()
   const { notification_id: id } = await sendToUsers(app, ['c', 'b', 'a', 'b'], 1)
   const answer = await app.get(`${AT}/notifications/${id}`)
@@ -41,6 +42,40 @@ test('a notification is known by its id, with what has become of it for each rec
   expect(late).toEqual([
     { user_id: 'a', state: 'expired', attempts: 0, at: new Date(clock.now()).toISOString() },
   ])
+})
+
+test('a notification is received once a device of the user has proved it, and since then', async () => {
+  const clock = createStoppedClock()
+  await using app = await startTestApp(LOG_ON, { clock })
+  const silent = await rawOf(app, 'silent', { answerPings: false })
+  const client = await socketOf(app, 'u')
+  const statesOf = async (id: string) => (await app.get(`${AT}/notifications/${id}`)).json.recipients
+  const sentAt = new Date(clock.now()).toISOString()
+  const { notification_id: id } = await sendToUsers(app, ['silent', 'u', 'away'], 1)
+  await client.next()
+  await eventually(async () => (await statesOf(id))[1].state === 'received')
+  clock.jump(10)
+  const { cursor } = (await app.get(`${AT}/users/silent/notifications`)).json
+  expect(await statesOf(id)).toEqual([
+    { user_id: 'silent', state: 'sent', attempts: 1, at: sentAt },
+    { user_id: 'u', state: 'received', attempts: 1, at: sentAt },
+    { user_id: 'away', state: 'queued', attempts: 0, at: sentAt },
+  ])
+  // A cursor that is presented proves the same as a pong.
+  silent.reset()
+  using resumed = await streamOf(app, 'silent', { cursor })
+  await resumed.next()
+  await eventually(async () => (await statesOf(id))[0].state === 'received')
+  expect((await statesOf(id))[0].at).toBe(new Date(clock.now()).toISOString())
+  expect(
+    await Promise.all(
+      ['silent', 'u', 'away'].map(async user =>
+        (await app.get(`${AT}/users/${user}/notifications`)).json.notifications.map(
+          ({ state }: { state: string }) => state,
+        ),
+      ),
+    ),
+  ).toEqual([['received'], ['received'], ['queued']])
 })
 
 test('a crowd’s, a ttl of 0, a strange id, no id, one with the log off: no notification', async () => {

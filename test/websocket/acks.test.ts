@@ -24,6 +24,10 @@ const stateOf = async (app: TestApp, id: string) =>
     ({ state, attempts }: Message) => `${state} ${attempts}`,
   )
 
+/** Waits for the pong behind a delivery, and for what a redelivery does of its own accord. */
+const reaches = (app: TestApp, id: string, state: string): Promise<void> =>
+  eventually(async () => (await stateOf(app, id))[0] === state)
+
 /** A service whose time moves only when the test says so. */
 async function start(env: Environment = {}) {
   const clock = createStoppedClock()
@@ -51,7 +55,7 @@ describe('an acknowledgement', () => {
     const client = await socketOf(app, 'u')
     await send(app, 'u', 1)
     const { id } = await client.next()
-    expect(await stateOf(app, id)).toEqual(['sent 1'])
+    await reaches(app, id, 'received 1')
     for (const form of [id, id.toUpperCase(), id.replaceAll('-', ''), `{${id}}`, `urn:uuid:${id}`])
       expect(await ack(client, { notification_id: form })).toEqual({ type: 'acked', notification_id: id })
     expect(await stateOf(app, id)).toEqual(['acked 1'])
@@ -69,7 +73,7 @@ describe('an acknowledgement', () => {
     ] as const)
       expect(await ack(client, { notification_id: of })).toMatchObject({ type: 'error', code: 'INVALID_ACK' })
     expect(await ack(bob, { notification_id: 'x' })).toMatchObject({ code: 'INVALID_MESSAGE' })
-    expect(await stateOf(app, id)).toEqual(['sent 1'])
+    await reaches(app, id, 'received 1')
   })
 
   test('Two devices of a user ack the same notification: both get `acked`.', async () => {
@@ -209,9 +213,9 @@ describe('what is not acknowledged', () => {
       expect(again).toEqual({ ...first, redelivered })
       expect(Object.keys(again).at(-1)).toBe('redelivered')
     }
-    expect(await stateOf(app, id)).toEqual(['sent 3'])
+    await reaches(app, id, 'received 3')
     clock.jump(30.1)
-    await eventually(async () => (await stateOf(app, id))[0] === 'expired 3')
+    await reaches(app, id, 'expired 3')
     expect(await ack(client, { notification_id: id })).toEqual({
       type: 'acked',
       notification_id: id,
@@ -248,15 +252,15 @@ describe('what is not acknowledged', () => {
     clock.jump(20)
     await leave(app, client)
     clock.jump(600)
-    expect(await stateOf(app, id)).toEqual(['sent 1'])
+    await reaches(app, id, 'received 1')
     const back = await socketOf(app, 'u')
     expect((await back.next()).redelivered).toBeUndefined()
-    await eventually(async () => (await stateOf(app, id))[0] === 'sent 2')
+    await reaches(app, id, 'received 2')
     clock.jump(29)
     expect(await settle(back)).toEqual([])
     clock.jump(2)
     expect((await back.nextOf('notification')).redelivered).toBe(1)
-    expect(await stateOf(app, id)).toEqual(['sent 3'])
+    await reaches(app, id, 'received 3')
   })
 
   test('comes again to a client whose cursor lies behind it', async () => {
