@@ -28,7 +28,9 @@ import { tenantRoutes } from './http/tenants.ts'
 import { userRoutes } from './http/users.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
+import { linuxSendQueues, noSendQueues, type SendQueues } from './lib/send-queues.ts'
 import { createLimits } from './limit/limits.ts'
+import { createOnFault } from './observe/fault.ts'
 import { watchLag } from './observe/lag.ts'
 import { type Log, tellOfStore, tellRefusals } from './observe/log.ts'
 import { createRequestSpans } from './observe/request-spans.ts'
@@ -58,6 +60,8 @@ export interface AppOptions {
   readonly clock?: Clock
   /** Instead of the one STORE_URL names: tests delay and break it. */
   readonly wrapStore?: (store: Store) => Store
+  /** Instead of the kernel's tables: tests let clients owe bytes. */
+  readonly wrapQueues?: (queues: SendQueues) => SendQueues
 }
 
 const STORE_RETRY_MS = 250
@@ -71,8 +75,10 @@ export async function startApp({
   log,
   clock = systemClock,
   wrapStore = store => store,
+  wrapQueues = queues => queues,
 }: AppOptions): Promise<App> {
   const stats = createStats()
+  const onFault = createOnFault({ log, clock, stats })
   const hub = createHub<Peer>()
   const observer = observeEntries(stats, () => pipeline.catchUp())
   const opened = await openStore({ settings: config, clock, observer, ...tellOfStore(log, clock) })
@@ -112,14 +118,23 @@ export async function startApp({
 
   const peerOf = (request: Request) => listeners.server.requestIP(request)?.address
   const limits = createLimits({ settings: config, peerOf, clock, stats })
+  const sendQueues =
+    process.platform === 'linux'
+      ? linuxSendQueues({
+          portOf: () => listeners.server.port ?? 0,
+          onUnreadable: code => log.warn({ code }, 'streams.send_queues_unreadable'),
+        })
+      : noSendQueues
   const transport = createTransport({
     settings: config,
     hub,
     pipeline,
     identities,
     limits,
+    queues: wrapQueues(sendQueues),
     onRefused,
     retry,
+    onFault,
     clock,
     log,
     stats,
@@ -210,6 +225,7 @@ export async function startApp({
     void trigger?.stop()
     await listeners.stop(true)
     transport[Symbol.dispose]()
+    sendQueues[Symbol.dispose]()
     identities[Symbol.dispose]()
     limits[Symbol.dispose]()
     pipeline[Symbol.dispose]()

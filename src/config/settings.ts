@@ -71,7 +71,7 @@ export const SETTINGS = {
   CORS_ORIGINS: { group: 'Callers', schema: origins, default: undefined, computed: 'any', help: 'origins allowed to call and to connect' },
   ALLOWED_ORIGINS: { group: 'Callers', schema: origins, default: undefined, computed: 'any', help: 'alias of CORS_ORIGINS' },
   TRUSTED_PROXIES: { group: 'Callers', schema: addressRanges, default: undefined, help: 'proxies whose `X-Forwarded-For` is believed, comma-separated' },
-  WEBSOCKET_HEARTBEAT_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '30', help: 'seconds between heartbeat messages and pings' },
+  WEBSOCKET_HEARTBEAT_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '30', help: 'seconds between heartbeat messages and pings; pings go out at least every 300 s' },
   WEBSOCKET_CONNECTION_TIMEOUT: { group: 'Connections', schema: seconds(1, UNBOUNDED), default: '120', help: 'seconds of silence allowed; above the heartbeat interval' },
   WEBSOCKET_CLEANUP_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '60', help: 'seconds between checks for silence' },
   WEBSOCKET_MAX_CONNECTIONS: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '10000', help: 'open connections of this node; 0 = no limit' },

@@ -1,17 +1,21 @@
-import type { Receipts } from '../dispatch/receipts.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { OnFault } from '../observe/fault.ts'
 import { HEARTBEAT, tokenExpiring } from './outbound.ts'
-import { type Peer, tell } from './peer.ts'
+import { MAX_PING_MS, type Peer, tell } from './peer.ts'
+import type { Sessions } from './session.ts'
+import type { StreamWatch } from './stream-watch.ts'
 
 interface LivenessOptions {
   readonly hub: Hub<Peer>
-  readonly receipts: Receipts
+  readonly streams: StreamWatch
+  readonly end: Sessions['ended']
   readonly clock: Clock
   readonly leewaySeconds: number
   readonly heartbeatSeconds: number
   readonly timeoutSeconds: number
   readonly cleanupSeconds: number
+  readonly onFault: OnFault
 }
 
 /** How often due heartbeats, token ends and silence are looked for: bounds how late they come. */
@@ -19,7 +23,7 @@ const TICK_MS = 250
 const EXPIRY_NOTICE_MS = 25_000
 
 /** Heartbeats, silence, stuck readers and the end of tokens, by one timer for all connections. Ends when disposed. */
-export function keepAlive({ hub, receipts, clock, ...seconds }: LivenessOptions): Disposable {
+export function keepAlive({ hub, streams, end, clock, onFault, ...seconds }: LivenessOptions): Disposable {
   const heartbeatMs = seconds.heartbeatSeconds * 1000
   const timeoutMs = seconds.timeoutSeconds * 1000
   const leewayMs = seconds.leewaySeconds * 1000
@@ -37,22 +41,20 @@ export function keepAlive({ hub, receipts, clock, ...seconds }: LivenessOptions)
     if (peer.stuckSince !== undefined && now - peer.stuckSince > timeoutMs) peer.cut()
   }
 
-  /** A stream cannot prove what it has read; what it was handed an interval ago counts as read. */
-  const trustStream = (peer: Peer): void => {
-    if (peer.transport !== 'sse' || peer.epoch === '') return
-    if (peer.lastPlace?.epoch === peer.epoch) receipts.proved(peer, peer.lastPlace)
-    // What still waits here has not even left for the client.
-    if (peer.buffered() === 0) peer.lastPlace = { epoch: peer.epoch, seq: peer.position }
-  }
-
   const beat = (peer: Peer, now: number): void => {
     peer.nextBeatAt += heartbeatMs
     if (peer.nextBeatAt <= now) peer.nextBeatAt = now + heartbeatMs
+    peer.nextPingAt = now + MAX_PING_MS
     watchProgress(peer, now)
     if (peer.hasEnded()) return
-    trustStream(peer)
     if (peer.greeted) tell(peer, HEARTBEAT)
     if (!peer.hasEnded()) peer.beat()
+  }
+
+  /** Between heartbeats that are far apart. */
+  const ping = (peer: Peer, now: number): void => {
+    peer.nextPingAt = now + MAX_PING_MS
+    peer.ping()
   }
 
   const watchToken = (peer: Peer): void => {
@@ -66,15 +68,42 @@ export function keepAlive({ hub, receipts, clock, ...seconds }: LivenessOptions)
     tell(peer, tokenExpiring(Math.max(0, Math.ceil(left / 1000))))
   }
 
+  const watch = (
+    peer: Peer,
+    now: number,
+    { cleanup, mayBeat }: { readonly cleanup: boolean; readonly mayBeat: boolean },
+  ): void => {
+    peer.unblock()
+    if (cleanup && peer.transport === 'ws' && now - peer.seenAt > timeoutMs) peer.close('silent')
+    else watchToken(peer)
+    if (peer.hasEnded() || !mayBeat) return
+    if (now >= peer.nextBeatAt) beat(peer, now)
+    else if (now >= peer.nextPingAt) ping(peer, now)
+  }
+
+  /** A connection whose care fails would fail at each tick: it ends. */
+  const giveUp = (peer: Peer): void => {
+    try {
+      end(peer, { code: peer.transport === 'ws' ? 1006 : 'sse' })
+      peer.cut()
+    } catch (error) {
+      onFault(error)
+    }
+  }
+
   const tick = (): void => {
     const now = clock.monotonic()
     const cleanup = now >= nextCleanupAt
     if (cleanup) nextCleanupAt = now + cleanupMs
+    // What is written in this turn would be found unacknowledged: heartbeats of streams wait for the next one.
+    const readsQueues = streams.tick(now)
     for (const peer of hub.connections()) {
-      peer.unblock()
-      if (cleanup && peer.transport === 'ws' && now - peer.seenAt > timeoutMs) peer.close('silent')
-      else watchToken(peer)
-      if (!peer.hasEnded() && now >= peer.nextBeatAt) beat(peer, now)
+      try {
+        watch(peer, now, { cleanup, mayBeat: !(readsQueues && peer.transport === 'sse') })
+      } catch (error) {
+        onFault(error)
+        giveUp(peer)
+      }
     }
   }
 

@@ -1,11 +1,13 @@
 import { Connection } from '../hub/connection.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { Cursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 
 export const BINARY = Symbol('binary')
 export const TOO_FAST = Symbol('too fast')
+
+/** The runtime closes a WebSocket on which nothing arrives for 960 s; pings make its client answer. */
+export const MAX_PING_MS = 300_000
 
 /** What a client sends: text, or what stands for a message that is not even read. */
 export type Said = string | typeof BINARY | typeof TOO_FAST
@@ -20,6 +22,8 @@ export abstract class Peer extends Connection {
   /** The last frame from the client. */
   seenAt: number
   nextBeatAt = 0
+  /** A ping between heartbeats that are far apart. */
+  nextPingAt: number
   /** Nobody could say whether its token was revoked: nothing of the log reaches it before somebody does. */
   unchecked = false
   warnedOfExpiry = false
@@ -34,22 +38,24 @@ export abstract class Peer extends Connection {
   fastAt: number[] | undefined = undefined
   /** What the limit of its messages keeps: see Speaker. */
   quietAt = 0
-  /** At the last beat: what had been taken, and where a stream had come to with nothing left to take. */
+  /** What had been taken at the last beat. */
   lastTaken = 0
   stuckSince: number | undefined = undefined
-  lastPlace: Cursor | undefined = undefined
 
   constructor(principal: Principal, optedIn: boolean, now: number) {
     super(principal)
     this.optedIn = optedIn
     this.openedAt = now
     this.seenAt = now
+    this.nextPingAt = now + MAX_PING_MS
   }
 
   /** Bytes of frames that the client has taken; what is published to it natively may not count. */
   abstract taken(): number
-  /** Shows the other side that this one lives, and asks the same of it. */
+  /** Shows the other side that this one lives, and asks the same of it; a heartbeat message was sent if it is greeted. */
   abstract beat(): void
+  /** The same without a heartbeat message. */
+  abstract ping(): void
   /** Goes on with what waited for the client to take all, if it has: the runtime may forget to tell. */
   abstract unblock(): void
   /** Says when to come back, then ends. */

@@ -1,5 +1,6 @@
 import { CLOSES, type CloseReason } from '../errors.ts'
 import type { Written } from '../hub/connection.ts'
+import type { Cursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 import { errorFrame } from './outbound.ts'
@@ -33,36 +34,62 @@ export function createTurns(): Turns {
   }
 }
 
+/** What had been handed over when the send queues were read. Bytes are those of events, without the framing of HTTP. */
+export interface Handed {
+  /** Undefined while bytes wait here: they have not even reached the kernel. */
+  readonly place: Cursor | undefined
+  readonly bytes: number
+  /** The last chunk may still wait in the runtime, which hands on one after the other. */
+  readonly surelyBytes: number
+}
+
 /** One SSE stream. */
 export class SsePeer extends Peer {
   readonly transport = 'sse'
   readonly body: ReadableStream<string>
+  /** The client's end of the connection, as `endName` names it. */
+  readonly clientEnd: string
+  /** Since when the client's TCP has acknowledged nothing although bytes wait for it. */
+  owesSince: number | undefined = undefined
+  /** The most that has been acknowledged. */
+  #acknowledgedBytes = 0
+  /** A place that waits for its receipt, and the bytes up to it. */
+  #place: { readonly cursor: Cursor; readonly bytes: number } | undefined
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
   readonly #turns: Turns
-  /** Frees the socket of a client that does not read: closing the stream alone does not. */
-  readonly #drop: () => void
+  readonly #setIdleSeconds: (seconds: number) => void
+  readonly #keepAliveSeconds: number
   #controller: ReadableStreamDefaultController<string> | undefined
   #pending: string[] = []
   #pendingBytes = 0
   #writtenBytes = 0
+  #lastChunkBytes = 0
   /** Within a batch. */
   #isPaced = false
   #drained: PromiseWithResolvers<void> | undefined
 
   constructor(options: {
     readonly principal: Principal
+    readonly clientEnd: string
     readonly now: number
     readonly sendBufferBytes: number
     readonly turns: Turns
     readonly end: Sessions['ended']
-    readonly drop: () => void
+    /** After so many seconds without traffic the socket is closed; 0 = never. */
+    readonly setIdleSeconds: (seconds: number) => void
+    /** For the socket once the stream has ended. */
+    readonly keepAliveSeconds: number
   }) {
     super(options.principal, true, options.now)
+    this.clientEnd = options.clientEnd
     this.#sendBufferBytes = options.sendBufferBytes
     this.#end = options.end
     this.#turns = options.turns
-    this.#drop = options.drop
+    this.#setIdleSeconds = options.setIdleSeconds
+    this.#keepAliveSeconds = options.keepAliveSeconds
+    // A quiet stream is not an idle one.
+    this.#setIdleSeconds(0)
     this.body = new ReadableStream<string>(
       {
         start: controller => {
@@ -96,6 +123,7 @@ export class SsePeer extends Peer {
     if (this.#pending.length === 0) return
     const text = this.#pending.join('')
     this.#pending = []
+    this.#lastChunkBytes = this.#pendingBytes
     this.#pendingBytes = 0
     this.#controller?.enqueue(text)
   }
@@ -110,6 +138,34 @@ export class SsePeer extends Peer {
 
   override taken(): number {
     return this.#writtenBytes - this.buffered()
+  }
+
+  handed(): Handed {
+    const { epoch, position: seq } = this
+    const isAtPlace = epoch !== '' && this.buffered() === 0
+    return {
+      place: isAtPlace ? { epoch, seq } : undefined,
+      bytes: this.taken(),
+      surelyBytes: this.taken() - this.#lastChunkBytes,
+    }
+  }
+
+  /**
+   * The client's TCP had acknowledged all that was `handed` but so many bytes, which may include framing: then less counts as
+   * acknowledged than was. Returns the place that this proves to be received.
+   */
+  acknowledged(
+    { place, bytes, surelyBytes }: Handed,
+    unacknowledged: number,
+    now: number,
+  ): Cursor | undefined {
+    const moved = unacknowledged === 0 || bytes - unacknowledged > this.#acknowledgedBytes
+    this.owesSince = moved ? undefined : (this.owesSince ?? now)
+    this.#acknowledgedBytes = Math.max(this.#acknowledgedBytes, bytes - unacknowledged)
+    const due = this.#place
+    if (due !== undefined && surelyBytes - unacknowledged < due.bytes) return undefined
+    this.#place = place && { cursor: place, bytes }
+    return due?.cursor
   }
 
   /** Of a client that reads slowly none is refused: it is paced. */
@@ -129,7 +185,15 @@ export class SsePeer extends Peer {
   }
 
   override beat(): void {
-    if (!this.greeted) this.#controller?.enqueue(COMMENT)
+    if (!this.greeted) this.ping()
+  }
+
+  /** A comment: clients ignore it, and a proxy whose client has gone finds out when it hands it on. */
+  override ping(): void {
+    this.flush()
+    this.#lastChunkBytes = COMMENT.length
+    this.#writtenBytes += COMMENT.length
+    this.#controller?.enqueue(COMMENT)
   }
 
   override drained(): Promise<void> {
@@ -159,6 +223,11 @@ export class SsePeer extends Peer {
     this.#drop()
   }
 
+  /** Frees the socket of a client that does not read: closing the stream alone does not. */
+  #drop(): void {
+    this.#setIdleSeconds(1)
+  }
+
   override listen(): boolean {
     return false
   }
@@ -170,10 +239,11 @@ export class SsePeer extends Peer {
   #finish(): void {
     this.flush()
     this.#leave(false)
-    const stuck = this.buffered() > 0
+    const isStuck = this.buffered() > 0 || this.owesSince !== undefined
     this.#controller?.close()
     this.#controller = undefined
-    if (stuck) this.#drop()
+    if (isStuck) this.#drop()
+    else this.#setIdleSeconds(this.#keepAliveSeconds)
   }
 
   #leave(slow: boolean): void {

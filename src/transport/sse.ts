@@ -2,6 +2,7 @@ import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import { endName } from '../lib/proc-net.ts'
 import type { Admit } from './admission.ts'
 import type { Sessions } from './session.ts'
 import { createTurns, SsePeer } from './sse-peer.ts'
@@ -11,6 +12,7 @@ interface SseOptions {
   readonly sessions: Sessions
   readonly clock: Clock
   readonly sendBufferBytes: number
+  readonly keepAliveSeconds: number
 }
 
 const HEADERS = {
@@ -20,21 +22,24 @@ const HEADERS = {
 }
 
 /** `GET /sse`. */
-export function sseRoutes({ admit, sessions, clock, sendBufferBytes }: SseOptions) {
+export function sseRoutes({ admit, sessions, clock, sendBufferBytes, keepAliveSeconds }: SseOptions) {
   const turns = createTurns()
   return new Elysia({ name: 'sse' }).get(
     '/sse',
     async ({ request, server, set }) => {
       const { principal, wish, unchecked } = await admit(request, 'sse', set.headers)
       const bun = server as Server<unknown> | null
-      const drop = () => bun?.timeout(request, 1)
+      const client = bun?.requestIP(request)
+      const setIdleSeconds = (seconds: number) => bun?.timeout(request, seconds)
       const peer = new SsePeer({
         principal,
+        clientEnd: client ? endName(client.address, client.port) : '',
         now: clock.monotonic(),
         sendBufferBytes,
         turns,
         end: sessions.ended,
-        drop,
+        setIdleSeconds,
+        keepAliveSeconds,
       })
       peer.unchecked = unchecked
       const over = sessions.open(peer, wish)
@@ -43,8 +48,6 @@ export function sseRoutes({ admit, sessions, clock, sendBufferBytes }: SseOption
           message: `the limit of connections (${over}) is reached`,
           headers: { 'retry-after': '5' },
         })
-      // A quiet stream is not an idle one.
-      bun?.timeout(request, 0)
       request.signal.addEventListener('abort', () => peer.gone(), { once: true })
       return new Response(peer.body, { headers: HEADERS })
     },

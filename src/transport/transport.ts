@@ -6,7 +6,9 @@ import type { Config } from '../config/config.ts'
 import type { Pipeline } from '../dispatch/pipeline.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { SendQueues } from '../lib/send-queues.ts'
 import type { Limits } from '../limit/limits.ts'
+import type { OnFault } from '../observe/fault.ts'
 import type { Log } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
@@ -17,6 +19,7 @@ import type { Peer } from './peer.ts'
 import { createRenewal, type RenewalOptions } from './renewal.ts'
 import { createSessions, type Sessions } from './session.ts'
 import { sseRoutes } from './sse.ts'
+import { watchStreams } from './stream-watch.ts'
 import { webSocketHandler, webSocketRoutes } from './websocket.ts'
 import type { WebSocketPeer } from './websocket-peer.ts'
 
@@ -35,6 +38,7 @@ interface TransportOptions {
     | 'corsOrigins'
     | 'drainSeconds'
     | 'jwtLeewaySeconds'
+    | 'keepAliveSeconds'
     | 'sendBufferBytes'
     | 'websocketCleanupInterval'
     | 'websocketConnectionTimeout'
@@ -45,9 +49,11 @@ interface TransportOptions {
   readonly pipeline: Pipeline
   readonly identities: Identities
   readonly limits: Limits
+  readonly queues: SendQueues
   readonly onRefused: AdmissionOptions['onRefused'] & RenewalOptions['onRefused']
   /** Waits before the store is asked again. */
   readonly retry: (error: unknown) => Promise<void>
+  readonly onFault: OnFault
   readonly clock: Clock
   readonly log: Log
   readonly stats: Stats
@@ -56,7 +62,20 @@ interface TransportOptions {
 }
 
 export function createTransport(options: TransportOptions): Transport {
-  const { settings, hub, pipeline, identities, limits, onRefused, retry, clock, log, stats } = options
+  const {
+    settings,
+    hub,
+    pipeline,
+    identities,
+    limits,
+    queues,
+    onRefused,
+    retry,
+    onFault,
+    clock,
+    log,
+    stats,
+  } = options
   const { delivery, receipts, acknowledgement } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
@@ -85,13 +104,17 @@ export function createTransport(options: TransportOptions): Transport {
     heartbeatSeconds,
     maxHeldBytes: sendBufferBytes,
   })
+  const timeoutSeconds = settings.websocketConnectionTimeout
+  const streams = watchStreams({ hub, receipts, queues, clock, heartbeatSeconds, timeoutSeconds, onFault })
   const liveness = keepAlive({
     hub,
-    receipts,
+    streams,
+    end: sessions.ended,
     clock,
+    onFault,
     heartbeatSeconds,
     leewaySeconds: settings.jwtLeewaySeconds,
-    timeoutSeconds: settings.websocketConnectionTimeout,
+    timeoutSeconds,
     cleanupSeconds: settings.websocketCleanupInterval,
   })
   const admit = createAdmission({
@@ -109,7 +132,7 @@ export function createTransport(options: TransportOptions): Transport {
     sessions,
     routes: [
       webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
-      sseRoutes({ admit, sessions, clock, sendBufferBytes }),
+      sseRoutes({ admit, sessions, clock, sendBufferBytes, keepAliveSeconds: settings.keepAliveSeconds }),
     ],
     websocket: webSocketHandler({ sessions, sendBufferBytes }),
     [Symbol.dispose]: () => liveness[Symbol.dispose](),

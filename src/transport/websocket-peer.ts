@@ -114,6 +114,10 @@ export class WebSocketPeer extends Peer {
   }
 
   override beat(): void {
+    this.ping()
+  }
+
+  override ping(): void {
     if (this.epoch === '') this.#socket?.ping()
     else this.#ping({ epoch: this.epoch, seq: this.position })
   }

@@ -2,6 +2,7 @@ import { SignJWT } from 'jose'
 import { type App, startApp } from '../../src/app.ts'
 import { type Environment, loadConfig } from '../../src/config/config.ts'
 import type { Clock } from '../../src/lib/clock.ts'
+import type { SendQueues } from '../../src/lib/send-queues.ts'
 import { createLog } from '../../src/observe/log.ts'
 import type { Store } from '../../src/store/store.ts'
 import { conform } from './openapi.ts'
@@ -35,6 +36,7 @@ export interface Answer {
 interface TestOptions {
   readonly clock?: Clock
   readonly wrapStore?: (store: Store) => Store
+  readonly wrapQueues?: (queues: SendQueues) => SendQueues
 }
 
 /** Whatever a test is answered must be what `/openapi.json` says. */

@@ -5,6 +5,7 @@ import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { connectSocket } from '../support/client.ts'
 import { createTestClock } from '../support/clock.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
+import type { RawClient } from '../support/raw-socket.ts'
 import { broadcast, eventually, publish, rawOf, send, settle, socketOf, streamOf } from '../support/visit.ts'
 
 const UPGRADE = [
@@ -25,6 +26,7 @@ const NOBODY = { total: 0, unique_users: 0, channels_count: 0 }
 const now = () => Math.floor(Date.now() / 1000)
 const heartbeats = (client: { readonly messages: readonly object[] }) =>
   client.messages.filter(message => 'type' in message && message.type === 'heartbeat').length
+const pingsOf = (client: RawClient) => client.frames.all.filter(({ opcode }) => opcode === PING).length
 const codeOf = (payload: Buffer) => payload.readUInt16BE(0)
 const connections = async (app: TestApp) => (await app.get('/health')).json.connections
 const envelope = (code: string) => ({ error: { code, message: expect.any(String) } })
@@ -483,6 +485,29 @@ test('each interval brings a heartbeat and a ping, the first within one interval
     expect(heartbeats(client)).toBeWithin(n, n + 2)
   }
 })
+
+test('pings go out every 300 s between heartbeats that are farther apart, comments on streams', async () => {
+  const clock = createTestClock()
+  await using app = await startTestApp(
+    { WEBSOCKET_HEARTBEAT_INTERVAL: '3600', WEBSOCKET_CONNECTION_TIMEOUT: '3601' },
+    { clock },
+  )
+  using client = await rawOf(app, 'u')
+  using stream = await streamOf(app, 'u')
+  const signs = () => stream.inbox.all.filter(({ comment, event }) => comment ?? event === 'heartbeat').length
+  for (let passed = 300; passed <= 3_600; passed += 300) {
+    const [pings, before] = [pingsOf(client), signs()]
+    clock.jump(300)
+    await eventually(() => pingsOf(client) > pings)
+    // A comment ends no event: it is seen with the next one.
+    await eventually(async () => {
+      await broadcast(app, passed)
+      await stream.nextOf('notification')
+      return signs() > before
+    })
+  }
+  expect(heartbeats(client)).toBeWithin(1, 3)
+}, 20_000)
 
 test('heartbeats really come each second when the interval is one', async () => {
   await using app = await startTestApp({ WEBSOCKET_HEARTBEAT_INTERVAL: '1' })

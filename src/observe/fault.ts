@@ -1,0 +1,28 @@
+import type { Clock } from '../lib/clock.ts'
+import { type Log, limited } from './log.ts'
+import type { Stats } from './stats.ts'
+
+/** Counts and logs a fault of our own code that was caught where it must not stop other work. */
+export type OnFault = (error: unknown) => void
+
+const LINES_PER_SECOND = 10
+
+export function createOnFault({
+  log,
+  clock,
+  stats,
+}: {
+  readonly log: Log
+  readonly clock: Clock
+  readonly stats: Pick<Stats, 'unhandledErrors'>
+}): OnFault {
+  const say = limited<{ readonly err: unknown }>({
+    perSecond: LINES_PER_SECOND,
+    clock,
+    write: fields => log.error(fields, 'fault.unhandled'),
+  })
+  return error => {
+    stats.unhandledErrors++
+    say({ err: error })
+  }
+}

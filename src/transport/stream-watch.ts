@@ -1,0 +1,72 @@
+import type { Receipts } from '../dispatch/receipts.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { SendQueues } from '../lib/send-queues.ts'
+import type { OnFault } from '../observe/fault.ts'
+import type { Peer } from './peer.ts'
+import { type Handed, SsePeer } from './sse-peer.ts'
+
+interface StreamWatchOptions {
+  readonly hub: Hub<Peer>
+  readonly receipts: Receipts
+  readonly queues: SendQueues
+  readonly clock: Clock
+  readonly heartbeatSeconds: number
+  readonly timeoutSeconds: number
+  readonly onFault: OnFault
+}
+
+/** Receipts of SSE streams, and their end when the client's network has vanished: by what the client's TCP acknowledges. */
+export interface StreamWatch {
+  /** Reads the send queues when an interval has passed; true in the turn in which it begins to. */
+  tick(now: number): boolean
+}
+
+export function watchStreams(options: StreamWatchOptions): StreamWatch {
+  const { hub, receipts, queues, clock, onFault } = options
+  const intervalMs = options.heartbeatSeconds * 1000
+  const timeoutMs = options.timeoutSeconds * 1000
+  let nextAt = clock.monotonic()
+  let isReading = false
+
+  const handedToStreams = (): [SsePeer, Handed][] => {
+    const handed: [SsePeer, Handed][] = []
+    for (const peer of hub.connections()) if (peer instanceof SsePeer) handed.push([peer, peer.handed()])
+    return handed
+  }
+
+  const judge = (peer: SsePeer, handed: Handed, unacknowledged: number, now: number): void => {
+    if (peer.hasEnded()) return
+    const proved = peer.acknowledged(handed, unacknowledged, now)
+    if (proved?.epoch === peer.epoch) receipts.proved(peer, proved)
+    if (peer.owesSince !== undefined && now - peer.owesSince >= timeoutMs) peer.close('silent')
+  }
+
+  const read = async (streams: readonly [SsePeer, Handed][], now: number): Promise<void> => {
+    const unacknowledged = await queues.read()
+    if (unacknowledged === undefined) return
+    for (const [peer, handed] of streams) {
+      try {
+        judge(peer, handed, unacknowledged.get(peer.clientEnd) ?? 0, now)
+      } catch (error) {
+        onFault(error)
+      }
+    }
+  }
+
+  return {
+    tick: now => {
+      if (isReading || now < nextAt) return false
+      const streams = handedToStreams()
+      if (streams.length === 0) return false
+      nextAt = now + intervalMs
+      isReading = true
+      void read(streams, now)
+        .catch(onFault)
+        .finally(() => {
+          isReading = false
+        })
+      return true
+    },
+  }
+}

@@ -1,0 +1,94 @@
+import { expect, test } from 'bun:test'
+import { startTestApp, type TestApp } from '../support/app.ts'
+import { type VanishingClient, vanishingClient } from '../support/black-hole.ts'
+import { createTestClock } from '../support/clock.ts'
+import { eventually, send, socketOf, streamOf } from '../support/visit.ts'
+
+const LOG_ON = { QUEUE_ENABLED: 'true' }
+
+const connections = async (app: TestApp): Promise<number> => (await app.get('/health')).json.connections.total
+
+/** A stream whose network can vanish. */
+async function openStream(app: TestApp, user: string): Promise<VanishingClient> {
+  const client = vanishingClient(
+    app.port,
+    `GET /sse?token=${await app.token(user)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`,
+  )
+  await eventually(() => client.text().includes('event: connected'))
+  return client
+}
+
+/** The payloads that a WebSocket without a cursor gets first: what no device is known to have received. */
+async function missedBy(app: TestApp, user: string, count: number): Promise<unknown[]> {
+  using socket = await socketOf(app, user)
+  return (await socket.take(count)).map(({ payload }) => payload)
+}
+
+const SHORT = { WEBSOCKET_HEARTBEAT_INTERVAL: '1', WEBSOCKET_CONNECTION_TIMEOUT: '2' }
+
+for (const host of ['127.0.0.1', '::'])
+  test(`on ${host} what a vanished stream was sent is not received, and the stream is cut`, async () => {
+    await using app = await startTestApp({ ...LOG_ON, ...SHORT, SERVER_HOST: host })
+    using client = await openStream(app, 'u')
+    await send(app, 'u', 'seen')
+    await eventually(() => client.text().includes('"seen"'))
+    await eventually(() => client.text().split('event: heartbeat').length > 2)
+    client.vanish()
+    for (const n of [1, 2, 3, 4]) expect(await send(app, 'u', n)).toMatchObject({ delivered_to: 1 })
+    await eventually(async () => (await connections(app)) === 0)
+    expect(await send(app, 'u', 5)).toMatchObject({ status: 'queued', delivered_to: 0 })
+    expect(await missedBy(app, 'u', 5)).toEqual([1, 2, 3, 4, 5])
+    expect(app.lines.filter(({ event }) => event === 'connection.slow_consumer')).toEqual([])
+  }, 20_000)
+
+test('vanished streams do not fill the limit of their user for longer than the timeout', async () => {
+  await using app = await startTestApp({ ...SHORT, WEBSOCKET_MAX_CONNECTIONS_PER_USER: '2' })
+  using first = await openStream(app, 'u')
+  using second = await openStream(app, 'u')
+  first.vanish()
+  second.vanish()
+  await eventually(async () => (await connections(app)) === 0)
+  using third = await streamOf(app, 'u')
+  expect(await third.next()).toMatchObject({ event: 'connected' })
+}, 20_000)
+
+test('a stream that acknowledges is never cut, however busy, and what it was sent is received', async () => {
+  const clock = createTestClock()
+  await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '1000' }, { clock })
+  using stream = await streamOf(app, 'u')
+  for (let n = 0; n < 8; n++) {
+    for (let m = 0; m < 10; m++) await send(app, 'u', 'x'.repeat(2_000))
+    clock.jump(31)
+    await stream.nextOf('heartbeat')
+  }
+  expect(await connections(app)).toBe(1)
+  await eventually(() => stream.inbox.all.filter(({ event }) => event === 'notification').length === 80)
+  for (let n = 0; n < 2; n++) {
+    clock.jump(31)
+    await stream.nextOf('heartbeat')
+  }
+  stream.close()
+  await eventually(async () => (await connections(app)) === 0)
+  await send(app, 'u', 'last')
+  expect(await missedBy(app, 'u', 1)).toEqual(['last'])
+}, 20_000)
+
+for (const [what, read, missed] of [
+  ['cannot be read prove nothing', async () => undefined, [1, 2]],
+  ['are empty prove all', async () => new Map(), [2]],
+] as const)
+  test(`send queues that ${what}`, async () => {
+    const clock = createTestClock()
+    await using app = await startTestApp(LOG_ON, { clock, wrapQueues: queues => ({ ...queues, read }) })
+    using stream = await streamOf(app, 'u')
+    await send(app, 'u', 1)
+    await stream.take(2)
+    for (let n = 0; n < 3; n++) {
+      clock.jump(31)
+      await stream.nextOf('heartbeat')
+    }
+    stream.close()
+    await eventually(async () => (await connections(app)) === 0)
+    await send(app, 'u', 2)
+    expect(await missedBy(app, 'u', missed.length)).toEqual([...missed])
+  })
