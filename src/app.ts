@@ -28,7 +28,6 @@ import { tenantRoutes } from './http/tenants.ts'
 import { userRoutes } from './http/users.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
-import { linuxSendQueues, noSendQueues, type SendQueues } from './lib/send-queues.ts'
 import { createLimits } from './limit/limits.ts'
 import { createOnFault } from './observe/fault.ts'
 import { watchLag } from './observe/lag.ts'
@@ -39,7 +38,7 @@ import { openTracing } from './observe/tracing.ts'
 import { openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
 import type { Peer } from './transport/peer.ts'
-import { createTransport } from './transport/transport.ts'
+import { createTransport, type WrapQueues } from './transport/transport.ts'
 import type { WebSocketPeer } from './transport/websocket-peer.ts'
 import { startPubSub } from './trigger/pubsub.ts'
 
@@ -61,7 +60,7 @@ export interface AppOptions {
   /** Instead of the one STORE_URL names: tests delay and break it. */
   readonly wrapStore?: (store: Store) => Store
   /** Instead of the kernel's tables: tests let clients owe bytes. */
-  readonly wrapQueues?: (queues: SendQueues) => SendQueues
+  readonly wrapQueues?: WrapQueues
 }
 
 const STORE_RETRY_MS = 250
@@ -75,7 +74,7 @@ export async function startApp({
   log,
   clock = systemClock,
   wrapStore = store => store,
-  wrapQueues = queues => queues,
+  wrapQueues,
 }: AppOptions): Promise<App> {
   const stats = createStats()
   const onFault = createOnFault({ log, clock, stats })
@@ -118,20 +117,14 @@ export async function startApp({
 
   const peerOf = (request: Request) => listeners.server.requestIP(request)?.address
   const limits = createLimits({ settings: config, peerOf, clock, stats })
-  const sendQueues =
-    process.platform === 'linux'
-      ? linuxSendQueues({
-          portOf: () => listeners.server.port ?? 0,
-          onUnreadable: code => log.warn({ code }, 'streams.send_queues_unreadable'),
-        })
-      : noSendQueues
   const transport = createTransport({
     settings: config,
     hub,
     pipeline,
     identities,
     limits,
-    queues: wrapQueues(sendQueues),
+    portOf: () => listeners.server.port ?? 0,
+    wrapQueues,
     onRefused,
     retry,
     onFault,
@@ -225,7 +218,6 @@ export async function startApp({
     void trigger?.stop()
     await listeners.stop(true)
     transport[Symbol.dispose]()
-    sendQueues[Symbol.dispose]()
     identities[Symbol.dispose]()
     limits[Symbol.dispose]()
     pipeline[Symbol.dispose]()

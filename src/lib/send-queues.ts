@@ -18,17 +18,11 @@ const WORKER = new URL('./send-queues-worker.ts', import.meta.url)
 /** These do not pass: time alone has to do. */
 const LASTING = new Set(['ENOENT', 'EACCES', 'EPERM', 'ENOSYS', 'EINVAL', 'ENOTSUP'])
 
-/** Where the system has no such tables every byte counts as acknowledged. */
-export const noSendQueues: SendQueues = {
-  read: async () => new Map(),
-  [Symbol.dispose]: () => undefined,
-}
-
 /**
  * Reads `/proc/net/tcp` and `tcp6` of Linux in a thread of its own: with 8,000 connections one reading takes 30 ms.
  * Readings must not overlap.
  */
-export function linuxSendQueues({ portOf, onUnreadable }: SendQueuesOptions): SendQueues {
+function linuxSendQueues({ portOf, onUnreadable }: SendQueuesOptions): SendQueues {
   let worker: Worker | undefined
   let isUnreadable = false
   let answer: ((read: QueuesRead) => void) | undefined
@@ -71,3 +65,12 @@ export function linuxSendQueues({ portOf, onUnreadable }: SendQueuesOptions): Se
     [Symbol.dispose]: end,
   }
 }
+
+/** Where the system has no such tables every byte counts as acknowledged. */
+const noSendQueues: SendQueues = {
+  read: async () => new Map(),
+  [Symbol.dispose]: () => undefined,
+}
+
+export const openSendQueues = (options: SendQueuesOptions): SendQueues =>
+  process.platform === 'linux' ? linuxSendQueues(options) : noSendQueues

@@ -1,11 +1,11 @@
 import { CLOSES, type CloseReason } from '../errors.ts'
 import type { Written } from '../hub/connection.ts'
-import type { Cursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 import { errorFrame } from './outbound.ts'
 import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
+import { type Handed, StreamProof } from './stream-proof.ts'
 
 /** Of the stream's queue, in bytes: it only counts, the limit is ours. The runtime reserves memory by it. */
 const HIGH_WATER_MARK = 1
@@ -34,27 +34,13 @@ export function createTurns(): Turns {
   }
 }
 
-/** What had been handed over when the send queues were read. Bytes are those of events, without the framing of HTTP. */
-export interface Handed {
-  /** Undefined while bytes wait here: they have not even reached the kernel. */
-  readonly place: Cursor | undefined
-  readonly bytes: number
-  /** The last chunk may still wait in the runtime, which hands on one after the other. */
-  readonly surelyBytes: number
-}
-
 /** One SSE stream. */
 export class SsePeer extends Peer {
   readonly transport = 'sse'
   readonly body: ReadableStream<string>
   /** The client's end of the connection, as `endName` names it. */
   readonly clientEnd: string
-  /** Since when the client's TCP has acknowledged nothing although bytes wait for it. */
-  owesSince: number | undefined = undefined
-  /** The most that has been acknowledged. */
-  #acknowledgedBytes = 0
-  /** A place that waits for its receipt, and the bytes up to it. */
-  #place: { readonly cursor: Cursor; readonly bytes: number } | undefined
+  readonly proof = new StreamProof()
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
   readonly #turns: Turns
@@ -150,24 +136,6 @@ export class SsePeer extends Peer {
     }
   }
 
-  /**
-   * The client's TCP had acknowledged all that was `handed` but so many bytes, which may include framing: then less counts as
-   * acknowledged than was. Returns the place that this proves to be received.
-   */
-  acknowledged(
-    { place, bytes, surelyBytes }: Handed,
-    unacknowledged: number,
-    now: number,
-  ): Cursor | undefined {
-    const moved = unacknowledged === 0 || bytes - unacknowledged > this.#acknowledgedBytes
-    this.owesSince = moved ? undefined : (this.owesSince ?? now)
-    this.#acknowledgedBytes = Math.max(this.#acknowledgedBytes, bytes - unacknowledged)
-    const due = this.#place
-    if (due !== undefined && surelyBytes - unacknowledged < due.bytes) return undefined
-    this.#place = place && { cursor: place, bytes }
-    return due?.cursor
-  }
-
   /** Of a client that reads slowly none is refused: it is paced. */
   override batch(writes: () => void): void {
     this.#isPaced = true
@@ -239,7 +207,7 @@ export class SsePeer extends Peer {
   #finish(): void {
     this.flush()
     this.#leave(false)
-    const isStuck = this.buffered() > 0 || this.owesSince !== undefined
+    const isStuck = this.buffered() > 0 || this.proof.owesSince !== undefined
     this.#controller?.close()
     this.#controller = undefined
     if (isStuck) this.#drop()

@@ -4,7 +4,8 @@ import type { Clock } from '../lib/clock.ts'
 import type { SendQueues } from '../lib/send-queues.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Peer } from './peer.ts'
-import { type Handed, SsePeer } from './sse-peer.ts'
+import { SsePeer } from './sse-peer.ts'
+import type { Handed } from './stream-proof.ts'
 
 interface StreamWatchOptions {
   readonly hub: Hub<Peer>
@@ -37,9 +38,10 @@ export function watchStreams(options: StreamWatchOptions): StreamWatch {
 
   const judge = (peer: SsePeer, handed: Handed, unacknowledged: number, now: number): void => {
     if (peer.hasEnded()) return
-    const proved = peer.acknowledged(handed, unacknowledged, now)
+    const proved = peer.proof.judge(handed, unacknowledged, now)
     if (proved?.epoch === peer.epoch) receipts.proved(peer, proved)
-    if (peer.owesSince !== undefined && now - peer.owesSince >= timeoutMs) peer.close('silent')
+    const { owesSince } = peer.proof
+    if (owesSince !== undefined && now - owesSince >= timeoutMs) peer.close('silent')
   }
 
   const read = async (streams: readonly [SsePeer, Handed][], now: number): Promise<void> => {

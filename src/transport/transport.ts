@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts'
 import type { Pipeline } from '../dispatch/pipeline.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
-import type { SendQueues } from '../lib/send-queues.ts'
+import { openSendQueues, type SendQueues } from '../lib/send-queues.ts'
 import type { Limits } from '../limit/limits.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Log } from '../observe/log.ts'
@@ -31,6 +31,8 @@ export interface Transport extends Disposable {
   readonly websocket: WebSocketHandler<WebSocketPeer>
 }
 
+export type WrapQueues = (queues: SendQueues) => SendQueues
+
 interface TransportOptions {
   readonly settings: Pick<
     Config,
@@ -49,7 +51,8 @@ interface TransportOptions {
   readonly pipeline: Pipeline
   readonly identities: Identities
   readonly limits: Limits
-  readonly queues: SendQueues
+  readonly portOf: () => number
+  readonly wrapQueues?: WrapQueues | undefined
   readonly onRefused: AdmissionOptions['onRefused'] & RenewalOptions['onRefused']
   /** Waits before the store is asked again. */
   readonly retry: (error: unknown) => Promise<void>
@@ -62,20 +65,8 @@ interface TransportOptions {
 }
 
 export function createTransport(options: TransportOptions): Transport {
-  const {
-    settings,
-    hub,
-    pipeline,
-    identities,
-    limits,
-    queues,
-    onRefused,
-    retry,
-    onFault,
-    clock,
-    log,
-    stats,
-  } = options
+  const { settings, hub, pipeline, identities, limits, onRefused, retry, onFault, clock, log, stats } =
+    options
   const { delivery, receipts, acknowledgement } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
@@ -104,8 +95,20 @@ export function createTransport(options: TransportOptions): Transport {
     heartbeatSeconds,
     maxHeldBytes: sendBufferBytes,
   })
+  const queues = openSendQueues({
+    portOf: options.portOf,
+    onUnreadable: code => log.warn({ code }, 'streams.send_queues_unreadable'),
+  })
   const timeoutSeconds = settings.websocketConnectionTimeout
-  const streams = watchStreams({ hub, receipts, queues, clock, heartbeatSeconds, timeoutSeconds, onFault })
+  const streams = watchStreams({
+    hub,
+    receipts,
+    queues: options.wrapQueues?.(queues) ?? queues,
+    clock,
+    heartbeatSeconds,
+    timeoutSeconds,
+    onFault,
+  })
   const liveness = keepAlive({
     hub,
     streams,
@@ -135,6 +138,9 @@ export function createTransport(options: TransportOptions): Transport {
       sseRoutes({ admit, sessions, clock, sendBufferBytes, keepAliveSeconds: settings.keepAliveSeconds }),
     ],
     websocket: webSocketHandler({ sessions, sendBufferBytes }),
-    [Symbol.dispose]: () => liveness[Symbol.dispose](),
+    [Symbol.dispose]: () => {
+      liveness[Symbol.dispose]()
+      queues[Symbol.dispose]()
+    },
   }
 }
