@@ -8,49 +8,70 @@ export const ERRORS = {
     status: 422,
     help: 'wrong shape (422) or wrong meaning (400); `details` names each fault',
   },
-  INVALID_ID: { status: 400, help: 'a template id is 1 to 64 bytes of letters, digits, - and _' },
-  INVALID_TEMPLATE: { status: 400, help: 'something of a template is too long, too short or out of range' },
-  BATCH_TOO_LARGE: { status: 400, help: 'more than 100 items' },
+  INVALID_ID: { status: 400, help: 'a template id must be 1 to 64 bytes of letters, digits, - and _' },
+  INVALID_TEMPLATE: {
+    status: 400,
+    help: 'a field of the template is out of its bounds; `details` names each',
+  },
+  BATCH_TOO_LARGE: { status: 400, help: 'a batch holds at most 100 items: send the rest in another one' },
   UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong, expired or revoked' },
   FORBIDDEN: {
     status: 403,
-    help: 'origin not allowed, a key that is bound to another tenant, or a client that was sent away',
+    help: 'origin not in CORS_ORIGINS, an API key bound to another tenant, or a client that the backend disconnected',
   },
   NOT_FOUND: { status: 404, help: 'unknown path' },
-  CHANNEL_NOT_FOUND: { status: 404, help: 'nobody subscribes to the channel' },
+  CHANNEL_NOT_FOUND: { status: 404, help: 'no connection subscribes to this channel' },
   USER_NOT_CONNECTED: { status: 404, help: 'the user has no connection' },
-  TENANT_NOT_FOUND: { status: 404, help: 'nothing has happened in that tenant' },
+  TENANT_NOT_FOUND: {
+    status: 404,
+    help: 'the tenant has no connection and has sent nothing since the start',
+  },
   NOTIFICATION_NOT_FOUND: {
     status: 404,
-    help: 'no notification for users that is known, or one of another tenant',
+    help: 'no notification for users has this id',
   },
-  TEMPLATE_NOT_FOUND: { status: 404, help: 'no template of that id' },
-  METHOD_NOT_ALLOWED: { status: 405, help: 'known path, other method; see `Allow`' },
-  TEMPLATE_EXISTS: { status: 409, help: 'there is a template of that id already' },
+  TEMPLATE_NOT_FOUND: { status: 404, help: 'no template has this id' },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    help: 'the path does not take this method; `Allow` lists those it takes',
+  },
+  TEMPLATE_EXISTS: { status: 409, help: 'a template with this id exists: change it with PUT' },
   IDEMPOTENCY_IN_PROGRESS: {
     status: 409,
-    help: 'the same request is being carried out; retry after a second',
+    help: 'the first request with this key is still running: retry after a second',
   },
-  PAYLOAD_TOO_LARGE: { status: 413, help: 'body over its cap' },
-  UNSUPPORTED_MEDIA_TYPE: { status: 415, help: 'not JSON in UTF-8 without content encoding' },
-  IDEMPOTENCY_KEY_REUSED: { status: 422, help: 'the idempotency key belongs to another request' },
-  SUBSTITUTION_FAILED: { status: 422, help: 'the payload of the rendered template is too large' },
-  UPGRADE_REQUIRED: { status: 426, help: '`/ws` without valid upgrade headers' },
-  RATE_LIMITED: { status: 429, help: 'too many requests, connections or messages; see `Retry-After`' },
+  PAYLOAD_TOO_LARGE: {
+    status: 413,
+    help: 'the body is over its cap, or recipients times payload is over 64 MiB',
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    status: 415,
+    help: 'Content-Type must be application/json; Content-Encoding is not supported',
+  },
+  IDEMPOTENCY_KEY_REUSED: {
+    status: 422,
+    help: 'the idempotency key was used for another request: use a new key',
+  },
+  SUBSTITUTION_FAILED: { status: 422, help: 'the rendered payload is over 65,536 bytes' },
+  UPGRADE_REQUIRED: { status: 426, help: '`/ws` takes WebSocket upgrades only' },
+  RATE_LIMITED: {
+    status: 429,
+    help: 'too many requests, connections or messages; retry after `Retry-After` seconds',
+  },
   CONNECTION_LIMIT: { status: 429, help: 'too many connections; on a WebSocket a message, then close 1013' },
   TOO_MANY_REVOCATIONS: {
     status: 429,
     help: 'the tenant has as many revocations in force as it may have; the connections of the user were closed',
   },
-  INTERNAL_ERROR: { status: 500, help: 'unforeseen' },
+  INTERNAL_ERROR: { status: 500, help: 'a fault of the service' },
   STORE_UNAVAILABLE: { status: 503, help: 'the store did not take it; retry after a second' },
-  NOT_READY: { status: 503, help: '`/health/ready` says not now' },
-  SHUTTING_DOWN: { status: 503, help: 'new connections on a draining node' },
+  NOT_READY: { status: 503, help: 'the node takes no new work; `reasons` says why' },
+  SHUTTING_DOWN: { status: 503, help: 'the node is draining and takes no new connections' },
   STORE_FULL: {
     status: 507,
     help: 'logs hold STORE_MAX_BYTES, or those of the tenant TENANT_MAX_STORED_BYTES; nothing was stored',
   },
-  INVALID_MESSAGE: { help: 'WebSocket message that is no known JSON message' },
+  INVALID_MESSAGE: { help: 'not a known JSON message' },
   UNSUPPORTED_FORMAT: { help: 'binary WebSocket frame' },
   INVALID_ACK: {
     help: 'acknowledgement of what this user did not get, or a cursor of another epoch or beyond the head',
@@ -85,6 +106,13 @@ interface ErrorOptions {
   readonly cause?: unknown
 }
 
+/** The first fault, as the message of an error that names several. */
+function firstOf([first, ...more]: readonly Detail[] = []): string | undefined {
+  if (first === undefined) return undefined
+  const text = `${first.path === '' ? 'body' : first.path}: ${first.message}`
+  return more.length === 0 ? text : `${text} (and ${more.length} more)`
+}
+
 /** An expected refusal of a request; becomes the error envelope. */
 export class AppError extends Error {
   readonly code: HttpErrorCode
@@ -94,7 +122,7 @@ export class AppError extends Error {
   readonly beside: Readonly<Record<string, unknown>> | undefined
 
   constructor(code: HttpErrorCode, { message, status, details, headers, beside, cause }: ErrorOptions = {}) {
-    super(message ?? ERRORS[code].help, { cause })
+    super(message ?? firstOf(details) ?? ERRORS[code].help, { cause })
     this.code = code
     this.status = status ?? ERRORS[code].status
     this.details = details?.slice(0, MAX_DETAILS)
@@ -107,7 +135,6 @@ export class AppError extends Error {
 export const meaningless = (path: string, message: string): AppError =>
   new AppError('VALIDATION_ERROR', {
     status: 400,
-    message: 'The request cannot be carried out as it stands.',
     details: [{ path, message }],
   })
 

@@ -83,7 +83,7 @@ export const SETTINGS = {
   RATELIMIT_HTTP_REQUESTS_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '100', help: 'requests a second of one API key, or of one address without a valid one' },
   RATELIMIT_HTTP_BURST_SIZE: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '200', help: 'requests it may make at once' },
   RATELIMIT_WS_CONNECTIONS_PER_MINUTE: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '10', help: 'tries to open a WebSocket or SSE stream, at once and a minute, of one address' },
-  RATELIMIT_WS_MESSAGES_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '50', help: 'messages a client may send, at once and a second, on one WebSocket' },
+  RATELIMIT_WS_MESSAGES_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '50', help: 'messages a client may send, at once and a second, on one WebSocket; a message counts once for each 4,096 characters' },
   RATELIMIT_CLEANUP_INTERVAL_SECONDS: { group: 'Rate limits', schema: seconds(1, 3600), default: '60', help: 'seconds between removals of what has not been used for 300 s' },
   TENANT_ENABLED: { group: 'Tenants', schema: boolean, default: 'false', help: 'keep tenants apart: clients by the claim `tenant_id`, callers by key or `X-Tenant-ID`' },
   TENANT_DEFAULT_MAX_CONNECTIONS: { group: 'Tenants', schema: whole(0, UNBOUNDED), default: '1000', help: 'open connections of one tenant; 0 = no limit' },

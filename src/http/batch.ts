@@ -3,58 +3,32 @@ import * as v from 'valibot'
 import { type Found, refusalOf } from '../dispatch/compose.ts'
 import { derivedId, type Try } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
-import { type Document, documented, formatOf } from '../lib/document.ts'
-import type { Span } from '../lib/trace-context.ts'
-import {
-  audience,
-  audienceFault,
-  channelName,
-  channelNames,
-  idempotencyKey,
-  lengthFault,
-  MAX,
-  sending,
-  userId,
-  userIds,
-} from '../notification/content.ts'
-import type { Target } from '../notification/target.ts'
+import { type Document, formatOf, listOf } from '../lib/document.ts'
+import { idempotencyKey } from '../notification/content.ts'
 import type { Stats } from '../observe/stats.ts'
-import { claimKeys } from './batch-keys.ts'
 import {
-  asFailure,
-  checkStore,
-  type Failure,
-  type Fate,
-  failedBy,
-  resultOf,
-  stops,
-  summaryOf,
-} from './batch-result.ts'
+  checkFanOut,
+  composeOf,
+  duplicatesOf,
+  failureOf,
+  type Item,
+  isForCrowd,
+  item,
+  type Task,
+  targetOf,
+} from './batch-items.ts'
+import { claimKeys } from './batch-keys.ts'
+import { asFailure, checkStore, type Fate, failedBy, resultOf, stops, summaryOf } from './batch-result.ts'
 import { readBody } from './body.ts'
 import type { Caller } from './caller.ts'
 import { answering } from './keyed.ts'
-import { type SendOptions, SOURCE } from './notifications.ts'
+import type { SendOptions } from './notifications.ts'
 
 export const MAX_BODY_BYTES = 1_048_576
 const MAX_ITEMS = 100
 
-export const target = v.variant('type', [
-  v.object({ type: v.literal('user'), value: userId }),
-  v.object({ type: v.literal('users'), value: userIds }),
-  v.object({ type: v.literal('broadcast'), value: v.nullish(v.never()) }),
-  v.object({ type: v.literal('channel'), value: channelName }),
-  v.object({ type: v.literal('channels'), value: channelNames }),
-])
-
-/** One of a batch. */
-export const item = sending({
-  target,
-  audience: v.nullish(audience),
-  idempotency_key: v.nullish(idempotencyKey),
-})
-
 export const batch = v.object({
-  notifications: documented(v.array(item), { minItems: 1, maxItems: MAX_ITEMS }),
+  notifications: listOf(item, MAX_ITEMS, { minItems: 1, readsLong: false }),
   options: v.optional(
     v.object({ stop_on_error: v.nullish(v.boolean(), false), deduplicate: v.nullish(v.boolean(), false) }),
     {},
@@ -64,86 +38,17 @@ export const batch = v.object({
 const format = formatOf(batch)
 
 type Batch = v.InferOutput<typeof batch>
-type Item = Batch['notifications'][number]
-
-/** One item on its way. */
-interface Task {
-  readonly tenant: string
-  /** Of the request, when it is traced. */
-  readonly span: Span | undefined
-  readonly item: Item
-  /** The texts of its values by path, and what stands before the names of its keys. */
-  readonly raw: ReadonlyMap<string, string>
-  readonly at: string
-  /** What its template id stands for. */
-  readonly found: Found
-  /** In a batch with a key, so that a retry of it repeats nobody. */
-  readonly as: Partial<Try>
-}
-
-const targetOf = ({ target: { type, value } }: { readonly target: Item['target'] }): Target => {
-  switch (type) {
-    case 'user':
-      return { type, user: value }
-    case 'users':
-      return { type, users: value }
-    case 'broadcast':
-      return { type }
-    case 'channel':
-      return { type, channel: value }
-    case 'channels':
-      return { type, channels: value }
-  }
-}
-
-const isForCrowd = ({ target: { type } }: Item): boolean => type !== 'user' && type !== 'users'
-
-/** A list of values that is too long, or a payload that is too large: the fault of this item alone. */
-function failureOf({ target, audience }: Item, payload: string | undefined): Failure | undefined {
-  if (payload !== undefined && Buffer.byteLength(payload) > MAX.payloadBytes)
-    return { code: 'PAYLOAD_TOO_LARGE', message: `The payload is over ${MAX.payloadBytes} bytes.` }
-  const fault =
-    target.type === 'users'
-      ? lengthFault('target.value', target.value, MAX.users)
-      : target.type === 'channels'
-        ? lengthFault('target.value', target.value, MAX.channels)
-        : target.type === 'broadcast'
-          ? audienceFault(audience)
-          : undefined
-  return fault && { code: 'VALIDATION_ERROR', message: `${fault.path}: ${fault.message}` }
-}
-
-/** What the item is about; undefined when its template is not to be had. */
-function eventTypeOf(item: Item, found: Found): string | undefined {
-  if ('payload' in item) return item.event_type
-  return found === undefined || 'reason' in found ? undefined : found.eventType
-}
-
-/** Items alike in kind and set of targets and in event type; as JSON, so that no two different ones become one text. */
-const likenessOf = ({ target: { type, value } }: Item, eventType: string): string =>
-  JSON.stringify([type, [...new Set([value].flat())].sort(), eventType])
 
 function checkSize({ length }: readonly Item[]): void {
-  if (length > MAX_ITEMS) throw new AppError('BATCH_TOO_LARGE')
+  if (length > MAX_ITEMS)
+    throw new AppError('BATCH_TOO_LARGE', {
+      message: `A batch holds at most ${MAX_ITEMS} items (got ${length}).`,
+    })
   if (length === 0)
     throw new AppError('VALIDATION_ERROR', {
       status: 400,
-      details: [{ path: 'notifications', message: 'at least 1 item' }],
+      details: [{ path: 'notifications', message: 'expected at least 1 item (got 0)' }],
     })
-}
-
-/** Of the tasks those that are like an earlier one. */
-function duplicatesOf(tasks: readonly Task[]): ReadonlySet<Task> {
-  const seen = new Set<string>()
-  const duplicates = new Set<Task>()
-  for (const task of tasks) {
-    const eventType = eventTypeOf(task.item, task.found)
-    if (eventType === undefined) continue
-    const likeness = likenessOf(task.item, eventType)
-    if (seen.has(likeness)) duplicates.add(task)
-    seen.add(likeness)
-  }
-  return duplicates
 }
 
 interface BatchOptions extends SendOptions {
@@ -163,17 +68,12 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
   }
 
   // Appends are issued in order without waiting for each other, so that they may share a commit.
-  const carryOut = (
-    { tenant, span, item, raw, at, found }: Task,
-    { id, storedAt }: Partial<Try>,
-  ): Promise<Fate> | Fate => {
-    const failure = failureOf(item, 'payload' in item ? raw.get(`${at}payload`) : undefined)
+  const carryOut = (task: Task, { id, storedAt }: Partial<Try>): Promise<Fate> | Fate => {
+    const failure = failureOf(task)
     if (failure !== undefined) return { failure }
-    const { audience, ...rest } = item
-    const content = item.target.type === 'broadcast' ? { ...rest, audience } : rest
-    const draft = { content, raw, at, source: SOURCE, now: storedAt ?? clock.now(), id }
-    const notification = composer.compose(draft, found)
+    const notification = composeOf(task, composer, { id, now: storedAt ?? clock.now() })
     if ('reason' in notification) return failedBy(refusalOf(notification))
+    const { tenant, span, item } = task
     return dispatch({ tenant, target: targetOf(item), notification, span }).then(
       outcome => ({ outcome }),
       asFailure,
@@ -230,7 +130,9 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
       const { tenant } = caller
       return answer({ request, tenant, key, text: document.text }, set, async as => {
         stats.batchItems.observe(notifications.length)
-        const fates = await carryOutAll(await tasksOf(caller, document, as), options)
+        const tasks = await tasksOf(caller, document, as)
+        checkFanOut(tasks, composer)
+        const fates = await carryOutAll(tasks, options)
         checkStore(fates)
         return {
           batch_id: as?.id ?? crypto.randomUUID(),

@@ -3,25 +3,36 @@ import { type Document, type Format, MAX_DEPTH, readDocument } from '../lib/docu
 import { decodeUtf8 } from '../lib/utf8.ts'
 
 const tooLarge = (maxBytes: number) =>
-  new AppError('PAYLOAD_TOO_LARGE', { message: `The body is over ${maxBytes} bytes.` })
+  new AppError('PAYLOAD_TOO_LARGE', { message: `The body must be at most ${maxBytes} bytes.` })
 
 const invalidJson = (message: string) => new AppError('INVALID_JSON', { message })
 
+const unsupported = (message: string) => new AppError('UNSUPPORTED_MEDIA_TYPE', { message })
+
+/** Values that callers send by mistake; no others are repeated in an answer. */
+const COMMON =
+  /^(?:text\/(?:plain|html|xml)|application\/(?:x-www-form-urlencoded|octet-stream|xml)|multipart\/form-data|gzip|deflate|br|zstd|iso-8859-1|latin1|us-ascii|utf-16|windows-1252)$/
+const shown = (value: string): string => (value === '' ? 'none' : COMMON.test(value) ? value : 'another one')
+
 /** `application/json` or `application/*+json`, in UTF-8, not encoded. */
 function checkMediaType({ headers }: Request): void {
-  if (headers.get('content-type') === 'application/json' && !headers.has('content-encoding')) return
-  const [type = '', ...parameters] = (headers.get('content-type') ?? '')
+  const given = headers.get('content-type') ?? ''
+  const encoding = headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity'
+  if (encoding !== 'identity')
+    throw unsupported(`Content-Encoding is not supported (got ${shown(encoding)}): send the JSON as it is.`)
+  if (given === 'application/json') return
+  const [type = '', ...parameters] = given
     .toLowerCase()
     .split(';')
     .map(part => part.trim())
+  if (type !== 'application/json' && !/^application\/[^/\s]+\+json$/.test(type))
+    throw unsupported(`Content-Type must be application/json (got ${shown(type)}).`)
   const charset = parameters
     .find(parameter => parameter.startsWith('charset='))
     ?.slice('charset='.length)
     .replaceAll('"', '')
-  const isJson = type === 'application/json' || /^application\/[^/\s]+\+json$/.test(type)
-  const encoding = headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity'
-  if (!isJson || (charset ?? 'utf-8').replace('utf8', 'utf-8') !== 'utf-8' || encoding !== 'identity')
-    throw new AppError('UNSUPPORTED_MEDIA_TYPE')
+  if ((charset ?? 'utf-8').replace('utf8', 'utf-8') !== 'utf-8')
+    throw unsupported(`The charset of Content-Type must be utf-8 (got ${shown(charset ?? '')}).`)
 }
 
 /** Counts while it reads: a body that says nothing of its length is refused as soon as it is over. */

@@ -143,15 +143,19 @@ export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: 
     const holder = keys.holderOf(key)
     if (holder === undefined) {
       refuse(key === null ? 'no key' : 'wrong key', request, headers)
-      throw new AppError('UNAUTHORIZED', { message: 'The API key is missing or invalid.' })
+      throw new AppError('UNAUTHORIZED', {
+        message: key === null ? 'X-API-Key is missing.' : 'X-API-Key is invalid.',
+      })
     }
     const fault = callers.note(request, holder)
     if (fault === 'foreign') {
       refuse('key of another tenant', request, headers)
-      throw new AppError('FORBIDDEN', { message: 'The API key is bound to another tenant.' })
+      throw new AppError('FORBIDDEN', {
+        message: 'X-Tenant-ID names another tenant than the one the API key is bound to.',
+      })
     }
     charge(holder.id, request, headers)
-    if (fault === 'malformed') throw meaningless('X-Tenant-ID', NAME_RULE)
+    if (fault === 'malformed') throw meaningless('X-Tenant-ID', `expected ${NAME_RULE}`)
   }
 
   return {

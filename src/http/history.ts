@@ -33,7 +33,7 @@ function cursorIn(query: URLSearchParams): Cursor | undefined {
   const text = query.get('after')
   if (text === null || text === '') return undefined
   const cursor = parseCursor(text)
-  if (cursor === undefined) throw meaningless('after', 'a cursor')
+  if (cursor === undefined) throw meaningless('after', 'expected a cursor')
   return cursor
 }
 

@@ -21,7 +21,7 @@ interface Answer {
 function keyOf({ request, key }: Keyed): string | undefined {
   const header = request.headers.get('idempotency-key')
   if (header === null) return key ?? undefined
-  if (!isIdempotencyKey(header)) throw meaningless('Idempotency-Key', IDEMPOTENCY_KEY_RULE)
+  if (!isIdempotencyKey(header)) throw meaningless('Idempotency-Key', `expected ${IDEMPOTENCY_KEY_RULE}`)
   return header
 }
 

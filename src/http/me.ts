@@ -2,7 +2,7 @@ import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
 import { meaningless, storeUnavailable } from '../errors.ts'
-import { documented, formatOf, rule } from '../lib/document.ts'
+import { documented, formatOf, listOf, rule } from '../lib/document.ts'
 import { lengthFault } from '../notification/content.ts'
 import { PATTERN, parseCursor } from '../notification/cursor.ts'
 import { uuid } from '../notification/message.ts'
@@ -28,7 +28,7 @@ const MAX_IDS = 1_000
 
 export const acks = v.pipe(
   v.object({
-    notification_ids: documented(v.nullish(v.array(uuid)), { minItems: 1, maxItems: MAX_IDS }),
+    notification_ids: v.nullish(listOf(uuid, MAX_IDS, { minItems: 1 })),
     cursor: documented(v.nullish(v.string()), { pattern: PATTERN.source }),
   }),
   rule(
@@ -47,7 +47,9 @@ const format = formatOf(acks)
 async function ackIds(by: Acknowledgement | undefined, owner: Topic, given: readonly string[]) {
   const fault =
     lengthFault('notification_ids', given, MAX_IDS) ??
-    (given.length === 0 ? { path: 'notification_ids', message: 'at least 1 item' } : undefined)
+    (given.length === 0
+      ? { path: 'notification_ids', message: 'expected at least 1 item (got 0)' }
+      : undefined)
   if (fault !== undefined) throw meaningless(fault.path, fault.message)
   if (by === undefined) return { acked: [], invalid: [] }
   const ids = [...new Set(given)]
@@ -60,7 +62,7 @@ async function ackCursor(by: Acknowledgement | undefined, owner: Topic, text: st
   if (by === undefined) return { cursor: text, acked_count: 0 }
   const cursor = parseCursor(text)
   const count = cursor && (await by.ackThrough(owner, cursor).catch(storeUnavailable))
-  if (count === undefined) throw meaningless('cursor', 'a place in your log')
+  if (count === undefined) throw meaningless('cursor', 'expected a place in your log')
   return { cursor: text, acked_count: count }
 }
 

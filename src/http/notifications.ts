@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { type Composer, refusalOf } from '../dispatch/compose.ts'
 import type { Dispatch, Outcome } from '../dispatch/dispatcher.ts'
 import type { Once } from '../dispatch/once.ts'
-import { meaningless } from '../errors.ts'
+import { AppError, meaningless } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Document, type Fault, formatOf } from '../lib/document.ts'
 import {
@@ -19,6 +19,7 @@ import {
   userId,
   userIds,
 } from '../notification/content.ts'
+import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../notification/fan-out.ts'
 import type { Target } from '../notification/target.ts'
 import { readBody } from './body.ts'
 import type { Callers } from './caller.ts'
@@ -43,6 +44,12 @@ type Said = Content & { readonly idempotency_key?: string | null | undefined }
 function check(fault: Fault | undefined): void {
   if (fault !== undefined) throw meaningless(fault.path, fault.message)
 }
+
+/** More bytes for users than one call or batch may store. */
+export const tooMuchAtOnce = (): AppError =>
+  new AppError('PAYLOAD_TOO_LARGE', {
+    message: `Recipients times payload must be at most ${MAX_FAN_OUT_BYTES} bytes: send to fewer users at once.`,
+  })
 
 /** The send result. */
 const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outcome, now: number) => ({
@@ -83,6 +90,8 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
       const found = 'payload' in content ? undefined : await composer.find(tenant, content.template_id)
       const notification = composer.compose(draft, found)
       if ('reason' in notification) throw refusalOf(notification)
+      const payloadBytes = () => Buffer.byteLength(notification.payload)
+      if (isOverFanOut([{ target, payloadBytes }])) throw tooMuchAtOnce()
       return resultOf(await dispatch({ tenant, target, notification, span }), clock.now())
     })
   }

@@ -3,7 +3,7 @@ import { readQuery } from '../lib/query.ts'
 
 /** A variable segment of a path, as the router decoded it; it gives null for broken percent-encoding and invalid UTF-8. */
 export function segment(name: string, value: string | null | undefined): string {
-  if (typeof value !== 'string') throw meaningless(name, 'percent-encoded UTF-8')
+  if (typeof value !== 'string') throw meaningless(name, 'expected percent-encoded UTF-8')
   return value
 }
 
@@ -24,5 +24,5 @@ export function integerIn(
   if (text === null) return otherwise
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
   if (value >= least && value <= most) return value
-  throw meaningless(name, `an integer from ${least} to ${most}`)
+  throw meaningless(name, `expected a whole number from ${least} to ${most}`)
 }

@@ -59,27 +59,27 @@ const RULES = [
   {
     path: 'name',
     holds: ({ name }) => name === undefined || (name !== '' && fits(name, MAX_NAME_BYTES)),
-    message: `1 to ${MAX_NAME_BYTES} bytes`,
+    message: `expected 1 to ${MAX_NAME_BYTES} bytes`,
   },
   {
     path: 'event_type',
     holds: ({ eventType }) => eventType === undefined || isEventType(eventType),
-    message: '1 to 128 characters, no control characters',
+    message: 'expected 1 to 128 characters, no control characters',
   },
   {
     path: 'payload_template',
     holds: ({ payloadTemplate: text }) => text === undefined || fits(text, MAX_TEXT_BYTES),
-    message: `at most ${MAX_TEXT_BYTES} bytes`,
+    message: `expected at most ${MAX_TEXT_BYTES} bytes`,
   },
   {
     path: 'default_ttl',
     holds: ({ defaultTtl: ttl }) => typeof ttl !== 'number' || (ttl >= 0 && ttl <= MAX_TTL_SECONDS),
-    message: `an integer from 0 to ${MAX_TTL_SECONDS}`,
+    message: `expected a whole number from 0 to ${MAX_TTL_SECONDS}`,
   },
   {
     path: 'description',
     holds: ({ description: text }) => typeof text !== 'string' || fits(text, MAX_TEXT_BYTES),
-    message: `at most ${MAX_TEXT_BYTES} bytes`,
+    message: `expected at most ${MAX_TEXT_BYTES} bytes`,
   },
 ] as const satisfies readonly (Fault & { holds(given: Partial<TemplateChanges>): boolean })[]
 

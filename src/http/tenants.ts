@@ -49,7 +49,7 @@ export function tenantRoutes({ hub, callers, stats: { tally }, tenancy }: Tenant
       '/:tenant_id',
       ({ request, params }) => {
         const tenant = segment('tenant_id', params.tenant_id)
-        if (!isTenant(tenant)) throw meaningless('tenant_id', NAME_RULE)
+        if (!isTenant(tenant)) throw meaningless('tenant_id', `expected ${NAME_RULE}`)
         const open = countConnections(hub, tenant)
         const isKnown = open > 0 || tally.has(tenant)
         if (!isKnown || !maySee(callers.of(request), tenant)) throw new AppError('TENANT_NOT_FOUND')

@@ -44,12 +44,12 @@ const TURN = 1_000
 const wholeMs = (ms: number): number => Math.max(0, Math.ceil(ms - SLACK_MS))
 
 /**
- * One token, by the generic cell rate algorithm (ITU-T I.371): `fullAt` of the bucket goes in, that of the bucket
+ * One token or several, by the generic cell rate algorithm (ITU-T I.371): `fullAt` of the bucket goes in, that of the bucket
  * afterwards comes out. Nothing is taken when there is none.
  */
-export function take(fullAt: number, now: number, { capacity, intervalMs }: Rate): Taken {
+export function take(fullAt: number, now: number, { capacity, intervalMs }: Rate, tokens = 1): Taken {
   const from = Math.max(fullAt, now)
-  const next = from + intervalMs
+  const next = from + tokens * intervalMs
   const waitMs = wholeMs(next - capacity * intervalMs - now)
   if (waitMs > 0) return { waitMs, fullAt: from, fullInMs: wholeMs(from - now), left: 0 }
   const left = Math.floor(capacity - (next - now - SLACK_MS) / intervalMs)

@@ -1,4 +1,6 @@
 import * as v from 'valibot'
+import { boundedList, MAX_FAULTS } from './bounded-list.ts'
+import { messageOf, pathOf } from './issue.ts'
 import { parseJson, type Shape } from './json.ts'
 
 /** What documents tell of a schema beside what follows from it, in words of JSON Schema. */
@@ -31,9 +33,22 @@ export const saysOf = (noted: object): Says => ('says' in noted ? (noted.says as
 /** A value that is kept as the writer's JSON text: `raw` of the document holds it under its path. */
 export const anyJson = documented(v.unknown(), { description: 'any JSON, `null` too' })
 
-/** A JSON integer: `5.0`, `5e0` and `"5"` are none, which only the text can tell. */
-export const integer = (min: number, max: number) =>
-  v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max), v.metadata({ integer: true }))
+/** A JSON integer: `5.0`, `5e0` and `"5"` are none, which only the text can tell. `what` names it in faults. */
+export const integer = (min: number, max: number, what = 'a whole number') =>
+  v.pipe(
+    v.number(what),
+    v.integer(what),
+    v.minValue(min, `${what} from ${min} to ${max}`),
+    v.maxValue(max, `${what} from ${min} to ${max}`),
+    v.metadata({ integer: true }),
+  )
+
+/** A list of a bounded length. One that is longer is well-formed: its length is checked by whoever takes it. */
+export const listOf = <S extends v.GenericSchema>(
+  item: S,
+  maxItems: number,
+  { readsLong = true, ...says }: Says & { readonly readsLong?: boolean } = {},
+) => documented(boundedList(item, maxItems, readsLong), { maxItems, ...says })
 
 /** One of two shapes: the second where `isSecond` holds of the value, else the first. Neither is tried in vain. */
 export const either = <A extends v.GenericSchema, B extends v.GenericSchema>(
@@ -64,6 +79,8 @@ interface Nesting {
   readonly isObject: boolean
   readonly inside: readonly { readonly key: string; readonly nesting: Nesting }[]
   readonly items: Nesting | undefined
+  /** A longer list is not looked into. */
+  readonly most: number
 }
 
 /** Where something is wrong, and what was expected; never what was written. */
@@ -105,18 +122,22 @@ const isInteger = (schema: Schema): boolean =>
 function shapeOf(schema: Schema): Shape {
   if (schema === anyJson || isInteger(schema)) return { raw: true }
   if (schema.wrapped !== undefined) return shapeOf(schema.wrapped)
-  if (schema.item !== undefined) return { items: shapeOf(schema.item) }
+  if (schema.item !== undefined) {
+    const { maxItems: most } = saysOf(schema)
+    return { items: shapeOf(schema.item), ...(most !== undefined && { most }) }
+  }
   const parts = schema.options ?? [schema]
   const entries = parts.flatMap(part => Object.entries(part.entries ?? {}))
   return entries.length === 0 ? {} : { keys: new Map(entries.map(([key, value]) => [key, shapeOf(value)])) }
 }
 
-const nestingOf = ({ keys, items }: Shape): Nesting => ({
+const nestingOf = ({ keys, items, most = Number.POSITIVE_INFINITY }: Shape): Nesting => ({
   isObject: keys !== undefined,
   inside: [...(keys ?? [])]
     .filter(([, below]) => (below.keys ?? below.items) !== undefined)
     .map(([key, below]) => ({ key, nesting: nestingOf(below) })),
   items: items && nestingOf(items),
+  most,
 })
 
 const partsOf = (schema: Schema): readonly Schema[] =>
@@ -134,18 +155,6 @@ const integersOf = (schema: Schema): readonly string[] =>
 export function formatOf<T>(schema: v.GenericSchema<unknown, T>): Format<T> {
   const shape = shapeOf(schema as Schema)
   return { schema, shape, nesting: nestingOf(shape), integers: new Set(integersOf(schema as Schema)) }
-}
-
-function pathOf({ path }: v.BaseIssue<unknown>): string {
-  return (path ?? [])
-    .map(({ key }, n) => (typeof key === 'number' ? `[${key}]` : `${n === 0 ? '' : '.'}${String(key)}`))
-    .join('')
-}
-
-function messageOf(issue: v.BaseIssue<unknown>): string {
-  if (issue.kind === 'schema' && issue.input === undefined) return 'required'
-  if (issue.kind === 'schema') return `expected ${issue.expected ?? 'another value'}`
-  return issue.expected === null ? issue.message : `expected ${issue.expected}`
 }
 
 const lastKey = (path: string): string => path.slice(path.lastIndexOf('.') + 1)
@@ -167,24 +176,29 @@ function findFractions(
   faults: Fault[],
 ): void {
   for (const [path, text] of raw)
-    if (isNumber(text) && integers.has(lastKey(path)) && !INTEGER_TEXT.test(text))
-      faults.push({ path, message: 'expected an integer' })
+    if (
+      faults.length < MAX_FAULTS &&
+      isNumber(text) &&
+      integers.has(lastKey(path)) &&
+      !INTEGER_TEXT.test(text)
+    )
+      faults.push({ path, message: 'expected a whole number, without fraction or exponent' })
 }
 
 /** Lists where objects belong: a schema takes them for objects without their keys. */
 function findLists(
   value: unknown,
-  { isObject, inside, items }: Nesting,
+  { isObject, inside, items, most }: Nesting,
   path: string,
   faults: Fault[],
 ): void {
-  if (typeof value !== 'object' || value === null) return
+  if (typeof value !== 'object' || value === null || faults.length >= MAX_FAULTS) return
   if (!Array.isArray(value)) {
     for (const { key, nesting } of inside)
       if (Object.hasOwn(value, key))
         findLists(Reflect.get(value, key), nesting, path === '' ? key : `${path}.${key}`, faults)
-  } else if (isObject) faults.push({ path, message: 'expected Object' })
-  else if (items !== undefined)
+  } else if (isObject) faults.push({ path, message: 'expected an object (got a list)' })
+  else if (items !== undefined && value.length <= most)
     for (let n = 0; n < value.length; n++) findLists(value[n], items, `${path}[${n}]`, faults)
 }
 
@@ -194,7 +208,9 @@ export function readDocument<T>(text: string, { schema, shape, nesting, integers
   if (!parsed.ok) return parsed
   const { value, raw, repeated } = parsed
   const result = v.safeParse(schema, value)
-  const faults: Fault[] = repeated.map(path => ({ path, message: 'given twice' }))
+  const faults: Fault[] = repeated
+    .slice(0, MAX_FAULTS)
+    .map(path => ({ path, message: 'expected once (given twice)' }))
   findLists(value, nesting, '', faults)
   if (result.success) findFractions(raw, integers, faults)
   else for (const issue of result.issues) faults.push({ path: pathOf(issue), message: messageOf(issue) })

@@ -4,6 +4,8 @@ export interface Shape {
   readonly keys?: ReadonlyMap<string, Shape>
   /** The elements of an array at this place. */
   readonly items?: Shape
+  /** Of an array: with more elements its length is the fault. */
+  readonly most?: number
   /** Keep this value's text; nothing inside it is looked at but its depth. */
   readonly raw?: boolean
 }

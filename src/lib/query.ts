@@ -6,8 +6,9 @@ const BROKEN_PERCENT = /%(?![0-9a-f]{2})/i
 export function readQuery(url: string, known: readonly string[]): URLSearchParams | Fault {
   const start = url.indexOf('?')
   const text = start < 0 ? '' : url.slice(start + 1)
-  if (BROKEN_PERCENT.test(text)) return { path: 'query', message: 'broken percent-encoding' }
+  if (BROKEN_PERCENT.test(text))
+    return { path: 'query', message: 'expected percent-encoding (got a broken one)' }
   const query = new URLSearchParams(text)
   const repeated = known.find(name => query.getAll(name).length > 1)
-  return repeated === undefined ? query : { path: repeated, message: 'given twice' }
+  return repeated === undefined ? query : { path: repeated, message: 'expected once (given twice)' }
 }

@@ -7,10 +7,13 @@ export interface Speaker {
   quietAt: number
 }
 
-/** Whether one more message of that connection is within its rate; counts it when it is. */
-export type MessageLimit = (speaker: Speaker) => boolean
+/** Whether one more message of that length, in characters, is within the rate of the connection; counts it when it is. */
+export type MessageLimit = (speaker: Speaker, length: number) => boolean
 
-/** So many messages at once, and so many a second. */
+/** A longer message costs as much as several: reading it takes as long. */
+const CHARACTERS_PER_TOKEN = 4_096
+
+/** So many messages at once, and so many a second; a message never costs more than a full bucket. */
 export function createMessageLimit({
   perSecond,
   clock,
@@ -19,8 +22,9 @@ export function createMessageLimit({
   readonly clock: Clock
 }): MessageLimit {
   const rate = { capacity: perSecond, intervalMs: 1_000 / perSecond }
-  return speaker => {
-    const { fullAt, waitMs } = take(speaker.quietAt, clock.monotonic(), rate)
+  return (speaker, length) => {
+    const cost = Math.min(perSecond, Math.max(1, Math.ceil(length / CHARACTERS_PER_TOKEN)))
+    const { fullAt, waitMs } = take(speaker.quietAt, clock.monotonic(), rate, cost)
     speaker.quietAt = fullAt
     return waitMs === 0
   }

@@ -1,7 +1,8 @@
 import * as v from 'valibot'
-import { anyJson, documented, either, type Fault, integer, rule } from '../lib/document.ts'
+import { anyJson, documented, either, type Fault, integer, listOf, rule } from '../lib/document.ts'
 import type { Audience } from './audience.ts'
 import {
+  CHANNEL_RULE,
   IDEMPOTENCY_KEY_RULE,
   isChannel,
   isCorrelationId,
@@ -9,6 +10,7 @@ import {
   isIdempotencyKey,
   isUserId,
   SAYS,
+  USER_ID_RULE,
 } from './names.ts'
 import { type Notification, PRIORITIES } from './notification.ts'
 
@@ -17,18 +19,13 @@ export const MAX_TTL_SECONDS = 4_294_967_295
 /** How many may be named in one send, and how many bytes its payload may have where no cap of a body says so already. */
 export const MAX = { users: 10_000, channels: 100, roles: 100, payloadBytes: 65_536 } as const
 
-export const userId = v.pipe(v.string(), rule(isUserId, '1 to 256 bytes, no control characters', SAYS.userId))
-export const channelName = v.pipe(
-  v.string(),
-  rule(isChannel, '1 to 64 letters, digits, _ . or -', SAYS.channel),
-)
+export const userId = v.pipe(v.string(), rule(isUserId, USER_ID_RULE, SAYS.userId))
+export const channelName = v.pipe(v.string(), rule(isChannel, CHANNEL_RULE, SAYS.channel))
 const correlationId = v.pipe(
   v.string(),
   rule(isCorrelationId, 'at most 256 characters, no control characters', SAYS.correlationId),
 )
-/** Longer ones are well-formed, so that the schema takes them: see `lengthFault`. */
-const listOf = <S extends v.GenericSchema>(item: S, maxItems: number) =>
-  documented(v.array(item), { maxItems })
+// The items of a list that is too long are not read: see `lengthFault`.
 export const userIds = listOf(userId, MAX.users)
 export const channelNames = listOf(channelName, MAX.channels)
 
@@ -48,7 +45,7 @@ const more = {
   priority: documented(v.nullish(v.picklist(PRIORITIES)), {
     description: 'Otherwise that of the template, else `Normal`',
   }),
-  ttl: documented(v.nullish(integer(0, MAX_TTL_SECONDS)), {
+  ttl: documented(v.nullish(integer(0, MAX_TTL_SECONDS, 'a whole number of seconds')), {
     description: 'Seconds; otherwise that of the template, else none. 0: only who is live now, never kept',
   }),
   correlation_id: v.nullish(correlationId),
@@ -91,9 +88,9 @@ type Direct = Said<typeof direct>
 export type Templated = Said<typeof templated>
 export type Content = Direct | Templated
 
-/** A list that is longer than allowed is well-formed, and still cannot be meant. */
+/** A list that is longer than allowed is well-formed, and still cannot be meant: check it before any item is used. */
 export const lengthFault = (path: string, list: readonly unknown[], most: number): Fault | undefined =>
-  list.length > most ? { path, message: `at most ${most} items` } : undefined
+  list.length > most ? { path, message: `expected at most ${most} items (got ${list.length})` } : undefined
 
 export function audienceFault(
   given: Audience | null | undefined,

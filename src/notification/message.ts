@@ -1,6 +1,10 @@
 import * as v from 'valibot'
+import { listOf } from '../lib/document.ts'
 
-const channels = v.object({ channels: v.array(v.string()) })
+/** Names in one Subscribe or Unsubscribe. */
+const MAX_NAMES = 1_000
+
+const channels = v.object({ channels: v.pipe(listOf(v.string(), MAX_NAMES), v.maxLength(MAX_NAMES)) })
 
 const HEX = '[0-9a-fA-F]'
 const HYPHENATED = `${HEX}{8}-${HEX}{4}-${HEX}{4}-${HEX}{4}-${HEX}{12}`
@@ -11,7 +15,7 @@ const UUID = new RegExp(
 const DIGITS = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/
 export const uuid = v.pipe(
   v.string(),
-  v.regex(UUID),
+  v.regex(UUID, 'a UUID'),
   v.transform(text =>
     text.toLowerCase().replace('urn:uuid:', '').replace(/[{}-]/g, '').replace(DIGITS, '$1-$2-$3-$4-$5'),
   ),
@@ -38,7 +42,7 @@ export type AckPayload = Extract<ClientMessage, { type: 'Ack' }>['payload']
 /** Undefined for text that is no known message. */
 export function parseMessage(text: string): ClientMessage | undefined {
   try {
-    const result = v.safeParse(clientMessage, JSON.parse(text))
+    const result = v.safeParse(clientMessage, JSON.parse(text), { abortEarly: true })
     return result.success ? result.output : undefined
   } catch {
     return undefined

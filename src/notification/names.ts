@@ -27,14 +27,25 @@ export const SAYS = {
   idempotencyKey: { pattern: IDEMPOTENCY_KEY.source },
 } as const
 
+/** The same in words. */
+export const USER_ID_RULE = '1 to 256 bytes without control characters, not . or ..'
+export const CHANNEL_RULE = '1 to 64 letters, digits, _ . or -, not . or ..'
+
 const hasControl = (text: string): boolean => CONTROL.test(text)
 
-/** 1–256 bytes, no control characters; a lone surrogate has no bytes of its own, and two such ids would become one. */
-export const isUserId = (text: string): boolean =>
-  text !== '' && text.isWellFormed() && Buffer.byteLength(text) <= MAX_USER_BYTES && !hasControl(text)
+/** No URL can have them as a segment: it would be another path. */
+const isDots = (text: string): boolean => text === '.' || text === '..'
 
-/** 1–64 letters and digits of any script, `_` `.` `-`; case-sensitive. */
-export const isChannel = (text: string): boolean => CHANNEL.test(text)
+/** 1–256 bytes, no control characters, not `.` or `..`; a lone surrogate has no bytes of its own, and two such ids would become one. */
+export const isUserId = (text: string): boolean =>
+  text !== '' &&
+  !isDots(text) &&
+  text.isWellFormed() &&
+  Buffer.byteLength(text) <= MAX_USER_BYTES &&
+  !hasControl(text)
+
+/** 1–64 letters and digits of any script, `_` `.` `-`, but not `.` or `..`; case-sensitive. */
+export const isChannel = (text: string): boolean => CHANNEL.test(text) && !isDots(text)
 
 /** 1–64 bytes: letters and digits of any script, `-` and `_`. */
 export const isTemplateId = (text: string): boolean =>

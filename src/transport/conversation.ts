@@ -15,7 +15,7 @@ import type { Renew } from './renewal.ts'
 /** What a client says and is answered. */
 export interface Conversation {
   /** Whether one more message is within the client's rate; asked when it comes, for what is `said` may wait. */
-  admits(peer: Peer): boolean
+  admits(peer: Peer, message: string | typeof BINARY): boolean
   /** A promise when the answer takes its time: what the client says meanwhile must wait for it. */
   said(peer: Peer, message: Said): Promise<void> | undefined
 }
@@ -36,9 +36,22 @@ interface ConversationOptions {
 const MAX_BAD = 100
 const MAX_FAST = 3
 const WINDOW_MS = 60_000
+/** Channels named in one error. */
+const MAX_NAMED = 20
+/** Characters of a name in an error. */
+const MAX_SHOWN = 256
 
 const INVALID_ID = errorFrame('INVALID_ACK', 'no notification that you got has this id')
 const INVALID_CURSOR = errorFrame('INVALID_ACK', 'no place in your log')
+
+/** No channel is that long. */
+const shortened = (name: string): string => (name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}…` : name)
+
+const faultText = (faults: readonly string[]): string => {
+  const more = faults.length - MAX_NAMED
+  const named = faults.slice(0, MAX_NAMED)
+  return (more > 0 ? [...named, `${more} more`] : named).join('; ')
+}
 
 /** Adds a moment to the last `most` of them; true when that many lie within the window. */
 function isTooOften(moments: number[], now: number, most: number): boolean {
@@ -95,14 +108,14 @@ export function createConversation({
     for (const channel of new Set(channels)) {
       const fault = faultOf(peer, channel)
       if (fault !== undefined) {
-        faults.push(`${channel}: ${fault}`)
+        faults.push(`${shortened(channel)}: ${fault}`)
         continue
       }
       hub.join(peer, channelTopic(peer.principal.tenant, channel))
       accepted.push(channel)
     }
     if (accepted.length > 0) tell(peer, subscribed(accepted))
-    if (faults.length > 0) tell(peer, errorFrame('SUBSCRIPTION_ERROR', faults.join('; ')))
+    if (faults.length > 0) tell(peer, errorFrame('SUBSCRIPTION_ERROR', faultText(faults)))
   }
 
   const unsubscribe = (peer: Peer, channels: readonly string[]): void => {
@@ -174,7 +187,9 @@ export function createConversation({
   }
 
   return {
-    admits: peer => limits.messages === undefined || limits.messages(peer),
+    admits: (peer, message) =>
+      limits.messages === undefined ||
+      limits.messages(peer, typeof message === 'string' ? message.length : 0),
     said: (peer, said) => (peer.hasEnded() ? undefined : judge(peer, said)),
   }
 }

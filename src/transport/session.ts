@@ -137,7 +137,7 @@ export function createSessions(options: SessionOptions): Sessions {
 
   const receive = (peer: Peer, message: string | typeof BINARY): void => {
     peer.seenAt = clock.monotonic()
-    const said = conversation.admits(peer) ? message : TOO_FAST
+    const said = conversation.admits(peer, message) ? message : TOO_FAST
     if (peer.greeted && !peer.isBusy) say(peer, said)
     else hold(peer, said)
   }

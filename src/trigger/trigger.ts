@@ -7,6 +7,7 @@ import { NAME_RULE } from '../lib/name.ts'
 import type { RemoteParent } from '../lib/trace-context.ts'
 import { decodeUtf8 } from '../lib/utf8.ts'
 import { audience, audienceFault, idempotencyKey, MAX, sending } from '../notification/content.ts'
+import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../notification/fan-out.ts'
 import { DEFAULT_TENANT, isChannel, isTenant, isUserId } from '../notification/names.ts'
 import type { Envelope, Target } from '../notification/target.ts'
 import type { Rejection } from '../observe/stats.ts'
@@ -140,7 +141,16 @@ function judge(
       id: held?.id,
     }
     const notification = composer.compose(draft, found)
-    if (!('reason' in notification)) return { ok: true, envelope: { tenant, target, notification }, held }
+    if (!('reason' in notification)) {
+      const payloadBytes = () => Buffer.byteLength(notification.payload)
+      if (!isOverFanOut([{ target, payloadBytes }]))
+        return { ok: true, envelope: { tenant, target, notification }, held }
+      held?.failed('free')
+      return rejected('too_large', {
+        path: 'target',
+        message: `expected recipients times payload of at most ${MAX_FAN_OUT_BYTES} bytes`,
+      })
+    }
     held?.failed('free')
     const [first] = notification.faults
     return rejected(notification.reason, first && inEvent(first))

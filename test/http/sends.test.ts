@@ -65,9 +65,11 @@ async function textOfStream(url: string) {
   const next = async (): Promise<string> => {
     for (let end = text.indexOf('\n\n'); end < 0; end = text.indexOf('\n\n'))
       text += (await reader?.read())?.value ?? expect.unreachable('the stream has ended')
-    const [event = ''] = text.split('\n\n', 1)
-    text = text.slice(event.length + 2)
-    return event.startsWith(':') ? next() : event
+    const [block = ''] = text.split('\n\n', 1)
+    text = text.slice(block.length + 2)
+    // Comments belong to no event.
+    const event = block.replace(/^(?::.*\n?)+/, '')
+    return event === '' ? next() : event
   }
   expect(await next()).toStartWith('event: connected\n')
   return { next, end: () => reader?.cancel() }

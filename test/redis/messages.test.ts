@@ -261,6 +261,7 @@ describe('A message is rejected', () => {
     ['invalid_target', message({ target: null })],
     ['invalid_target', message({ target: 5 })],
     ['invalid_target', message({ target: '' })],
+    ['invalid_target', message({ target: '..' })],
     ['invalid_target', message({ target: ['u'] })],
     ['invalid_target', message({ target: 'a\u0000b' })],
     ['invalid_target', message({ target: 'ü'.repeat(129) })],
@@ -305,7 +306,7 @@ describe('A message is rejected', () => {
         ...common,
         channel: channel.slice(0, 256),
         reason: 'invalid_shape',
-        fault: { path: 'event.ttl', message: 'expected number' },
+        fault: { path: 'event.ttl', message: 'expected a whole number of seconds (got a string)' },
       },
       { ...common, channel: CHANNEL, reason: 'invalid_json' },
     ])

@@ -462,7 +462,7 @@ test('the limit counts per connection, an invalid name takes no place, and 0 is 
 
   await using free = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '0' })
   using client = await socketOf(free, 'u')
-  const names = Array.from({ length: 2_000 }, (_, n) => `channel-${n}`)
+  const names = Array.from({ length: 1_000 }, (_, n) => `channel-${n}`)
   client.send(subscribe(names))
   expect(await client.next()).toEqual({ type: 'subscribed', payload: names })
 })
@@ -486,9 +486,9 @@ test('channel names are letters and digits of any script, case-sensitive and not
     'A',
     '0',
     '_',
-    '.',
+    'a.',
     '-',
-    '..',
+    '...',
     'Straße',
     'заказы',
     '注文',
@@ -526,6 +526,8 @@ test('any other channel name is refused by name, all in one error', async () => 
     'a*',
     '*',
     'a#',
+    '.',
+    '..',
     '🎉',
     'cafe\u0301',
     'a\n',

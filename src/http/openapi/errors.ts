@@ -57,7 +57,9 @@ const exampleOf = (code: HttpErrorCode) => ({
   error: {
     code,
     message: ERRORS[code].help,
-    ...(code === 'VALIDATION_ERROR' && { details: [{ path: 'ttl', message: 'expected an integer' }] }),
+    ...(code === 'VALIDATION_ERROR' && {
+      details: [{ path: 'ttl', message: 'expected a whole number of seconds (got a string)' }],
+    }),
   },
   ...(code === 'NOT_READY' && { status: 'not_ready', reasons: ['draining'] }),
 })

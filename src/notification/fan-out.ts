@@ -1,0 +1,26 @@
+import type { Target } from './target.ts'
+
+/** Recipients times payload of one call or batch, in bytes: what storing it may take. */
+export const MAX_FAN_OUT_BYTES = 64 * 1024 * 1024
+/** With fewer recipients no payload reaches the bound. */
+const FEW = 1_024
+
+/** A target, and how large the payload for it is; asked only when it may matter. */
+export interface Portion {
+  readonly target: Target
+  readonly payloadBytes: () => number
+}
+
+const namedIn = ({ target }: Portion): number => (target.type === 'users' ? target.users.length : 1)
+
+const bytesOf = ({ target, payloadBytes }: Portion): number => {
+  if (target.type === 'user') return payloadBytes()
+  if (target.type !== 'users') return 0
+  const bytes = payloadBytes()
+  return bytes === 0 ? 0 : new Set(target.users).size * bytes
+}
+
+/** Whether what is stored for users would be over MAX_FAN_OUT_BYTES; crowds are not stored. */
+export const isOverFanOut = (portions: readonly Portion[]): boolean =>
+  portions.reduce((sum, portion) => sum + namedIn(portion), 0) > FEW &&
+  portions.reduce((sum, portion) => sum + bytesOf(portion), 0) > MAX_FAN_OUT_BYTES
