@@ -1,5 +1,6 @@
 import type { Connection } from '../hub/connection.ts'
 import type { Clock } from '../lib/clock.ts'
+import { inTurns } from '../lib/in-turns.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
 import type { StoreObserver } from '../store/store.ts'
 
@@ -13,7 +14,9 @@ export interface CrowdAcks extends Disposable {
 
 interface CrowdAcksOptions {
   readonly clock: Clock
-  readonly observer: Pick<StoreObserver, 'tracked' | 'acked' | 'gaveUp'>
+  readonly observer: Pick<StoreObserver, 'tracked' | 'acked'>
+  /** Users of one tenant, `owner` one of them, have not acknowledged in time. */
+  readonly onGivenUp: (owner: Topic, users: number) => void
   /** How long an acknowledgement is waited for, and how often what is over is removed; milliseconds. */
   readonly timeoutMs: number
   readonly cleanupMs: number
@@ -32,6 +35,7 @@ const MAX_PAIRS = 1_000_000
 export function createCrowdAcks({
   clock,
   observer,
+  onGivenUp,
   timeoutMs,
   cleanupMs,
   max = MAX_PAIRS,
@@ -51,19 +55,21 @@ export function createCrowdAcks({
   const end = (id: string, { waiting, acked }: Expected): void => {
     sent.delete(id)
     pairs -= waiting.size + acked.size
-    for (const owner of waiting) observer.gaveUp(owner)
+    // All of them are of the tenant that sent it.
+    const [owner] = waiting
+    if (owner !== undefined) onGivenUp(owner, waiting.size)
   }
 
   const isOver = ({ at }: Expected): boolean => clock.monotonic() - at > timeoutMs
 
-  const cleanUp = (): void => {
-    for (const [id, expected] of sent) {
-      if (!isOver(expected)) break
-      end(id, expected)
+  function* overdue(): Generator<[string, Expected]> {
+    for (const each of sent) {
+      if (!isOver(each[1])) return
+      yield each
     }
   }
 
-  const timer = setInterval(cleanUp, cleanupMs)
+  const timer = setInterval(() => void inTurns(overdue(), each => end(...each)), cleanupMs)
   timer.unref()
 
   return {

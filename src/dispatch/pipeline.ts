@@ -105,6 +105,9 @@ export function createPipeline({
         createCrowdAcks({
           clock,
           observer,
+          onGivenUp: (owner, users) => {
+            tally.of(tenantOf(owner)).acks.expired += users
+          },
           timeoutMs,
           cleanupMs: settings.ackCleanupIntervalSeconds * 1000,
         }),

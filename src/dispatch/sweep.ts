@@ -34,6 +34,8 @@ export function createSweep({ hub, log, delivery, retry }: SweepOptions): Sweep 
       const head = heads[n]
       if (head !== undefined) for (const connection of hub.members(owner)) delivery.behind(connection, head)
     }
+    // A store that answers at once must not keep others waiting.
+    if (owners.length === OWNERS_AT_ONCE) await new Promise(setImmediate)
   }
 
   /** True when the log was there. */

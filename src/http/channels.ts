@@ -4,6 +4,7 @@ import { channelsOf } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
 import { channelTopic } from '../notification/topic.ts'
 import type { Callers } from './caller.ts'
+import { jsonAnswer, listText } from './listing.ts'
 import { integerIn, queryOf, segment } from './parameters.ts'
 
 export const MAX_LISTED = 10_000
@@ -15,7 +16,7 @@ export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly ca
   return new Elysia({ name: 'channels', prefix: '/api/v1/channels' })
     .get(
       '',
-      ({ request }) => {
+      async ({ request }) => {
         const query = queryOf(request.url, ['limit', 'after'])
         const limit = integerIn(query, 'limit', {
           least: 1,
@@ -23,12 +24,12 @@ export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly ca
           otherwise: Number.POSITIVE_INFINITY,
         })
         const after = query.get('after') ?? ''
-        const all = channelsOf(hub, callers.of(request).tenant)
-        const channels = all.filter(({ name }) => name > after).slice(0, limit)
-        return {
-          channels: channels.map(({ name, subscribers }) => ({ name, subscriber_count: subscribers })),
-          total_channels: all.length,
-        }
+        const { tenant } = callers.of(request)
+        const channels = await listText(
+          channelsOf(hub, tenant, { after, limit }),
+          ({ name, subscribers }) => ({ name, subscriber_count: subscribers }),
+        )
+        return jsonAnswer(`{"channels":${channels},"total_channels":${hub.directory.channels(tenant).size}}`)
       },
       route('Channels with a subscriber'),
     )

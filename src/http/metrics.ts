@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import { createApiKeys } from '../auth/api-key.ts'
 import { AppError } from '../errors.ts'
-import { countTransports, largestChannels } from '../hub/census.ts'
+import { largestChannels } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { LinkState } from '../lib/link.ts'
 import { takingTurns } from '../lib/taking-turns.ts'
@@ -65,14 +65,18 @@ export function metricsRoutes({
   }
 
   const write = takingTurns(async () => {
-    const [queue, process] = await Promise.all([totals(), readProcess()])
+    const [queue, process, largest] = await Promise.all([
+      totals(),
+      readProcess(),
+      largestChannels(hub, channelLimit),
+    ])
     return exposition.write({
       stats,
       total: stats.tally.total(),
-      connections: countTransports(hub),
+      connections: hub.transports,
       users: hub.count('user'),
       channels: hub.count('channel'),
-      largestChannels: largestChannels(hub, channelLimit),
+      largestChannels: largest,
       redis: redis(),
       queue,
       storeUp: store.isUp(),

@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import { channelsOf, countConnections, countUsers } from '../hub/census.ts'
+import { countConnections, countUsers, largestOf } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { LinkState } from '../lib/link.ts'
 import type { Stats } from '../observe/stats.ts'
@@ -31,14 +31,12 @@ const ackReport = ({ tracked, acked, expired, latencyMs }: AckCounts) => ({
 
 /** `/stats`: what there is and what happened in the caller's tenant. */
 export function statsRoutes({ hub, callers, stats, redis, ackEnabled }: StatsOptions) {
-  const connections = (tenant: string) => {
-    const channels = [...channelsOf(hub, tenant)].sort((a, b) => b.subscribers - a.subscribers)
+  const connections = async (tenant: string) => {
+    const channels = await largestOf(hub, tenant, MAX_CHANNELS)
     return {
       total_connections: countConnections(hub, tenant),
       unique_users: countUsers(hub, tenant),
-      channels: Object.fromEntries(
-        channels.slice(0, MAX_CHANNELS).map(({ name, subscribers }) => [name, subscribers]),
-      ),
+      channels: Object.fromEntries(channels.map(({ name, subscribers }) => [name, subscribers])),
     }
   }
 
@@ -56,10 +54,10 @@ export function statsRoutes({ hub, callers, stats, redis, ackEnabled }: StatsOpt
 
   return new Elysia({ name: 'stats' }).get(
     '/stats',
-    ({ request }) => {
+    async ({ request }) => {
       const { tenant } = callers.of(request)
       return {
-        connections: connections(tenant),
+        connections: await connections(tenant),
         notifications: notifications(tenant),
         redis: redisReport(redis()),
         ...(ackEnabled && { ack: ackReport(stats.tally.find(tenant).acks) }),

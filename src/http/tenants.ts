@@ -1,12 +1,16 @@
 import { Elysia } from 'elysia'
 import { AppError, meaningless } from '../errors.ts'
-import { countConnections, countUsers, tenantsOf } from '../hub/census.ts'
+import { countConnections, countUsers } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
+import { inTurns } from '../lib/in-turns.ts'
 import { NAME_RULE } from '../lib/name.ts'
+import { SortedNames } from '../lib/sorted-names.ts'
 import { isTenant } from '../notification/names.ts'
+import { tenantOf } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
 import { sentOf } from '../observe/tally.ts'
 import type { Caller, Callers } from './caller.ts'
+import { jsonAnswer, listText } from './listing.ts'
 import { segment } from './parameters.ts'
 
 interface TenantOptions {
@@ -29,19 +33,30 @@ export function tenantRoutes({ hub, callers, stats: { tally }, tenancy }: Tenant
       messages_delivered: record.delivered,
     }
   }
+  /** In order, made a portion per turn: there may be a hundred thousand. */
+  const tenantsFor = async (caller: Caller): Promise<readonly string[]> => {
+    const known = new Set<string>()
+    const names = new SortedNames()
+    const add = (tenant: string): void => {
+      if (known.has(tenant) || !maySee(caller, tenant)) return
+      known.add(tenant)
+      names.add(tenant)
+    }
+    await inTurns(tally.tenants(), add)
+    await inTurns(hub.rooms('tenant'), ({ topic }) => add(tenantOf(topic)))
+    return names.after(undefined, Number.POSITIVE_INFINITY)
+  }
+
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
   return new Elysia({ name: 'tenants', prefix: '/api/v1/tenants' })
     .get(
       '',
-      ({ request }) => {
+      async ({ request }) => {
         const caller = callers.of(request)
-        const known = new Set([...tally.tenants(), ...tenantsOf(hub)])
-        const tenants = [...known]
-          .filter(tenant => maySee(caller, tenant))
-          .sort()
-          .map(tenant => ({ tenant_id: tenant, stats: statsOf(tenant) }))
-        return { enabled: tenancy, tenants, total: tenants.length }
+        const tenants = await tenantsFor(caller)
+        const list = await listText(tenants, tenant => ({ tenant_id: tenant, stats: statsOf(tenant) }))
+        return jsonAnswer(`{"enabled":${tenancy},"tenants":${list},"total":${tenants.length}}`)
       },
       route('Tenants'),
     )

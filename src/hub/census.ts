@@ -1,49 +1,44 @@
+import { inTurns } from '../lib/in-turns.ts'
+import { Largest } from '../lib/largest.ts'
 import { DEFAULT_TENANT } from '../notification/names.ts'
-import { channelOf, type Topic, tenantOf, tenantTopic } from '../notification/topic.ts'
+import { channelOf, channelTopic, type Topic, tenantOf, tenantTopic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'
 import type { Hub } from './hub.ts'
-import type { Members } from './members.ts'
-import type { Room } from './room.ts'
 
-const byName = (a: { readonly name: string }, b: { readonly name: string }): number =>
-  a.name < b.name ? -1 : 1
+export interface ChannelCount {
+  readonly name: string
+  readonly subscribers: number
+}
 
-const connectionsOf = (hub: Hub, tenant: string): Members => hub.members(tenantTopic(tenant))
+/** Looked up at once; the walk may pause between two pages. */
+const PAGE = 500
 
-export const countConnections = (hub: Hub, tenant: string): number => connectionsOf(hub, tenant).size
+export const countConnections = (hub: Hub, tenant: string): number => hub.members(tenantTopic(tenant)).size
 
 /** How many users of the tenant have a connection. */
-export function countUsers(hub: Hub, tenant: string): number {
-  const connections = connectionsOf(hub, tenant)
-  if (connections.size === hub.size) return hub.count('user')
-  return new Set([...connections].map(({ principal }) => principal.user)).size
-}
+export const countUsers = (hub: Hub, tenant: string): number => hub.directory.users(tenant)
 
-/** Open connections by transport. */
-export function countTransports(hub: Hub): Readonly<Record<'ws' | 'sse', number>> {
-  const open = { ws: 0, sse: 0 }
-  for (const { transport } of hub.connections()) open[transport]++
-  return open
-}
-
-/** Channels of the tenant with a subscriber, by name, and how many connections subscribe. */
-export function channelsOf(
-  hub: Hub,
+/** Channels of the tenant with a subscriber, by name, at most `limit` after `after`; and how many connections subscribe. */
+export function* channelsOf(
+  { directory, members }: Hub,
   tenant: string,
-): readonly { readonly name: string; readonly subscribers: number }[] {
-  const channels: { readonly name: string; readonly subscribers: number }[] = []
-  for (const { topic, members } of hub.rooms('channel')) {
-    const name = channelOf(topic, tenant)
-    if (name !== undefined) channels.push({ name, subscribers: members.size })
+  { after, limit = Number.POSITIVE_INFINITY }: { readonly after?: string; readonly limit?: number } = {},
+): Generator<ChannelCount> {
+  const names = directory.channels(tenant)
+  let last = after
+  for (let left = limit; left > 0; left -= PAGE) {
+    const page = names.after(last, Math.min(PAGE, left))
+    for (const name of page) yield { name, subscribers: members(channelTopic(tenant, name)).size }
+    last = page.at(-1)
+    if (last === undefined) return
   }
-  return channels.sort(byName)
 }
 
-/** Puts a room at its place among the largest, of which at most so many are kept. */
-function rank(largest: Room[], room: Room, most: number): void {
-  const at = largest.findLastIndex(({ members }) => members.size >= room.members.size) + 1
-  largest.splice(at, 0, room)
-  if (largest.length > most) largest.pop()
+/** The channels of the tenant with the most subscribers, largest first, then by name. */
+export async function largestOf(hub: Hub, tenant: string, most: number): Promise<readonly ChannelCount[]> {
+  const largest = new Largest<ChannelCount>(most, (a, b) => b.subscribers - a.subscribers)
+  await inTurns(channelsOf(hub, tenant), channel => largest.add(channel))
+  return largest.end()
 }
 
 /** As `orders`, of another tenant than the default one as `acme:orders`: a name holds no colon. */
@@ -54,23 +49,18 @@ const fullNameOf = (topic: Topic): string => {
 }
 
 /** The channels of all tenants with the most subscribers, largest first; at most `most`. */
-export function largestChannels(
-  hub: Hub,
-  most: number,
-): readonly { readonly name: string; readonly subscribers: number }[] {
+export async function largestChannels(hub: Hub, most: number): Promise<readonly ChannelCount[]> {
   if (most === 0) return []
-  const largest: Room[] = []
-  for (const room of hub.rooms('channel')) {
-    const isOut = largest.length === most && room.members.size <= (largest.at(-1)?.members.size ?? 0)
-    if (!isOut) rank(largest, room, most)
-  }
-  return largest.map(({ topic, members }) => ({ name: fullNameOf(topic), subscribers: members.size }))
+  const largest = new Largest<{ readonly topic: Topic; readonly subscribers: number }>(
+    most,
+    (a, b) => b.subscribers - a.subscribers,
+  )
+  await inTurns(hub.rooms('channel'), ({ topic, members }) =>
+    largest.add({ topic, subscribers: members.size }),
+  )
+  return largest.end().map(({ topic, subscribers }) => ({ name: fullNameOf(topic), subscribers }))
 }
 
 /** The channels that a connection subscribes to, in the order in which it did. */
 export const subscriptionsOf = ({ channels = new Set(), principal }: Connection): readonly string[] =>
   [...channels].flatMap(topic => channelOf(topic, principal.tenant) ?? [])
-
-/** Tenants with a connection. */
-export const tenantsOf = (hub: Hub): readonly string[] =>
-  [...hub.rooms('tenant')].map(({ topic }) => tenantOf(topic))

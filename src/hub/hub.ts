@@ -1,11 +1,16 @@
 import { kindOf, type Topic, type TopicKind, tenantTopic, userTopic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'
+import { createDirectory, type Directory } from './directory.ts'
 import { MemberSet, type Members } from './members.ts'
 import { Room } from './room.ts'
 
 /** Every connection of this node, found by topic. All counts are read off it. */
 export interface Hub<C extends Connection = Connection> {
   readonly size: number
+  /** Open connections by transport. */
+  readonly transports: Readonly<Record<Connection['transport'], number>>
+  /** Users with a connection and channels with a subscriber, by tenant. */
+  readonly directory: Omit<Directory, 'opened' | 'closed'>
   /** Joins its user's and its tenant's room: it counts, but hears nothing of the crowd yet. */
   open(connection: C): void
   /** From now on crowd frames reach it. */
@@ -29,6 +34,8 @@ const NOBODY: Members = new MemberSet()
 
 export function createHub<C extends Connection>(): Hub<C> {
   const connections = new Set<C>()
+  const transports = { ws: 0, sse: 0 }
+  const directory = createDirectory()
   const has = (connection: Connection): boolean => (connections as Set<Connection>).has(connection)
   const rooms: Readonly<Record<TopicKind, Map<Topic, Room>>> = {
     user: new Map(),
@@ -42,6 +49,7 @@ export function createHub<C extends Connection>(): Hub<C> {
     if (known !== undefined) return known
     const room = new Room(topic)
     rooms[kindOf(topic)].set(topic, room)
+    directory.opened(topic)
     return room
   }
 
@@ -58,23 +66,28 @@ export function createHub<C extends Connection>(): Hub<C> {
     if (room === undefined) return
     connection.channels?.delete(topic)
     room.remove(connection)
-    if (room.members.size === 0) rooms[kindOf(topic)].delete(topic)
+    if (room.members.size > 0) return
+    rooms[kindOf(topic)].delete(topic)
+    directory.closed(topic)
   }
 
   return {
     get size() {
       return connections.size
     },
+    transports,
+    directory,
     open: connection => {
       const { tenant, user } = connection.principal
       connections.add(connection)
+      transports[connection.transport]++
       enter(connection, userTopic(tenant, user))
       enter(connection, tenantTopic(tenant))
     },
     hear: connection => find(tenantTopic(connection.principal.tenant))?.listen(connection),
     end: connection => {
       const { tenant, user } = connection.principal
-      ;(connections as Set<Connection>).delete(connection)
+      if ((connections as Set<Connection>).delete(connection)) transports[connection.transport]--
       leave(connection, userTopic(tenant, user))
       leave(connection, tenantTopic(tenant))
       for (const topic of connection.channels ?? []) leave(connection, topic)

@@ -34,6 +34,27 @@ test('channels are listed by name with how many connections subscribe, and are g
   second.close()
 })
 
+test('thousands of channels are listed in order, as a whole and page by page', async () => {
+  await using app = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '0' })
+  const client = await socketOf(app, 'u')
+  const names = Array.from({ length: 2_400 }, (_, n) => `channel-${(n * 7_919) % 2_400}`)
+  for (let from = 0; from < names.length; from += 800) {
+    client.send({ type: 'Subscribe', payload: { channels: names.slice(from, from + 800) } })
+    await client.nextOf('subscribed')
+  }
+  const sorted = [...names].sort().map(name => ({ name, subscriber_count: 1 }))
+  expect((await app.get(AT)).json).toEqual({ channels: sorted, total_channels: 2_400 })
+  const paged: (typeof sorted)[number][] = []
+  for (let after = ''; paged.length < 2_400; after = paged.at(-1)?.name ?? '') {
+    const { channels, total_channels } = (await app.get(`${AT}?limit=1000&after=${after}`)).json
+    expect(total_channels).toBe(2_400)
+    expect(channels).toHaveLength(Math.min(1_000, 2_400 - paged.length))
+    paged.push(...channels)
+  }
+  expect(paged).toEqual(sorted)
+  client.close()
+})
+
 test('what is no channel with a subscriber, or no such request, is refused', async () => {
   await using app = await startTestApp()
   const rows: [path: string, status: number, code: string][] = [
