@@ -4,6 +4,7 @@ import type { Claim, Reservation } from '../idempotency.ts'
 import type { Acked, Redelivery, StoreLimits, StoreObserver } from '../store.ts'
 import type { Template, TemplateChanges } from '../template.ts'
 import type { Lives } from './life.ts'
+import type { Opened } from './presence.ts'
 
 /** A draft on its way between threads, where lists cost half of what objects do. */
 export type DraftRow = readonly [
@@ -87,8 +88,8 @@ export interface Done {
 
 export type Reply =
   | Done
-  /** The file cannot be written; nothing of the batch was. */
-  | { readonly type: 'failed'; readonly reason: string }
+  /** The file cannot be written, and nothing of the batch was; or a commit went to a file that is away by now. */
+  | { readonly type: 'failed'; readonly reason: string; readonly told?: readonly Told[] }
   /** An error of our own code outside every step; nothing of the batch was written. */
   | { readonly type: 'failed'; readonly fault: unknown }
   | { readonly type: 'closed' }
@@ -96,7 +97,7 @@ export type Reply =
 /** What the worker is sent first. */
 export interface WorkerSetup {
   readonly type: 'open'
-  readonly path: string
+  readonly opened: Opened
   readonly synchronous: 'FULL' | 'NORMAL'
   readonly limits: StoreLimits
   readonly lives: Lives

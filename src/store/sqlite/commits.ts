@@ -32,6 +32,8 @@ interface CommitsOptions {
   readonly observer: StoreObserver
   /** How long notes may wait for company, milliseconds. */
   readonly noteMs: number
+  /** Why nothing can be written, told for each new reason. */
+  readonly onAway: (reason: string) => void
   /** Takes a fault of our own code that no caller waits for. */
   readonly onFault: (error: unknown) => void
 }
@@ -56,7 +58,7 @@ const MAX_FAILURES = 5
 const away = (): StoreAway => new StoreAway('the store is away')
 const isOverdue = (asked: Waiting, tick: number): boolean => tick - asked.tick >= APPEND_DEADLINE
 
-export function startCommits({ setup, clock, observer, noteMs, onFault }: CommitsOptions): Commits {
+export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }: CommitsOptions): Commits {
   const givenUp = new SharedArrayBuffer(8)
   const givenUpThrough = new BigInt64Array(givenUp)
   let waiting: Waiting[] = []
@@ -67,6 +69,7 @@ export function startCommits({ setup, clock, observer, noteMs, onFault }: Commit
   let tick = 0
   let repliedAt = 0
   let isUp = true
+  let awayFor: string | undefined
   let isClosing = false
   let isScheduled = false
   let noteTimer: NodeJS.Timeout | undefined
@@ -139,6 +142,7 @@ export function startCommits({ setup, clock, observer, noteMs, onFault }: Commit
   const comeUp = (): void => {
     if (isUp) return
     isUp = true
+    awayFor = undefined
     tell(['resumed'])
   }
 
@@ -146,6 +150,8 @@ export function startCommits({ setup, clock, observer, noteMs, onFault }: Commit
     const failed = underWay
     underWay = undefined
     goDown()
+    if (reason !== awayFor) onAway(reason)
+    awayFor = reason
     if (failed === undefined) return
     failed.reject(new StoreAway(reason))
     // Notes are not lost with the batch they were in, unless it is they that cannot be written.
@@ -169,7 +175,10 @@ export function startCommits({ setup, clock, observer, noteMs, onFault }: Commit
     onReply: reply => {
       if (reply.type === 'done') succeed(reply)
       else if ('fault' in reply) refuse(reply.fault)
-      else fail(reply.reason)
+      else {
+        for (const each of reply.told ?? []) tell(each)
+        fail(reply.reason)
+      }
       postWaiting()
     },
     onFault,

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { ConfigError } from '../../config/config.ts'
 import { kindOf } from './faults.ts'
 import { type Lives, newName } from './life.ts'
+import { createPresence, forgetOpened, type Opened, rememberOpened } from './presence.ts'
 import { APPLICATION_ID, STEPS } from './schema.ts'
 
 export type Sync = 'full' | 'normal'
@@ -14,6 +15,7 @@ export interface StoreFile extends Disposable {
   readonly lives: Lives
   /** For reading only. */
   readonly reader: Database
+  readonly opened: Opened
 }
 
 /** Larger files are not read through: the start would take too long. */
@@ -166,6 +168,13 @@ function prepare(path: string, sync: Sync): { readonly db: Database; readonly li
   }
 }
 
+/** The last close brings the log into the file. From a truncated log that would bring half a commit. */
+function close(reader: Database, opened: Opened): void {
+  if (createPresence(opened).look() === 'log cut') return
+  reader.close()
+  forgetOpened(opened)
+}
+
 /** Throws ConfigError for a file that the service must not start with. */
 export function openFile(given: string, sync: Sync): StoreFile {
   using stack = new DisposableStack()
@@ -175,9 +184,13 @@ export function openFile(given: string, sync: Sync): StoreFile {
     const path = realpathSync(given)
     stack.adopt(lock(path), held => held.close())
     const { db, lives } = prepare(path, sync)
-    stack.adopt(db, reader => reader.close())
+    using closing = new DisposableStack()
+    closing.adopt(db, reader => reader.close())
+    const opened = rememberOpened(path)
+    closing.move()
+    stack.defer(() => close(db, opened))
     const owned = stack.move()
-    return { path, lives, reader: db, [Symbol.dispose]: () => owned.dispose() }
+    return { path, lives, reader: db, opened, [Symbol.dispose]: () => owned.dispose() }
   } catch (error) {
     throw refusalOf(error)
   }

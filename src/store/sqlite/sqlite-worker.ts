@@ -1,6 +1,7 @@
 import { Database } from 'bun:sqlite'
-import type { Batch, Reply, ToWorker, WorkerSetup } from './batch.ts'
+import type { Batch, Reply, Told, ToWorker, WorkerSetup } from './batch.ts'
 import { isAway } from './faults.ts'
+import { type Absence, createPresence, type Presence, REASONS } from './presence.ts'
 import { type CarryOut, createWriter } from './writer.ts'
 
 declare const self: Worker
@@ -11,31 +12,68 @@ const CACHE = -32_000
 const CHECKPOINT_PAGES = 4_000
 const MAX_LOG_BYTES = 64 * 1024 * 1024
 
-let setup: WorkerSetup | undefined
-let db: Database | undefined
-let carryOut: CarryOut | undefined
+/** One file, written as long as its name leads to it. */
+interface Open {
+  readonly db: Database
+  readonly carryOut: CarryOut
+  readonly presence: Presence
+}
 
-function open({ path, synchronous, limits, lives, givenUp }: WorkerSetup): CarryOut {
-  db?.close()
-  db = new Database(path, { strict: true, readwrite: true })
+let setup: WorkerSetup | undefined
+let open: Open | undefined
+/** What was found, and whether all that could be done about it is done. */
+let absence: Absence | undefined
+let isRescued = false
+
+function connect({ opened, synchronous, limits, lives, givenUp }: WorkerSetup): Open | undefined {
+  const presence = createPresence(opened)
+  // Another file that has taken its place must not be touched.
+  absence = presence.look()
+  if (absence !== undefined) return undefined
+  const db = new Database(opened.path, { strict: true, readwrite: true })
   db.run('PRAGMA busy_timeout = 0')
   db.run(`PRAGMA synchronous = ${synchronous}`)
   db.run(`PRAGMA cache_size = ${CACHE}`)
   db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   db.run(`PRAGMA journal_size_limit = ${MAX_LOG_BYTES}`)
   const through = new BigInt64Array(givenUp)
-  return createWriter({ db, lives, limits, givenUp: () => Number(Atomics.load(through, 0)) })
+  const carryOut = createWriter({ db, lives, limits, givenUp: () => Number(Atomics.load(through, 0)) })
+  return { db, carryOut, presence }
 }
 
 const failure = (error: unknown): Reply =>
   isAway(error) ? { type: 'failed', reason: error.message } : { type: 'failed', fault: error }
 
+/** Whether the file is where it was; if not, all it holds is first brought to where a restart finds it. */
+function isThere({ db, presence }: Open): boolean {
+  const found = presence.look()
+  if (found !== absence) isRescued = false
+  absence = found
+  if (absence === undefined || isRescued) return absence === undefined
+  try {
+    isRescued = presence.rescue(db, absence)
+  } catch (error) {
+    // Tried again with the next batch.
+    if (!isAway(error)) throw error
+  }
+  return false
+}
+
+const astray = (told: readonly Told[] = []): Reply => ({
+  type: 'failed',
+  reason: absence === undefined ? 'the file is away' : REASONS[absence],
+  told,
+})
+
 /** Opens the file again when that failed before. */
 function replyToBatch(batch: Batch): Reply {
   try {
     if (setup === undefined) throw new Error('a batch came before the file was named')
-    carryOut ??= open(setup)
-    return carryOut(batch)
+    open ??= connect(setup)
+    if (open === undefined || !isThere(open)) return astray()
+    const reply = open.carryOut(batch)
+    // What went into a file that was taken away meanwhile is not stored.
+    return reply.type === 'done' && !isThere(open) ? astray(reply.told) : reply
   } catch (error) {
     return failure(error)
   }
@@ -44,7 +82,7 @@ function replyToBatch(batch: Batch): Reply {
 function begin(given: WorkerSetup): void {
   setup = given
   try {
-    carryOut = open(given)
+    open = connect(given)
   } catch {
     // The first batch tries again, and its answer tells why.
   }
@@ -57,7 +95,7 @@ function replyTo(message: ToWorker): Reply | undefined {
     case 'batch':
       return replyToBatch(message)
     case 'close':
-      db?.close()
+      open?.db.close()
       return { type: 'closed' }
   }
 }

@@ -20,6 +20,8 @@ interface SqliteOptions {
   readonly observer: StoreObserver
   /** How long what nobody waits for may wait for company, milliseconds. */
   readonly noteMs?: number
+  /** Why the store is away, told for each new reason. */
+  readonly onAway?: (reason: string) => void
   /** Takes a fault of our own code that no caller waits for. */
   readonly onFault?: (error: unknown) => void
 }
@@ -101,12 +103,13 @@ export async function sqliteStore({
   clock,
   observer,
   noteMs = NOTE_MS,
+  onAway = () => {},
   onFault = surface,
 }: SqliteOptions): Promise<Store> {
   const file = openFile(path, sync)
   const commits = startCommits({
     setup: {
-      path: file.path,
+      opened: file.opened,
       lives: file.lives,
       limits,
       synchronous: sync === 'full' ? 'FULL' : 'NORMAL',
@@ -114,6 +117,7 @@ export async function sqliteStore({
     clock,
     observer,
     noteMs,
+    onAway,
     onFault,
   })
   let isClosed = false

@@ -1,0 +1,140 @@
+import { describe, expect, test } from 'bun:test'
+import { stat, truncate } from 'node:fs/promises'
+import { API_KEY } from '../support/app.ts'
+import type { Message } from '../support/client.ts'
+import { type Service, startService } from '../support/service.ts'
+import { type StorePlace, storePlace } from '../support/store-file.ts'
+import { eventually } from '../support/visit.ts'
+
+const USER = 'u'
+const envOf = ({ url }: StorePlace) => ({
+  STORE_URL: url,
+  QUEUE_ENABLED: 'true',
+  QUEUE_MAX_SIZE_PER_USER: '100000',
+})
+
+/** Ids of the sends that were answered with 200. */
+async function sendMany(service: Service, count: number): Promise<string[]> {
+  const answers = await Promise.all(Array.from({ length: count }, (_, n) => service.send(USER, n)))
+  const bodies = await Promise.all(answers.map(async each => (await each.json()) as Message))
+  return answers.flatMap((each, n) => (each.status === 200 ? [bodies[n].notification_id] : []))
+}
+
+async function keptBy(service: Service): Promise<string[]> {
+  const url = `${service.url}/api/v1/users/${USER}/notifications?limit=1000`
+  const answer = await fetch(url, { headers: { 'x-api-key': API_KEY } })
+  return ((await answer.json()) as Message).notifications.map(({ id }: Message) => id)
+}
+
+const missing = (answered: readonly string[], kept: readonly string[]) =>
+  answered.filter(id => !kept.includes(id))
+
+const CASES: readonly [string, RegExp, (place: StorePlace) => Promise<unknown>][] = [
+  ['deleted', /moved or deleted/, ({ path }) => Bun.$`rm ${path}`],
+  [
+    'deleted with all that lies beside it',
+    /moved or deleted/,
+    ({ path }) => Bun.$`rm ${path} ${path}-wal ${path}-shm`,
+  ],
+  ['moved', /moved or deleted/, ({ path }) => Bun.$`mv ${path} ${path}.elsewhere`],
+  ['truncated', /truncated/, ({ path }) => truncate(path, 0)],
+  ['left without its -wal', /-wal .* moved or deleted/, ({ path }) => Bun.$`rm ${path}-wal`],
+]
+
+describe('a file that under a running service is', () => {
+  test.each(CASES)(
+    '%s: sends are refused, health and the log say so, and after kill -9 nothing that was answered is missing',
+    async (_, reason, harm) => {
+      await using place = await storePlace()
+      const answered: string[] = []
+      {
+        await using service = await startService(envOf(place))
+        answered.push(...(await sendMany(service, 50)))
+        expect(answered).toHaveLength(50)
+        await harm(place)
+        const startedAt = performance.now()
+        expect(await sendMany(service, 50)).toEqual([])
+        expect(performance.now() - startedAt).toBeLessThan(2_000)
+        expect((await fetch(`${service.url}/health/ready`)).status).toBe(503)
+        expect((await service.line('store.away')).reason).toMatch(reason)
+        // What only the open files hold is safe once the next batch finds nothing left to do.
+        expect(await sendMany(service, 1)).toEqual([])
+        await eventually(async () => (await Bun.file(`${place.path}.copy`).exists()) === false)
+        service.signal('SIGKILL')
+        await service.ended
+      }
+      await using service = await startService(envOf(place))
+      answered.push(...(await sendMany(service, 10)))
+      expect(missing(answered, await keptBy(service))).toEqual([])
+    },
+    30_000,
+  )
+
+  test('left with a truncated -wal: sends are refused, and a restart keeps what is whole', async () => {
+    await using place = await storePlace()
+    const wal = `${place.path}-wal`
+    {
+      await using service = await startService(envOf(place))
+      expect(await sendMany(service, 50)).toHaveLength(50)
+      const { size } = await stat(wal)
+      expect(await sendMany(service, 50)).toHaveLength(50)
+      await truncate(wal, size + 5_000)
+      expect(await sendMany(service, 50)).toEqual([])
+      expect((await service.line('store.away')).reason).toContain('-wal beside the file was truncated')
+      service.signal('SIGTERM')
+      expect((await service.ended).code).toBe(0)
+    }
+    await using service = await startService(envOf(place))
+    const answered = await sendMany(service, 10)
+    const kept = await keptBy(service)
+    expect(missing(answered, kept)).toEqual([])
+    expect(kept.length).toBeGreaterThanOrEqual(60)
+  }, 30_000)
+
+  test('replaced: sends are refused, and the other file is left as it is', async () => {
+    await using place = await storePlace()
+    await using other = await storePlace()
+    {
+      await using service = await startService(envOf(other))
+      expect(await sendMany(service, 3)).toHaveLength(3)
+      service.signal('SIGTERM')
+      await service.ended
+    }
+    {
+      await using service = await startService(envOf(place))
+      expect(await sendMany(service, 50)).toHaveLength(50)
+      await Bun.$`mv ${other.path} ${place.path}`
+      expect(await sendMany(service, 50)).toEqual([])
+      expect((await service.line('store.away')).reason).toContain('taken its place')
+      service.signal('SIGTERM')
+      expect((await service.ended).code).toBe(0)
+    }
+    await using service = await startService(envOf(place))
+    expect(await keptBy(service)).toHaveLength(3)
+  }, 30_000)
+
+  test('moved while nobody sends: health says so within 3 s; moved back: up again, and nothing is missing', async () => {
+    await using place = await storePlace()
+    const ready = async (service: Service) => (await fetch(`${service.url}/health/ready`)).status
+    const answered: string[] = []
+    {
+      await using service = await startService(envOf(place))
+      answered.push(...(await sendMany(service, 50)))
+      await Bun.$`mv ${place.path} ${place.path}.elsewhere`
+      const startedAt = performance.now()
+      await eventually(async () => (await ready(service)) === 503)
+      expect(performance.now() - startedAt).toBeLessThan(3_000)
+      // The copy is the owner's alone.
+      await eventually(() => Bun.file(place.path).exists())
+      expect((await stat(place.path)).mode & 0o777).toBe(0o600)
+      await Bun.$`mv ${place.path}.elsewhere ${place.path}`
+      await eventually(async () => (await ready(service)) === 200)
+      answered.push(...(await sendMany(service, 50)))
+      expect(answered).toHaveLength(100)
+      service.signal('SIGKILL')
+      await service.ended
+    }
+    await using service = await startService(envOf(place))
+    expect(missing(answered, await keptBy(service))).toEqual([])
+  }, 30_000)
+})
