@@ -39,6 +39,7 @@ export function healthRoutes({
     const { messages, users } = await totals()
     return { enabled: logEnabled, backend: store.kind, total_messages: messages, users_with_queue: users }
   }
+  const isStoreWell = (): boolean => store.isUp() && store.isSafe?.() !== false
   const reasons = () => [...(isDraining() ? ['draining'] : []), ...(store.isUp() ? [] : ['store'])]
   const route = (summary: string) => ({ detail: { summary, security: [], 'x-internal': true } as object })
 
@@ -48,7 +49,7 @@ export function healthRoutes({
       async () => {
         const { status, connected } = redisReport(redis())
         return {
-          status: isWell(status) && store.isUp() ? 'healthy' : 'degraded',
+          status: isWell(status) && isStoreWell() ? 'healthy' : 'degraded',
           version,
           redis: { status, connected },
           uptime_seconds: Math.floor((clock.monotonic() - startedAt) / 1000),
@@ -59,7 +60,7 @@ export function healthRoutes({
             channels_count: hub.count('channel'),
           },
           queue: await queue(),
-          store: { kind: store.kind, status: store.isUp() ? 'healthy' : 'unavailable' },
+          store: { kind: store.kind, status: isStoreWell() ? 'healthy' : 'unavailable' },
           bus: { kind: 'none', status: 'healthy' },
         }
       },

@@ -218,6 +218,8 @@ export interface Store extends AsyncDisposable {
   readonly kind: 'memory' | 'sqlite' | 'redis'
   /** Whether it would take an append now. */
   isUp(): boolean
+  /** Whether what is kept stays there; `/health` says so when not, though sends are taken. Absent: it does. */
+  isSafe?(): boolean
   readonly idempotency: Idempotency
   readonly log: Log
   readonly acks: Acks

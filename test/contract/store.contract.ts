@@ -5,7 +5,16 @@ import type { Cursor } from '../../src/notification/cursor.ts'
 import { PRIORITIES, type Priority } from '../../src/notification/notification.ts'
 import { type Topic, userTopic } from '../../src/notification/topic.ts'
 import type { PageLimit } from '../../src/store/page-limit.ts'
-import type { Appended, Draft, Log, State, Store, StoreLimits, StoreObserver } from '../../src/store/store.ts'
+import type {
+  Appended,
+  Draft,
+  Log,
+  State,
+  Store,
+  StoreLimits,
+  StoreObserver,
+  Totals,
+} from '../../src/store/store.ts'
 import { eventually } from '../support/visit.ts'
 import { OVERFLOW_CASES } from './overflow.cases.ts'
 import { templatesContract } from './templates.contract.ts'
@@ -69,6 +78,12 @@ const drafts = (count: number, given: Partial<Draft> = {}): Draft[] =>
 /** The seqs that a reader from the start gets. */
 export const seqs = async (log: Log, owner: Topic = ANN): Promise<number[]> =>
   (await log.read(owner, 0, ALL)).entries.map(({ seq }) => seq)
+
+/** Without the bytes, which each store counts by what it takes. */
+export const countsOf = async (log: Log): Promise<Pick<Totals, 'messages' | 'users'>> => {
+  const { messages, users } = await log.totals()
+  return { messages, users }
+}
 
 const NOWHERE: Appended = { cursor: { epoch: '', seq: 0 }, repeated: false }
 
@@ -236,7 +251,7 @@ export function storeContract(
         through: 0,
         removedThrough: 0,
       })
-      expect([await log.count(ANN, 0), await log.totals()]).toEqual([0, { messages: 0, users: 0 }])
+      expect([await log.count(ANN, 0), await countsOf(log)]).toEqual([0, { messages: 0, users: 0 }])
     })
 
     test('the epoch told before the first append is that of the log', async () => {
@@ -506,7 +521,7 @@ export function storeContract(
     const verbs: [string, (log: Log) => Promise<unknown>, unknown][] = [
       ['read', log => seqs(log), [2]],
       ['counted', log => log.count(ANN, 0), 1],
-      ['totalled', log => log.totals(), { messages: 1, users: 1 }],
+      ['totalled', countsOf, { messages: 1, users: 1 }],
     ]
     test.each(verbs)('what has ended is not %s', async (_, look, expected) => {
       await using opened = await start()
@@ -524,9 +539,9 @@ export function storeContract(
       await using opened = await start()
       const { log, clock } = opened
       await log.append([draft('a'), draft('b', { owner: BOB })])
-      expect([await log.count(ANN, 0), await log.totals()]).toEqual([1, { messages: 2, users: 2 }])
+      expect([await log.count(ANN, 0), await countsOf(log)]).toEqual([1, { messages: 2, users: 2 }])
       clock.time += LIMITS.retentionMs + 1
-      expect([await log.count(ANN, 0), await log.totals()]).toEqual([0, { messages: 0, users: 0 }])
+      expect([await log.count(ANN, 0), await countsOf(log)]).toEqual([0, { messages: 0, users: 0 }])
     })
 
     test.each(['open', 'read'] as const)('age shows at once in removedThrough of %s', async verb => {
@@ -642,7 +657,7 @@ export function storeContract(
       const { log } = opened
       await log.append([draft('b', { owner: BOB, priority: 'Low' }), ...drafts(10, { priority: 'High' })])
       expect(await seqs(log, BOB)).toEqual([1])
-      expect(await log.totals()).toEqual({ messages: 4, users: 2 })
+      expect(await countsOf(log)).toEqual({ messages: 4, users: 2 })
     })
   })
 
@@ -807,7 +822,12 @@ export function storeContract(
         expect(await recipientOf(log, 'n1')).toMatchObject({ state: 'expired', attempts: 2 })
         expect(await acks.ack(ANN, ['n2'])).toEqual([{ late: false, cursor: second.cursor }])
         expect(await recipientOf(log, 'n2')).toMatchObject({ state: 'acked', attempts: 1 })
-        expect(notes.map(([told]) => told)).toEqual(['tracked', 'tracked', 'gaveUp', 'acked'])
+        // Some stores tell of several in one call.
+        expect(notes.map(([told]) => told).filter((told, n, all) => told !== all[n - 1])).toEqual([
+          'tracked',
+          'gaveUp',
+          'acked',
+        ])
       })
 
       test('a receipt changes neither acknowledged nor expired entries', async () => {
@@ -1049,7 +1069,7 @@ class Run {
     }
     const sizes = OWNERS.map(owner => this.#alive(owner).length).filter(size => size > 0)
     const messages = sizes.reduce((sum, size) => sum + size, 0)
-    expect(await this.#log.totals()).toEqual({ messages, users: sizes.length })
+    expect(await countsOf(this.#log)).toEqual({ messages, users: sizes.length })
   }
 
   async #lookAtStates(owner: Topic): Promise<void> {

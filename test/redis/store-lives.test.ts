@@ -118,9 +118,9 @@ describe.concurrent('A log in Redis', () => {
     await stays.nextOf('connected')
     await sayAll(app, 1, 1)
     const [first] = await takeThrough(stays, 1)
-    const isSent = async () =>
-      (await app.get(`/api/v1/notifications/${first.id}`)).json.recipients[0].state === 'sent'
-    await eventually(isSent)
+    const isReceived = async () =>
+      (await app.get(`/api/v1/notifications/${first.id}`)).json.recipients[0].state === 'received'
+    await eventually(isReceived)
     await restart(app, redis)
     await sayAll(app, 2, 2)
     await takeThrough(stays, 2)

@@ -1,11 +1,13 @@
 import type { Topic } from '../../notification/topic.ts'
 import type { Acks, StoreObserver } from '../store.ts'
 import type { Batches } from './batches.ts'
+import type { Bodies } from './bodies.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Notes } from './notes.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
 
 interface AcksOptions {
+  readonly bodies: Bodies
   readonly commits: Batches
   readonly scripts: LogScripts
   readonly notes: Notes
@@ -16,7 +18,7 @@ const BYTES = 500
 const BYTES_OF_ID = 50
 const FIELDS_OF_ID = 3
 
-export function createAcks({ commits, scripts, notes, observer }: AcksOptions): Acks {
+export function createAcks({ commits, scripts, bodies, notes, observer }: AcksOptions): Acks {
   /** What is noted of a log counts before. */
   const commit = async (owner: Topic, script: Script, given: readonly (string | number)[]) => {
     await notes.flush(owner)
@@ -59,8 +61,10 @@ export function createAcks({ commits, scripts, notes, observer }: AcksOptions): 
       const [outcome, redelivered, body, trace] = answer
       if (outcome === 2) observer.gaveUp(owner)
       if (outcome !== 1) return undefined
+      const [entry] = (await bodies.resolve(owner, [{ seq, body: String(body) }])) ?? []
+      if (entry === undefined) return undefined
       return {
-        body: String(body),
+        body: entry.body,
         redelivered: Number(redelivered),
         ...(trace !== '' && { trace: String(trace) }),
       }

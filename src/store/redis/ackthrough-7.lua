@@ -7,7 +7,10 @@
 
 local MAX_ACKED = 1000
 
-if not find(true) or ARGV[6] ~= head.epoch or tonumber(ARGV[7]) > head.seq then return reply(false, -1, 0) end
+local exists = find(false)
+local epoch, seq = exists and head.epoch or unborn(), exists and head.seq or 0
+if ARGV[6] ~= epoch or tonumber(ARGV[7]) > seq then return reply(false, -1, 0) end
+if not exists then return reply(false, 0, 0) end
 purge()
 local seqs = call('ZRANGEBYSCORE', ORDER, '(' .. ARGV[8], ARGV[7], 'LIMIT', 0, MAX_ACKED)
 local count, latencies = 0, {}

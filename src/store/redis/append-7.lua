@@ -2,7 +2,8 @@
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 the moment, by the clock of Redis, after which nothing is appended any more, ms; 7 unexpired entries kept; 8 id;
---   9 body; 10 event type; 11 when it occurred; 12 rank of its priority, 0-3; 13 end by ttl, or empty; 14 traceparent, or empty
+--   9 body, or where it is kept; 10 event type; 11 when it occurred; 12 rank of its priority, 0-3; 13 end by ttl, or empty;
+--   14 traceparent, or empty; 15 bytes that count for the body
 -- Reply: ..., epoch, seq, 1 when the id was known
 
 if time() > tonumber(ARGV[6]) then return redis.error_reply('LATE the deadline of the append has passed') end
@@ -17,50 +18,43 @@ if ends and tonumber(ends) < now then
   endIt(known)
 elseif ends then
   -- Written again, so that whoever waits for replicas waits for what the first try wrote.
-  save()
+  changed = true
   return reply(false, head.epoch, tonumber(known), 1)
 end
 
-local wasEmpty = count() == 0
+local wasEmpty = head.kept == 0
 head.seq = head.seq + 1
-local seq = string.format('%.0f', head.seq)
+changed = true
+local seq = whole(head.seq)
 
 -- What expired on its way here only takes its seq.
 if expires < 0 or now <= expires then
   local rank, ages = tonumber(ARGV[12]), now + retention
   -- In the order of the names in log.lua.
-  local entry = { id, rank, tonumber(ARGV[11]), expires, ages, now, QUEUED, 0, 0, 0, 0, ARGV[10] }
-  write(seq, entry)
-  call('HSET', NOTES, 'i' .. id, seq)
+  local bytes = tonumber(ARGV[15])
+  local entry = { id, rank, tonumber(ARGV[11]), expires, ages, now, QUEUED, 0, 0, 0, 0, ARGV[10], bytes }
+  if wasEmpty and head.past == 0 then call('HSET', NOTES, 'e', head.epoch) end
+  call('HSET', NOTES, seq, cmsgpack.pack(entry), 'i' .. id, seq)
   call('HSET', TEXT, seq, body)
   if ARGV[14] ~= '' then call('HSET', TEXT, 't' .. seq, ARGV[14]) end
   call('ZADD', ORDER, head.seq, seq)
   call('ZADD', ENDS, expires >= 0 and math.min(expires, ages) or ages, seq)
   call('ZADD', LANES, (rank + 1) * LANE + head.seq, seq)
-  size = size + 1
-  resized = true
+  head.kept = head.kept + 1
+  head.bytes = head.bytes + bytes
 end
 
--- What is settled, oldest first; then of the lowest priority the oldest. A Critical one never goes before a lower one.
+-- Settled entries first, the oldest of them whatever its priority; then of the lowest priority the oldest.
 local function victim()
-  local first = call('ZRANGE', LANES, 0, 0, 'WITHSCORES')
-  local lowest = math.floor(first[2] / LANE) - 1
-  if acknowledged or lowest < 0 then return first[1] end
-  local settled
-  for rank = lowest, CRITICAL - 1 do
-    local oldest = first[1]
-    if rank > lowest then
-      oldest = call('ZRANGEBYSCORE', LANES, (rank + 1) * LANE, '(' .. (rank + 2) * LANE, 'LIMIT', 0, 1)[1]
-    end
-    local n = tonumber(oldest)
-    if n and n <= head.received and (not settled or n < settled) then settled = n end
-  end
-  return settled and string.format('%.0f', settled) or first[1]
+  local first = call('ZRANGE', LANES, 0, 0)[1]
+  if acknowledged then return first end
+  local oldest = call('ZRANGE', ORDER, 0, 0)[1]
+  return tonumber(oldest) <= head.received and oldest or first
 end
 
 -- More than one only when the limit was lowered, and then the next appends go on.
 for _ = 1, MAX_PURGED do
-  if count() <= most then break end
+  if head.kept <= most then break end
   local next = call('ZRANGE', ENDS, 0, 0, 'WITHSCORES')
   if tonumber(next[2]) < now then
     endIt(next[1])
@@ -72,7 +66,7 @@ end
 
 if wasEmpty or now - head.touched > DAY then
   head.touched = now
+  save()
   for _, key in ipairs(KEYS) do call('PEXPIRE', key, KEPT) end
 end
-save()
 return reply(false, head.epoch, head.seq, 0)

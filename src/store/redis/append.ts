@@ -2,14 +2,17 @@ import { PRIORITIES } from '../../notification/notification.ts'
 import { type Topic, tenantOf, userOf } from '../../notification/topic.ts'
 import type { Appended, Draft, Log, StoreLimits } from '../store.ts'
 import type { Batches } from './batches.ts'
+import { type KeptBody, keptBody, type Sharers, sharersOf, writeBodies } from './bodies.ts'
 import { DUE_KEY, recipientsKey } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Notes, Taken } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command, Present } from './server.ts'
+import type { Stored } from './stored.ts'
 
 interface AppendOptions {
   readonly commits: Batches
+  readonly stored: Stored
   readonly scripts: LogScripts
   readonly notes: Notes
   readonly limits: StoreLimits
@@ -24,53 +27,66 @@ const GROUPS_AT_ONCE = 2
 const OVERHEAD = 500
 const MINUTE_MS = 60_000
 
-/** A draft and its place among all of its call. */
-type Placed = readonly [draft: Draft, place: number]
+/** A draft, its place among all of its call, and its body as the log holds it. */
+interface Placed {
+  readonly draft: Draft
+  readonly place: number
+  readonly kept: KeptBody
+}
 
-/** Drafts in groups that are not too large. */
-function* groupsOf(drafts: readonly Draft[]): Generator<readonly Placed[]> {
+/** In groups that are not too large. */
+function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readonly Placed[]> {
   let group: Placed[] = []
   let bytes = 0
   for (const [place, draft] of drafts.entries()) {
-    if (group.length > 0 && (group.length >= MAX_DRAFTS || bytes + draft.body.length > MAX_BYTES)) {
+    const kept = keptBody(draft, sharers)
+    if (group.length > 0 && (group.length >= MAX_DRAFTS || bytes + kept.text.length > MAX_BYTES)) {
       yield group
       group = []
       bytes = 0
     }
-    group.push([draft, place])
-    bytes += draft.body.length
+    group.push({ draft, place, kept })
+    bytes += kept.text.length
   }
   if (group.length > 0) yield group
 }
 
 const weightOf = (group: readonly Placed[]): number =>
-  group.reduce((sum, [{ body }]) => sum + OVERHEAD + body.length, 0)
+  group.reduce((sum, { kept }) => sum + OVERHEAD + kept.text.length, 0)
 
 /** Appends user by user, each in one script, in groups: all or none of one user's entry, not of all users'. */
-export function createAppend({ commits, scripts, notes, limits, time }: AppendOptions): Log['append'] {
+export function createAppend({
+  commits,
+  stored,
+  scripts,
+  notes,
+  limits,
+  time,
+}: AppendOptions): Log['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
   /** Whom a notification was for stays known as long as what has become of it for any of them: until a cleanup. */
-  const recipientsMs = retentionMs + cleanupMs + MINUTE_MS
+  const keptMs = retentionMs + cleanupMs + MINUTE_MS
 
-  const appendOne = (present: Present, deadline: number, draft: Draft): Command =>
+  const appendOne = (present: Present, deadline: number, { draft, kept }: Placed): Command =>
     scripts.command(present, draft.owner, SCRIPTS.append, [
       Math.floor(deadline),
       maxEntries,
       draft.id,
-      draft.body,
+      kept.text,
       JSON.stringify(draft.eventType),
       draft.occurredAt,
       PRIORITIES.indexOf(draft.priority),
       draft.expiresAt ?? '',
       draft.trace ?? '',
+      kept.bytes,
     ])
 
   /** Before the entries, so that none is there whose recipients are not known. */
   const noteRecipients = (group: readonly Placed[]): readonly Command[] =>
-    [...Map.groupBy(group, ([{ id, owner }]) => recipientsKey(tenantOf(owner), id))].flatMap(
+    [...Map.groupBy(group, ({ draft: { id, owner } }) => recipientsKey(tenantOf(owner), id))].flatMap(
       ([key, placed]): Command[] => [
-        ['zadd', key, 'NX', ...placed.flatMap(([{ owner }, place]) => [place, userOf(owner)])],
-        ['pexpire', key, recipientsMs],
+        ['zadd', key, 'NX', ...placed.flatMap(({ draft: { owner }, place }) => [place, userOf(owner)])],
+        ['pexpire', key, keptMs],
       ],
     )
 
@@ -79,46 +95,63 @@ export function createAppend({ commits, scripts, notes, limits, time }: AppendOp
     'zadd',
     DUE_KEY,
     'LT',
-    ...group.flatMap(([{ owner, expiresAt = Number.POSITIVE_INFINITY }]) => [
+    ...group.flatMap(({ draft: { owner, expiresAt = Number.POSITIVE_INFINITY } }) => [
       Math.ceil(Math.min(expiresAt, now + retentionMs)),
       owner,
     ]),
   ]
 
-  const appendGroup = async (group: readonly Placed[]): Promise<readonly Appended[]> => {
+  const appendGroup = async (group: readonly Placed[], sharers: Sharers): Promise<readonly Appended[]> => {
     const before: Command[] = []
     const taken: (readonly [owner: Topic, taken: Taken])[] = []
     const build = (present: Present, deadline: number): readonly Command[] => {
-      for (const owner of new Set(group.map(([draft]) => draft.owner))) {
+      for (const owner of new Set(group.map(({ draft }) => draft.owner))) {
         const noted = notes.take(owner)
         if (noted === undefined) continue
         taken.push([owner, noted])
         before.push(scripts.command(present, owner, SCRIPTS.note, noted.given))
       }
       before.push(...noteRecipients(group))
-      const appends = group.map(([draft]) => appendOne(present, deadline, draft))
+      if (sharers.size > 0)
+        before.push(
+          ...writeBodies(
+            group.map(({ draft }) => draft),
+            sharers,
+            keptMs,
+          ),
+        )
+      const appends = group.map(placed => appendOne(present, deadline, placed))
       return [...before, ...appends, noteDue(group, time?.() ?? present.now())]
     }
     try {
       const replies = await commits.run({ bytes: weightOf(group), build })
-      for (const [n, [owner]] of taken.entries()) scripts.answer(owner, replies[n])
-      return group.map(([{ owner }], n) => {
+      for (const [n, [owner, noted]] of taken.entries())
+        noted.written(scripts.answer(owner, replies[n]).answer)
+      return group.map(({ draft: { owner } }, n) => {
         const [epoch, seq, repeated] = scripts.answer(owner, replies[before.length + n]).answer
         return { cursor: { epoch: String(epoch), seq: Number(seq) }, repeated: repeated === 1 }
       })
     } catch (error) {
-      for (const [, noted] of taken) noted.lost()
+      for (const [, noted] of taken) noted.failed(error)
       throw error
     }
   }
 
   return async drafts => {
-    const appended: Appended[] = []
-    const groups = [...groupsOf(drafts)]
-    // A few at a time: what waits is held in memory as often as there are users.
-    for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE)
-      for (const some of await Promise.all(groups.slice(from, from + GROUPS_AT_ONCE).map(appendGroup)))
-        appended.push(...some)
-    return appended
+    const ended = stored.admit(drafts)
+    try {
+      const appended: Appended[] = []
+      const sharers = sharersOf(drafts)
+      const groups = [...groupsOf(drafts, sharers)]
+      // A few at a time: what waits is held in memory as often as there are users.
+      for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE) {
+        const some = groups.slice(from, from + GROUPS_AT_ONCE)
+        for (const each of await Promise.all(some.map(group => appendGroup(group, sharers))))
+          appended.push(...each)
+      }
+      return appended
+    } finally {
+      ended()
+    }
   }
 }

@@ -1,4 +1,5 @@
 import { StoreAway } from '../../errors.ts'
+import { refusalOf } from './refusal.ts'
 import type { Command, Present, Reply, Server } from './server.ts'
 
 /** What is asked together, and answered together. */
@@ -15,8 +16,9 @@ export interface Unit {
 /** Sends what is asked in groups: what comes while one is under way goes with the next. */
 export interface Batches extends Disposable {
   /**
-   * The answers in order. Rejects with what Redis refused first, or within a second when there is no Redis or it does not
-   * answer: whether it was carried out is then unknown, unless it was not sent.
+   * The answers in order. Rejects with StoreAway for what Redis refused first, or within a second when there is no Redis or it
+   * does not answer: whether it was carried out is then unknown, unless it was not sent. Rejects with any other error for a
+   * fault of our own.
    */
   run(unit: Unit): Promise<readonly Reply[]>
 }
@@ -29,6 +31,8 @@ interface BatchesOptions {
   readonly replicas: number
   /** Whoever asked was told that nobody knows, or that it failed, though something may have been written. */
   readonly onUnknown: () => void
+  /** Called with each command that Redis answered with an error. */
+  readonly onError: (command: Command, error: Error) => void
 }
 
 interface Asked extends Unit {
@@ -57,7 +61,7 @@ const away = (): StoreAway => new StoreAway('the store is away')
 const overloaded = (): StoreAway => new StoreAway('too much waits for the store')
 const late = (): StoreAway => new StoreAway('the store took too long')
 
-export function createBatches({ server, groups, replicas, onUnknown }: BatchesOptions): Batches {
+export function createBatches({ server, groups, replicas, onUnknown, onError }: BatchesOptions): Batches {
   let waiting: Asked[] = []
   let waitingBytes = 0
   const underWay = new Set<readonly Asked[]>()
@@ -81,12 +85,17 @@ export function createBatches({ server, groups, replicas, onUnknown }: BatchesOp
   }
 
   /** Whether whoever asked was told all that was done. */
-  const settle = (asked: Asked, replies: readonly (Reply | Error)[]): boolean => {
+  const settle = (asked: Asked, built: readonly Command[], replies: readonly (Reply | Error)[]): boolean => {
+    const refused = replies.find(reply => reply instanceof Error)
+    if (refused !== undefined)
+      for (const [n, command] of built.entries()) {
+        const reply = replies[n]
+        if (reply instanceof Error) onError(command, reply)
+      }
     if (asked.isOver) return false
     asked.isOver = true
-    const refused = replies.find(reply => reply instanceof Error)
     if (refused === undefined) asked.resolve(replies)
-    else asked.reject(refused)
+    else asked.reject(refusalOf(refused))
     return refused === undefined
   }
 
@@ -98,7 +107,7 @@ export function createBatches({ server, groups, replicas, onUnknown }: BatchesOp
 
   const succeed = (
     group: readonly Asked[],
-    sizes: readonly number[],
+    built: readonly (readonly Command[])[],
     replies: readonly (Reply | Error)[],
   ): void => {
     // An answer that counts for nobody is none.
@@ -109,23 +118,38 @@ export function createBatches({ server, groups, replicas, onUnknown }: BatchesOp
     let from = 0
     let isWhole = true
     for (const [n, asked] of group.entries()) {
-      const size = sizes[n] ?? 0
-      isWhole = settle(asked, replies.slice(from, from + size)) && isWhole
-      from += size
+      const commands = built[n] ?? []
+      isWhole = settle(asked, commands, replies.slice(from, from + commands.length)) && isWhole
+      from += commands.length
     }
     if (!isWhole) onUnknown()
   }
 
-  const post = (group: readonly Asked[], present: Present): void => {
+  /** Undefined when there is nothing to send: its own fault has been told to the caller. */
+  const build = (asked: Asked, present: Present): readonly Command[] | undefined => {
+    try {
+      return asked.build(present, present.now() + ticksLeft(asked) * TICK_MS)
+    } catch (error) {
+      refuse(asked, error instanceof Error ? error : new Error('no error was thrown', { cause: error }))
+      return undefined
+    }
+  }
+
+  const post = (all: readonly Asked[], present: Present): void => {
+    const pairs = all.flatMap(asked => {
+      const commands = build(asked, present)
+      return commands === undefined ? [] : [[asked, commands] as const]
+    })
+    if (pairs.length === 0) return
+    const group = pairs.map(([asked]) => asked)
+    const built = pairs.map(([, commands]) => commands)
     underWay.add(group)
-    const built = group.map(asked => asked.build(present, present.now() + ticksLeft(asked) * TICK_MS))
-    const sizes = built.map(({ length }) => length)
     const leftMs = Math.min(...group.map(ticksLeft)) * TICK_MS - MARGIN_MS
     const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, Math.max(1, leftMs)]] : []
     void present
       .send([...built.flat(), ...wait])
       .then(
-        replies => succeed(group, sizes, replies),
+        replies => succeed(group, built, replies),
         error => giveUp(group, error instanceof Error ? error : away()),
       )
       .finally(postWaiting)

@@ -1,11 +1,12 @@
 -- Lets go of what has ended, and forgets what has left for long enough; a bounded number of each.
 --
 -- KEYS and ARGV 1-5: see log.lua.
--- Reply: ..., the moment from which there is something to do again, ms; -1 for never
+-- Reply: ..., the moment from which there is something to do again, ms; -1 for never. Tells always what the log takes.
 
-if not find(false) then return reply(false, -1) end
+if not find(false) then return { 0, 0, '', 0, 0, -1 } end
+tookBefore = nil
 local more = purge()
-local over = call('ZRANGEBYSCORE', PAST, '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, MAX_PURGED)
+local over = call('ZRANGEBYSCORE', PAST, '-inf', '(' .. whole(now), 'LIMIT', 0, MAX_PURGED)
 for _, seq in ipairs(over) do forget(seq) end
 local next = -1
 for _, key in ipairs({ ENDS, PAST }) do

@@ -1,21 +1,26 @@
 import type { Topic } from '../../notification/topic.ts'
 import type { Log } from '../store.ts'
 import type { Batches } from './batches.ts'
-import { DUE_KEY, SIZES_KEY } from './keys.ts'
+import { DUE_KEY, LEASED_KEY, SIZES_KEY } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Notes } from './notes.ts'
+import { report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
+import type { Stored } from './stored.ts'
 
 /** Physically removes what has ended, and knows how much is left. */
 export interface Cleaning extends Disposable {
   readonly totals: Log['totals']
+  /** Does at once, if it was not done within a second, what else is done from time to time. */
+  hurry(): void
 }
 
 interface CleaningOptions {
   readonly batches: Batches
   readonly scripts: LogScripts
   readonly notes: Notes
+  readonly stored: Stored
   readonly cleanupMs: number
   /** Milliseconds since 1970; undefined: by the clock of Redis. */
   readonly time: (() => number) | undefined
@@ -24,43 +29,92 @@ interface CleaningOptions {
 const OWNERS_AT_ONCE = 100
 /** Whoever asks how much there is does not wait for more than that to be cleaned. */
 const STEPS_FOR_TOTALS = 10
+/** So long a node has to clean the logs it took; another one takes them then. Milliseconds. */
+const LEASE_MS = 30_000
+/** Pages of the table of all users that are checked with each cleanup. */
+const CHECKS = 20
+const HURRY_MS = 1_000
 const BYTES = 200
 
-export function createCleaning({ batches, scripts, notes, cleanupMs, time }: CleaningOptions): Cleaning {
+export function createCleaning({
+  batches,
+  scripts,
+  notes,
+  stored,
+  cleanupMs,
+  time,
+}: CleaningOptions): Cleaning {
   let isClosed = false
   let isCleaning = false
+  let hurriedAt = 0
+  /** Where the check of all users goes on. */
+  let place: unknown = '0'
 
+  /** When its log has something to let go of again; nothing when never. */
   const clean = async (owner: Topic): Promise<readonly (string | number)[]> => {
     await notes.flush(owner)
     const [next] = await scripts.ask(owner, SCRIPTS.clean, [])
     return Number(next) < 0 ? [] : [Math.ceil(Number(next)), owner]
   }
 
+  /** Cleans each log, though others fail. Those that failed come again when their lease ends. */
+  const cleanAll = async (owners: readonly Topic[]): Promise<void> => {
+    const cleaned = await Promise.allSettled(owners.map(clean))
+    for (const result of cleaned) if (result.status === 'rejected') report(result.reason)
+    const done = owners.filter((_, n) => cleaned[n]?.status === 'fulfilled')
+    const next = cleaned.flatMap(result => (result.status === 'fulfilled' ? result.value : []))
+    await batches.run({
+      bytes: owners.length * BYTES,
+      build: () => [
+        ...(next.length > 0 ? [['zadd', DUE_KEY, 'LT', ...next] as const] : []),
+        ...(done.length > 0 ? [['zrem', LEASED_KEY, ...done] as const] : []),
+      ],
+    })
+  }
+
   /** Whoever takes a user out of the index cleans its log, so that what leaves it is counted once. Whether there were any. */
   const step = async (): Promise<boolean> => {
     const [taken] = await batches.run({
       bytes: BYTES,
-      build: () => [run(SCRIPTS.take, [DUE_KEY], time?.() ?? '', OWNERS_AT_ONCE)],
+      build: () => [run(SCRIPTS.take, [DUE_KEY, LEASED_KEY], time?.() ?? '', OWNERS_AT_ONCE, LEASE_MS)],
     })
     // As they were written by an append.
     const owners = (Array.isArray(taken) ? taken : []) as readonly Topic[]
     if (owners.length === 0) return false
-    const cleaned = await Promise.allSettled(owners.map(clean))
-    // Of those that could not be cleaned it is tried again.
-    const next = cleaned.flatMap((result, n) =>
-      result.status === 'fulfilled' ? result.value : [0, owners[n] ?? ''],
+    await cleanAll(owners)
+    return true
+  }
+
+  /** Cleans the next logs of all there are: one may have dropped out of the index, or out of the sums. */
+  const check = async (): Promise<void> => {
+    const [page] = await batches.run({
+      bytes: BYTES,
+      build: () => [['hscan', SIZES_KEY, String(place), 'COUNT', OWNERS_AT_ONCE]],
+    })
+    const [next, fields]: unknown[] = Array.isArray(page) ? page : []
+    place = next
+    // As they were written by `stored`; the sums have other names.
+    const owners = (Array.isArray(fields) ? fields : []).filter(
+      (field, n): field is Topic => n % 2 === 0 && String(field).startsWith('user:'),
     )
-    if (next.length > 0)
-      await batches.run({ bytes: owners.length * BYTES, build: () => [['zadd', DUE_KEY, 'LT', ...next]] })
-    return cleaned.every(({ status }) => status === 'fulfilled')
+    if (owners.length > 0) await cleanAll(owners)
   }
 
   const cleanUp = async (): Promise<void> => {
     if (isCleaning) return
     isCleaning = true
-    // What fails today is done the next time.
-    while (!isClosed && (await step().catch(() => false)));
-    isCleaning = false
+    try {
+      while (!isClosed && (await step()));
+      for (let n = 0; n < CHECKS && !isClosed; n++) {
+        await check()
+        if (place === '0') break
+      }
+    } catch (error) {
+      // What was not done is done the next time.
+      report(error)
+    } finally {
+      isCleaning = false
+    }
   }
 
   const timer = setInterval(() => void cleanUp(), cleanupMs)
@@ -69,10 +123,14 @@ export function createCleaning({ batches, scripts, notes, cleanupMs, time }: Cle
   return {
     totals: async () => {
       for (let n = 0; n < STEPS_FOR_TOTALS && (await step()); n++);
+      await check()
       await notes.flushAll()
-      const [reply] = await batches.run({ bytes: BYTES, build: () => [run(SCRIPTS.sizes, [SIZES_KEY])] })
-      const [messages = 0, users = 0] = Array.isArray(reply) ? reply.map(Number) : []
-      return { messages, users }
+      return stored.totals()
+    },
+    hurry: () => {
+      if (performance.now() < hurriedAt + HURRY_MS) return
+      hurriedAt = performance.now()
+      void cleanUp()
     },
     [Symbol.dispose]: () => {
       isClosed = true

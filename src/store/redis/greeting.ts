@@ -20,6 +20,26 @@ const parseInfo = (text: string): ReadonlyMap<string, string> =>
     }),
   )
 
+interface Eviction {
+  /** A limit is set, and keys are evicted to keep it. */
+  readonly mayEvict: boolean
+  readonly policy: string
+  /** Keys evicted since this Redis started. */
+  readonly evicted: number
+}
+
+/** Reads the sections `memory` and `stats` of INFO. */
+export function evictionOf(text: string): Eviction {
+  const info = parseInfo(text)
+  const policy = info.get('maxmemory_policy') ?? 'noeviction'
+  const isLimited = Number(info.get('maxmemory') ?? 0) > 0
+  return {
+    mayEvict: isLimited && policy !== 'noeviction',
+    policy,
+    evicted: Number(info.get('evicted_keys') ?? 0),
+  }
+}
+
 /** Undefined where the user may not ask. */
 async function settingOf(client: Redis, name: string): Promise<string | undefined> {
   const answer: unknown = await client.config('GET', name).catch(() => undefined)

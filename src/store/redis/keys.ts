@@ -13,7 +13,11 @@ export const logKeys = (owner: Topic): readonly string[] => LOG_KINDS.map(kind =
 
 /** Whom a notification was for. */
 export const recipientsKey = (tenant: string, id: string): string => key('recipients', `${tenant}:${id}`)
+/** The body of a notification that is kept once for many users. */
+export const bodyKey = (tenant: string, id: string): string => key('body', `${tenant}:${id}`)
 export const revokedKey = (owner: Topic): string => key('revoked', tagOf(owner))
+/** Users of a tenant whose tokens are revoked, by when that ends. */
+export const revocationsKey = (tenant: string): string => key('revocations', tenant)
 export const onceKey = (tenant: string, name: string): string => key('once', `${tenant}:${name}`)
 export const templatesKey = (tenant: string): string => key('templates', tenant)
 
@@ -21,5 +25,7 @@ export const templatesKey = (tenant: string): string => key('templates', tenant)
 export const LIFE_KEY = 'ara:life'
 /** Users by when their log has something to let go of. */
 export const DUE_KEY = 'ara:due'
-/** How much each log retains. */
+/** Users whose log a node is cleaning, by when another one may. In the slot of `DUE_KEY`. */
+export const LEASED_KEY = 'ara:leased:{ara:due}'
+/** How much each log takes, and all of them. */
 export const SIZES_KEY = 'ara:sizes'

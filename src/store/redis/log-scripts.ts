@@ -5,6 +5,13 @@ import { logKeys } from './keys.ts'
 import type { Script } from './scripts.ts'
 import { type Command, newName, type Present, type Reply, run } from './server.ts'
 
+/** What one log takes. */
+export interface LogSize {
+  readonly entries: number
+  /** With everything that is kept for the log, as the limits count it. */
+  readonly bytes: number
+}
+
 /** What a script says of its own. */
 export type Answer = readonly unknown[]
 
@@ -23,8 +30,8 @@ interface LogScriptsOptions {
   readonly observer: StoreObserver
   /** Milliseconds since 1970; undefined: by the clock of Redis. */
   readonly time: (() => number) | undefined
-  /** Told how much a log retains, when that has changed. */
-  readonly onSize: (owner: Topic, size: number) => void
+  /** Called with what a log takes, when that has changed. */
+  readonly onSize: (owner: Topic, size: LogSize) => void
 }
 
 const BYTES = 500
@@ -40,7 +47,7 @@ export function createLogScripts({ batches, limits, observer, time, onSize }: Lo
       present.life,
       newName(),
       retentionMs,
-      acknowledged ? '1' : '0',
+      `${acknowledged ? 'a' : ''}${present.mayEvict() ? 'e' : ''}`,
       ...given,
     )
 
@@ -58,8 +65,8 @@ export function createLogScripts({ batches, limits, observer, time, onSize }: Lo
 
   const answer: LogScripts['answer'] = (owner, reply) => {
     if (!Array.isArray(reply)) throw new Error('Redis answered something else than its script does')
-    const [size, gone, tracked, more, ...rest]: unknown[] = reply
-    if (Number(size) >= 0) onSize(owner, Number(size))
+    const [entries, bytes, gone, tracked, more, ...rest]: unknown[] = reply
+    if (Number(entries) >= 0) onSize(owner, { entries: Number(entries), bytes: Number(bytes) })
     tellGone(owner, String(gone))
     if (Number(tracked) > 0) observer.tracked(owner, Number(tracked))
     return { more: more === 1, answer: rest }

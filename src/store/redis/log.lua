@@ -1,9 +1,11 @@
--- What the scripts of a user's log begin with; the rest of each stands in its own file.
+-- What the scripts of a user's log begin with; the rest of each stands in its own file, behind mend.lua.
 --
 -- KEYS, all of one user and with one hash tag:
---   1 head   HASH  epoch, life, bases, seq, received, removed, touched
---   2 text   HASH  <seq>: the body; t<seq>: the traceparent, if there is one
---   3 notes  HASH  <seq>: what is known of the entry, packed; i<id>: the seq of a notification
+--   1 head   HASH  epoch, life, bases, seq, received, removed, touched; lost: the highest seq removed before any device had it;
+--                  kept, past, bytes: entries retained, entries that left and are known, what the bodies take
+--   2 text   HASH  <seq>: the body, or a NUL, its size, a blank and the id of a notification whose body is kept once for many
+--                  users; t<seq>: the traceparent, if there is one
+--   3 notes  HASH  <seq>: what is known of the entry, packed; i<id>: the seq of a notification; e: the epoch
 --   4 order  ZSET  what is retained, by seq
 --   5 ends   ZSET  what is retained, by the moment until which it is delivered
 --   6 lanes  ZSET  what is retained, by who overflow takes first
@@ -13,14 +15,15 @@
 --   2 the name of the life of this Redis
 --   3 an epoch that no log has had
 --   4 age at which an entry ends, ms
---   5 '1': entries are settled by acknowledgement; else by having been received
--- Every reply begins with: entries retained now (-1: as before), what has left the log (a digit each, see `leave`), how
--- many wait for acknowledgement since now, whether there is more to do before an answer can be given.
+--   5 flags: a: entries are settled by acknowledgement, else by having been received; e: this Redis may evict keys
+-- Every reply begins with: entries retained (-1: log and bytes are as before), what the log takes in bytes, what has left the
+-- log (a digit each, see `leave`), how many wait for acknowledgement since now, whether there is more to do before an answer
+-- can be given.
 
 local HEAD, TEXT, NOTES, ORDER, ENDS, LANES, PAST = unpack(KEYS)
-local QUEUED, SENT, ACKED, EXPIRED, DROPPED = 0, 1, 2, 3, 4
-local CRITICAL = 3
--- Lane 0 holds what is acknowledged, below Critical; lane n + 1 priority n. Within one the oldest is first.
+-- Numbers that are stored: a new one goes at the end.
+local QUEUED, SENT, ACKED, EXPIRED, DROPPED, RECEIVED = 0, 1, 2, 3, 4, 5
+-- Lane 0 holds what is acknowledged; lane n + 1 priority n. Within one the oldest is first.
 local LANE = 1e15
 local MAX_BASES = 8
 local MAX_PURGED = 200
@@ -29,10 +32,13 @@ local MAX_PAST = 100000
 local DAY = 86400000
 -- Counted from a moment of the last day before the last append, so that it is 30 days at least.
 local KEPT = 32 * DAY
+-- What Redis takes, measured: for a head, for an entry beside its body, for one that has left.
+local HEAD_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 900, 450
 
 local call = redis.call
 local retention = tonumber(ARGV[4])
-local acknowledged = ARGV[5] == '1'
+local acknowledged = string.find(ARGV[5], 'a', 1, true) ~= nil
+local mayEvict = string.find(ARGV[5], 'e', 1, true) ~= nil
 
 local function time()
   local t = call('TIME')
@@ -40,46 +46,43 @@ local function time()
 end
 
 local now = tonumber(ARGV[1]) or time()
+-- Undefined as long as there is no log.
 local head
+-- Whether the head differs from what is stored. It is written last: what needs no memory comes first in a Redis that is full.
+local changed = false
+-- Whether its names differ, too.
+local renamed = false
+-- What the log took when it was found.
+local tookBefore
 local tracked = 0
 local gone = {}
--- Entries retained, once that was asked for; whether it has changed.
-local size
-local resized = false
 
-local function save()
-  call('HSET', HEAD, 'epoch', head.epoch, 'life', head.life, 'bases', head.bases, 'seq', head.seq, 'received',
-    head.received, 'removed', head.removed, 'touched', head.touched)
+local function whole(number)
+  return string.format('%.0f', number)
 end
 
--- Finds the log as it is in this life: one of an earlier life goes on under another epoch, and keeps what it held when that
--- life ended. False when there is none and none is to be made.
-local function find(make)
-  local found = call('HMGET', HEAD, 'epoch', 'life', 'bases', 'seq', 'received', 'removed', 'touched')
-  if not found[1] then
-    if not make then return false end
-    head = { epoch = ARGV[3], life = ARGV[2], bases = '', seq = 0, received = 0, removed = 0, touched = now }
-    save()
-    call('PEXPIRE', HEAD, KEPT)
-    return true
-  end
-  head = {
-    epoch = found[1], life = found[2], bases = found[3], seq = tonumber(found[4]), received = tonumber(found[5]),
-    removed = tonumber(found[6]), touched = tonumber(found[7])
-  }
-  if head.life == ARGV[2] then return true end
-  local bases = {}
-  for base in string.gmatch(head.bases, '[^,]+') do bases[#bases + 1] = base end
-  bases[#bases + 1] = head.epoch .. ':' .. string.format('%.0f', head.seq)
-  while #bases > MAX_BASES do table.remove(bases, 1) end
-  head.bases, head.epoch, head.life = table.concat(bases, ','), ARGV[3], ARGV[2]
-  save()
-  return true
+local function save()
+  if renamed then call('HSET', HEAD, 'epoch', head.epoch, 'life', head.life, 'bases', head.bases) end
+  call('HSET', HEAD, 'seq', head.seq, 'received', head.received, 'removed', head.removed, 'touched', head.touched, 'lost',
+    head.lost, 'kept', head.kept, 'past', head.past, 'bytes', head.bytes)
+  changed, renamed = false, false
+end
+
+local function takes()
+  return HEAD_BYTES + head.bytes + head.kept * ENTRY_BYTES + head.past * PAST_BYTES
+end
+
+-- The epoch of a log that does not exist yet: told alike by every node, and another one once a head may have been forgotten.
+-- Where heads can be evicted at any time, none is told twice.
+local function unborn()
+  if mayEvict then return ARGV[3] end
+  local name = ARGV[2] .. ' ' .. HEAD .. ' ' .. math.floor(now / (30 * DAY))
+  return string.sub(redis.sha1hex(name), 1, 12)
 end
 
 -- An entry is a list.
-local ID, RANK, OCCURRED, EXPIRES, AGES, AT, STATE, ATTEMPTS, REDELIVERED, FIRST, IS_ACKED, TYPE =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+local ID, RANK, OCCURRED, EXPIRES, AGES, AT, STATE, ATTEMPTS, REDELIVERED, FIRST, IS_ACKED, TYPE, BYTES =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 
 local function note(seq)
   local packed = call('HGET', NOTES, seq)
@@ -90,9 +93,13 @@ local function write(seq, entry)
   call('HSET', NOTES, seq, cmsgpack.pack(entry))
 end
 
-local function count()
-  size = size or call('ZCARD', ORDER)
-  return size
+local function bytesOf(seq, entry)
+  return entry[BYTES] or call('HSTRLEN', TEXT, seq)
+end
+
+-- Without entries there are no notes, or they would be there for ever.
+local function dropNotes()
+  if head.kept == 0 and head.past == 0 then call('DEL', NOTES) end
 end
 
 local function forget(seq)
@@ -100,39 +107,55 @@ local function forget(seq)
   -- The id may have been used again.
   if entry and call('HGET', NOTES, 'i' .. entry[ID]) == seq then call('HDEL', NOTES, 'i' .. entry[ID]) end
   call('HDEL', NOTES, seq)
-  call('ZREM', PAST, seq)
+  head.past = head.past - call('ZREM', PAST, seq)
+  changed = true
+  dropNotes()
+end
+
+-- Neither acknowledged nor at its end.
+local function isOpen(entry)
+  return entry[STATE] == QUEUED or entry[STATE] == SENT or entry[STATE] == RECEIVED
+end
+
+-- Handed over, and its acknowledgement is still due where acknowledgement is on.
+local function isPending(entry)
+  return entry[ATTEMPTS] > 0 and isOpen(entry)
 end
 
 -- `cause`: ttl, age or overflow. What is told of it: 4 when overflow dropped it, 2 when it was neither received nor
 -- acknowledged, 1 when its acknowledgement was waited for.
 local function leave(seq, entry, cause)
-  size = count() - 1
-  resized = true
   -- First what needs no memory: a Redis that is full still lets entries go.
   call('ZREM', ORDER, seq)
   call('ZREM', ENDS, seq)
   call('ZREM', LANES, seq)
+  head.bytes = math.max(0, head.bytes - bytesOf(seq, entry))
   call('HDEL', TEXT, seq, 't' .. seq)
+  head.kept = head.kept - 1
+  changed = true
   local n = tonumber(seq)
-  if cause ~= 'ttl' and n > head.removed then
-    head.removed = n
-    call('HSET', HEAD, 'removed', n)
+  local received = n <= head.received
+  if cause ~= 'ttl' then
+    head.removed = math.max(head.removed, n)
+    if not received and entry[IS_ACKED] == 0 then head.lost = math.max(head.lost, n) end
   end
-  local pending = acknowledged and entry[STATE] == SENT
-  local settled = n <= head.received
+  local pending = acknowledged and isPending(entry)
+  local settled = received
   if acknowledged then settled = entry[IS_ACKED] == 1 end
   local told = (pending and 1 or 0) + (settled and 0 or 2)
+  local ended = EXPIRED
   if cause == 'overflow' then
     told = told + 4
-    if entry[STATE] == QUEUED or pending then entry[STATE], entry[AT] = DROPPED, now end
-  elseif entry[IS_ACKED] == 0 then
-    entry[STATE], entry[AT] = EXPIRED, now
+    ended = DROPPED
   end
+  -- With acknowledgement off an evicted entry that was handed over keeps its state.
+  local stays = cause == 'overflow' and not acknowledged and entry[STATE] ~= QUEUED
+  if isOpen(entry) and not stays then entry[STATE], entry[AT] = ended, now end
   write(seq, entry)
   call('ZADD', PAST, entry[OCCURRED] + retention, seq)
-  local past = call('ZCARD', PAST)
-  if past == 1 then call('PEXPIRE', PAST, KEPT) end
-  if past > MAX_PAST then forget(call('ZRANGE', PAST, 0, 0)[1]) end
+  head.past = head.past + 1
+  if head.past == 1 then call('PEXPIRE', PAST, KEPT) end
+  if head.past > MAX_PAST then forget(call('ZRANGE', PAST, 0, 0)[1]) end
   gone[#gone + 1] = told
 end
 
@@ -144,7 +167,7 @@ end
 
 -- Lets go of what has ended, a bounded number; whether there may be more.
 local function purge()
-  local over = call('ZRANGEBYSCORE', ENDS, '-inf', '(' .. string.format('%.0f', now), 'LIMIT', 0, MAX_PURGED)
+  local over = call('ZRANGEBYSCORE', ENDS, '-inf', '(' .. whole(now), 'LIMIT', 0, MAX_PURGED)
   for _, seq in ipairs(over) do endIt(seq) end
   return #over == MAX_PURGED
 end
@@ -174,10 +197,13 @@ local function acknowledge(seq, entry)
     latency = math.max(0, now - entry[FIRST])
   end
   write(seq, entry)
-  if entry[RANK] < CRITICAL and isRetained(seq) then call('ZADD', LANES, 'XX', tonumber(seq), seq) end
+  if isRetained(seq) then call('ZADD', LANES, 'XX', tonumber(seq), seq) end
   return late, latency
 end
 
 local function reply(more, ...)
-  return { resized and count() or -1, table.concat(gone), tracked, more and 1 or 0, ... }
+  if not head then return { -1, 0, '', 0, 0, ... } end
+  if changed then save() end
+  local bytes = takes()
+  return { bytes ~= tookBefore and head.kept or -1, bytes, table.concat(gone), tracked, more and 1 or 0, ... }
 end

@@ -15,13 +15,17 @@ import type {
 } from '../store.ts'
 import { createAppend } from './append.ts'
 import type { Batches } from './batches.ts'
+import type { Bodies } from './bodies.ts'
 import { recipientsKey } from './keys.ts'
 import type { Answer, LogScripts } from './log-scripts.ts'
 import type { Notes } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
+import type { Stored } from './stored.ts'
 
 interface LogOptions {
+  readonly bodies: Bodies
+  readonly stored: Stored
   /** For what has to survive. */
   readonly commits: Batches
   readonly reads: Batches
@@ -34,7 +38,7 @@ interface LogOptions {
 }
 
 /** In the order of their numbers in the scripts. */
-const STATES: readonly State[] = ['queued', 'sent', 'acked', 'expired', 'dropped']
+const STATES: readonly State[] = ['queued', 'sent', 'acked', 'expired', 'dropped', 'received']
 const BYTES = 300
 const HEADS_AT_ONCE = 500
 const FIELDS_OF_ENTRY = 4
@@ -51,11 +55,12 @@ function basesOf(text: string): readonly Base[] {
     })
 }
 
-function openedOf([epoch, seq, received, removed, bases]: Answer): Opened {
+function openedOf([epoch, seq, received, removed, lost, bases]: Answer): Opened {
   return {
     head: { epoch: String(epoch), seq: Number(seq) },
     received: Number(received),
     removedThrough: Number(removed),
+    lostThrough: Number(lost),
     bases: basesOf(String(bases)),
   }
 }
@@ -83,7 +88,17 @@ const recipientOf = (owner: Topic, [, , , state, attempts, at]: Answer): Recipie
   at: Number(at),
 })
 
-export function createLog({ commits, reads, scripts, notes, limits, time, totals }: LogOptions): Log {
+export function createLog({
+  commits,
+  reads,
+  scripts,
+  bodies,
+  stored,
+  notes,
+  limits,
+  time,
+  totals,
+}: LogOptions): Log {
   /** What is noted of a log counts before anything is asked of it. */
   const ask: LogScripts['ask'] = async (owner, script, given) => {
     await notes.flush(owner)
@@ -105,14 +120,12 @@ export function createLog({ commits, reads, scripts, notes, limits, time, totals
         ...flags,
       ])
       const through = Number(end)
+      const entries = await bodies.resolve(owner, entriesOf(fields))
+      // Read again: the log has lost entries.
+      if (entries === undefined) continue
       // One script looks at a bounded number of entries, and may have found none that is meant.
-      if (follows !== 1 || fields.length > 0)
-        return {
-          epoch: String(epoch),
-          entries: entriesOf(fields),
-          through,
-          removedThrough: Number(removed),
-        }
+      if (follows !== 1 || entries.length > 0)
+        return { epoch: String(epoch), entries, through, removedThrough: Number(removed) }
       from = through
     }
   }
@@ -146,7 +159,7 @@ export function createLog({ commits, reads, scripts, notes, limits, time, totals
   }
 
   return {
-    append: createAppend({ commits, scripts, notes, limits, time }),
+    append: createAppend({ commits, stored, scripts, notes, limits, time }),
     open: async owner => openedOf(await ask(owner, SCRIPTS.open, [])),
     heads: async owners => {
       const heads: Cursor[] = []

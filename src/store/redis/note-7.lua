@@ -3,9 +3,11 @@
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 '1': this may have been noted before; 7 how many receipts; for each of them epoch and seq of the place up to which
 --   some device has received; then for each entry handed over epoch, seq, when in ms
--- Reply: ...
+-- Reply: ..., 1 when receipts are left to be noted
 
-if not find(false) then return reply(false) end
+local MAX_RECEIVED = 1000
+
+if not find(false) then return reply(false, 0) end
 
 local entries = 8 + 2 * ARGV[7]
 local furthest = head.received
@@ -14,16 +16,31 @@ for n = 8, entries - 1, 2 do
   -- A place beyond the head is no proof of having read anything.
   if ARGV[n] == head.epoch and seq <= head.seq and seq > furthest then furthest = seq end
 end
-if furthest > head.received then call('HSET', HEAD, 'received', furthest) end
+local seqs = {}
+if furthest > head.received then
+  seqs = call('ZRANGEBYSCORE', ORDER, '(' .. whole(head.received), whole(furthest), 'LIMIT', 0, MAX_RECEIVED)
+  head.received = #seqs == MAX_RECEIVED and tonumber(seqs[#seqs]) or furthest
+  changed = true
+end
 
+-- Each entry is written once, though it was handed over and received.
+local noted = {}
 for n = entries, #ARGV, 3 do
   local seq = ARGV[n + 1]
   if ARGV[n] == head.epoch and isRetained(seq) then
-    local entry = note(seq)
+    local entry = noted[seq] or note(seq)
     if ARGV[6] ~= '1' or entry[ATTEMPTS] == 0 then
       deliver(entry, tonumber(ARGV[n + 2]))
-      write(seq, entry)
+      noted[seq] = entry
     end
   end
 end
-return reply(false)
+for _, seq in ipairs(seqs) do
+  local entry = noted[seq] or note(seq)
+  if entry[STATE] == QUEUED or entry[STATE] == SENT then
+    entry[STATE], entry[AT] = RECEIVED, now
+    noted[seq] = entry
+  end
+end
+for seq, entry in pairs(noted) do write(seq, entry) end
+return reply(false, #seqs == MAX_RECEIVED and 1 or 0)

@@ -1,17 +1,14 @@
+import { StoreAway } from '../../errors.ts'
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import type { Topic } from '../../notification/topic.ts'
-import type { Batches } from './batches.ts'
-import { SIZES_KEY } from './keys.ts'
-import type { LogScripts } from './log-scripts.ts'
+import type { Answer, LogScripts } from './log-scripts.ts'
+import { report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
-import { run } from './server.ts'
 
 /** What nobody waits for: it is written soon, with what else there is by then. */
 export interface Notes {
   handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
   received(owner: Topic, cursor: Cursor): void
-  /** A log retains so many entries now. */
-  sized(owner: Topic, size: number): void
   /** What is noted of that log, to be written by whoever takes it; undefined when that is nothing. */
   take(owner: Topic): Taken | undefined
   /** Writes at once what is noted of that log, so that what is asked next finds it; undefined when that is nothing. Never rejects. */
@@ -24,12 +21,13 @@ export interface Notes {
 export interface Taken {
   /** What the script `note` is to be given. */
   readonly given: readonly (string | number)[]
-  /** It was not written, or nobody knows: it is noted again. */
-  lost(): void
+  /** It was written. What the script left for the next time (its answer says so) is noted again. */
+  written(answer: Answer): void
+  /** It was not written, or nobody knows. It is noted again, unless that would fail again. */
+  failed(error: unknown): void
 }
 
 interface NotesOptions {
-  readonly batches: Batches
   readonly scripts: LogScripts
   /** As long as there is no Redis what is noted stays where it is. */
   readonly isThere: () => boolean
@@ -51,12 +49,9 @@ const NOTE_MS = 100
 const MAX_OWNERS = 100_000
 const MAX_HANDED = 10_000
 const MAX_RECEIVED = 100
-const SIZES_AT_ONCE = 500
-const BYTES = 200
 
-export function createNotes({ batches, scripts, isThere, now }: NotesOptions): Notes {
+export function createNotes({ scripts, isThere, now }: NotesOptions): Notes {
   const noted = new Map<Topic, Noted>()
-  let sizes = new Map<Topic, number>()
 
   const of = (owner: Topic): Noted | undefined => {
     const known = noted.get(owner)
@@ -66,11 +61,11 @@ export function createNotes({ batches, scripts, isThere, now }: NotesOptions): N
     return made
   }
 
-  /** Not written, or nobody knows: with the next. */
-  const keep = (owner: Topic, { handed, received }: Noted): void => {
+  /** Noted again, to be written with the next. */
+  const keep = (owner: Topic, { handed, received, isUnsure }: Noted): void => {
     const later = of(owner)
     if (later === undefined) return
-    later.isUnsure = true
+    later.isUnsure ||= isUnsure
     later.handed.unshift(...handed.slice(0, MAX_HANDED - later.handed.length))
     later.received.unshift(...received.slice(0, MAX_RECEIVED - later.received.length))
   }
@@ -83,33 +78,31 @@ export function createNotes({ batches, scripts, isThere, now }: NotesOptions): N
     const places = received.flatMap(({ epoch, seq }) => [epoch, seq])
     return {
       given: [isUnsure ? '1' : '', received.length, ...places, ...handed.flat()],
-      lost: () => keep(owner, all),
+      written: ([isLeft]) => {
+        if (isLeft === 1) keep(owner, { handed: [], received, isUnsure: false })
+      },
+      failed: error => {
+        if (!(error instanceof StoreAway)) throw error
+        keep(owner, { handed, received, isUnsure: true })
+      },
+    }
+  }
+
+  const write = async (owner: Topic, first: Taken): Promise<void> => {
+    for (let taken: Taken | undefined = first; taken !== undefined; taken = take(owner)) {
+      const answer = await scripts.ask(owner, SCRIPTS.note, taken.given).catch(taken.failed)
+      if (answer === undefined) return
+      taken.written(answer)
     }
   }
 
   const flush = (owner: Topic): Promise<void> | undefined => {
     const taken = take(owner)
-    return taken && scripts.ask(owner, SCRIPTS.note, taken.given).then(() => {}, taken.lost)
-  }
-
-  const writeSizes = async (some: readonly (readonly [Topic, number])[]): Promise<void> => {
-    const bytes = some.length * BYTES
-    const build = () => [run(SCRIPTS.sizes, [SIZES_KEY], ...some.flat())]
-    await batches.run({ bytes, build }).catch(() => {
-      for (const [owner, size] of some) if (!sizes.has(owner)) sizes.set(owner, size)
-    })
-  }
-
-  const flushSizes = async (): Promise<void> => {
-    const all = [...sizes]
-    sizes = new Map()
-    for (let from = 0; from < all.length; from += SIZES_AT_ONCE)
-      await writeSizes(all.slice(from, from + SIZES_AT_ONCE))
+    return taken && write(owner, taken).catch(report)
   }
 
   const flushAll = async (): Promise<void> => {
     await Promise.all([...noted.keys()].map(flush))
-    await flushSizes()
   }
 
   const timer = setInterval(() => {
@@ -131,9 +124,6 @@ export function createNotes({ batches, scripts, isThere, now }: NotesOptions): N
       if (last?.epoch === cursor.epoch && last.seq === cursor.seq) return
       if (all.received.length === MAX_RECEIVED) all.received.shift()
       all.received.push(cursor)
-    },
-    sized: (owner, size) => {
-      if (sizes.size < MAX_OWNERS || sizes.has(owner)) sizes.set(owner, size)
     },
     take,
     flush,

@@ -1,8 +1,8 @@
--- What a starting connection needs to know of a user's log.
+-- What a starting connection needs to know of a user's log. Reading makes no log.
 --
 -- KEYS and ARGV 1-5: see log.lua.
--- Reply: ..., epoch, seq, received, removed, bases as epoch:seq,epoch:seq
+-- Reply: ..., epoch, seq, received, removed, lost, bases as epoch:seq,epoch:seq
 
-find(true)
+if not find(false) then return reply(false, unborn(), 0, 0, 0, 0, '') end
 local more = purge()
-return reply(more, head.epoch, head.seq, head.received, head.removed, head.bases)
+return reply(more, head.epoch, head.seq, head.received, head.removed, head.lost, head.bases)

@@ -3,7 +3,8 @@
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 after this seq; 7 most entries; 8 most bytes of bodies, though one entry at least; 9 '1': without those that are
 --   acknowledged; 10 '1': with states
--- Reply: ..., epoch, through, removed, 1 when more follows, then for each entry seq, body, traceparent or empty, state
+-- Reply: ..., epoch, through, removed, 1 when more follows, then for each entry seq, body (see `text` in log.lua), traceparent or
+--   empty, state
 
 local SCANNED_AT_ONCE, MAX_SCANNED = 50, 2000
 -- So many values one reply can be put together of.
@@ -11,9 +12,8 @@ local MAX_ENTRIES = 1500
 local at, most, room = tonumber(ARGV[6]), math.min(tonumber(ARGV[7]), MAX_ENTRIES), tonumber(ARGV[8])
 local unsettled, withState = ARGV[9] == '1', ARGV[10] == '1'
 
-find(true)
-local over = purge()
-if over then return reply(true, head.epoch, 0, 0, 0) end
+if not find(false) then return reply(false, unborn(), 0, 0, 0) end
+if purge() then return reply(true, head.epoch, 0, 0, 0) end
 
 local page = {}
 local function answer(through, follows)
@@ -22,12 +22,12 @@ end
 
 local last
 for _ = 1, MAX_SCANNED / SCANNED_AT_ONCE do
-  local seqs = call('ZRANGEBYSCORE', ORDER, '(' .. string.format('%.0f', at), '+inf', 'LIMIT', 0, SCANNED_AT_ONCE)
+  local seqs = call('ZRANGEBYSCORE', ORDER, '(' .. whole(at), '+inf', 'LIMIT', 0, SCANNED_AT_ONCE)
   for _, seq in ipairs(seqs) do
     local entry = (unsettled or withState) and note(seq)
     if not (unsettled and entry[IS_ACKED] == 1) then
       local text = call('HMGET', TEXT, seq, 't' .. seq)
-      room = room - #text[1]
+      room = room - (tonumber(string.match(text[1], '^%z(%d+) ')) or #text[1])
       if last and (#page >= most * 4 or room < 0) then return answer(last, true) end
       last = tonumber(seq)
       page[#page + 1] = last

@@ -8,7 +8,7 @@ if not find(false) or ARGV[6] ~= head.epoch then return reply(false, 0) end
 purge()
 local seq = ARGV[7]
 local entry = isRetained(seq) and note(seq)
-if not entry or entry[STATE] ~= SENT then return reply(false, 0) end
+if not entry or not isPending(entry) then return reply(false, 0) end
 if entry[ATTEMPTS] >= tonumber(ARGV[8]) then
   entry[STATE], entry[AT] = EXPIRED, now
   write(seq, entry)

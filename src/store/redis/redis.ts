@@ -4,13 +4,16 @@ import type { Topic } from '../../notification/topic.ts'
 import type { Store, StoreLimits, StoreObserver } from '../store.ts'
 import { createAcks } from './acks.ts'
 import { createBatches, UNKNOWN_MS } from './batches.ts'
-import { createCleaning } from './cleaning.ts'
+import { createBodies } from './bodies.ts'
+import { type Cleaning, createCleaning } from './cleaning.ts'
+import { mendForeign } from './foreign.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createLog } from './log.ts'
-import { createLogScripts } from './log-scripts.ts'
+import { createLogScripts, type LogSize } from './log-scripts.ts'
 import { createNotes } from './notes.ts'
 import { createRevocations } from './revocations.ts'
-import { connectServer, type Server, type ServerOptions } from './server.ts'
+import { type Command, connectServer, type Server, type ServerOptions } from './server.ts'
+import { createStored } from './stored.ts'
 import { createTemplates } from './templates.ts'
 
 interface RedisStoreOptions {
@@ -106,28 +109,42 @@ export function redisStore({
   const writer = connect('writes', replicas)
   // Who waits for replicas holds up all that comes over the same connection.
   const reader = replicas === 0 ? writer : connect('reads', 0)
-  const commits = createBatches({ server: writer, groups: 1, replicas, onUnknown })
-  const reads = createBatches({ server: reader, groups: READ_GROUPS, replicas: 0, onUnknown: () => {} })
+  const onError = (command: Command, error: Error): void => mendForeign(reads, command, error)
+  const commits = createBatches({ server: writer, groups: 1, replicas, onUnknown, onError })
+  const reads = createBatches({
+    server: reader,
+    groups: READ_GROUPS,
+    replicas: 0,
+    onUnknown: () => {},
+    onError,
+  })
 
-  const onSize = (owner: Topic, size: number): void => notes.sized(owner, size)
+  const isThere = (): boolean => reader.present !== undefined
+  const stored = createStored({ batches: reads, limits, isThere, onFull: () => cleaning.hurry() })
+  const onSize = (owner: Topic, size: LogSize): void => stored.sized(owner, size)
   const scripts = createLogScripts({ batches: reads, limits, observer, time, onSize })
   const now = (): number => time?.() ?? reader.present?.now() ?? clock.now()
-  const notes = createNotes({ batches: reads, scripts, isThere: () => reader.present !== undefined, now })
-  const cleaning = createCleaning({ batches: reads, scripts, notes, cleanupMs: limits.cleanupMs, time })
+  const notes = createNotes({ scripts, isThere, now })
+  const bodies = createBodies({ reads, scripts })
+  const { cleanupMs } = limits
+  const cleaning: Cleaning = createCleaning({ batches: reads, scripts, notes, stored, cleanupMs, time })
   const { totals } = cleaning
 
   return {
     kind: 'redis',
     isUp: () => writer.isUp() && reader.isUp(),
-    log: createLog({ commits, reads, scripts, notes, limits, time, totals }),
-    acks: createAcks({ commits, scripts, notes, observer }),
+    isSafe: () => writer.isSafe() && reader.isSafe(),
+    log: createLog({ commits, reads, scripts, bodies, stored, notes, limits, time, totals }),
+    acks: createAcks({ commits, scripts, bodies, notes, observer }),
     idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs, time }),
-    revocations: createRevocations({ commits, reads, time }),
+    revocations: createRevocations({ commits, reads, max: limits.maxRevocations, time }),
     templates: createTemplates({ commits, reads }),
     [Symbol.asyncDispose]: async () => {
       cleaning[Symbol.dispose]()
       notes.close()
-      await Promise.race([notes.flushAll(), Bun.sleep(CLOSE_MS)])
+      const flushed = notes.flushAll().then(stored.flush)
+      await Promise.race([flushed, Bun.sleep(CLOSE_MS)])
+      stored[Symbol.dispose]()
       for (const each of new Set([commits, reads, writer, reader])) each[Symbol.dispose]()
     },
   }

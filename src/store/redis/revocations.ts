@@ -1,12 +1,15 @@
+import { tenantOf, userOf } from '../../notification/topic.ts'
 import type { Revocations } from '../store.ts'
 import type { Batches } from './batches.ts'
-import { revokedKey } from './keys.ts'
+import { revocationsKey, revokedKey } from './keys.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 
 interface RevocationsOptions {
   readonly commits: Batches
   readonly reads: Batches
+  /** Users of one tenant with a revocation in force. */
+  readonly max: number
   /** Milliseconds since 1970; undefined: by the clock of Redis. */
   readonly time: (() => number) | undefined
 }
@@ -14,8 +17,14 @@ interface RevocationsOptions {
 const BYTES = 300
 
 /** Asked anew each time: another node may have revoked a token just now. */
-export const createRevocations = ({ commits, reads, time }: RevocationsOptions): Revocations => ({
+export const createRevocations = ({ commits, reads, max, time }: RevocationsOptions): Revocations => ({
   revoke: async (owner, before, until) => {
+    // Counted first: a crash in between leaves a place taken, not a revocation uncounted.
+    const admit = () => [
+      run(SCRIPTS.admit, [revocationsKey(tenantOf(owner))], time?.() ?? '', userOf(owner), until, max),
+    ]
+    const [isAdmitted] = await commits.run({ bytes: BYTES, build: admit })
+    if (isAdmitted !== 1) return 'full'
     const build = () => [run(SCRIPTS.revoke, [revokedKey(owner)], time?.() ?? '', before, until)]
     await commits.run({ bytes: BYTES, build })
     return 'revoked'

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import ack from './ack-7.lua' with { type: 'text' }
 import ackThrough from './ackthrough-7.lua' with { type: 'text' }
+import admit from './admit-1.lua' with { type: 'text' }
 import answer from './answer-1.lua' with { type: 'text' }
 import append from './append-7.lua' with { type: 'text' }
 import beat from './beat-1.lua' with { type: 'text' }
@@ -9,6 +10,9 @@ import count from './count-7.lua' with { type: 'text' }
 import create from './create-1.lua' with { type: 'text' }
 import life from './life-1.lua' with { type: 'text' }
 import log from './log.lua' with { type: 'text' }
+import lose from './lose-7.lua' with { type: 'text' }
+import mend from './mend.lua' with { type: 'text' }
+import remend from './mend-7.lua' with { type: 'text' }
 import note from './note-7.lua' with { type: 'text' }
 import open from './open-7.lua' with { type: 'text' }
 import read from './read-7.lua' with { type: 'text' }
@@ -20,7 +24,7 @@ import reserve from './reserve-1.lua' with { type: 'text' }
 import revoke from './revoke-1.lua' with { type: 'text' }
 import revoked from './revoked-1.lua' with { type: 'text' }
 import sizes from './sizes-1.lua' with { type: 'text' }
-import take from './take-1.lua' with { type: 'text' }
+import take from './take-2.lua' with { type: 'text' }
 import trace from './trace-7.lua' with { type: 'text' }
 
 /** One atomic step inside Redis. Its file says what it wants and answers. */
@@ -32,7 +36,7 @@ export interface Script {
 const script = (text: string): Script => ({ text, sha: createHash('sha1').update(text).digest('hex') })
 
 /** Of a user's log: after what they all begin with. */
-const ofLog = (text: string): Script => script(`${log}\n${text}`)
+const ofLog = (text: string): Script => script(`${log}\n${mend}\n${text}`)
 
 /** Strings, so that a compiled executable holds them. */
 export const SCRIPTS = {
@@ -46,6 +50,8 @@ export const SCRIPTS = {
   redeliver: ofLog(redeliver),
   trace: ofLog(trace),
   clean: ofLog(clean),
+  mend: ofLog(remend),
+  lose: ofLog(lose),
   recipients: script(recipients),
   take: script(take),
   sizes: script(sizes),
@@ -54,6 +60,7 @@ export const SCRIPTS = {
   reserve: script(reserve),
   answer: script(answer),
   release: script(release),
+  admit: script(admit),
   revoke: script(revoke),
   revoked: script(revoked),
   create: script(create),

@@ -1,10 +1,11 @@
 import { type Redis, ReplyError } from 'ioredis'
+import { StoreAway } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { keepLink, type OpenLine } from '../../lib/link.ts'
 import { type PatienceSettings, patienceOf } from '../../lib/patience.ts'
 import { openRedis } from '../../lib/redis.ts'
 import type { RedisAddress } from '../../lib/redis-url.ts'
-import { greet } from './greeting.ts'
+import { evictionOf, greet } from './greeting.ts'
 import { LIFE_KEY } from './keys.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
 
@@ -20,6 +21,8 @@ export interface Present {
   readonly life: string
   /** Its clock as far as it is known, never ahead of it; milliseconds since 1970. */
   now(): number
+  /** Redis may evict keys at any moment. */
+  mayEvict(): boolean
   /** In one write; the answers in order, an Error for what Redis refused. Rejects when the connection ends before all have come. */
   send(commands: readonly Command[]): Promise<readonly (Reply | Error)[]>
 }
@@ -30,6 +33,8 @@ export interface Server extends Disposable {
   readonly present: Present | undefined
   /** Connected, and writes are taken. */
   isUp(): boolean
+  /** Redis evicts nothing. */
+  isSafe(): boolean
 }
 
 export interface ServerOptions {
@@ -75,13 +80,19 @@ const isForgotten = (reply: Reply | Error): boolean =>
 /** The same with the text of the script, for a Redis that does not know it any more. */
 const spelledOut = ([, sha, ...rest]: Command): Command => ['eval', TEXTS.get(sha) ?? '', ...rest]
 
+/** Any error but an answer of Redis means that the connection has ended. */
+function ended(cause: unknown): never {
+  throw cause instanceof TypeError ? cause : new StoreAway('the connection to Redis has ended', { cause })
+}
+
 async function sendAll(client: Redis, commands: readonly Command[]): Promise<readonly (Reply | Error)[]> {
-  const results = (await client.pipeline(commands.map(command => [...command])).exec()) ?? []
-  return results.map(([error, result]) => {
-    // Not an answer: the connection has ended.
-    if (error !== null && !(error instanceof ReplyError)) throw error
-    return error ?? result
-  })
+  const results = await client
+    .pipeline(commands.map(command => [...command]))
+    .exec()
+    .catch(ended)
+  return (results ?? []).map(([error, result]) =>
+    error === null || error instanceof ReplyError ? (error ?? result) : ended(error),
+  )
 }
 
 /**
@@ -118,6 +129,21 @@ export function connectServer({
   let present: Present | undefined
   let fault: string | undefined
   let told: string | undefined
+  let mayEvict = false
+  /** Keys evicted since Redis started, as it last said. */
+  let evicted: number | undefined
+
+  /** Asked each second: a setting of Redis can be changed while it runs. */
+  const watchEviction = (info: Reply): void => {
+    const eviction = evictionOf(String(info))
+    const isEvicting = evicted !== undefined && eviction.evicted > evicted
+    evicted = eviction.evicted
+    mayEvict = eviction.mayEvict || isEvicting
+    if (isEvicting)
+      onWarnings([
+        `STORE_URL: this Redis evicts keys, and notifications are lost (maxmemory-policy is ${eviction.policy}, expected noeviction)`,
+      ])
+  }
 
   const tell = (reason: string | undefined): void => {
     if (reason === told) return
@@ -139,7 +165,9 @@ export function connectServer({
     const look = async (client: Redis): Promise<string | undefined> => {
       const beat = run(SCRIPTS.beat, [LIFE_KEY], life)
       const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, REPLICAS_MS]] : []
-      const [reply, reached] = await send(client, [beat, ...wait])
+      const [reply, ...rest] = await send(client, [beat, ...wait, ['info', 'memory'], ['info', 'stats']])
+      const reached = replicas > 0 ? rest.shift() : undefined
+      watchEviction(rest.join('\n'))
       if (!Array.isArray(reply)) return reply instanceof Error ? reply.message : 'a strange answer'
       if (reply[1] === 0) throw new ReplacedError('its data were replaced')
       note(reply[0])
@@ -158,6 +186,7 @@ export function connectServer({
       made = {
         life,
         now: () => theirs + clock.monotonic() - ours,
+        mayEvict: () => mayEvict,
         send: commands => send(client, commands),
       }
       onWarnings(warnings)
@@ -176,6 +205,7 @@ export function connectServer({
       return undefined
     }
 
+    evicted = undefined
     const line = await openRedis({ address, setting: 'STORE_URL', prepare, ask, alive, signal })
     present = made
     tell(fault)
@@ -200,6 +230,7 @@ export function connectServer({
       return present
     },
     isUp: () => present !== undefined && fault === undefined,
+    isSafe: () => !mayEvict,
     [Symbol.dispose]: () => link[Symbol.dispose](),
   }
 }

@@ -1,0 +1,15 @@
+-- Counts a user among those of a tenant with a revocation in force, unless there are too many.
+--
+-- KEYS: 1 ZSET of users by when their revocation ends
+-- ARGV: 1 now in ms since 1970, empty: by the clock of Redis; 2 user; 3 when the revocation ends; 4 the most there may be
+-- Reply: 1, or 0 when there are too many
+
+local key, user, ends = KEYS[1], ARGV[2], tonumber(ARGV[3])
+local t = redis.call('TIME')
+local now = tonumber(ARGV[1]) or t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', now))
+if not redis.call('ZSCORE', key, user) and redis.call('ZCARD', key) >= tonumber(ARGV[4]) then return 0 end
+redis.call('ZADD', key, 'GT', ends, user)
+local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+redis.call('PEXPIRE', key, math.max(1, math.ceil(last - now) + 1))
+return 1

@@ -1,0 +1,17 @@
+-- Drops entries whose body is gone: it was kept once for many users, and was evicted or removed.
+--
+-- KEYS and ARGV 1-5: see log.lua.
+-- ARGV: 6 and following: seqs
+-- Reply: ...
+
+if not find(false) then return reply(false) end
+local lost = 0
+for n = 6, #ARGV do
+  local seq = ARGV[n]
+  if isRetained(seq) then
+    leave(seq, note(seq), 'overflow')
+    lost = lost + 1
+  end
+end
+if lost > 0 then renew() end
+return reply(false)

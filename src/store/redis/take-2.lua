@@ -1,0 +1,21 @@
+-- Takes users whose logs have something to let go of: until their lease ends nobody else gets them.
+--
+-- KEYS: 1 ZSET of users by when there is something to do; 2 ZSET of users taken, by when their lease ends
+-- ARGV: 1 now in ms since 1970, empty: by the clock of Redis; 2 most of them; 3 how long a lease lasts, ms
+-- Reply: the users
+
+local t = redis.call('TIME')
+local now = tonumber(ARGV[1]) or t[1] * 1000 + math.floor(t[2] / 1000)
+local most = tonumber(ARGV[2])
+local before = '(' .. string.format('%.0f', now)
+local ends = now + ARGV[3]
+
+-- First what no other node has done: it died, or failed.
+local users = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', before, 'LIMIT', 0, math.floor(most / 2))
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', before, 'LIMIT', 0, most - #users)
+for _, user in ipairs(due) do users[#users + 1] = user end
+for _, user in ipairs(users) do
+  redis.call('ZREM', KEYS[1], user)
+  redis.call('ZADD', KEYS[2], ends, user)
+end
+return users
