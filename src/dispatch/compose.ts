@@ -1,5 +1,7 @@
 import { AppError, unavailable } from '../errors.ts'
+import { MAX_FAULTS } from '../lib/bounded-list.ts'
 import type { Fault } from '../lib/document.ts'
+import { createSizedCache } from '../lib/sized-cache.ts'
 import { type Content, MAX, notificationOf, type Origin, type Templated } from '../notification/content.ts'
 import type { Notification } from '../notification/notification.ts'
 import { render } from '../notification/render.ts'
@@ -34,6 +36,10 @@ export interface Composer {
   compose(draft: Draft, found?: Found): Notification | Misfit
 }
 
+/** Taken apart and at hand, of all tenants together. */
+const MAX_COMPILED_BYTES = 32 * 1024 * 1024
+const MAX_COMPILED = 10_000
+
 const UNKNOWN: Misfit = {
   reason: 'unknown_template',
   faults: [{ path: 'template_id', message: 'no such template' }],
@@ -49,7 +55,9 @@ const TOO_LARGE: Misfit = {
 
 const missing = (names: readonly string[]): Misfit => ({
   reason: 'variables',
-  faults: names.map(name => ({ path: `variables.${name}`, message: 'the template needs it' })),
+  faults: names
+    .slice(0, MAX_FAULTS)
+    .map(name => ({ path: `variables.${name}`, message: 'the template needs it' })),
 })
 
 /** The answer to a send that made no notification. */
@@ -72,13 +80,19 @@ export function refusalOf({ reason, faults, cause }: Misfit): AppError {
 }
 
 export function createComposer({ templates }: { readonly templates: Pick<Templates, 'get'> }): Composer {
-  // As long as a store hands out the same object, it is taken apart once.
-  const compiled = new WeakMap<Template, Compiled>()
+  // By its text, which is all that it depends on: a text cannot be out of date.
+  const compiled = createSizedCache<string, Compiled>({
+    maxBytes: MAX_COMPILED_BYTES,
+    maxEntries: MAX_COMPILED,
+    bytesOf: (text, { bytes }) => text.length + bytes,
+  })
 
-  const compiledOf = (template: Template): Compiled => {
-    const known = compiled.get(template) ?? compile(template.payloadTemplate)
-    compiled.set(template, known)
-    return known
+  const compiledOf = ({ payloadTemplate }: Template): Compiled => {
+    const known = compiled.get(payloadTemplate)
+    if (known !== undefined) return known
+    const made = compile(payloadTemplate)
+    compiled.set(payloadTemplate, made)
+    return made
   }
 
   const fill = (content: Templated, template: Template, draft: Draft) => {

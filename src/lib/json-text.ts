@@ -28,8 +28,11 @@ interface Source {
   readonly ends: Int32Array
 }
 
-/** One pass, so that nothing has to be passed over character by character again, however deep it is nested. */
-function endsOf(text: string): Int32Array {
+/**
+ * Where each string, list and object ends that begins at a place. One pass, so that nothing has to be passed over character by
+ * character again, however deep it is nested.
+ */
+export function endsOf(text: string): Int32Array {
   const ends = new Int32Array(text.length)
   const open: number[] = []
   for (let at = 0; at < text.length; at++) {

@@ -1,13 +1,5 @@
 import { compact, JsonText, stringOf } from '../lib/json-text.ts'
-import {
-  type Chunk,
-  type Compiled,
-  chunkOf,
-  type Keyed,
-  type Member,
-  type Part,
-  type Slot,
-} from './template.ts'
+import { type Compiled, KEYED, MEMBER, SLOT } from './template.ts'
 
 export type Rendered =
   | { readonly ok: true; readonly payload: string }
@@ -21,11 +13,21 @@ interface RenderOptions {
   readonly maxBytes: number
 }
 
+/** JSON text that goes out as it stands, and its length in UTF-8. */
+interface Chunk {
+  readonly text: string
+  readonly bytes: number
+}
+
 /** Under way; what is inserted is made when it is first needed. */
-interface Rendering {
+interface Rendering extends Compiled {
   readonly found: readonly (JsonText | undefined)[]
-  readonly inserts: Record<Slot['as'], (Chunk | undefined)[]>
+  /** By name: as text into strings, and as values. */
+  readonly inserts: readonly [texts: (Chunk | undefined)[], values: (Chunk | undefined)[]]
   readonly maxBytes: number
+  /** The next slot, and the next object with a variable in a key. */
+  slot: number
+  keyed: number
   payload: string
   bytes: number
   /** Bytes of keys of objects with a variable in a key, those included that another key displaces. */
@@ -49,13 +51,31 @@ function textOf(json: string): string {
   return json === 'null' ? '' : json
 }
 
-function insertOf({ found, inserts }: Rendering, { name, as, written }: Slot): Chunk {
-  const known = inserts[as][name]
+const END = Number.POSITIVE_INFINITY
+
+/** What stands in the text of the template. */
+function written({ text, isAscii }: Rendering, start: number, end: number): Chunk {
+  const slice = text.slice(start, end)
+  return { text: slice, bytes: isAscii ? slice.length : Buffer.byteLength(slice) }
+}
+
+const startOfSlot = ({ slots, slot }: Rendering): number => slots[slot * SLOT.size + SLOT.start] ?? END
+const endOfSlot = ({ slots, slot }: Rendering): number => slots[slot * SLOT.size + SLOT.end] ?? END
+const startOfKeyed = ({ keyeds, keyed }: Rendering): number => keyeds[keyed * KEYED.size + KEYED.start] ?? END
+
+/** What takes the place of the next slot: itself when there is no such variable. */
+function insertOf(rendering: Rendering): Chunk {
+  const { found, slots, slot } = rendering
+  const name = slots[slot * SLOT.size + SLOT.name] ?? 0
+  const isValue = slots[slot * SLOT.size + SLOT.isValue] === 1
+  const inserts = rendering.inserts[isValue ? 1 : 0]
+  const known = inserts[name]
   if (known !== undefined) return known
   const json = found[name]?.text
-  if (json === undefined) return written
-  const insert = chunkOf(as === 'text' ? textOf(json) : compact(json))
-  inserts[as][name] = insert
+  if (json === undefined) return written(rendering, startOfSlot(rendering), endOfSlot(rendering))
+  const text = isValue ? compact(json) : textOf(json)
+  const insert = { text, bytes: Buffer.byteLength(text) }
+  inserts[name] = insert
   return insert
 }
 
@@ -68,62 +88,96 @@ function put(rendering: Rendering, { text, bytes }: Chunk): boolean {
 }
 
 /** Undefined when there are too many bytes of keys. */
-function keyOf(rendering: Rendering, parts: Member['key']): Chunk | undefined {
+function keyOf(rendering: Rendering, start: number, end: number): Chunk | undefined {
   let text = ''
   let bytes = 0
-  for (const part of parts) {
-    const chunk = 'name' in part ? insertOf(rendering, part) : part
-    rendering.keyBytes += chunk.bytes
-    if (rendering.keyBytes > MAX_KEY_BYTES) return undefined
-    bytes += chunk.bytes
+  const add = (chunk: Chunk): void => {
     text += chunk.text
+    bytes += chunk.bytes
+    rendering.keyBytes += chunk.bytes
   }
-  return { text, bytes }
+  let at = start
+  while (startOfSlot(rendering) < end && rendering.keyBytes <= MAX_KEY_BYTES) {
+    add(written(rendering, at, startOfSlot(rendering)))
+    add(insertOf(rendering))
+    at = endOfSlot(rendering)
+    rendering.slot++
+  }
+  add(written(rendering, at, end))
+  return rendering.keyBytes > MAX_KEY_BYTES ? undefined : { text, bytes }
 }
 
 /** Of keys that become one the last as written stays, in its place; the values of the others are not even rendered. */
-function putKeyed(rendering: Rendering, { members }: Keyed): boolean {
-  const kept = new Map<string, { readonly key: Chunk; readonly member: Member }>()
-  for (const member of members) {
-    const key = keyOf(rendering, member.key)
+function putKeyed(rendering: Rendering): boolean {
+  const { keyeds, members } = rendering
+  const own = (field: number): number => keyeds[at + field] ?? 0
+  const of = (member: number, field: number): number => members[member * MEMBER.size + field] ?? 0
+  const at = rendering.keyed * KEYED.size
+  const kept = new Map<string, { readonly key: Chunk; readonly member: number }>()
+  const first = own(KEYED.firstMember)
+  for (let member = first; member < first + own(KEYED.memberCount); member++) {
+    rendering.slot = of(member, MEMBER.keySlot)
+    const key = keyOf(rendering, of(member, MEMBER.keyStart), of(member, MEMBER.keyEnd))
     if (key === undefined) return false
     const name = stringOf(key.text)
-    if (member.rank >= (kept.get(name)?.member.rank ?? 0)) {
-      kept.delete(name)
-      kept.set(name, { key, member })
-    }
+    const other = kept.get(name)
+    if (other !== undefined && of(other.member, MEMBER.rank) > of(member, MEMBER.rank)) continue
+    kept.delete(name)
+    kept.set(name, { key, member })
   }
   let before = '{'
   for (const { key, member } of kept.values()) {
     if (!put(rendering, { text: `${before}${key.text}:`, bytes: key.bytes + 2 })) return false
-    if (!putAll(rendering, member.value)) return false
+    rendering.slot = of(member, MEMBER.valueSlot)
+    rendering.keyed = of(member, MEMBER.valueKeyed)
+    if (!putRange(rendering, of(member, MEMBER.keyEnd) + 1, of(member, MEMBER.valueEnd))) return false
     before = ','
   }
-  return put(rendering, chunkOf('}'))
+  rendering.slot = own(KEYED.slotAfter)
+  rendering.keyed = own(KEYED.keyedAfter)
+  return put(rendering, { text: '}', bytes: 1 })
 }
 
-function putAll(rendering: Rendering, parts: readonly Part[]): boolean {
-  return parts.every(part => {
-    if ('text' in part) return put(rendering, part)
-    return 'name' in part ? put(rendering, insertOf(rendering, part)) : putKeyed(rendering, part)
-  })
+/** The text from `start` to `end`, with what is in it rendered. */
+function putRange(rendering: Rendering, start: number, end: number): boolean {
+  for (let at = start; ; ) {
+    const keyedAt = startOfKeyed(rendering)
+    const slotAt = startOfSlot(rendering)
+    const next = Math.min(keyedAt, slotAt, end)
+    if (next > at && !put(rendering, written(rendering, at, next))) return false
+    if (next === end) return true
+    if (keyedAt === next) {
+      at = rendering.keyeds[rendering.keyed * KEYED.size + KEYED.end] ?? end
+      if (!putKeyed(rendering)) return false
+    } else {
+      if (!put(rendering, insertOf(rendering))) return false
+      at = endOfSlot(rendering)
+      rendering.slot++
+    }
+  }
 }
 
 /**
  * The payload, as JSON text without white space between its tokens. `variables` is the JSON text of an object. What is
  * inserted is never looked at again, and no more is put together than `maxBytes`.
  */
-export function render(
-  { names, parts }: Compiled,
-  variables: string,
-  { strict, maxBytes }: RenderOptions,
-): Rendered {
+export function render(template: Compiled, variables: string, { strict, maxBytes }: RenderOptions): Rendered {
+  const { names, text } = template
   const root = JsonText.of(variables)
   const found = names.map(name => find(root, name))
   const missing = strict ? names.filter((_, n) => found[n] === undefined) : []
   if (missing.length > 0) return { ok: false, fault: 'missing', names: missing }
-  const inserts = { text: [], value: [] }
-  const rendering: Rendering = { found, inserts, maxBytes, payload: '', bytes: 0, keyBytes: 0 }
-  if (!putAll(rendering, parts)) return { ok: false, fault: 'too_large' }
+  const rendering: Rendering = {
+    ...template,
+    found,
+    inserts: [[], []],
+    maxBytes,
+    slot: 0,
+    keyed: 0,
+    payload: '',
+    bytes: 0,
+    keyBytes: 0,
+  }
+  if (!putRange(rendering, 0, text.length)) return { ok: false, fault: 'too_large' }
   return { ok: true, payload: rendering.payload }
 }

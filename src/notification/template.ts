@@ -1,76 +1,78 @@
 import { byCodePoints } from '../lib/code-points.ts'
-import { JsonText, stringOf } from '../lib/json-text.ts'
+import { compact, endsOf, stringOf } from '../lib/json-text.ts'
 
-/** JSON text that goes out as it stands. */
-export interface Chunk {
+/**
+ * A template taken apart: its text, and where in it the variables go, as numbers in flat lists. An object for each place
+ * would take thirty times the text. Nested no deeper than its text, which the reader of documents bounds.
+ */
+export interface Compiled {
+  /** JSON text without white space between its tokens. */
   readonly text: string
-  /** In UTF-8. */
+  /** Then bytes are characters. */
+  readonly isAscii: boolean
+  /** The variables it has places for, each once, in the order of their first places. */
+  readonly names: readonly string[]
+  /** In the order of the text; SLOT numbers each. */
+  readonly slots: Int32Array
+  /** Objects with a variable in one of their keys, in the order of the text; KEYED numbers each. */
+  readonly keyeds: Int32Array
+  /** Their members, those of one object together; MEMBER numbers each. */
+  readonly members: Int32Array
+  /** About what it takes in memory. */
   readonly bytes: number
 }
 
 /** A place for the value of a variable. */
-export interface Slot {
+export const SLOT = {
+  start: 0,
+  end: 1,
   /** Which of the names. */
-  readonly name: number
-  /** Into a string as text, or in place of the string as the value itself. */
-  readonly as: 'text' | 'value'
-  /** What stays there when there is no such variable. */
-  readonly written: Chunk
-}
+  name: 2,
+  /** 0: into a string as text; 1: in place of the string, as the value itself. */
+  isValue: 3,
+  size: 4,
+} as const
 
-export interface Member {
-  /** With its quotes. */
-  readonly key: readonly (Chunk | Slot)[]
-  readonly value: readonly Part[]
+export const KEYED = {
+  start: 0,
+  end: 1,
+  firstMember: 2,
+  memberCount: 3,
+  /** The first slot, and the first such object, behind it. */
+  slotAfter: 4,
+  keyedAfter: 5,
+  size: 6,
+} as const
+
+/** A key with its quotes, and the value behind its colon. */
+export const MEMBER = {
+  keyStart: 0,
+  keyEnd: 1,
+  valueEnd: 2,
   /** Where the key as written comes among the keys of the object, by code points. */
-  readonly rank: number
-}
+  rank: 3,
+  /** The first slot in the key. */
+  keySlot: 4,
+  /** The first slot, and the first object with a variable in a key, in the value. */
+  valueSlot: 5,
+  valueKeyed: 6,
+  size: 7,
+} as const
 
-/** An object with a variable in one of its keys; all others are chunks and slots like the rest. */
-export interface Keyed {
-  readonly members: readonly Member[]
-}
-
-export type Part = Chunk | Slot | Keyed
-
-/** A template taken apart. Nested no deeper than its text, which the reader of documents bounds. */
-export interface Compiled {
-  /** The variables it has places for, each once, in the order of their first places. */
-  readonly names: readonly string[]
-  readonly parts: readonly Part[]
+/** A key of an object and its value, by their places. */
+interface Pair {
+  readonly keyStart: number
+  readonly keyEnd: number
+  readonly valueEnd: number
+  /** What the key says. */
+  readonly key: string
 }
 
 const PLACEHOLDER = /\{\{([^{}]{1,128})\}\}/gu
 const WHOLE = /^\{\{\{([^{}]{1,128})\}\}\}$/u
 
-export const chunkOf = (text: string): Chunk => ({ text, bytes: Buffer.byteLength(text) })
-
-/** Puts parts together; texts that follow each other become one, of one piece. */
-interface Builder<T> {
-  text(text: string): void
-  part(part: T): void
-  end(): readonly (Chunk | T)[]
-}
-
-function createBuilder<T>(): Builder<T> {
-  const parts: (Chunk | T)[] = []
-  const texts: string[] = []
-  const flush = (): void => {
-    if (texts.length > 0) parts.push(chunkOf(texts.join('')))
-    texts.length = 0
-  }
-  return {
-    text: text => void texts.push(text),
-    part: part => {
-      flush()
-      parts.push(part)
-    },
-    end: () => {
-      flush()
-      return parts
-    },
-  }
-}
+/** Of a name, beside its characters. */
+const NAME_BYTES = 64
 
 /** Where each UTF-16 unit of a string stands in its JSON text, and where the closing quote. */
 function placesOf(text: string): readonly number[] {
@@ -80,105 +82,126 @@ function placesOf(text: string): readonly number[] {
   return places
 }
 
-/** A key of an object and its value. */
-interface Pair {
-  /** JSON text, and what it says. */
-  readonly key: string
-  readonly name: string
-  readonly value: JsonText
-}
+/** Takes a text without white space apart. */
+class Compiler {
+  readonly #text: string
+  readonly #ends: Int32Array
+  readonly #names = new Map<string, number>()
+  readonly #slots: number[] = []
+  readonly #keyeds: number[] = []
+  readonly #members: number[] = []
 
-function pairsOf(pieces: readonly JsonText[]): readonly Pair[] {
-  return pieces.flatMap(({ text: key }, n) => {
-    const value = pieces[n + 1]
-    return n % 2 === 0 && value !== undefined ? [{ key, name: stringOf(key), value }] : []
-  })
-}
+  constructor(text: string) {
+    this.#text = text
+    this.#ends = endsOf(text)
+  }
 
-/** Takes a text apart; the names it meets are counted in `names`. */
-function compileInto(names: Map<string, number>) {
-  const slotOf = (name: string, as: Slot['as'], written: string): Slot => {
-    const index = names.get(name) ?? names.size
-    names.set(name, index)
-    return { name: index, as, written: chunkOf(written) }
+  run(): Compiled {
+    const text = this.#text
+    this.#value(0)
+    const isAscii = Buffer.byteLength(text) === text.length
+    const names = [...this.#names.keys()]
+    const numbers = this.#slots.length + this.#keyeds.length + this.#members.length
+    const characters = names.reduce((sum, name) => sum + name.length + NAME_BYTES, text.length)
+    return {
+      text,
+      isAscii,
+      names,
+      slots: Int32Array.from(this.#slots),
+      keyeds: Int32Array.from(this.#keyeds),
+      members: Int32Array.from(this.#members),
+      bytes: characters * (isAscii ? 1 : 2) + numbers * Int32Array.BYTES_PER_ELEMENT,
+    }
+  }
+
+  /** The place behind the value that begins here. */
+  #endOf(start: number): number {
+    const first = this.#text[start]
+    if (first === '"' || first === '{' || first === '[') return (this.#ends[start] ?? start) + 1
+    let end = start
+    while (end < this.#text.length && !',]}'.includes(this.#text[end] ?? '')) end++
+    return end
+  }
+
+  #value(start: number): void {
+    const end = this.#endOf(start)
+    const first = this.#text[start]
+    if (first === '{') this.#object(start, end)
+    if (first === '[') this.#list(start, end)
+    if (first !== '"') return
+    const [, name] = WHOLE.exec(this.#stringAt(start, end)) ?? []
+    if (name === undefined) this.#string(start, end)
+    else this.#slot(start, end, name, 1)
+  }
+
+  #list(start: number, end: number): void {
+    for (let at = start + 1; at < end - 1; at = this.#endOf(at) + 1) this.#value(at)
+  }
+
+  #object(start: number, end: number): void {
+    const pairs = this.#pairs(start, end)
+    if (pairs.some(({ key }) => key.search(PLACEHOLDER) >= 0)) this.#keyed(start, end, pairs)
+    else for (const { keyEnd } of pairs) this.#value(keyEnd + 1)
+  }
+
+  #pairs(start: number, end: number): readonly Pair[] {
+    const pairs: Pair[] = []
+    for (let keyStart = start + 1; keyStart < end - 1; ) {
+      const keyEnd = this.#endOf(keyStart)
+      const valueEnd = this.#endOf(keyEnd + 1)
+      pairs.push({ keyStart, keyEnd, valueEnd, key: this.#stringAt(keyStart, keyEnd) })
+      keyStart = valueEnd + 1
+    }
+    return pairs
+  }
+
+  #keyed(start: number, end: number, pairs: readonly Pair[]): void {
+    const at = this.#keyeds.length
+    this.#keyeds.push(...Array<number>(KEYED.size).fill(0))
+    const sorted = pairs.toSorted((a, b) => byCodePoints(a.key, b.key))
+    const ranks = new Map(sorted.map((pair, rank) => [pair, rank]))
+    const members: number[] = []
+    for (const pair of pairs) {
+      const { keyStart, keyEnd, valueEnd } = pair
+      const keySlot = this.#slotCount()
+      this.#string(keyStart, keyEnd)
+      members.push(keyStart, keyEnd, valueEnd, ranks.get(pair) ?? 0, keySlot)
+      members.push(this.#slotCount(), this.#keyedCount())
+      this.#value(keyEnd + 1)
+    }
+    const firstMember = this.#members.length / MEMBER.size
+    for (const each of members) this.#members.push(each)
+    const entry = [start, end, firstMember, pairs.length, this.#slotCount(), this.#keyedCount()]
+    for (const [n, each] of entry.entries()) this.#keyeds[at + n] = each
   }
 
   /** A string with its quotes; what is not replaced keeps its escapes. */
-  const addString = (to: Pick<Builder<Slot>, 'text' | 'part'>, text: string): void => {
+  #string(start: number, end: number): void {
+    const text = this.#text.slice(start, end)
     const places = text.includes('\\') ? placesOf(text) : undefined
-    const placeOf = (index: number) => places?.[index] ?? index + 1
-    let start = 0
-    for (const { 0: all, 1: name = '', index } of stringOf(text).matchAll(PLACEHOLDER)) {
-      const [from, end] = [placeOf(index), placeOf(index + all.length)]
-      if (from > start) to.text(text.slice(start, from))
-      to.part(slotOf(name, 'text', text.slice(from, end)))
-      start = end
-    }
-    to.text(text.slice(start))
+    const placeOf = (index: number) => start + (places?.[index] ?? index + 1)
+    for (const { 0: all, 1: name = '', index } of stringOf(text).matchAll(PLACEHOLDER))
+      this.#slot(placeOf(index), placeOf(index + all.length), name, 0)
   }
 
-  const keyParts = (text: string): Member['key'] => {
-    const builder = createBuilder<Slot>()
-    addString(builder, text)
-    return builder.end()
+  #slot(start: number, end: number, name: string, isValue: 0 | 1): void {
+    const index = this.#names.get(name) ?? this.#names.size
+    this.#names.set(name, index)
+    this.#slots.push(start, end, index, isValue)
   }
 
-  const valueParts = (value: JsonText): readonly Part[] => {
-    const builder = createBuilder<Slot | Keyed>()
-    addValue(builder, value)
-    return builder.end()
+  #stringAt(start: number, end: number): string {
+    return stringOf(this.#text.slice(start, end))
   }
 
-  const addValue = (to: Builder<Slot | Keyed>, value: JsonText): void => {
-    const { text } = value
-    if (text.startsWith('{')) addObject(to, pairsOf(value.pieces))
-    else if (text.startsWith('[')) addList(to, value.pieces)
-    else {
-      const [, name] = text.startsWith('"') ? (WHOLE.exec(stringOf(text)) ?? []) : []
-      if (name !== undefined) to.part(slotOf(name, 'value', text))
-      else if (text.startsWith('"')) addString(to, text)
-      else to.text(text)
-    }
+  #slotCount(): number {
+    return this.#slots.length / SLOT.size
   }
 
-  const addList = (to: Builder<Slot | Keyed>, elements: readonly JsonText[]): void => {
-    to.text('[')
-    for (const [n, element] of elements.entries()) {
-      if (n > 0) to.text(',')
-      addValue(to, element)
-    }
-    to.text(']')
+  #keyedCount(): number {
+    return this.#keyeds.length / KEYED.size
   }
-
-  const addObject = (to: Builder<Slot | Keyed>, pairs: readonly Pair[]): void => {
-    if (pairs.some(({ name }) => name.search(PLACEHOLDER) >= 0)) {
-      to.part(keyedOf(pairs))
-      return
-    }
-    to.text('{')
-    for (const [n, { key, value }] of pairs.entries()) {
-      to.text(`${n > 0 ? ',' : ''}${key}:`)
-      addValue(to, value)
-    }
-    to.text('}')
-  }
-
-  const keyedOf = (pairs: readonly Pair[]): Keyed => {
-    const sorted = pairs.toSorted((a, b) => byCodePoints(a.name, b.name))
-    const ranks = new Map(sorted.map((pair, rank) => [pair, rank]))
-    const members = pairs.map(pair => {
-      const key = keyParts(pair.key)
-      return { key, value: valueParts(pair.value), rank: ranks.get(pair) ?? 0 }
-    })
-    return { members }
-  }
-
-  return valueParts
 }
 
 /** Takes the JSON text of a template apart, so that rendering it need not read it again. */
-export function compile(text: string): Compiled {
-  const names = new Map<string, number>()
-  const parts = compileInto(names)(JsonText.of(text))
-  return { names: [...names.keys()], parts }
-}
+export const compile = (text: string): Compiled => new Compiler(compact(text)).run()
