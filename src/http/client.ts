@@ -39,7 +39,7 @@ export function createClientOf({ identities, limit, onRefused, spans }: ClientOp
     const authorization = request.headers.get('authorization')
     const query = queryOf(request.url, [])
     const { token, repeated } = tokenOf({ query, authorization, protocols: null })
-    if (repeated) throw meaningless('token', 'expected once (given twice)')
+    if (repeated) throw meaningless('token', 'given twice')
     if (token === undefined) throw refusal({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
     const identified = await identities.of(token)
     if (!identified.ok) throw refusal(identified, ids, 'The token is invalid.')

@@ -7,11 +7,10 @@ import { type Cursor, formatCursor, parseCursor } from '../notification/cursor.t
 import { userOf, userTopic } from '../notification/topic.ts'
 import type { Listed, Log, Trace } from '../store/store.ts'
 import type { Callers } from './caller.ts'
+import { createPageAnswers, keyOf, MAX_PAGE_BYTES } from './page-answers.ts'
 import { integerIn, queryOf, segment } from './parameters.ts'
 
 export const LIMIT = { least: 1, most: 1_000, otherwise: 100 }
-/** Of one answer; what is left is on the next page. */
-const MAX_PAGE_BYTES = 16 * 1024 * 1024
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 const isoOf = (ms: number): string => new Date(ms).toISOString()
@@ -55,13 +54,12 @@ export async function historyOf(
   log: ListedLog | undefined,
   { tenant, user, span }: Reader,
   url: string,
-): Promise<Response> {
+): Promise<string> {
   const query = queryOf(url, ['after', 'limit'])
   const after = cursorIn(query)
   const limit = { entries: integerIn(query, 'limit', LIMIT), bytes: MAX_PAGE_BYTES }
   const user_id = JSON.stringify(user)
-  const answer = (text: string) =>
-    new Response(`{"user_id":${user_id},${text}}`, { headers: { 'content-type': 'application/json' } })
+  const answer = (text: string) => `{"user_id":${user_id},${text}}`
   if (log === undefined) {
     const place = after === undefined ? '"recovered":true' : '"recovered":false,"reason":"epoch_changed"'
     return answer(`"notifications":[],"cursor":null,"has_more":false,${place}`)
@@ -88,6 +86,7 @@ export function historyRoutes({
   readonly log: Log | undefined
   readonly callers: Callers
 }) {
+  const answerPage = createPageAnswers()
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
   return new Elysia({ name: 'history', prefix: '/api/v1' })
@@ -110,9 +109,12 @@ export function historyRoutes({
     )
     .get(
       '/users/:user_id/notifications',
-      ({ request, params }) => {
+      ({ request, params, server }) => {
         const user = segment('user_id', params.user_id)
-        return historyOf(log, { ...callers.of(request), user }, request.url)
+        const reader = { ...callers.of(request), user }
+        return answerPage({ request, identity: keyOf(request), server }, () =>
+          historyOf(log, reader, request.url),
+        )
       },
       route('What the log of a user holds'),
     )

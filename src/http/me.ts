@@ -12,6 +12,7 @@ import type { Log } from '../store/store.ts'
 import { readBody } from './body.ts'
 import type { ClientOf } from './client.ts'
 import { historyOf } from './history.ts'
+import { createPageAnswers } from './page-answers.ts'
 
 interface MeOptions {
   /** Absent when it is off. */
@@ -68,14 +69,18 @@ async function ackCursor(by: Acknowledgement | undefined, owner: Topic, text: st
 
 /** What clients ask and say about themselves, by their token. */
 export function meRoutes({ log, acknowledgement, clientOf, spans }: MeOptions) {
+  const answerPage = createPageAnswers()
   const route = (summary: string) => ({ detail: { summary, security: [{ token: [] }] } })
 
   return new Elysia({ name: 'me', prefix: '/api/v1/me' })
     .get(
       '/notifications',
-      async ({ request, set }) => {
+      async ({ request, set, server }) => {
         const client = await clientOf(request, set.headers as Record<string, string | number>)
-        return historyOf(log, { ...client, span: spans?.of(request) }, request.url)
+        const identity = userTopic(client.tenant, client.user)
+        return answerPage({ request, identity, server }, () =>
+          historyOf(log, { ...client, span: spans?.of(request) }, request.url),
+        )
       },
       route('What the log of the client holds'),
     )

@@ -6,13 +6,14 @@ import { anyJson, documented, type Fault, formatOf, integer } from '../lib/docum
 import { MAX_TTL_SECONDS } from '../notification/content.ts'
 import { isEventType, isTemplateId, SAYS } from '../notification/names.ts'
 import { PRIORITIES } from '../notification/notification.ts'
-import type { Template, TemplateChanges, Templates } from '../store/template.ts'
+import type { Template, TemplateChanges, TemplatePage, Templates } from '../store/template.ts'
 import { readBody } from './body.ts'
 import type { Callers } from './caller.ts'
-import { segment } from './parameters.ts'
+import { createPageAnswers, keyOf, MAX_PAGE_BYTES } from './page-answers.ts'
+import { integerIn, queryOf, segment } from './parameters.ts'
 
 export const MAX_BODY_BYTES = 2_097_152
-const MAX_TEMPLATES = 10_000
+export const MAX_TEMPLATES = 10_000
 const MAX_NAME_BYTES = 256
 /** Of the text with its places, and of the description. */
 const MAX_TEXT_BYTES = 65_536
@@ -104,6 +105,12 @@ function textOf(template: Template): string {
   )
 }
 
+/** `next` is what `after` is to be for the next page. */
+function pageText({ templates, total, hasMore }: TemplatePage): string {
+  const next = hasMore ? `,"next":${JSON.stringify(templates.at(-1)?.id)}` : ''
+  return `{"templates":[${templates.map(textOf).join(',')}],"total":${total}${next}}`
+}
+
 const answer = (text: string, status = 200): Response =>
   new Response(text, { status, headers: { 'content-type': 'application/json;charset=utf-8' } })
 
@@ -127,6 +134,7 @@ export function templateRoutes({
   readonly callers: Callers
   readonly clock: Clock
 }) {
+  const answerPage = createPageAnswers()
   const route = (summary: string) => ({
     parse: 'none' as const,
     detail: { summary, security: [{ apiKey: [] }] },
@@ -162,13 +170,19 @@ export function templateRoutes({
     )
     .get(
       '',
-      async ({ request }) => {
-        const { templates: all, total } = await templates
-          .list(callers.of(request).tenant, '', { entries: MAX_TEMPLATES, bytes: Number.POSITIVE_INFINITY })
-          .catch(storeUnavailable)
-        return answer(`{"templates":[${all.map(textOf).join(',')}],"total":${total}}`)
+      ({ request, server }) => {
+        const query = queryOf(request.url, ['after', 'limit'])
+        const entries = integerIn(query, 'limit', { least: 1, most: MAX_TEMPLATES, otherwise: MAX_TEMPLATES })
+        const after = query.get('after') ?? ''
+        const { tenant } = callers.of(request)
+        return answerPage({ request, identity: keyOf(request), server }, async () => {
+          const page = await templates
+            .list(tenant, after, { entries, bytes: MAX_PAGE_BYTES })
+            .catch(storeUnavailable)
+          return pageText(page)
+        })
       },
-      route('All templates'),
+      route('Templates, a page at a time'),
     )
     .get(
       '/:id',

@@ -208,9 +208,7 @@ export function readDocument<T>(text: string, { schema, shape, nesting, integers
   if (!parsed.ok) return parsed
   const { value, raw, repeated } = parsed
   const result = v.safeParse(schema, value)
-  const faults: Fault[] = repeated
-    .slice(0, MAX_FAULTS)
-    .map(path => ({ path, message: 'expected once (given twice)' }))
+  const faults: Fault[] = repeated.slice(0, MAX_FAULTS).map(path => ({ path, message: 'given twice' }))
   findLists(value, nesting, '', faults)
   if (result.success) findFractions(raw, integers, faults)
   else for (const issue of result.issues) faults.push({ path: pathOf(issue), message: messageOf(issue) })

@@ -10,5 +10,5 @@ export function readQuery(url: string, known: readonly string[]): URLSearchParam
     return { path: 'query', message: 'expected percent-encoding (got a broken one)' }
   const query = new URLSearchParams(text)
   const repeated = known.find(name => query.getAll(name).length > 1)
-  return repeated === undefined ? query : { path: repeated, message: 'expected once (given twice)' }
+  return repeated === undefined ? query : { path: repeated, message: 'given twice' }
 }

@@ -105,7 +105,7 @@ export function createAdmission({
       authorization: headers.get('authorization'),
       protocols,
     })
-    if (repeated) throw meaningless('token', 'expected once (given twice)')
+    if (repeated) throw meaningless('token', 'given twice')
     if (token === undefined) throw refuse({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
     const identified = await identities.forNow(token)
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')

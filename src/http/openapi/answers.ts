@@ -146,7 +146,7 @@ export const template = v.object({
   created_at: timestamp,
   updated_at: timestamp,
 })
-export const templates = v.object({ templates: v.array(template), total: count })
+export const templates = v.object({ templates: v.array(template), total: count, next: v.optional(text) })
 
 export const channel = v.object({ name: text, subscriber_count: count })
 export const channels = v.object({ channels: v.array(channel), total_channels: count })

@@ -1,6 +1,6 @@
 import { SAYS } from '../../notification/names.ts'
-import { MAX_BODY_BYTES } from '../templates.ts'
-import { type Operations, segmentOf } from './operation.ts'
+import { MAX_BODY_BYTES, MAX_TEMPLATES } from '../templates.ts'
+import { limitOf, type Operations, segmentOf } from './operation.ts'
 
 const AT = '/api/v1/templates'
 
@@ -35,6 +35,18 @@ export const templates: Operations = {
   [`GET ${AT}`]: {
     id: 'listTemplates',
     tag: 'Templates',
+    description:
+      'A page ends at `limit` or 1 MiB, whichever comes first; `next` is then the `after` of the next page.',
+    parameters: [
+      {
+        name: 'after',
+        in: 'query',
+        description: 'An id: the templates after it are listed; otherwise from the first',
+        schema: { type: 'string' },
+        example: '',
+      },
+      limitOf(MAX_TEMPLATES, MAX_TEMPLATES),
+    ],
     answer: { status: 200, description: 'By id, in the order of code points', schema: 'Templates' },
     errors: ['STORE_UNAVAILABLE'],
     examples: { one: { summary: 'One template', answer: { templates: [template], total: 1 } } },
