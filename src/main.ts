@@ -7,6 +7,7 @@ import { shownSettings } from './config/shown.ts'
 import { systemClock } from './lib/clock.ts'
 import { createLog, type Log } from './observe/log.ts'
 import { descriptorLimit } from './observe/process.ts'
+import { copyStore } from './store/copy.ts'
 
 const DEMO_USER = 'demo'
 const DEMO_TOKEN_SECONDS = 86_400
@@ -109,10 +110,18 @@ async function serve({ config, warnings }: ReturnType<typeof loadConfig>): Promi
   if (config.madeSecret) await welcome(app, config)
 }
 
-async function main([command, ...rest]: readonly string[]): Promise<void> {
-  if (rest.length > 0 || (command !== undefined && command !== 'health'))
-    throw new Error('expected no argument, to serve, or "health", to ask whether the service answers')
+const USAGE = 'expected no argument (serve), "health", "backup <file>" or "restore <file>"'
+
+async function main([command, file, ...rest]: readonly string[]): Promise<void> {
+  const isCopy = command === 'backup' || command === 'restore'
+  if (
+    rest.length > 0 ||
+    (file !== undefined) !== isCopy ||
+    !(isCopy || command === undefined || command === 'health')
+  )
+    throw new Error(USAGE)
   const loaded = loadConfig(process.env)
+  if (isCopy && file !== undefined) return await copyStore(command, file, loaded.config)
   if (command === 'health') return checkHealth(loaded.config)
   await serve(loaded)
 }

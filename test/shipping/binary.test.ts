@@ -143,7 +143,7 @@ describe('asked "health", it tells a container how the service with the same set
   })
 
   test('a mistyped argument does not start a second service', async () => {
-    for (const args of [['healthy'], ['health', 'now'], ['--version']]) {
+    for (const args of [['healthy'], ['health', 'now'], ['--version'], ['backup'], ['restore', 'a', 'b']]) {
       const { code, stderr } = await ask(args, {})
       expect([code, stderr]).toEqual([1, expect.stringMatching(/^expected no argument[^\n]*\n$/)])
     }

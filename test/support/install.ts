@@ -1,5 +1,6 @@
 import { ADVICE as BROWSER_ADVICE, findBrowser } from './browser.ts'
 import { LANGUAGES } from './languages.ts'
+import { findNginx, ADVICE as NGINX_ADVICE, unpackNginx } from './nginx.ts'
 import { hasRedisServer, ADVICE as REDIS_ADVICE } from './redis-server.ts'
 import { hasStrace, ADVICE as STRACE_ADVICE } from './strace.ts'
 
@@ -61,4 +62,9 @@ if (missing().length > 0) {
     // Each for itself: what one system does not know must not keep the others away.
     for (const name of packages()) runAsRoot('apt-get', ...INSTALL, name)
   for (const { advice } of missing()) console.log(advice)
+}
+
+if (findNginx() === undefined) {
+  await unpackNginx()
+  if (findNginx() === undefined) console.log(NGINX_ADVICE)
 }

@@ -29,7 +29,11 @@ const FROM_SOURCE: Program = {
 }
 
 /** The service as a process on a free port, with these settings and no others. */
-export function spawnService(env: Record<string, string>, { command, cwd }: Program = FROM_SOURCE) {
+export function spawnService(
+  env: Record<string, string>,
+  { command, cwd }: Program = FROM_SOURCE,
+  stdin: Blob | 'ignore' = 'ignore',
+) {
   return Bun.spawn([...command], {
     cwd,
     env: {
@@ -40,7 +44,7 @@ export function spawnService(env: Record<string, string>, { command, cwd }: Prog
       REDIS_URL: '',
       ...env,
     },
-    stdin: 'ignore',
+    stdin,
     stdout: 'pipe',
     stderr: 'pipe',
   })

@@ -37,7 +37,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
 const refuse = (expected: string, cause?: unknown): ConfigError =>
   new ConfigError(`STORE_URL: expected ${expected}`, { cause })
 
-function refusalOf(error: unknown): unknown {
+export function refusalOf(error: unknown): unknown {
   if (error instanceof ConfigError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'fault'
   const known = error instanceof SQLiteError ? EXPECTED[kindOf(code)] : undefined
@@ -45,7 +45,7 @@ function refusalOf(error: unknown): unknown {
 }
 
 /** Before SQLite makes it with a mode of its own. */
-function touch(path: string): void {
+export function touch(path: string): void {
   closeSync(openSync(path, 'a', PRIVATE))
 }
 
@@ -55,7 +55,7 @@ const open = (path: string): Database => {
 }
 
 /** Held as long as the process lives, however it ends. The file itself cannot be locked: we read it by a connection of its own. */
-function lock(path: string): Database {
+export function lock(path: string): Database {
   const held = open(`${path}.lock`)
   try {
     held.run('PRAGMA busy_timeout = 0')
@@ -70,13 +70,13 @@ function lock(path: string): Database {
 const pragma = (db: Database, name: string): unknown =>
   Object.values(db.query<Record<string, unknown>, []>(`PRAGMA ${name}`).get() ?? {})[0]
 
-function checkWhole(db: Database, path: string): void {
+export function checkWhole(db: Database, path: string): void {
   if (statSync(path).size > MAX_CHECKED_BYTES) return
   if (pragma(db, 'quick_check(1)') !== 'ok') throw refuse('an undamaged SQLite file')
 }
 
 /** The version of our own file, or 0 of an empty one. */
-function versionOf(db: Database): number {
+export function versionOf(db: Database): number {
   const version = Number(pragma(db, 'user_version'))
   const isOurs = pragma(db, 'application_id') === APPLICATION_ID
   const isEmpty = db.query('SELECT 1 FROM sqlite_schema').get() === null
