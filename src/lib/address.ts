@@ -7,14 +7,14 @@ type Family = 'ipv4' | 'ipv6'
 export interface Address {
   readonly family: Family
   readonly text: string
-  /** Of IPv6 its eight groups; of IPv4 its four bytes. */
+  /** The eight groups of IPv6, the four bytes of IPv4. */
   readonly parts: readonly number[]
+  readonly parsed: ipaddr.IPv4 | ipaddr.IPv6
 }
 
 /** All addresses that begin with the first `bits` of this one. */
 export interface AddressRange {
-  readonly family: Family
-  readonly text: string
+  readonly base: Address
   readonly bits: number
 }
 
@@ -26,9 +26,9 @@ const RANGE = /^([^/%]+)(?:\/(0|[1-9]\d{0,2}))?$/
 export function parseAddress(text: string): Address | undefined {
   // The parser alone also takes short, octal and hexadecimal forms.
   if (isIP(text) === 0) return undefined
-  const address = ipaddr.process(text.replace(/%.*$/, ''))
-  const family = address.kind()
-  return { family, text: address.toString(), parts: 'parts' in address ? address.parts : address.octets }
+  const parsed = ipaddr.process(text.replace(/%.*$/, ''))
+  const parts = 'parts' in parsed ? parsed.parts : parsed.octets
+  return { family: parsed.kind(), text: parsed.toString(), parts, parsed }
 }
 
 /** An address, or one with a prefix length (RFC 4632, RFC 4291 §2.3): `10.0.0.0/8`. Undefined for anything else. */
@@ -39,7 +39,12 @@ export function parseRange(text: string): AddressRange | undefined {
   const written = isIP(base) === 4 ? 'ipv4' : 'ipv6'
   const bits = prefix === undefined ? BITS[written] : Number(prefix)
   if (bits > BITS[written]) return undefined
-  const { family, text: plain } = address
-  if (family === written) return { family, text: plain, bits }
-  return bits < MAPPED_BITS ? undefined : { family, text: plain, bits: bits - MAPPED_BITS }
+  if (address.family === written) return { base: address, bits }
+  return bits < MAPPED_BITS ? undefined : { base: address, bits: bits - MAPPED_BITS }
+}
+
+/** Tells whether one of the ranges holds an address; a range of IPv6 never holds an address of IPv4. */
+export function matcherOf(ranges: readonly AddressRange[]): (address: Address) => boolean {
+  const inside = ranges.map(({ base, bits }): [ipaddr.IPv4 | ipaddr.IPv6, number] => [base.parsed, bits])
+  return ({ parsed }) => ipaddr.subnetMatch(parsed, { inside }, 'outside') === 'inside'
 }

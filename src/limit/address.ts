@@ -1,5 +1,4 @@
-import { BlockList } from 'node:net'
-import { type Address, type AddressRange, parseAddress } from '../lib/address.ts'
+import { type Address, type AddressRange, matcherOf, parseAddress } from '../lib/address.ts'
 
 /** What stands for the client of a request where limits count by address; never fails. */
 export type AddressOf = (request: Request) => string
@@ -38,10 +37,7 @@ const nameOf = ({ family, text, parts }: Address): string =>
  * nobody gets a bucket of his own by writing nonsense.
  */
 export function createAddressOf({ trusted, peerOf }: AddressOptions): AddressOf {
-  // One list for both would let ::/0 match every address of IPv4.
-  const lists = { ipv4: new BlockList(), ipv6: new BlockList() }
-  for (const { family, text, bits } of trusted) lists[family].addSubnet(text, bits, family)
-  const isTrusted = ({ family, text }: Address): boolean => lists[family].check(text, family)
+  const isTrusted = matcherOf(trusted)
 
   return request => {
     const peer = parseAddress(peerOf(request) ?? '')

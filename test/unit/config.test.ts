@@ -6,6 +6,13 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { type Config, ConfigError, type Environment, loadConfig } from '../../src/config/config.ts'
 import { expectation, SETTINGS } from '../../src/config/settings.ts'
+import { parseRange } from '../../src/lib/address.ts'
+
+function rangeOf(text: string) {
+  const range = parseRange(text)
+  if (range === undefined) throw new Error(`${text} is no range`)
+  return range
+}
 
 const SECRET = 'a-secret-of-thirty-two-bytes-or-more'
 const KEY = 'sixteen-or-more-characters'
@@ -184,12 +191,7 @@ describe('readings', () => {
     [
       { TRUSTED_PROXIES: '10.0.0.0/8, 192.0.2.7 ,2001:DB8::/32,::ffff:172.16.0.0/108' },
       {
-        trustedProxies: [
-          { family: 'ipv4', text: '10.0.0.0', bits: 8 },
-          { family: 'ipv4', text: '192.0.2.7', bits: 32 },
-          { family: 'ipv6', text: '2001:db8::', bits: 32 },
-          { family: 'ipv4', text: '172.16.0.0', bits: 12 },
-        ],
+        trustedProxies: ['10.0.0.0/8', '192.0.2.7/32', '2001:db8::/32', '172.16.0.0/12'].map(rangeOf),
       },
     ],
     [{ TENANT_OVERRIDES: ' {} ' }, { tenantOverrides: new Map() }],
@@ -610,7 +612,7 @@ describe('warnings', () => {
   })
 
   const SHORT = 'is under 32 bytes: fine for development, refused in production'
-  const OVERLAP = 'REDIS_CHANNELS: a* and a:b overlap: a message on both is handled twice'
+  const OVERLAP = 'REDIS_CHANNELS: a* and a:b may overlap: a message that matches both is handled twice'
   const UNUSED = 'JWT_PUBLIC_KEY and JWT_JWKS_URL have no effect: JWT_ALGORITHMS allows HS* only'
   test.each<[env: Environment, warnings: readonly string[]]>([
     [{ JWT_SECRET: 'short' }, [`JWT_SECRET ${SHORT}`]],
