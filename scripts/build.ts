@@ -19,6 +19,8 @@ const { outputs } = await Bun.build({
   format: 'esm',
   minify: true,
   bytecode: true,
+  // The entry is a chunk of its own, which handles signals before the rest is read.
+  splitting: true,
   sourcemap: 'linked',
   // A bunfig.toml that happens to lie where the service is started is none of its business; a .env is.
   compile: { outfile, autoloadBunfig: false },

@@ -57,6 +57,8 @@ export interface AppOptions {
   readonly version: string
   readonly log: Log
   readonly clock?: Clock
+  /** Log lines that were dropped so far. */
+  readonly linesDropped?: () => number
   /** Instead of the one STORE_URL names: tests delay and break it. */
   readonly wrapStore?: (store: Store) => Store
   /** Instead of the kernel's tables: tests let clients owe bytes. */
@@ -73,6 +75,7 @@ export async function startApp({
   version,
   log,
   clock = systemClock,
+  linesDropped = () => 0,
   wrapStore = store => store,
   wrapQueues,
 }: AppOptions): Promise<App> {
@@ -136,6 +139,8 @@ export async function startApp({
   const { sessions } = transport
   const logEnabled = config.queueEnabled || config.ackEnabled
   const isDraining = () => sessions.draining
+  const redis = () => trigger?.state
+  const node = config.nodeId
 
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })
   const tenants = config.tenantEnabled ? manyTenants() : oneTenant()
@@ -154,27 +159,18 @@ export async function startApp({
     stats,
     spans,
     routes: [
-      healthRoutes({
-        hub,
-        store,
-        logEnabled,
-        totals,
-        redis: () => trigger?.state,
-        isDraining,
-        clock,
-        version,
-        node: config.nodeId,
-      }),
+      healthRoutes({ hub, store, logEnabled, totals, redis, isDraining, clock, version, node }),
       metricsRoutes({
         hub,
         stats,
         store,
         totals,
-        redis: () => trigger?.state,
+        redis,
         isDraining,
         lag,
+        linesDropped,
         version,
-        node: config.nodeId,
+        node,
         key: config.metricsKey,
         channelLimit: config.metricsChannelLimit,
         onRefused,
@@ -191,7 +187,7 @@ export async function startApp({
         callers,
         stats,
         ackEnabled: config.ackEnabled,
-        redis: () => trigger?.state,
+        redis,
       }),
       historyRoutes({ log: userLog, callers }),
       meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf, spans }),

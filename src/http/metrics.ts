@@ -22,6 +22,7 @@ interface MetricsOptions {
   readonly redis: () => LinkState | undefined
   readonly isDraining: () => boolean
   readonly lag: Pick<Lag, 'seconds'>
+  readonly linesDropped: () => number
   readonly version: string
   readonly node: string
   /** Without one everybody may look. */
@@ -42,6 +43,7 @@ export function metricsRoutes({
   redis,
   isDraining,
   lag,
+  linesDropped,
   version,
   node,
   key,
@@ -82,6 +84,7 @@ export function metricsRoutes({
       storeUp: store.isUp(),
       draining: isDraining(),
       lagSeconds: lag.seconds,
+      linesDropped: linesDropped(),
       process,
       version,
       node,

@@ -1,5 +1,7 @@
-import pino, { type DestinationStream } from 'pino'
+import { isatty } from 'node:tty'
+import pino from 'pino'
 import type { Clock } from '../lib/clock.ts'
+import { createLineWriter, type LineWriter } from '../lib/line-writer.ts'
 import { type Span, traceOf } from '../lib/trace-context.ts'
 import type { AuthFailure, Stats } from './stats.ts'
 
@@ -11,13 +13,28 @@ export type Log = Readonly<
 // pino's own type answers to every name, `then` included, which no async function may return.
 const narrow = (log: Log): Log => log
 
+const STDOUT = 1
 const REFUSALS_PER_SECOND = 10
+
+type LogFormat = 'text' | 'json'
 
 interface LogOptions {
   readonly level: string
-  readonly format: 'text' | 'json'
-  /** Where lines go when not to stdout. */
-  readonly out?: DestinationStream
+  readonly format: LogFormat
+  readonly out: { write(line: string): void }
+}
+
+/** Turns the JSON line of an event into the line that is written. */
+async function formatter(format: LogFormat): Promise<(line: string) => string> {
+  if (format === 'json') return line => line
+  // Only its function: its stream ends for good at the first failed write.
+  const { prettyFactory } = await import('pino-pretty')
+  return prettyFactory({
+    singleLine: true,
+    messageKey: 'event',
+    timestampKey: 'ts',
+    colorize: isatty(STDOUT),
+  })
 }
 
 export async function createLog({ level, format, out }: LogOptions): Promise<Log> {
@@ -28,23 +45,21 @@ export async function createLog({ level, format, out }: LogOptions): Promise<Log
     timestamp: () => `,"ts":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  if (format === 'json') return narrow(pino(options, out ?? pino.destination({ sync: true })))
-  // A transport by name would start a worker, which a compiled binary cannot find.
-  const { default: pretty } = await import('pino-pretty')
-  return narrow(
-    pino(
-      options,
-      pretty({
-        sync: true,
-        singleLine: true,
-        messageKey: 'event',
-        timestampKey: 'ts',
-        ...(out && { destination: out }),
-        colorize: process.stdout.isTTY ?? false,
-      }),
-    ),
-  )
+  const formatted = await formatter(format)
+  return narrow(pino(options, { write: line => out.write(formatted(line)) }))
 }
+
+/** The line that tells how many lines are missing; no level hides it. */
+async function droppedLine(format: LogFormat, lines: number): Promise<string> {
+  const written: string[] = []
+  const log = await createLog({ level: 'warn', format, out: { write: line => void written.push(line) } })
+  log.warn({ lines }, 'log.lines_dropped')
+  return written.join('')
+}
+
+/** Lines of a log, and any other text of the process, to stdout. */
+export const openOutput = (format: LogFormat): LineWriter =>
+  createLineWriter({ fd: STDOUT, noteOf: lines => droppedLine(format, lines) })
 
 /** Somebody who was not let in, and why: for the log only. */
 interface Refusal extends RequestIds {

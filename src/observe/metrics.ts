@@ -20,6 +20,7 @@ export interface Seen {
   readonly storeUp: boolean
   readonly draining: boolean
   readonly lagSeconds: number
+  readonly linesDropped: number
   readonly process: ProcessFigures
   readonly version: string
   readonly node: string
@@ -214,6 +215,7 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   ara_cluster_nodes: gauge('nodes that work together, this one included', () => 1),
   ara_event_loop_lag_seconds: gauge('the longest delay of the event loop in the last 15 to 30 seconds', ({ lagSeconds }) => lagSeconds),
   ara_unhandled_errors_total: counter('faults that nobody foresaw', ({ stats }) => stats.unhandledErrors),
+  ara_log_lines_dropped_total: counter('log lines that stdout did not take', ({ linesDropped }) => linesDropped),
   ara_draining: gauge('1 while the node drains, else 0', ({ draining }) => Number(draining)),
   ara_build_info: BUILD,
   process_cpu_user_seconds_total: counter('processor time of the process itself', ({ process }) => process.cpu.userSeconds),

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 
@@ -105,6 +106,23 @@ test('with the log off the queue is disabled and stays at zero', async () => {
   await using service = await startTestApp()
   await service.post(`${AT}/send`, { target_user_id: 'a', ...EVENT })
   expect((await healthOf(service)).queue).toEqual(healthy().queue)
+})
+
+test('a store that goes away during the answer is never healthy and unavailable at once', async () => {
+  let up = true
+  const wrapStore = (store: Store): Store => ({
+    ...store,
+    isUp: () => up,
+    log: {
+      ...store.log,
+      totals: () => {
+        up = false
+        return store.log.totals()
+      },
+    },
+  })
+  await using service = await startTestApp({ QUEUE_ENABLED: 'true' }, { wrapStore })
+  expect(await healthOf(service)).toMatchObject({ status: 'degraded', store: { status: 'unavailable' } })
 })
 
 test('live and ready answer without a key, and ignore a wrong one', async () => {

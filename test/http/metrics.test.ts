@@ -74,6 +74,7 @@ const PROMISED: Readonly<Record<string, Expected>> = {
   ara_cluster_nodes: ['gauge'],
   ara_event_loop_lag_seconds: ['gauge'],
   ara_unhandled_errors_total: ['counter'],
+  ara_log_lines_dropped_total: ['counter'],
   ara_draining: ['gauge'],
   ara_build_info: ['gauge', 'version node', ''],
   process_cpu_user_seconds_total: ['counter'],

@@ -76,6 +76,7 @@ function atStart(): Seen {
     storeUp: true,
     draining: false,
     lagSeconds: 0,
+    linesDropped: 0,
     process: {
       cpu: { userSeconds: 0, systemSeconds: 0 },
       residentBytes: 0,

@@ -28,7 +28,7 @@ export interface Described {
 /** The document of a service with default settings, as it is served. */
 async function serveDocument(): Promise<Json> {
   const { config } = loadConfig({ SERVER_HOST: '127.0.0.1', SERVER_PORT: '0', REDIS_URL: '' })
-  const log = await createLog({ level: 'error', format: 'json' })
+  const log = await createLog({ level: 'error', format: 'json', out: { write: () => {} } })
   await using app = await startApp({ config, version: '1.0.0', log })
   const response = await fetch(`http://127.0.0.1:${app.port}/openapi.json`)
   const text = await response.text()

@@ -1,17 +1,10 @@
 import { expect, test } from 'bun:test'
-import { Writable } from 'node:stream'
 import { createLog } from '../../src/observe/log.ts'
 
 for (const format of ['text', 'json'] as const)
   test(`an event is one line of ${format}, with all its fields`, async () => {
     const lines: string[] = []
-    const out = new Writable({
-      write: (chunk, _, done) => {
-        lines.push(String(chunk))
-        done()
-      },
-    })
-    const log = await createLog({ level: 'info', format, out })
+    const log = await createLog({ level: 'info', format, out: { write: line => void lines.push(line) } })
     log.info({ node: 'n1', settings: { SERVER_PORT: '8081', QUEUE_ENABLED: 'true' } }, 'started')
     expect(lines).toHaveLength(1)
     expect(lines[0]?.trimEnd().split('\n')).toHaveLength(1)

@@ -1,0 +1,47 @@
+import { expect, test } from 'bun:test'
+import { readFile } from 'node:fs/promises'
+import { spawnService } from '../support/service.ts'
+
+/** SIGINT and SIGTERM. */
+const SIGNALS = (1n << 1n) | (1n << 14n)
+/** From when the signal is handled, in milliseconds: before, while and after the rest is loaded. */
+const DELAYS = [0, 0, 5, 20, 60, 120, 200, 400]
+
+async function handlesSignals(pid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const [, caught = '0'] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(status) ?? []
+  return (BigInt(`0x${caught}`) & SIGNALS) === SIGNALS
+}
+
+async function untilHandled(pid: number): Promise<void> {
+  while (!(await handlesSignals(pid))) await Bun.sleep(0)
+}
+
+test('a SIGTERM that arrives while the service starts drains it as any other does', async () => {
+  for (const delay of DELAYS) {
+    const child = spawnService({ DRAIN_SECONDS: '1' })
+    await untilHandled(child.pid)
+    await Bun.sleep(delay)
+    child.kill('SIGTERM')
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()])
+    expect([delay, await child.exited, stderr]).toEqual([delay, 0, ''])
+    expect(stdout).toMatch(/"event":"signal".*"event":"drain.ended"/s)
+  }
+}, 30_000)
+
+test('signals are handled long before the service has started', async () => {
+  const began = performance.now()
+  await using child = spawnService({ DRAIN_SECONDS: '0' })
+  await untilHandled(child.pid)
+  const handledAfter = performance.now() - began
+  for await (const chunk of child.stdout) if (Buffer.from(chunk).includes('"started"')) break
+  expect(handledAfter).toBeLessThan((performance.now() - began) / 3)
+})
+
+test('a second signal while the service starts ends it at once with 1', async () => {
+  await using child = spawnService({})
+  await untilHandled(child.pid)
+  child.kill('SIGTERM')
+  child.kill('SIGINT')
+  expect(await child.exited).toBe(1)
+})
