@@ -22,9 +22,16 @@ export function rebase({ epoch, seq }: Cursor, bases: readonly Base[]): number {
   return Math.min(seq, ...bases.slice(first).map(base => base.seq))
 }
 
-export function startOf({ head, received, removedThrough, bases }: Opened, { cursor: text }: Wish): Start {
+export function startOf(
+  { head, received, removedThrough, lostThrough = 0, bases }: Opened,
+  { cursor: text }: Wish,
+): Start {
   if (text === undefined) return { position: received, recovered: true }
-  if (text === '') return { position: 0, recovered: true }
+  // What no device ever received and is gone is missing to a client that has seen nothing.
+  if (text === '')
+    return lostThrough > 0
+      ? { position: 0, recovered: false, reason: 'trimmed' }
+      : { position: 0, recovered: true }
   const cursor = parseCursor(text)
   if (cursor === undefined) return { position: 0, recovered: false, reason: 'epoch_changed' }
   const same = cursor.epoch === head.epoch

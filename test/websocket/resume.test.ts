@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import type { Opened, Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
@@ -321,7 +321,40 @@ test('overflow after the cursor is told as trimmed, overflow before it is not', 
     replayed: 2,
     payloads: [5, 6],
   })
-  expect(await resume(app, 'u', '')).toMatchObject({ recovered: true, ...rest })
+  expect(await resume(app, 'u', '')).toMatchObject({ recovered: false, reason: 'trimmed', ...rest })
+})
+
+describe('an empty cursor is told that something is missing', () => {
+  const OVERFLOW = { ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '3' }
+
+  test('when overflow removed what no device had received, over WebSocket, SSE and in the listing', async () => {
+    await using app = await startTestApp(OVERFLOW)
+    await sendAll(app, 'u', 1, 4)
+    const TRIMMED = { recovered: false, reason: 'trimmed' }
+    expect(await resume(app, 'u', '')).toMatchObject({ ...TRIMMED, replayed: 3, payloads: [2, 3, 4] })
+    using stream = await streamOf(app, 'u', { cursor: '' })
+    expect((await stream.nextOf('connected')).data).toMatchObject({ ...TRIMMED, replayed: 3 })
+    expect((await app.get('/api/v1/users/u/notifications')).json).toMatchObject(TRIMMED)
+  })
+
+  test('and not when a device had received it before it was removed', async () => {
+    await using app = await startTestApp(OVERFLOW)
+    await sendAll(app, 'u', 1, 3)
+    expect(await visit(app, 'u', 3)).toEqual([1, 2, 3])
+    await sendAll(app, 'u', 4, 5)
+    expect(await resume(app, 'u', '')).toMatchObject({ recovered: true, replayed: 3, payloads: [3, 4, 5] })
+    expect((await app.get('/api/v1/users/u/notifications')).json.recovered).toBe(true)
+  })
+
+  test('when retention age removed it, and not when its own ttl did', async () => {
+    const clock = createTestClock()
+    await using app = await startTestApp({ ...LOG_ON, QUEUE_MESSAGE_TTL_SECONDS: '60' }, { clock })
+    await send(app, 'brief', 1, { ttl: 10 })
+    await send(app, 'old', 1)
+    clock.jump(61)
+    expect(await resume(app, 'brief', '')).toMatchObject({ recovered: true, payloads: [] })
+    expect(await resume(app, 'old', '')).toMatchObject({ recovered: false, reason: 'trimmed', payloads: [] })
+  })
 })
 
 test('an entry of low priority evicted from the middle is told as trimmed to whoever had not reached it', async () => {
