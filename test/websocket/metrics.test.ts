@@ -468,6 +468,8 @@ describe('the log', () => {
         for (const n of [1, 2, 3, 4]) {
           await send(app, 'u', n)
           last = (await first.nextOf('notification')).cursor
+          // Received before the next one takes its place.
+          await settle(first)
         }
         const before = await scrape(app)
         const cursor = cursorOf(last)
