@@ -30,7 +30,7 @@ import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { createLimits } from './limit/limits.ts'
 import { createOnFault } from './observe/fault.ts'
-import { watchLag } from './observe/lag.ts'
+import { watchTime } from './observe/lag.ts'
 import { type Log, tellOfStore, tellRefusals } from './observe/log.ts'
 import { createRequestSpans } from './observe/request-spans.ts'
 import { createStats, type Stats } from './observe/stats.ts'
@@ -89,7 +89,7 @@ export async function startApp({
   const metered = meterStore(wrapStore(opened), { clock, stats })
   const store = tracing === undefined ? metered : traceStore(metered, tracing)
   const storeWatch = watchStore({ store, clock, log })
-  const lag = watchLag(clock)
+  const lag = watchTime(clock, log)
   const retry = (error: unknown) => {
     storeWatch.failed(error)
     return Bun.sleep(STORE_RETRY_MS)

@@ -1,4 +1,6 @@
 import type { Clock } from '../lib/clock.ts'
+import { createSteadyClock } from '../lib/steady-clock.ts'
+import type { Log } from './log.ts'
 
 /** How late the event loop runs what is due. */
 export interface Lag extends Disposable {
@@ -36,9 +38,16 @@ export function createDelays(start: number): Delays {
   }
 }
 
-export function watchLag(clock: Pick<Clock, 'monotonic'>): Lag {
+/** Measures the lag, and logs each jump of the wall clock once. Tokens and timestamps follow it; ages in logs do not. */
+export function watchTime(clock: Clock, log: Log): Lag {
+  const steady = createSteadyClock(clock, {
+    onJump: ms => log.warn({ seconds: Math.round(ms / 1000) }, 'clock.jumped'),
+  })
   const delays = createDelays(clock.monotonic())
-  const timer = setInterval(() => delays.came(clock.monotonic()), TICK_MS)
+  const timer = setInterval(() => {
+    delays.came(clock.monotonic())
+    steady.now()
+  }, TICK_MS)
   timer.unref()
 
   return {

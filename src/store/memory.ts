@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/clock.ts'
+import { createSteadyClock } from '../lib/steady-clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import { memoryIdempotency } from './memory-idempotency.ts'
@@ -36,6 +37,7 @@ export function memoryStore({
   readonly observer: StoreObserver
 }): Store {
   const logs = new Map<Topic, UserLog>()
+  const steady = createSteadyClock(clock)
   const eventTypes = new Map<string, string>()
   const traces = new Traces(limits.maxTraces)
   /** There are few different ones: each entry a text of its own would be as many things to collect. */
@@ -49,7 +51,8 @@ export function memoryStore({
     limits,
     observer,
     sharedName,
-    kept: entry => traces.add(entry),
+    steady,
+    kept: (entry, now) => traces.add(entry, now),
     left: () => traces.left(),
   }
   /** What an owner without a log is told, and the epoch of the logs made from now on. */
@@ -87,37 +90,37 @@ export function memoryStore({
     if (isCleaning) return
     isCleaning = true
     await visit((userLog, owner) => {
-      if (userLog.isOver(clock.now())) forget(owner)
+      if (userLog.isOver(steady.now())) forget(owner)
     })
-    traces.forgetBefore(clock.now() - limits.retentionMs)
+    traces.forgetBefore(steady.now() - limits.retentionMs)
     isCleaning = false
   }
 
   const log: Log = {
     append: async drafts => {
-      const now = clock.now()
+      const now = steady.now()
       return drafts.map(draft => add(draft, now))
     },
-    open: async owner => find(owner).open(clock.now()),
-    heads: async owners => owners.map(owner => find(owner).open(clock.now()).head),
-    count: async (owner, after) => find(owner).count(after, clock.now()),
+    open: async owner => find(owner).open(steady.now()),
+    heads: async owners => owners.map(owner => find(owner).open(steady.now()).head),
+    count: async (owner, after) => find(owner).count(after, steady.now()),
     read: async (owner, after, limit, unsettledOnly = false) =>
-      find(owner).read(after, limit, clock.now(), {
+      find(owner).read(after, limit, steady.now(), {
         of: entryOf,
         unsettledOnly,
       }),
     list: async (owner, after, limit) =>
-      find(owner).read(after, limit, clock.now(), {
+      find(owner).read(after, limit, steady.now(), {
         of: (kept, body) => ({ ...entryOf(kept, body), state: kept.state }),
       }),
-    received: (owner, cursor) => logs.get(owner)?.received(cursor, clock.now()),
-    handed: (owner, epoch, seqs) => logs.get(owner)?.handed(epoch, seqs, clock.now()),
+    received: (owner, cursor) => logs.get(owner)?.received(cursor, steady.now()),
+    handed: (owner, epoch, seqs) => logs.get(owner)?.handed(epoch, seqs, steady.now()),
     trace: async (tenant, id, recipients) => traces.find(tenant, id, recipients),
     totals: async () => {
       let messages = 0
       let users = 0
       await visit(userLog => {
-        const size = userLog.size(clock.now())
+        const size = userLog.size(steady.now())
         messages += size
         if (size > 0) users++
       })
@@ -130,10 +133,10 @@ export function memoryStore({
       ids.map(id => {
         const userLog = logs.get(owner)
         const entry = userLog?.find(id) ?? traces.entryOf(id, owner)
-        return entry && userLog?.ack(entry, clock.now())
+        return entry && userLog?.ack(entry, steady.now())
       }),
-    ackThrough: async (owner, cursor) => find(owner).ackThrough(cursor, clock.now()),
-    redeliver: async (owner, cursor, most) => logs.get(owner)?.redeliver(cursor, most, clock.now()),
+    ackThrough: async (owner, cursor) => find(owner).ackThrough(cursor, steady.now()),
+    redeliver: async (owner, cursor, most) => logs.get(owner)?.redeliver(cursor, most, steady.now()),
   }
 
   const timer = setInterval(() => void cleanUp(), limits.cleanupMs)

@@ -3,6 +3,14 @@ import { PRIORITIES, type Priority } from '../notification/notification.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Draft, State } from './store.ts'
 
+interface Ends {
+  /** When the entry was appended, on the wall clock. */
+  readonly at: number
+  /** On the steady clock, as the next; infinite without a ttl. */
+  readonly ttlEndsAt: number
+  readonly ageEndsAt: number
+}
+
 /** One entry of a log, and what has become of it. A class, since there are millions of them. */
 export class Kept {
   readonly owner: Topic
@@ -12,18 +20,20 @@ export class Kept {
   readonly eventType: string
   readonly occurredAt: number
   readonly trace: string | undefined
-  /** By its own ttl; infinite without one. */
+  /** By its own ttl, on the wall clock; infinite without one. */
   readonly expiresAt: number
-  /** Delivered while now <= endsAt, by ttl or by age. */
+  /** Delivered while now <= endsAt, by ttl or by age, on the steady clock. */
   readonly endsAt: number
+  /** An entry that would reach its ttl and its age in the same moment ends by its ttl. */
+  readonly endsByTtl: boolean
   /** Undefined once the entry has left: what lingers of it is a tombstone without text. */
   body: string | undefined
   state: State = 'queued'
-  /** Since when it is in this state. */
+  /** Since when it is in this state, on the wall clock. */
   at: number
   attempts = 0
   redelivered = 0
-  /** When it was first handed over. */
+  /** When it was first handed over, on the steady clock. */
   firstAt = 0
   /** Acknowledged, in time or late. */
   isAcked = false
@@ -33,8 +43,7 @@ export class Kept {
     { id, priority, occurredAt, expiresAt = Number.POSITIVE_INFINITY, body, trace }: Draft,
     shared: Pick<Kept, 'owner' | 'eventType'>,
     seq: number,
-    now: number,
-    retentionMs: number,
+    { at, ttlEndsAt, ageEndsAt }: Ends,
   ) {
     this.owner = shared.owner
     this.id = id
@@ -44,14 +53,10 @@ export class Kept {
     this.occurredAt = occurredAt
     this.trace = trace
     this.expiresAt = expiresAt
-    this.endsAt = Math.min(expiresAt, now + retentionMs)
-    this.at = now
+    this.endsAt = Math.min(ttlEndsAt, ageEndsAt)
+    this.endsByTtl = ttlEndsAt === this.endsAt
+    this.at = at
     this.body = body
-  }
-
-  /** What would reach its ttl and its age in the same moment ends by its ttl. */
-  get endsByTtl(): boolean {
-    return this.expiresAt === this.endsAt
   }
 
   /** Its state is not final: neither acknowledged nor expired nor dropped. */
@@ -62,11 +67,6 @@ export class Kept {
   /** Handed over, and its acknowledgement is still due where acknowledgement is on. */
   get isPending(): boolean {
     return this.attempts > 0 && this.isOpen
-  }
-
-  enter(state: State, now: number): void {
-    this.state = state
-    this.at = now
   }
 }
 
@@ -171,7 +171,7 @@ export class Retained {
     this.#settled.add(entry)
   }
 
-  /** Of those that end by age the oldest comes first; after a clock was set back the next one ends late, never early. */
+  /** Of the entries that end by age the oldest ends first. */
   ended(now: number): Kept | undefined {
     const byTtl = this.#byTtl?.first
     if (byTtl !== undefined && now > byTtl.endsAt) return byTtl

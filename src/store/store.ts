@@ -51,7 +51,7 @@ export interface Recipient {
   readonly state: State
   /** How often it was handed over: first delivery, replays, redeliveries; several devices at once count one. */
   readonly attempts: number
-  /** When it came into this state, milliseconds since 1970. */
+  /** When it came into this state, by the wall clock of that moment. */
   readonly at: number
 }
 
@@ -136,7 +136,12 @@ export interface Totals {
   readonly messages: number
   /** Users with an unexpired entry. */
   readonly users: number
-  /** What logs hold, as `maxBytes` counts it. */
+  /**
+   * What logs hold, as `maxBytes` counts it in every store: the UTF-8 bytes of each notification's body once, 300 for each
+   * entry (one per notification and user), 200 for each user whose log is known, which it is for 30 days after the last
+   * append. An entry counts until it is removed. An append is refused when what it would add, evictions aside, exceeds a
+   * limit; an append that adds nothing (known ids) never is.
+   */
   readonly bytes?: number
 }
 

@@ -8,7 +8,7 @@ type Entries = Kept | Kept[]
 /** Notifications that were sent one after the other. */
 interface Generation {
   readonly byId: Map<string, Entries>
-  /** When the last one was added, milliseconds since 1970. */
+  /** When the last one was added, on the steady clock. */
   lastAt: number
 }
 
@@ -39,9 +39,9 @@ export class Traces {
     return entries && listOf(entries).find(entry => entry.owner === owner)
   }
 
-  add(entry: Kept): void {
+  add(entry: Kept, now: number): void {
     this.#retained++
-    this.#insert(entry)
+    this.#insert(entry, now)
     if (this.#entries - this.#retained > this.#maxLeft + GENERATION_SIZE) this.#dropOldest()
   }
 
@@ -78,13 +78,13 @@ export class Traces {
   }
 
   /** A notification stays in one generation, however many it is for: all its entries come in one turn. */
-  #insert(entry: Kept): void {
+  #insert(entry: Kept, now: number): void {
     this.#entries++
     const last = this.#generations.at(-1)
     const known = last?.byId.get(entry.id)
     if (Array.isArray(known)) known.push(entry)
     else if (known !== undefined) last?.byId.set(entry.id, [known, entry])
-    else this.#youngest(entry.at).byId.set(entry.id, entry)
+    else this.#youngest(now).byId.set(entry.id, entry)
   }
 
   #youngest(now: number): Generation {
@@ -100,11 +100,11 @@ export class Traces {
 
   /** What a log still retains goes on in the youngest one. */
   #dropOldest(): void {
-    const { byId } = this.#generations.shift() ?? { byId: new Map<string, Entries>() }
-    for (const entries of byId.values()) {
+    const oldest = this.#generations.shift()
+    for (const entries of oldest?.byId.values() ?? []) {
       const all = listOf(entries)
       this.#entries -= all.length
-      if (all.some(isRetained)) for (const entry of all) this.#insert(entry)
+      if (all.some(isRetained)) for (const entry of all) this.#insert(entry, oldest?.lastAt ?? 0)
     }
   }
 }

@@ -1,3 +1,4 @@
+import type { SteadyClock } from '../lib/steady-clock.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { PageLimit } from './page-limit.ts'
@@ -10,6 +11,7 @@ import type {
   Opened,
   Page,
   Redelivery,
+  State,
   StoreLimits,
   StoreObserver,
 } from './store.ts'
@@ -21,13 +23,14 @@ const HEAD_KEPT_MS = 30 * 86_400_000
 export interface Surroundings {
   readonly limits: StoreLimits
   readonly observer: StoreObserver
+  readonly steady: Pick<SteadyClock, 'jumped'>
   /** One text for all that are equal. */
   sharedName(eventType: string): string
-  kept(entry: Kept): void
+  kept(entry: Kept, now: number): void
   left(): void
 }
 
-/** One user's log: what is retained, and what stays known of what was. The caller tells the time. */
+/** One user's log: what is retained, and what stays known of what was. The caller tells the time of a steady clock. */
 export class UserLog {
   readonly #owner: Topic
   readonly #epoch: Epoch
@@ -36,7 +39,7 @@ export class UserLog {
   #received = 0
   #removedThrough = 0
   #lostThrough = 0
-  /** When the last append was, milliseconds since 1970. */
+  /** When the last append was. */
   #appendedAt = 0
   /** Absent when nothing is: for 30 days there are many heads without entries. */
   #retained: Retained | undefined
@@ -53,8 +56,10 @@ export class UserLog {
     if (known !== undefined) return { cursor: this.#at(known.seq), repeated: true }
     this.#seq++
     this.#appendedAt = now
-    // What expired on its way here only takes its seq.
-    if (draft.expiresAt === undefined || now <= draft.expiresAt) this.#keep(draft)
+    // A draft expires by the wall clock.
+    const ttlEndsAt = (draft.expiresAt ?? Number.POSITIVE_INFINITY) - this.#around.steady.jumped
+    // A draft that expired on its way here only takes its seq.
+    if (now <= ttlEndsAt) this.#keep(draft, ttlEndsAt)
     return { cursor: this.#at(this.#seq), repeated: false }
   }
 
@@ -118,7 +123,7 @@ export class UserLog {
     this.#purge(now)
     this.#retained?.bySeq.visitAfter(this.#received, entry => {
       if (entry.seq > seq) return false
-      if (entry.state === 'queued' || entry.state === 'sent') entry.enter('received', now)
+      if (entry.state === 'queued' || entry.state === 'sent') this.#enter(entry, 'received', now)
       return true
     })
     this.#received = seq
@@ -142,7 +147,7 @@ export class UserLog {
     if (late) return { late, cursor }
     // An acknowledgement proves a delivery that is not yet noted.
     if (entry.attempts === 0) this.#deliver(entry, now)
-    entry.enter('acked', now)
+    this.#enter(entry, 'acked', now)
     this.#around.observer.acked(entry.owner, now - entry.firstAt)
     return { late, cursor }
   }
@@ -167,7 +172,7 @@ export class UserLog {
     const entry = this.#retained?.bySeq.find(seq)
     if (entry?.body === undefined || !entry.isPending) return undefined
     if (entry.attempts >= most) {
-      entry.enter('expired', now)
+      this.#enter(entry, 'expired', now)
       this.#around.observer.gaveUp(entry.owner)
       return undefined
     }
@@ -186,22 +191,33 @@ export class UserLog {
     return { epoch: this.#epoch, seq }
   }
 
+  /** States tell the wall clock's time at which they began. */
+  #enter(entry: Kept, state: State, now: number): void {
+    entry.state = state
+    entry.at = now + this.#around.steady.jumped
+  }
+
   #deliver(entry: Kept, now: number): void {
     entry.attempts++
     if (entry.attempts > 1) return
     entry.firstAt = now
-    if (entry.state === 'queued') entry.enter('sent', now)
+    if (entry.state === 'queued') this.#enter(entry, 'sent', now)
     // Nobody else asks for it, and it is in the way of every send.
     if (this.#around.limits.acknowledged) this.#around.observer.tracked(entry.owner, 1)
   }
 
-  #keep(draft: Draft): void {
-    const { limits, sharedName } = this.#around
+  #keep(draft: Draft, ttlEndsAt: number): void {
+    const { limits, sharedName, steady } = this.#around
     const shared = { owner: this.#owner, eventType: sharedName(draft.eventType) }
-    const entry = new Kept(draft, shared, this.#seq, this.#appendedAt, limits.retentionMs)
+    const times = {
+      at: this.#appendedAt + steady.jumped,
+      ttlEndsAt,
+      ageEndsAt: this.#appendedAt + limits.retentionMs,
+    }
+    const entry = new Kept(draft, shared, this.#seq, times)
     this.#retained ??= new Retained()
     this.#retained.add(entry)
-    this.#around.kept(entry)
+    this.#around.kept(entry, this.#appendedAt)
     if (this.#retained.byId.size <= limits.maxEntries) return
     // With acknowledgement on a receipt settles nothing.
     const victim = this.#retained.victim(limits.acknowledged ? 0 : this.#received)
@@ -227,7 +243,7 @@ export class UserLog {
     const state = cause === 'overflow' ? 'dropped' : 'expired'
     // With acknowledgement off an evicted entry that was handed over keeps its state.
     const isKept = cause === 'overflow' && !limits.acknowledged && entry.state !== 'queued'
-    if (entry.isOpen && !isKept) entry.enter(state, now)
+    if (entry.isOpen && !isKept) this.#enter(entry, state, now)
     observer.left(entry.owner, { state, unsettled: !isSettled, pending: isPending })
     this.#around.left()
   }
