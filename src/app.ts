@@ -102,6 +102,7 @@ export async function startApp({
     publish: (name, text) => listeners.server.publish(name, text, false),
     retry,
     onFault: storeWatch.failed,
+    onUnhandled: onFault,
     clock,
     stats,
     tracing,

@@ -78,6 +78,7 @@ export const SETTINGS = {
   WEBSOCKET_MAX_CONNECTIONS_PER_USER: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '5', help: 'open connections of one user; 0 = no limit' },
   WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '50', help: 'channels one connection may hold; 0 = no limit' },
   SEND_BUFFER_BYTES: { group: 'Connections', schema: whole(65_536, 67_108_864), default: '1048576', help: 'what may wait for a client that reads slowly before it is cut' },
+  SEND_BUFFERS_TOTAL_BYTES: { group: 'Connections', schema: whole(1_048_576, UNBOUNDED), default: '268435456', help: 'bytes that may wait for all clients of this node together; beyond it the connections with the most are cut' },
   COALESCE_MS: { group: 'Connections', schema: whole(0, 20), default: '0', help: 'milliseconds a channel or broadcast frame may wait to be written together with others' },
   RATELIMIT_ENABLED: { group: 'Rate limits', schema: boolean, default: 'false', help: 'limit requests, new connections and messages of clients; by this node alone' },
   RATELIMIT_HTTP_REQUESTS_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '100', help: 'requests a second of one API key, or of one address without a valid one' },

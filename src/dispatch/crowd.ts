@@ -1,9 +1,11 @@
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import { SHARD_SIZE, type Shard } from '../hub/room.ts'
+import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Accept } from '../notification/audience.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Topic } from '../notification/topic.ts'
+import type { OnFault } from '../observe/fault.ts'
 
 /** Connections that took a frame, and that refused it. */
 export interface Handed {
@@ -32,14 +34,24 @@ interface CrowdOptions {
   readonly publish: Publish
   readonly sendBufferBytes: number
   readonly coalesceMs: number
+  readonly buffers: Pick<SendBuffers, 'grew'>
+  readonly onFault: OnFault
 }
 
 /** One piece of a send, small enough for one turn of the event loop. */
 interface Job {
-  readonly cost: number
+  readonly size: number
+  /** Set when the runtime publishes to it. */
+  readonly shard?: Shard
   run(): Handed | Promise<Handed>
   done(handed: Handed): void
+  failed(error: unknown): void
 }
+
+/** In sockets written to: so many in one turn of the event loop, whatever sends they belong to. */
+const TURN_BUDGET = SHARD_SIZE * 1.5
+/** The runtime joins what is published to a socket in one turn: publishing once more costs only this part. */
+const REPEAT_COST = 1 / 32
 
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 const total = (pieces: readonly Handed[]): Handed => ({
@@ -47,7 +59,7 @@ const total = (pieces: readonly Handed[]): Handed => ({
   failed: pieces.reduce((sum, each) => sum + each.failed, 0),
 })
 
-/** Writes to one; whoever refuses is cut, since it would have a hole. */
+/** A connection that refuses is cut, since it would have a hole. */
 function hand(connection: Connection, frame: Frame): boolean {
   if (connection.hasEnded()) return false
   if (connection.write(frame) !== 'refused') return true
@@ -55,35 +67,53 @@ function hand(connection: Connection, frame: Frame): boolean {
   return false
 }
 
-function handEach(connections: Iterable<Connection>, frame: Frame): Handed {
-  let delivered = 0
-  let failed = 0
-  for (const connection of connections) {
-    if (hand(connection, frame)) delivered++
-    else failed++
-  }
-  return { delivered, failed }
-}
-
 const chunksOf = (connections: readonly Connection[]): readonly (readonly Connection[])[] =>
   Array.from({ length: Math.ceil(connections.length / SHARD_SIZE) }, (_, n) =>
     connections.slice(n * SHARD_SIZE, (n + 1) * SHARD_SIZE),
   )
 
-export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: CrowdOptions): Crowd {
+export function createCrowd(options: CrowdOptions): Crowd {
+  const { hub, publish, sendBufferBytes, coalesceMs, buffers, onFault } = options
   const queue: Job[] = []
-  let waiting = false
+  let isPlanned = false
+  let budget = TURN_BUDGET
+  /** Published to in this turn. */
+  const reached = new Set<Shard>()
+
+  /** A fault with one connection costs that one. */
+  const handSafely = (connection: Connection, frame: Frame): boolean => {
+    try {
+      return hand(connection, frame)
+    } catch (error) {
+      onFault(error)
+      connection.cut()
+      return false
+    }
+  }
+
+  const handEach = (connections: Iterable<Connection>, frame: Frame): Handed => {
+    let delivered = 0
+    let failed = 0
+    for (const connection of connections) {
+      if (handSafely(connection, frame)) delivered++
+      else failed++
+    }
+    return { delivered, failed }
+  }
+
+  const isBehind = (connection: Connection, bytes: number): boolean => {
+    if (connection.hasEnded()) return true
+    const waiting = connection.buffered()
+    if (waiting > 0) buffers.grew(Math.min(waiting, bytes))
+    if (waiting <= sendBufferBytes) return false
+    connection.cut()
+    return true
+  }
 
   /** What the runtime could not hand over shows once it has flushed: at the next turn. */
-  const sweep = async (members: readonly Connection[]): Promise<number> => {
+  const sweep = async (members: readonly Connection[], bytes: number): Promise<number> => {
     await turn()
-    let refused = 0
-    for (const connection of members) {
-      if (!connection.hasEnded() && connection.buffered() <= sendBufferBytes) continue
-      refused++
-      if (!connection.hasEnded()) connection.cut()
-    }
-    return refused
+    return members.filter(connection => isBehind(connection, bytes)).length
   }
 
   const publishTo = (shard: Shard, frame: Frame, before: CrowdSend['before']): Handed | Promise<Handed> => {
@@ -93,46 +123,63 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
     const { size } = shard.sockets
     if (size === 0 || publish(shard.name, frame.json) > 0)
       return total([{ delivered: size, failed: 0 }, streams])
-    return sweep([...shard.sockets]).then(failed => total([{ delivered: size - failed, failed }, streams]))
+    return sweep([...shard.sockets], Buffer.byteLength(frame.json)).then(failed =>
+      total([{ delivered: size - failed, failed }, streams]),
+    )
   }
 
+  /** A fault ends this piece of a send; its caller learns of it. */
   const run = (job: Job): void => {
-    const handed = job.run()
-    if (handed instanceof Promise) void handed.then(job.done)
-    else job.done(handed)
+    try {
+      const handed = job.run()
+      if (handed instanceof Promise) handed.then(job.done).catch(job.failed)
+      else job.done(handed)
+    } catch (error) {
+      job.failed(error)
+    }
   }
 
-  /** At most SHARD_SIZE sockets a turn, in the order of the queue, so that a large room never stalls the loop. */
+  const costOf = ({ size, shard }: Job): number =>
+    Math.max(1, shard !== undefined && reached.has(shard) ? size * REPEAT_COST : size)
+
+  /** In the order of the queue, as far as the turn's budget goes, so that no room and no number of sends stalls the loop. */
   const pump = (): void => {
-    waiting = false
-    let budget = SHARD_SIZE
     let next = 0
-    for (
-      let job = queue[next];
-      job !== undefined && (budget === SHARD_SIZE || job.cost <= budget);
-      job = queue[next]
-    ) {
-      budget -= Math.max(job.cost, 1)
+    for (let job = queue[next]; job !== undefined; job = queue[next]) {
+      const cost = costOf(job)
+      if (cost > budget && budget < TURN_BUDGET) break
+      budget -= cost
+      if (job.shard !== undefined) reached.add(job.shard)
       next++
       run(job)
     }
     queue.splice(0, next)
-    if (queue.length > 0) wait(() => setImmediate(pump))
+    if (budget < TURN_BUDGET) plan(() => setImmediate(nextTurn))
   }
 
-  const wait = (schedule: () => void): void => {
-    if (waiting) return
-    waiting = true
+  const nextTurn = (): void => {
+    isPlanned = false
+    budget = TURN_BUDGET
+    reached.clear()
+    pump()
+  }
+
+  const plan = (schedule: () => void): void => {
+    if (isPlanned) return
+    isPlanned = true
     schedule()
   }
 
-  const enqueue = (cost: number, work: Job['run'], after: CrowdSend['after']): Promise<Handed> => {
-    const { promise, resolve } = Promise.withResolvers<Handed>()
+  const enqueue = (
+    piece: Pick<Job, 'size' | 'shard' | 'run'>,
+    after: CrowdSend['after'],
+  ): Promise<Handed> => {
+    const { promise, resolve, reject } = Promise.withResolvers<Handed>()
     const done = (handed: Handed): void => {
       after?.(handed.delivered)
       resolve(handed)
     }
-    queue.push({ cost, run: work, done })
+    queue.push({ ...piece, done, failed: reject })
     return promise
   }
 
@@ -157,7 +204,7 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
     if (only === undefined) return []
     if (others.length === 0 && accept === undefined)
       return (hub.room(only)?.shards ?? []).map(shard =>
-        enqueue(shard.size, () => publishTo(shard, frame, before), after),
+        enqueue({ size: shard.size, shard, run: () => publishTo(shard, frame, before) }, after),
       )
     // Asked again at its turn: whoever has left meanwhile must get nothing more.
     const isMeant = (connection: Connection): boolean => {
@@ -166,11 +213,13 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
     }
     return chunksOf(union(topics, isMeant)).map(chunk =>
       enqueue(
-        chunk.length,
-        () => {
-          const meant = chunk.filter(isMeant)
-          before?.(meant)
-          return handEach(meant, frame)
+        {
+          size: chunk.length,
+          run: () => {
+            const meant = chunk.filter(isMeant)
+            before?.(meant)
+            return handEach(meant, frame)
+          },
         },
         after,
       ),
@@ -180,8 +229,8 @@ export function createCrowd({ hub, publish, sendBufferBytes, coalesceMs }: Crowd
   return {
     send: async (topics, frame, how = {}) => {
       const pieces = piecesOf(topics, frame, how)
-      if (coalesceMs > 0) wait(() => setTimeout(pump, coalesceMs))
-      else if (!waiting) pump()
+      if (coalesceMs > 0) plan(() => setTimeout(nextTurn, coalesceMs))
+      else pump()
       return total(await Promise.all(pieces))
     },
   }

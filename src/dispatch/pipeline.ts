@@ -1,9 +1,11 @@
 import type { Config } from '../config/config.ts'
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
+import { createSendBuffers, type SendBuffers } from '../hub/send-buffers.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
 import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
+import type { OnFault } from '../observe/fault.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Tracing } from '../observe/tracing.ts'
 import type { Store, StoreObserver } from '../store/store.ts'
@@ -29,6 +31,7 @@ export interface Pipeline extends Disposable {
   readonly once: Once
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
+  readonly buffers: SendBuffers
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
   /** Logs may go further than appends have answered: connections that are behind read on. */
@@ -45,6 +48,7 @@ interface PipelineOptions {
     | 'ackCleanupIntervalSeconds'
     | 'ackMaxDeliveries'
     | 'sendBufferBytes'
+    | 'sendBuffersTotalBytes'
     | 'coalesceMs'
   >
   readonly hub: Hub
@@ -55,6 +59,7 @@ interface PipelineOptions {
   readonly retry: (error: unknown) => Promise<void>
   /** A fault of the store that loses nothing. */
   readonly onFault: (error: unknown) => void
+  readonly onUnhandled: OnFault
   readonly clock: Clock
   readonly stats: Stats
   /** Absent when traces are off. */
@@ -69,6 +74,7 @@ export function createPipeline({
   publish,
   retry,
   onFault,
+  onUnhandled,
   clock,
   stats,
   tracing,
@@ -80,6 +86,7 @@ export function createPipeline({
   using stack = new DisposableStack()
 
   const receipts = createReceipts({ hub, log })
+  const buffers = createSendBuffers({ hub, maxBytes: settings.sendBuffersTotalBytes })
   const redeliveries = ackEnabled
     ? stack.use(
         createRedeliveries({
@@ -135,7 +142,7 @@ export function createPipeline({
   const sweep = stack.use(createSweep({ hub, log, delivery, retry }))
   const dispatcher = createDispatcher({
     hub,
-    crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs }),
+    crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault: onUnhandled }),
     delivery,
     log: queueEnabled || ackEnabled ? log : undefined,
     keepsForAll: queueEnabled,
@@ -157,6 +164,7 @@ export function createPipeline({
     composer: createComposer({ templates: store.templates }),
     delivery: queueEnabled || ackEnabled ? delivery : directDelivery,
     receipts,
+    buffers,
     acknowledgement:
       redeliveries && crowdAcks && createAcknowledgement({ acks, log, crowdAcks, redeliveries }),
     catchUp: queueEnabled || ackEnabled ? sweep.start : () => {},

@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/clock.ts'
+import type { OnFault } from '../observe/fault.ts'
 import { shutdown } from './outbound.ts'
 import type { Peer } from './peer.ts'
 
@@ -19,13 +20,17 @@ const comeBackIn = (leftMs: number): number => Math.ceil(Math.max(0, leftMs) / 1
 /** Tells each peer when to come back and closes it, in random order, evenly over the seconds; the first at once. */
 export async function closeAll(
   peers: readonly Peer[],
-  { seconds, clock }: { readonly seconds: number; readonly clock: Clock },
+  { seconds, clock, onFault }: { readonly seconds: number; readonly clock: Clock; readonly onFault: OnFault },
 ): Promise<void> {
   const startedAt = clock.monotonic()
   const spanMs = seconds * 1000
   for (const [n, peer] of shuffle(peers).entries()) {
     const wait = startedAt + (n * spanMs) / peers.length - clock.monotonic()
     if (wait >= 1) await Bun.sleep(wait)
-    if (!peer.hasEnded()) peer.shutdown(shutdown(comeBackIn(startedAt + spanMs - clock.monotonic())))
+    try {
+      if (!peer.hasEnded()) peer.shutdown(shutdown(comeBackIn(startedAt + spanMs - clock.monotonic())))
+    } catch (error) {
+      onFault(error)
+    }
   }
 }

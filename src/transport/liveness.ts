@@ -1,4 +1,5 @@
 import type { Hub } from '../hub/hub.ts'
+import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { OnFault } from '../observe/fault.ts'
 import { HEARTBEAT, tokenExpiring } from './outbound.ts'
@@ -8,6 +9,7 @@ import type { StreamWatch } from './stream-watch.ts'
 
 interface LivenessOptions {
   readonly hub: Hub<Peer>
+  readonly buffers: Pick<SendBuffers, 'measure'>
   readonly streams: StreamWatch
   readonly end: Sessions['ended']
   readonly clock: Clock
@@ -23,7 +25,15 @@ const TICK_MS = 250
 const EXPIRY_NOTICE_MS = 25_000
 
 /** Heartbeats, silence, stuck readers and the end of tokens, by one timer for all connections. Ends when disposed. */
-export function keepAlive({ hub, streams, end, clock, onFault, ...seconds }: LivenessOptions): Disposable {
+export function keepAlive({
+  hub,
+  buffers,
+  streams,
+  end,
+  clock,
+  onFault,
+  ...seconds
+}: LivenessOptions): Disposable {
   const heartbeatMs = seconds.heartbeatSeconds * 1000
   const timeoutMs = seconds.timeoutSeconds * 1000
   const leewayMs = seconds.leewaySeconds * 1000
@@ -74,6 +84,7 @@ export function keepAlive({ hub, streams, end, clock, onFault, ...seconds }: Liv
     { cleanup, mayBeat }: { readonly cleanup: boolean; readonly mayBeat: boolean },
   ): void => {
     peer.unblock()
+    peer.unaskedFrames = 0
     if (cleanup && peer.transport === 'ws' && now - peer.seenAt > timeoutMs) peer.close('silent')
     else watchToken(peer)
     if (peer.hasEnded() || !mayBeat) return
@@ -97,6 +108,7 @@ export function keepAlive({ hub, streams, end, clock, onFault, ...seconds }: Liv
     if (cleanup) nextCleanupAt = now + cleanupMs
     // What is written in this turn would be found unacknowledged: heartbeats of streams wait for the next one.
     const readsQueues = streams.tick(now)
+    buffers.measure()
     for (const peer of hub.connections()) {
       try {
         watch(peer, now, { cleanup, mayBeat: !(readsQueues && peer.transport === 'sse') })

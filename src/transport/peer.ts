@@ -21,6 +21,8 @@ export abstract class Peer extends Connection {
   greeted = false
   /** The last frame from the client. */
   seenAt: number
+  /** Control frames that nobody asked for since the last tick. */
+  unaskedFrames = 0
   nextBeatAt = 0
   /** A ping between heartbeats that are far apart. */
   nextPingAt: number

@@ -8,6 +8,7 @@ import type { LimitsOf } from '../limit/tenants.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Principal } from '../notification/principal.ts'
 import { tenantTopic, userTopic } from '../notification/topic.ts'
+import type { OnFault } from '../observe/fault.ts'
 import type { Log } from '../observe/log.ts'
 import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
 import type { Conversation } from './conversation.ts'
@@ -22,7 +23,7 @@ export interface Sessions {
   open(peer: Peer, wish: Wish): ConnectionLimitKind | undefined
   message(peer: Peer, text: string): void
   binary(peer: Peer): void
-  /** A sign of life. */
+  /** A ping, or a pong that answers nothing: a sign of life, of which there may be only so many. */
   seen(peer: Peer): void
   /** The client has read everything up to here; `handedAt` as in Proof. */
   proved(peer: Peer, proof: { readonly cursor: Cursor; readonly handedAt: number | undefined }): void
@@ -37,6 +38,7 @@ interface SessionOptions {
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly conversation: Conversation
+  readonly onFault: OnFault
   readonly clock: Clock
   readonly log: Log
   readonly stats: Stats
@@ -54,6 +56,8 @@ interface SessionOptions {
 
 /** What a held message takes beside its text: many empty ones are not free. */
 const HELD_OVERHEAD_BYTES = 64
+/** Control frames are no messages and count to no rate; no client needs so many between two ticks (250 ms). */
+const MAX_UNASKED_FRAMES = 1_000
 
 const resumeOf = ({ reason }: Started, { cursor }: Wish): Resume =>
   cursor === undefined ? 'none' : (reason ?? 'recovered')
@@ -191,9 +195,12 @@ export function createSessions(options: SessionOptions): Sessions {
     message: receive,
     binary: peer => receive(peer, BINARY),
     seen: peer => {
+      if (peer.hasEnded()) return
       peer.seenAt = clock.monotonic()
+      if (++peer.unaskedFrames > MAX_UNASKED_FRAMES) peer.close('abuse')
     },
     proved: (peer, { cursor, handedAt }) => {
+      peer.seenAt = clock.monotonic()
       receipts.proved(peer, cursor)
       if (handedAt !== undefined) stats.receiptSeconds.observe((clock.monotonic() - handedAt) / 1000)
     },
@@ -213,7 +220,7 @@ export function createSessions(options: SessionOptions): Sessions {
     },
     drain: seconds => {
       draining = true
-      return closeAll([...hub.connections()], { seconds, clock })
+      return closeAll([...hub.connections()], { seconds, clock, onFault: options.onFault })
     },
   }
 }

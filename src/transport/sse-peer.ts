@@ -1,7 +1,9 @@
 import { CLOSES, type CloseReason } from '../errors.ts'
 import type { Written } from '../hub/connection.ts'
+import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
+import type { OnFault } from '../observe/fault.ts'
 import { errorFrame } from './outbound.ts'
 import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
@@ -19,12 +21,19 @@ interface Turns {
   add(peer: SsePeer): void
 }
 
-export function createTurns(): Turns {
+export function createTurns(onFault: OnFault): Turns {
   let dirty: SsePeer[] = []
   const flush = (): void => {
     const peers = dirty
     dirty = []
-    for (const peer of peers) peer.flush()
+    for (const peer of peers) {
+      try {
+        peer.flush()
+      } catch (error) {
+        onFault(error)
+        peer.gone()
+      }
+    }
   }
   return {
     add: peer => {
@@ -43,6 +52,7 @@ export class SsePeer extends Peer {
   readonly proof = new StreamProof()
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
+  readonly #buffers: Pick<SendBuffers, 'grew'>
   readonly #turns: Turns
   readonly #setIdleSeconds: (seconds: number) => void
   readonly #keepAliveSeconds: number
@@ -60,6 +70,7 @@ export class SsePeer extends Peer {
     readonly clientEnd: string
     readonly now: number
     readonly sendBufferBytes: number
+    readonly buffers: Pick<SendBuffers, 'grew'>
     readonly turns: Turns
     readonly end: Sessions['ended']
     /** After so many seconds without traffic the socket is closed; 0 = never. */
@@ -71,6 +82,7 @@ export class SsePeer extends Peer {
     this.clientEnd = options.clientEnd
     this.#sendBufferBytes = options.sendBufferBytes
     this.#end = options.end
+    this.#buffers = options.buffers
     this.#turns = options.turns
     this.#setIdleSeconds = options.setIdleSeconds
     this.#keepAliveSeconds = options.keepAliveSeconds
@@ -95,9 +107,11 @@ export class SsePeer extends Peer {
     const bytes = Buffer.byteLength(sse)
     const waiting = this.buffered() + bytes
     // Nobody is slow before there was a turn to send in; and a frame alone always fits, or a large one never could.
-    const slack = this.buffered() === this.#pendingBytes ? TURN_SLACK_BYTES : 0
+    const isWaiting = this.buffered() > this.#pendingBytes
+    const slack = isWaiting ? 0 : TURN_SLACK_BYTES
     const isOver = waiting > bytes && waiting > this.#sendBufferBytes + slack
     if (isOver && !this.#isPaced) return 'refused'
+    if (isWaiting) this.#buffers.grew(bytes)
     if (this.#pending.length === 0) this.#turns.add(this)
     this.#pending.push(sse)
     this.#pendingBytes += bytes

@@ -1,8 +1,10 @@
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
+import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Clock } from '../lib/clock.ts'
 import { endName } from '../lib/proc-net.ts'
+import type { OnFault } from '../observe/fault.ts'
 import type { Admit } from './admission.ts'
 import type { Sessions } from './session.ts'
 import { createTurns, SsePeer } from './sse-peer.ts'
@@ -10,6 +12,8 @@ import { createTurns, SsePeer } from './sse-peer.ts'
 interface SseOptions {
   readonly admit: Admit
   readonly sessions: Sessions
+  readonly buffers: Pick<SendBuffers, 'grew'>
+  readonly onFault: OnFault
   readonly clock: Clock
   readonly sendBufferBytes: number
   readonly keepAliveSeconds: number
@@ -22,8 +26,16 @@ const HEADERS = {
 }
 
 /** `GET /sse`. */
-export function sseRoutes({ admit, sessions, clock, sendBufferBytes, keepAliveSeconds }: SseOptions) {
-  const turns = createTurns()
+export function sseRoutes({
+  admit,
+  sessions,
+  buffers,
+  onFault,
+  clock,
+  sendBufferBytes,
+  keepAliveSeconds,
+}: SseOptions) {
+  const turns = createTurns(onFault)
   return new Elysia({ name: 'sse' }).get(
     '/sse',
     async ({ request, server, set }) => {
@@ -35,6 +47,7 @@ export function sseRoutes({ admit, sessions, clock, sendBufferBytes, keepAliveSe
         principal,
         clientEnd: client ? endName(client.address, client.port) : '',
         now: clock.monotonic(),
+        buffers,
         sendBufferBytes,
         turns,
         end: sessions.ended,

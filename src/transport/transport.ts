@@ -67,7 +67,7 @@ interface TransportOptions {
 export function createTransport(options: TransportOptions): Transport {
   const { settings, hub, pipeline, identities, limits, onRefused, retry, onFault, clock, log, stats } =
     options
-  const { delivery, receipts, acknowledgement } = pipeline
+  const { delivery, receipts, acknowledgement, buffers } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
   const conversation = createConversation({
@@ -85,6 +85,7 @@ export function createTransport(options: TransportOptions): Transport {
     delivery,
     receipts,
     conversation,
+    onFault,
     clock,
     log,
     stats,
@@ -111,6 +112,7 @@ export function createTransport(options: TransportOptions): Transport {
   })
   const liveness = keepAlive({
     hub,
+    buffers,
     streams,
     end: sessions.ended,
     clock,
@@ -134,8 +136,16 @@ export function createTransport(options: TransportOptions): Transport {
   return {
     sessions,
     routes: [
-      webSocketRoutes({ admit, sessions, clock, sendBufferBytes }),
-      sseRoutes({ admit, sessions, clock, sendBufferBytes, keepAliveSeconds: settings.keepAliveSeconds }),
+      webSocketRoutes({ admit, sessions, buffers, clock, sendBufferBytes }),
+      sseRoutes({
+        admit,
+        sessions,
+        buffers,
+        onFault,
+        clock,
+        sendBufferBytes,
+        keepAliveSeconds: settings.keepAliveSeconds,
+      }),
     ],
     websocket: webSocketHandler({ sessions, sendBufferBytes }),
     [Symbol.dispose]: () => {

@@ -2,6 +2,7 @@ import type { ServerWebSocket } from 'bun'
 import type { Wish } from '../dispatch/start.ts'
 import { CLOSES, type CloseReason } from '../errors.ts'
 import type { Written } from '../hub/connection.ts'
+import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
@@ -33,6 +34,7 @@ export class WebSocketPeer extends Peer {
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
   readonly #clock: Clock
+  readonly #buffers: Pick<SendBuffers, 'grew'>
   #socket: ServerWebSocket<WebSocketPeer> | undefined
   /** Pings that carried a place and are not answered, oldest first. */
   #pings = NO_PINGS
@@ -48,6 +50,7 @@ export class WebSocketPeer extends Peer {
     readonly principal: Principal
     readonly wish: Wish
     readonly clock: Clock
+    readonly buffers: Pick<SendBuffers, 'grew'>
     readonly sendBufferBytes: number
     readonly end: Sessions['ended']
   }) {
@@ -56,6 +59,7 @@ export class WebSocketPeer extends Peer {
     this.#sendBufferBytes = options.sendBufferBytes
     this.#end = options.end
     this.#clock = options.clock
+    this.#buffers = options.buffers
   }
 
   attach(socket: ServerWebSocket<WebSocketPeer>): void {
@@ -69,6 +73,7 @@ export class WebSocketPeer extends Peer {
     if (taken === 0) return 'refused'
     const bytes = Buffer.byteLength(json)
     this.#writtenBytes += bytes
+    if (taken < 0) this.#buffers.grew(bytes)
     if (this.#batchBytes !== undefined) return this.#pace(taken < 0, bytes)
     if (taken > 0) return 'sent'
     // A frame alone always fits, or a large one could never be sent.

@@ -1,9 +1,11 @@
 import type { Server, WebSocketHandler } from 'bun'
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
+import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Admit } from './admission.ts'
 import { errorFrame } from './outbound.ts'
+import { closeCodeOf } from './runtime-close.ts'
 import type { Sessions } from './session.ts'
 import { WebSocketPeer } from './websocket-peer.ts'
 
@@ -15,6 +17,7 @@ const FLUSH_SLACK_BYTES = 4 * 1024 * 1024
 interface WebSocketOptions {
   readonly admit: Admit
   readonly sessions: Sessions
+  readonly buffers: Pick<SendBuffers, 'grew'>
   readonly clock: Clock
   readonly sendBufferBytes: number
 }
@@ -26,7 +29,7 @@ const isUpgrade = ({ headers }: Request): boolean =>
   /^[A-Za-z0-9+/]{22}==$/.test(headers.get('sec-websocket-key') ?? '')
 
 /** `GET /ws`: everything up to the 101. */
-export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: WebSocketOptions) =>
+export const webSocketRoutes = ({ admit, sessions, buffers, clock, sendBufferBytes }: WebSocketOptions) =>
   new Elysia({ name: 'websocket' }).get(
     '/ws',
     async ({ request, server, set }) => {
@@ -35,6 +38,7 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
         principal,
         wish,
         clock,
+        buffers,
         sendBufferBytes,
         end: sessions.ended,
       })
@@ -56,13 +60,6 @@ export const webSocketRoutes = ({ admit, sessions, clock, sendBufferBytes }: Web
       detail: { summary: 'Opens a WebSocket', security: [{ token: [] }], 'x-socket': true } as object,
     },
   )
-
-/** Of a client that the runtime itself has closed it tells only 1006 and, in words, why. */
-function codeOf(code: number, reason: string): number {
-  if (code !== 1006 || !reason.startsWith('Received ')) return code
-  if (reason.includes('too big')) return 1009
-  return reason.includes('UTF-8') ? 1007 : 1002
-}
 
 /** What the runtime tells of open sockets; each handler is synchronous up to where work is queued and counted. */
 export const webSocketHandler = ({
@@ -94,13 +91,13 @@ export const webSocketHandler = ({
   },
   pong: ({ data: peer }, payload) => {
     peer.unblockSoon()
-    sessions.seen(peer)
     const proof = peer.answered(payload.toString('latin1'))
-    if (proof !== undefined) sessions.proved(peer, proof)
+    if (proof === undefined) sessions.seen(peer)
+    else sessions.proved(peer, proof)
   },
   drain: ({ data: peer }) => peer.unblock(),
   close: ({ data: peer }, code, reason) => {
-    sessions.ended(peer, { code: codeOf(code, reason) })
+    sessions.ended(peer, { code: closeCodeOf(code, reason) })
     peer.release()
   },
 })

@@ -87,6 +87,7 @@ const DEFAULTS: Config = {
   websocketMaxConnectionsPerUser: 5,
   websocketMaxSubscriptionsPerConnection: 50,
   sendBufferBytes: 1_048_576,
+  sendBuffersTotalBytes: 268_435_456,
   coalesceMs: 0,
   ratelimitEnabled: false,
   ratelimitHttpRequestsPerSecond: 100,

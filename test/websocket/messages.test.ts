@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { startTestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
-import { broadcast, publish, rawOf, send, settle, socketOf } from '../support/visit.ts'
+import { broadcast, eventually, publish, rawOf, send, settle, socketOf } from '../support/visit.ts'
 
 const ID = '3f2504e0-4f89-41d3-9a0c-0305e82c3301'
 const TEXT = 1
@@ -418,6 +418,11 @@ test('what breaks the protocol closes with 1002', async () => {
     'an unknown opcode': [0x83, 0x80, 1, 2, 3, 4],
     'a continuation of nothing': [0x80, 0x80, 1, 2, 3, 4],
     'a control frame in fragments': [0x09, 0x80, 1, 2, 3, 4],
+    'a control frame that is too long': [0x89, 0xfe, 0, 126, 1, 2, 3, 4],
+    'a message within another': [0x01, 0x80, 1, 2, 3, 4, 0x81, 0x80, 1, 2, 3, 4],
+    'another reserved bit': [0xa1, 0x80, 1, 2, 3, 4],
+    'half a close code': [0x88, 0x81, 1, 2, 3, 4, 5],
+    'a close code that is none': [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed],
   }
   for (const [what, bytes] of Object.entries(faults)) {
     using client = await rawOf(app, 'u')
@@ -426,6 +431,7 @@ test('what breaks the protocol closes with 1002', async () => {
     expect([what, codeOf(payload)]).toEqual([what, 1002])
     await client.closed
   }
+  await eventually(() => app.app.stats.closes[1002] === Object.keys(faults).length)
 })
 
 test('Subscribing again at the limit to a channel already held succeeds, and of new names those that fit in request order.', async () => {

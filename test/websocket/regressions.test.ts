@@ -319,6 +319,7 @@ function peerOn(socket: { buffered: number; readonly pinged: string[] }, clock =
     principal: { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
     wish: {},
     clock,
+    buffers: { grew: () => {} },
     sendBufferBytes: 65_536,
     end: () => {},
   })

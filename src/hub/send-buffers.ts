@@ -1,0 +1,56 @@
+import type { Connection } from './connection.ts'
+import type { Hub } from './hub.ts'
+
+/** Bounds the bytes that wait for all clients of this node together. */
+export interface SendBuffers {
+  /** So many bytes more wait for a client. What clients take shows at the next measurement. */
+  grew(bytes: number): void
+  /** Measures anew if anything grew; when it is too much, cuts the connections for which most waits. */
+  measure(): void
+}
+
+/** Cut down to that part, so that not every byte beyond the bound costs a measurement. */
+const RELIEVED = 0.9
+
+export function createSendBuffers({
+  hub,
+  maxBytes,
+}: {
+  readonly hub: Pick<Hub, 'connections'>
+  readonly maxBytes: number
+}): SendBuffers {
+  /** Never less than what waits. */
+  let waitingBytes = 0
+  let isPlanned = false
+
+  const measure = (): void => {
+    isPlanned = false
+    if (waitingBytes === 0) return
+    waitingBytes = 0
+    const behind: { readonly connection: Connection; readonly bytes: number }[] = []
+    for (const connection of hub.connections()) {
+      const bytes = connection.buffered()
+      if (bytes === 0) continue
+      waitingBytes += bytes
+      behind.push({ connection, bytes })
+    }
+    if (waitingBytes <= maxBytes) return
+    behind.sort((a, b) => b.bytes - a.bytes)
+    for (const { connection, bytes } of behind) {
+      if (waitingBytes <= maxBytes * RELIEVED) return
+      connection.cut()
+      waitingBytes -= bytes
+    }
+  }
+
+  return {
+    grew: bytes => {
+      waitingBytes += bytes
+      if (waitingBytes <= maxBytes || isPlanned) return
+      // Not in the turn of a write: it may be in the middle of a room.
+      isPlanned = true
+      setImmediate(measure)
+    },
+    measure,
+  }
+}

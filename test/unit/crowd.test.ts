@@ -1,0 +1,143 @@
+import { expect, test } from 'bun:test'
+import { createCrowd } from '../../src/dispatch/crowd.ts'
+import { Connection, type Written } from '../../src/hub/connection.ts'
+import { createHub } from '../../src/hub/hub.ts'
+import { createSendBuffers } from '../../src/hub/send-buffers.ts'
+import { Frame } from '../../src/notification/frame.ts'
+import { channelTopic } from '../../src/notification/topic.ts'
+
+const TOPIC = channelTopic('default', 'c')
+
+/** A connection that hears the runtime's publish, or is written to when it is a stream. */
+class Listener extends Connection {
+  readonly transport
+  readonly written: string[] = []
+  waiting = 0
+  isBroken = false
+
+  constructor(transport: 'ws' | 'sse', user: string) {
+    super({ user, tenant: 'default', roles: [], expiresAt: Number.MAX_SAFE_INTEGER })
+    this.transport = transport
+  }
+
+  override write({ json }: Frame): Written {
+    if (this.isBroken) throw new Error('a fault of one connection')
+    this.written.push(json)
+    return 'sent'
+  }
+  override batch(writes: () => void): void {
+    writes()
+  }
+  override buffered(): number {
+    return this.waiting
+  }
+  override ask(): void {}
+  override drained(): Promise<void> {
+    return Promise.resolve()
+  }
+  override close(): void {
+    this.phase = 'ended'
+  }
+  override cut(): void {
+    this.phase = 'ended'
+    this.waiting = 0
+  }
+  override listen(): boolean {
+    return this.transport === 'ws'
+  }
+  override unlisten(): void {}
+}
+
+const frame = (n: number): Frame => new Frame('notification', String(n), {})
+const nextTurn = () => new Promise<void>(resolve => setImmediate(resolve))
+
+function crowdOf(
+  listeners: readonly Listener[],
+  publish: (name: string, text: string) => number = () => 1,
+  maxBytes = Number.MAX_SAFE_INTEGER,
+) {
+  const hub = createHub<Listener>()
+  const faults: unknown[] = []
+  for (const listener of listeners) {
+    hub.open(listener)
+    hub.join(listener, TOPIC)
+  }
+  const buffers = createSendBuffers({ hub, maxBytes })
+  const crowd = createCrowd({
+    hub,
+    publish,
+    sendBufferBytes: 1_000,
+    coalesceMs: 0,
+    buffers,
+    onFault: error => void faults.push(error),
+  })
+  return { crowd, buffers, faults }
+}
+
+const sockets = (count: number) => Array.from({ length: count }, (_, n) => new Listener('ws', `u${n}`))
+
+test('many sends in one turn reach a room of 1,000 in order, few of them in each turn', async () => {
+  const published: string[] = []
+  const { crowd } = crowdOf(sockets(1_000), (_, text) => published.push(text))
+  const sends = Promise.all(Array.from({ length: 100 }, (_, n) => crowd.send([TOPIC], frame(n))))
+  const inTurns = [published.length]
+  while (published.length < 100) {
+    await nextTurn()
+    inTurns.push(published.length)
+  }
+  const perTurn = inTurns.map((count, n) => count - (inTurns[n - 1] ?? 0))
+  expect(Math.max(...perTurn)).toBeLessThanOrEqual(17)
+  expect(published).toEqual(Array.from({ length: 100 }, (_, n) => String(n)))
+  expect((await sends).every(({ delivered }) => delivered === 1_000)).toBe(true)
+})
+
+test('a large room takes one turn for each 1,000 sockets, also beside other sends', async () => {
+  const published: string[] = []
+  const { crowd } = crowdOf(sockets(3_000), name => published.push(name))
+  const sends = [crowd.send([TOPIC], frame(1)), crowd.send([TOPIC], frame(2))]
+  let turns = 1
+  for (; published.length < 6; turns++) await nextTurn()
+  expect(turns).toBeGreaterThanOrEqual(6)
+  expect(await Promise.all(sends)).toEqual([
+    { delivered: 3_000, failed: 0 },
+    { delivered: 3_000, failed: 0 },
+  ])
+})
+
+test('a send that fails is told to its caller, and neither stops the others nor is tried for ever', async () => {
+  const published: string[] = []
+  const { crowd } = crowdOf(sockets(10), (_, text) => {
+    published.push(text)
+    if (text === '2') throw new Error('a fault of one send')
+    return 1
+  })
+  const outcomes = await Promise.allSettled([1, 2, 3].map(n => crowd.send([TOPIC], frame(n))))
+  expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  await nextTurn()
+  await nextTurn()
+  expect(published).toEqual(['1', '2', '3'])
+})
+
+test('a connection that fails counts as failed, and the rest of its room is written to', async () => {
+  const listeners = ['a', 'b', 'c'].map(user => new Listener('sse', user))
+  const [, broken] = listeners
+  if (broken !== undefined) broken.isBroken = true
+  const { crowd, faults } = crowdOf(listeners)
+  expect(await crowd.send([TOPIC], frame(1))).toEqual({ delivered: 2, failed: 1 })
+  expect(listeners.map(({ written }) => written.length)).toEqual([1, 0, 1])
+  expect(faults).toHaveLength(1)
+  expect(broken?.hasEnded()).toBe(true)
+})
+
+test('when too much waits for all together, the connections with the most are cut', async () => {
+  const listeners = sockets(10)
+  for (const [n, listener] of listeners.entries()) listener.waiting = n * 100
+  const { buffers } = crowdOf(listeners, () => 1, 3_200)
+  buffers.grew(1)
+  buffers.measure()
+  // 4,500 bytes wait: without the two largest, 2,800.
+  expect(listeners.map(each => each.hasEnded())).toEqual([...Array(8).fill(false), true, true])
+  buffers.grew(100)
+  await nextTurn()
+  expect(listeners.filter(each => each.hasEnded())).toHaveLength(2)
+})
