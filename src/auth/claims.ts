@@ -7,15 +7,16 @@ const MAX_PATTERNS = 1_000
 /** One list for all who have none. */
 const NO_ROLES: readonly string[] = []
 
-const seconds = v.pipe(v.number(), v.safeInteger())
+/** A NumericDate (RFC 7519 §2), with a fraction or without. */
+const seconds = v.pipe(v.number(), v.minValue(Number.MIN_SAFE_INTEGER), v.maxValue(Number.MAX_SAFE_INTEGER))
 
 /** Own schema, since a token that verifies may still have no `sub`, no `exp` or `roles` of another type. */
 const claims = v.object({
   sub: v.pipe(v.string(), v.check(isUserId)),
   exp: seconds,
-  iat: v.optional(seconds),
-  nbf: v.optional(seconds),
-  roles: v.optional(v.pipe(v.array(v.string()), v.maxLength(MAX_ROLES)), []),
+  iat: v.nullish(seconds),
+  nbf: v.nullish(seconds),
+  roles: v.nullish(v.pipe(v.array(v.string()), v.maxLength(MAX_ROLES)), []),
   tenant_id: v.nullish(v.string()),
   channels: v.optional(v.pipe(v.array(v.string()), v.maxLength(MAX_PATTERNS))),
   iss: v.optional(v.unknown()),
@@ -51,7 +52,7 @@ export function principalOf(
     return refused(`claim ${String(result.issues[0].path?.[0]?.key ?? 'set')} is missing or of a wrong shape`)
   const { sub, exp, nbf, iat, roles, tenant_id, channels, iss, aud } = result.output
   if (now >= (exp + leewaySeconds) * 1000) return refused('expired')
-  if (nbf !== undefined && now < (nbf - leewaySeconds) * 1000) return refused('not yet valid')
+  if (typeof nbf === 'number' && now < (nbf - leewaySeconds) * 1000) return refused('not yet valid')
   if (issuer !== undefined && iss !== issuer) return refused('other issuer')
   if (audience !== undefined && !isFor(audience, aud)) return refused('other audience')
   const tenant = tenancy ? (tenant_id ?? DEFAULT_TENANT) : DEFAULT_TENANT
@@ -59,10 +60,10 @@ export function principalOf(
   const principal = {
     user: sub,
     tenant,
-    roles: roles.length === 0 ? NO_ROLES : roles,
+    roles: roles === null || roles.length === 0 ? NO_ROLES : roles,
     expiresAt: exp * 1000,
     ...(channels && { channels }),
-    ...(iat !== undefined && { issuedAt: iat }),
+    ...(typeof iat === 'number' && { issuedAt: iat }),
   }
   return { ok: true, principal }
 }

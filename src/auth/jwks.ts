@@ -1,4 +1,12 @@
-import { type CryptoKey, createLocalJWKSet, errors, type LocalJWKSet } from 'jose'
+import {
+  type CryptoKey,
+  createLocalJWKSet,
+  errors,
+  importJWK,
+  type JSONWebKeySet,
+  type JWK,
+  type LocalJWKSet,
+} from 'jose'
 import type { Clock } from '../lib/clock.ts'
 
 /** The part of a token's header that chooses its key. */
@@ -51,6 +59,28 @@ async function bodyOf({ body }: Response): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
+/** Algorithms of a key that names none. */
+const ALGORITHMS: Readonly<Record<string, string>> = {
+  RSA: 'RS256',
+  'P-256': 'ES256',
+  'P-384': 'ES384',
+  'P-521': 'ES512',
+  Ed25519: 'EdDSA',
+}
+
+const isUsable = async (key: JWK): Promise<boolean> => {
+  const algorithm = key.alg ?? ALGORITHMS[key.crv ?? key.kty ?? '']
+  if (key.kty === 'oct' || (key.use ?? 'sig') !== 'sig' || algorithm === undefined) return false
+  return importJWK(key, algorithm).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Whether a token could be verified with one of the keys at all. */
+const hasUsableKey = async ({ keys }: JSONWebKeySet): Promise<boolean> =>
+  (await Promise.all(keys.map(isUsable))).includes(true)
+
 async function keysIn(set: LocalJWKSet, hint: KeyHint): Promise<readonly CryptoKey[]> {
   try {
     return [await set({ ...hint })]
@@ -77,7 +107,10 @@ export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeyS
       headers: { accept: 'application/jwk-set+json, application/json' },
     })
     if (response.status !== 200) throw new Error(`status ${response.status}`)
-    return createLocalJWKSet(JSON.parse(await bodyOf(response)))
+    const fetched: unknown = JSON.parse(await bodyOf(response))
+    const loaded = createLocalJWKSet(fetched as JSONWebKeySet)
+    if (!(await hasUsableKey(loaded.jwks()))) throw new Error('no usable key in the set')
+    return loaded
   }
 
   function replace(by: LocalJWKSet): KeySetFetched {

@@ -15,14 +15,20 @@ export interface TokenFound {
   readonly repeated?: true
 }
 
-const BEARER = 'Bearer '
+/** In any case, and one blank or more (RFC 9110 §11.1). */
+const BEARER = /^bearer +(.*)$/is
+
+/** What follows the scheme `Bearer`; undefined for another scheme or none. */
+export const bearerIn = (authorization: string | null): string | undefined =>
+  BEARER.exec(authorization ?? '')?.[1]
 
 /** The token of a request from the first place that has one: query, `Authorization`, subprotocol. */
 export function tokenOf({ query, authorization, protocols }: TokenPlaces): TokenFound {
   const [token, ...more] = query.getAll('token')
   if (more.length > 0) return { repeated: true }
   if (token !== undefined) return { token }
-  if (authorization?.startsWith(BEARER)) return { token: authorization.slice(BEARER.length) }
+  const bearer = bearerIn(authorization)
+  if (bearer !== undefined) return { token: bearer }
   const [scheme, offered, ...others] = protocols?.split(',').map(item => item.trim()) ?? []
   if (scheme !== 'bearer' || offered === undefined || others.length > 0) return {}
   return { token: offered, subprotocol: 'bearer' }

@@ -27,18 +27,26 @@ export type Begun = Held | { readonly replay: string }
 /** Carries out each request that its caller has given a key to once, however often and wherever it comes. */
 export interface Once {
   /** Rejects with IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS or STORE_UNAVAILABLE. */
-  begin(claim: Claim): Promise<Begun>
+  begin(claim: Claim, partsOf?: PartsOf): Promise<Begun>
   /** From beginning to end; `carryOut` resolves with what is to be remembered. */
-  run(claim: Claim, carryOut: (as: Try) => Promise<string>): Promise<Ran>
+  run(claim: Claim, carryOut: (as: Try) => Promise<string>, partsOf?: PartsOf): Promise<Ran>
   /** When a notification came that the log knows, milliseconds since 1970; else undefined. Rejects with STORE_UNAVAILABLE. */
   storedAt(tenant: string, id: string): Promise<number | undefined>
   /** Counts a repeat that needed no asking. */
   note(result: 'replayed' | 'conflict'): void
 }
 
+/**
+ * The notification ids of a request with several, by its id. One that the log knows proves that the request got that far: it
+ * is completed at once. None for what a log does not hold, which a second try would send again.
+ */
+export type PartsOf = (id: string) => readonly string[]
+
+const noParts: PartsOf = () => []
+
 export interface Ran {
   readonly answer: string
-  /** It was carried out before, and nothing was done now. */
+  /** It was answered before, or stored by a try that was not answered: no notification is new. */
   readonly isReplay: boolean
 }
 
@@ -132,6 +140,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     claim: Claim,
     earlier: string | undefined,
     reservation: Reservation,
+    partsOf: PartsOf,
   ): Promise<Begun> => {
     switch (reservation.type) {
       case 'reserved': {
@@ -151,6 +160,9 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
         // One that died after the log had taken it may be completed at once: what the log knows it does not take again.
         const at = await storedAt(claim.tenant, id)
         if (at !== undefined) return hold(claim, { id, isRetry: true, storedAt: at })
+        const parts = await Promise.all(partsOf(id).map(part => storedAt(claim.tenant, part)))
+        if (parts.some(moment => moment !== undefined))
+          return hold(claim, { id, isRetry: true, storedAt: undefined })
         throw inProgress()
       }
       case 'conflict':
@@ -158,7 +170,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     }
   }
 
-  const begin = async (claim: Claim): Promise<Begun> => {
+  const begin = async (claim: Claim, partsOf = noParts): Promise<Begun> => {
     const name = nameOf(claim)
     const known = underWay.get(name)
     if (known !== undefined) throw known === claim.fingerprint ? inProgress() : conflict()
@@ -169,7 +181,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
       const before = givenUp.get(name)
       const earlier = before?.fingerprint === claim.fingerprint ? before.id : undefined
       const own = { ...claim, id: earlier ?? claim.id }
-      begun = await judge(own, earlier, await reserve(own, earlier))
+      begun = await judge(own, earlier, await reserve(own, earlier), partsOf)
       return begun
     } finally {
       if (begun === undefined || 'replay' in begun) underWay.delete(name)
@@ -182,13 +194,13 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     note: result => {
       counts[result]++
     },
-    run: async (claim, carryOut) => {
-      const begun = await begin(claim)
+    run: async (claim, carryOut, partsOf) => {
+      const begun = await begin(claim, partsOf)
       if ('replay' in begun) return { answer: begun.replay, isReplay: true }
       try {
         const answer = await carryOut(begun)
         begun.answered(answer)
-        return { answer, isReplay: false }
+        return { answer, isReplay: begun.storedAt !== undefined }
       } catch (error) {
         begun.failed(isRefusal(error) ? 'free' : 'retry')
         throw error

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import type { Composer, Found, Misfit } from '../dispatch/compose.ts'
-import type { Try } from '../dispatch/once.ts'
+import { derivedId, type PartsOf, type Try } from '../dispatch/once.ts'
 import type { Fault } from '../lib/document.ts'
 import type { Span } from '../lib/trace-context.ts'
 import {
@@ -19,7 +19,7 @@ import {
 import { isOverFanOut } from '../notification/fan-out.ts'
 import type { Notification } from '../notification/notification.ts'
 import type { Target } from '../notification/target.ts'
-import type { Failure } from './batch-result.ts'
+import type { Failure, Fate } from './batch-result.ts'
 import { SOURCE, tooMuchAtOnce } from './notifications.ts'
 
 export const target = v.variant('type', [
@@ -110,6 +110,18 @@ export function duplicatesOf(tasks: readonly Task[]): ReadonlySet<Task> {
   }
   return duplicates
 }
+
+/** Whether an earlier try of the batch stored all that this one would have sent to users. */
+export function wasStored(tasks: readonly Task[], fates: readonly Fate[]): boolean {
+  const sent = tasks.filter(({ item }, n) => !isForCrowd(item) && fates[n] && 'outcome' in fates[n])
+  return sent.length > 0 && sent.every(({ as }) => as.storedAt !== undefined)
+}
+
+/** The ids of the notifications of a batch, as its retries name them; none when crowds are addressed too. */
+export const partsOf =
+  (items: readonly Item[]): PartsOf =>
+  id =>
+    items.some(isForCrowd) ? [] : items.map((_, index) => derivedId(id, index))
 
 /** What the composer makes of an item. */
 export function composeOf(

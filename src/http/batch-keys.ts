@@ -87,7 +87,7 @@ export async function claimKeys<T extends KeyedTask>({
       const fate = await carryOut(task, { ...begun, storedAt: begun.storedAt ?? task.as.storedAt })
       if ('outcome' in fate) begun.answered(JSON.stringify(fate.outcome))
       else begun.failed('failure' in fate && fate.failure.code === 'STORE_UNAVAILABLE' ? 'retry' : 'free')
-      return fate
+      return 'outcome' in fate && begun.storedAt !== undefined ? { ...fate, isReplay: true } : fate
     } catch (error) {
       begun.failed('retry')
       throw error

@@ -14,8 +14,10 @@ import {
   type Item,
   isForCrowd,
   item,
+  partsOf,
   type Task,
   targetOf,
+  wasStored,
 } from './batch-items.ts'
 import { claimKeys } from './batch-keys.ts'
 import { asFailure, checkStore, type Fate, failedBy, resultOf, stops, summaryOf } from './batch-result.ts'
@@ -128,19 +130,24 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
       checkSize(notifications)
       const caller = callers.of(request)
       const { tenant } = caller
-      return answer({ request, tenant, key, text: document.text }, set, async as => {
-        stats.batchItems.observe(notifications.length)
-        const tasks = await tasksOf(caller, document, as)
-        checkFanOut(tasks, composer)
-        const fates = await carryOutAll(tasks, options)
-        checkStore(fates)
-        return {
-          batch_id: as?.id ?? crypto.randomUUID(),
-          results: fates.map(resultOf),
-          summary: summaryOf(fates),
-          timestamp: new Date(clock.now()).toISOString(),
-        }
-      })
+      return answer(
+        { request, tenant, key, text: document.text, partsOf: partsOf(notifications) },
+        set,
+        async as => {
+          stats.batchItems.observe(notifications.length)
+          const tasks = await tasksOf(caller, document, as)
+          checkFanOut(tasks, composer)
+          const fates = await carryOutAll(tasks, options)
+          checkStore(fates)
+          if (wasStored(tasks, fates)) set.headers['idempotency-replayed'] = 'true'
+          return {
+            batch_id: as?.id ?? crypto.randomUUID(),
+            results: fates.map(resultOf),
+            summary: summaryOf(fates),
+            timestamp: new Date(clock.now()).toISOString(),
+          }
+        },
+      )
     },
     { parse: 'none', detail: { summary: 'Up to 100 sends', security: [{ apiKey: [] }] } },
   )

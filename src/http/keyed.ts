@@ -1,4 +1,4 @@
-import { fingerprintOf, type Once, type Try } from '../dispatch/once.ts'
+import { fingerprintOf, type Once, type PartsOf, type Try } from '../dispatch/once.ts'
 import { meaningless } from '../errors.ts'
 import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../notification/names.ts'
 import { pathOf } from './guard.ts'
@@ -11,6 +11,7 @@ interface Keyed {
   readonly key: string | null | undefined
   /** Its body, as it was sent. */
   readonly text: string
+  readonly partsOf?: PartsOf | undefined
 }
 
 interface Answer {
@@ -28,7 +29,7 @@ function keyOf({ request, key }: Keyed): string | undefined {
 /** Carries out a request, once when it has a key; a repeat gets the same answer, and a header that says so. */
 export function answering(once: Once) {
   const answerOnce = async <T extends object>(
-    { request, tenant, text }: Keyed,
+    { request, tenant, text, partsOf }: Keyed,
     key: string,
     set: Answer,
     carryOut: (as: Try) => Promise<T>,
@@ -39,7 +40,11 @@ export function answering(once: Once) {
       fingerprint: fingerprintOf(pathOf(request.url), text),
       id: crypto.randomUUID(),
     }
-    const { answer, isReplay } = await once.run(claim, async as => JSON.stringify(await carryOut(as)))
+    const { answer, isReplay } = await once.run(
+      claim,
+      async as => JSON.stringify(await carryOut(as)),
+      partsOf,
+    )
     if (isReplay) set.headers['idempotency-replayed'] = 'true'
     // It was an answer of the same route, made into text above.
     return JSON.parse(answer) as T

@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import { createApiKeys } from '../auth/api-key.ts'
+import { bearerIn } from '../auth/token.ts'
 import { AppError } from '../errors.ts'
 import { largestChannels } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
@@ -32,8 +33,6 @@ interface MetricsOptions {
   readonly onRefused: (fields: { readonly kind: 'metrics'; readonly reason: string } & RequestIds) => void
 }
 
-const BEARER = 'Bearer '
-
 /** `/metrics`: everything that is counted, for Prometheus. */
 export function metricsRoutes({
   hub,
@@ -54,8 +53,7 @@ export function metricsRoutes({
   const keys = createApiKeys({ keys: key === undefined ? [] : [key], bound: [] })
 
   const check = ({ headers }: Request, answer: Readonly<Record<string, unknown>>): void => {
-    const authorization = headers.get('authorization')
-    const bearer = authorization?.startsWith(BEARER) ? authorization.slice(BEARER.length) : null
+    const bearer = bearerIn(headers.get('authorization')) ?? null
     const shown = headers.get('x-api-key')
     if (keys.holderOf(shown) !== undefined || keys.holderOf(bearer) !== undefined) return
     const reason = (shown ?? bearer) === null ? 'no key' : 'wrong key'

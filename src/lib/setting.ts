@@ -10,6 +10,13 @@ export const UNBOUNDED = Number.MAX_SAFE_INTEGER
 
 export const text = v.string()
 
+/** A line break at its end usually comes from a file: two sides would use different secrets without knowing. */
+export const trimmed = v.pipe(
+  text,
+  v.check(line => line === line.trim()),
+  v.metadata({ expected: 'a text without blanks or line breaks around it' }),
+)
+
 export const whole = (min: number, max: number, unit = 'a whole number') =>
   v.pipe(
     text,
@@ -83,7 +90,8 @@ export const someOf = (words: readonly string[]) =>
 
 /** As browsers write it in `Origin` (RFC 6454 §6.2); the schemes of apps, `capacitor://localhost`, count too. */
 function isOrigin(item: string): boolean {
-  if (item === '*') return true
+  if (item === '*' || item === 'null') return true
+  if (item.includes('*')) return false
   const url = URL.parse(item)
   return url !== null && url.host !== '' && item === `${url.protocol}//${url.host}`
 }
@@ -91,7 +99,9 @@ function isOrigin(item: string): boolean {
 export const origins = v.pipe(
   list,
   v.check(items => items.every(isOrigin)),
-  v.metadata({ expected: 'a list of origins such as https://app.example.com, or *' }),
+  v.metadata({
+    expected: 'a list of origins such as https://app.example.com (no wildcards inside), null, or *',
+  }),
 )
 
 export const addressRanges = v.pipe(

@@ -369,15 +369,31 @@ const REFUSED: readonly (readonly [name: string, value: string, expected: string
   ['JWT_JWKS_URL', 'file:///etc/keys', 'an http or https URL'],
   ['JWT_LEEWAY_SECONDS', '301', 'whole seconds from 0 to 300'],
   ['CHANNEL_ACCESS', 'closed', 'one of open, claims'],
-  ['CORS_ORIGINS', 'app.example.com', 'a list of origins such as https://app.example.com, or *'],
-  ['CORS_ORIGINS', 'https://app.example.com/', 'a list of origins such as https://app.example.com, or *'],
+  [
+    'CORS_ORIGINS',
+    'app.example.com',
+    'a list of origins such as https://app.example.com (no wildcards inside), null, or *',
+  ],
+  [
+    'CORS_ORIGINS',
+    'https://app.example.com/',
+    'a list of origins such as https://app.example.com (no wildcards inside), null, or *',
+  ],
   [
     'CORS_ORIGINS',
     'https://a.example,https://b.example/x',
-    'a list of origins such as https://app.example.com, or *',
+    'a list of origins such as https://app.example.com (no wildcards inside), null, or *',
   ],
-  ['ALLOWED_ORIGINS', 'https://*.example.com/', 'a list of origins such as https://app.example.com, or *'],
-  ['ALLOWED_ORIGINS', 'null', 'a list of origins such as https://app.example.com, or *'],
+  [
+    'ALLOWED_ORIGINS',
+    'https://*.example.com/',
+    'a list of origins such as https://app.example.com (no wildcards inside), null, or *',
+  ],
+  [
+    'ALLOWED_ORIGINS',
+    'https://*.example.com',
+    'a list of origins such as https://app.example.com (no wildcards inside), null, or *',
+  ],
   ...[
     'acme',
     'acme:',
@@ -444,7 +460,7 @@ const REFUSED: readonly (readonly [name: string, value: string, expected: string
   ['COALESCE_MS', '21', 'a whole number from 0 to 20'],
   ['METRICS_CHANNEL_LIMIT', '1001', 'a whole number from 0 to 1000'],
   ['METRICS_CHANNEL_LIMIT', '-1', 'a whole number from 0 to 1000'],
-  ['METRICS_KEY', ' key', 'a text without blanks around it'],
+  ['METRICS_KEY', ' key', 'a text without blanks or line breaks around it'],
   ['QUEUE_ENABLED', 'enabled', 'true or false'],
   ['QUEUE_ENABLED', '2', 'true or false'],
   ['QUEUE_MAX_SIZE_PER_USER', '0', 'a whole number from 1 to 1000000'],
@@ -593,7 +609,7 @@ describe('refusals', () => {
   test('each expectation stands in the table that also makes the documents', () => {
     expect(expectation(SETTINGS.SERVER_PORT)).toBe('a whole number from 0 to 65535')
     expect(expectation(SETTINGS.JWT_ALGORITHMS)).toBe(ALL)
-    expect(expectation(SETTINGS.JWT_ISSUER)).toBe('text')
+    expect(expectation(SETTINGS.OTEL_SERVICE_NAME)).toBe('text')
   })
 })
 

@@ -243,7 +243,6 @@ describe('a token that is refused', () => {
     ['no exp', withClaims({ exp: undefined }), shape('exp')],
     ['exp null', withClaims({ exp: null }), shape('exp')],
     ['exp as a text', withClaims({ exp: String(NOW + 9) }), shape('exp')],
-    ['exp with a fraction', withClaims({ exp: NOW + 9.5 }), shape('exp')],
     ['exp without end', forge('{"sub":"ann","exp":1e400}'), shape('exp')],
     ['exp beyond what a number holds', forge('{"sub":"ann","exp":9007199254740993}'), shape('exp')],
     ['exp twice, the last one over', forge(`{"sub":"ann","exp":${NOW + 9},"exp":1}`), 'expired'],
@@ -252,11 +251,8 @@ describe('a token that is refused', () => {
     ['exp exactly the leeway ago', withClaims({ exp: NOW - LEEWAY }), 'expired'],
     ['nbf beyond the leeway', withClaims({ nbf: NOW + LEEWAY + 1 }), 'not yet valid'],
     ['nbf as a text', withClaims({ nbf: '1' }), shape('nbf')],
-    ['nbf null', withClaims({ nbf: null }), shape('nbf')],
     ['iat as a text', withClaims({ iat: 'now' }), shape('iat')],
-    ['iat with a fraction', withClaims({ iat: 1.5 }), shape('iat')],
     ['roles as a text', withClaims({ roles: 'admin' }), shape('roles')],
-    ['roles null', withClaims({ roles: null }), shape('roles')],
     ['a role that is no text', withClaims({ roles: ['a', 5] }), shape('roles')],
     ['101 roles', withClaims({ roles: listOf(101) }), shape('roles')],
     ['tenant_id as a number', withClaims({ tenant_id: 5 }), shape('tenant_id')],
@@ -808,10 +804,11 @@ describe('the token of a request', () => {
     expect(find('token=&token=')).toEqual({ repeated: true })
   })
 
-  test('follows exactly "Bearer ", untrimmed', () => {
-    expect(find('', 'Bearer  h ')).toEqual({ token: ' h ' })
+  test('follows the scheme Bearer, in any case, and one blank or more', () => {
+    expect(find('', 'Bearer  h ')).toEqual({ token: 'h ' })
     expect(find('', 'Bearer ')).toEqual({ token: '' })
-    for (const header of ['bearer h', 'BEARER h', 'Bearer', 'Bearer\th', ' Bearer h', 'Basic h', 'Bearerh'])
+    for (const header of ['bearer h', 'BEARER h']) expect(find('', header)).toEqual({ token: 'h' })
+    for (const header of ['Bearer', 'Bearer\th', ' Bearer h', 'Basic h', 'Bearerh'])
       expect(find('', header)).toEqual({})
   })
 
