@@ -23,7 +23,7 @@ export function envExample(): string {
   const parts = [...groups()].map(
     ([group, rows]) => `\n# ---- ${group} ----\n\n${rows.map(example).join('\n')}`,
   )
-  return `# Copy this to .env, or set the variables in the environment. An empty one means its default, but an empty REDIS_URL none.\n${parts.join('')}`
+  return `# Copy this to .env, or set the variables in the environment. An empty variable means its default; an empty REDIS_URL means none.\n${parts.join('')}`
 }
 
 const cell = (text: string): string => text.replaceAll('|', '\\|')
@@ -49,15 +49,15 @@ ${rows.map(tableRow).join('\n')}
   return `# Settings
 
 Environment variables only; a \`.env\` in the working directory is read too ([.env.example](../.env.example) holds all of them).
-Unset and empty mean the default, but an empty \`REDIS_URL\` means none. Words such as \`true\` (also \`1\`, \`yes\`, \`on\`) may be written in any case; blanks around
-the items of a list count for nothing. A value that cannot be read stops the start with one line that names the variable and
+Unset and empty mean the default, except that an empty \`REDIS_URL\` means none. Words such as \`true\` (also \`1\`, \`yes\`, \`on\`) may be written in any case; blanks around
+list items are ignored. An invalid value stops the start with one line that names the variable and
 what was expected. Unknown names are ignored.
 
 In production (\`RUN_MODE\`) the service starts only with \`JWT_SECRET\` of at least 32 bytes, \`JWT_PUBLIC_KEY\` or
 \`JWT_JWKS_URL\`, and with keys of at least 16 characters in \`API_KEY\` or \`TENANT_API_KEYS\`. In development it needs
-nothing: a missing secret is made for the run, and without any key everybody may send.
+nothing: without a secret one is generated for this run, and without an API key anyone can send.
 
-This page and \`.env.example\` are written by \`bun run docs\`.
+\`bun run docs\` generates this page and \`.env.example\`.
 ${tables.join('')}`
 }
 
@@ -112,14 +112,14 @@ function metricRow([name, metric]: readonly [string, Metric]): string {
 export function metricsDocument(): string {
   return `# Metrics
 
-What \`GET /metrics\` shows, in the text format 0.0.4 of Prometheus; [OPERATIONS.md](OPERATIONS.md#metrics) says what to look at and what
-to be alerted by. All numbers are live, of this node, and begin at its start. Every name is there from the start; counters whose
-labels are listed here begin at 0 under each. Times are in seconds. No label takes what callers or clients write, but the names of the
+\`GET /metrics\` shows these metrics in the Prometheus text format 0.0.4. [OPERATIONS.md](OPERATIONS.md#metrics) lists useful queries and alerts.
+All numbers are live, belong to this node, and begin at its start. Every name exists from the start; counters whose
+labels are listed here begin at 0 for each. Times are in seconds. Labels never hold text from callers or clients, except the names of the
 \`METRICS_CHANNEL_LIMIT\` largest channels.
 
-This page is written by \`bun run docs\`.
+\`bun run docs\` generates this page.
 
-| Name | Type | Labels | Buckets | What |
+| Name | Type | Labels | Buckets | Meaning |
 |---|---|---|---|---|
 ${Object.entries(METRICS).map(metricRow).join('\n')}
 `
