@@ -16,6 +16,6 @@ const open: OpenStore = async options => {
   }
 }
 
-storeContract('sqlite', open, { runs: 300 })
+storeContract('sqlite', open, { runs: 300, features: ['received'] })
 revocationsContract('sqlite', open)
 idempotencyContract('sqlite', open)

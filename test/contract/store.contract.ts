@@ -805,6 +805,7 @@ export function storeContract(
         log.handed(ANN, (await log.open(ANN)).head.epoch, [1])
         await eventually(async () => (await recipientOf(log, 'n1'))?.attempts === 1)
         expect(await recipientOf(log, 'n1')).toEqual({ state: 'received', attempts: 1, at: time })
+        await eventually(() => notes.length > 0)
         expect(notes).toEqual([['tracked', ANN, 1]])
       })
 

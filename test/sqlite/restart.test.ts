@@ -50,17 +50,17 @@ describe('a restart keeps', () => {
       await client.take(2)
       client.send({ type: 'Ack', payload: { notification_id: first } })
       await client.nextOf('acked')
-      await eventually(async () => (await statesOf(app, second))[0] === 'u sent 1')
+      await eventually(async () => (await statesOf(app, second))[0] === 'u received 1')
       return { first, second }
     })()
     await using app = await start(place)
     expect(await statesOf(app, ids.first)).toEqual(['u acked 1', 'away queued 0'])
-    expect(await statesOf(app, ids.second)).toEqual(['u sent 1', 'away queued 0'])
+    expect(await statesOf(app, ids.second)).toEqual(['u received 1', 'away queued 0'])
     using client = await socketOf(app, 'u')
     expect(payloads(await settle(client))).toEqual(['second'])
-    await eventually(async () => (await statesOf(app, ids.second))[0] === 'u sent 2')
+    await eventually(async () => (await statesOf(app, ids.second))[0] === 'u received 2')
     const { json } = await app.get('/api/v1/users/u/notifications')
-    expect(json.notifications.map(({ state }: Message) => state)).toEqual(['acked', 'sent'])
+    expect(json.notifications.map(({ state }: Message) => state)).toEqual(['acked', 'received'])
   })
 
   test('what waits for its acknowledgement: it is delivered again in time', async () => {

@@ -1,9 +1,10 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { userTopic } from '../../src/notification/topic.ts'
-import { type Call, PARTS } from '../../src/store/sqlite/batch.ts'
+import { type Topic, userTopic } from '../../src/notification/topic.ts'
+import { type Call, type DraftRow, PARTS } from '../../src/store/sqlite/batch.ts'
 import { openFile } from '../../src/store/sqlite/file.ts'
+import { ENTRY_BYTES, LOG_BYTES } from '../../src/store/sqlite/schema.ts'
 import { createWriter } from '../../src/store/sqlite/writer.ts'
 import { LIMITS } from '../contract/store.contract.ts'
 import { storePlace } from '../support/store-file.ts'
@@ -14,6 +15,16 @@ const hideEpoch = (_: string, value: unknown): unknown =>
   typeof value === 'string' && /^[\w-]{8}$/.test(value) ? 'another' : value
 const append = (id: string): Call => ['append', [[ANN, id, '{', 'e', 1, 1, undefined, undefined]]]
 
+const row = (owner: Topic, id: string, rank: number, body: string | undefined): DraftRow => [
+  owner,
+  id,
+  body,
+  'e',
+  1,
+  rank,
+  undefined,
+  undefined,
+]
 const BOB = userTopic('acme', 'bob')
 const SMALL = { ...LIMITS, maxEntries: 2, retentionMs: 86_400_000, acknowledged: true }
 const anyOwner = fc.constantFrom(ANN, BOB)
@@ -22,7 +33,10 @@ const anyCursor = fc.integer({ min: 1, max: 9 }).map(seq => ({ epoch: EPOCH, seq
 const anyCall: fc.Arbitrary<Call> = fc.oneof(
   fc
     .record({ owner: anyOwner, id: anyId, rank: fc.integer({ min: 0, max: 3 }) })
-    .map(({ owner, id, rank }): Call => ['append', [[owner, id, '{', 'e', 1, rank, undefined, undefined]]]),
+    .map(({ owner, id, rank }): Call => ['append', [row(owner, id, rank, '{')]]),
+  fc
+    .record({ id: anyId, rank: fc.integer({ min: 0, max: 3 }) })
+    .map(({ id, rank }): Call => ['append', [row(ANN, id, rank, '{"ü"'), row(BOB, id, rank, undefined)]]),
   fc.constantFrom(...PARTS).map((part): Call => ['cleanUp', part]),
   fc.record({ owner: anyOwner, id: anyId }).map(({ owner, id }): Call => ['ack', owner, [id]]),
   fc.record({ owner: anyOwner, at: anyCursor }).map(({ owner, at }): Call => ['ackThrough', owner, at]),
@@ -59,8 +73,26 @@ async function start(givenUp: number[], limits = LIMITS) {
       first += calls.length
       return JSON.parse(JSON.stringify(reply.type === 'done' ? reply.answers : reply), hideEpoch)
     },
+    /** What the logs take, counted anew. */
+    bytes: () =>
+      Number(
+        db
+          .query(
+            `SELECT (SELECT count(*) * ${LOG_BYTES} FROM logs) + (SELECT coalesce(sum(bytes), 0) FROM bodies) +
+             (SELECT coalesce(sum(${ENTRY_BYTES} + coalesce(octet_length(body), 0)), 0) FROM entries)`,
+          )
+          .values()[0]?.[0],
+      ),
+    /** Bodies that are kept for another number of entries than share them. */
+    sharers: () =>
+      db
+        .query(
+          `SELECT * FROM bodies WHERE entries < 1
+           OR entries <> (SELECT count(*) FROM entries WHERE shared = bodies.n AND is_kept = 1)`,
+        )
+        .all(),
     dump: () =>
-      ['entries', 'logs'].map(table =>
+      ['entries', 'logs', 'bodies'].map(table =>
         JSON.parse(JSON.stringify(db.query(`SELECT * FROM ${table} ORDER BY 1`).all()), hideEpoch),
       ),
     kept: () => db.query('SELECT id, seq FROM entries ORDER BY n').values(),
@@ -191,9 +223,11 @@ describe('the clean-up of a commit sees what the same commit has changed:', () =
         const all = together.carry(now, calls)
         expect(calls.flatMap(call => single.carry(now, [call]))).toEqual(all)
         expect(single.dump()).toEqual(together.dump())
+        expect(together.carry(now, [['totals']])).toMatchObject([{ bytes: together.bytes() }])
+        expect(together.sharers()).toEqual([])
       }
     })
-    await fc.assert(property, { numRuns: 30, interruptAfterTimeLimit: 20_000 })
+    await fc.assert(property, { numRuns: 100, interruptAfterTimeLimit: 20_000 })
   }, 60_000)
 })
 
@@ -213,7 +247,7 @@ test('more entries than the limit, since it was lowered, go a number at a time',
     return reply.type === 'done' ? reply.answers[1] : reply
   }
   const sizes = [left(), left(), left(), left()]
-  expect(sizes).toEqual([151, 52, 3, 3].map(messages => ({ messages, users: 1 })))
+  expect(sizes).toMatchObject([151, 52, 3, 3].map(messages => ({ messages, users: 1 })))
 })
 
 test('a mass of entries that end at once leaves in steps, and overflow takes none that has time left', async () => {
@@ -233,4 +267,24 @@ test('a mass of entries that end at once leaves in steps, and overflow takes non
   for (let turns = 0; turns < 3; turns++) writer.carryOut({ now: 11, notes: [], first: 1, calls: [] })
   const counted = writer.carryOut({ now: 11, notes: [], first: 1, calls: [['totals']] })
   expect(counted).toMatchObject({ answers: [{ messages: 610, users: 1 }] })
+})
+
+test('a body is kept once for all recipients of a notification, and goes with the last of them', async () => {
+  await using writer = await start([], { ...LIMITS, retentionMs: 1_000, acknowledged: true })
+  const body = `{"payload":"${'x'.repeat(10_000)}\ud800"`
+  const owners = Array.from({ length: 100 }, (_, n) => userTopic('acme', `u${n}`))
+  const drafts = owners.map((owner, n) => row(owner, 'a', 1, n === 0 ? body : undefined))
+  const [appended] = writer.carry(1, [['append', drafts]])
+  expect(appended).toHaveLength(100)
+  expect(writer.db.query('SELECT entries, length(text) > 10000 FROM bodies').values()).toEqual([[100, 1]])
+  expect(writer.db.query('SELECT count(body) FROM entries').values()).toEqual([[0]])
+  // A retry adds neither entries nor a body.
+  writer.carry(2, [['append', drafts]])
+  expect(writer.db.query('SELECT entries FROM bodies').values()).toEqual([[100]])
+  writer.carry(3, [['handed', owners[7] ?? ANN, EPOCH, [1], 3]])
+  expect(writer.carry(4, [['redeliver', owners[7] ?? ANN, { epoch: EPOCH, seq: 1 }, 3]])).toEqual([
+    { body, redelivered: 1 },
+  ])
+  writer.carry(1_002, [])
+  expect(writer.db.query('SELECT * FROM bodies').all()).toEqual([])
 })

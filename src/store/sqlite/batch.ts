@@ -10,7 +10,8 @@ import type { Opened } from './presence.ts'
 export type DraftRow = readonly [
   owner: Topic,
   id: string,
-  body: string,
+  /** Undefined: that of the draft before it. */
+  body: string | undefined,
   eventType: string,
   occurredAt: number,
   /** Its priority's place among PRIORITIES. */
@@ -38,7 +39,7 @@ export interface Writer {
   updateTemplate(tenant: string, id: string, changes: TemplateChanges): Template | undefined
   deleteTemplate(tenant: string, id: string): boolean
   revoke(owner: Topic, before: number, until: number): void
-  totals(): { readonly messages: number; readonly users: number }
+  totals(): { readonly messages: number; readonly users: number; readonly bytes: number }
   /** Physically removes a bounded number of what has ended in that part; whether there is more. */
   cleanUp(part: Part): boolean
   /** Writes so many bytes, to see whether that works. */

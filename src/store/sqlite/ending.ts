@@ -2,9 +2,11 @@ import type { Database } from 'bun:sqlite'
 import type { Topic } from '../../notification/topic.ts'
 import type { StoreLimits } from '../store.ts'
 import type { Part } from './batch.ts'
-import { ENTRY, type Entries, type EntryRow, endOf, type Turn } from './entries.ts'
-import type { Heads } from './heads.ts'
+import type { Entries, Turn } from './entries.ts'
+import { ENTRY, type EntryRow, endOf } from './entry.ts'
+import type { Head, Heads } from './heads.ts'
 import { newName } from './life.ts'
+import { ENTRY_BYTES, LOG_BYTES } from './schema.ts'
 
 /** What happens by the passing of time. */
 export interface Ending {
@@ -36,6 +38,9 @@ const MAX_PURGED = 500
 const MAX_REMOVED = 1_000
 const PAUSE_MS = 60_000
 
+/** Nothing is left of any entry: a log must not be forgotten before them. */
+const isBare = ({ bytes }: Head): boolean => bytes <= LOG_BYTES
+
 export function createEnding(
   db: Database,
   {
@@ -62,9 +67,11 @@ export function createEnding(
     `SELECT min(expires_at) AS expires_at FROM entries INDEXED BY entries_by_ttl
      WHERE is_kept = 1 AND expires_at IS NOT NULL`,
   )
-  const removeEntries = db.query(
-    'DELETE FROM entries WHERE n IN (SELECT n FROM entries WHERE n <= ? AND is_kept = 0 ORDER BY n LIMIT ?)',
+  const leftBehind = db.query<{ n: number; owner: Topic | null }, [number, number]>(
+    `SELECT n, owner FROM entries LEFT JOIN logs ON logs.id = log
+     WHERE n <= ? AND is_kept = 0 ORDER BY n LIMIT ?`,
   )
+  const removeEntry = db.query('DELETE FROM entries WHERE n = ?')
   const removeKeys = db.query(
     'DELETE FROM keys WHERE n IN (SELECT n FROM (SELECT n, first_at FROM keys ORDER BY n LIMIT ?) WHERE first_at < ?)',
   )
@@ -119,6 +126,17 @@ export function createEnding(
     turn.isClean = !hasMore
   }
 
+  /** Removes what is left of entries that have aged; whether there may be more. */
+  const removeEntries = (most: number): boolean => {
+    const rows = leftBehind.all(aged, most)
+    for (const { n, owner } of rows) {
+      const head = owner === null ? undefined : heads.find(owner)
+      if (head !== undefined) heads.weigh(head, -ENTRY_BYTES)
+      removeEntry.run(n)
+    }
+    return rows.length === most
+  }
+
   /** The file names old logs; the head decides, since this commit may have changed it and not yet written it. */
   const visitLogs = (): boolean => {
     const before = turn.now - HEAD_KEPT_MS
@@ -126,7 +144,7 @@ export function createEnding(
     for (const { owner, appended_at } of rows) {
       const head = appended_at < before ? heads.find(owner) : undefined
       // A forgotten log restarts at 1 under another epoch, or its old cursors would seem valid.
-      if (head !== undefined && head.total === 0 && head.appendedAt < before) heads.forget(head, newName())
+      if (head !== undefined && isBare(head) && head.appendedAt < before) heads.forget(head, newName())
     }
     visited = rows.length < MAX_REMOVED ? 0 : (rows.at(-1)?.id ?? 0)
     return visited > 0
@@ -137,7 +155,7 @@ export function createEnding(
     cleanUp: part => {
       switch (part) {
         case 'entries':
-          return removeEntries.run(aged, MAX_REMOVED).changes === MAX_REMOVED || hasMore
+          return removeEntries(MAX_REMOVED) || hasMore
         case 'keys':
           return removeKeys.run(MAX_REMOVED, turn.now - limits.idempotencyTtlMs).changes === MAX_REMOVED
         case 'revocations':

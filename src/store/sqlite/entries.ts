@@ -1,36 +1,13 @@
 import type { Database } from 'bun:sqlite'
-import type { State, StoreLimits } from '../store.ts'
+import { tenantOf } from '../../notification/topic.ts'
+import type { StoreLimits } from '../store.ts'
 import type { AppendedRow, DraftRow, Told } from './batch.ts'
+import type { Bodies, SharedBody } from './bodies.ts'
+import { type Cause, ENTRY, type EntryRow, endOf, isOpen, isPending, numberOf, stateOf } from './entry.ts'
 import type { Head, Heads } from './heads.ts'
+import { createOverflow } from './overflow.ts'
+import { ENTRY_BYTES } from './schema.ts'
 import { storable } from './text.ts'
-
-/** In the order of their numbers in the file. */
-export const STATES: readonly State[] = ['queued', 'sent', 'acked', 'expired', 'dropped']
-
-/** An entry without its texts. */
-export interface EntryRow {
-  readonly n: number
-  readonly seq: number
-  readonly rank: number
-  readonly state: number
-  readonly attempts: number
-  readonly redelivered: number
-  readonly first_at: number
-  readonly is_acked: number
-  /** Delivered up to then, and up to the end of its ttl if it has one. */
-  readonly ages_at: number
-  readonly expires_at: number | null
-  readonly is_kept: number
-}
-
-export const ENTRY =
-  'n, seq, rank, state, attempts, redelivered, first_at, is_acked, ages_at, expires_at, is_kept'
-
-export type Cause = 'ttl' | 'age' | 'overflow'
-
-/** What would reach its ttl and its age in the same moment ends by its ttl. */
-export const endOf = ({ ages_at, expires_at }: EntryRow): Cause =>
-  expires_at !== null && expires_at <= ages_at ? 'ttl' : 'age'
 
 /** What the verbs of one batch share. */
 export interface Turn {
@@ -54,81 +31,73 @@ export interface Entries {
 
 /** Of one append: more only when the limit was lowered, and then the next ones go on. */
 const MAX_EVICTED = 100
-const CRITICAL = 3
-const LOWER = [0, 1, 2]
-
-const numberOf = (state: State): number => STATES.indexOf(state)
-const SENT = numberOf('sent')
 
 export function createEntries(
   db: Database,
-  { heads, limits, turn }: { readonly heads: Heads; readonly limits: StoreLimits; readonly turn: Turn },
+  {
+    heads,
+    bodies,
+    limits,
+    turn,
+  }: {
+    readonly heads: Heads
+    readonly bodies: Bodies
+    readonly limits: StoreLimits
+    readonly turn: Turn
+  },
 ): Entries {
   const insert = db.query(
-    `INSERT INTO entries (n, log, seq, id, rank, occurred_at, expires_at, ages_at, at, event_type, trace, body)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, log) DO NOTHING`,
+    `INSERT INTO entries (n, log, seq, id, rank, occurred_at, expires_at, ages_at, at, event_type, trace, body, shared)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, log) DO NOTHING`,
   )
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
-  const firstOf = db.query<EntryRow, [number, number, number]>(
-    `SELECT ${ENTRY} FROM entries WHERE log = ? AND is_kept = 1 AND seq >= ? AND rank = ? ORDER BY seq LIMIT 1`,
-  )
-  const settled = db.query<EntryRow, [number]>(
-    `SELECT ${ENTRY} FROM entries INDEXED BY entries_settled
-     WHERE log = ? AND is_kept = 1 AND is_acked = 1 AND rank < ${CRITICAL} ORDER BY seq LIMIT 1`,
-  )
   const ended = db.query<EntryRow, [number, number]>(
     `SELECT ${ENTRY} FROM entries WHERE log = ?1 AND is_kept = 1 AND (ages_at < ?2 OR expires_at < ?2) LIMIT 1`,
   )
-  const strip = db.query('UPDATE entries SET is_kept = 0, body = NULL, trace = NULL WHERE n = ?')
+  const strip = db.query(
+    'UPDATE entries SET is_kept = 0, body = NULL, shared = NULL, trace = NULL WHERE n = ?',
+  )
   const bury = db.query(
-    'UPDATE entries SET is_kept = 0, body = NULL, trace = NULL, state = ?, at = ? WHERE n = ?',
+    'UPDATE entries SET is_kept = 0, body = NULL, shared = NULL, trace = NULL, state = ?, at = ? WHERE n = ?',
   )
   const remove = db.query('DELETE FROM entries WHERE n = ?')
+  const overflow = createOverflow(db, limits)
   let earliestTtl = Number.POSITIVE_INFINITY
   // SQLite would give a number again when the last entry has gone, and age would take it for one it has passed.
   let last = db.query<{ n: number | null }, []>('SELECT max(n) AS n FROM entries').get()?.n ?? 0
 
   const leave = (head: Head, entry: EntryRow, cause: Cause): void => {
     const isAcked = entry.is_acked === 1
-    const isPending = limits.acknowledged && entry.state === SENT
-    const isSettled = limits.acknowledged ? isAcked : entry.seq <= head.received
-    // Overflow drops what nobody has; what was handed over stays that, unless an acknowledgement was waited for.
+    const isReceived = entry.seq <= head.received
+    const pending = limits.acknowledged && isPending(entry)
+    const isSettled = limits.acknowledged ? isAcked : isReceived
     const state = cause === 'overflow' ? 'dropped' : 'expired'
-    const enters = state === 'expired' ? !isAcked : entry.state === 0 || isPending
-    if (enters) bury.run(numberOf(state), turn.now, entry.n)
+    // With acknowledgement off an evicted entry that was handed over keeps its state.
+    const isKept = cause === 'overflow' && !limits.acknowledged && stateOf(entry) !== 'queued'
+    if (isOpen(entry) && !isKept) bury.run(numberOf(state), turn.now, entry.n)
     else strip.run(entry.n)
-    if (cause !== 'ttl') head.removedThrough = Math.max(head.removedThrough, entry.seq)
+    if (cause !== 'ttl') {
+      head.removedThrough = Math.max(head.removedThrough, entry.seq)
+      if (!isReceived && !isAcked) head.lostThrough = Math.max(head.lostThrough, entry.seq)
+    }
     heads.count(head, entry.rank, -1)
-    turn.told.push(['left', head.owner, { state, unsettled: !isSettled, pending: isPending }])
-  }
-
-  /** The oldest retained one of a rank. */
-  const oldest = (head: Head, rank: number): EntryRow | undefined => {
-    if (head.counts[rank] === 0) return undefined
-    const entry = firstOf.get(head.id, head.from[rank] ?? 0, rank)
-    if (entry !== null) head.from[rank] = entry.seq
-    return entry ?? undefined
-  }
-
-  /** What is settled, oldest first; then of the lowest priority the oldest. A Critical one never goes before a lower one. */
-  const victimOf = (head: Head): EntryRow | undefined => {
-    const all = LOWER.map(rank => oldest(head, rank)).filter(entry => entry !== undefined)
-    const received = all.filter(({ seq }) => seq <= head.received).toSorted((a, b) => a.seq - b.seq)
-    const first = limits.acknowledged ? settled.get(head.id) : received[0]
-    return first ?? all[0] ?? oldest(head, CRITICAL)
+    if (entry.shared !== null) bodies.release(entry.shared)
+    else heads.weigh(head, -(entry.size ?? 0))
+    turn.told.push(['left', head.owner, { state, unsettled: !isSettled, pending }])
   }
 
   const makeRoom = (head: Head): void => {
     for (let n = 0; head.total > limits.maxEntries && n < MAX_EVICTED; n++) {
       const over = turn.isClean ? null : ended.get(head.id, turn.now)
-      const entry = over ?? victimOf(head)
+      const entry = over ?? overflow.victim(head)
       if (entry === undefined) return
       leave(head, entry, over === null ? 'overflow' : endOf(over))
     }
   }
 
-  const add = (head: Head, draft: DraftRow): boolean => {
-    const [, id, body, eventType, occurredAt, rank, expiresAt, trace] = draft
+  const add = (head: Head, draft: DraftRow, body: string | SharedBody): boolean => {
+    const [, id, , eventType, occurredAt, rank, expiresAt, trace] = draft
+    const isShared = typeof body !== 'string'
     const { changes } = insert.run(
       last + 1,
       head.id,
@@ -141,12 +110,15 @@ export function createEntries(
       turn.now,
       storable(eventType),
       trace ?? null,
-      storable(body),
+      isShared ? null : body,
+      isShared ? body.n : null,
     )
     if (changes === 0) return false
     last++
     earliestTtl = Math.min(earliestTtl, expiresAt ?? earliestTtl)
     heads.count(head, rank, 1)
+    heads.weigh(head, ENTRY_BYTES + (isShared ? 0 : Buffer.byteLength(body)))
+    if (isShared) body.entries++
     return true
   }
 
@@ -160,18 +132,19 @@ export function createEntries(
     if (entry.is_kept === 1 && !hasEnded(entry)) return entry
     if (entry.is_kept === 1) leave(head, entry, endOf(entry))
     remove.run(entry.n)
+    heads.weigh(head, -ENTRY_BYTES)
     return undefined
   }
 
-  const appendOne = (draft: DraftRow): AppendedRow => {
+  const appendOne = (draft: DraftRow, body: string | SharedBody): AppendedRow => {
     const [owner, id, , , , , expiresAt = turn.now] = draft
     const head = heads.findOrMake(owner)
     // What expired on its way here only takes its seq.
     const isLate = turn.now > expiresAt
-    if (isLate || !add(head, draft)) {
+    if (isLate || !add(head, draft, body)) {
       const entry = known(head, id)
       if (entry !== undefined) return [head.epoch, entry.seq, true]
-      if (!isLate) add(head, draft)
+      if (!isLate) add(head, draft, body)
     }
     head.seq++
     head.appendedAt = turn.now
@@ -180,8 +153,26 @@ export function createEntries(
     return [head.epoch, head.seq, false]
   }
 
+  /** Drafts of one notification follow each other; from the second on they come without the body. */
+  const append = (drafts: readonly DraftRow[]): readonly AppendedRow[] => {
+    let body: string | SharedBody = ''
+    const all: (readonly [body: SharedBody, text: string])[] = []
+    const appended = drafts.map((draft, n) => {
+      const [owner, , own] = draft
+      if (own === undefined) return appendOne(draft, body)
+      const text = storable(own)
+      const next = drafts[n + 1]
+      const isShared = next !== undefined && next[2] === undefined
+      body = isShared ? bodies.begin(tenantOf(owner), text) : text
+      if (typeof body !== 'string') all.push([body, text])
+      return appendOne(draft, body)
+    })
+    for (const [shared, text] of all) bodies.keep(shared, text)
+    return appended
+  }
+
   return {
-    append: drafts => drafts.map(appendOne),
+    append,
     leave,
     hasEnded,
     takeEarliestTtl: () => {

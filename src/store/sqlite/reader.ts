@@ -2,8 +2,8 @@ import type { Database } from 'bun:sqlite'
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { PageLimit } from '../page-limit.ts'
-import type { Base, Entry, Listed, Log, Opened, Page, Recipient, State, Trace } from '../store.ts'
-import { STATES } from './entries.ts'
+import type { Entry, Listed, Log, Opened, Page, Recipient, Trace } from '../store.ts'
+import { BODY, isOpen, stateOf } from './entry.ts'
 import { readable } from './faults.ts'
 import { type Lives, present } from './life.ts'
 import { restored } from './text.ts'
@@ -18,6 +18,7 @@ interface LogRow {
   readonly seq: number
   readonly received: number
   readonly removed_through: number
+  readonly lost_through: number
 }
 
 interface PageRow {
@@ -41,15 +42,12 @@ interface TraceRow {
 }
 
 /** A log as it is in one snapshot. */
-interface Found extends Omit<Opened, 'bases'> {
-  readonly bases: readonly Base[]
+interface Found extends Required<Opened> {
   /** 0 when there is none. */
   readonly id: number
   /** What lies before has ended by age. */
   readonly from: number
 }
-
-const stateOf = (state: number): State => STATES[state] ?? 'queued'
 
 const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
   seq,
@@ -61,9 +59,11 @@ const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
 function recipientOf(row: TraceRow, now: number): Recipient {
   const { owner, attempts, at, ages_at, expires_at } = row
   const endsAt = Math.min(ages_at, expires_at ?? ages_at)
-  const isOver = row.is_kept === 1 && now > endsAt && row.is_acked === 0
-  return { owner, attempts, state: isOver ? 'expired' : stateOf(row.state), at: isOver ? endsAt : at }
+  const isOver = row.is_kept === 1 && now > endsAt && isOpen(row)
+  return { owner, attempts, state: isOver ? 'expired' : stateOf(row), at: isOver ? endsAt : at }
 }
+
+const NEVER_SEEN = { bases: [], received: 0, removedThrough: 0, lostThrough: 0, id: 0, from: 0 }
 
 /** Reads from the file in the caller's turn: all is short, a page at a time, and waits for no writer. */
 export interface Reader extends Pick<Log, 'open' | 'heads' | 'count' | 'read' | 'list' | 'trace'> {}
@@ -92,15 +92,19 @@ export function createReader({
     `SELECT max(seq) AS seq FROM entries INDEXED BY entries_of_log
      WHERE log = ? AND is_kept = 1 AND seq < ? AND (expires_at IS NULL OR expires_at > ages_at)`,
   )
+  const lastLost = db.query<{ seq: number | null }, [number, number, number]>(
+    `SELECT max(seq) AS seq FROM entries WHERE log = ? AND is_kept = 1 AND seq > ? AND seq < ?
+     AND (expires_at IS NULL OR expires_at > ages_at) AND is_acked = 0`,
+  )
   const alive = 'log = ? AND is_kept = 1 AND seq > ? AND (expires_at IS NULL OR expires_at >= ?)'
   const counted = db.query<{ count: number }, [number, number, number]>(
     `SELECT count(*) AS count FROM entries INDEXED BY entries_of_log WHERE ${alive}`,
   )
   const page = db.query<PageRow, [number, number, number]>(
-    `SELECT seq, state, trace, body FROM entries WHERE ${alive} ORDER BY seq`,
+    `SELECT seq, state, trace, ${BODY} FROM entries WHERE ${alive} ORDER BY seq`,
   )
   const unsettled = db.query<PageRow, [number, number, number]>(
-    `SELECT seq, state, trace, body FROM entries WHERE ${alive} AND is_acked = 0 ORDER BY seq`,
+    `SELECT seq, state, trace, ${BODY} FROM entries WHERE ${alive} AND is_acked = 0 ORDER BY seq`,
   )
   const columns = `owner, event_type, occurred_at, expires_at, state, attempts, at, is_acked, ages_at,
      is_kept`
@@ -129,12 +133,18 @@ export function createReader({
 
   const find = (owner: Topic, moment: number): Found => {
     const row = rowOf(owner)
-    if (row.id === null)
-      return { head: headOf(row), bases: [], received: 0, removedThrough: 0, id: 0, from: 0 }
+    if (row.id === null) return { ...NEVER_SEEN, head: headOf(row) }
     const from = firstInAge.get(row.id, moment)?.seq ?? row.seq + 1
     const aged = lastAged.get(row.id, from)?.seq ?? 0
-    const removedThrough = Math.max(row.removed_through, aged)
-    return { ...present(row, lives), received: row.received, removedThrough, id: row.id, from }
+    const lost = lastLost.get(row.id, row.received, from)?.seq ?? 0
+    return {
+      ...present(row, lives),
+      received: row.received,
+      removedThrough: Math.max(row.removed_through, aged),
+      lostThrough: Math.max(row.lost_through, lost),
+      id: row.id,
+      from,
+    }
   }
 
   /** Reads whole pages and never more than their limit: what a large log holds besides is not touched. */
@@ -176,8 +186,8 @@ export function createReader({
   }
 
   const open = (owner: Topic): Opened => {
-    const { head, received, removedThrough, bases } = find(owner, now())
-    return { head, received, removedThrough, bases }
+    const { head, received, removedThrough, lostThrough, bases } = find(owner, now())
+    return { head, received, removedThrough, lostThrough, bases }
   }
 
   const trace = (
@@ -228,7 +238,7 @@ export function createReader({
     list: async (owner, after, limit) =>
       atOnce(() =>
         readPage(owner, after, limit, {
-          of: (row): Listed => ({ ...entryOf(row), state: stateOf(row.state) }),
+          of: (row): Listed => ({ ...entryOf(row), state: stateOf(row) }),
         }),
       ),
     trace: async (tenant, id, recipients) => atOnce(() => trace(tenant, id, recipients)),

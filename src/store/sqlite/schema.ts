@@ -1,6 +1,10 @@
 /** `PRAGMA application_id` of our files: "Ara1". */
 export const APPLICATION_ID = 0x41726131
 
+/** What an entry takes beside its body, and a log without entries; about, with their places in indexes. */
+export const ENTRY_BYTES = 200
+export const LOG_BYTES = 200
+
 /**
  * Each step takes a file from the version before it, its place in the list, to the next. A step that was released never
  * changes.
@@ -10,6 +14,8 @@ export const APPLICATION_ID = 0x41726131
  * as old as the retention. `entries_by_id` finds a repeated append, and the recipients of a notification.
  *
  * `logs` holds how many entries of each priority a log retains, so that overflow looks for none that is not there.
+ *
+ * `bodies` holds a body that several entries share, and how many still do; any other body is in its entry.
  */
 export const STEPS: readonly string[] = [
   `
@@ -80,5 +86,32 @@ export const STEPS: readonly string[] = [
   );
   CREATE UNIQUE INDEX templates_by_id ON templates (tenant, id);
   CREATE TABLE revocations (owner TEXT PRIMARY KEY, before REAL NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+  `,
+  `
+  ALTER TABLE service ADD COLUMN jumped INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE service ADD COLUMN seen_at INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE service ADD COLUMN ahead INTEGER;
+  ALTER TABLE logs ADD COLUMN lost_through INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE logs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE entries ADD COLUMN jumped INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE entries ADD COLUMN shared INTEGER;
+  CREATE TABLE bodies (
+    n INTEGER PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    entries INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    text TEXT NOT NULL
+  );
+  DROP INDEX entries_settled;
+  CREATE INDEX entries_settled ON entries (log, seq) WHERE is_kept = 1 AND is_acked = 1;
+  CREATE INDEX revocations_by_end ON revocations (until);
+  UPDATE entries SET state = 5
+    WHERE is_kept = 1 AND state < 2 AND seq <= (SELECT received FROM logs WHERE logs.id = log);
+  UPDATE logs SET
+    lost_through = iif(removed_through > received, removed_through, 0),
+    bytes = ${LOG_BYTES};
+  UPDATE logs SET bytes = logs.bytes + held.bytes
+    FROM (SELECT log, sum(${ENTRY_BYTES} + coalesce(octet_length(body), 0)) AS bytes FROM entries GROUP BY log) AS held
+    WHERE held.log = logs.id;
   `,
 ]

@@ -2,15 +2,13 @@ import type { Database } from 'bun:sqlite'
 import type { Topic } from '../../notification/topic.ts'
 import type { Acked, StoreLimits } from '../store.ts'
 import type { Writer } from './batch.ts'
-import { ENTRY, type Entries, type EntryRow, STATES, type Turn } from './entries.ts'
+import type { Entries, Turn } from './entries.ts'
+import { BODY, ENTRY, type EntryRow, isPending, numberOf, stateOf } from './entry.ts'
 import type { Head, Heads } from './heads.ts'
 import { restored } from './text.ts'
 
 /** Of one call, so that no transaction becomes long. */
 const MAX_ACKED = 5_000
-
-const stateOf = ({ state }: EntryRow) => STATES[state]
-const numberOf = (state: (typeof STATES)[number]): number => STATES.indexOf(state)
 
 type Run = readonly [first: number, last: number]
 
@@ -54,7 +52,7 @@ export function createSettling(
   )
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
   const bySeq = db.query<EntryRow & { body: string; trace: string | null }, [number, number]>(
-    `SELECT ${ENTRY}, body, trace FROM entries WHERE log = ? AND seq = ? AND is_kept = 1`,
+    `SELECT ${ENTRY}, ${BODY}, trace FROM entries WHERE log = ? AND seq = ? AND is_kept = 1`,
   )
   const unacked = db.query<EntryRow, [number, number, number]>(
     `SELECT ${ENTRY} FROM entries WHERE log = ? AND is_kept = 1 AND seq <= ? AND is_acked = 0 ORDER BY seq LIMIT ?`,
@@ -62,6 +60,10 @@ export function createSettling(
   const settle = db.query('UPDATE entries SET is_acked = 1 WHERE n = ?')
   const acknowledge = db.query(
     'UPDATE entries SET is_acked = 1, state = ?, at = ?, attempts = max(attempts, 1), first_at = ? WHERE n = ?',
+  )
+  const receive = db.query(
+    `UPDATE entries SET state = ${numberOf('received')}, at = ?
+     WHERE log = ? AND is_kept = 1 AND seq > ? AND seq <= ? AND state < ${numberOf('acked')}`,
   )
   const enter = db.query('UPDATE entries SET state = ?, at = ? WHERE n = ?')
 
@@ -106,6 +108,7 @@ export function createSettling(
       const head = find(owner, epoch)
       // A place beyond the head is no proof of having read anything.
       if (head === undefined || seq > head.seq || seq <= head.received) return
+      receive.run(turn.now, head.id, head.received, seq)
       head.received = seq
       heads.changed(head)
     },
@@ -126,7 +129,7 @@ export function createSettling(
     redeliver: (owner, { epoch, seq }, most) => {
       const head = find(owner, epoch)
       const entry = head && bySeq.get(head.id, seq)
-      if (!head || !entry || stateOf(entry) !== 'sent' || entries.hasEnded(entry)) return undefined
+      if (!head || !entry || !isPending(entry) || entries.hasEnded(entry)) return undefined
       if (entry.attempts >= most) {
         enter.run(numberOf('expired'), turn.now, entry.n)
         turn.told.push(['gaveUp', owner])

@@ -28,10 +28,14 @@ interface SqliteOptions {
 
 const NOTE_MS = 100
 
-const rowOf = (draft: Draft): DraftRow => [
+const isOfSame = (draft: Draft, other: Draft | undefined): boolean =>
+  draft.id === other?.id && draft.body === other.body
+
+/** Drafts of one notification share its body, which goes to the writer once. */
+const rowOf = (draft: Draft, n: number, drafts: readonly Draft[]): DraftRow => [
   draft.owner,
   draft.id,
-  draft.body,
+  isOfSame(draft, drafts[n - 1]) ? undefined : draft.body,
   draft.eventType,
   draft.occurredAt,
   PRIORITIES.indexOf(draft.priority),
@@ -49,7 +53,10 @@ function logOf(file: StoreFile, commits: Commits, clock: Clock): Log {
     },
     received: (owner, cursor) => commits.note('received', owner, cursor),
     handed: (owner, epoch, seqs) => commits.note('handed', owner, epoch, seqs, clock.now()),
-    totals: () => commits.call('totals'),
+    totals: async () => {
+      const { messages, users } = await commits.call('totals')
+      return { messages, users }
+    },
   }
 }
 

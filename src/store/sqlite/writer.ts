@@ -3,6 +3,7 @@ import type { StoreLimits } from '../store.ts'
 import type { Template } from '../template.ts'
 import { changed } from '../template.ts'
 import type { Batch, Call, Fault, Reply, Verb, Writer } from './batch.ts'
+import { createBodies } from './bodies.ts'
 import { createEnding } from './ending.ts'
 import { createEntries, type Turn } from './entries.ts'
 import { isAway } from './faults.ts'
@@ -76,7 +77,8 @@ export function createWriter({
 }): CarryOut {
   const turn: Turn = { now: 0, isClean: true, told: [] }
   const heads = createHeads(db, lives)
-  const entries = createEntries(db, { heads, limits, turn })
+  const bodies = createBodies(db, heads)
+  const entries = createEntries(db, { heads, bodies, limits, turn })
   const ending = createEnding(db, { heads, entries, limits, turn })
   const revoke = db.query(
     `INSERT INTO revocations (owner, before, until) VALUES (?1, ?2, ?3) ON CONFLICT (owner) DO UPDATE SET
@@ -115,6 +117,7 @@ export function createWriter({
 
   const undo = (): void => {
     if (db.inTransaction) rollBack.run()
+    bodies.rollBack()
     heads.rollBack()
     ending.rollBack()
   }
@@ -138,6 +141,7 @@ export function createWriter({
     for (const note of notes) step(note, faults, () => carryOut(note))
     step('purge', faults, ending.purge)
     const answers = calls.map(call => step(call, faults, () => carryOut(call)))
+    bodies.write()
     heads.write()
     return answers
   }
