@@ -21,6 +21,8 @@ type Faults = Map<Step, unknown>
 
 const FAULT = Symbol('fault')
 
+const isHandOver = ([verb]: Call): boolean => verb === 'handed'
+
 const listOf = (faults: Faults, calls: readonly Call[]): readonly Fault[] =>
   [...faults].map(([of, error]) => {
     const answer = of === 'purge' ? -1 : calls.indexOf(of)
@@ -138,9 +140,12 @@ export function createWriter({
     begin()
     heads.begin()
     ending.begin()
-    for (const note of notes) step(note, faults, () => carryOut(note))
+    const take = (call: Call): unknown => step(call, faults, () => carryOut(call))
+    // What was handed over ends as such; a receipt saves nothing that has ended before it.
+    notes.filter(isHandOver).forEach(take)
     step('purge', faults, ending.purge)
-    const answers = calls.map(call => step(call, faults, () => carryOut(call)))
+    notes.filter(note => !isHandOver(note)).forEach(take)
+    const answers = calls.map(take)
     bodies.write()
     heads.write()
     return answers
