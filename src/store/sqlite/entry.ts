@@ -1,7 +1,7 @@
 import type { State } from '../store.ts'
 
 /** In the order of their numbers in the file. */
-export const STATES: readonly State[] = ['queued', 'sent', 'acked', 'expired', 'dropped', 'received']
+const STATES: readonly State[] = ['queued', 'sent', 'acked', 'expired', 'dropped', 'received']
 
 /** An entry without its texts. */
 export interface EntryRow {
