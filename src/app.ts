@@ -83,7 +83,7 @@ export async function startApp({
   const onFault = createOnFault({ log, clock, stats })
   const hub = createHub<Peer>()
   const observer = observeEntries(stats, () => pipeline.catchUp())
-  const opened = await openStore({ settings: config, clock, observer, ...tellOfStore(log, clock) })
+  const opened = await openStore({ settings: config, clock, observer, onFault, ...tellOfStore(log, clock) })
   const tracing = await openTracing({ settings: config, version, clock, log })
   const spans = tracing && createRequestSpans(tracing)
   const metered = meterStore(wrapStore(opened), { clock, stats })

@@ -29,6 +29,8 @@ interface OpenOptions {
   readonly onAway: (reason: string) => void
   /** Why what is kept may not last. */
   readonly onWarning: (warning: string) => void
+  /** A fault of our own code that no caller waits for. */
+  readonly onFault: (error: unknown) => void
 }
 
 /** About 300 bytes each in memory. */

@@ -48,7 +48,14 @@ await using place = await openPlace(kind)
 const ignore = (): void => {}
 const observer = { tracked: ignore, acked: ignore, gaveUp: ignore, left: ignore, resumed: ignore }
 const { config: settings } = loadConfig({ STORE_URL: place.url, STORE_SYNC: 'normal' })
-const store = await openStore({ settings, clock: systemClock, observer, onAway: ignore, onWarning: ignore })
+const store = await openStore({
+  settings,
+  clock: systemClock,
+  observer,
+  onAway: ignore,
+  onWarning: ignore,
+  onFault: ignore,
+})
 while (!store.isUp()) await Bun.sleep(10)
 
 /** What it takes beyond what was there before, where it is kept. */

@@ -1,7 +1,9 @@
 import { afterAll, describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import { redisStore } from '../../src/store/redis/redis.ts'
+import { SCRIPTS } from '../../src/store/redis/scripts.ts'
 import type { Store, StoreLimits } from '../../src/store/store.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
@@ -148,7 +150,90 @@ describe('redis: what one script does is bounded, what is asked is done', () => 
   })
 })
 
+describe('redis: what former versions and dead nodes left', () => {
+  const ANN = userTopic('acme', 'ann')
+  const BOB = userTopic('acme', 'bob')
+  const tag = '{acme:ann}'
+
+  test('a log that an earlier version wrote goes on in the same epoch', async () => {
+    const clock = fakeClock()
+    const options = { limits: { ...LIMITS, maxEntries: 4 }, clock, observer: noting() }
+    const former = await open(options)
+    const appended = await former.log.append(['a', 'b', 'c'].map(id => draft(id)))
+    const { epoch } = appended[0]?.cursor ?? { epoch: '' }
+    await former.log.append([draft('d', { owner: BOB })])
+    await former.log.totals()
+    await former[Symbol.asyncDispose]()
+    // As it was: no counts, no sizes in bytes.
+    await admin.hdel(`ara:head:${tag}`, 'lost', 'kept', 'past', 'bytes')
+    await admin.hdel(`ara:notes:${tag}`, 'e')
+    await admin.del('ara:sizes')
+    await admin.hset('ara:sizes', ANN, 3, BOB, 1, 'total', 4)
+
+    const store = await open(options, false)
+    expect(await countsOf(store.log)).toEqual({ messages: 4, users: 2 })
+    const head = { epoch, seq: 3 }
+    expect(await store.log.open(ANN)).toMatchObject({ head, removedThrough: 0, lostThrough: 0, bases: [] })
+    expect(await seqs(store.log)).toEqual([1, 2, 3])
+    const [next] = await store.log.append([draft('e', { priority: 'High' })])
+    expect(next?.cursor).toEqual({ epoch, seq: 4 })
+    await store.log.append([draft('f')])
+    expect(await seqs(store.log)).toEqual([2, 3, 4, 5])
+    expect(await countsOf(store.log)).toEqual({ messages: 5, users: 2 })
+    await store[Symbol.asyncDispose]()
+  })
+
+  test('logs that a node took to clean them and died are cleaned by another one', async () => {
+    const clock = fakeClock()
+    const observer = noting()
+    const store = await open({ limits: LIMITS, clock, observer })
+    await store.log.append([draft('a'), draft('b', { owner: BOB })])
+    clock.time += LIMITS.retentionMs + 1
+    // What the node did last.
+    const { text } = SCRIPTS.take
+    const taken = await admin.eval(text, 2, 'ara:due', 'ara:leased:{ara:due}', clock.time, 100, 30_000)
+    expect(taken).toEqual([ANN, BOB])
+    // Out of the table of all users, too, by which they would be found at once.
+    await admin.del('ara:sizes')
+    await store.log.totals()
+    expect(observer.notes).toEqual([])
+    clock.time += 30_001
+    await store.log.totals()
+    expect(observer.notes.map(([told, owner]) => [told, owner])).toEqual([
+      ['left', ANN],
+      ['left', BOB],
+    ])
+    expect(await admin.exists('ara:due', 'ara:leased:{ara:due}')).toBe(0)
+    await store[Symbol.asyncDispose]()
+  })
+})
+
 describe('redis: when something is wrong', () => {
+  test('a reply that nobody foresaw is no outage, and what cannot be read is mended', async () => {
+    const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() })
+    await store.log.append([draft('a')])
+    await admin.hset('ara:notes:{acme:ann}', '1', 'no entry')
+    const owner = userTopic('acme', 'ann')
+    const fault = await store.log.list(owner, 0, { entries: 1, bytes: 1 }).catch(error => error)
+    expect(fault).toBeInstanceOf(Error)
+    expect(fault).not.toBeInstanceOf(StoreAway)
+    await eventually(async () => (await store.log.open(owner)).bases.length === 1)
+    expect((await store.log.append([draft('b')]))[0]).toMatchObject({ cursor: { seq: 2 } })
+    await store[Symbol.asyncDispose]()
+  })
+
+  test('what Redis refuses is an outage', async () => {
+    const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() })
+    await admin.config('SET', 'maxmemory', '1')
+    const refused = await store.log.append([draft('a')]).catch(error => error)
+    await admin.config('SET', 'maxmemory', '0')
+    expect(refused).toBeInstanceOf(StoreAway)
+    expect(refused.message).toContain('OOM')
+    expect(await seqs(store.log)).toEqual([])
+    expect((await store.log.append([draft('a')]))[0]).toMatchObject({ cursor: { seq: 1 }, repeated: false })
+    await store[Symbol.asyncDispose]()
+  })
+
   test('scripts that Redis has forgotten are given to it again', async () => {
     const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() })
     await store.log.append([draft('a')])

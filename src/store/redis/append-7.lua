@@ -33,7 +33,7 @@ if expires < 0 or now <= expires then
   -- In the order of the names in log.lua.
   local bytes = tonumber(ARGV[15])
   local entry = { id, rank, tonumber(ARGV[11]), expires, ages, now, QUEUED, 0, 0, 0, 0, ARGV[10], bytes }
-  if wasEmpty and head.past == 0 then call('HSET', NOTES, 'e', head.epoch) end
+  if wasEmpty and head.past == 0 then writeEpoch() end
   call('HSET', NOTES, seq, cmsgpack.pack(entry), 'i' .. id, seq)
   call('HSET', TEXT, seq, body)
   if ARGV[14] ~= '' then call('HSET', TEXT, 't' .. seq, ARGV[14]) end

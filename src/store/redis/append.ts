@@ -138,10 +138,10 @@ export function createAppend({
   }
 
   return async drafts => {
-    const ended = stored.admit(drafts)
+    const sharers = sharersOf(drafts)
+    const ended = stored.admit(drafts, sharers)
     try {
       const appended: Appended[] = []
-      const sharers = sharersOf(drafts)
       const groups = [...groupsOf(drafts, sharers)]
       // A few at a time: what waits is held in memory as often as there are users.
       for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE) {

@@ -39,11 +39,14 @@ export function sharersOf(drafts: readonly Draft[]): Sharers {
   return sharers
 }
 
-export function keptBody({ id, body }: Draft, sharers: Sharers): KeptBody {
-  const count = sharers.get(id)
-  if (count === undefined) return { text: body, bytes: body.length }
-  return { text: `\0${body.length} ${id}`, bytes: Math.ceil(body.length / count) }
-}
+/** Bytes of a body that count for the log of one user. */
+export const bytesOf = ({ id, body }: Draft, sharers: Sharers): number =>
+  Math.ceil(body.length / (sharers.get(id) ?? 1))
+
+export const keptBody = (draft: Draft, sharers: Sharers): KeptBody => ({
+  text: sharers.has(draft.id) ? `\0${draft.body.length} ${draft.id}` : draft.body,
+  bytes: bytesOf(draft, sharers),
+})
 
 /** Writes the shared bodies of some drafts, to be there as long as any entry may refer to them. */
 export function writeBodies(drafts: readonly Draft[], sharers: Sharers, keptMs: number): readonly Command[] {

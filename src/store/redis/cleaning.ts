@@ -4,7 +4,7 @@ import type { Batches } from './batches.ts'
 import { DUE_KEY, LEASED_KEY, SIZES_KEY } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Notes } from './notes.ts'
-import { report } from './report.ts'
+import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 import type { Stored } from './stored.ts'
@@ -24,6 +24,7 @@ interface CleaningOptions {
   readonly cleanupMs: number
   /** Milliseconds since 1970; undefined: by the clock of Redis. */
   readonly time: (() => number) | undefined
+  readonly report: Report
 }
 
 const OWNERS_AT_ONCE = 100
@@ -43,6 +44,7 @@ export function createCleaning({
   stored,
   cleanupMs,
   time,
+  report,
 }: CleaningOptions): Cleaning {
   let isClosed = false
   let isCleaning = false

@@ -5,7 +5,8 @@
 --                  kept, past, bytes: entries retained, entries that left and are known, what the bodies take
 --   2 text   HASH  <seq>: the body, or a NUL, its size, a blank and the id of a notification whose body is kept once for many
 --                  users; t<seq>: the traceparent, if there is one
---   3 notes  HASH  <seq>: what is known of the entry, packed; i<id>: the seq of a notification; e: the epoch
+--   3 notes  HASH  <seq>: what is known of the entry, packed; i<id>: the seq of a notification; e: the epoch,
+--                  a blank, the bases, for when the head is gone
 --   4 order  ZSET  what is retained, by seq
 --   5 ends   ZSET  what is retained, by the moment until which it is delivered
 --   6 lanes  ZSET  what is retained, by who overflow takes first
@@ -32,8 +33,8 @@ local MAX_PAST = 100000
 local DAY = 86400000
 -- Counted from a moment of the last day before the last append, so that it is 30 days at least.
 local KEPT = 32 * DAY
--- What Redis takes, measured: for a head, for an entry beside its body, for one that has left.
-local HEAD_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 900, 450
+-- What Redis takes, measured: for a head, for the other keys, for an entry beside its body, for one that has left.
+local HEAD_BYTES, PARTS_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 800, 800, 450
 
 local call = redis.call
 local retention = tonumber(ARGV[4])
@@ -69,7 +70,8 @@ local function save()
 end
 
 local function takes()
-  return HEAD_BYTES + head.bytes + head.kept * ENTRY_BYTES + head.past * PAST_BYTES
+  local parts = (head.kept > 0 or head.past > 0) and PARTS_BYTES or 0
+  return HEAD_BYTES + parts + head.bytes + head.kept * ENTRY_BYTES + head.past * PAST_BYTES
 end
 
 -- The epoch of a log that does not exist yet: told alike by every node, and another one once a head may have been forgotten.
@@ -95,6 +97,10 @@ end
 
 local function bytesOf(seq, entry)
   return entry[BYTES] or call('HSTRLEN', TEXT, seq)
+end
+
+local function writeEpoch()
+  call('HSET', NOTES, 'e', head.epoch .. ' ' .. head.bases)
 end
 
 -- Without entries there are no notes, or they would be there for ever.

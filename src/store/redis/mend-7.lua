@@ -1,8 +1,8 @@
--- Makes room for the parts of a log where keys of another kind stand.
+-- Puts a log together again of which a part is a key of another kind, or cannot be read.
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- Reply: ...
 
 dropForeign()
-find(false)
+if find(false) and not mended then mend() end
 return reply(false)

@@ -8,12 +8,12 @@ local function renew()
   while #bases > MAX_BASES do table.remove(bases, 1) end
   head.bases, head.epoch, head.life = table.concat(bases, ','), ARGV[3], ARGV[2]
   changed, renamed = true, true
-  if head.kept > 0 or head.past > 0 then call('HSET', NOTES, 'e', head.epoch) end
+  if head.kept > 0 or head.past > 0 then writeEpoch() end
 end
 
-local function begin(epoch)
+local function begin(epoch, bases)
   head = {
-    epoch = epoch, life = ARGV[2], bases = '', seq = 0, received = 0, removed = 0, touched = now, lost = 0, kept = 0, past = 0,
+    epoch = epoch, life = ARGV[2], bases = bases, seq = 0, received = 0, removed = 0, touched = now, lost = 0, kept = 0, past = 0,
     bytes = 0
   }
   changed, renamed = true, true
@@ -24,7 +24,7 @@ local function recount(kept)
   head.kept, head.past, head.bytes = kept, call('ZCARD', PAST), 0
   for _, seq in ipairs(call('ZRANGE', ORDER, 0, -1)) do head.bytes = head.bytes + call('HSTRLEN', TEXT, seq) end
   changed = true
-  if kept > 0 or head.past > 0 then call('HSET', NOTES, 'e', head.epoch) end
+  if kept > 0 or head.past > 0 then writeEpoch() end
 end
 
 -- Removes keys of another kind than ours: they stand in the place of a part.
@@ -40,8 +40,8 @@ local function salvage()
   local entries = {}
   for _, field in ipairs(call('HKEYS', TEXT)) do
     local seq = string.gsub(field, '^t', '')
-    local entry = note(seq)
-    if not entry then
+    local read, entry = pcall(note, seq)
+    if not (read and type(entry) == 'table' and entry[TYPE]) then
       call('HDEL', TEXT, field)
     elseif seq == field then
       entries[seq] = entry
@@ -50,13 +50,16 @@ local function salvage()
   return entries
 end
 
+local mended = false
+
 -- A part of the log is missing: it was evicted, or removed by somebody else. What is whole is retained under another epoch;
 -- of what is gone, and of what had left before, nothing is known any more.
 local function mend()
+  mended = true
   dropForeign()
   local entries = salvage()
-  local epoch = call('HGET', NOTES, 'e') or ''
-  if not head then begin(epoch) end
+  local epoch, bases = string.match(call('HGET', NOTES, 'e') or '', '^(%S+) (%S*)$')
+  if not head then begin(epoch or '', bases or '') end
   local before = head.kept
   call('DEL', NOTES, ORDER, ENDS, LANES, PAST)
   head.kept, head.past, head.bytes = 0, 0, 0
@@ -92,7 +95,7 @@ local function find(make)
       mend()
       return true
     end
-    if make then begin(unborn()) end
+    if make then begin(unborn(), '') end
     return make
   end
   head = {

@@ -2,7 +2,7 @@ import { StoreAway } from '../../errors.ts'
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import type { Topic } from '../../notification/topic.ts'
 import type { Answer, LogScripts } from './log-scripts.ts'
-import { report } from './report.ts'
+import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 
 /** What nobody waits for: it is written soon, with what else there is by then. */
@@ -33,6 +33,7 @@ interface NotesOptions {
   readonly isThere: () => boolean
   /** Milliseconds since 1970, by the clock of the store. */
   readonly now: () => number
+  readonly report: Report
 }
 
 /** Of one log. */
@@ -50,7 +51,7 @@ const MAX_OWNERS = 100_000
 const MAX_HANDED = 10_000
 const MAX_RECEIVED = 100
 
-export function createNotes({ scripts, isThere, now }: NotesOptions): Notes {
+export function createNotes({ scripts, isThere, now, report }: NotesOptions): Notes {
   const noted = new Map<Topic, Noted>()
 
   const of = (owner: Topic): Noted | undefined => {

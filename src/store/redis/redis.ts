@@ -6,11 +6,12 @@ import { createAcks } from './acks.ts'
 import { createBatches, UNKNOWN_MS } from './batches.ts'
 import { createBodies } from './bodies.ts'
 import { type Cleaning, createCleaning } from './cleaning.ts'
-import { mendForeign } from './foreign.ts'
+import { mendDamage } from './damage.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createLog } from './log.ts'
 import { createLogScripts, type LogSize } from './log-scripts.ts'
 import { createNotes } from './notes.ts'
+import { createReport } from './report.ts'
 import { createRevocations } from './revocations.ts'
 import { type Command, connectServer, type Server, type ServerOptions } from './server.ts'
 import { createStored } from './stored.ts'
@@ -28,6 +29,8 @@ interface RedisStoreOptions {
   readonly onAway?: (reason: string) => void
   /** Why what is kept may not last. */
   readonly onWarning?: (warning: string) => void
+  /** A fault of our own that no caller waits for. */
+  readonly onFault?: (error: unknown) => void
   /** What time it is, milliseconds since 1970, instead of the clock of Redis: tests set it. */
   readonly time?: () => number
 }
@@ -79,8 +82,10 @@ export function redisStore({
   observer,
   onAway = () => {},
   onWarning = () => {},
+  onFault = () => {},
   time,
 }: RedisStoreOptions): Store {
+  const report = createReport(onFault)
   /** Since when somebody may have been told less than what was written, monotonic milliseconds. */
   let unknownSince: number | undefined
   const onUnknown = (): void => {
@@ -109,7 +114,7 @@ export function redisStore({
   const writer = connect('writes', replicas)
   // Who waits for replicas holds up all that comes over the same connection.
   const reader = replicas === 0 ? writer : connect('reads', 0)
-  const onError = (command: Command, error: Error): void => mendForeign(reads, command, error)
+  const onError = (command: Command, error: Error): void => mendDamage(reads, report, command, error)
   const commits = createBatches({ server: writer, groups: 1, replicas, onUnknown, onError })
   const reads = createBatches({
     server: reader,
@@ -120,14 +125,22 @@ export function redisStore({
   })
 
   const isThere = (): boolean => reader.present !== undefined
-  const stored = createStored({ batches: reads, limits, isThere, onFull: () => cleaning.hurry() })
+  const stored = createStored({ batches: reads, limits, isThere, onFull: () => cleaning.hurry(), report })
   const onSize = (owner: Topic, size: LogSize): void => stored.sized(owner, size)
   const scripts = createLogScripts({ batches: reads, limits, observer, time, onSize })
   const now = (): number => time?.() ?? reader.present?.now() ?? clock.now()
-  const notes = createNotes({ scripts, isThere, now })
+  const notes = createNotes({ scripts, isThere, now, report })
   const bodies = createBodies({ reads, scripts })
   const { cleanupMs } = limits
-  const cleaning: Cleaning = createCleaning({ batches: reads, scripts, notes, stored, cleanupMs, time })
+  const cleaning: Cleaning = createCleaning({
+    batches: reads,
+    scripts,
+    notes,
+    stored,
+    cleanupMs,
+    time,
+    report,
+  })
   const { totals } = cleaning
 
   return {

@@ -153,6 +153,7 @@ export function connectServer({
 
   const open: OpenLine = async ({ signal, alive }) => {
     let life = ''
+    let anchor = ''
     /** Of its clock and ours at one moment. */
     let [theirs, ours] = [0, 0]
     const note = (time: unknown): void => {
@@ -163,7 +164,7 @@ export function connectServer({
 
     /** Why no write counts, if so. Throws when the data are others. */
     const look = async (client: Redis): Promise<string | undefined> => {
-      const beat = run(SCRIPTS.beat, [LIFE_KEY], life)
+      const beat = run(SCRIPTS.beat, [LIFE_KEY], life, mayEvict ? anchor : '')
       const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, REPLICAS_MS]] : []
       const [reply, ...rest] = await send(client, [beat, ...wait, ['info', 'memory'], ['info', 'stats']])
       const reached = replicas > 0 ? rest.shift() : undefined
@@ -176,7 +177,8 @@ export function connectServer({
     }
 
     const prepare = async (client: Redis): Promise<void> => {
-      const { anchor, warnings } = await greet(client, address)
+      const { warnings, ...greeting } = await greet(client, address)
+      anchor = greeting.anchor
       await load(client)
       const [reply] = await send(client, [run(SCRIPTS.life, [LIFE_KEY], anchor, newName())])
       if (!Array.isArray(reply)) throw reply

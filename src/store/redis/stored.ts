@@ -2,9 +2,10 @@ import { StoreFull } from '../../errors.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { Draft, StoreLimits, Totals } from '../store.ts'
 import type { Batches } from './batches.ts'
+import { bytesOf, type Sharers } from './bodies.ts'
 import { SIZES_KEY } from './keys.ts'
 import type { LogSize } from './log-scripts.ts'
-import { report } from './report.ts'
+import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 
@@ -16,7 +17,7 @@ export interface Stored extends Disposable {
   flush(): Promise<void>
   totals(): Promise<Totals>
   /** Throws StoreFull when the drafts do not fit. Call what it returns when their append has ended. */
-  admit(drafts: readonly Draft[]): () => void
+  admit(drafts: readonly Draft[], sharers: Sharers): () => void
 }
 
 interface StoredOptions {
@@ -26,6 +27,7 @@ interface StoredOptions {
   readonly isThere: () => boolean
   /** Drafts were refused: what has ended takes room. */
   readonly onFull: () => void
+  readonly report: Report
 }
 
 /** Bytes of all logs, or of those of one tenant. */
@@ -45,15 +47,15 @@ const MAX_OWNERS = 100_000
 const MAX_TENANTS = 10_000
 const AT_ONCE = 500
 const BYTES = 200
-/** Of one entry beside its body, as the scripts count it. */
-const ENTRY_BYTES = 900
+/** Of one entry beside its body, in a log that may be new, as the scripts count them. */
+const ENTRY_BYTES = 2_000
 
 const NOTHING = (): void => {}
 
-const weightOf = (drafts: readonly Draft[]): number =>
-  drafts.reduce((sum, { body }) => sum + ENTRY_BYTES + body.length, 0)
+const weightOf = (drafts: readonly Draft[], sharers: Sharers): number =>
+  drafts.reduce((sum, draft) => sum + ENTRY_BYTES + bytesOf(draft, sharers), 0)
 
-export function createStored({ batches, limits, isThere, onFull }: StoredOptions): Stored {
+export function createStored({ batches, limits, isThere, onFull, report }: StoredOptions): Stored {
   const { maxBytes, tenantMaxBytes } = limits
   const isLimited = maxBytes > 0 || tenantMaxBytes > 0
   const all: Filled = { ...EMPTY }
@@ -147,14 +149,14 @@ export function createStored({ batches, limits, isThere, onFull }: StoredOptions
       await flush()
       return exchange([], [])
     },
-    admit: drafts => {
+    admit: (drafts, sharers) => {
       if (!isLimited) return NOTHING
-      const weight = weightOf(drafts)
+      const weight = weightOf(drafts, sharers)
       if (!hasRoom(all, weight, maxBytes)) refuse('STORE_MAX_BYTES')
       const byTenant =
         tenantMaxBytes > 0
           ? [...Map.groupBy(drafts, ({ owner }) => tenantOf(owner))].map(
-              ([tenant, theirs]) => [tenantFilled(tenant), weightOf(theirs)] as const,
+              ([tenant, theirs]) => [tenantFilled(tenant), weightOf(theirs, sharers)] as const,
             )
           : []
       if (!byTenant.every(([filled, bytes]) => hasRoom(filled, bytes, tenantMaxBytes)))

@@ -17,10 +17,10 @@ const [life] = (await redis.eval(SCRIPTS.life.text, 1, LIFE_KEY, 'bench', newNam
 
 serveSends((send, id) => {
   const keys = logKeys(userTopic('default', send.target_user_id))
-  const log = ['', life, newName(), RETENTION_MS, '0']
+  const log = ['', life, newName(), RETENTION_MS, '']
   const body = frameOf(send, id).slice(0, -1)
   const [event, now] = [JSON.stringify(send.event_type), Date.now()]
   const [noEnd, noTrace] = ['', '']
-  const entry = [now + 1_000, MAX_KEPT, id, body, event, now, NORMAL, noEnd, noTrace]
+  const entry = [now + 1_000, MAX_KEPT, id, body, event, now, NORMAL, noEnd, noTrace, body.length]
   return redis.evalsha(SCRIPTS.append.sha, keys.length, ...keys, ...log, ...entry)
 })

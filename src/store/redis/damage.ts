@@ -1,7 +1,7 @@
 import type { Batches } from './batches.ts'
 import { bodyKey, DUE_KEY, SIZES_KEY } from './keys.ts'
-import { isForeign } from './refusal.ts'
-import { report } from './report.ts'
+import { isDamage } from './refusal.ts'
+import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { type Command, run } from './server.ts'
 
@@ -27,10 +27,11 @@ function mendingOf([name, ...given]: Command): Command | undefined {
 }
 
 /**
- * Puts in order what a command met: a key under a name of ours that holds another kind of value. The command itself was
- * refused, and succeeds when it is tried again.
+ * Puts in order what a command met: another kind of value under a name of ours, or an entry that cannot be read. The command
+ * itself failed, and succeeds when it is tried again.
  */
-export function mendForeign(batches: Batches, command: Command, error: Error): void {
-  const mending = isForeign(error) ? mendingOf(command) : undefined
+export function mendDamage(batches: Batches, report: Report, command: Command, error: Error): void {
+  // A log that cannot be mended is not mended again for that.
+  const mending = isDamage(error) && command[1] !== SCRIPTS.mend.sha ? mendingOf(command) : undefined
   if (mending !== undefined) batches.run({ bytes: BYTES, build: () => [mending] }).catch(report)
 }
