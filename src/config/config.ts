@@ -7,6 +7,7 @@ import { itemsOf } from '../lib/setting.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
 import { type StoreUrl, storeOf } from './storage.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
+import { unknownIn } from './unknown.ts'
 
 /** A problem with a setting: one line that names it and what was expected, never its value. */
 export class ConfigError extends Error {}
@@ -61,6 +62,8 @@ const REPLACED: Readonly<Record<string, string>> = {
   'nothing replaces it': 'RATELIMIT_BACKEND RATELIMIT_REDIS_PREFIX',
 }
 
+/** Every name that is read or answered here. */
+const knownNames = (): readonly string[] => [...Object.keys(SETTINGS), ...Object.keys(LATER)]
 /** `SERVER_PORT` → `serverPort`. */
 export const camel = (name: string) =>
   name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
@@ -72,6 +75,22 @@ function read(name: Name, env: Environment): unknown {
   const result = v.safeParse(setting.schema, value)
   if (!result.success) throw new ConfigError(`${name}: expected ${expectation(setting)}`)
   return result.output
+}
+
+/** Settings of a later version: set, they would be ignored silently. Value: what changes nothing. */
+const LATER: Readonly<Record<string, string | undefined>> = { BUS_URL: 'none:', REDIS_STREAM: undefined }
+
+function refuseLater(env: Environment): void {
+  for (const [name, harmless] of Object.entries(LATER))
+    if (env[name] && env[name] !== harmless)
+      throw new ConfigError(
+        `${name}: expected ${harmless === undefined ? 'it to be unset' : `${harmless} or unset`} (not available in this version)`,
+      )
+}
+
+const withoutReplaced = (env: Environment): Environment => {
+  const replaced = new Set(Object.values(REPLACED).flatMap(names => names.split(' ')))
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !replaced.has(name)))
 }
 
 const replacedIn = (env: Environment): readonly string[] =>
@@ -163,6 +182,8 @@ function warningsOf(
   if (raw.redisUrl !== undefined) warnings.push(...overlapsIn(raw.redisChannels))
   if (tenantApiKeys.length > 0 && !raw.tenantEnabled)
     warnings.push('TENANT_API_KEYS are bound to nothing: TENANT_ENABLED is false, and all is one tenant')
+  if (production && !raw.queueEnabled && !raw.ackEnabled)
+    warnings.push('QUEUE_ENABLED and ACK_ENABLED are false: notifications for users who are away are dropped')
   if (production && corsOrigins.length === 0) warnings.push('CORS_ORIGINS is empty: every origin may connect')
   if (!production && /^\s*prod/i.test(raw.runMode))
     warnings.push('RUN_MODE is neither production nor prod to the letter: this is development')
@@ -177,6 +198,7 @@ export function loadConfig(env: Environment): Loaded {
   const raw = Object.fromEntries(
     Object.keys(SETTINGS).map(name => [camel(name), read(name as Name, env)]),
   ) as unknown as Raw
+  refuseLater(env)
   const production = raw.runMode === 'production' || raw.runMode === 'prod'
   if (raw.websocketConnectionTimeout <= raw.websocketHeartbeatInterval)
     throw new ConfigError('WEBSOCKET_CONNECTION_TIMEOUT: expected more than WEBSOCKET_HEARTBEAT_INTERVAL')
@@ -210,5 +232,12 @@ export function loadConfig(env: Environment): Loaded {
     logLevel: levelOf(raw),
     logFormat: raw.logFormat ?? (production ? 'json' : 'text'),
   }
-  return { config, warnings: [...replacedIn(env), ...warningsOf(raw, config)] }
+  return {
+    config,
+    warnings: [
+      ...replacedIn(env),
+      ...unknownIn(withoutReplaced(env), knownNames()),
+      ...warningsOf(raw, config),
+    ],
+  }
 }

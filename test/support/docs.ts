@@ -51,7 +51,11 @@ ${rows.map(tableRow).join('\n')}
 Environment variables only; a \`.env\` in the working directory is read too ([.env.example](../.env.example) holds all of them).
 Unset and empty mean the default, except that an empty \`REDIS_URL\` means none. Words such as \`true\` (also \`1\`, \`yes\`, \`on\`) may be written in any case; blanks around
 list items are ignored. An invalid value stops the start with one line that names the variable and
-what was expected. Unknown names are ignored.
+what was expected. An unknown name that looks like a setting gives one warning that names the nearest setting.
+
+In a \`.env\` file \`#\` starts a comment and \`$NAME\` is replaced by that variable, inside single quotes too. Quote the value and write
+\`\\$\` for a dollar sign: \`JWT_SECRET='pa\\$s#word'\`. \`.env.local\` overrides \`.env\`, and so do \`.env.development\` and, with
+\`NODE_ENV=production\`, \`.env.production\`. The environment itself overrides all files.
 
 In production (\`RUN_MODE\`) the service starts only with \`JWT_SECRET\` of at least 32 bytes, \`JWT_PUBLIC_KEY\` or
 \`JWT_JWKS_URL\`, and with keys of at least 16 characters in \`API_KEY\` or \`TENANT_API_KEYS\`. In development it needs

@@ -21,6 +21,7 @@ const PRODUCTION = {
   JWT_SECRET: SECRET,
   API_KEY: KEY,
   CORS_ORIGINS: 'https://a.example',
+  QUEUE_ENABLED: 'true',
 }
 const JWKS = 'https://id.example.com/keys'
 
@@ -613,6 +614,68 @@ describe('refusals', () => {
   })
 })
 
+test.each([
+  ['BUS_URL', 'redis:', 'none: or unset'],
+  ['BUS_URL', 'redis://localhost', 'none: or unset'],
+  ['REDIS_STREAM', 'orders', 'it to be unset'],
+])('%s=%s is refused, since it would have no effect', (name, value, expected) => {
+  expect(refusal({ [name]: value })).toBe(`${name}: expected ${expected} (not available in this version)`)
+  expect(loadConfig({ [name]: '' }).warnings).toEqual([])
+})
+
+test('BUS_URL=none: is what there is', () => {
+  expect(loadConfig({ BUS_URL: 'none:' }).warnings).toEqual([])
+})
+
+describe('an unknown name that looks like a setting', () => {
+  const warningOf = (name: string) => loadConfig({ [name]: 'x' }).warnings
+  test.each([
+    ['QUEUE_ENABLE', 'QUEUE_ENABLED'],
+    ['QUEUE_ENALBED', 'QUEUE_ENABLED'],
+    ['QEUE_ENABLED', 'QUEUE_ENABLED'],
+    ['API_KEYS', 'API_KEY'],
+    ['SERVER_PROT', 'SERVER_PORT'],
+    ['WEBSOCKET_HEARTBEAT', 'WEBSOCKET_HEARTBEAT_INTERVAL'],
+    ['STORE_SYNCHRONOUS', 'STORE_SYNC'],
+    ['JWT_SECRET_KEY', 'JWT_SECRET'],
+    ['ACK_TIMEOUT', 'ACK_TIMEOUT_SECONDS'],
+    ['OTEL_ENABLE', 'OTEL_ENABLED'],
+    ['REDIS_PASSWORD', 'REDIS_URL'],
+  ])('%s is named with the nearest one', (name, nearest) => {
+    expect(warningOf(name)).toEqual([
+      `${name} is no setting and has no effect; the nearest one is ${nearest}`,
+    ])
+    expect(loadConfig({ [name]: '' }).warnings).toEqual([])
+  })
+
+  test.each([
+    'PATH',
+    'PORT',
+    'HOST',
+    'NODE_ENV',
+    'LOG',
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'OTEL_EXPORTER_OTLP_TRACES_HEADERS',
+    'OTEL_RESOURCE_ATTRIBUTES',
+    'OTEL_TRACES_SAMPLER',
+    'OTEL_TRACES_SAMPLER_ARG',
+    'OTEL_PROPAGATORS',
+    'OTEL_BSP_SCHEDULE_DELAY',
+    'OTEL_SDK_DISABLED',
+    'OTEL_LOG_LEVEL',
+    'OTEL_METRICS_EXPORTER',
+    'REDIS_SERVICE_HOST',
+    'REDIS_SERVICE_PORT_REDIS',
+    'REDIS_PORT_6379_TCP_ADDR',
+  ])('%s is of others', name => {
+    expect(warningOf(name)).toEqual([])
+  })
+
+  test('what a cluster sets for a service called redis is of others', () => {
+    expect(loadConfig({ REDIS_PORT: 'tcp://10.0.0.1:6379' }).warnings).toEqual([])
+  })
+})
+
 describe('warnings', () => {
   const STORE = 'QUEUE_BACKEND ACK_BACKEND DATABASE_URL DATABASE_POOL_SIZE DATABASE_CONNECT_TIMEOUT_SECONDS'
   const STORE_TOO = 'DATABASE_IDLE_TIMEOUT_SECONDS QUEUE_REDIS_PREFIX ACK_REDIS_PREFIX'
@@ -638,6 +701,11 @@ describe('warnings', () => {
     [{ JWT_SECRET: SECRET, JWT_JWKS_URL: JWKS, JWT_ALGORITHMS: 'HS256,RS256' }, []],
     [{ ...PRODUCTION, CORS_ORIGINS: '' }, ['CORS_ORIGINS is empty: every origin may connect']],
     [{ ...PRODUCTION, CORS_ORIGINS: '*' }, []],
+    [
+      { ...PRODUCTION, QUEUE_ENABLED: '' },
+      ['QUEUE_ENABLED and ACK_ENABLED are false: notifications for users who are away are dropped'],
+    ],
+    [{ ...PRODUCTION, QUEUE_ENABLED: '', ACK_ENABLED: 'true' }, []],
     [
       { TENANT_API_KEYS: 'acme:k' },
       ['TENANT_API_KEYS are bound to nothing: TENANT_ENABLED is false, and all is one tenant'],

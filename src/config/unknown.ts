@@ -1,0 +1,52 @@
+/** What stands at the beginning of our settings and of few others. */
+const PREFIX = /^(?:WEBSOCKET|QUEUE|ACK|RATELIMIT|TENANT|STORE|BUS|REDIS|OTEL|JWT)_/
+
+/** Names of the OpenTelemetry specification: they belong to the SDK. */
+const OTEL_STANDARD =
+  /^OTEL_(?:EXPORTER|BSP|BLRP|SPAN|EVENT|LINK|LOGRECORD|ATTRIBUTE|METRICS?|LOGS?|TRACES|EXPERIMENTAL|SEMCONV|NODE|RESOURCE|GO|CONFIG)_|^OTEL_(?:PROPAGATORS|SDK_DISABLED|ENTITIES|CONFIG_FILE)$/
+
+/** What Kubernetes and Docker set for a service that is called `redis`. */
+const OF_CLUSTER = /_SERVICE_(?:HOST|PORT)(?:_|$)|_PORT_\d+_(?:TCP|UDP)/
+const isOfCluster = (name: string, value: string) => OF_CLUSTER.test(name) || /^(?:tcp|udp):\/\//.test(value)
+
+/** Insertions, deletions, replacements and swaps of neighbours that make one text of the other. */
+function editsBetween(one: string, other: string): number {
+  const rows = [Array.from({ length: other.length + 1 }, (_, n) => n)]
+  const at = (row: number, column: number): number => rows[row]?.[column] ?? Number.POSITIVE_INFINITY
+  for (let i = 1; i <= one.length; i++) {
+    rows[i] = [i]
+    for (let j = 1; j <= other.length; j++) {
+      const isSame = one[i - 1] === other[j - 1]
+      const isSwap = i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]
+      const edits = [at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + (isSame ? 0 : 1)]
+      rows[i]?.push(Math.min(...edits, isSwap ? at(i - 2, j - 2) + 1 : Number.POSITIVE_INFINITY))
+    }
+  }
+  return at(one.length, other.length)
+}
+
+/** `ACK_TIMEOUT` is nearer to `ACK_TIMEOUT_SECONDS` than edits say. */
+const distanceBetween = (one: string, other: string): number =>
+  one.startsWith(`${other}_`) || other.startsWith(`${one}_`) ? 2 : editsBetween(one, other)
+
+const nearestOf = (name: string, known: readonly string[]): string | undefined =>
+  known
+    .map(each => ({ each, distance: distanceBetween(name, each) }))
+    .sort((a, b) => a.distance - b.distance)[0]?.each
+
+/** One line for each variable that looks like a setting and is none. */
+export function unknownIn(
+  env: Readonly<Record<string, string | undefined>>,
+  known: readonly string[],
+): readonly string[] {
+  const isKnown = new Set(known)
+  return Object.entries(env).flatMap(([name, value = '']) => {
+    if (value === '' || isKnown.has(name) || OTEL_STANDARD.test(name) || isOfCluster(name, value)) return []
+    // Further away in length than one edit: no need to compare.
+    const isNear = known.some(
+      each => Math.abs(each.length - name.length) <= 1 && editsBetween(name, each) === 1,
+    )
+    if (!isNear && !PREFIX.test(name)) return []
+    return [`${name} is no setting and has no effect; the nearest one is ${nearestOf(name, known)}`]
+  })
+}
