@@ -65,7 +65,6 @@ export interface AppOptions {
   readonly wrapQueues?: WrapQueues
 }
 
-const STORE_RETRY_MS = 250
 /** What is left of the last second after DRAIN_SECONDS for cutting what did not go. */
 const CUT_BEFORE_END_MS = 300
 
@@ -88,21 +87,16 @@ export async function startApp({
   const spans = tracing && createRequestSpans(tracing)
   const metered = meterStore(wrapStore(opened), { clock, stats })
   const store = tracing === undefined ? metered : traceStore(metered, tracing)
-  const storeWatch = watchStore({ store, clock, log })
+  const storeWatch = watchStore({ store, clock, log, onFault })
   const lag = watchTime(clock, log)
-  const retry = (error: unknown) => {
-    storeWatch.failed(error)
-    return Bun.sleep(STORE_RETRY_MS)
-  }
   const pipeline = createPipeline({
     settings: config,
     hub,
     store,
     observer,
     publish: (name, text) => listeners.server.publish(name, text, false),
-    retry,
-    onFault: storeWatch.failed,
-    onUnhandled: onFault,
+    storeWatch,
+    onFault,
     clock,
     stats,
     tracing,
@@ -130,7 +124,7 @@ export async function startApp({
     portOf: () => listeners.server.port ?? 0,
     wrapQueues,
     onRefused,
-    retry,
+    persist: pipeline.persist,
     onFault,
     clock,
     log,
@@ -147,7 +141,7 @@ export async function startApp({
   const tenants = config.tenantEnabled ? manyTenants() : oneTenant()
   const callers = spans === undefined ? tenants : tracedCallers(tenants, spans)
   const userLog = logEnabled ? store.log : undefined
-  const totals = createQueueTotals({ store, logEnabled })
+  const totals = createQueueTotals({ store, logEnabled, onFailed: storeWatch.failed })
   const clientOf = createClientOf({ identities, limit: limits.requests, onRefused, spans })
   const sides = createSides(config)
   const api = createApi({

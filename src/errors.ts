@@ -148,9 +148,10 @@ export class StoreAway extends Error {}
 /** A store rejects with it when a bound on stored bytes is reached: nothing was stored. */
 export class StoreFull extends Error {}
 
-/** Turns a rejection of the store into the refusal of a request. */
+/** Turns a rejection of the store into the refusal of a request; a fault of our code stays what it is, and becomes a 500. */
 export const storeUnavailable = (cause: unknown): never => {
-  throw cause instanceof StoreFull ? new AppError('STORE_FULL', { cause }) : unavailable(cause)
+  if (cause instanceof StoreFull) throw new AppError('STORE_FULL', { cause })
+  throw cause instanceof StoreAway ? unavailable(cause) : cause
 }
 
 /** Why the server ends a connection: the WebSocket close code and reason. */

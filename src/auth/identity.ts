@@ -1,4 +1,4 @@
-import { storeUnavailable } from '../errors.ts'
+import { StoreAway, storeUnavailable } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Principal } from '../notification/principal.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
@@ -63,7 +63,11 @@ export async function createIdentities({
 
   return {
     of: token => identify(token, storeUnavailable),
-    forNow: token => identify(token, () => undefined),
+    forNow: token =>
+      identify(token, cause => {
+        if (!(cause instanceof StoreAway)) throw cause
+        return undefined
+      }),
     isRevoked: isRevokedNow,
     [Symbol.dispose]: () => tokens[Symbol.dispose](),
   }

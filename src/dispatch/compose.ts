@@ -1,4 +1,4 @@
-import { AppError, unavailable } from '../errors.ts'
+import { AppError, StoreAway, unavailable } from '../errors.ts'
 import { MAX_FAULTS } from '../lib/bounded-list.ts'
 import type { Fault } from '../lib/document.ts'
 import { createSizedCache } from '../lib/sized-cache.ts'
@@ -114,7 +114,10 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
 
   return {
     find: (tenant, id) =>
-      templates.get(tenant, id).catch((cause: unknown) => ({ reason: 'store', faults: [], cause })),
+      templates.get(tenant, id).catch((cause: unknown) => {
+        if (!(cause instanceof StoreAway)) throw cause
+        return { reason: 'store', faults: [], cause }
+      }),
     compose: (draft, found) => {
       const { content, raw, at } = draft
       if ('payload' in content) return notificationOf(content, raw.get(`${at}payload`) ?? 'null', draft)

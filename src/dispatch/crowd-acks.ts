@@ -1,5 +1,6 @@
 import type { Connection } from '../hub/connection.ts'
 import type { Clock } from '../lib/clock.ts'
+import { every } from '../lib/every.ts'
 import { inTurns } from '../lib/in-turns.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
 import type { StoreObserver } from '../store/store.ts'
@@ -69,8 +70,7 @@ export function createCrowdAcks({
     }
   }
 
-  const timer = setInterval(() => void inTurns(overdue(), each => end(...each)), cleanupMs)
-  timer.unref()
+  const cleaning = every(cleanupMs, () => inTurns(overdue(), each => end(...each)))
 
   return {
     expect: (id, connections) => {
@@ -97,6 +97,6 @@ export function createCrowdAcks({
       observer.acked(owner, clock.monotonic() - expected.at)
       return { late: false }
     },
-    [Symbol.dispose]: () => clearInterval(timer),
+    [Symbol.dispose]: () => cleaning[Symbol.dispose](),
   }
 }

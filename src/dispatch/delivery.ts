@@ -2,8 +2,10 @@ import type { Connection, Written } from '../hub/connection.ts'
 import { type Cursor, type Epoch, parseCursor } from '../notification/cursor.ts'
 import { type Frame, userFrame } from '../notification/frame.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
+import type { OnFault } from '../observe/fault.ts'
 import type { PageLimit } from '../store/page-limit.ts'
 import type { Log, Opened, Page } from '../store/store.ts'
+import type { Persist } from './persist.ts'
 import type { Receipts } from './receipts.ts'
 import type { Redeliveries } from './redelivery.ts'
 import type { ReplaySpan, TracedLog } from './spans.ts'
@@ -48,8 +50,8 @@ interface DeliveryOptions {
   /** Absent when replays are not traced. */
   readonly startSpan?: (() => ReplaySpan) | undefined
   readonly page?: PageLimit
-  /** A page failed to come: waits before the next try. */
-  readonly retry: (error: unknown) => Promise<void>
+  readonly persist: Persist
+  readonly onFault: OnFault
   /** Lets other work run between two pages. */
   readonly turn?: () => Promise<void>
 }
@@ -95,21 +97,10 @@ export function createDelivery({
   onOfferedLate,
   startSpan,
   page: limit = PAGE,
-  retry,
+  persist,
+  onFault,
   turn = () => new Promise(setImmediate),
 }: DeliveryOptions): Delivery {
-  // An outage of the store delays a connection, it does not end it.
-  const persist = async <T>(connection: Connection, attempt: () => Promise<T>): Promise<T | undefined> => {
-    while (!connection.hasEnded()) {
-      try {
-        return await attempt()
-      } catch (error) {
-        await retry(error)
-      }
-    }
-    return undefined
-  }
-
   /** Moves to the life that the log has now: what both surely share is not written again. */
   const adopt = async (connection: Connection): Promise<void> => {
     const { head, bases, removedThrough } = await log.open(ownerOf(connection))
@@ -190,7 +181,10 @@ export function createDelivery({
   const hint = (connection: Connection, cursor: Cursor): void => {
     note(connection, cursor)
     if (connection.phase !== 'live') return
-    void replay(connection)
+    replay(connection).catch(error => {
+      onFault(error)
+      connection.cut()
+    })
     acknowledged?.changed(connection)
   }
 

@@ -1,5 +1,5 @@
 import { createLRU } from 'lru.min'
-import { AppError, storeUnavailable, unavailable } from '../errors.ts'
+import { AppError, storeUnavailable } from '../errors.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Claim, Idempotency, Reservation } from '../store/idempotency.ts'
 import type { Log } from '../store/store.ts'
@@ -133,7 +133,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
   const reserve = (claim: Claim, earlier: string | undefined): Promise<Reservation> =>
     idempotency.reserve(claim).catch(cause => {
       giveUp(claim, earlier === undefined ? 'free' : 'retry')
-      throw unavailable(cause)
+      return storeUnavailable(cause)
     })
 
   const judge = async (

@@ -18,9 +18,11 @@ import { createDelivery, type Delivery } from './delivery.ts'
 import { directDelivery } from './direct.ts'
 import { createDispatcher, type Dispatch } from './dispatcher.ts'
 import { createOnce, type Once } from './once.ts'
+import { createPersist, type Persist } from './persist.ts'
 import { createReceipts, type Receipts } from './receipts.ts'
 import { createRedeliveries } from './redelivery.ts'
 import { startReplay } from './spans.ts'
+import type { StoreWatch } from './store-watch.ts'
 import { createSweep } from './sweep.ts'
 import { traced } from './traced.ts'
 
@@ -32,6 +34,7 @@ export interface Pipeline extends Disposable {
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly buffers: SendBuffers
+  readonly persist: Persist
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
   /** Logs may go further than appends have answered: connections that are behind read on. */
@@ -55,11 +58,8 @@ interface PipelineOptions {
   readonly store: Store
   readonly observer: StoreObserver
   readonly publish: Publish
-  /** Waits before the store is asked again. */
-  readonly retry: (error: unknown) => Promise<void>
-  /** A fault of the store that loses nothing. */
-  readonly onFault: (error: unknown) => void
-  readonly onUnhandled: OnFault
+  readonly storeWatch: Pick<StoreWatch, 'failed' | 'retry'>
+  readonly onFault: OnFault
   readonly clock: Clock
   readonly stats: Stats
   /** Absent when traces are off. */
@@ -72,9 +72,8 @@ export function createPipeline({
   store,
   observer,
   publish,
-  retry,
+  storeWatch,
   onFault,
-  onUnhandled,
   clock,
   stats,
   tracing,
@@ -85,6 +84,7 @@ export function createPipeline({
   const timeoutMs = settings.ackTimeoutSeconds * 1000
   using stack = new DisposableStack()
 
+  const persist = createPersist(storeWatch.retry)
   const receipts = createReceipts({ hub, log })
   const buffers = createSendBuffers({ hub, maxBytes: settings.sendBuffersTotalBytes })
   const redeliveries = ackEnabled
@@ -102,7 +102,7 @@ export function createPipeline({
             tally.delivered(tenantOf(owner), taken)
             tally.of(tenantOf(owner)).failed += refused
           },
-          onFault,
+          onFault: storeWatch.failed,
           tracing,
         }),
       )
@@ -137,12 +137,13 @@ export function createPipeline({
     },
     onOfferedLate: ({ principal }) => tally.delivered(principal.tenant, -1),
     startSpan: tracing && (() => startReplay(tracing)),
-    retry,
+    persist,
+    onFault,
   })
-  const sweep = stack.use(createSweep({ hub, log, delivery, retry }))
+  const sweep = stack.use(createSweep({ hub, log, delivery, retry: storeWatch.retry }))
   const dispatcher = createDispatcher({
     hub,
-    crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault: onUnhandled }),
+    crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault }),
     delivery,
     log: queueEnabled || ackEnabled ? log : undefined,
     keepsForAll: queueEnabled,
@@ -155,6 +156,7 @@ export function createPipeline({
   const owned = stack.move()
 
   return {
+    persist,
     dispatch: tracing === undefined ? sent : traced(sent, tracing),
     once: createOnce({
       idempotency: store.idempotency,

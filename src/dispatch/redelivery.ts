@@ -149,7 +149,7 @@ export function createRedeliveries({
     if (next === 'ends') user.settle(seq)
     // An acknowledgement that came meanwhile counts.
     if (next === 'waits' && user.has(seq)) user.begin(seq, clock.monotonic(), timeoutMs)
-    visit(user)
+    attend(user)
   }
 
   /** Whatever comes next for the user: its turn, a time, or nothing any more. */
@@ -163,6 +163,16 @@ export function createRedeliveries({
       user.isQueued = true
       due.push(tenantOf(user.owner), user)
       work()
+    }
+  }
+
+  /** A fault over one user costs no other one their turn; that user is redelivered to after the next connect. */
+  const attend = (user: Unacknowledged): void => {
+    try {
+      visit(user)
+    } catch (error) {
+      onFault(error)
+      forget(user)
     }
   }
 
@@ -182,14 +192,14 @@ export function createRedeliveries({
         left -= Math.max(1, seqs.length)
         asked += seqs.length
         for (const seq of seqs) void ask(user, seq)
-        visit(user)
+        attend(user)
       }
       work()
     })
   }
 
   const tick = (): void => {
-    for (const user of wheel.take(clock.monotonic())) visit(user)
+    for (const user of wheel.take(clock.monotonic())) attend(user)
     work()
   }
 

@@ -1,23 +1,30 @@
+import { StoreAway } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { OnFault } from '../observe/fault.ts'
 import { type Log, limited } from '../observe/log.ts'
 import type { Store } from '../store/store.ts'
+import type { Retry } from './persist.ts'
 
 /** Tells of a store that goes and comes back, once each way. */
 export interface StoreWatch extends Disposable {
-  /** An operation failed that is tried again. While the store is known to be away that says nothing new. */
+  /** An operation failed. While the store is known to be away that says nothing new. */
   failed(error: unknown): void
+  readonly retry: Retry
 }
 
 interface WatchOptions {
   readonly store: Pick<Store, 'kind' | 'isUp'>
   readonly clock: Pick<Clock, 'monotonic'>
   readonly log: Log
+  /** Receives rejections that are no outage. */
+  readonly onFault: OnFault
 }
 
 const LOOK_MS = 250
+const RETRY_MS = 250
 const FAULT_LINES_PER_SECOND = 2
 
-export function watchStore({ store, clock, log }: WatchOptions): StoreWatch {
+export function watchStore({ store, clock, log, onFault }: WatchOptions): StoreWatch {
   const { kind } = store
   let wasUp = true
   let wentAt = 0
@@ -42,10 +49,20 @@ export function watchStore({ store, clock, log }: WatchOptions): StoreWatch {
   const timer = setInterval(look, LOOK_MS)
   timer.unref()
 
+  const failed = (error: unknown): void => {
+    const isAway = error instanceof StoreAway
+    if (!isAway) onFault(error)
+    look(isAway ? error : undefined)
+    if (isAway && wasUp) sayFault({ err: error })
+  }
+
   return {
-    failed: error => {
-      look(error)
-      if (wasUp) sayFault({ err: error })
+    failed,
+    retry: async error => {
+      failed(error)
+      if (!(error instanceof StoreAway)) return false
+      await Bun.sleep(RETRY_MS)
+      return true
     },
     [Symbol.dispose]: () => clearInterval(timer),
   }

@@ -2,13 +2,13 @@ import type { Hub } from '../hub/hub.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Log } from '../store/store.ts'
 import type { Delivery } from './delivery.ts'
+import type { Retry } from './persist.ts'
 
 interface SweepOptions {
   readonly hub: Hub
   readonly log: Pick<Log, 'heads'>
   readonly delivery: Pick<Delivery, 'behind'>
-  /** The log did not answer: waits before the next try. */
-  readonly retry: (error: unknown) => Promise<void>
+  readonly retry: Retry
 }
 
 /** Compares all logs of this node's users with what their connections have got. */
@@ -38,19 +38,17 @@ export function createSweep({ hub, log, delivery, retry }: SweepOptions): Sweep 
     if (owners.length === OWNERS_AT_ONCE) await new Promise(setImmediate)
   }
 
-  /** True when the log was there. */
+  /** False when the owners are to be compared again; after a fault of our code they are passed over. */
   const tryCompare = async (owners: readonly Topic[]): Promise<boolean> => {
     try {
       await compare(owners)
       return true
     } catch (error) {
-      await retry(error)
-      return false
+      return !(await retry(error))
     }
   }
 
   const run = async (): Promise<void> => {
-    isUnderWay = true
     while (isWanted && !isClosed) {
       isWanted = false
       const owners = Array.from(hub.rooms('user'), ({ topic }) => topic)
@@ -59,13 +57,16 @@ export function createSweep({ hub, log, delivery, retry }: SweepOptions): Sweep 
         if (await tryCompare(some)) from += OWNERS_AT_ONCE
       }
     }
-    isUnderWay = false
   }
 
   return {
     start: () => {
       isWanted = true
-      if (!isUnderWay) void run()
+      if (isUnderWay) return
+      isUnderWay = true
+      void run().finally(() => {
+        isUnderWay = false
+      })
     },
     [Symbol.dispose]: () => {
       isClosed = true

@@ -13,9 +13,11 @@ const PATIENCE_MS = 250
 export function createQueueTotals({
   store,
   logEnabled,
+  onFailed,
 }: {
   readonly store: Pick<Store, 'isUp' | 'log'>
   readonly logEnabled: boolean
+  readonly onFailed: (error: unknown) => void
 }): QueueTotals {
   let last: Totals = { messages: 0, users: 0 }
   /** Asked once, however many wait for it. */
@@ -24,8 +26,8 @@ export function createQueueTotals({
   const ask = async (): Promise<void> => {
     try {
       last = await store.log.totals()
-    } catch {
-      // Whoever watches the store tells.
+    } catch (error) {
+      onFailed(error)
     }
     asked = undefined
   }

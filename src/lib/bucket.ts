@@ -1,5 +1,6 @@
 import { createLRU } from 'lru.min'
 import type { Clock } from './clock.ts'
+import { every } from './every.ts'
 
 /** How many tokens a bucket holds, and how fast it fills. */
 export interface Rate {
@@ -59,8 +60,6 @@ export function take(fullAt: number, now: number, { capacity, intervalMs }: Rate
 /** A bucket is one number: its name and when it is full. */
 export function createBuckets({ clock, max, cleanupMs }: BucketsOptions): Buckets {
   const buckets = createLRU<string, number>({ max })
-  let isCleaning = false
-
   const isUnused = (fullAt: number): boolean => clock.monotonic() - fullAt >= UNUSED_MS
 
   /** Bit by bit: after an attack there are many. */
@@ -69,21 +68,17 @@ export function createBuckets({ clock, max, cleanupMs }: BucketsOptions): Bucket
       if (isUnused(buckets.peek(name) ?? Number.POSITIVE_INFINITY)) buckets.delete(name)
       if (n % TURN === TURN - 1) await new Promise(setImmediate)
     }
-    isCleaning = false
   }
 
-  const cleanUp = (): void => {
-    if (isCleaning) return
-    isCleaning = true
+  const cleanUp = (): Promise<void> => {
     const names: string[] = []
     buckets.forEach((fullAt, name) => {
       if (isUnused(fullAt)) names.push(name)
     })
-    void remove(names)
+    return remove(names)
   }
 
-  const timer = setInterval(cleanUp, cleanupMs)
-  timer.unref()
+  const cleaning = every(cleanupMs, cleanUp)
 
   return {
     get size() {
@@ -94,6 +89,6 @@ export function createBuckets({ clock, max, cleanupMs }: BucketsOptions): Bucket
       buckets.set(name, taken.fullAt)
       return taken
     },
-    [Symbol.dispose]: () => clearInterval(timer),
+    [Symbol.dispose]: () => cleaning[Symbol.dispose](),
   }
 }

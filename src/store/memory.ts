@@ -1,4 +1,5 @@
 import type { Clock } from '../lib/clock.ts'
+import { every } from '../lib/every.ts'
 import { createSteadyClock } from '../lib/steady-clock.ts'
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
@@ -58,7 +59,6 @@ export function memoryStore({
   /** What an owner without a log is told, and the epoch of the logs made from now on. */
   let life = newLife()
   let isClosed = false
-  let isCleaning = false
 
   const find = (owner: Topic): UserLog => logs.get(owner) ?? new UserLog(owner, life, around)
 
@@ -87,13 +87,10 @@ export function memoryStore({
   }
 
   const cleanUp = async (): Promise<void> => {
-    if (isCleaning) return
-    isCleaning = true
     await visit((userLog, owner) => {
       if (userLog.isOver(steady.now())) forget(owner)
     })
     traces.forgetBefore(steady.now() - limits.retentionMs)
-    isCleaning = false
   }
 
   const log: Log = {
@@ -139,8 +136,7 @@ export function memoryStore({
     redeliver: async (owner, cursor, most) => logs.get(owner)?.redeliver(cursor, most, steady.now()),
   }
 
-  const timer = setInterval(() => void cleanUp(), limits.cleanupMs)
-  timer.unref()
+  const cleaning = every(limits.cleanupMs, cleanUp)
 
   return {
     kind: 'memory',
@@ -152,7 +148,7 @@ export function memoryStore({
     templates: memoryTemplates(),
     [Symbol.asyncDispose]: async () => {
       isClosed = true
-      clearInterval(timer)
+      cleaning[Symbol.dispose]()
     },
   }
 }

@@ -1,5 +1,6 @@
 import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
 import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
+import type { Persist } from '../dispatch/persist.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Limits } from '../limit/limits.ts'
@@ -28,8 +29,7 @@ interface ConversationOptions {
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
   readonly renew: Renew
-  /** Waits before the store is asked again. */
-  readonly retry: (error: unknown) => Promise<void>
+  readonly persist: Persist
   readonly stats: Stats
 }
 
@@ -76,7 +76,7 @@ export function createConversation({
   limits,
   acknowledgement,
   renew,
-  retry,
+  persist,
   stats,
 }: ConversationOptions): Conversation {
   /** Answers a bad message; too many within a minute end the connection. */
@@ -121,18 +121,6 @@ export function createConversation({
   const unsubscribe = (peer: Peer, channels: readonly string[]): void => {
     for (const channel of channels) hub.leave(peer, channelTopic(peer.principal.tenant, channel))
     if (channels.length > 0) tell(peer, unsubscribed(channels))
-  }
-
-  /** An outage of the store delays an answer, it does not spare it. */
-  const persist = async <T>(peer: Peer, attempt: () => Promise<T>): Promise<T | undefined> => {
-    while (!peer.hasEnded()) {
-      try {
-        return await attempt()
-      } catch (error) {
-        await retry(error)
-      }
-    }
-    return undefined
   }
 
   const ownerOf = ({ principal: { tenant, user } }: Peer): Topic => userTopic(tenant, user)

@@ -1,10 +1,12 @@
 import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
 import type { Identities } from '../auth/identity.ts'
+import { AppError } from '../errors.ts'
 import { subscriptionsOf } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Principal } from '../notification/principal.ts'
 import { channelTopic } from '../notification/topic.ts'
+import type { OnFault } from '../observe/fault.ts'
 import { authenticated, errorFrame, unsubscribed } from './outbound.ts'
 import { type Peer, secondsLeft, tell } from './peer.ts'
 
@@ -16,10 +18,11 @@ export interface RenewalOptions {
   readonly identities: Pick<Identities, 'of'>
   readonly access: ChannelAccess
   readonly clock: Clock
+  readonly onFault: OnFault
   readonly onRefused: (fields: { readonly kind: 'jwt' | 'revoked'; readonly reason: string }) => void
 }
 
-export function createRenewal({ hub, identities, access, clock, onRefused }: RenewalOptions): Renew {
+export function createRenewal({ hub, identities, access, clock, onRefused, onFault }: RenewalOptions): Renew {
   /** Ends the subscriptions that the new token does not allow. */
   const confine = (peer: Peer): void => {
     const { tenant } = peer.principal
@@ -37,9 +40,12 @@ export function createRenewal({ hub, identities, access, clock, onRefused }: Ren
 
   return async (peer, token) => {
     // Whatever keeps the store from telling, this token was not found to be good.
-    const identified = await identities
-      .of(token)
-      .catch(() => ({ ok: false, kind: 'revoked', reason: 'store unavailable' }) as const)
+    const identified = await identities.of(token).catch(error => {
+      if (error instanceof AppError)
+        return { ok: false, kind: 'revoked', reason: 'store unavailable' } as const
+      onFault(error)
+      return { ok: false, kind: 'revoked', reason: 'fault' } as const
+    })
     if (peer.hasEnded()) return
     if (!identified.ok) {
       onRefused({ kind: identified.kind, reason: identified.reason })

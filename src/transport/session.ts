@@ -1,4 +1,5 @@
 import type { Delivery, Started } from '../dispatch/delivery.ts'
+import type { Persist } from '../dispatch/persist.ts'
 import type { Receipts } from '../dispatch/receipts.ts'
 import type { Wish } from '../dispatch/start.ts'
 import type { Hub } from '../hub/hub.ts'
@@ -47,8 +48,7 @@ interface SessionOptions {
   readonly limitsOf: LimitsOf
   /** Whether the token has been revoked since it was looked at. */
   readonly isRevoked: (principal: Principal) => boolean | Promise<boolean>
-  /** Waits before the store is asked again. */
-  readonly retry: (error: unknown) => Promise<void>
+  readonly persist: Persist
   readonly heartbeatSeconds: number
   /** What a client may say before it is greeted, or while an answer takes its time. */
   readonly maxHeldBytes: number
@@ -67,6 +67,12 @@ const weightOf = (said: Said): number => HELD_OVERHEAD_BYTES + (typeof said === 
 export function createSessions(options: SessionOptions): Sessions {
   const { hub, delivery, receipts, conversation, clock, log, stats, heartbeatSeconds, maxHeldBytes } = options
   let draining = false
+
+  /** The connection would wait for ever: the client resumes on another one. */
+  const fail = (peer: Peer, error: unknown): void => {
+    options.onFault(error)
+    if (!peer.hasEnded()) peer.cut()
+  }
 
   const hear = (peer: Peer): void => {
     peer.greeted = true
@@ -93,7 +99,7 @@ export function createSessions(options: SessionOptions): Sessions {
 
   const say = (peer: Peer, said: Said): void => {
     const answered = conversation.said(peer, said)
-    if (answered !== undefined) void answer(peer, answered)
+    if (answered !== undefined) answer(peer, answered).catch(error => fail(peer, error))
   }
 
   const release = (peer: Peer): void => {
@@ -148,17 +154,13 @@ export function createSessions(options: SessionOptions): Sessions {
 
   /** An outage of the store delays the answer. */
   const checkLater = async (peer: Peer, asked: Promise<boolean>): Promise<void> => {
-    let answer: boolean | Promise<boolean> = asked
-    for (;;) {
-      try {
-        if ((await answer) && !peer.hasEnded()) peer.close('disconnected')
-        return
-      } catch (error) {
-        await options.retry(error)
-      }
-      if (peer.hasEnded()) return
-      answer = options.isRevoked(peer.principal)
-    }
+    let first: Promise<boolean> | undefined = asked
+    const revoked = await options.persist(peer, () => {
+      const answer = first ?? options.isRevoked(peer.principal)
+      first = undefined
+      return answer
+    })
+    if (revoked && !peer.hasEnded()) peer.close('disconnected')
   }
 
   /** It is registered: a disconnect from now on finds it, and one that came while its token was looked at is seen here. */
@@ -189,7 +191,7 @@ export function createSessions(options: SessionOptions): Sessions {
       stats.connectionsPerUser.observe(hub.members(userTopic(tenant, user)).size)
       if (!peer.optedIn) hear(peer)
       log.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
-      void enter(peer, wish)
+      enter(peer, wish).catch(error => fail(peer, error))
       return undefined
     },
     message: receive,

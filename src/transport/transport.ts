@@ -3,6 +3,7 @@ import type { AnyElysia } from 'elysia'
 import type { Identities } from '../auth/identity.ts'
 import { createOrigins } from '../auth/origin.ts'
 import type { Config } from '../config/config.ts'
+import type { Persist } from '../dispatch/persist.ts'
 import type { Pipeline } from '../dispatch/pipeline.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -54,8 +55,7 @@ interface TransportOptions {
   readonly portOf: () => number
   readonly wrapQueues?: WrapQueues | undefined
   readonly onRefused: AdmissionOptions['onRefused'] & RenewalOptions['onRefused']
-  /** Waits before the store is asked again. */
-  readonly retry: (error: unknown) => Promise<void>
+  readonly persist: Persist
   readonly onFault: OnFault
   readonly clock: Clock
   readonly log: Log
@@ -65,7 +65,7 @@ interface TransportOptions {
 }
 
 export function createTransport(options: TransportOptions): Transport {
-  const { settings, hub, pipeline, identities, limits, onRefused, retry, onFault, clock, log, stats } =
+  const { settings, hub, pipeline, identities, limits, onRefused, persist, onFault, clock, log, stats } =
     options
   const { delivery, receipts, acknowledgement, buffers } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
@@ -75,9 +75,9 @@ export function createTransport(options: TransportOptions): Transport {
     clock,
     access,
     limits,
-    renew: createRenewal({ hub, identities, access, clock, onRefused }),
+    renew: createRenewal({ hub, identities, access, clock, onRefused, onFault }),
     acknowledgement,
-    retry,
+    persist,
     stats,
   })
   const sessions = createSessions({
@@ -92,7 +92,7 @@ export function createTransport(options: TransportOptions): Transport {
     maxConnections: settings.websocketMaxConnections,
     limitsOf: limits.of,
     isRevoked: identities.isRevoked,
-    retry,
+    persist,
     heartbeatSeconds,
     maxHeldBytes: sendBufferBytes,
   })

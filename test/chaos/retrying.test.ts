@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { type Answer, startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
@@ -48,7 +49,7 @@ function disturbing(random: Random, mayFail: () => boolean, node: Pick<Node, 'is
     if (fate === 1) node.isDead = true
     if (node.isDead) return NEVER()
     const done = await work()
-    if (fate === 2) throw new Error('the answer was lost')
+    if (fate === 2) throw new StoreAway('the answer was lost')
     if (fate === 3) node.isDead = true
     return node.isDead ? NEVER() : done
   }

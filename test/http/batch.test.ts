@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import { type Answer, startTestApp, type TestApp } from '../support/app.ts'
 import { connectSocket } from '../support/client.ts'
 import { connectRaw } from '../support/raw-socket.ts'
@@ -242,7 +243,7 @@ describe('a batch', () => {
       {
         wrapStore: store => ({
           ...store,
-          log: { ...store.log, append: () => Promise.reject(new Error('full')) },
+          log: { ...store.log, append: () => Promise.reject(new StoreAway('full')) },
         }),
       },
     )

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { ERRORS, StoreFull } from '../../src/errors.ts'
+import { ERRORS, StoreAway, StoreFull } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import type { SocketClient } from '../support/client.ts'
@@ -36,7 +36,7 @@ const breaking = (store: Store): Store => ({
   ...store,
   log: {
     ...store.log,
-    append: () => Promise.reject(new Error(MARK)),
+    append: () => Promise.reject(new StoreAway(MARK)),
     // A fault that nobody foresees: a promise was promised.
     trace: () => {
       throw new Error(MARK)

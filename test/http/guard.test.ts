@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { connect } from 'node:net'
+import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { connectRaw } from '../support/raw-socket.ts'
@@ -403,7 +404,7 @@ const breaking = (part: Partial<Store['log']>) => (store: Store) => ({
   log: { ...store.log, ...part },
 })
 const fault = async (): Promise<never> => {
-  throw new Error('disk /var/lib/ara is full')
+  throw new StoreAway('disk /var/lib/ara is full')
 }
 
 test.each(['production', 'development'])(

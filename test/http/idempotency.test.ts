@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { type Answer, startTestApp, type TestApp } from '../support/app.ts'
 import { socketOf } from '../support/visit.ts'
@@ -138,7 +139,7 @@ describe('when the store fails', () => {
   const failing = (part: Partial<Store['log']>) => (store: Store) => ({ log: { ...store.log, ...part } })
 
   test('before it could reserve, a request with a key is 503, for a crowd too, and has no effect', async () => {
-    const reserve = () => Promise.reject(new Error('away'))
+    const reserve = () => Promise.reject(new StoreAway('away'))
     await using app = await startTestApp(LOG, {
       wrapStore: store => ({ ...store, idempotency: { ...store.idempotency, reserve } }),
     })
@@ -160,7 +161,7 @@ describe('when the store fails', () => {
           const appended = await store.log.append(isDown ? drafts.slice(0, 1) : drafts)
           if (!isDown) return appended
           isDown = false
-          throw new Error('the answer was lost')
+          throw new StoreAway('the answer was lost')
         },
       })(store),
     )
@@ -188,7 +189,7 @@ describe('when the store fails', () => {
       wrapStore: store => ({
         ...store,
         ...failing({
-          append: drafts => (isDown ? Promise.reject(new Error('away')) : store.log.append(drafts)),
+          append: drafts => (isDown ? Promise.reject(new StoreAway('away')) : store.log.append(drafts)),
         })(store),
       }),
     })
@@ -363,7 +364,7 @@ describe('batch', () => {
         ...store.log,
         append: async drafts => {
           const appended = await store.log.append(drafts)
-          if (isDown) throw new Error('the answer was lost')
+          if (isDown) throw new StoreAway('the answer was lost')
           return appended
         },
       },

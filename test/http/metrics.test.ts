@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { Environment } from '../../src/config/config.ts'
+import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { labelsOf, readExposition } from '../support/exposition.ts'
@@ -420,7 +421,7 @@ describe('a store that is away', () => {
     }
     expect(await known()).toEqual([1, 3, 2])
     await send(app, 'w', 1)
-    state.totals = () => Promise.reject(new Error('away'))
+    state.totals = () => Promise.reject(new StoreAway('away'))
     expect(await known()).toEqual([1, 3, 2])
     const stuck = Promise.withResolvers<{ messages: number; users: number }>()
     state.totals = () => stuck.promise

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { StoreFull } from '../../src/errors.ts'
+import { StoreAway, StoreFull } from '../../src/errors.ts'
 import { MAX } from '../../src/notification/content.ts'
 import type { Store } from '../../src/store/store.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
@@ -42,7 +42,7 @@ interface Apps {
   readonly stuck: TestApp
 }
 
-const away = () => Promise.reject(new Error('away'))
+const away = () => Promise.reject(new StoreAway('away'))
 const breaking = (store: Store): Store => ({
   ...store,
   log: { ...store.log, append: away, open: away, trace: away },

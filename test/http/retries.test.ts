@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { type Answer, API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
@@ -61,7 +62,7 @@ describe('a retry after an unknown outcome', () => {
           ...store.idempotency,
           reserve: async claim => {
             const reserved = await store.idempotency.reserve(claim)
-            if (isDown) throw new Error('the answer was lost')
+            if (isDown) throw new StoreAway('the answer was lost')
             return reserved
           },
         },
@@ -83,9 +84,9 @@ describe('a retry after an unknown outcome', () => {
           log: {
             ...store.log,
             append: async drafts => {
-              if (isDown && when === 'before') throw new Error('away')
+              if (isDown && when === 'before') throw new StoreAway('away')
               const appended = await store.log.append(drafts)
-              if (isDown) throw new Error('away')
+              if (isDown) throw new StoreAway('away')
               return appended
             },
           },
@@ -110,7 +111,7 @@ describe('a retry after an unknown outcome', () => {
           ...store.log,
           append: async drafts => {
             const appended = await store.log.append(isDown ? drafts.slice(0, 1) : drafts)
-            if (isDown) throw new Error('half of it')
+            if (isDown) throw new StoreAway('half of it')
             return appended
           },
         },
@@ -156,7 +157,7 @@ const losing = () => {
         const appended = await log.append(drafts)
         if (isLost) return appended
         isLost = true
-        throw new Error('the answer was lost')
+        throw new StoreAway('the answer was lost')
       },
     },
   })

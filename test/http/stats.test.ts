@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import { slowStore } from '../chaos/hopping.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient, StreamClient } from '../support/client.ts'
@@ -155,7 +156,7 @@ describe('sends are counted', () => {
           ...store,
           log: {
             ...store.log,
-            append: drafts => (isAway ? Promise.reject(new Error('away')) : store.log.append(drafts)),
+            append: drafts => (isAway ? Promise.reject(new StoreAway('away')) : store.log.append(drafts)),
           },
         }),
       },

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Template } from '../../src/store/template.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
@@ -868,7 +869,7 @@ describe('A batch with templates', () => {
 
 describe('While the store is away', () => {
   const away = async (): Promise<never> => {
-    throw new Error('away')
+    throw new StoreAway('away')
   }
   const wrapStore = (store: Store): Store => ({
     ...store,

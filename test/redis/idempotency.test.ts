@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import { createTestClock } from '../support/clock.ts'
 import { startRedis } from '../support/redis.ts'
 import { startHearing, subscribed } from '../support/trigger.ts'
@@ -83,7 +84,7 @@ test('a message that comes again after an unknown outcome completes the first on
           ...store.log,
           append: async drafts => {
             const appended = await store.log.append(drafts)
-            if (isDown) throw new Error('the answer was lost')
+            if (isDown) throw new StoreAway('the answer was lost')
             return appended
           },
         },
@@ -128,7 +129,8 @@ test('a message whose key finds no store, or that was rejected, leaves its key f
         ...store,
         idempotency: {
           ...store.idempotency,
-          reserve: claim => (isDown ? Promise.reject(new Error('away')) : store.idempotency.reserve(claim)),
+          reserve: claim =>
+            isDown ? Promise.reject(new StoreAway('away')) : store.idempotency.reserve(claim),
         },
       }),
     },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { StoreAway } from '../../src/errors.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { startRedis } from '../support/redis.ts'
 import { redisHealth, startHearing, subscribed, untilRedisIs } from '../support/trigger.ts'
@@ -194,7 +195,7 @@ test('while the store is away what is for users is rejected, and what is for cro
         log: {
           ...store.log,
           append: async drafts => {
-            if (isAway) throw new Error('disk full')
+            if (isAway) throw new StoreAway('disk full')
             return store.log.append(drafts)
           },
         },

@@ -1,4 +1,5 @@
 import { afterAll, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
@@ -126,7 +127,7 @@ test('Templates are those of the message’s tenant', async () => {
 test('While the store is away a message with a template is rejected, and others are not', async () => {
   const wrapStore = (store: Store): Store => ({
     ...store,
-    templates: { ...store.templates, get: () => Promise.reject(new Error('away')) },
+    templates: { ...store.templates, get: () => Promise.reject(new StoreAway('away')) },
   })
   await using app = await startHearing(redis, {}, { wrapStore })
   using client = await socketOf(app, 'u')

@@ -1,4 +1,5 @@
 import { afterAll, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import type { TestApp } from '../support/app.ts'
 import { startRedis } from '../support/redis.ts'
 import { only, told, tracesOf } from '../support/traced.ts'
@@ -133,7 +134,7 @@ test('a message that the store does not take, or breaks on, says so', async () =
           log: {
             ...store.log,
             // Fewer answers than entries: a store that breaks its word.
-            append: () => (rejects ? Promise.reject(new Error('gone')) : Promise.resolve([])),
+            append: () => (rejects ? Promise.reject(new StoreAway('gone')) : Promise.resolve([])),
           },
         }),
       },

@@ -1,3 +1,4 @@
+import { StoreAway } from '../../src/errors.ts'
 import type { Revocations, Store } from '../../src/store/store.ts'
 
 type Wrap = (store: Store) => Store
@@ -25,7 +26,7 @@ export const breakingRevocations =
   store => {
     const { revocations } = store
     const fail = async (): Promise<never> => {
-      throw new Error('away')
+      throw new StoreAway('away')
     }
     return {
       ...store,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { startCollector } from '../support/collector.ts'
 import { only, told, tracedBy, tracesOf } from '../support/traced.ts'
@@ -242,7 +243,7 @@ test('a store that is away fails the append, the dispatch and the request; the l
     {
       wrapStore: store => ({
         ...store,
-        log: { ...store.log, append: () => Promise.reject(new Error('gone')) },
+        log: { ...store.log, append: () => Promise.reject(new StoreAway('gone')) },
       }),
     },
   )

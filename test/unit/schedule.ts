@@ -1,4 +1,5 @@
 import type { createDelivery as CreateDelivery, Delivery } from '../../src/dispatch/delivery.ts'
+import { createPersist } from '../../src/dispatch/persist.ts'
 import type { createReceipts as CreateReceipts, Receipts } from '../../src/dispatch/receipts.ts'
 import type { createSweep as CreateSweep, Sweep } from '../../src/dispatch/sweep.ts'
 import { Connection, type Written } from '../../src/hub/connection.ts'
@@ -328,10 +329,23 @@ class Run {
       onOfferedLate: () => {
         this.told--
       },
-      retry: () => this.#task(),
+      persist: createPersist(() => this.#retry()),
+      onFault: error => {
+        throw error
+      },
       turn: () => this.#task(),
     })
-    this.sweep = parts.createSweep({ hub: this.hub, log, delivery: this.delivery, retry: () => this.#task() })
+    this.sweep = parts.createSweep({
+      hub: this.hub,
+      log,
+      delivery: this.delivery,
+      retry: () => this.#retry(),
+    })
+  }
+
+  async #retry(): Promise<boolean> {
+    await this.#task()
+    return true
   }
 
   #task(): Promise<void> {

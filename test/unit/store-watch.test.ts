@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { watchStore } from '../../src/dispatch/store-watch.ts'
+import { StoreAway } from '../../src/errors.ts'
 import { createStoppedClock } from '../support/clock.ts'
 
 /** A watched store of which the test says whether it is up. */
@@ -11,6 +12,7 @@ function watched() {
   const watch = watchStore({
     store: { kind: 'redis', isUp: () => state.up },
     clock,
+    onFault: err => told.push({ err }),
     log: { error: say('error'), warn: say('warn'), info: say('info'), debug: say('debug') },
   })
   return { clock, state, told, watch }
@@ -18,7 +20,7 @@ function watched() {
 
 test('a fault of a store that is up is told; of one that is away only that it is, once, and when it is back', () => {
   const { clock, state, told, watch } = watched()
-  const [err, another] = [new Error('one'), new Error('another')]
+  const [err, another] = [new StoreAway('one'), new StoreAway('another')]
   watch.failed(err)
   expect(told).toEqual([{ level: 'warn', event: 'store.unavailable', store: 'redis', err }])
   state.up = false
@@ -34,12 +36,22 @@ test('a fault of a store that is up is told; of one that is away only that it is
   watch[Symbol.dispose]()
 })
 
+test('a fault of our own code is no outage, and another try makes no sense', async () => {
+  const { told, watch } = watched()
+  const err = new TypeError('undefined is not an object')
+  expect(await watch.retry(err)).toBe(false)
+  watch.failed(err)
+  expect(told).toEqual([{ err }, { err }])
+  expect(await watch.retry(new StoreAway('no'))).toBe(true)
+  watch[Symbol.dispose]()
+})
+
 test('faults of a store that says it is up are at most two lines a second', () => {
   const { clock, told, watch } = watched()
-  for (let n = 0; n < 10; n++) watch.failed(new Error('no'))
+  for (let n = 0; n < 10; n++) watch.failed(new StoreAway('no'))
   expect(told).toHaveLength(2)
   clock.jump(1)
-  watch.failed(new Error('no'))
+  watch.failed(new StoreAway('no'))
   expect(told[2]).toMatchObject({ held_back: 8 })
   watch[Symbol.dispose]()
 })

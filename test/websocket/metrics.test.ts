@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { Environment } from '../../src/config/config.ts'
+import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient, StreamClient } from '../support/client.ts'
@@ -663,7 +664,7 @@ describe('the store', () => {
   })
 
   test('that fails is counted, and timed all the same', async () => {
-    const fail = () => Promise.reject(new Error('away'))
+    const fail = () => Promise.reject(new StoreAway('away'))
     const wrapStore = (store: Store): Store => ({
       ...store,
       log: { ...store.log, append: fail },

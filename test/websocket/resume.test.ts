@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { StoreAway } from '../../src/errors.ts'
 import type { Opened, Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
@@ -579,11 +580,11 @@ test('with the store away a connect is accepted; greeting and replay follow when
     log: {
       ...store.log,
       open: async owner => {
-        if (isAway) throw new Error('away')
+        if (isAway) throw new StoreAway('away')
         return store.log.open(owner)
       },
       read: async (...args) => {
-        if (isAway) throw new Error('away')
+        if (isAway) throw new StoreAway('away')
         return store.log.read(...args)
       },
     },
