@@ -6,6 +6,7 @@ import { shownSettings } from './config/shown.ts'
 import { isAlive } from './http/ask-health.ts'
 import { systemClock } from './lib/clock.ts'
 import { type LineWriter, writeAll } from './lib/line-writer.ts'
+import { createOnFault } from './observe/fault.ts'
 import { createLog, type Log, openOutput } from './observe/log.ts'
 import { descriptorLimit } from './observe/process.ts'
 import { copyStore } from './store/copy.ts'
@@ -84,11 +85,8 @@ async function drainOnSignal({ starting, signalled, drainSeconds, log, out }: Dr
 }
 
 /** A fault nobody foresaw costs one request or one connection, never the process. */
-function surviveFaults(app: App, log: Log): void {
-  const survive = (error: unknown) => {
-    app.stats.unhandledErrors++
-    log.error({ err: error, total: app.stats.unhandledErrors }, 'fault.unhandled')
-  }
+function surviveFaults({ stats }: App, log: Log): void {
+  const survive = createOnFault({ log, clock: systemClock, stats })
   process.on('uncaughtException', survive)
   process.on('unhandledRejection', survive)
 }

@@ -16,13 +16,13 @@ export function createOnFault({
   readonly clock: Clock
   readonly stats: Pick<Stats, 'unhandledErrors'>
 }): OnFault {
-  const say = limited<{ readonly err: unknown }>({
+  const say = limited<{ readonly err: unknown; readonly total: number }>({
     perSecond: LINES_PER_SECOND,
     clock,
     write: fields => log.error(fields, 'fault.unhandled'),
   })
   return error => {
     stats.unhandledErrors++
-    say({ err: error })
+    say({ err: error, total: stats.unhandledErrors })
   }
 }

@@ -45,7 +45,7 @@ function disturbing(random: Random, mayFail: () => boolean, node: Pick<Node, 'is
     if (node.isDead) return NEVER()
     if (!mayFail()) return work()
     const fate = random.whole(0, 19)
-    if (fate === 0) throw new Error('lost on its way')
+    if (fate === 0) throw new StoreAway('lost on its way')
     if (fate === 1) node.isDead = true
     if (node.isDead) return NEVER()
     const done = await work()
