@@ -42,6 +42,8 @@ export interface Writer {
   totals(): { readonly messages: number; readonly users: number; readonly bytes: number }
   /** Physically removes a bounded number of what has ended in that part; whether there is more. */
   cleanUp(part: Part): boolean
+  /** Notes the time for the next start; `ahead` as in `Past`, null when it is not known. */
+  clock(jumped: number, ahead: number | null): void
   /** Writes so many bytes, to see whether that works. */
   probe(bytes: number): void
 }
@@ -55,8 +57,10 @@ export type Call<V extends Verb = Verb> = { [K in V]: readonly [verb: K, ...give
 
 /** What is carried out in one transaction. */
 export interface Batch {
-  /** By the clock of the one who asks, milliseconds since 1970. */
+  /** By the store's clock, milliseconds since 1970. */
   readonly now: number
+  /** How far the wall clock, by which drafts expire, is ahead of `now`, milliseconds. */
+  readonly jumped?: number
   /** Without an answer, and before the calls. */
   readonly notes: readonly Call[]
   /** The number of the first call; the others follow by one. */

@@ -1,5 +1,5 @@
 import { StoreAway } from '../../errors.ts'
-import type { Clock } from '../../lib/clock.ts'
+import type { SteadyClock } from '../../lib/steady-clock.ts'
 import type { StoreObserver } from '../store.ts'
 import {
   type Call,
@@ -28,7 +28,7 @@ export interface Commits {
 
 interface CommitsOptions {
   readonly setup: Omit<WorkerSetup, 'type' | 'givenUp'>
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly observer: StoreObserver
   /** How long notes may wait for company, milliseconds. */
   readonly noteMs: number
@@ -90,6 +90,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
       thread.send({
         type: 'batch',
         now: clock.now(),
+        jumped: clock.jumped,
         notes: noted,
         first,
         calls: calls.map(({ call }) => call),

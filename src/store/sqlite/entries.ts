@@ -13,6 +13,8 @@ import { storable } from './text.ts'
 export interface Turn {
   /** Milliseconds since 1970. */
   now: number
+  /** How far the wall clock is ahead of that. */
+  jumped: number
   /** Whether everything that has ended by then is out of its log. */
   isClean: boolean
   /** For the observer, when the batch is committed. */
@@ -47,8 +49,8 @@ export function createEntries(
   },
 ): Entries {
   const insert = db.query(
-    `INSERT INTO entries (n, log, seq, id, rank, occurred_at, expires_at, ages_at, at, event_type, trace, body, shared)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, log) DO NOTHING`,
+    `INSERT INTO entries (n, log, seq, id, rank, occurred_at, expires_at, ages_at, at, event_type, trace, body, shared, jumped)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, log) DO NOTHING`,
   )
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
   const ended = db.query<EntryRow, [number, number]>(
@@ -95,8 +97,13 @@ export function createEntries(
     }
   }
 
+  /** On the store's clock, so that the wall clock may jump. */
+  const endByTtl = ([, , , , , , expiresAt]: DraftRow): number | undefined =>
+    expiresAt === undefined ? undefined : expiresAt - turn.jumped
+
   const add = (head: Head, draft: DraftRow, body: string | SharedBody): boolean => {
-    const [, id, , eventType, occurredAt, rank, expiresAt, trace] = draft
+    const [, id, , eventType, occurredAt, rank, , trace] = draft
+    const expiresAt = endByTtl(draft)
     const isShared = typeof body !== 'string'
     const { changes } = insert.run(
       last + 1,
@@ -112,6 +119,7 @@ export function createEntries(
       trace ?? null,
       isShared ? null : body,
       isShared ? body.n : null,
+      turn.jumped,
     )
     if (changes === 0) return false
     last++
@@ -137,10 +145,10 @@ export function createEntries(
   }
 
   const appendOne = (draft: DraftRow, body: string | SharedBody): AppendedRow => {
-    const [owner, id, , , , , expiresAt = turn.now] = draft
+    const [owner, id] = draft
     const head = heads.findOrMake(owner)
     // What expired on its way here only takes its seq.
-    const isLate = turn.now > expiresAt
+    const isLate = turn.now > (endByTtl(draft) ?? turn.now)
     if (isLate || !add(head, draft, body)) {
       const entry = known(head, id)
       if (entry !== undefined) return [head.epoch, entry.seq, true]

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { ConfigError } from '../../config/config.ts'
 import { kindOf } from './faults.ts'
 import { type Lives, newName } from './life.ts'
+import type { Past } from './past.ts'
 import { createPresence, forgetOpened, type Opened, rememberOpened } from './presence.ts'
 import { APPLICATION_ID, STEPS } from './schema.ts'
 
@@ -16,6 +17,7 @@ export interface StoreFile extends Disposable {
   /** For reading only. */
   readonly reader: Database
   readonly opened: Opened
+  readonly past: Past
 }
 
 /** Larger files are not read through: the start would take too long. */
@@ -128,25 +130,62 @@ interface Life {
   readonly name: string
 }
 
+interface ServiceRow extends Whereabouts {
+  readonly life: number
+  readonly jumped: number
+  readonly seen_at: number
+  readonly ahead: number | null
+}
+
 /** A restored copy may have lost its tail and grown past it again, so that its numbers prove nothing: it is another life. */
-function live(db: Database, now: Whereabouts): Lives {
-  const before = db.query<Whereabouts & { life: number }, []>('SELECT * FROM service').get()
-  if (before === null || !isSameLife(before, now)) {
-    const name = newName()
-    const number = (before?.life ?? 0) + 1
-    db.run('DELETE FROM service')
+function beginLife(db: Database, last: number, now: Whereabouts): void {
+  const name = newName()
+  const number = last + 1
+  const { device, inode, born, boot, sync } = now
+  const values = [number, name, device, inode, born, boot, sync]
+  if (last === 0)
     db.run(
       'INSERT INTO service (life, epoch, device, inode, born, boot, sync) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      [number, name, now.device, now.inode, now.born, now.boot, now.sync],
+      values,
     )
-    db.run('INSERT INTO lives VALUES (?, ?)', [number, name])
-    db.run('DELETE FROM lives WHERE number <= ?', [number - KEPT_LIVES])
-  } else db.run('UPDATE service SET boot = ?, sync = ?', [now.boot, now.sync])
+  else
+    db.run(
+      'UPDATE service SET life = ?, epoch = ?, device = ?, inode = ?, born = ?, boot = ?, sync = ?',
+      values,
+    )
+  db.run('INSERT INTO lives VALUES (?, ?)', [number, name])
+  db.run('DELETE FROM lives WHERE number <= ?', [number - KEPT_LIVES])
+}
+
+const livesOf = (db: Database): Lives => {
   const lives = db.query<Life, []>('SELECT number, name FROM lives ORDER BY number').all()
   return { number: lives.at(-1)?.number ?? 0, names: lives.map(({ name }) => name) }
 }
 
-function prepare(path: string, sync: Sync): { readonly db: Database; readonly lives: Lives } {
+/** An entry may be younger than the last note of the time. */
+function pastOf(db: Database, before: ServiceRow | null, now: Whereabouts): Past {
+  const last = db.query<{ at: number }, []>('SELECT at FROM entries ORDER BY n DESC LIMIT 1').get()
+  const ahead = before?.boot === now.boot ? before.ahead : null
+  return {
+    jumped: before?.jumped ?? 0,
+    seenAt: Math.max(before?.seen_at ?? 0, last?.at ?? 0),
+    ahead: ahead ?? undefined,
+  }
+}
+
+interface Prepared {
+  readonly lives: Lives
+  readonly past: Past
+}
+
+function live(db: Database, now: Whereabouts): Prepared {
+  const before = db.query<ServiceRow, []>('SELECT * FROM service').get()
+  if (before === null || !isSameLife(before, now)) beginLife(db, before?.life ?? 0, now)
+  else db.run('UPDATE service SET boot = ?, sync = ?', [now.boot, now.sync])
+  return { lives: livesOf(db), past: pastOf(db, before, now) }
+}
+
+function prepare(path: string, sync: Sync): Prepared & { readonly db: Database } {
   const db = open(path)
   try {
     db.run(`PRAGMA busy_timeout = ${BUSY_MS}`)
@@ -159,9 +198,9 @@ function prepare(path: string, sync: Sync): { readonly db: Database; readonly li
       migrate(db)
       return live(db, whereabouts(path, sync))
     })
-    const lives = begin.exclusive()
+    const prepared = begin.exclusive()
     db.run('PRAGMA query_only = ON')
-    return { db, lives }
+    return { db, ...prepared }
   } catch (error) {
     db.close()
     throw error
@@ -183,14 +222,14 @@ export function openFile(given: string, sync: Sync): StoreFile {
     // By one name, whichever link leads to it: the lock stands beside it.
     const path = realpathSync(given)
     stack.adopt(lock(path), held => held.close())
-    const { db, lives } = prepare(path, sync)
+    const { db, lives, past } = prepare(path, sync)
     using closing = new DisposableStack()
     closing.adopt(db, reader => reader.close())
     const opened = rememberOpened(path)
     closing.move()
     stack.defer(() => close(db, opened))
     const owned = stack.move()
-    return { path, lives, reader: db, opened, [Symbol.dispose]: () => owned.dispose() }
+    return { path, lives, past, reader: db, opened, [Symbol.dispose]: () => owned.dispose() }
   } catch (error) {
     throw refusalOf(error)
   }

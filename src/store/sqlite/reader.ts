@@ -1,4 +1,5 @@
 import type { Database } from 'bun:sqlite'
+import type { SteadyClock } from '../../lib/steady-clock.ts'
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { PageLimit } from '../page-limit.ts'
@@ -39,6 +40,7 @@ interface TraceRow {
   readonly is_acked: number
   readonly ages_at: number
   readonly is_kept: number
+  readonly jumped: number
 }
 
 /** A log as it is in one snapshot. */
@@ -56,11 +58,11 @@ const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
 })
 
 /** An entry that has ended is told as such, though nobody has taken it out of its log yet. */
-function recipientOf(row: TraceRow, now: number): Recipient {
+function recipientOf(row: TraceRow, now: number, jumped: number): Recipient {
   const { owner, attempts, at, ages_at, expires_at } = row
   const endsAt = Math.min(ages_at, expires_at ?? ages_at)
   const isOver = row.is_kept === 1 && now > endsAt && isOpen(row)
-  return { owner, attempts, state: isOver ? 'expired' : stateOf(row), at: isOver ? endsAt : at }
+  return { owner, attempts, state: isOver ? 'expired' : stateOf(row), at: (isOver ? endsAt : at) + jumped }
 }
 
 const NEVER_SEEN = { bases: [], received: 0, removedThrough: 0, lostThrough: 0, id: 0, from: 0 }
@@ -74,12 +76,11 @@ const TURN = 500
 export function createReader({
   db,
   lives,
-  now,
+  clock,
 }: {
   readonly db: Database
   readonly lives: Lives
-  /** Milliseconds since 1970. */
-  readonly now: () => number
+  readonly clock: SteadyClock
 }): Reader {
   const select = db.query<LogRow, [Topic]>(
     'SELECT service.epoch AS next_epoch, logs.* FROM service LEFT JOIN logs ON owner = ?',
@@ -107,7 +108,7 @@ export function createReader({
     `SELECT seq, state, trace, ${BODY} FROM entries WHERE ${alive} AND is_acked = 0 ORDER BY seq`,
   )
   const columns = `owner, event_type, occurred_at, expires_at, state, attempts, at, is_acked, ages_at,
-     is_kept`
+     is_kept, jumped`
   const firstOf = db.query<TraceRow, [string]>(
     `SELECT ${columns} FROM entries JOIN logs ON logs.id = log WHERE n = (SELECT min(n) FROM entries WHERE id = ?)`,
   )
@@ -171,7 +172,7 @@ export function createReader({
     limit: PageLimit,
     { of, statement = page }: { readonly of: (row: PageRow) => E; readonly statement?: typeof page },
   ): Page<E> => {
-    const moment = now()
+    const moment = clock.now()
     const { id, from, head, removedThrough } = find(owner, moment)
     const rows = statement.iterate(id, Math.max(after, from - 1), moment)
     const { entries, isCut } = take(rows, limit, of)
@@ -180,13 +181,13 @@ export function createReader({
   }
 
   const count = (owner: Topic, after: number): number => {
-    const moment = now()
+    const moment = clock.now()
     const { id, from } = find(owner, moment)
     return counted.get(id, Math.max(after, from - 1), moment)?.count ?? 0
   }
 
   const open = (owner: Topic): Opened => {
-    const { head, received, removedThrough, lostThrough, bases } = find(owner, now())
+    const { head, received, removedThrough, lostThrough, bases } = find(owner, clock.now())
     return { head, received, removedThrough, lostThrough, bases }
   }
 
@@ -200,12 +201,13 @@ export function createReader({
     const place = after === undefined ? 0 : placeOf.get(id, after)?.n
     const rows = place === undefined ? [] : recipients.all(id, place, limit)
     const { event_type, occurred_at, expires_at } = first
+    const moment = clock.now()
     return {
       id,
       eventType: restored(event_type),
       occurredAt: occurred_at,
-      ...(expires_at !== null && { expiresAt: expires_at }),
-      recipients: rows.map(row => recipientOf(row, now())),
+      ...(expires_at !== null && { expiresAt: expires_at + first.jumped }),
+      recipients: rows.map(row => recipientOf(row, moment, clock.jumped)),
     }
   }
 

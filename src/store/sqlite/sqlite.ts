@@ -1,5 +1,6 @@
 import { StoreAway } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { createSteadyClock, type SteadyClock } from '../../lib/steady-clock.ts'
 import { PRIORITIES } from '../../notification/notification.ts'
 import type { Topic } from '../../notification/topic.ts'
 import { memoryRevocations } from '../memory-revocations.ts'
@@ -8,6 +9,7 @@ import { type DraftRow, PARTS, type Part } from './batch.ts'
 import { type Commits, startCommits } from './commits.ts'
 import { surface } from './faults.ts'
 import { openFile, type StoreFile, type Sync } from './file.ts'
+import { resume } from './past.ts'
 import { createReader } from './reader.ts'
 import { createTemplates } from './templates.ts'
 
@@ -22,6 +24,8 @@ interface SqliteOptions {
   readonly noteMs?: number
   /** Why the store is away, told for each new reason. */
   readonly onAway?: (reason: string) => void
+  /** Why what is kept may not last. */
+  readonly onWarning?: (warning: string) => void
   /** Takes a fault of our own code that no caller waits for. */
   readonly onFault?: (error: unknown) => void
 }
@@ -43,9 +47,9 @@ const rowOf = (draft: Draft, n: number, drafts: readonly Draft[]): DraftRow => [
   draft.trace,
 ]
 
-function logOf(file: StoreFile, commits: Commits, clock: Clock): Log {
+function logOf(file: StoreFile, commits: Commits, clock: SteadyClock): Log {
   return {
-    ...createReader({ db: file.reader, lives: file.lives, now: clock.now }),
+    ...createReader({ db: file.reader, lives: file.lives, clock }),
     append: async drafts => {
       if (drafts.length === 0) return []
       const appended = await commits.call('append', drafts.map(rowOf))
@@ -79,20 +83,21 @@ interface RevocationRow {
   readonly until: number
 }
 
-/** All at hand, so that nobody who presents a token waits. */
+/** All at hand, so that nobody who presents a token waits. The file has their ends on the store's clock. */
 function revocationsOf(
   { reader }: StoreFile,
   commits: Commits,
-  clock: Clock,
+  { clock, steady }: { readonly clock: Clock; readonly steady: SteadyClock },
   { maxRevocations: maxPerTenant }: StoreLimits,
 ): Revocations {
   const rows = reader.query<RevocationRow, [number]>('SELECT * FROM revocations WHERE until >= ?')
-  const atHand = memoryRevocations({ clock, maxPerTenant, recorded: rows.all(clock.now()) })
+  const recorded = rows.all(steady.now()).map(row => ({ ...row, until: row.until + steady.jumped }))
+  const atHand = memoryRevocations({ clock, maxPerTenant, recorded })
   return {
     revoke: async (owner, before, until) => {
       // Holds from here on; when the file does not take it the caller tries again, and until then it holds in this process.
       if ((await atHand.revoke(owner, before, until)) === 'full') return 'full'
-      await commits.call('revoke', owner, before, until)
+      await commits.call('revoke', owner, before, until - steady.jumped)
       return 'revoked'
     },
     before: atHand.before,
@@ -111,9 +116,13 @@ export async function sqliteStore({
   observer,
   noteMs = NOTE_MS,
   onAway = () => {},
+  onWarning = () => {},
   onFault = surface,
 }: SqliteOptions): Promise<Store> {
   const file = openFile(path, sync)
+  const { jumped, warning } = resume(file.past, { wall: clock.now(), uptime: clock.uptime?.() })
+  if (warning !== undefined) onWarning(warning)
+  const steady = createSteadyClock(clock, { jumped, onJump: () => noteTime() })
   const commits = startCommits({
     setup: {
       opened: file.opened,
@@ -121,7 +130,7 @@ export async function sqliteStore({
       limits,
       synchronous: sync === 'full' ? 'FULL' : 'NORMAL',
     },
-    clock,
+    clock: steady,
     observer,
     noteMs,
     onAway,
@@ -129,6 +138,11 @@ export async function sqliteStore({
   })
   let isClosed = false
   let isCleaning = false
+
+  const noteTime = (): void => {
+    const uptime = clock.uptime?.()
+    commits.note('clock', steady.jumped, uptime === undefined ? null : clock.now() - uptime)
+  }
 
   /** Whether there is more. What fails is tried again at the next interval. */
   const cleanPart = (part: Part): Promise<boolean> =>
@@ -141,27 +155,30 @@ export async function sqliteStore({
   const cleanUp = async (): Promise<void> => {
     if (isCleaning) return
     isCleaning = true
+    noteTime()
     for (const part of PARTS) while (!isClosed && (await cleanPart(part)));
     isCleaning = false
   }
   const timer = setInterval(() => void cleanUp(), limits.cleanupMs)
   timer.unref()
+  noteTime()
 
   return {
     kind: 'sqlite',
     isUp: commits.isUp,
-    log: logOf(file, commits, clock),
+    log: logOf(file, commits, steady),
     acks: acksOf(commits),
     idempotency: {
       reserve: claim => commits.call('reserve', claim),
       answer: (claim, answer) => commits.note('answer', claim, answer),
       release: (claim, how) => commits.note('release', claim, how),
     },
-    revocations: revocationsOf(file, commits, clock, limits),
+    revocations: revocationsOf(file, commits, { clock, steady }, limits),
     templates: createTemplates({ db: file.reader, commits }),
     [Symbol.asyncDispose]: async () => {
       isClosed = true
       clearInterval(timer)
+      noteTime()
       await commits.close()
       file[Symbol.dispose]()
     },

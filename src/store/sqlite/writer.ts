@@ -77,7 +77,7 @@ export function createWriter({
   /** Calls up to this number are not wanted any more: whoever asked has been told that they failed. */
   readonly givenUp: () => number
 }): CarryOut {
-  const turn: Turn = { now: 0, isClean: true, told: [] }
+  const turn: Turn = { now: 0, jumped: 0, isClean: true, told: [] }
   const heads = createHeads(db, lives)
   const bodies = createBodies(db, heads)
   const entries = createEntries(db, { heads, bodies, limits, turn })
@@ -86,7 +86,8 @@ export function createWriter({
     `INSERT INTO revocations (owner, before, until) VALUES (?1, ?2, ?3) ON CONFLICT (owner) DO UPDATE SET
        before = CASE WHEN until < ?4 THEN ?2 ELSE max(before, ?2) END, until = max(until, ?3)`,
   )
-  const probe = db.query('UPDATE service SET probe = zeroblob(?)')
+  const probe = db.query('UPDATE service SET probe = zeroblob(?), seen_at = ?')
+  const noteTime = db.query('UPDATE service SET jumped = ?, ahead = ?, seen_at = ?')
   const immediate = db.query('BEGIN IMMEDIATE')
   const commit = db.query('COMMIT')
   const rollBack = db.query('ROLLBACK')
@@ -99,7 +100,8 @@ export function createWriter({
     revoke: (owner, before, until) => void revoke.run(owner, before, until, turn.now),
     totals: heads.totals,
     cleanUp: ending.cleanUp,
-    probe: bytes => void probe.run(bytes),
+    clock: (jumped, ahead) => void noteTime.run(jumped, ahead, turn.now),
+    probe: bytes => void probe.run(bytes, turn.now),
   }
   // The verb of a call decides what it is given; the table above knows, the compiler cannot.
   const carryOut = ([verb, ...given]: Call): unknown =>
@@ -153,6 +155,7 @@ export function createWriter({
 
   const run = (batch: Batch): Reply => {
     turn.now = batch.now
+    turn.jumped = batch.jumped ?? 0
     const faults: Faults = new Map()
     for (;;) {
       turn.told = []
