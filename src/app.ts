@@ -101,7 +101,7 @@ export async function startApp({
     stats,
     tracing,
   })
-  const { composer, dispatch, once } = pipeline
+  const { composer, dispatch, dispatchNow, largeCalls, once } = pipeline
 
   const onRefused = tellRefusals(log, clock, stats.authFailures)
   const identities = await createIdentities({
@@ -171,7 +171,7 @@ export async function startApp({
         onRefused,
       }),
       notificationRoutes({ composer, dispatch, once, callers, clock }),
-      batchRoutes({ composer, dispatch, once, callers, clock, stats }),
+      batchRoutes({ composer, dispatch: dispatchNow, largeCalls, once, callers, clock, stats }),
       templateRoutes({ templates: store.templates, callers, clock }),
       channelRoutes({ hub, callers }),
       clusterRoutes({ hub, callers, clock, version, node: config.nodeId }),

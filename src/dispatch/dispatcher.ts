@@ -2,6 +2,7 @@ import { storeUnavailable } from '../errors.ts'
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
+import { inTurns } from '../lib/in-turns.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import { crowdFrame, encode, type Frame, userFrame } from '../notification/frame.ts'
 import { expiryOf, isExpired, type Notification } from '../notification/notification.ts'
@@ -95,6 +96,22 @@ function statusOf(users: number, got: number, queued: number): Status {
   return queued > 0 ? 'queued' : 'no_recipient'
 }
 
+/** Users reached in one turn of the event loop, and the bytes that go to them. */
+const USERS_PER_TURN = 250
+const BYTES_PER_TURN = 4 * 1024 * 1024
+
+/** Reaches some per turn: ten thousand users, or large bodies, must not delay everybody else. */
+function reachEach<T>(
+  items: readonly T[],
+  body: string,
+  reach: (item: T, index: number) => Reached,
+): readonly Reached[] | Promise<readonly Reached[]> {
+  const perTurn = Math.max(1, Math.min(USERS_PER_TURN, Math.floor(BYTES_PER_TURN / body.length)))
+  if (items.length <= perTurn) return items.map(reach)
+  const reached: Reached[] = []
+  return inTurns(items, item => reached.push(reach(item, reached.length)), perTurn).then(() => reached)
+}
+
 export function createDispatcher({
   hub,
   crowd,
@@ -165,16 +182,16 @@ export function createDispatcher({
     const body = encode(notification)
     if (log === undefined || notification.ttl === 0) {
       const frame = crowdFrame(body)
-      const reached = users.map(user =>
+      const reached = reachEach(users, body, user =>
         writeToLive(userTopic(tenant, user), notification.id, frame, acceptedAt),
       )
-      return usersOutcome(notification.id, reached)
+      return usersOutcome(notification.id, reached instanceof Promise ? await reached : reached)
     }
     const kept = keepsForAll ? users : users.filter(user => hub.members(userTopic(tenant, user)).size > 0)
     const drafts = kept.map(user => draftOf(envelope, user, body))
     const appended = await log.append(drafts, span).catch(storeUnavailable)
-    const reached = drafts.map((draft, n) => offer(draft, appended[n], acceptedAt))
-    return usersOutcome(notification.id, reached, users.length)
+    const reached = reachEach(drafts, body, (draft, n) => offer(draft, appended[n], acceptedAt))
+    return usersOutcome(notification.id, reached instanceof Promise ? await reached : reached, users.length)
   }
 
   const toCrowd = async ({ id }: Notification, sent: Promise<Handed>): Promise<Outcome> => {

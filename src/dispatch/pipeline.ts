@@ -17,6 +17,7 @@ import { createCrowdAcks } from './crowd-acks.ts'
 import { createDelivery, type Delivery } from './delivery.ts'
 import { directDelivery } from './direct.ts'
 import { createDispatcher, type Dispatch } from './dispatcher.ts'
+import { createLargeCalls, inTurn, type LargeCalls } from './large-calls.ts'
 import { createOnce, type Once } from './once.ts'
 import { createPersist, type Persist } from './persist.ts'
 import { createReceipts, type Receipts } from './receipts.ts'
@@ -29,7 +30,11 @@ import { traced } from './traced.ts'
 /** Everything between a send and the connections, put together as the settings say. */
 export interface Pipeline extends Disposable {
   readonly composer: Composer
+  /** Of one envelope; one with many recipients waits for its turn. */
   readonly dispatch: Dispatch
+  /** Of the envelopes of a call that has its turn by `largeCalls`. */
+  readonly dispatchNow: Dispatch
+  readonly largeCalls: LargeCalls
   readonly once: Once
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
@@ -153,11 +158,15 @@ export function createPipeline({
     clock,
   })
   const sent = counted(dispatcher, stats)
+  const dispatchNow = tracing === undefined ? sent : traced(sent, tracing)
+  const largeCalls = createLargeCalls(clock)
   const owned = stack.move()
 
   return {
     persist,
-    dispatch: tracing === undefined ? sent : traced(sent, tracing),
+    dispatch: inTurn(dispatchNow, largeCalls),
+    dispatchNow,
+    largeCalls,
     once: createOnce({
       idempotency: store.idempotency,
       log: queueEnabled || ackEnabled ? log : undefined,

@@ -1,10 +1,12 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import { type Found, refusalOf } from '../dispatch/compose.ts'
+import { LARGE, type LargeCalls } from '../dispatch/large-calls.ts'
 import { derivedId, type Try } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
 import { type Document, formatOf, listOf } from '../lib/document.ts'
 import { idempotencyKey } from '../notification/content.ts'
+import { recipientsOf } from '../notification/target.ts'
 import type { Stats } from '../observe/stats.ts'
 import {
   checkFanOut,
@@ -55,10 +57,11 @@ function checkSize({ length }: readonly Item[]): void {
 
 interface BatchOptions extends SendOptions {
   readonly stats: Pick<Stats, 'batchItems'>
+  readonly largeCalls: LargeCalls
 }
 
 /** Up to 100 sends in one request, in order; not atomic. */
-export function batchRoutes({ composer, dispatch, once, callers, clock, stats }: BatchOptions) {
+export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clock, stats }: BatchOptions) {
   const answer = answering(once)
 
   /** All that the items name, looked up before the first takes effect: between two items nobody is waited for. */
@@ -108,7 +111,9 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
     using keys = await claimKeys({ once, tasks: own, carryOut, ahead: !options.stop_on_error })
     const fates: (Promise<Fate> | Fate)[] = []
     let stopped = false
+    let recipients = 0
     for (const task of tasks) {
+      recipients += recipientsOf(targetOf(task.item))
       if (stopped) fates.push({ skipped: 'stopped' })
       else if (duplicates.has(task)) fates.push({ skipped: 'duplicate' })
       else {
@@ -118,6 +123,11 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
         fates.push(fate)
         if (options.stop_on_error) stopped = stops(await fate)
       }
+      if (recipients <= LARGE) continue
+      // So much has its turn at once; others are served before the next portion.
+      recipients = 0
+      await Promise.all(fates)
+      await new Promise(setImmediate)
     }
     return await Promise.all(fates)
   }
@@ -137,7 +147,9 @@ export function batchRoutes({ composer, dispatch, once, callers, clock, stats }:
           stats.batchItems.observe(notifications.length)
           const tasks = await tasksOf(caller, document, as)
           checkFanOut(tasks, composer)
-          const fates = await carryOutAll(tasks, options)
+          const recipients = tasks.reduce((sum, { item }) => sum + recipientsOf(targetOf(item)), 0)
+          const size = { recipients, bytes: document.text.length }
+          const fates = await largeCalls(tenant, size, () => carryOutAll(tasks, options))
           checkStore(fates)
           if (wasStored(tasks, fates)) set.headers['idempotency-replayed'] = 'true'
           return {

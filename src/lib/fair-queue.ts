@@ -26,6 +26,11 @@ export class FairQueue<T> {
     this.#size++
   }
 
+  /** What `shift` would return. */
+  peek(): T | undefined {
+    return this.#turns.at(0)?.items.at(0)
+  }
+
   /** The oldest item of the party whose turn it is. */
   shift(): T | undefined {
     const party = this.#turns.shift()

@@ -20,6 +20,10 @@ export interface Envelope {
   readonly span?: Span | undefined
 }
 
+/** How many users a target names; crowds name none. */
+export const recipientsOf = (target: Target): number =>
+  target.type === 'users' ? target.users.length : target.type === 'user' ? 1 : 0
+
 /** Users one by one, each with a log; or a crowd: whoever is connected now. */
 export type Route =
   | { readonly users: readonly string[] }

@@ -1,6 +1,7 @@
 import type { Dispatch } from '../dispatch/dispatcher.ts'
+import { LARGE } from '../dispatch/large-calls.ts'
 import { Deque } from '../lib/deque.ts'
-import type { Envelope } from '../notification/target.ts'
+import { type Envelope, recipientsOf } from '../notification/target.ts'
 
 /** Dispatches in order of arrival what nobody waits for. */
 export interface Intake {
@@ -36,21 +37,30 @@ interface Place {
 /** What one takes beside its payload, roughly: a flood of small ones is not free. */
 const OVERHEAD_BYTES = 1_024
 
+/** What each recipient beyond the first takes. */
+const RECIPIENT_BYTES = 64
+
+const isLarge = ({ target }: Envelope): boolean => recipientsOf(target) > LARGE
 const isForUsers = ({ target: { type } }: Envelope): boolean => type === 'user' || type === 'users'
-const sizeOf = ({ notification }: Envelope): number => OVERHEAD_BYTES + notification.payload.length
+const sizeOf = ({ notification, target }: Envelope): number =>
+  OVERHEAD_BYTES + notification.payload.length + Math.max(0, recipientsOf(target) - 1) * RECIPIENT_BYTES
 
 /**
  * Appends are issued without waiting for each other: the log keeps their order, and they may share a commit. What is for
- * users goes out after its append, what is for a crowd at once: it waits, to come in its place.
+ * users goes out after its append, what is for a crowd at once: it waits, to come in its place. One for many users takes
+ * its turn among those of other callers: nothing overtakes it meanwhile.
  */
 export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): Intake {
   const waiting = new Deque<Place>()
   let appending = 0
+  let isAlone = false
   let bytes = 0
   let idle = Promise.withResolvers<void>()
 
-  const mayGo = (content: Place['content']): boolean =>
-    content === 'nothing' || (content !== 'awaited' && (appending === 0 || isForUsers(content)))
+  const mayGo = (content: Place['content']): boolean => {
+    if (content === 'nothing' || content === 'awaited') return content === 'nothing'
+    return appending === 0 || (!isAlone && isForUsers(content) && !isLarge(content))
+  }
 
   const release = (size: number): void => {
     bytes -= size
@@ -61,12 +71,14 @@ export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): In
 
   const done = (envelope: Envelope): void => {
     if (isForUsers(envelope)) appending--
+    if (isLarge(envelope)) isAlone = false
     pump()
     release(sizeOf(envelope))
   }
 
   const go = (envelope: Envelope): void => {
     if (isForUsers(envelope)) appending++
+    if (isLarge(envelope)) isAlone = true
     dispatch(envelope).then(
       () => done(envelope),
       error => {

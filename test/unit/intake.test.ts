@@ -2,16 +2,22 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { Outcome } from '../../src/dispatch/dispatcher.ts'
 import { notificationOf } from '../../src/notification/content.ts'
-import type { Envelope } from '../../src/notification/target.ts'
+import type { Envelope, Target } from '../../src/notification/target.ts'
 import { createIntake, type Fill } from '../../src/trigger/intake.ts'
 
-type Kind = 'user' | 'channel'
+type Kind = 'user' | 'users' | 'channel'
+
+const TARGETS: Readonly<Record<Kind, Target>> = {
+  user: { type: 'user', user: 'u' },
+  users: { type: 'users', users: Array.from({ length: 300 }, (_, n) => `u${n}`) },
+  channel: { type: 'channel', channel: 'c' },
+}
 
 function envelopeOf(kind: Kind, name: string, payload = 'null'): Envelope {
   const content = { event_type: name, payload: null }
   return {
     tenant: 'default',
-    target: kind === 'user' ? { type: 'user', user: 'u' } : { type: 'channel', channel: 'c' },
+    target: TARGETS[kind],
     notification: notificationOf(content, payload, { source: 'redis:x', now: 0 }),
   }
 }
@@ -46,6 +52,33 @@ test('what is for users begins at once, without waiting for what came before', (
   const { take, begun } = create()
   for (const name of ['1', '2', '3']) take('user', name)
   expect(begun).toEqual(['1', '2', '3'])
+})
+
+test('what is for many users waits until all before it is appended, and nothing overtakes it', async () => {
+  const { take, begun, end } = create()
+  take('user', '1')
+  take('users', '2')
+  take('user', '3')
+  take('user', '4')
+  take('users', '5')
+  take('channel', '6')
+  expect(begun).toEqual(['1'])
+  for (const [ended, expected] of [
+    ['1', ['1', '2']],
+    ['2', ['1', '2', '3', '4']],
+    ['4', ['1', '2', '3', '4']],
+    ['3', ['1', '2', '3', '4', '5']],
+    ['5', ['1', '2', '3', '4', '5', '6']],
+  ] as const) {
+    await end(ended)
+    expect(begun).toEqual([...expected])
+  }
+})
+
+test('recipients count by how much they take', () => {
+  const { take } = create(20_000)
+  expect(take('users', '1')).toBe(false)
+  expect(take('user', '2')).toBe(true)
 })
 
 test('what is for a crowd waits until all before it is appended, and what comes behind it waits too', async () => {

@@ -1,0 +1,107 @@
+import { unavailable } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
+import { recipientsOf } from '../notification/target.ts'
+import type { Dispatch } from './dispatcher.ts'
+
+/** How much a call asks for. */
+export interface CallSize {
+  /** Users it is for; those of crowds do not count. */
+  readonly recipients: number
+  /** Of what is kept while it waits, beside the recipients. */
+  readonly bytes: number
+}
+
+/**
+ * Carries out a call to many users in its turn, and every other call at once: large calls of one tenant delay neither small
+ * calls nor the large calls of other tenants. Rejects with STORE_UNAVAILABLE when too much waits, or for too long.
+ */
+export type LargeCalls = <T>(tenant: string, size: CallSize, work: () => Promise<T>) => Promise<T>
+
+/** A call with more recipients is large. */
+export const LARGE = 256
+/** Recipients of large calls that are carried out at once; a larger call is carried out alone. */
+const MAX_AT_ONCE = 10_000
+/** Of what waits, all in all and for one tenant. */
+const MAX_WAITING_BYTES = 256 * 1024 * 1024
+const MAX_WAITING_TENANT_BYTES = 64 * 1024 * 1024
+/** What a recipient takes while its call waits, roughly. */
+const RECIPIENT_BYTES = 64
+const MAX_WAIT_MS = 30_000
+
+interface Waiting {
+  readonly tenant: string
+  readonly recipients: number
+  readonly bytes: number
+  readonly since: number
+  readonly start: () => void
+  readonly refuse: () => void
+}
+
+export function createLargeCalls(clock: Pick<Clock, 'monotonic'>): LargeCalls {
+  const queue = new FairQueue<Waiting>()
+  /** Bytes that wait, by tenant. */
+  const waiting = new Map<string, number>()
+  let waitingBytes = 0
+  let underWay = 0
+
+  const hold = (tenant: string, bytes: number): void => {
+    waitingBytes += bytes
+    const left = (waiting.get(tenant) ?? 0) + bytes
+    if (left > 0) waiting.set(tenant, left)
+    else waiting.delete(tenant)
+  }
+
+  const fits = (recipients: number): boolean => underWay === 0 || underWay + recipients <= MAX_AT_ONCE
+
+  const startNext = (): void => {
+    for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
+      const { tenant, recipients, bytes, since, start, refuse } = next
+      const isLate = clock.monotonic() - since > MAX_WAIT_MS
+      if (!isLate && !fits(recipients)) return
+      queue.shift()
+      hold(tenant, -bytes)
+      if (isLate) refuse()
+      else {
+        underWay += recipients
+        start()
+      }
+    }
+  }
+
+  const turn = (tenant: string, { recipients, bytes: text }: CallSize): Promise<void> => {
+    const bytes = text + recipients * RECIPIENT_BYTES
+    const isFull =
+      waitingBytes + bytes > MAX_WAITING_BYTES ||
+      (waiting.get(tenant) ?? 0) + bytes > MAX_WAITING_TENANT_BYTES
+    if (isFull) throw unavailable(new Error('too many large calls wait'))
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const refuse = () => reject(unavailable(new Error('a large call has waited too long for its turn')))
+    hold(tenant, bytes)
+    queue.push(tenant, { tenant, recipients, bytes, since: clock.monotonic(), start: resolve, refuse })
+    startNext()
+    return promise
+  }
+
+  return async (tenant, size, work) => {
+    if (size.recipients <= LARGE) return work()
+    await turn(tenant, size)
+    try {
+      return await work()
+    } finally {
+      underWay -= size.recipients
+      startNext()
+    }
+  }
+}
+
+/** The same dispatch for calls that bring one envelope. */
+export const inTurn =
+  (dispatch: Dispatch, largeCalls: LargeCalls): Dispatch =>
+  envelope => {
+    const { tenant, target, notification } = envelope
+    const recipients = recipientsOf(target)
+    // The usual send does not even pay for the size.
+    if (recipients <= LARGE) return dispatch(envelope)
+    return largeCalls(tenant, { recipients, bytes: notification.payload.length }, () => dispatch(envelope))
+  }
