@@ -27,6 +27,7 @@ interface Places {
 }
 
 interface Wire {
+  readonly token: string
   readonly onMessage: (message: object) => void
   readonly onEnd: (code: number) => void
 }
@@ -65,6 +66,8 @@ const folder = await mkdtemp(join(tmpdir(), 'clients-'))
 for (const [name, text] of Object.entries(await clientModules())) await Bun.write(join(folder, name), text)
 const { listen, memoryPlace }: Ara = await import(join(folder, 'ara.js'))
 const { readLog }: AraLog = await import(join(folder, 'ara-log.js'))
+const impatient = join(folder, 'impatient.js')
+await Bun.write(impatient, (await Bun.file(join(folder, 'ara.js')).text()).replace('15_000', '100'))
 
 afterAll(() => rm(folder, { recursive: true }))
 
@@ -134,6 +137,45 @@ test('a token that cannot be had is asked for again', async () => {
   })
   expect(await client.got.take(1)).toEqual([1])
   expect(asked).toBe(3)
+})
+
+test('a token endpoint that never answers is asked again, and its late answer is not used', async () => {
+  await using service = await startTestApp(LOG)
+  const ara: Ara = await import(impatient)
+  const tokens: string[] = []
+  const connected = Promise.withResolvers<void>()
+  let asked = 0
+  const late = Promise.withResolvers<string>()
+  const listener = ara.listen({
+    url: service.url,
+    getToken: async () => (++asked === 1 ? late.promise : 'second'),
+    onNotification: () => {},
+    connect: ({ token }) => {
+      tokens.push(token)
+      connected.resolve()
+      return { send: () => {}, close: () => {} }
+    },
+  })
+  await connected.promise
+  late.resolve('first')
+  await new Promise(setImmediate)
+  listener.stop()
+  expect(tokens).toEqual(['second'])
+})
+
+test('two listeners that share a place, as two tabs do, each receive everything', async () => {
+  await using service = await startTestApp(LOG)
+  await using line = await startProxy(service.port)
+  const place = memoryPlace()
+  const getToken = () => service.token('ann')
+  using direct = collect({ url: service.url, getToken, place })
+  using behind = collect({ url: `http://127.0.0.1:${line.port}`, getToken, place })
+  await send(service, 'ann', 1)
+  expect(await Promise.all([direct.got.next(), behind.got.next()])).toEqual([1, 1])
+  line.cut()
+  await send(service, 'ann', 2)
+  expect(await direct.got.next()).toBe(2)
+  expect(await behind.got.next()).toBe(2)
 })
 
 test('a gap is reported with its reason, once', async () => {
