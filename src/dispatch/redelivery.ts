@@ -1,15 +1,14 @@
 import { StoreAway } from '../errors.ts'
 import type { Connection } from '../hub/connection.ts'
-import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
 import { TimerWheel } from '../lib/timer-wheel.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
-import { redeliveredFrame } from '../notification/frame.ts'
 import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
-import type { Tracing } from '../observe/tracing.ts'
-import type { Acks, Log } from '../store/store.ts'
+import type { Log } from '../store/store.ts'
+import { createRedeliver, liveSockets, type RedeliverOptions } from './redeliver.ts'
 import { Unacknowledged } from './unacknowledged.ts'
+import { unsettledPages } from './unsettled.ts'
 
 /** Sends again what is not acknowledged in time. The clock of a user runs only while a WebSocket of theirs is live. */
 export interface Redeliveries extends Disposable {
@@ -23,20 +22,13 @@ export interface Redeliveries extends Disposable {
   changed(connection: Connection): void
 }
 
-interface RedeliveryOptions {
-  readonly hub: Hub
+interface RedeliveryOptions extends RedeliverOptions {
   readonly log: Pick<Log, 'read'>
-  readonly acks: Pick<Acks, 'redeliver'>
   readonly clock: Clock
   readonly timeoutMs: number
-  /** Deliveries of one entry, the first included. */
-  readonly maxDeliveries: number
   /** After so long without a live WebSocket nothing of a log can be left; milliseconds. */
   readonly retentionMs: number
-  readonly onRedelivered: (owner: Topic, taken: number, refused: number) => void
   readonly onFault: (error: unknown) => void
-  /** Absent when traces are off. */
-  readonly tracing?: Tracing | undefined
 }
 
 /** Bounds how late a redelivery is, beside the load of the machine. */
@@ -45,24 +37,21 @@ const TICK_MS = 100
 const MAX_PER_TURN = 100
 /** Asked of it and not yet answered. */
 const MAX_ASKED = 1_000
+/** Entries of one user that are not compared with the log; beyond them its own bound holds here too. */
+const PRUNE_ABOVE = 1_000
 /** How long a store that is away is left alone. */
 const PAUSE_MS = 500
-const PAGE = { entries: 1_000, bytes: 256 * 1024 }
-
-const isLiveSocket = ({ transport, phase }: Connection): boolean => transport === 'ws' && phase === 'live'
 
 export function createRedeliveries({
   hub,
   log,
-  acks,
   clock,
   timeoutMs,
-  maxDeliveries,
   retentionMs,
-  onRedelivered,
   onFault,
-  tracing,
+  ...options
 }: RedeliveryOptions): Redeliveries {
+  const redeliver = createRedeliver({ hub, ...options })
   const users = new Map<Topic, Unacknowledged>()
   /** By when there is something to do, so that users who only wait cost nothing. */
   const wheel = new TimerWheel<Unacknowledged>(TICK_MS, clock.monotonic())
@@ -72,11 +61,6 @@ export function createRedeliveries({
   /** The store was away: nothing is asked of it before; monotonic. */
   let pausedUntil = 0
   let isClosed = false
-
-  const liveSockets = (owner: Topic): readonly Connection[] => {
-    const { size } = hub.members(owner)
-    return size === 0 ? [] : [...hub.members(owner)].filter(isLiveSocket)
-  }
 
   const forget = (user: Unacknowledged): void => {
     wheel.delete(user)
@@ -88,8 +72,8 @@ export function createRedeliveries({
     if (known?.epoch === epoch) return known
     if (known !== undefined) forget(known)
     const now = clock.monotonic()
-    const user = new Unacknowledged(owner, epoch, now)
-    user.run(liveSockets(owner).length > 0, now)
+    const user = new Unacknowledged(owner, epoch, now, PRUNE_ABOVE)
+    user.run(liveSockets(hub, owner).length > 0, now)
     users.set(owner, user)
     return user
   }
@@ -104,36 +88,30 @@ export function createRedeliveries({
     const now = clock.monotonic()
     for (const seq of seqs) user.begin(seq, now, timeoutMs)
     schedule(user)
+    if (user.size > user.pruneAbove) void prune(user).catch(onFault)
   }
 
-  const redeliver = async ({ owner, epoch }: Unacknowledged, seq: number): Promise<boolean> => {
-    const cursor = { epoch, seq }
-    const span = tracing?.start('redelivery')
-    const found = await acks.redeliver(owner, cursor, maxDeliveries)
-    if (found === undefined) return false
-    span?.link(found.trace)
-    const frame = redeliveredFrame(found.body, cursor, found.redelivered)
-    let taken = 0
-    let refused = 0
-    for (const socket of liveSockets(owner)) {
-      // A connection that has not come to this place gets the entry there.
-      if (socket.epoch !== epoch || socket.position < seq) continue
-      if (socket.write(frame) !== 'refused') taken++
-      else {
-        refused++
-        socket.cut()
+  /** Overflow and ttl take entries without a word: forgets those that the log has no more. */
+  const prune = async (user: Unacknowledged): Promise<void> => {
+    user.pruneAbove = Number.POSITIVE_INFINITY
+    const left = new Set<number>()
+    // The log grows meanwhile: what is added to it is not waited for.
+    const { newest } = user
+    try {
+      for await (const { seqs, through } of unsettledPages(log, user.owner, user.epoch)) {
+        for (const seq of seqs) left.add(seq)
+        if (through >= newest) break
       }
+      user.retain(seq => seq > newest || left.has(seq))
+    } finally {
+      user.pruneAbove = Math.max(PRUNE_ABOVE, 2 * user.size)
     }
-    onRedelivered(owner, taken, refused)
-    span?.set({ 'ara.entries': 1, 'ara.delivered_to': taken })
-    span?.end()
-    return true
   }
 
   /** What an entry does next: `now` when the store is away, which must not cost it another timeout. */
   const tryRedeliver = async (user: Unacknowledged, seq: number): Promise<'ends' | 'waits' | 'now'> => {
     try {
-      return (await redeliver(user, seq)) ? 'waits' : 'ends'
+      return (await redeliver(user.owner, { epoch: user.epoch, seq })) ? 'waits' : 'ends'
     } catch (error) {
       onFault(error)
       if (!(error instanceof StoreAway)) return 'waits'
@@ -206,17 +184,12 @@ export function createRedeliveries({
   /** What a client says to have seen and has not acknowledged; the present node may never have handed it over. */
   const recall = async ({ principal: { tenant, user }, epoch, position }: Connection): Promise<void> => {
     const owner = userTopic(tenant, user)
-    let after = 0
-    while (after < position) {
-      const page = await log.read(owner, after, PAGE, true)
-      if (page.epoch !== epoch) return
+    for await (const { seqs, through } of unsettledPages(log, owner, epoch)) {
       const known = users.get(owner)
-      const seqs = page.entries.map(({ seq }) => seq).filter(seq => seq <= position)
-      const unknown = known?.epoch === epoch ? seqs.filter(seq => !known.has(seq)) : seqs
+      const isUnknown = (seq: number): boolean => known?.epoch !== epoch || !known.has(seq)
+      const unknown = seqs.filter(seq => seq <= position && isUnknown(seq))
       if (unknown.length > 0) begin(owner, epoch, unknown)
-      if (page.entries.length === 0) return
-      after = page.through
-      await new Promise(setImmediate)
+      if (through >= position) return
     }
   }
 
@@ -237,7 +210,7 @@ export function createRedeliveries({
     changed: ({ transport, principal }) => {
       const user = users.get(userTopic(principal.tenant, principal.user))
       if (user === undefined || transport !== 'ws') return
-      user.run(liveSockets(user.owner).length > 0, clock.monotonic())
+      user.run(liveSockets(hub, user.owner).length > 0, clock.monotonic())
       schedule(user)
     },
     [Symbol.dispose]: () => {

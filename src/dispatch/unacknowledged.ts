@@ -13,6 +13,10 @@ export class Unacknowledged {
   readonly epoch: Epoch
   /** Waits for its turn to be redelivered. */
   isQueued = false
+  /** The last of all entries that ever waited. */
+  newest = 0
+  /** With more entries those that the log no longer holds are to be forgotten. */
+  pruneAbove: number
   /** In the order of due times: each entry waits equally long, and one whose time begins anew is put last. */
   readonly #dueAt = new Map<number, number>()
   /** The store has been asked about these; absent when there are none. */
@@ -22,7 +26,8 @@ export class Unacknowledged {
   #since: number
   #runs = false
 
-  constructor(owner: Topic, epoch: Epoch, now: number) {
+  constructor(owner: Topic, epoch: Epoch, now: number, pruneAbove: number) {
+    this.pruneAbove = pruneAbove
     this.owner = owner
     this.epoch = epoch
     this.#since = now
@@ -51,14 +56,19 @@ export class Unacknowledged {
   begin(seq: number, now: number, timeoutMs: number): void {
     this.#dueAt.delete(seq)
     this.#dueAt.set(seq, this.#read(now) + timeoutMs)
+    this.newest = Math.max(this.newest, seq)
   }
 
   settle(seq: number): void {
     this.#dueAt.delete(seq)
   }
 
+  retain(isLeft: (seq: number) => boolean): void {
+    for (const seq of this.#dueAt.keys()) if (!isLeft(seq)) this.#dueAt.delete(seq)
+  }
+
   settleBefore(seq: number): void {
-    for (const each of this.#dueAt.keys()) if (each < seq) this.#dueAt.delete(each)
+    this.retain(each => each >= seq)
   }
 
   /** When there is next something to do, monotonic: an entry is due or, while the clock stands still, all of them are over. */

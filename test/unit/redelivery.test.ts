@@ -4,7 +4,7 @@ import { StoreAway } from '../../src/errors.ts'
 import { Connection } from '../../src/hub/connection.ts'
 import { createHub, type Hub } from '../../src/hub/hub.ts'
 import { type Topic, tenantOf, userOf, userTopic } from '../../src/notification/topic.ts'
-import type { Acks } from '../../src/store/store.ts'
+import type { Acks, Log } from '../../src/store/store.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { eventually } from '../support/visit.ts'
 
@@ -35,7 +35,10 @@ const TIMEOUT_S = 30
 const turn = () => new Promise(setImmediate)
 
 /** Redeliveries over a store that the test replaces, and a hub that counts how often somebody looks into it. */
-function start(redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', redelivered: 1 })) {
+function start(
+  redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', redelivered: 1 }),
+  read: Log['read'] = () => Promise.reject(new Error('not asked')),
+) {
   const clock = createStoppedClock()
   const hub = createHub<Socket>()
   const counts = { looks: 0, redelivered: 0, faults: 0 }
@@ -48,7 +51,7 @@ function start(redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', red
   }
   const redeliveries = createRedeliveries({
     hub: looked,
-    log: { read: () => Promise.reject(new Error('not asked')) },
+    log: { read },
     acks: { redeliver },
     clock,
     timeoutMs: TIMEOUT_S * 1000,
@@ -187,4 +190,33 @@ test('an acknowledgement that comes while the store is asked ends the waiting', 
   service.clock.jump(TIMEOUT_S)
   await Bun.sleep(250)
   expect(asked).toBe(1)
+})
+
+test('what a full log has evicted is forgotten, however many come unacknowledged', async () => {
+  const asked: number[] = []
+  let seq = 0
+  const last = () => Array.from({ length: 100 }, (_, n) => ({ seq: seq - 99 + n, body: '' }))
+  using service = start(
+    async (_, cursor) => {
+      asked.push(cursor.seq)
+      return undefined
+    },
+    async (_, after) => ({
+      epoch: 'e',
+      entries: last().filter(entry => entry.seq > after && entry.seq > 0),
+      through: seq,
+      removedThrough: 0,
+    }),
+  )
+  const { clock, connect, redeliveries } = service
+  connect('t', 'u')
+  for (let n = 0; n < 200; n++) {
+    const seqs = Array.from({ length: 100 }, () => ++seq)
+    redeliveries.handed(userTopic('t', 'u'), 'e', seqs)
+    await turn()
+  }
+  clock.jump(TIMEOUT_S)
+  await eventually(async () => asked.includes(20_000))
+  expect(asked.length).toBeLessThan(1_500)
+  expect(asked.slice(-100)).toEqual(last().map(entry => entry.seq))
 })

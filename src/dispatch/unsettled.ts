@@ -1,0 +1,21 @@
+import type { Epoch } from '../notification/cursor.ts'
+import type { Topic } from '../notification/topic.ts'
+import type { Log } from '../store/store.ts'
+
+const PAGE = { entries: 1_000, bytes: 256 * 1024 }
+
+/** The unacknowledged entries of a log, a page per turn of the event loop; ends early when the log has another epoch. */
+export async function* unsettledPages(
+  log: Pick<Log, 'read'>,
+  owner: Topic,
+  epoch: Epoch,
+): AsyncGenerator<{ readonly seqs: readonly number[]; readonly through: number }> {
+  for (let after = 0; ; ) {
+    const { entries, through, ...page } = await log.read(owner, after, PAGE, true)
+    if (page.epoch !== epoch) return
+    yield { seqs: entries.map(({ seq }) => seq), through }
+    if (entries.length === 0) return
+    after = through
+    await new Promise(setImmediate)
+  }
+}
