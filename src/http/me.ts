@@ -35,12 +35,7 @@ export const acks = v.pipe(
   rule(
     ({ notification_ids, cursor }) => (typeof cursor === 'string') !== Array.isArray(notification_ids),
     'either `notification_ids` or `cursor`',
-    {
-      oneOf: [
-        { required: ['notification_ids'], properties: { notification_ids: { type: 'array' } } },
-        { required: ['cursor'], properties: { cursor: { type: 'string' } } },
-      ],
-    },
+    {},
   ),
 )
 const format = formatOf(acks)

@@ -13,7 +13,10 @@ const SAFE = {
 /** The name of a file tells its content. */
 const FOREVER = 'public, max-age=31536000, immutable'
 
-const START = `SwaggerUIBundle({ url: 'openapi.json', dom_id: '#page', deepLinking: true, validatorUrl: null })`
+// Requests go where the page comes from, under whatever path a proxy has it.
+const START = `fetch('openapi.json').then(answer => answer.json()).then(spec => SwaggerUIBundle({
+  spec: { ...spec, servers: [{ url: new URL('.', location.href).href }] },
+  dom_id: '#page', deepLinking: true, validatorUrl: null }))`
 
 // Relative, so that it works under whatever path a proxy has it.
 const pageWith = (names: {

@@ -16,13 +16,16 @@ const text = (maxLength: number) => ({
   pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
 })
 
+/** What of ASCII is neither letter, digit, `_`, `.` nor `-`: few languages know the classes of Unicode in patterns. */
+const OTHERS = '\\x00-,/:-@\\[-^`{-\\x7f'
+
 /** The rules as far as JSON Schema can say them: it counts characters, and no bytes. */
 export const SAYS = {
   userId: text(MAX_USER_BYTES),
   eventType: text(MAX_EVENT_TYPE),
   correlationId: { ...text(MAX_CORRELATION_ID), minLength: 0 },
-  channel: { pattern: CHANNEL.source },
-  templateId: { pattern: TEMPLATE_ID.source },
+  channel: { pattern: `^[^${OTHERS}]{1,64}$` },
+  templateId: { pattern: `^[^${OTHERS}.]{1,64}$` },
   tenant: { pattern: NAME.source },
   idempotencyKey: { pattern: IDEMPOTENCY_KEY.source },
 } as const

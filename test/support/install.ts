@@ -1,6 +1,7 @@
 import { ADVICE as BROWSER_ADVICE, findBrowser } from './browser.ts'
 import { LANGUAGES } from './languages.ts'
 import { findNginx, ADVICE as NGINX_ADVICE, unpackNginx } from './nginx.ts'
+import { hasPythonClient, installPythonClient, ADVICE as PYTHON_ADVICE } from './python-client.ts'
 import { hasRedisServer, ADVICE as REDIS_ADVICE } from './redis-server.ts'
 import { hasStrace, ADVICE as STRACE_ADVICE } from './strace.ts'
 
@@ -26,6 +27,11 @@ const WANTED: readonly Wanted[] = [
     advice: 'Tests need curl: type "apt-get install -y curl".',
   },
   { package: 'strace', present: hasStrace, advice: STRACE_ADVICE },
+  {
+    package: 'python3-venv',
+    present: () => hasPythonClient() || Bun.which('python3') !== null,
+    advice: PYTHON_ADVICE,
+  },
   {
     package: 'python3',
     present: () => LANGUAGES.python.find() !== undefined,
@@ -67,4 +73,9 @@ if (missing().length > 0) {
 if (findNginx() === undefined) {
   await unpackNginx()
   if (findNginx() === undefined) console.log(NGINX_ADVICE)
+}
+
+if (!hasPythonClient()) {
+  console.log('Installing openapi-python-client, which the tests use.')
+  if (!installPythonClient()) console.log(PYTHON_ADVICE)
 }

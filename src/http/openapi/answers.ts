@@ -17,7 +17,8 @@ export const cursor = documented(v.string(), {
   description: 'A place in the log of a user: everything up to it lies before it',
 })
 const status = v.picklist(['delivered', 'partial', 'queued', 'no_recipient', 'expired'])
-const yes = v.literal(true)
+// Not as a literal, which generators of clients do not compile.
+const yes = documented(v.boolean(), { description: '`true`, or left out' })
 
 const errorOf = (codes: readonly ErrorCode[]) =>
   v.object({

@@ -5,7 +5,8 @@ import { documented } from '../../lib/document.ts'
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0))
 const text = v.string()
-const yes = v.literal(true)
+// Not as a literal, which generators of clients do not compile.
+const yes = documented(v.boolean(), { description: '`true`, or left out' })
 
 const redis = {
   status: v.picklist(['healthy', 'reconnecting', 'circuit_open', 'disabled']),

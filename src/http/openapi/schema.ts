@@ -13,11 +13,22 @@ export interface Dialect {
 
 type Override<K extends keyof ConversionConfig> = NonNullable<ConversionConfig[K]>
 
+const isNull = (schema: JsonSchema | boolean): boolean => typeof schema === 'object' && schema.type === 'null'
+
+/** Without properties that may only be null, which generators of clients do not know: leaving them out says the same. */
+function withoutNulls({ properties, ...schema }: JsonSchema): JsonSchema {
+  if (properties === undefined) return schema
+  const rest = Object.entries(properties).filter(([, value]) => !isNull(value))
+  return { ...schema, ...(rest.length > 0 && { properties: Object.fromEntries(rest) }) }
+}
+
 /** A value or null, on one level where that will do. */
 function orNull(value: JsonSchema): JsonSchema {
   if (value.not !== undefined) return { type: 'null' }
-  if (typeof value.type !== 'string' || value.const !== undefined) return { anyOf: [value, { type: 'null' }] }
-  return { ...value, type: [value.type, 'null'], ...(value.enum && { enum: [...value.enum, null] }) }
+  const { type, const: only, enum: some } = value
+  return typeof type === 'string' && only === undefined && some === undefined
+    ? { ...value, type: [type, 'null'] }
+    : { anyOf: [value, { type: 'null' }] }
 }
 
 /** No such thing is left out with a warning: a document that says less than what holds is wrong. */
@@ -64,10 +75,18 @@ export function jsonSchemasOf(named: Named, { target, at }: Dialect): Readonly<R
       return { $ref: at + name }
     })
     if (alternatives.length > 0) return { anyOf: alternatives, ...says }
-    const { anyOf: [value] = [], required, ...rest } = jsonSchema
+    const { anyOf: [value] = [], required, default: usual, ...others } = jsonSchema
+    // Generated clients compile with simple defaults only.
+    const rest =
+      typeof usual === 'object' ? others : { ...others, ...(usual !== undefined && { default: usual }) }
     if (valibotSchema.type === 'nullish' || valibotSchema.type === 'nullable')
       return { ...rest, ...(typeof value === 'object' && orNull(value)), ...says }
-    return required?.length === 0 ? { ...rest, ...says } : { ...jsonSchema, ...says }
+    return {
+      ...(jsonSchema.anyOf && { anyOf: jsonSchema.anyOf }),
+      ...withoutNulls(rest),
+      ...(required && required.length > 0 && { required }),
+      ...says,
+    }
   }
   return toJsonSchemaDefs(named, {
     target,
