@@ -131,7 +131,7 @@ export async function startApp({
     stats,
     spans,
   })
-  const { sessions } = transport
+  const { sessions, sockets } = transport
   const logEnabled = config.queueEnabled || config.ackEnabled
   const isDraining = () => sessions.draining
   const redis = () => trigger?.state
@@ -154,7 +154,7 @@ export async function startApp({
     stats,
     spans,
     routes: [
-      healthRoutes({ hub, store, logEnabled, totals, redis, isDraining, clock, version, node }),
+      healthRoutes({ hub, store, logEnabled, totals, redis, isDraining, sockets, clock, version, node }),
       metricsRoutes({
         hub,
         stats,
@@ -196,6 +196,7 @@ export async function startApp({
     fetch: api.fetch as (request: Request) => Response | Promise<Response>,
     websocket: transport.websocket,
   })
+  sockets.guard(listeners.server.port ?? 0)
   // What handlers receive as `server`.
   api.server = listeners.server as unknown as typeof api.server
 

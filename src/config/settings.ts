@@ -49,6 +49,7 @@ export const SETTINGS = {
   SERVER_HOST: { group: 'Server', schema: matching(/^\S+$/, 'an address'), default: '0.0.0.0', help: 'listen address' },
   SERVER_PORT: { group: 'Server', schema: whole(0, 65_535), default: '8081', help: 'listen port; 0 = any free one' },
   INTERNAL_PORT: { group: 'Server', schema: whole(0, 65_535), default: '0', help: 'when set, `/metrics`, `/health*`, `/stats`, `/docs`, `/openapi.json` and `/` are served on this port only; 0 = on SERVER_PORT' },
+  MAX_SOCKETS: { group: 'Server', schema: whole(1, UNBOUNDED), default: undefined, computed: 'the limit of open files − 100', help: 'open TCP sockets of the process; beyond it new connections are closed at once' },
   KEEP_ALIVE_SECONDS: { group: 'Server', schema: whole(0, 255), default: '75', help: 'seconds after which an idle HTTP connection is closed; set it above the idle timeout of your load balancer; 0 = never' },
   RUN_MODE: { group: 'Server', schema: text, default: 'development', help: '`production` or `prod`: strict start, masked 5xx messages, JSON logs; anything else is development' },
   NODE_ID: { group: 'Server', schema: matching(NAME, NAME_RULE), default: undefined, computed: 'random', help: 'name of this node' },

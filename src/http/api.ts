@@ -5,6 +5,7 @@ import type { Clock } from '../lib/clock.ts'
 import { idsOf, type Log, limited } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
+import { withoutFilePaths } from './file-paths.ts'
 import { type Guard, pathOf, requestIdOf } from './guard.ts'
 import { createReadOn } from './unread.ts'
 
@@ -134,7 +135,9 @@ export function createApi({
     stats.unhandledErrors++
     log.error(fieldsOf(error, request, set), 'http.fault')
     const message =
-      error instanceof Error && !production ? error.message : 'Something went wrong on our side.'
+      error instanceof Error && !production
+        ? withoutFilePaths(error.message)
+        : 'Something went wrong on our side.'
     return envelope(new AppError('INTERNAL_ERROR', { message }), set)
   }
 

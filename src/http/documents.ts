@@ -11,12 +11,15 @@ interface DocumentOptions {
   readonly version: string
 }
 
-/** Makes it when it is first asked for. */
+/** Makes it when it is first asked for; a failure is not kept. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined
+  let making: Promise<T> | undefined
   return () => {
-    made ??= make()
-    return made
+    making ??= make().catch(error => {
+      making = undefined
+      throw error
+    })
+    return making
   }
 }
 

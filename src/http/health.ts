@@ -3,6 +3,7 @@ import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { LinkState } from '../lib/link.ts'
+import type { Sockets } from '../limit/sockets.ts'
 import type { Store } from '../store/store.ts'
 import type { QueueTotals } from './queue-totals.ts'
 import { type RedisReport, redisReport } from './redis-report.ts'
@@ -15,6 +16,7 @@ interface HealthOptions {
   /** Of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
   readonly isDraining: () => boolean
+  readonly sockets: Pick<Sockets, 'state'>
   readonly clock: Clock
   readonly version: string
   readonly node: string
@@ -30,6 +32,7 @@ export function healthRoutes({
   totals,
   redis,
   isDraining,
+  sockets,
   clock,
   version,
   node,
@@ -47,8 +50,9 @@ export function healthRoutes({
         // Each state is read once, after the wait, so that the answer does not contradict itself.
         const { status, connected } = redisReport(redis())
         const storeWell = isStoreWell()
+        const { open, max, isFull } = sockets.state
         return {
-          status: isWell(status) && storeWell ? 'healthy' : 'degraded',
+          status: isWell(status) && storeWell && !isFull ? 'healthy' : 'degraded',
           version,
           redis: { status, connected },
           uptime_seconds: Math.floor((clock.monotonic() - startedAt) / 1000),
@@ -66,6 +70,7 @@ export function healthRoutes({
           },
           store: { kind: store.kind, status: storeWell ? 'healthy' : 'unavailable' },
           bus: { kind: 'none', status: 'healthy' },
+          ...(isFull && { sockets: { status: 'full', open, max } }),
         }
       },
       route('How the service is'),

@@ -1,5 +1,5 @@
-import { readFileSync, statSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { descriptorLimit, listDescriptors } from '../lib/descriptors.ts'
 
 /** What the system says of this process; 0 where it does not say. Linux says it all. */
 export interface ProcessFigures {
@@ -12,8 +12,6 @@ export interface ProcessFigures {
   /** Seconds since 1970. */
   readonly startedAt: number
 }
-
-const DESCRIPTORS = '/proc/self/fd'
 
 /** Files of `/proc` are memory of the kernel: reading one takes microseconds and waits for nothing. */
 function read(path: string): string {
@@ -31,19 +29,6 @@ function numberIn(text: string, pattern: RegExp): number | undefined {
 
 const bytesIn = (status: string, pattern: RegExp): number => (numberIn(status, pattern) ?? 0) * 1024
 
-/** The soft limit of open files; undefined where the system does not say, or has none. */
-export const descriptorLimit = (): number | undefined =>
-  numberIn(read('/proc/self/limits'), /^Max open files\s+(\d+)/m)
-
-/** Linux tells it as the size of the directory since 6.2; listing it takes milliseconds for many, so another thread does. */
-async function openDescriptors(): Promise<number> {
-  try {
-    return statSync(DESCRIPTORS).size || (await readdir(DESCRIPTORS)).length
-  } catch {
-    return 0
-  }
-}
-
 export async function readProcess(): Promise<ProcessFigures> {
   const { user, system } = process.cpuUsage()
   const status = read('/proc/self/status')
@@ -52,7 +37,7 @@ export async function readProcess(): Promise<ProcessFigures> {
     residentBytes: process.memoryUsage.rss(),
     virtualBytes: bytesIn(status, /^VmSize:\s+(\d+) kB/m),
     heapBytes: bytesIn(status, /^VmData:\s+(\d+) kB/m),
-    openDescriptors: await openDescriptors(),
+    openDescriptors: await listDescriptors(),
     maxDescriptors: descriptorLimit() ?? 0,
     startedAt: performance.timeOrigin / 1000,
   }

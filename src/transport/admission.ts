@@ -33,6 +33,8 @@ export interface AdmissionOptions {
   readonly origins: Origins
   readonly identities: Pick<Identities, 'forNow'>
   readonly isDraining: () => boolean
+  /** False when there are too many sockets. */
+  readonly admits?: () => boolean
   readonly retryAfterSeconds: number
   /** Absent when tries to connect are not limited. */
   readonly limit: ConnectLimit | undefined
@@ -59,6 +61,7 @@ export function createAdmission({
   origins,
   identities,
   isDraining,
+  admits,
   retryAfterSeconds,
   limit,
   stats,
@@ -75,6 +78,15 @@ export function createAdmission({
     if (!isDraining()) return
     stats.connectionsRefused.draining++
     throw new AppError('SHUTTING_DOWN', { headers: { 'retry-after': String(retryAfterSeconds) } })
+  }
+
+  const checkSockets = (): void => {
+    if (admits?.() !== false) return
+    stats.connectionsRefused.total++
+    throw new AppError('CONNECTION_LIMIT', {
+      message: 'Too many sockets are open (MAX_SOCKETS): try again later.',
+      headers: { 'retry-after': '5', connection: 'close' },
+    })
   }
 
   /** Before the token is looked at: a wrong one costs as much. */
@@ -96,6 +108,7 @@ export function createAdmission({
       throw new AppError('FORBIDDEN', { message: 'The Origin of this page is not in CORS_ORIGINS.' })
     }
     checkDraining()
+    checkSockets()
     checkRate(request)
     const query = readQuery(request.url, ['cursor'])
     if (!(query instanceof URLSearchParams)) throw meaningless(query.path, query.message)

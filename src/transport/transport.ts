@@ -9,9 +9,11 @@ import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/clock.ts'
 import { openSendQueues, type SendQueues } from '../lib/send-queues.ts'
 import type { Limits } from '../limit/limits.ts'
+import { createSockets, type Sockets } from '../limit/sockets.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Log } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
+import { tellOfSockets } from '../observe/sockets.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type AdmissionOptions, createAdmission } from './admission.ts'
 import { createConversation } from './conversation.ts'
@@ -27,6 +29,7 @@ import type { WebSocketPeer } from './websocket-peer.ts'
 /** Everything between the clients' sockets and the pipeline, put together as the settings say. */
 export interface Transport extends Disposable {
   readonly sessions: Pick<Sessions, 'draining' | 'drain'>
+  readonly sockets: Sockets
   /** `/ws` and `/sse`. */
   readonly routes: readonly AnyElysia[]
   readonly websocket: WebSocketHandler<WebSocketPeer>
@@ -42,6 +45,7 @@ interface TransportOptions {
     | 'drainSeconds'
     | 'jwtLeewaySeconds'
     | 'keepAliveSeconds'
+    | 'maxSockets'
     | 'sendBufferBytes'
     | 'websocketCleanupInterval'
     | 'websocketConnectionTimeout'
@@ -122,10 +126,12 @@ export function createTransport(options: TransportOptions): Transport {
     timeoutSeconds,
     cleanupSeconds: settings.websocketCleanupInterval,
   })
+  const sockets = createSockets({ max: settings.maxSockets, ...tellOfSockets(log, clock, stats) })
   const admit = createAdmission({
     origins: createOrigins(settings.corsOrigins),
     identities,
     isDraining: () => sessions.draining,
+    admits: sockets.admits,
     retryAfterSeconds: Math.max(1, settings.drainSeconds),
     limit: limits.connects,
     stats,
@@ -135,6 +141,7 @@ export function createTransport(options: TransportOptions): Transport {
 
   return {
     sessions,
+    sockets,
     routes: [
       webSocketRoutes({ admit, sessions, buffers, clock, sendBufferBytes }),
       sseRoutes({
@@ -151,6 +158,7 @@ export function createTransport(options: TransportOptions): Transport {
     [Symbol.dispose]: () => {
       liveness[Symbol.dispose]()
       queues[Symbol.dispose]()
+      sockets[Symbol.dispose]()
     },
   }
 }

@@ -34,7 +34,7 @@ export class WebSocketPeer extends Peer {
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
   readonly #clock: Clock
-  readonly #buffers: Pick<SendBuffers, 'grew'>
+  readonly #buffers: Pick<SendBuffers, 'grew'> | undefined
   #socket: ServerWebSocket<WebSocketPeer> | undefined
   /** Pings that carried a place and are not answered, oldest first. */
   #pings = NO_PINGS
@@ -50,7 +50,7 @@ export class WebSocketPeer extends Peer {
     readonly principal: Principal
     readonly wish: Wish
     readonly clock: Clock
-    readonly buffers: Pick<SendBuffers, 'grew'>
+    readonly buffers?: Pick<SendBuffers, 'grew'>
     readonly sendBufferBytes: number
     readonly end: Sessions['ended']
   }) {
@@ -73,7 +73,7 @@ export class WebSocketPeer extends Peer {
     if (taken === 0) return 'refused'
     const bytes = Buffer.byteLength(json)
     this.#writtenBytes += bytes
-    if (taken < 0) this.#buffers.grew(bytes)
+    if (taken < 0) this.#buffers?.grew(bytes)
     if (this.#batchBytes !== undefined) return this.#pace(taken < 0, bytes)
     if (taken > 0) return 'sent'
     // A frame alone always fits, or a large one could never be sent.

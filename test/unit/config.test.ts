@@ -56,6 +56,7 @@ const DEFAULTS: Config = {
   serverPort: 8081,
   internalPort: 0,
   keepAliveSeconds: 75,
+  maxSockets: undefined,
   production: false,
   nodeId: expect.stringMatching(/^[0-9a-f]{8}$/),
   drainSeconds: 10,

@@ -66,6 +66,7 @@ export const health = v.object({
   }),
   store: v.object({ kind: v.picklist(['memory', 'sqlite', 'redis']), status: working }),
   bus: v.object({ kind: v.picklist(['none', 'redis']), status: working }),
+  sockets: v.optional(v.object({ status: v.literal('full'), open: count, max: count })),
 })
 export const service = v.object({
   service: v.literal('ara-notification-service'),

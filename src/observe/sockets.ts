@@ -1,0 +1,34 @@
+import type { Clock } from '../lib/clock.ts'
+import { type Log, limited } from './log.ts'
+import type { Stats } from './stats.ts'
+
+const LINES_PER_SECOND = 2
+
+interface Fields {
+  readonly open: number
+  readonly max: number
+}
+
+/** Counts and logs connections that were turned away since there are too many sockets. */
+export function tellOfSockets(log: Log, clock: Clock, stats: Pick<Stats, 'socketsTurnedAway'>) {
+  const say = limited<Fields & { readonly turned_away: number }>({
+    perSecond: LINES_PER_SECOND,
+    clock,
+    write: fields => log.warn(fields, 'sockets.turned_away'),
+  })
+  const sayFull = limited<Fields>({
+    perSecond: LINES_PER_SECOND,
+    clock,
+    write: fields => log.warn(fields, 'sockets.full'),
+  })
+  return {
+    onTurnedAway: (count: number, { open, max }: Fields): void => {
+      stats.socketsTurnedAway += count
+      say({ turned_away: stats.socketsTurnedAway, open, max })
+    },
+    onFull: ({ open, max, isFull }: Fields & { readonly isFull: boolean }): void => {
+      if (isFull) sayFull({ open, max })
+      else log.info({ open, max }, 'sockets.free')
+    },
+  }
+}

@@ -1,0 +1,118 @@
+import { expect, test } from 'bun:test'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { API_KEY } from '../support/app.ts'
+import { connectStream } from '../support/client.ts'
+import { type Service, startService } from '../support/service.ts'
+import { eventually } from '../support/visit.ts'
+
+/** The service with so many file descriptors. */
+const startWith = (descriptors: number, env: Record<string, string> = {}): Promise<Service> =>
+  startService(env, {
+    command: ['sh', '-c', `ulimit -n ${descriptors}; exec "${process.execPath}" src/main.ts`],
+    cwd: join(import.meta.dir, '../..'),
+  })
+
+interface Caller extends Disposable {
+  readonly isClosed: boolean
+  /** Sends a request on the same connection; resolves with the answer, empty when there is none. */
+  ask(path: string, body?: object): Promise<string>
+}
+
+/** A connection that is kept alive. */
+async function openCaller(port: number): Promise<Caller> {
+  const socket: Socket = connect(port, '127.0.0.1')
+  let isClosed = false
+  let text = ''
+  socket.on('data', chunk => {
+    text += chunk
+  })
+  socket.on('error', () => {})
+  socket.on('close', () => {
+    isClosed = true
+  })
+  await new Promise(resolve => socket.once('connect', resolve))
+  return {
+    get isClosed() {
+      return isClosed
+    },
+    ask: async (path, body) => {
+      text = ''
+      const json = body === undefined ? '' : JSON.stringify(body)
+      const fields = `Host: 127.0.0.1\r\nX-API-Key: ${API_KEY}\r\nContent-Type: application/json\r\n`
+      const method = body === undefined ? 'GET' : 'POST'
+      socket.write(`${method} ${path} HTTP/1.1\r\n${fields}Content-Length: ${json.length}\r\n\r\n${json}`)
+      await eventually(() => {
+        const [, head = '', body = ''] = /^([\s\S]*?)\r\n\r\n([\s\S]*)$/.exec(text) ?? []
+        const length = Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? Number.NaN)
+        return isClosed || Buffer.byteLength(body) >= length || text.endsWith('0\r\n\r\n')
+      })
+      return text
+    },
+    [Symbol.dispose]: () => void socket.destroy(),
+  }
+}
+
+const cpuOf = async (pid: number): Promise<number> => {
+  const fields = (await Bun.file(`/proc/${pid}/stat`).text()).split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+test('with all descriptors used up by silent connections the service idles, answers those it has, and recovers', async () => {
+  await using service = await startWith(200)
+  using caller = await openCaller(service.port)
+  expect(await caller.ask('/health')).toStartWith('HTTP/1.1 200')
+  using stream = await connectStream(`${service.url}/sse?token=${await service.token('u')}`)
+  const silent = await Promise.all(Array.from({ length: 300 }, () => openCaller(service.port)))
+  expect(await service.line('sockets.full')).toMatchObject({ max: 100 })
+  await eventually(() => silent.some(({ isClosed }) => isClosed))
+
+  const [before, at] = [await cpuOf(service.pid), performance.now()]
+  await eventually(() => performance.now() - at > 2_000)
+  expect((await cpuOf(service.pid)) - before).toBeLessThan(1)
+
+  expect(await caller.ask('/health')).toMatch(/"status":"degraded".*"sockets":\{"status":"full"/)
+  expect(await caller.ask('/metrics')).toMatch(/^HTTP\/1\.1 200[\s\S]*ara_sockets_turned_away_total [1-9]/)
+  for (const path of ['/docs', '/openapi.json']) expect(await caller.ask(path)).toStartWith('HTTP/1.1 200')
+  const body = { target_user_id: 'u', event_type: 'e', payload: 'still here' }
+  expect(await caller.ask('/api/v1/notifications/send', body)).toMatch(/"delivered_to":1/)
+  expect((await stream.nextOf('notification')).data.payload).toBe('still here')
+  expect(service.lines.filter(({ event }) => event === 'sockets.turned_away').length).toBeLessThanOrEqual(6)
+
+  for (const each of silent) each[Symbol.dispose]()
+  await service.line('sockets.free')
+  using late = await openCaller(service.port)
+  expect(await late.ask('/health')).toMatch(/"status":"healthy"/)
+  expect(service.lines.filter(({ level }) => level === 'error')).toEqual([])
+}, 40_000)
+
+test('beyond MAX_SOCKETS a new connection is closed at once, those that are open go on', async () => {
+  await using service = await startWith(1_000, { MAX_SOCKETS: '10', WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
+  const callers: Caller[] = []
+  for (let n = 0; n < 10; n++) {
+    const caller = await openCaller(service.port)
+    expect(await caller.ask('/health/live')).toStartWith('HTTP/1.1 200')
+    callers.push(caller)
+  }
+  await service.line('sockets.full')
+  const over = await openCaller(service.port)
+  expect(await over.ask('/health')).toBe('')
+  expect(over.isClosed).toBe(true)
+  for (const caller of callers) expect(await caller.ask('/health/live')).toStartWith('HTTP/1.1 200')
+  callers[0]?.[Symbol.dispose]()
+  await service.line('sockets.free')
+  using again = await openCaller(service.port)
+  expect(await again.ask('/health')).toStartWith('HTTP/1.1 200')
+  for (const caller of callers) caller[Symbol.dispose]()
+}, 20_000)
+
+test('of many streams that come in one moment at most MAX_SOCKETS stay, the others are told to come later', async () => {
+  await using service = await startWith(1_000, { MAX_SOCKETS: '10', WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
+  const url = `${service.url}/sse?token=${await service.token('u')}`
+  const answers = await Promise.allSettled(Array.from({ length: 30 }, () => connectStream(url)))
+  const open = answers.flatMap(answer => (answer.status === 'fulfilled' ? [answer.value] : []))
+  expect(open.length).toBeWithin(1, 14)
+  for (const answer of answers)
+    if (answer.status === 'rejected') expect(String(answer.reason)).toMatch(/429|ECONNRESET|closed/i)
+  for (const stream of open) stream.close()
+}, 20_000)
