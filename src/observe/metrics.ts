@@ -168,7 +168,6 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   ara_ws_connection_duration_seconds: histogram('how long WebSockets and SSE streams were open, recorded when they end', BOUNDS.connection, ({ stats }) => stats.connectionSeconds),
   ara_connection_closes_total: counters('ended connections by close code; `sse`: a stream, `other`: a code sent by the client; 1013: over a limit, never opened', 'code', ({ stats }) => stats.closes),
   ara_connections_refused_total: counters('refused attempts to connect', 'reason', ({ stats }) => stats.connectionsRefused),
-  ara_sockets_turned_away_total: counter('connections closed at once, since MAX_SOCKETS are open', ({ stats }) => stats.socketsTurnedAway),
   ara_slow_consumers_total: counter('connections closed because the client did not read', ({ stats }) => stats.slowConsumers),
   ara_channels_active: gauge('channels with a subscriber', ({ channels }) => channels),
   ara_channel_subscriptions: LARGEST_CHANNELS,

@@ -10,7 +10,7 @@ interface Fields {
 }
 
 /** Counts and logs connections that were turned away since there are too many sockets. */
-export function tellOfSockets(log: Log, clock: Clock, stats: Pick<Stats, 'socketsTurnedAway'>) {
+export function tellOfSockets(log: Log, clock: Clock, stats: Pick<Stats, 'connectionsRefused'>) {
   const say = limited<Fields & { readonly turned_away: number }>({
     perSecond: LINES_PER_SECOND,
     clock,
@@ -23,8 +23,8 @@ export function tellOfSockets(log: Log, clock: Clock, stats: Pick<Stats, 'socket
   })
   return {
     onTurnedAway: (count: number, { open, max }: Fields): void => {
-      stats.socketsTurnedAway += count
-      say({ turned_away: stats.socketsTurnedAway, open, max })
+      stats.connectionsRefused.total += count
+      say({ turned_away: count, open, max })
     },
     onFull: ({ open, max, isFull }: Fields & { readonly isFull: boolean }): void => {
       if (isFull) sayFull({ open, max })

@@ -62,7 +62,6 @@ export interface Stats {
   readonly closes: Record<Close, number>
   /** Of these, those that were cut because they did not read. */
   slowConsumers: number
-  socketsTurnedAway: number
   /** Well-formed messages of clients. */
   readonly messagesReceived: Record<'subscribe' | 'unsubscribe' | 'ping' | 'ack' | 'auth', number>
   /** Entries kept for a user who was away. */
@@ -142,7 +141,6 @@ export const createStats = (): Stats => ({
     other: 0,
   },
   slowConsumers: 0,
-  socketsTurnedAway: 0,
   messagesReceived: { subscribe: 0, unsubscribe: 0, ping: 0, ack: 0, auth: 0 },
   queueEnqueued: 0,
   queueReplayed: 0,

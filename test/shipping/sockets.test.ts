@@ -1,5 +1,4 @@
 import { expect, test } from 'bun:test'
-import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { API_KEY } from '../support/app.ts'
 import { connectStream } from '../support/client.ts'
@@ -21,17 +20,22 @@ interface Caller extends Disposable {
 
 /** A connection that is kept alive. */
 async function openCaller(port: number): Promise<Caller> {
-  const socket: Socket = connect(port, '127.0.0.1')
   let isClosed = false
   let text = ''
-  socket.on('data', chunk => {
-    text += chunk
-  })
-  socket.on('error', () => {})
-  socket.on('close', () => {
+  const end = (): void => {
     isClosed = true
+  }
+  const socket = await Bun.connect({
+    hostname: '127.0.0.1',
+    port,
+    socket: {
+      data: (_, chunk) => {
+        text += chunk
+      },
+      close: end,
+      error: end,
+    },
   })
-  await new Promise(resolve => socket.once('connect', resolve))
   return {
     get isClosed() {
       return isClosed
@@ -49,7 +53,7 @@ async function openCaller(port: number): Promise<Caller> {
       })
       return text
     },
-    [Symbol.dispose]: () => void socket.destroy(),
+    [Symbol.dispose]: () => void socket.terminate(),
   }
 }
 
@@ -72,7 +76,9 @@ test('with all descriptors used up by silent connections the service idles, answ
   expect((await cpuOf(service.pid)) - before).toBeLessThan(1)
 
   expect(await caller.ask('/health')).toMatch(/"status":"degraded".*"sockets":\{"status":"full"/)
-  expect(await caller.ask('/metrics')).toMatch(/^HTTP\/1\.1 200[\s\S]*ara_sockets_turned_away_total [1-9]/)
+  expect(await caller.ask('/metrics')).toMatch(
+    /^HTTP\/1\.1 200[\s\S]*ara_connections_refused_total\{reason="total"\} [1-9]/,
+  )
   for (const path of ['/docs', '/openapi.json']) expect(await caller.ask(path)).toStartWith('HTTP/1.1 200')
   const body = { target_user_id: 'u', event_type: 'e', payload: 'still here' }
   expect(await caller.ask('/api/v1/notifications/send', body)).toMatch(/"delivered_to":1/)
