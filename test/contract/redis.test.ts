@@ -165,7 +165,7 @@ describe('redis: what former versions and dead nodes left', () => {
     await former.log.totals()
     await former[Symbol.asyncDispose]()
     // As it was: no counts, no sizes in bytes.
-    await admin.hdel(`ara:head:${tag}`, 'lost', 'kept', 'past', 'bytes')
+    await admin.hdel(`ara:head:${tag}`, 'counts')
     await admin.hdel(`ara:notes:${tag}`, 'e')
     await admin.del('ara:sizes')
     await admin.hset('ara:sizes', ANN, 3, BOB, 1, 'total', 4)

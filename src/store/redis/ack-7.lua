@@ -4,7 +4,7 @@
 -- ARGV: 6 and following: ids
 -- Reply: ..., epoch, then for each id seq, 1 when late, latency in ms or -1; a seq of 0 for those that are not this user's
 
-if not find(false) then return reply(false, '') end
+if not head then return reply(false, '') end
 purge()
 local answers = {}
 for n = 6, #ARGV do

@@ -7,10 +7,9 @@
 
 local MAX_ACKED = 1000
 
-local exists = find(false)
-local epoch, seq = exists and head.epoch or unborn(), exists and head.seq or 0
+local epoch, seq = head and head.epoch or unborn(), head and head.seq or 0
 if ARGV[6] ~= epoch or tonumber(ARGV[7]) > seq then return reply(false, -1, 0) end
-if not exists then return reply(false, 0, 0) end
+if not head then return reply(false, 0, 0) end
 purge()
 local seqs = call('ZRANGEBYSCORE', ORDER, '(' .. ARGV[8], ARGV[7], 'LIMIT', 0, MAX_ACKED)
 local count, latencies = 0, {}

@@ -9,7 +9,7 @@
 if time() > tonumber(ARGV[6]) then return redis.error_reply('LATE the deadline of the append has passed') end
 
 local most, id, body, expires = tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[13]) or -1
-find(true)
+if not head then begin(unborn(), '') end
 purge()
 
 local known = call('HGET', NOTES, 'i' .. id)
@@ -65,7 +65,7 @@ for _ = 1, MAX_PURGED do
 end
 
 if wasEmpty or now - head.touched > DAY then
-  head.touched = now
+  head.touched, renamed = now, true
   save()
   for _, key in ipairs(KEYS) do call('PEXPIRE', key, KEPT) end
 end

@@ -3,8 +3,8 @@
 -- KEYS and ARGV 1-5: see log.lua.
 -- Reply: ..., the moment from which there is something to do again, ms; -1 for never. Tells always what the log takes.
 
-if not find(false) then return { 0, 0, '', 0, 0, -1 } end
-tookBefore = nil
+if not head then return { 0, 0, '', 0, 0, -1 } end
+keptBefore = nil
 local more = purge()
 local over = call('ZRANGEBYSCORE', PAST, '-inf', '(' .. whole(now), 'LIMIT', 0, MAX_PURGED)
 for _, seq in ipairs(over) do forget(seq) end

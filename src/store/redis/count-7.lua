@@ -4,6 +4,6 @@
 -- ARGV: 6 after this seq
 -- Reply: ..., the number
 
-if not find(false) then return reply(false, 0) end
+if not head then return reply(false, 0) end
 local more = purge()
 return reply(more, call('ZCOUNT', ORDER, '(' .. ARGV[6], '+inf'))

@@ -1,8 +1,9 @@
--- What the scripts of a user's log begin with; the rest of each stands in its own file, behind mend.lua.
+-- What the scripts of a user's log begin with. find.lua follows, then for some handling.lua, then the file of each. A function
+-- costs at each run what it closes over: what few scripts need stands elsewhere, and find.lua is no function.
 --
 -- KEYS, all of one user and with one hash tag:
---   1 head   HASH  epoch, life, bases, seq, received, removed, touched; lost: the highest seq removed before any device had it;
---                  kept, past, bytes: entries retained, entries that left and are known, what the bodies take
+--   1 head   HASH  epoch, life, bases, seq, received, removed, touched; counts: packed, the highest seq removed before any device
+--                  had it, entries retained, entries that left and are known, bytes of the bodies, the seq when it was written
 --   2 text   HASH  <seq>: the body, or a NUL, its size, a blank and the id of a notification whose body is kept once for many
 --                  users; t<seq>: the traceparent, if there is one
 --   3 notes  HASH  <seq>: what is known of the entry, packed; i<id>: the seq of a notification; e: the epoch,
@@ -38,8 +39,8 @@ local HEAD_BYTES, PARTS_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 800, 800, 450
 
 local call = redis.call
 local retention = tonumber(ARGV[4])
-local acknowledged = string.find(ARGV[5], 'a', 1, true) ~= nil
-local mayEvict = string.find(ARGV[5], 'e', 1, true) ~= nil
+local acknowledged = ARGV[5] == 'a' or ARGV[5] == 'ae'
+local mayEvict = ARGV[5] == 'e' or ARGV[5] == 'ae'
 
 local function time()
   local t = call('TIME')
@@ -49,12 +50,13 @@ end
 local now = tonumber(ARGV[1]) or time()
 -- Undefined as long as there is no log.
 local head
--- Whether the head differs from what is stored. It is written last: what needs no memory comes first in a Redis that is full.
-local changed = false
--- Whether its names differ, too.
-local renamed = false
 -- What the log took when it was found.
-local tookBefore
+local keptBefore, pastBefore, bytesBefore
+-- Whether the head is to be written, and whether more of it than seq, removed and counts. That comes last: what needs no memory
+-- comes first in a Redis that is full.
+local changed, renamed = false, false
+-- Whether the log is to be put together again, though no part seems to be missing.
+local force = false
 local tracked = 0
 local gone = {}
 
@@ -63,15 +65,13 @@ local function whole(number)
 end
 
 local function save()
-  if renamed then call('HSET', HEAD, 'epoch', head.epoch, 'life', head.life, 'bases', head.bases) end
-  call('HSET', HEAD, 'seq', head.seq, 'received', head.received, 'removed', head.removed, 'touched', head.touched, 'lost',
-    head.lost, 'kept', head.kept, 'past', head.past, 'bytes', head.bytes)
+  local counts = cmsgpack.pack({ head.lost, head.kept, head.past, head.bytes, head.seq })
+  if renamed then
+    call('HSET', HEAD, 'epoch', head.epoch, 'life', head.life, 'bases', head.bases, 'received', head.received, 'touched',
+      head.touched)
+  end
+  call('HSET', HEAD, 'seq', head.seq, 'removed', head.removed, 'counts', counts)
   changed, renamed = false, false
-end
-
-local function takes()
-  local parts = (head.kept > 0 or head.past > 0) and PARTS_BYTES or 0
-  return HEAD_BYTES + parts + head.bytes + head.kept * ENTRY_BYTES + head.past * PAST_BYTES
 end
 
 -- The epoch of a log that does not exist yet: told alike by every node, and another one once a head may have been forgotten.
@@ -80,6 +80,29 @@ local function unborn()
   if mayEvict then return ARGV[3] end
   local name = ARGV[2] .. ' ' .. HEAD .. ' ' .. math.floor(now / (30 * DAY))
   return string.sub(redis.sha1hex(name), 1, 12)
+end
+
+local function writeEpoch()
+  call('HSET', NOTES, 'e', head.epoch .. ' ' .. head.bases)
+end
+
+-- The log goes on under another epoch, and keeps its last place as a base: what both lives share.
+local function renew()
+  local bases = {}
+  for base in string.gmatch(head.bases, '[^,]+') do bases[#bases + 1] = base end
+  if head.epoch ~= '' then bases[#bases + 1] = head.epoch .. ':' .. whole(head.seq) end
+  while #bases > MAX_BASES do table.remove(bases, 1) end
+  head.bases, head.epoch, head.life = table.concat(bases, ','), ARGV[3], ARGV[2]
+  changed, renamed = true, true
+  if head.kept > 0 or head.past > 0 then writeEpoch() end
+end
+
+local function begin(epoch, bases)
+  head = {
+    epoch = epoch, life = ARGV[2], bases = bases, seq = 0, received = 0, removed = 0, touched = now, lost = 0, kept = 0, past = 0,
+    bytes = 0
+  }
+  changed, renamed = true, true
 end
 
 -- An entry is a list.
@@ -95,19 +118,6 @@ local function write(seq, entry)
   call('HSET', NOTES, seq, cmsgpack.pack(entry))
 end
 
-local function bytesOf(seq, entry)
-  return entry[BYTES] or call('HSTRLEN', TEXT, seq)
-end
-
-local function writeEpoch()
-  call('HSET', NOTES, 'e', head.epoch .. ' ' .. head.bases)
-end
-
--- Without entries there are no notes, or they would be there for ever.
-local function dropNotes()
-  if head.kept == 0 and head.past == 0 then call('DEL', NOTES) end
-end
-
 local function forget(seq)
   local entry = note(seq)
   -- The id may have been used again.
@@ -115,7 +125,8 @@ local function forget(seq)
   call('HDEL', NOTES, seq)
   head.past = head.past - call('ZREM', PAST, seq)
   changed = true
-  dropNotes()
+  -- Without entries there are no notes, or they would be there for ever.
+  if head.kept == 0 and head.past == 0 then call('DEL', NOTES) end
 end
 
 -- Neither acknowledged nor at its end.
@@ -135,7 +146,7 @@ local function leave(seq, entry, cause)
   call('ZREM', ORDER, seq)
   call('ZREM', ENDS, seq)
   call('ZREM', LANES, seq)
-  head.bytes = math.max(0, head.bytes - bytesOf(seq, entry))
+  head.bytes = math.max(0, head.bytes - (entry[BYTES] or call('HSTRLEN', TEXT, seq)))
   call('HDEL', TEXT, seq, 't' .. seq)
   head.kept = head.kept - 1
   changed = true
@@ -178,38 +189,11 @@ local function purge()
   return #over == MAX_PURGED
 end
 
-local function deliver(entry, at)
-  entry[ATTEMPTS] = entry[ATTEMPTS] + 1
-  if entry[ATTEMPTS] > 1 then return end
-  entry[FIRST] = at
-  if entry[STATE] == QUEUED then entry[STATE], entry[AT] = SENT, at end
-  if acknowledged then tracked = tracked + 1 end
-end
-
-local function isRetained(seq)
-  return call('ZSCORE', ORDER, seq) ~= false
-end
-
--- Acknowledges an entry, retained or not: whether that is late, and after how many ms; -1 when it was done before, or late.
-local function acknowledge(seq, entry)
-  local late = (entry[STATE] == EXPIRED or entry[STATE] == DROPPED) and 1 or 0
-  if entry[IS_ACKED] == 1 then return late, -1 end
-  entry[IS_ACKED] = 1
-  local latency = -1
-  if late == 0 then
-    -- It proves a delivery that is not yet noted.
-    if entry[ATTEMPTS] == 0 then deliver(entry, now) end
-    entry[STATE], entry[AT] = ACKED, now
-    latency = math.max(0, now - entry[FIRST])
-  end
-  write(seq, entry)
-  if isRetained(seq) then call('ZADD', LANES, 'XX', tonumber(seq), seq) end
-  return late, latency
-end
-
 local function reply(more, ...)
   if not head then return { -1, 0, '', 0, 0, ... } end
   if changed then save() end
-  local bytes = takes()
-  return { bytes ~= tookBefore and head.kept or -1, bytes, table.concat(gone), tracked, more and 1 or 0, ... }
+  local parts = (head.kept > 0 or head.past > 0) and PARTS_BYTES or 0
+  local bytes = HEAD_BYTES + parts + head.bytes + head.kept * ENTRY_BYTES + head.past * PAST_BYTES
+  local same = head.kept == keptBefore and head.past == pastBefore and head.bytes == bytesBefore
+  return { same and -1 or head.kept, bytes, table.concat(gone), tracked, more and 1 or 0, ... }
 end

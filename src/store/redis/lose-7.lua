@@ -4,11 +4,11 @@
 -- ARGV: 6 and following: seqs
 -- Reply: ...
 
-if not find(false) then return reply(false) end
+if not head then return reply(false) end
 local lost = 0
 for n = 6, #ARGV do
   local seq = ARGV[n]
-  if isRetained(seq) then
+  if call('ZSCORE', ORDER, seq) then
     leave(seq, note(seq), 'overflow')
     lost = lost + 1
   end

@@ -7,7 +7,7 @@
 
 local MAX_RECEIVED = 1000
 
-if not find(false) then return reply(false, 0) end
+if not head then return reply(false, 0) end
 
 local entries = 8 + 2 * ARGV[7]
 local furthest = head.received
@@ -20,7 +20,7 @@ local seqs = {}
 if furthest > head.received then
   seqs = call('ZRANGEBYSCORE', ORDER, '(' .. whole(head.received), whole(furthest), 'LIMIT', 0, MAX_RECEIVED)
   head.received = #seqs == MAX_RECEIVED and tonumber(seqs[#seqs]) or furthest
-  changed = true
+  changed, renamed = true, true
 end
 
 -- Each entry is written once, though it was handed over and received.

@@ -9,10 +9,11 @@
 local SCANNED_AT_ONCE, MAX_SCANNED = 50, 2000
 -- So many values one reply can be put together of.
 local MAX_ENTRIES = 1500
+local MAX_REFERENCE = 100
 local at, most, room = tonumber(ARGV[6]), math.min(tonumber(ARGV[7]), MAX_ENTRIES), tonumber(ARGV[8])
 local unsettled, withState = ARGV[9] == '1', ARGV[10] == '1'
 
-if not find(false) then return reply(false, unborn(), 0, 0, 0) end
+if not head then return reply(false, unborn(), 0, 0, 0) end
 if purge() then return reply(true, head.epoch, 0, 0, 0) end
 
 local page = {}
@@ -27,7 +28,10 @@ for _ = 1, MAX_SCANNED / SCANNED_AT_ONCE do
     local entry = (unsettled or withState) and note(seq)
     if not (unsettled and entry[IS_ACKED] == 1) then
       local text = call('HMGET', TEXT, seq, 't' .. seq)
-      room = room - (tonumber(string.match(text[1], '^%z(%d+) ')) or #text[1])
+      local bytes = #text[1]
+      -- A reference is short, and tells the size.
+      if bytes < MAX_REFERENCE then bytes = tonumber(string.match(text[1], '^%z(%d+) ')) or bytes end
+      room = room - bytes
       if last and (#page >= most * 4 or room < 0) then return answer(last, true) end
       last = tonumber(seq)
       page[#page + 1] = last

@@ -4,7 +4,7 @@
 -- ARGV: 6 epoch; 7 seq; 8 deliveries it may have in all
 -- Reply: ..., 0 when there is nothing to deliver, 1 with redelivered, body, traceparent or empty, or 2 when it was given up
 
-if not find(false) or ARGV[6] ~= head.epoch then return reply(false, 0) end
+if not head or ARGV[6] ~= head.epoch then return reply(false, 0) end
 purge()
 local seq = ARGV[7]
 local entry = isRetained(seq) and note(seq)

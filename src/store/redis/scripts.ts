@@ -8,11 +8,12 @@ import beat from './beat-1.lua' with { type: 'text' }
 import clean from './clean-7.lua' with { type: 'text' }
 import count from './count-7.lua' with { type: 'text' }
 import create from './create-1.lua' with { type: 'text' }
+import find from './find.lua' with { type: 'text' }
+import handling from './handling.lua' with { type: 'text' }
 import life from './life-1.lua' with { type: 'text' }
 import log from './log.lua' with { type: 'text' }
 import lose from './lose-7.lua' with { type: 'text' }
-import mend from './mend.lua' with { type: 'text' }
-import remend from './mend-7.lua' with { type: 'text' }
+import mend from './mend-7.lua' with { type: 'text' }
 import note from './note-7.lua' with { type: 'text' }
 import open from './open-7.lua' with { type: 'text' }
 import read from './read-7.lua' with { type: 'text' }
@@ -36,7 +37,7 @@ export interface Script {
 const script = (text: string): Script => ({ text, sha: createHash('sha1').update(text).digest('hex') })
 
 /** Of a user's log: after what they all begin with. */
-const ofLog = (text: string): Script => script(`${log}\n${mend}\n${text}`)
+const ofLog = (...texts: string[]): Script => script([log, find, ...texts].join('\n'))
 
 /** Strings, so that a compiled executable holds them. */
 export const SCRIPTS = {
@@ -44,13 +45,13 @@ export const SCRIPTS = {
   open: ofLog(open),
   read: ofLog(read),
   count: ofLog(count),
-  note: ofLog(note),
-  ack: ofLog(ack),
-  ackThrough: ofLog(ackThrough),
-  redeliver: ofLog(redeliver),
+  note: ofLog(handling, note),
+  ack: ofLog(handling, ack),
+  ackThrough: ofLog(handling, ackThrough),
+  redeliver: ofLog(handling, redeliver),
   trace: ofLog(trace),
   clean: ofLog(clean),
-  mend: ofLog(remend),
+  mend: script([log, mend, find, 'return reply(false)'].join('\n')),
   lose: ofLog(lose),
   recipients: script(recipients),
   take: script(take),

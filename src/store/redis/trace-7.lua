@@ -4,7 +4,7 @@
 -- ARGV: 6 id
 -- Reply: ..., and when it is known: event type, when it occurred, end by ttl or -1, state, attempts, since when
 
-if not find(false) then return reply(false) end
+if not head then return reply(false) end
 purge()
 local seq = call('HGET', NOTES, 'i' .. ARGV[6])
 local entry = seq and note(seq)
