@@ -49,6 +49,7 @@ interface Listener {
   stop(): void
   subscribe(...names: readonly string[]): void
   unsubscribe(...names: readonly string[]): void
+  acknowledge(id: string): void
 }
 
 interface Ara {
@@ -238,6 +239,20 @@ describe('acknowledging', () => {
     await eventually(async () => (await acked()) === 2)
     listener.stop()
     expect([got, errors.length]).toEqual([[1, 2, 1], 1])
+  })
+
+  test('may also be done later, by id', async () => {
+    await using service = await startTestApp(ACK)
+    const ids = createInbox<string>()
+    const listener = listen({
+      url: service.url,
+      getToken: () => service.token('ann'),
+      onNotification: ({ id }) => ids.push(id),
+    })
+    await send(service, 'ann', 1)
+    listener.acknowledge(await ids.next())
+    await eventually(async () => (await service.get('/stats')).json.ack.total_acked === 1)
+    listener.stop()
   })
 
   test('a redelivered notification is acknowledged again and not handled again', async () => {

@@ -30,6 +30,7 @@ const READERS: Readonly<Record<string, (text: string) => void>> = {
     for (const part of jsonTexts(text)) JSON.parse(part)
   },
   js: text => void new Bun.Transpiler({ loader: 'js' }).transformSync(text),
+  yaml: text => void Bun.YAML.parse(text),
 }
 
 function canBeRead({ language, text }: Block): boolean {
@@ -66,5 +67,7 @@ describe('the checks themselves', () => {
     expect(canBeRead({ language: 'json', text: '{"a":"…"}\n{"b":1}' })).toBe(true)
     expect(canBeRead({ language: 'js', text: 'const = 1' })).toBe(false)
     expect(canBeRead({ language: 'js', text: 'const a = 1' })).toBe(true)
+    expect(canBeRead({ language: 'yaml', text: 'a: [1' })).toBe(false)
+    expect(canBeRead({ language: 'yaml', text: 'a: 1\n---\nb: 2' })).toBe(true)
   })
 })

@@ -82,6 +82,26 @@ test('the page of the API, and all that it loads, is in the executable', async (
   expect(sizes.map((size, n) => size > (n === 3 ? 50 : 50_000))).toEqual([true, true, true, true])
 })
 
+test('the executable copies its store while it runs, and restores the copy', async () => {
+  const env = { QUEUE_ENABLED: 'true', STORE_URL: `sqlite:${join(folder, 'copied.db')}`, DRAIN_SECONDS: '0' }
+  const copy = join(folder, 'copy.db')
+  const run = async (command: string) => {
+    const child = spawnService(env, { ...program, command: [...program.command, command, copy] })
+    return { code: await child.exited, stderr: await child.stderr.text() }
+  }
+  await using service = await startService(env, program)
+  await service.send('u', 1)
+  expect(await run('backup')).toEqual({ code: 0, stderr: '' })
+  await service.send('u', 2)
+  service.signal('SIGTERM')
+  await service.ended
+  expect(await run('restore')).toEqual({ code: 0, stderr: '' })
+  await using restored = await startService(env, program)
+  const token = await restored.token('u')
+  const socket = await connectSocket(`${restored.url}/ws?token=${token}&cursor=`)
+  expect(await socket.nextOf('connected')).toMatchObject({ replayed: 1 })
+}, 20_000)
+
 test('the executable alone sends traces', async () => {
   const spans = await tracesOfProcess(program)
   expect(spans.map(({ name }) => name)).toEqual([
