@@ -35,7 +35,16 @@ export const acks = v.pipe(
   rule(
     ({ notification_ids, cursor }) => (typeof cursor === 'string') !== Array.isArray(notification_ids),
     'either `notification_ids` or `cursor`',
-    {},
+    {
+      // With `items`, which some generators of clients want of every array.
+      oneOf: [
+        {
+          required: ['notification_ids'],
+          properties: { notification_ids: { type: 'array', items: { type: 'string' } } },
+        },
+        { required: ['cursor'], properties: { cursor: { type: 'string' } } },
+      ],
+    },
   ),
 )
 const format = formatOf(acks)

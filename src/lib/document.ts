@@ -16,6 +16,7 @@ export interface Says {
   readonly maximum?: number
   readonly minItems?: number
   readonly maxItems?: number
+  readonly oneOf?: object[]
 }
 
 /** The same schema, of which documents tell more; of one with a pipe they tell what its rules say instead. */

@@ -44,7 +44,7 @@ everybody = broadcast.sync(client=client, body=BroadcastDirectly(event_type='e',
 listed = list_notifications_of_user.sync('u', client=client)
 refused = send_to_user.sync(client=client, body=SendToUserDirectly(target_user_id='..', event_type='e', payload=1))
 own = AuthenticatedClient(base_url=url, token=token)
-acked = acknowledge.sync(client=own, body=Acknowledgement(notification_ids=[str(sent.notification_id)]))
+acked = acknowledge.sync(client=own, body=AcknowledgementType0(notification_ids=[str(sent.notification_id)]))
 print(sent.status.value, template.id, several.summary.total, everybody.status.value, len(listed.notifications),
   list_templates.sync(client=client).total, refused.error.code.value, len(acked.acked), get_health.sync(client=client).status.value)
 `
