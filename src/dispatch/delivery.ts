@@ -8,8 +8,9 @@ import type { Log, Opened, Page } from '../store/store.ts'
 import type { Persist } from './persist.ts'
 import type { Receipts } from './receipts.ts'
 import type { Redeliveries } from './redelivery.ts'
+import type { ReplayPace } from './replay-pace.ts'
 import type { ReplaySpan, TracedLog } from './spans.ts'
-import { rebase, type Start, startOf, type Wish } from './start.ts'
+import { rebase, type Start, type Started, startOf, type Wish } from './start.ts'
 
 /** What became of an offer: `later` means that a read of the log will bring it, `known` that one has brought it before. */
 export type Offered = Written | 'later' | 'known'
@@ -31,13 +32,6 @@ export interface Delivery {
   ended(connection: Connection): void
 }
 
-export interface Started extends Start {
-  /** Undefined when there is no log. */
-  readonly cursor: Cursor | undefined
-  /** Retained entries after the start. */
-  readonly replayed: number
-}
-
 interface DeliveryOptions {
   readonly log: Pick<Log, 'open' | 'count'> & Pick<TracedLog, 'read'>
   readonly receipts: Receipts
@@ -52,6 +46,7 @@ interface DeliveryOptions {
   readonly page?: PageLimit
   readonly persist: Persist
   readonly onFault: OnFault
+  readonly pace?: ReplayPace
   /** Lets other work run between two pages. */
   readonly turn?: () => Promise<void>
 }
@@ -99,6 +94,7 @@ export function createDelivery({
   page: limit = PAGE,
   persist,
   onFault,
+  pace,
   turn = () => new Promise(setImmediate),
 }: DeliveryOptions): Delivery {
   /** Moves to the life that the log has now: what both surely share is not written again. */
@@ -140,12 +136,11 @@ export function createDelivery({
   }
 
   /** Reads and writes one page; true when the log had nothing more. */
-  const readOn = async (connection: Connection, span: ReplaySpan | undefined): Promise<boolean> => {
-    // Replay is paced by the client's reading: nothing is written before it has taken what waits.
-    if (connection.buffered() > 0) await connection.drained()
+  const readPage = async (connection: Connection, span: ReplaySpan | undefined): Promise<boolean> => {
     const page = await persist(connection, () =>
       log.read(ownerOf(connection), connection.position, limit, connection.unsettledOnly, span?.span),
     )
+    if (page !== undefined) await pace?.write(page)
     if (page === undefined || connection.hasEnded()) return false
     if (page.epoch !== connection.epoch) {
       await persist(connection, () => adopt(connection))
@@ -154,6 +149,13 @@ export function createDelivery({
     if (isBroken(connection, page)) connection.cut()
     else writePage(connection, page, span)
     return page.entries.length === 0
+  }
+
+  const readOn = async (connection: Connection, span: ReplaySpan | undefined): Promise<boolean> => {
+    // Replay is paced by the client's reading: nothing is written before it has taken what waits.
+    if (connection.buffered() > 0) await connection.drained()
+    const read = () => readPage(connection, span)
+    return pace === undefined ? read() : pace.run(connection.principal.tenant, read)
   }
 
   const replay = async (connection: Connection): Promise<void> => {

@@ -22,6 +22,7 @@ import { createOnce, type Once } from './once.ts'
 import { createPersist, type Persist } from './persist.ts'
 import { createReceipts, type Receipts } from './receipts.ts'
 import { createRedeliveries } from './redelivery.ts'
+import { createReplayPace } from './replay-pace.ts'
 import { startReplay } from './spans.ts'
 import type { StoreWatch } from './store-watch.ts'
 import { createSweep } from './sweep.ts'
@@ -142,6 +143,7 @@ export function createPipeline({
     },
     onOfferedLate: ({ principal }) => tally.delivered(principal.tenant, -1),
     startSpan: tracing && (() => startReplay(tracing)),
+    pace: createReplayPace(),
     persist,
     onFault,
   })

@@ -12,6 +12,13 @@ export interface Start {
   readonly reason?: 'epoch_changed' | 'trimmed'
 }
 
+export interface Started extends Start {
+  /** Undefined when there is no log. */
+  readonly cursor: Cursor | undefined
+  /** Retained entries after the start. */
+  readonly replayed: number
+}
+
 /**
  * The place in the present life up to which a reader of an earlier one has surely seen the same: the smallest of its own
  * seq and of what every life since then kept. Zero when the life is not known.

@@ -1,0 +1,76 @@
+import { Deque } from '../lib/deque.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
+import type { Page } from '../store/store.ts'
+
+/** Bounds what all replays together do in one turn of the event loop: a thousand that begin at once delay nothing else. */
+export interface ReplayPace {
+  /** `work` reads one page and writes it; the tenants take turns. */
+  run<T>(tenant: string, work: () => Promise<T>): Promise<T>
+  /** Before that page is written. Undefined: at once. */
+  write(page: Page): Promise<void> | undefined
+}
+
+/** Pages that are held in memory. */
+const MAX_PAGES = 64
+/** Entries written in one turn; so many bytes count as one more. */
+const ENTRIES_PER_TURN = 1_000
+const BYTES_PER_ENTRY = 512
+
+const costOf = ({ entries }: Page): number =>
+  entries.reduce((sum, { body }) => sum + 1 + body.length / BYTES_PER_ENTRY, 0)
+
+export function createReplayPace(): ReplayPace {
+  const entering = new FairQueue<() => void>()
+  const writing = new Deque<{ readonly cost: number; readonly start: () => void }>()
+  let pages = 0
+  /** Of this turn. */
+  let spent = 0
+  let isTurnAwaited = false
+
+  const awaitTurn = (): void => {
+    if (isTurnAwaited) return
+    isTurnAwaited = true
+    setImmediate(() => {
+      isTurnAwaited = false
+      spent = 0
+      while (spent < ENTRIES_PER_TURN) {
+        const next = writing.shift()
+        if (next === undefined) return
+        spend(next.cost)
+        next.start()
+      }
+    })
+  }
+
+  const spend = (cost: number): void => {
+    spent += cost
+    awaitTurn()
+  }
+
+  const leave = (): void => {
+    const next = entering.shift()
+    if (next === undefined) pages--
+    else next()
+  }
+
+  return {
+    run: async (tenant, work) => {
+      if (pages < MAX_PAGES) pages++
+      else await new Promise<void>(resolve => entering.push(tenant, resolve))
+      try {
+        return await work()
+      } finally {
+        leave()
+      }
+    },
+    write: page => {
+      const cost = costOf(page)
+      if (spent < ENTRIES_PER_TURN && writing.length === 0) {
+        spend(cost)
+        return undefined
+      }
+      awaitTurn()
+      return new Promise(start => writing.insert(writing.length, { cost, start }))
+    },
+  }
+}
