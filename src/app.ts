@@ -141,7 +141,12 @@ export async function startApp({
   const tenants = config.tenantEnabled ? manyTenants() : oneTenant()
   const callers = spans === undefined ? tenants : tracedCallers(tenants, spans)
   const userLog = logEnabled ? store.log : undefined
-  const totals = createQueueTotals({ store, logEnabled, onFailed: storeWatch.failed })
+  const totals = createQueueTotals({
+    store,
+    logEnabled,
+    maxBytes: config.storeMaxBytes,
+    onFailed: storeWatch.failed,
+  })
   const clientOf = createClientOf({ identities, limit: limits.requests, onRefused, spans })
   const sides = createSides(config)
   const api = createApi({

@@ -46,7 +46,7 @@ export function healthRoutes({
     .get(
       '/health',
       async () => {
-        const { messages, users } = await totals()
+        const { messages, users, bytes, maxBytes } = await totals()
         // Each state is read once, after the wait, so that the answer does not contradict itself.
         const { status, connected } = redisReport(redis())
         const storeWell = isStoreWell()
@@ -68,7 +68,12 @@ export function healthRoutes({
             total_messages: messages,
             users_with_queue: users,
           },
-          store: { kind: store.kind, status: storeWell ? 'healthy' : 'unavailable' },
+          store: {
+            kind: store.kind,
+            status: storeWell ? 'healthy' : 'unavailable',
+            // How full it is: without a limit it has no end.
+            ...(maxBytes > 0 && { bytes, max_bytes: maxBytes }),
+          },
           bus: { kind: 'none', status: 'healthy' },
           ...(isFull && { sockets: { status: 'full', open, max } }),
         }

@@ -1,31 +1,36 @@
 import type { Store } from '../store/store.ts'
 
-interface Totals {
+interface QueueSize {
   readonly messages: number
   readonly users: number
+  readonly bytes: number
+  /** STORE_MAX_BYTES; 0 = no limit. */
+  readonly maxBytes: number
 }
 
 /** How much is kept in all logs. Never rejects, and is never late: of a store that does not answer, what it last said. */
-export type QueueTotals = () => Promise<Totals>
+export type QueueTotals = () => Promise<QueueSize>
 
 const PATIENCE_MS = 250
 
 export function createQueueTotals({
   store,
   logEnabled,
+  maxBytes,
   onFailed,
 }: {
   readonly store: Pick<Store, 'isUp' | 'log'>
   readonly logEnabled: boolean
+  readonly maxBytes: number
   readonly onFailed: (error: unknown) => void
 }): QueueTotals {
-  let last: Totals = { messages: 0, users: 0 }
+  let last: QueueSize = { messages: 0, users: 0, bytes: 0, maxBytes }
   /** Asked once, however many wait for it. */
   let asked: Promise<void> | undefined
 
   const ask = async (): Promise<void> => {
     try {
-      last = await store.log.totals()
+      last = { ...last, ...(await store.log.totals()) }
     } catch (error) {
       onFailed(error)
     }

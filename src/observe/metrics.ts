@@ -16,7 +16,13 @@ export interface Seen {
   readonly largestChannels: readonly { readonly name: string; readonly subscribers: number }[]
   /** Of the trigger's connection; undefined without a trigger. */
   readonly redis: LinkState | undefined
-  readonly queue: { readonly messages: number; readonly users: number }
+  readonly queue: {
+    readonly messages: number
+    readonly users: number
+    readonly bytes: number
+    /** 0 = no limit. */
+    readonly maxBytes: number
+  }
   readonly storeUp: boolean
   readonly draining: boolean
   readonly lagSeconds: number
@@ -207,6 +213,8 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   ara_redis_stream_messages_total: counters('entries of a Redis stream', 'result', () => ({ accepted: 0, retried: 0, dead: 0 })),
   ara_redis_stream_pending: gauge('entries of a Redis stream that were read and not yet acknowledged', () => 0),
   ara_store_up: gauge('1 while the store accepts appends, else 0', ({ storeUp }) => Number(storeUp)),
+  ara_store_bytes: gauge('bytes that logs hold, as STORE_MAX_BYTES counts them', ({ queue }) => queue.bytes),
+  ara_store_max_bytes: gauge('STORE_MAX_BYTES; 0 = no limit', ({ queue }) => queue.maxBytes),
   ara_store_operation_seconds: histograms('seconds that store operations took, failures included', 'op', BOUNDS.fast, ({ stats }) => stats.storeSeconds),
   ara_store_errors_total: counters('failed store operations', 'op', ({ stats }) => stats.storeErrors),
   ara_bus_up: gauge('1 while this node reaches the others, else 0', () => 1),

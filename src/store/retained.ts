@@ -1,74 +1,6 @@
 import { Deque } from '../lib/deque.ts'
 import { PRIORITIES, type Priority } from '../notification/notification.ts'
-import type { Topic } from '../notification/topic.ts'
-import type { Draft, State } from './store.ts'
-
-interface Ends {
-  /** When the entry was appended, on the wall clock. */
-  readonly at: number
-  /** On the steady clock, as the next; infinite without a ttl. */
-  readonly ttlEndsAt: number
-  readonly ageEndsAt: number
-}
-
-/** One entry of a log, and what has become of it. A class, since there are millions of them. */
-export class Kept {
-  readonly owner: Topic
-  readonly id: string
-  readonly seq: number
-  readonly priority: Priority
-  readonly eventType: string
-  readonly occurredAt: number
-  readonly trace: string | undefined
-  /** By its own ttl, on the wall clock; infinite without one. */
-  readonly expiresAt: number
-  /** Delivered while now <= endsAt, by ttl or by age, on the steady clock. */
-  readonly endsAt: number
-  /** An entry that would reach its ttl and its age in the same moment ends by its ttl. */
-  readonly endsByTtl: boolean
-  /** Undefined once the entry has left: what lingers of it is a tombstone without text. */
-  body: string | undefined
-  state: State = 'queued'
-  /** Since when it is in this state, on the wall clock. */
-  at: number
-  attempts = 0
-  redelivered = 0
-  /** When it was first handed over, on the steady clock. */
-  firstAt = 0
-  /** Acknowledged, in time or late. */
-  isAcked = false
-
-  /** `shared` holds texts that many entries have in common. */
-  constructor(
-    { id, priority, occurredAt, expiresAt = Number.POSITIVE_INFINITY, body, trace }: Draft,
-    shared: Pick<Kept, 'owner' | 'eventType'>,
-    seq: number,
-    { at, ttlEndsAt, ageEndsAt }: Ends,
-  ) {
-    this.owner = shared.owner
-    this.id = id
-    this.seq = seq
-    this.priority = priority
-    this.eventType = shared.eventType
-    this.occurredAt = occurredAt
-    this.trace = trace
-    this.expiresAt = expiresAt
-    this.endsAt = Math.min(ttlEndsAt, ageEndsAt)
-    this.endsByTtl = ttlEndsAt === this.endsAt
-    this.at = at
-    this.body = body
-  }
-
-  /** Its state is not final: neither acknowledged nor expired nor dropped. */
-  get isOpen(): boolean {
-    return this.state === 'queued' || this.state === 'sent' || this.state === 'received'
-  }
-
-  /** Handed over, and its acknowledgement is still due where acknowledgement is on. */
-  get isPending(): boolean {
-    return this.attempts > 0 && this.isOpen
-  }
-}
+import type { Kept } from './kept.ts'
 
 /** Entries by a number of theirs. One that leaves from the middle is a tombstone until more than half of all are. */
 class Sorted {
@@ -137,30 +69,50 @@ class Sorted {
   }
 }
 
-/** What a log retains, in every order it is looked for. */
+/** From so many entries on an index by id is faster than looking through them, and worth its memory. */
+const INDEXED_FROM = 9
+
+/** What a log retains, in every order it is looked for. Most logs are small: an index is made when it is needed. */
 export class Retained {
-  readonly byId = new Map<string, Kept>()
   readonly bySeq = new Sorted('seq')
-  readonly #lanes: Partial<Record<Priority, Sorted>> = {}
+  #size = 0
+  #byId: Map<string, Kept> | undefined
+  #lanes: Partial<Record<Priority, Sorted>> | undefined
   #byTtl: Sorted | undefined
   /** Acknowledged entries. */
   #settled: Sorted | undefined
 
+  get size(): number {
+    return this.#size
+  }
+
+  find(id: string): Kept | undefined {
+    if (this.#byId !== undefined) return this.#byId.get(id)
+    let found: Kept | undefined
+    this.bySeq.visitAfter(0, entry => {
+      if (entry.id === id) found = entry
+      return found === undefined
+    })
+    return found
+  }
+
   add(entry: Kept): void {
-    this.byId.set(entry.id, entry)
+    this.#size++
     this.bySeq.add(entry)
-    this.#lanes[entry.priority] ??= new Sorted('seq')
-    this.#lanes[entry.priority]?.add(entry)
+    if (this.#byId !== undefined) this.#byId.set(entry.id, entry)
+    else if (this.#size === INDEXED_FROM) this.#byId = this.#indexById()
+    if (this.#lanes !== undefined) addTo(this.#lanes, entry)
     if (!entry.endsByTtl) return
     this.#byTtl ??= new Sorted('endsAt')
     this.#byTtl.add(entry)
   }
 
   remove(entry: Kept): void {
+    this.#size--
     entry.body = undefined
-    this.byId.delete(entry.id)
     this.bySeq.bury()
-    this.#lanes[entry.priority]?.bury()
+    this.#byId?.delete(entry.id)
+    this.#lanes?.[entry.priority]?.bury()
     if (entry.endsByTtl) this.#byTtl?.bury()
     if (entry.isAcked) this.#settled?.bury()
   }
@@ -171,7 +123,16 @@ export class Retained {
     this.#settled.add(entry)
   }
 
-  /** Of the entries that end by age the oldest ends first. */
+  /** When the next entry ends. Of the entries that end by age the oldest ends first. */
+  get endsAt(): number {
+    const { first } = this.bySeq
+    return Math.min(
+      this.#byTtl?.first?.endsAt ?? Number.POSITIVE_INFINITY,
+      first?.endsAt ?? Number.POSITIVE_INFINITY,
+    )
+  }
+
+  /** An entry that has ended. */
   ended(now: number): Kept | undefined {
     const byTtl = this.#byTtl?.first
     if (byTtl !== undefined && now > byTtl.endsAt) return byTtl
@@ -188,6 +149,7 @@ export class Retained {
     if (settled !== undefined) return settled
     const oldest = this.bySeq.first
     if (oldest !== undefined && oldest.seq <= received) return oldest
+    this.#lanes ??= this.#makeLanes()
     // No find(): a full log asks at every append.
     for (const priority of PRIORITIES) {
       const first = this.#lanes[priority]?.first
@@ -195,4 +157,22 @@ export class Retained {
     }
     return undefined
   }
+
+  #indexById(): Map<string, Kept> {
+    const byId = new Map<string, Kept>()
+    this.bySeq.visitAfter(0, entry => byId.set(entry.id, entry) !== undefined)
+    return byId
+  }
+
+  #makeLanes(): Partial<Record<Priority, Sorted>> {
+    const lanes: Partial<Record<Priority, Sorted>> = {}
+    this.bySeq.visitAfter(0, entry => addTo(lanes, entry))
+    return lanes
+  }
+}
+
+function addTo(lanes: Partial<Record<Priority, Sorted>>, entry: Kept): true {
+  lanes[entry.priority] ??= new Sorted('seq')
+  lanes[entry.priority]?.add(entry)
+  return true
 }

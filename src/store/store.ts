@@ -137,10 +137,10 @@ export interface Totals {
   /** Users with an unexpired entry. */
   readonly users: number
   /**
-   * What logs hold, as `maxBytes` counts it in every store: the UTF-8 bytes of each notification's body once, 300 for each
-   * entry (one per notification and user), 200 for each user whose log is known, which it is for 30 days after the last
-   * append. An entry counts until it is removed. An append is refused when what it would add, evictions aside, exceeds a
-   * limit; an append that adds nothing (known ids) never is.
+   * What logs hold, as `maxBytes` counts it: the UTF-8 bytes of each notification's body once, and for each entry (one per
+   * notification and user) and each user whose log is known about what it takes in this store. A log stays known for 30
+   * days after its last append. An append is refused when what it would add, evictions aside, exceeds a limit; an append
+   * that adds nothing (known ids) never is.
    */
   readonly bytes?: number
 }

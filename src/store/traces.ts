@@ -1,5 +1,5 @@
 import { type Topic, tenantOf } from '../notification/topic.ts'
-import type { Kept } from './retained.ts'
+import type { Kept } from './kept.ts'
 import type { Recipient, Trace } from './store.ts'
 
 /** The entries of one notification, in the order of the send: most have one recipient. */
@@ -50,9 +50,11 @@ export class Traces {
     this.#retained--
   }
 
-  /** Forgets what was added before that moment; nothing of it is retained any more. */
-  forgetBefore(moment: number): void {
-    while ((this.#generations[0]?.lastAt ?? moment) < moment) this.#dropOldest()
+  /** Forgets one generation that was added before that moment; whether there was one. Nothing of it is retained any more. */
+  forgetBefore(moment: number): boolean {
+    if ((this.#generations[0]?.lastAt ?? moment) >= moment) return false
+    this.#dropOldest()
+    return true
   }
 
   find(

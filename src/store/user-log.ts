@@ -1,82 +1,63 @@
-import type { SteadyClock } from '../lib/steady-clock.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
+import type { Due } from './due-logs.ts'
+import type { Head } from './head.ts'
+import { Kept, type SharedBody } from './kept.ts'
+import type { Account } from './ledger.ts'
 import type { PageLimit } from './page-limit.ts'
-import { Kept, Retained } from './retained.ts'
-import type {
-  Acked,
-  Appended,
-  Draft,
-  Entry,
-  Opened,
-  Page,
-  Redelivery,
-  State,
-  StoreLimits,
-  StoreObserver,
-} from './store.ts'
+import { Retained } from './retained.ts'
+import type { Acked, Appended, Draft, Entry, Opened, Page, Redelivery, State } from './store.ts'
+import type { Surroundings } from './surroundings.ts'
 
-/** How long a head stays known after the last append, milliseconds. */
-const HEAD_KEPT_MS = 30 * 86_400_000
-
-/** What a log tells those around it. */
-export interface Surroundings {
-  readonly limits: StoreLimits
-  readonly observer: StoreObserver
-  readonly steady: Pick<SteadyClock, 'jumped'>
-  /** One text for all that are equal. */
-  sharedName(eventType: string): string
-  kept(entry: Kept, now: number): void
-  left(): void
-}
-
-/** One user's log: what is retained, and what stays known of what was. The caller tells the time of a steady clock. */
-export class UserLog {
-  readonly #owner: Topic
-  readonly #epoch: Epoch
+/** One user's log: its head, and what it retains. The caller tells the time of a steady clock. */
+export class UserLog implements Due {
+  dueSlot = Number.POSITIVE_INFINITY
+  readonly owner: Topic
+  readonly head: Head
+  readonly account: Account
   readonly #around: Surroundings
-  #seq = 0
-  #received = 0
-  #removedThrough = 0
-  #lostThrough = 0
-  /** When the last append was. */
-  #appendedAt = 0
-  /** Absent when nothing is: for 30 days there are many heads without entries. */
+  /** Absent when nothing is. */
   #retained: Retained | undefined
 
-  constructor(owner: Topic, epoch: Epoch, around: Surroundings) {
-    this.#owner = owner
-    this.#epoch = epoch
+  constructor(owner: Topic, head: Head, account: Account, around: Surroundings) {
+    this.owner = owner
+    this.head = head
+    this.account = account
     this.#around = around
   }
 
-  append(draft: Draft, now: number): Appended {
-    this.#purge(now)
+  get isEmpty(): boolean {
+    return this.#retained === undefined
+  }
+
+  /** When its next entry ends; infinite without one. */
+  get endsAt(): number {
+    return this.#retained?.endsAt ?? Number.POSITIVE_INFINITY
+  }
+
+  append(draft: Draft, size: number | SharedBody, now: number): Appended {
+    this.purge(now)
     const known = this.find(draft.id)
     if (known !== undefined) return { cursor: this.#at(known.seq), repeated: true }
-    this.#seq++
-    this.#appendedAt = now
+    const { head } = this
+    head.seq++
+    head.appendedAt = now
     // A draft expires by the wall clock.
     const ttlEndsAt = (draft.expiresAt ?? Number.POSITIVE_INFINITY) - this.#around.steady.jumped
     // A draft that expired on its way here only takes its seq.
-    if (now <= ttlEndsAt) this.#keep(draft, ttlEndsAt)
-    return { cursor: this.#at(this.#seq), repeated: false }
+    if (now <= ttlEndsAt) this.#keep(draft, size, ttlEndsAt)
+    return { cursor: this.#at(head.seq), repeated: false }
   }
 
   /** The entry of that id, as long as it is retained. */
   find(id: string): Kept | undefined {
-    return this.#retained?.byId.get(id)
+    return this.#retained?.find(id)
   }
 
   open(now: number): Opened {
-    this.#purge(now)
-    return {
-      head: this.#at(this.#seq),
-      received: this.#received,
-      removedThrough: this.#removedThrough,
-      lostThrough: this.#lostThrough,
-      bases: [],
-    }
+    this.purge(now)
+    const { seq, received, removedThrough, lostThrough } = this.head
+    return { head: this.#at(seq), received, removedThrough, lostThrough, bases: [] }
   }
 
   /** Of each entry `of` it; without acknowledged ones when only unsettled ones are meant. */
@@ -89,9 +70,10 @@ export class UserLog {
       unsettledOnly = false,
     }: { readonly of: (entry: Kept, body: string) => E; readonly unsettledOnly?: boolean },
   ): Page<E> {
-    this.#purge(now)
+    this.purge(now)
+    const { epoch, seq, removedThrough } = this.head
     const entries: E[] = []
-    let through = this.#seq
+    let through = seq
     let bytes = 0
     this.#retained?.bySeq.visitAfter(after, kept => {
       const { body = '', isAcked } = kept
@@ -104,33 +86,29 @@ export class UserLog {
       entries.push(of(kept, body))
       return true
     })
-    return { epoch: this.#epoch, entries, through, removedThrough: this.#removedThrough }
+    return { epoch, entries, through, removedThrough }
   }
 
   count(after: number, now: number): number {
-    this.#purge(now)
+    this.purge(now)
     return this.#retained?.bySeq.countAfter(after) ?? 0
-  }
-
-  size(now: number): number {
-    this.#purge(now)
-    return this.#retained?.byId.size ?? 0
   }
 
   /** A cursor beyond the head proves nothing. Costs the entries it passes, each once. */
   received({ epoch, seq }: Cursor, now: number): void {
-    if (epoch !== this.#epoch || seq > this.#seq || seq <= this.#received) return
-    this.#purge(now)
-    this.#retained?.bySeq.visitAfter(this.#received, entry => {
+    const { head } = this
+    if (epoch !== head.epoch || seq > head.seq || seq <= head.received) return
+    this.purge(now)
+    this.#retained?.bySeq.visitAfter(head.received, entry => {
       if (entry.seq > seq) return false
       if (entry.state === 'queued' || entry.state === 'sent') this.#enter(entry, 'received', now)
       return true
     })
-    this.#received = seq
+    head.received = seq
   }
 
   handed(epoch: Epoch, seqs: readonly number[], now: number): void {
-    if (epoch !== this.#epoch) return
+    if (epoch !== this.head.epoch) return
     for (const seq of seqs) {
       const entry = this.#retained?.bySeq.find(seq)
       if (entry !== undefined) this.#deliver(entry, now)
@@ -153,8 +131,8 @@ export class UserLog {
   }
 
   ackThrough({ epoch, seq }: Cursor, now: number): number | undefined {
-    if (epoch !== this.#epoch || seq > this.#seq) return undefined
-    this.#purge(now)
+    if (epoch !== this.head.epoch || seq > this.head.seq) return undefined
+    this.purge(now)
     let count = 0
     this.#retained?.bySeq.visitAfter(0, entry => {
       if (entry.seq > seq) return false
@@ -167,8 +145,8 @@ export class UserLog {
   }
 
   redeliver({ epoch, seq }: Cursor, most: number, now: number): Redelivery | undefined {
-    if (epoch !== this.#epoch) return undefined
-    this.#purge(now)
+    if (epoch !== this.head.epoch) return undefined
+    this.purge(now)
     const entry = this.#retained?.bySeq.find(seq)
     if (entry?.body === undefined || !entry.isPending) return undefined
     if (entry.attempts >= most) {
@@ -182,13 +160,19 @@ export class UserLog {
     return { body, redelivered, ...(trace !== undefined && { trace }) }
   }
 
-  /** Nothing is left of it, and its head need not stay known any longer. */
-  isOver(now: number): boolean {
-    return this.size(now) === 0 && now > this.#appendedAt + HEAD_KEPT_MS
+  /** Removes what has ended, at most so many entries; how many it removed. */
+  purge(now: number, most = Number.POSITIVE_INFINITY): number {
+    let removed = 0
+    for (; removed < most; removed++) {
+      const entry = this.#retained?.ended(now)
+      if (entry === undefined) break
+      this.#remove(entry, entry.endsByTtl ? 'ttl' : 'age', now)
+    }
+    return removed
   }
 
   #at(seq: number): Cursor {
-    return { epoch: this.#epoch, seq }
+    return { epoch: this.head.epoch, seq }
   }
 
   /** States tell the wall clock's time at which they began. */
@@ -206,38 +190,45 @@ export class UserLog {
     if (this.#around.limits.acknowledged) this.#around.observer.tracked(entry.owner, 1)
   }
 
-  #keep(draft: Draft, ttlEndsAt: number): void {
-    const { limits, sharedName, steady } = this.#around
-    const shared = { owner: this.#owner, eventType: sharedName(draft.eventType) }
+  #keep(draft: Draft, size: number | SharedBody, ttlEndsAt: number): void {
+    const { limits, ledger, sharedName, steady } = this.#around
+    const { appendedAt, received, seq } = this.head
+    const shared = { owner: this.owner, eventType: sharedName(draft.eventType), size }
     const times = {
-      at: this.#appendedAt + steady.jumped,
+      at: appendedAt + steady.jumped,
       ttlEndsAt,
-      ageEndsAt: this.#appendedAt + limits.retentionMs,
+      ageEndsAt: appendedAt + limits.retentionMs,
     }
-    const entry = new Kept(draft, shared, this.#seq, times)
-    this.#retained ??= new Retained()
+    const entry = new Kept(draft, shared, seq, times)
+    if (this.#retained === undefined) {
+      this.#retained = new Retained()
+      ledger.users++
+    }
+    ledger.messages++
+    ledger.add(this.account, entry.takeBytes())
     this.#retained.add(entry)
-    this.#around.kept(entry, this.#appendedAt)
-    if (this.#retained.byId.size <= limits.maxEntries) return
+    this.#around.kept(entry, appendedAt)
+    if (this.#retained.size <= limits.maxEntries) return
     // With acknowledgement on a receipt settles nothing.
-    const victim = this.#retained.victim(limits.acknowledged ? 0 : this.#received)
-    if (victim !== undefined) this.#remove(victim, 'overflow', this.#appendedAt)
-  }
-
-  #purge(now: number): void {
-    for (let entry = this.#retained?.ended(now); entry !== undefined; entry = this.#retained?.ended(now))
-      this.#remove(entry, entry.endsByTtl ? 'ttl' : 'age', now)
+    const victim = this.#retained.victim(limits.acknowledged ? 0 : received)
+    if (victim !== undefined) this.#remove(victim, 'overflow', appendedAt)
   }
 
   #remove(entry: Kept, cause: 'ttl' | 'age' | 'overflow', now: number): void {
-    const { limits, observer } = this.#around
-    const isReceived = entry.seq <= this.#received
+    const { limits, ledger, observer } = this.#around
+    const { head } = this
+    const isReceived = entry.seq <= head.received
     if (cause !== 'ttl') {
-      this.#removedThrough = Math.max(this.#removedThrough, entry.seq)
-      if (!isReceived && !entry.isAcked) this.#lostThrough = Math.max(this.#lostThrough, entry.seq)
+      head.removedThrough = Math.max(head.removedThrough, entry.seq)
+      if (!isReceived && !entry.isAcked) head.lostThrough = Math.max(head.lostThrough, entry.seq)
     }
     this.#retained?.remove(entry)
-    if (this.#retained?.byId.size === 0) this.#retained = undefined
+    if (this.#retained?.size === 0) {
+      this.#retained = undefined
+      ledger.users--
+    }
+    ledger.messages--
+    ledger.add(this.account, -entry.giveBytes())
     const isPending = limits.acknowledged && entry.isPending
     const isSettled = limits.acknowledged ? entry.isAcked : isReceived
     const state = cause === 'overflow' ? 'dropped' : 'expired'

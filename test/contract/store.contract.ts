@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { StoreFull } from '../../src/errors.ts'
 import type { Clock } from '../../src/lib/clock.ts'
 import type { Cursor } from '../../src/notification/cursor.ts'
 import { PRIORITIES, type Priority } from '../../src/notification/notification.ts'
@@ -100,7 +101,7 @@ const taken = (log: Log, owner: Topic, seq: number): Promise<void> =>
   eventually(async () => (await log.open(owner)).received >= seq)
 
 /** Parts of the contract that a store may not keep yet. `received`: the state, `lostThrough` and the order of overflow. */
-export type Feature = 'received'
+export type Feature = 'received' | 'bytes'
 
 interface ContractOptions {
   /** Of the random test. */
@@ -717,6 +718,91 @@ export function storeContract(
       expect([await seqs(log), await seqs(log), await log.count(ANN, 0)]).toEqual([[1, 2, 3], [1, 2, 3], 3])
     })
   })
+
+  if (features.includes('bytes'))
+    describe(`${name}: stored bytes`, () => {
+      const BODY = 'x'.repeat(2_000)
+      const MORE = 5 * BODY.length
+      const to = (owner: Topic, id: string): Draft => draft(id, { owner, body: `${BODY}${id}` })
+      const user = (n: number, tenant = 'acme'): Topic => userTopic(tenant, `user-${n}`)
+      const bytesOf = async (log: Log): Promise<number> => (await log.totals()).bytes ?? 0
+
+      /** What one notification for one user who is new takes. */
+      const sizeOfOne = async (): Promise<number> => {
+        await using opened = await start()
+        await opened.log.append([to(user(0), '0')])
+        return bytesOf(opened.log)
+      }
+
+      test('a body counts once, however many users it is for', async () => {
+        await using opened = await start()
+        const { log } = opened
+        expect(await bytesOf(log)).toBe(0)
+        const body = 'ü'.repeat(20_000)
+        await log.append([ANN, BOB, CY].map(owner => draft('a', { owner, body })))
+        expect(await bytesOf(log)).toBeGreaterThan(40_000)
+        expect(await bytesOf(log)).toBeLessThan(50_000)
+        await log.append([draft('b', { owner: BOB, body: 'x'.repeat(20_000) })])
+        expect(await bytesOf(log)).toBeGreaterThan(60_000)
+      })
+
+      test('entries that ended count no longer, and heads still do', async () => {
+        await using opened = await start()
+        const { log, clock } = opened
+        await log.append([1, 2, 3].map(n => to(user(n), `${n}`)))
+        clock.time += LIMITS.retentionMs + 1
+        await log.totals()
+        await eventually(async () => (await bytesOf(log)) < 3 * BODY.length)
+        expect(await bytesOf(log)).toBeGreaterThan(0)
+      })
+
+      for (const [bound, tenant] of [
+        ['tenantMaxBytes', 'acme'],
+        ['maxBytes', 'globex'],
+      ] as const)
+        test(`beyond ${bound} an append is refused as a whole, and none that adds nothing`, async () => {
+          const one = await sizeOfOne()
+          await using opened = await start({ [bound]: 2 * one + MORE - 1 })
+          const { log } = opened
+          const first = await log.append([to(user(1), '1'), to(user(2, tenant), '2')])
+          const before = await log.totals()
+          const many = [3, 4, 5, 6, 7, 8].map(n => to(user(n, tenant), `${n}`))
+          await expect(log.append(many)).rejects.toBeInstanceOf(StoreFull)
+          expect(await log.totals()).toEqual(before)
+          for (const { owner } of many) expect((await log.open(owner)).head.seq).toBe(0)
+          // Known ids add nothing, so there is always room for them.
+          const again = await log.append([to(user(1), '1'), to(user(2, tenant), '2')])
+          expect(again).toEqual(first.map(appended => ({ ...appended, repeated: true })))
+          await log.append(many.slice(0, 1))
+        })
+
+      test('a tenant that is full is in nobody else’s way, and there is room again when its entries have ended', async () => {
+        const one = await sizeOfOne()
+        await using opened = await start({ tenantMaxBytes: 2 * one })
+        const { log, clock } = opened
+        await log.append([to(user(1), '1')])
+        await expect(log.append([to(user(1), '2'), to(user(1), '3')])).rejects.toBeInstanceOf(StoreFull)
+        await log.append([to(user(1, 'globex'), '4')])
+        clock.time += LIMITS.retentionMs + 1
+        await eventually(async () => (await countsOf(log)).messages === 0)
+        await eventually(async () =>
+          log.append([to(user(1), '5')]).then(
+            () => true,
+            () => false,
+          ),
+        )
+        expect(await seqs(log, user(1))).toEqual([2])
+      })
+
+      test('an entry that overflow evicted counts no longer', async () => {
+        await using opened = await start({ maxEntries: 2 })
+        const { log } = opened
+        for (let n = 0; n < 2; n++) await log.append([to(user(1), `${n}`)])
+        const full = await bytesOf(log)
+        for (let n = 2; n < 9; n++) await log.append([to(user(1), `${n}`)])
+        await eventually(async () => (await bytesOf(log)) < full + BODY.length)
+      })
+    })
 
   describe(`${name}: received`, () => {
     test('moves forward only', async () => {

@@ -76,7 +76,7 @@ test('connections count sockets and streams, each user once and each channel onc
 
 test('the queue counts what logs retain, whether it was delivered or not', async () => {
   let now = Date.now()
-  const clock = { now: () => now, monotonic: () => 0 }
+  const clock = { now: () => now, monotonic: () => now }
   const env = { QUEUE_ENABLED: 'true', QUEUE_MESSAGE_TTL_SECONDS: '100' }
   await using service = await startTestApp(env, { clock })
   using client = await listen(service, 'here')

@@ -67,6 +67,8 @@ const PROMISED: Readonly<Record<string, Expected>> = {
   ara_batch_size: ['histogram', [1, 5, 10, 25, 50, 75, 100]],
   ara_idempotency_total: ['counter', 'result', 'new replayed conflict in_progress'],
   ara_store_up: ['gauge'],
+  ara_store_bytes: ['gauge'],
+  ara_store_max_bytes: ['gauge'],
   ara_bus_up: ['gauge'],
   ara_store_operation_seconds: ['histogram', FAST, 'op', OPERATIONS],
   ara_store_errors_total: ['counter', 'op', OPERATIONS],

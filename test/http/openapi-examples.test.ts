@@ -11,7 +11,7 @@ import {
   requestOf,
   resolve,
 } from '../support/openapi.ts'
-import { send, socketOf } from '../support/visit.ts'
+import { eventually, send, socketOf } from '../support/visit.ts'
 
 const document = await documentOnce()
 const operations = operationsOf(document)
@@ -26,7 +26,7 @@ const ENV = { ACK_ENABLED: 'true', QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true'
 /** What examples call it → what it is called now. */
 type Names = ReadonlyMap<string, string>
 
-/** As the examples find it: `u-7` is connected twice, subscribes to `orders`, and has been sent an invoice. */
+/** As the examples find it: `u-7` is connected twice, subscribes to `orders`, and has received an invoice. */
 async function stage() {
   const stack = new AsyncDisposableStack()
   const app = stack.use(await startTestApp(ENV))
@@ -36,7 +36,9 @@ async function stage() {
     await socket.nextOf('subscribed')
   }
   const { notification_id: id } = await send(app, 'u-7', { no: 42, ok: true }, INVOICE)
-  const { cursor } = (await app.get('/api/v1/users/u-7/notifications')).json
+  const log = async () => (await app.get('/api/v1/users/u-7/notifications')).json
+  await eventually(async () => (await log()).notifications[0].state === 'received')
+  const { cursor } = await log()
   const names: Names = new Map([
     ['6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11', id],
     ['k3f9:12', cursor],

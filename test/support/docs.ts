@@ -76,7 +76,7 @@ function atStart(): Seen {
     channels: 0,
     largestChannels: [],
     redis: undefined,
-    queue: { messages: 0, users: 0 },
+    queue: { messages: 0, users: 0, bytes: 0, maxBytes: 0 },
     storeUp: true,
     draining: false,
     lagSeconds: 0,

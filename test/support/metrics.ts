@@ -26,8 +26,8 @@ export async function scrape({ url }: Pick<TestApp, 'url'>): Promise<Scrape> {
   }
 }
 
-/** Changes of their own accord, or by being looked at. */
-const RESTLESS = /^(process_|ara_event_loop_lag|ara_http_.*path="\/(metrics|health)")/
+/** Changes of their own accord, or by being looked at; or by how long texts are. */
+const RESTLESS = /^(process_|ara_event_loop_lag|ara_store_bytes|ara_http_.*path="\/(metrics|health)")/
 /** Of a histogram its count says it all: how long something took is no matter of a test. */
 const DETAIL = /_seconds_sum|_latency_seconds_sum|_bucket/
 

@@ -64,7 +64,12 @@ export const health = v.object({
     total_messages: count,
     users_with_queue: count,
   }),
-  store: v.object({ kind: v.picklist(['memory', 'sqlite', 'redis']), status: working }),
+  store: v.object({
+    kind: v.picklist(['memory', 'sqlite', 'redis']),
+    status: working,
+    bytes: v.optional(v.pipe(count, v.description('What logs hold; only with STORE_MAX_BYTES set'))),
+    max_bytes: v.optional(v.pipe(count, v.description('STORE_MAX_BYTES; only when it is set'))),
+  }),
   bus: v.object({ kind: v.picklist(['none', 'redis']), status: working }),
   sockets: v.optional(v.object({ status: v.literal('full'), open: count, max: count })),
 })
