@@ -9,6 +9,7 @@ import type { Principal } from '../notification/principal.ts'
 import { idsOf, type RequestIds } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
+import type { MakeRoom } from './make-room.ts'
 
 /** Who asks for a connection, as far as the request tells. */
 export interface Admitted {
@@ -35,6 +36,7 @@ export interface AdmissionOptions {
   readonly isDraining: () => boolean
   /** False when there are too many sockets. */
   readonly admits?: () => boolean
+  readonly makeRoom?: MakeRoom
   readonly retryAfterSeconds: number
   /** Absent when tries to connect are not limited. */
   readonly limit: ConnectLimit | undefined
@@ -62,6 +64,7 @@ export function createAdmission({
   identities,
   isDraining,
   admits,
+  makeRoom,
   retryAfterSeconds,
   limit,
   stats,
@@ -123,6 +126,7 @@ export function createAdmission({
     const identified = await identities.forNow(token)
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
     spans?.belongs(request, identified.principal.tenant)
+    await makeRoom?.(identified.principal)
     // Who comes when the drain has begun would not be told of it.
     checkDraining()
     const wish = wishOf(query, headers, transport)

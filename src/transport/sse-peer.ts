@@ -50,6 +50,8 @@ export class SsePeer extends Peer {
   /** The client's end of the connection, as `endName` names it. */
   readonly clientEnd: string
   readonly proof = new StreamProof()
+  /** When it was last written to for no other reason than to find out whether its client is there. */
+  probedAt = Number.NEGATIVE_INFINITY
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
   readonly #buffers: Pick<SendBuffers, 'grew'>

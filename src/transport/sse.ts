@@ -61,6 +61,7 @@ export function sseRoutes({
           message: `the limit of connections (${over}) is reached`,
           headers: { 'retry-after': '5' },
         })
+      if (request.signal.aborted) peer.gone()
       request.signal.addEventListener('abort', () => peer.gone(), { once: true })
       return new Response(peer.body, { headers: HEADERS })
     },

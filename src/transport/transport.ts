@@ -18,6 +18,7 @@ import type { Stats } from '../observe/stats.ts'
 import { type AdmissionOptions, createAdmission } from './admission.ts'
 import { createConversation } from './conversation.ts'
 import { keepAlive } from './liveness.ts'
+import { createMakeRoom } from './make-room.ts'
 import type { Peer } from './peer.ts'
 import { createRenewal, type RenewalOptions } from './renewal.ts'
 import { createSessions, type Sessions } from './session.ts'
@@ -132,6 +133,7 @@ export function createTransport(options: TransportOptions): Transport {
     identities,
     isDraining: () => sessions.draining,
     admits: sockets.admits,
+    makeRoom: createMakeRoom({ hub, limitsOf: limits.of, clock }),
     retryAfterSeconds: Math.max(1, settings.drainSeconds),
     limit: limits.connects,
     stats,

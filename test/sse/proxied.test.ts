@@ -1,0 +1,58 @@
+import { expect, test } from 'bun:test'
+import { startTestApp } from '../support/app.ts'
+import { connectSocket, connectStream } from '../support/client.ts'
+import { startLazyProxy } from '../support/lazy-proxy.ts'
+import { send, streamOf } from '../support/visit.ts'
+
+test('behind a proxy that does not notice clients that leave, a page may be loaded any number of times', async () => {
+  await using app = await startTestApp()
+  using proxy = startLazyProxy(app.port)
+  const url = `http://127.0.0.1:${proxy.port}`
+  const query = `?token=${await app.token('u')}`
+  for (let n = 0; n < 12; n++) {
+    const stream = await connectStream(`${url}/sse${query}`)
+    await stream.nextOf('connected')
+    stream.close()
+    await stream.closed
+  }
+  const socket = await connectSocket(`${url}/ws${query}`)
+  expect((await send(app, 'u', 1)).delivered_to).toBeGreaterThanOrEqual(1)
+  expect(await socket.next()).toMatchObject({ payload: 1 })
+  socket.close()
+}, 20_000)
+
+test('streams whose clients are there keep their places, and the one too many is refused', async () => {
+  await using app = await startTestApp()
+  const streams = await Promise.all(Array.from({ length: 5 }, () => streamOf(app, 'u')))
+  await Promise.all(streams.map(stream => stream.nextOf('connected')))
+  const began = performance.now()
+  const over = await fetch(`${app.url}/sse?token=${await app.token('u')}`)
+  expect({ status: over.status, retryAfter: over.headers.get('retry-after') }).toEqual({
+    status: 429,
+    retryAfter: '5',
+  })
+  await over.body?.cancel()
+  expect(performance.now() - began).toBeLessThan(5_000)
+  expect(await send(app, 'u', 1)).toMatchObject({ delivered_to: 5 })
+  for (const stream of streams) {
+    expect((await stream.next()).data.payload).toBe(1)
+    stream.close()
+  }
+}, 20_000)
+
+test('a client that leaves while it waits for a place leaves nothing behind', async () => {
+  await using app = await startTestApp()
+  const streams = await Promise.all(Array.from({ length: 5 }, () => streamOf(app, 'u')))
+  const abort = new AbortController()
+  const waiting = fetch(`${app.url}/sse?token=${await app.token('u')}`, { signal: abort.signal })
+  // Its probe: a comment, seen with the next event.
+  await Bun.sleep(100)
+  abort.abort()
+  await waiting.catch(() => undefined)
+  for (const stream of streams) stream.close()
+  await Promise.all(streams.map(({ closed }) => closed))
+  for (let idle = 0; idle < 3; ) {
+    await Bun.sleep(100)
+    idle = (await app.get('/health')).json.connections.total === 0 ? idle + 1 : 0
+  }
+}, 20_000)
