@@ -70,10 +70,9 @@ if (missing().length > 0) {
   for (const { advice } of missing()) console.log(advice)
 }
 
-if (findNginx() === undefined) {
-  await unpackNginx()
-  if (findNginx() === undefined) console.log(NGINX_ADVICE)
-}
+if (findNginx() === undefined) await unpackNginx()
+if (findNginx() === undefined && runAsRoot('apt-get', 'update')) await unpackNginx()
+if (findNginx() === undefined) console.log(NGINX_ADVICE)
 
 if (!hasPythonClient()) {
   console.log('Installing openapi-python-client, which the tests use.')

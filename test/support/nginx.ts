@@ -17,6 +17,7 @@ export const findNginx = (): string | undefined =>
 
 /** Unpacks nginx where apt-get can download it. */
 export async function unpackNginx(): Promise<void> {
+  if (Bun.which('apt-get') === null || Bun.which('dpkg') === null) return
   await mkdir(UNPACKED, { recursive: true })
   const run = (...command: readonly string[]) =>
     Bun.spawnSync([...command], { cwd: UNPACKED, stdout: 'ignore', stderr: 'ignore' })
