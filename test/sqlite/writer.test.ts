@@ -259,6 +259,8 @@ test('a mass of entries that end at once leaves in steps, and overflow takes non
   ])
   const long = Array.from({ length: 10 }, (_, n) => append(`l${n}`))
   writer.carryOut({ now: 1, notes: [], first: 1, calls: [...short, ...long] })
+  // Twice what a batch appended may leave with the next one.
+  writer.carryOut({ now: 1, notes: [], first: 1, calls: [] })
   const more = Array.from({ length: 600 }, (_, n) => append(`m${n}`))
   const reply = writer.carryOut({ now: 11, notes: [], first: 1, calls: more })
   const told = reply.type === 'done' ? reply.told : []
@@ -288,3 +290,99 @@ test('a body is kept once for all recipients of a notification, and goes with th
   writer.carry(1_002, [])
   expect(writer.db.query('SELECT * FROM bodies').all()).toEqual([])
 })
+
+describe('bounds on stored bytes:', () => {
+  const CY = userTopic('globex', 'cy')
+  const small = LOG_BYTES + ENTRY_BYTES + 1
+
+  test('an append that would go beyond is refused, leaves nothing, and all else goes on', async () => {
+    await using writer = await start([], { ...LIMITS, maxBytes: 3 * small, tenantMaxBytes: 2 * small })
+    const one = (owner: Topic, id: string): Call => ['append', [row(owner, id, 1, '{')]]
+    expect(writer.carry(1, [one(ANN, 'a'), one(BOB, 'b'), one(ANN, 'c'), ['totals']])).toEqual([
+      [[EPOCH, 1, false]],
+      [[EPOCH, 1, false]],
+      'full',
+      { messages: 2, users: 2, bytes: 2 * small },
+    ])
+    // A retry of what is stored adds nothing; another tenant has room.
+    expect(writer.carry(2, [one(ANN, 'a'), one(CY, 'd'), one(CY, 'e'), ['totals']])).toEqual([
+      [[EPOCH, 1, true]],
+      [[EPOCH, 1, false]],
+      'full',
+      { messages: 3, users: 3, bytes: 3 * small },
+    ])
+    expect(writer.bytes()).toBe(3 * small)
+    expect(writer.kept()).toEqual([
+      ['a', 1],
+      ['b', 1],
+      ['d', 1],
+    ])
+  })
+
+  test('a send to many is all or none, tells nothing of what it evicted, and its body counts once', async () => {
+    const limits = { ...LIMITS, maxEntries: 1, tenantMaxBytes: 2 * small + 2 * ENTRY_BYTES + 10 }
+    await using writer = await start([], limits)
+    writer.carry(1, [
+      ['append', [row(ANN, 'a', 1, '{')]],
+      ['append', [row(BOB, 'b', 1, '{')]],
+    ])
+    const many = (id: string, body: string): Call => [
+      'append',
+      [row(ANN, id, 1, body), row(BOB, id, 1, undefined)],
+    ]
+    const reply = writer.carryOut({ now: 2, notes: [], first: 1, calls: [many('c', '{'.repeat(11))] })
+    expect(reply).toMatchObject({ answers: ['full'], told: [] })
+    expect([writer.kept(), writer.bytes()]).toEqual([
+      [
+        ['a', 1],
+        ['b', 1],
+      ],
+      2 * small,
+    ])
+    expect(writer.carry(3, [many('d', '{'.repeat(10))])).toEqual([
+      [
+        [EPOCH, 2, false],
+        [EPOCH, 2, false],
+      ],
+    ])
+    expect(writer.carry(3, [['totals']])).toMatchObject([{ messages: 2, bytes: writer.bytes() }])
+  })
+
+  test('room comes back when entries are removed and users are forgotten', async () => {
+    await using writer = await start([], { ...LIMITS, maxBytes: 2 * small })
+    const one = (owner: Topic, id: string): Call => ['append', [row(owner, id, 1, '{')]]
+    expect(writer.carry(1, [one(ANN, 'a'), one(BOB, 'b'), one(CY, 'c')]).at(-1)).toBe('full')
+    const later = 31 * 86_400_000
+    writer.carry(later, [
+      ['cleanUp', 'entries'],
+      ['cleanUp', 'logs'],
+    ])
+    expect(writer.carry(later, [['totals'], one(CY, 'c')])).toMatchObject([
+      { messages: 0, users: 0, bytes: 0 },
+      [[expect.any(String), 1, false]],
+    ])
+  })
+})
+
+test('clean-up keeps pace with appends: what has ended leaves, and the file stops growing', async () => {
+  const limits = { ...LIMITS, maxEntries: 1_000_000, retentionMs: 3_000 }
+  await using writer = await start([], limits)
+  const owners = Array.from({ length: 50 }, (_, n) => userTopic('acme', `u${n}`))
+  const body = '{'.repeat(300)
+  const append = (id: string): Call => [
+    'append',
+    Array.from({ length: 2_000 }, (_, n) => row(owners[n % 50] ?? ANN, `${id}-${n}`, 1, body)),
+  ]
+  const pages = () => Number(writer.db.query('PRAGMA page_count').values()[0]?.[0])
+  let now = 1
+  let settled = 0
+  for (let n = 0; n < 12; n++) {
+    now += 1_000
+    const calls: Call[] = n % 2 === 0 ? [append(`${n}`), ['cleanUp', 'entries']] : [append(`${n}`)]
+    writer.carry(now, calls)
+    if (n === 7) settled = pages()
+  }
+  // Four batches have time left, and one more is purged with the next.
+  expect(writer.carry(now, [['totals']])).toMatchObject([{ messages: 4 * 2_000 }])
+  expect(pages()).toBeLessThan(settled * 1.15)
+}, 30_000)

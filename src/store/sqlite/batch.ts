@@ -24,7 +24,8 @@ export type AppendedRow = readonly [epoch: Epoch, seq: number, repeated: boolean
 
 /** All that is ever written; each verb is carried out inside the transaction of its batch. */
 export interface Writer {
-  append(drafts: readonly DraftRow[]): readonly AppendedRow[]
+  /** `full`: a bound on stored bytes is reached, and nothing was appended. */
+  append(drafts: readonly DraftRow[]): readonly AppendedRow[] | 'full'
   ack(owner: Topic, ids: readonly string[]): readonly (Acked | undefined)[]
   /** A bounded number of entries at once; `more`: there are others. Undefined for another epoch or beyond the head. */
   ackThrough(owner: Topic, cursor: Cursor): { readonly count: number; readonly more: boolean } | undefined

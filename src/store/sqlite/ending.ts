@@ -33,9 +33,11 @@ interface LogRow {
 
 /** How long a head stays known after the last append, milliseconds. */
 const HEAD_KEPT_MS = 30 * 86_400_000
-/** Of one transaction. */
+/** Of one transaction, and twice what the one before has appended: else a busy file would only grow. */
 const MAX_PURGED = 500
 const MAX_REMOVED = 1_000
+const PER_APPENDED = 2
+const MAX_TO_REMOVE = 20_000
 const PAUSE_MS = 60_000
 
 /** Nothing is left of any entry: a log must not be forgotten before them. */
@@ -90,6 +92,8 @@ export function createEnding(
   let visited = 0
   let pausedUntil = 0
   let hasMore = false
+  /** Twice what was appended since entries were last removed, up to a bound. */
+  let toRemove = 0
 
   const leaveAged = (most: number): number => {
     if (turn.now <= nextAge) return 0
@@ -122,12 +126,17 @@ export function createEnding(
     turn.isClean = false
     hasMore = false
     if (turn.now < pausedUntil) return
-    hasMore = [leaveByTtl(MAX_PURGED), leaveAged(MAX_PURGED)].includes(MAX_PURGED)
+    const most = MAX_PURGED + PER_APPENDED * turn.appended
+    toRemove = Math.min(toRemove + PER_APPENDED * turn.appended, MAX_TO_REMOVE)
+    turn.appended = 0
+    hasMore = [leaveByTtl(most), leaveAged(most)].includes(most)
     turn.isClean = !hasMore
   }
 
   /** Removes what is left of entries that have aged; whether there may be more. */
-  const removeEntries = (most: number): boolean => {
+  const removeEntries = (): boolean => {
+    const most = MAX_REMOVED + toRemove
+    toRemove = 0
     const rows = leftBehind.all(aged, most)
     for (const { n, owner } of rows) {
       const head = owner === null ? undefined : heads.find(owner)
@@ -155,7 +164,7 @@ export function createEnding(
     cleanUp: part => {
       switch (part) {
         case 'entries':
-          return removeEntries(MAX_REMOVED) || hasMore
+          return removeEntries() || hasMore
         case 'keys':
           return removeKeys.run(MAX_REMOVED, turn.now - limits.idempotencyTtlMs).changes === MAX_REMOVED
         case 'revocations':

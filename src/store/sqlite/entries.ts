@@ -15,6 +15,8 @@ export interface Turn {
   now: number
   /** How far the wall clock is ahead of that. */
   jumped: number
+  /** Entries appended since the last purge. */
+  appended: number
   /** Whether everything that has ended by then is out of its log. */
   isClean: boolean
   /** For the observer, when the batch is committed. */
@@ -123,6 +125,7 @@ export function createEntries(
     )
     if (changes === 0) return false
     last++
+    turn.appended++
     earliestTtl = Math.min(earliestTtl, expiresAt ?? earliestTtl)
     heads.count(head, rank, 1)
     heads.weigh(head, ENTRY_BYTES + (isShared ? 0 : Buffer.byteLength(body)))

@@ -86,6 +86,10 @@ export interface Heads {
   totals(): Totals
   /** What the logs of a tenant take. */
   bytesOf(tenant: string): number
+  /** All that was ever added to logs, whatever has left them since. */
+  readonly grown: number
+  /** Writes what changed so far, so that a savepoint keeps it; gives back what undoes what a tenant's logs change after. */
+  save(tenant: string): () => void
   begin(): void
   write(): void
   /** What was changed since the beginning is not true any more. */
@@ -152,11 +156,13 @@ export function createHeads(db: Database, lives: Lives): Heads {
   let before = totals
   /** Bytes of tenants as they were when the batch began, of those that it has changed. */
   const bytesBefore = new Map<string, number>()
+  let grown = 0
 
   const weighShared = (tenant: string, bytes: number): void => {
     const was = tenants.get(tenant) ?? 0
     if (!bytesBefore.has(tenant)) bytesBefore.set(tenant, was)
     tenants.set(tenant, was + bytes)
+    grown += Math.max(0, bytes)
     totals = { ...totals, bytes: totals.bytes + bytes }
   }
 
@@ -173,6 +179,16 @@ export function createHeads(db: Database, lives: Lives): Heads {
     return head
   }
   const find = (owner: Topic): Head | undefined => atHand.get(owner) ?? keep(select.get(owner))
+
+  const write = (): void => {
+    for (const head of dirty) writeOne(head)
+    dirty.clear()
+  }
+
+  const forgetAtHand = (): void => {
+    dirty.clear()
+    atHand.clear()
+  }
 
   return {
     find,
@@ -203,13 +219,21 @@ export function createHeads(db: Database, lives: Lives): Heads {
       before = totals
       bytesBefore.clear()
     },
-    write: () => {
-      for (const head of dirty) writeOne(head)
-      dirty.clear()
+    get grown() {
+      return grown
     },
+    save: tenant => {
+      write()
+      const saved = { totals, bytes: tenants.get(tenant) ?? 0 }
+      return () => {
+        forgetAtHand()
+        totals = saved.totals
+        tenants.set(tenant, saved.bytes)
+      }
+    },
+    write,
     rollBack: () => {
-      dirty.clear()
-      atHand.clear()
+      forgetAtHand()
       totals = before
       for (const [tenant, bytes] of bytesBefore) tenants.set(tenant, bytes)
       bytesBefore.clear()

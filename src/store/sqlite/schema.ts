@@ -1,8 +1,8 @@
 /** `PRAGMA application_id` of our files: "Ara1". */
 export const APPLICATION_ID = 0x41726131
 
-/** What an entry takes beside its body, and a log without entries; about, with their places in indexes. */
-export const ENTRY_BYTES = 200
+/** What an entry counts beside its body, and a log without entries: about what they take, places in indexes included. */
+export const ENTRY_BYTES = 300
 export const LOG_BYTES = 200
 
 /**

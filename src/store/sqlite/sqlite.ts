@@ -1,4 +1,4 @@
-import { StoreAway } from '../../errors.ts'
+import { StoreAway, StoreFull } from '../../errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { createSteadyClock, type SteadyClock } from '../../lib/steady-clock.ts'
 import { PRIORITIES } from '../../notification/notification.ts'
@@ -53,14 +53,12 @@ function logOf(file: StoreFile, commits: Commits, clock: SteadyClock): Log {
     append: async drafts => {
       if (drafts.length === 0) return []
       const appended = await commits.call('append', drafts.map(rowOf))
+      if (appended === 'full') throw new StoreFull('logs hold as many bytes as they may')
       return appended.map(([epoch, seq, repeated]) => ({ cursor: { epoch, seq }, repeated }))
     },
     received: (owner, cursor) => commits.note('received', owner, cursor),
     handed: (owner, epoch, seqs) => commits.note('handed', owner, epoch, seqs, clock.now()),
-    totals: async () => {
-      const { messages, users } = await commits.call('totals')
-      return { messages, users }
-    },
+    totals: () => commits.call('totals'),
   }
 }
 

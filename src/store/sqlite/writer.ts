@@ -10,6 +10,7 @@ import { isAway } from './faults.ts'
 import { createHeads } from './heads.ts'
 import { createKeys } from './keys.ts'
 import type { Lives } from './life.ts'
+import { createRoom } from './room.ts'
 import { createSettling } from './settling.ts'
 
 /** Carries out batches, each in one transaction. It is all that ever writes to the file. */
@@ -77,7 +78,7 @@ export function createWriter({
   /** Calls up to this number are not wanted any more: whoever asked has been told that they failed. */
   readonly givenUp: () => number
 }): CarryOut {
-  const turn: Turn = { now: 0, jumped: 0, isClean: true, told: [] }
+  const turn: Turn = { now: 0, jumped: 0, appended: 0, isClean: true, told: [] }
   const heads = createHeads(db, lives)
   const bodies = createBodies(db, heads)
   const entries = createEntries(db, { heads, bodies, limits, turn })
@@ -93,7 +94,7 @@ export function createWriter({
   const rollBack = db.query('ROLLBACK')
 
   const writer: Writer = {
-    append: entries.append,
+    ...createRoom(db, { heads, bodies, entries, limits, turn }),
     ...createSettling(db, { heads, entries, limits, turn }),
     ...createKeys(db, { ttlMs: limits.idempotencyTtlMs, turn }),
     ...templatesOf(db),

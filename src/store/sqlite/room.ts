@@ -1,0 +1,66 @@
+import type { Database } from 'bun:sqlite'
+import { tenantOf } from '../../notification/topic.ts'
+import type { StoreLimits } from '../store.ts'
+import type { DraftRow, Writer } from './batch.ts'
+import type { Bodies } from './bodies.ts'
+import type { Entries, Turn } from './entries.ts'
+import type { Heads } from './heads.ts'
+import { ENTRY_BYTES, LOG_BYTES } from './schema.ts'
+
+interface RoomOptions {
+  readonly heads: Heads
+  readonly bodies: Bodies
+  readonly entries: Entries
+  readonly limits: StoreLimits
+  readonly turn: Turn
+}
+
+/** More than these drafts can add; a UTF-16 unit takes at most 3 bytes in UTF-8. */
+const mostOf = (drafts: readonly DraftRow[]): number =>
+  drafts.reduce((sum, [, , body]) => sum + ENTRY_BYTES + LOG_BYTES + 3 * (body?.length ?? 0), 0)
+
+/** Appends what the bounds on stored bytes leave room for. */
+export function createRoom(
+  db: Database,
+  { heads, bodies, entries, limits, turn }: RoomOptions,
+): Pick<Writer, 'append'> {
+  const save = db.query('SAVEPOINT room')
+  const goBack = db.query('ROLLBACK TO room')
+  const release = db.query('RELEASE room')
+
+  const fits = (held: number, added: number, most: number): boolean => most === 0 || held + added <= most
+
+  /** Only carrying it out tells what is repeated and adds nothing. */
+  const attempt = (tenant: string, drafts: readonly DraftRow[]) => {
+    bodies.write()
+    const undo = heads.save(tenant)
+    save.run()
+    const before = { bytes: heads.totals().bytes, tenant: heads.bytesOf(tenant), grown: heads.grown }
+    const told = turn.told.length
+    const appended = entries.append(drafts)
+    const added = heads.grown - before.grown
+    const hasRoom =
+      fits(before.bytes, added, limits.maxBytes) && fits(before.tenant, added, limits.tenantMaxBytes)
+    if (added > 0 && !hasRoom) {
+      goBack.run()
+      bodies.rollBack()
+      undo()
+      turn.told.length = told
+    }
+    release.run()
+    return added > 0 && !hasRoom ? 'full' : appended
+  }
+
+  return {
+    append: drafts => {
+      const owner = drafts[0]?.[0]
+      if (owner === undefined || limits.maxBytes + limits.tenantMaxBytes === 0) return entries.append(drafts)
+      const tenant = tenantOf(owner)
+      const most = mostOf(drafts)
+      const hasRoom =
+        fits(heads.totals().bytes, most, limits.maxBytes) &&
+        fits(heads.bytesOf(tenant), most, limits.tenantMaxBytes)
+      return hasRoom ? entries.append(drafts) : attempt(tenant, drafts)
+    },
+  }
+}
