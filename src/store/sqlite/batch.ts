@@ -109,6 +109,8 @@ export interface WorkerSetup {
   readonly lives: Lives
   /** One 64-bit number: calls up to it have been given up by whoever asked. */
   readonly givenUp: SharedArrayBuffer
+  /** One 64-bit number: how often the writer got on with much work. */
+  readonly work: SharedArrayBuffer
 }
 
 export type ToWorker = WorkerSetup | ({ readonly type: 'batch' } & Batch) | { readonly type: 'close' }

@@ -11,6 +11,7 @@ import {
   type Writer,
   weightOf,
 } from './batch.ts'
+import { createDeadline, TICK_MS, WAIT_TICKS } from './deadline.ts'
 import { createNotes } from './notes.ts'
 import { startThread } from './thread.ts'
 import { UnderWay, type Waiting } from './under-way.ts'
@@ -27,7 +28,7 @@ export interface Commits {
 }
 
 interface CommitsOptions {
-  readonly setup: Omit<WorkerSetup, 'type' | 'givenUp'>
+  readonly setup: Omit<WorkerSetup, 'type' | 'givenUp' | 'work'>
   readonly clock: SteadyClock
   readonly observer: StoreObserver
   /** How long notes may wait for company, milliseconds. */
@@ -38,12 +39,7 @@ interface CommitsOptions {
   readonly onFault: (error: unknown) => void
 }
 
-const TICK_MS = 100
-/**
- * In ticks: together a little less than a second. Ticks and not a clock, since a process that stood still itself has no
- * reason to think that the other thread did.
- */
-const APPEND_DEADLINE = 9
+/** In ticks, as the next. */
 const PROBE_EVERY = 5
 /** A store that nobody writes to must be known to be away as well. */
 const HEARTBEAT_EVERY = 15
@@ -56,17 +52,18 @@ const MAX_WAITING = 50_000
 const MAX_FAILURES = 5
 
 const away = (): StoreAway => new StoreAway('the store is away')
-const isOverdue = (asked: Waiting, tick: number): boolean => tick - asked.tick >= APPEND_DEADLINE
 
 export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }: CommitsOptions): Commits {
   const givenUp = new SharedArrayBuffer(8)
   const givenUpThrough = new BigInt64Array(givenUp)
+  const work = new SharedArrayBuffer(8)
+  const deadline = createDeadline(new BigInt64Array(work))
+  const isOverdue = ({ tick }: Waiting): boolean => deadline.isOverdue(tick)
   let waiting: Waiting[] = []
   const notes = createNotes()
   let failures = 0
   let underWay: UnderWay | undefined
   let next = 1
-  let tick = 0
   let repliedAt = 0
   let isUp = true
   let awayFor: string | undefined
@@ -163,7 +160,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
   const succeed = (reply: Done): void => {
     const done = underWay
     underWay = undefined
-    repliedAt = tick
+    repliedAt = deadline.now
     for (const each of reply.told) tell(each)
     comeUp()
     if (done === undefined) return
@@ -172,7 +169,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
   }
 
   const thread = startThread({
-    setup: { type: 'open', ...setup, givenUp },
+    setup: { type: 'open', ...setup, givenUp, work },
     onReply: reply => {
       if (reply.type === 'done') succeed(reply)
       else if ('fault' in reply) refuse(reply.fault)
@@ -193,24 +190,24 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
   const giveUpOverdue = (): void => {
     if (underWay !== undefined) {
       const late = new StoreAway('the store took too long')
-      const { through, isNew } = underWay.giveUp(call => isOverdue(call, tick), late)
+      const { through, isNew } = underWay.giveUp(isOverdue, late)
       Atomics.store(givenUpThrough, 0, BigInt(through))
       if (isNew) goDown()
     }
-    if (waiting.some(call => isOverdue(call, tick))) goDown()
+    if (waiting.some(isOverdue)) goDown()
   }
 
   const probe = (bytes: number): void => {
     const ignore = () => {}
-    post([{ call: ['probe', bytes], resolve: ignore, reject: ignore, tick }], [])
+    post([{ call: ['probe', bytes], resolve: ignore, reject: ignore, tick: deadline.now }], [])
   }
 
   const onTick = (): void => {
-    tick++
+    deadline.tick()
     giveUpOverdue()
     if (underWay !== undefined || isClosing) return
-    if (isUp && tick - repliedAt >= HEARTBEAT_EVERY) probe(0)
-    if (isUp || tick % PROBE_EVERY !== 0) return
+    if (isUp && deadline.now - repliedAt >= HEARTBEAT_EVERY) probe(0)
+    if (isUp || deadline.now % PROBE_EVERY !== 0) return
     if (thread.isThere()) probe(PROBE_BYTES)
     else thread.restart()
   }
@@ -225,7 +222,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
       return new Promise((resolve, reject) => {
         // Verb and what it is given belong together, and the answers come in the order of the calls.
         const call = [verb, ...given] as unknown as Call
-        waiting.push({ call, resolve: resolve as Waiting['resolve'], reject, tick })
+        waiting.push({ call, resolve: resolve as Waiting['resolve'], reject, tick: deadline.now })
         schedule()
       })
     },
@@ -241,7 +238,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
       })
       schedule()
       // Every call is answered or given up in time; what is under way then stays unknown.
-      await Promise.race([idle, Bun.sleep((APPEND_DEADLINE + 1) * TICK_MS)])
+      await Promise.race([idle, Bun.sleep((WAIT_TICKS + 1) * TICK_MS)])
       clearInterval(ticks)
       await thread.close()
     },

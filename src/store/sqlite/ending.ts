@@ -139,6 +139,7 @@ export function createEnding(
     toRemove = 0
     const rows = leftBehind.all(aged, most)
     for (const { n, owner } of rows) {
+      turn.work()
       const head = owner === null ? undefined : heads.find(owner)
       if (head !== undefined) heads.weigh(head, -ENTRY_BYTES)
       removeEntry.run(n)

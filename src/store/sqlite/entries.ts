@@ -21,6 +21,8 @@ export interface Turn {
   isClean: boolean
   /** For the observer, when the batch is committed. */
   told: Told[]
+  /** One entry was dealt with. */
+  work(): void
 }
 
 /** What enters logs, and what leaves them. */
@@ -71,6 +73,7 @@ export function createEntries(
   let last = db.query<{ n: number | null }, []>('SELECT max(n) AS n FROM entries').get()?.n ?? 0
 
   const leave = (head: Head, entry: EntryRow, cause: Cause): void => {
+    turn.work()
     const isAcked = entry.is_acked === 1
     const isReceived = entry.seq <= head.received
     const pending = limits.acknowledged && isPending(entry)
@@ -148,6 +151,7 @@ export function createEntries(
   }
 
   const appendOne = (draft: DraftRow, body: string | SharedBody): AppendedRow => {
+    turn.work()
     const [owner, id] = draft
     const head = heads.findOrMake(owner)
     // What expired on its way here only takes its seq.

@@ -83,6 +83,7 @@ export function createSettling(
   }
 
   const ackOne = (head: Head, entry: EntryRow): Acked => {
+    turn.work()
     const state = stateOf(entry)
     const late = state === 'expired' || state === 'dropped'
     const acked = { late, cursor: head.at(entry.seq) }

@@ -25,7 +25,7 @@ let open: Open | undefined
 let absence: Absence | undefined
 let isRescued = false
 
-function connect({ opened, synchronous, limits, lives, givenUp }: WorkerSetup): Open | undefined {
+function connect({ opened, synchronous, limits, lives, givenUp, work }: WorkerSetup): Open | undefined {
   const presence = createPresence(opened)
   // Another file that has taken its place must not be touched.
   absence = presence.look()
@@ -37,7 +37,14 @@ function connect({ opened, synchronous, limits, lives, givenUp }: WorkerSetup): 
   db.run(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   db.run(`PRAGMA journal_size_limit = ${MAX_LOG_BYTES}`)
   const through = new BigInt64Array(givenUp)
-  const carryOut = createWriter({ db, lives, limits, givenUp: () => Number(Atomics.load(through, 0)) })
+  const done = new BigInt64Array(work)
+  const carryOut = createWriter({
+    db,
+    lives,
+    limits,
+    givenUp: () => Number(Atomics.load(through, 0)),
+    onWork: () => void Atomics.add(done, 0, 1n),
+  })
   return { db, carryOut, presence }
 }
 

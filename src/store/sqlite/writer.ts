@@ -33,6 +33,8 @@ const listOf = (faults: Faults, calls: readonly Call[]): readonly Fault[] =>
 /** Whoever looks into the file or copies it may hold it for moments. SQLite itself would wait whole seconds. */
 const RETRY_MS = 10
 const MAX_TRIES = 50
+/** Entries between two signs of life. */
+const STEP = 500
 
 const isBusy = (error: unknown): boolean =>
   error instanceof SQLiteError && error.code?.startsWith('SQLITE_BUSY') === true
@@ -71,14 +73,27 @@ export function createWriter({
   lives,
   limits,
   givenUp,
+  onWork = () => {},
 }: {
   readonly db: Database
   readonly lives: Lives
   readonly limits: StoreLimits
   /** Calls up to this number are not wanted any more: whoever asked has been told that they failed. */
   readonly givenUp: () => number
+  /** Told after each STEP entries of one batch. */
+  readonly onWork?: () => void
 }): CarryOut {
-  const turn: Turn = { now: 0, jumped: 0, appended: 0, isClean: true, told: [] }
+  let worked = 0
+  const turn: Turn = {
+    now: 0,
+    jumped: 0,
+    appended: 0,
+    isClean: true,
+    told: [],
+    work: () => {
+      if (++worked % STEP === 0) onWork()
+    },
+  }
   const heads = createHeads(db, lives)
   const bodies = createBodies(db, heads)
   const entries = createEntries(db, { heads, bodies, limits, turn })
@@ -160,6 +175,7 @@ export function createWriter({
     const faults: Faults = new Map()
     for (;;) {
       turn.told = []
+      worked = 0
       const skipped = Math.max(0, givenUp() - batch.first + 1)
       const calls = batch.calls.slice(skipped)
       try {
