@@ -80,7 +80,7 @@ test.each(ROWS)(
         expect(answer.json.error.details?.length ?? 0).toBeLessThanOrEqual(20)
       }
     })
-    expect(longest).toBeLessThan(1_000)
+    expect(longest).toBeLessThan(2_000)
     expect((await residentBytes(service)) - before).toBeLessThan(300 * 1024 * 1024)
   },
   30_000,
@@ -96,7 +96,7 @@ test('a Subscribe of 32,000 numbers is one invalid message and delays nobody', a
       expect(await client.next()).toMatchObject({ type: 'error', code: 'INVALID_MESSAGE' })
     }
   })
-  expect(longest).toBeLessThan(1_000)
+  expect(longest).toBeLessThan(2_000)
 }, 30_000)
 
 test('a Subscribe or Unsubscribe names at most 1,000 channels', async () => {
