@@ -84,7 +84,7 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
   const compiled = createSizedCache<string, Compiled>({
     maxBytes: MAX_COMPILED_BYTES,
     maxEntries: MAX_COMPILED,
-    bytesOf: (text, { bytes }) => text.length + bytes,
+    bytesOf: (text, compiled) => compiled.bytes + (compiled.text === text ? 0 : text.length),
   })
 
   const compiledOf = ({ payloadTemplate }: Template): Compiled => {

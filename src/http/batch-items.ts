@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import type { Composer, Found, Misfit } from '../dispatch/compose.ts'
 import { derivedId, type PartsOf, type Try } from '../dispatch/once.ts'
 import type { Fault } from '../lib/document.ts'
+import { inTurns } from '../lib/in-turns.ts'
 import type { Span } from '../lib/trace-context.ts'
 import {
   audience,
@@ -16,9 +17,9 @@ import {
   userId,
   userIds,
 } from '../notification/content.ts'
-import { isOverFanOut } from '../notification/fan-out.ts'
+import { isOverFanOut, mayBeOverFanOut, type Portion } from '../notification/fan-out.ts'
 import type { Notification } from '../notification/notification.ts'
-import type { Target } from '../notification/target.ts'
+import { recipientsOf, type Target } from '../notification/target.ts'
 import type { Failure, Fate } from './batch-result.ts'
 import { SOURCE, tooMuchAtOnce } from './notifications.ts'
 
@@ -29,6 +30,9 @@ export const target = v.variant('type', [
   v.object({ type: v.literal('channel'), value: channelName }),
   v.object({ type: v.literal('channels'), value: channelNames }),
 ])
+
+/** Payloads made in one turn of the event loop, to learn how large they are. */
+const COMPOSED_PER_TURN = 4
 
 /** One of a batch. */
 export const item = sending({
@@ -142,11 +146,30 @@ function payloadBytesOf(task: Task, composer: Pick<Composer, 'compose'>): number
   return 'reason' in notification ? 0 : Buffer.byteLength(notification.payload)
 }
 
-/** Throws 413 when the items for users are too much to store at once. */
-export function checkFanOut(tasks: readonly Task[], composer: Pick<Composer, 'compose'>): void {
-  const portions = tasks.map(task => ({
-    target: targetOf(task.item),
-    payloadBytes: () => payloadBytesOf(task, composer),
-  }))
+/** A template of a KiB costs about as much as a recipient. */
+const TEMPLATE_BYTES_PER_RECIPIENT = 1_024
+
+/** What carrying out an item costs, in recipients. */
+export function costOf({ item, found }: Task): number {
+  const template = found === undefined || 'reason' in found ? '' : found.payloadTemplate
+  return recipientsOf(targetOf(item)) + template.length / TEMPLATE_BYTES_PER_RECIPIENT
+}
+
+/** Rejects with 413 when the items for users are too much to store at once. */
+export async function checkFanOut(
+  tasks: readonly Task[],
+  composer: Pick<Composer, 'compose'>,
+): Promise<void> {
+  const targets = tasks.map(({ item }) => targetOf(item))
+  if (!mayBeOverFanOut(targets)) return
+  const portions: Portion[] = []
+  await inTurns(
+    tasks,
+    task => {
+      const bytes = payloadBytesOf(task, composer)
+      portions.push({ target: targetOf(task.item), payloadBytes: () => bytes })
+    },
+    COMPOSED_PER_TURN,
+  )
   if (isOverFanOut(portions)) throw tooMuchAtOnce()
 }

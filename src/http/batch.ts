@@ -11,6 +11,7 @@ import type { Stats } from '../observe/stats.ts'
 import {
   checkFanOut,
   composeOf,
+  costOf,
   duplicatesOf,
   failureOf,
   type Item,
@@ -111,9 +112,9 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
     using keys = await claimKeys({ once, tasks: own, carryOut, ahead: !options.stop_on_error })
     const fates: (Promise<Fate> | Fate)[] = []
     let stopped = false
-    let recipients = 0
+    let cost = 0
     for (const task of tasks) {
-      recipients += recipientsOf(targetOf(task.item))
+      cost += costOf(task)
       if (stopped) fates.push({ skipped: 'stopped' })
       else if (duplicates.has(task)) fates.push({ skipped: 'duplicate' })
       else {
@@ -123,9 +124,9 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
         fates.push(fate)
         if (options.stop_on_error) stopped = stops(await fate)
       }
-      if (recipients <= LARGE) continue
+      if (cost <= LARGE) continue
       // So much has its turn at once; others are served before the next portion.
-      recipients = 0
+      cost = 0
       await Promise.all(fates)
       await new Promise(setImmediate)
     }
@@ -146,7 +147,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
         async as => {
           stats.batchItems.observe(notifications.length)
           const tasks = await tasksOf(caller, document, as)
-          checkFanOut(tasks, composer)
+          await checkFanOut(tasks, composer)
           const recipients = tasks.reduce((sum, { item }) => sum + recipientsOf(targetOf(item)), 0)
           const size = { recipients, bytes: document.text.length }
           const fates = await largeCalls(tenant, size, () => carryOutAll(tasks, options))

@@ -11,7 +11,11 @@ export interface Portion {
   readonly payloadBytes: () => number
 }
 
-const namedIn = ({ target }: Portion): number => (target.type === 'users' ? target.users.length : 1)
+const namedIn = (target: Target): number => (target.type === 'users' ? target.users.length : 1)
+
+/** False when no payload for these targets can be too large. */
+export const mayBeOverFanOut = (targets: readonly Target[]): boolean =>
+  targets.reduce((sum, target) => sum + namedIn(target), 0) > FEW
 
 const bytesOf = ({ target, payloadBytes }: Portion): number => {
   if (target.type === 'user') return payloadBytes()
@@ -22,5 +26,5 @@ const bytesOf = ({ target, payloadBytes }: Portion): number => {
 
 /** Whether what is stored for users would be over MAX_FAN_OUT_BYTES; crowds are not stored. */
 export const isOverFanOut = (portions: readonly Portion[]): boolean =>
-  portions.reduce((sum, portion) => sum + namedIn(portion), 0) > FEW &&
+  mayBeOverFanOut(portions.map(({ target }) => target)) &&
   portions.reduce((sum, portion) => sum + bytesOf(portion), 0) > MAX_FAN_OUT_BYTES

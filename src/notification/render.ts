@@ -66,8 +66,9 @@ const startOfKeyed = ({ keyeds, keyed }: Rendering): number => keyeds[keyed * KE
 /** What takes the place of the next slot: itself when there is no such variable. */
 function insertOf(rendering: Rendering): Chunk {
   const { found, slots, slot } = rendering
-  const name = slots[slot * SLOT.size + SLOT.name] ?? 0
-  const isValue = slots[slot * SLOT.size + SLOT.isValue] === 1
+  const numbered = slots[slot * SLOT.size + SLOT.name] ?? 0
+  const name = numbered >> 1
+  const isValue = (numbered & 1) === 1
   const inserts = rendering.inserts[isValue ? 1 : 0]
   const known = inserts[name]
   if (known !== undefined) return known

@@ -26,11 +26,9 @@ export interface Compiled {
 export const SLOT = {
   start: 0,
   end: 1,
-  /** Which of the names. */
+  /** Twice the index of the name; one more when the value itself takes the place of the string. */
   name: 2,
-  /** 0: into a string as text; 1: in place of the string, as the value itself. */
-  isValue: 3,
-  size: 4,
+  size: 3,
 } as const
 
 export const KEYED = {
@@ -187,7 +185,7 @@ class Compiler {
   #slot(start: number, end: number, name: string, isValue: 0 | 1): void {
     const index = this.#names.get(name) ?? this.#names.size
     this.#names.set(name, index)
-    this.#slots.push(start, end, index, isValue)
+    this.#slots.push(start, end, 2 * index + isValue)
   }
 
   #stringAt(start: number, end: number): string {
