@@ -1,4 +1,5 @@
 import { rm, stat } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 
 /** `bun scripts/build.ts [file]`: the whole service in one executable that needs neither Bun nor packages. */
@@ -13,10 +14,22 @@ const [outfile = join(ROOT, 'dist/ara-notification-service')] = process.argv
 const workers = [...new Bun.Glob('src/**/*-worker.ts').scanSync(ROOT)].sort()
 const entries = ['src/main.ts', ...workers]
 
+// The ES modules of these load gRPC by `createRequire`, which no bundler sees; their CommonJS builds can be bundled.
+const AS_COMMONJS = /^@opentelemetry\/(?:exporter-(?:trace|metrics|logs)-otlp-grpc|otlp-grpc-exporter-base)$/
+const commonJs: Bun.BunPlugin = {
+  name: 'commonjs',
+  setup: build => {
+    build.onResolve({ filter: AS_COMMONJS }, ({ path, importer }) => ({
+      path: createRequire(importer).resolve(path),
+    }))
+  },
+}
+
 const { outputs } = await Bun.build({
   entrypoints: entries.map(path => join(ROOT, path)),
   naming: { entry: '[name].[ext]' },
   format: 'esm',
+  plugins: [commonJs],
   minify: true,
   bytecode: true,
   // The entry is a chunk of its own, which handles signals before the rest is read.

@@ -115,9 +115,9 @@ export const SETTINGS = {
   REDIS_BACKOFF_INITIAL_DELAY_MS: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '100', help: 'milliseconds between the first two attempts to connect; doubles with each' },
   REDIS_BACKOFF_MAX_DELAY_MS: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '30000', help: 'most milliseconds between two attempts; at least the initial delay' },
   OTEL_ENABLED: { group: 'Traces', schema: boolean, default: 'false', help: 'send traces to an OpenTelemetry collector' },
-  OTEL_ENDPOINT: { group: 'Traces', schema: httpUrl, default: 'http://localhost:4317', help: 'address of the collector (OTLP over gRPC); `http` is plaintext, `https` TLS' },
-  OTEL_SERVICE_NAME: { group: 'Traces', schema: text, default: 'ara-notification-service', help: '`service.name` of the traces' },
-  OTEL_SAMPLING_RATIO: { group: 'Traces', schema: decimal, default: '1.0', help: 'share of the traces begun here that are sent: 1 or more = all, 0 or less = none; a trace begun elsewhere brings its own decision' },
+  OTEL_ENDPOINT: { group: 'Traces', schema: httpUrl, default: undefined, computed: 'http://localhost:4317', help: 'address of the collector (OTLP over gRPC, unless OTEL_EXPORTER_OTLP_PROTOCOL says http/protobuf); `http` is plaintext, `https` TLS; wins over OTEL_EXPORTER_OTLP_ENDPOINT' },
+  OTEL_SERVICE_NAME: { group: 'Traces', schema: text, default: undefined, computed: 'ara-notification-service', help: '`service.name` of the traces' },
+  OTEL_SAMPLING_RATIO: { group: 'Traces', schema: decimal, default: undefined, computed: '1.0', help: 'share of the traces begun here that are sent: 1 or more = all, 0 or less = none; a trace begun elsewhere brings its own decision; wins over OTEL_TRACES_SAMPLER' },
 } as const satisfies Record<string, Setting>
 
 /** What a setting expects, in words, for refusals and the settings table. */

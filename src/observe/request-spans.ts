@@ -31,7 +31,7 @@ export function createRequestSpans({ start }: Tracing): RequestSpans {
       const method = methodName(request.method)
       const span = start(`HTTP ${method} ${pattern ?? 'unmatched'}`, {
         kind: 'server',
-        parent: { traceparent: headers.get('traceparent'), tracestate: headers.get('tracestate') },
+        parent: headers,
         attributes: { 'http.request.method': method, 'url.scheme': 'http', ...whereOf(pattern, path) },
       })
       spans.set(request, span)

@@ -1,4 +1,4 @@
-import type { Context, Span as SdkSpan } from '@opentelemetry/api'
+import type { Context, Span as SdkSpan, TextMapGetter } from '@opentelemetry/api'
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../lib/clock.ts'
 import {
@@ -9,19 +9,23 @@ import {
   type Span,
 } from '../lib/trace-context.ts'
 import type { Log } from './log.ts'
+import { openExporter, protocolOf, watchExporter } from './span-exporter.ts'
 
-/** Traces of this app. Contexts are passed by hand: nothing is registered for the whole process. */
+/** Traces of this process. Contexts are passed by hand. */
 export interface Tracing {
   start(name: string, how?: SpanOptions): Span
   /** Sends what has ended, for `leftMs` and MAX_FLUSH_MS at most, and nothing after that. */
   close(leftMs: number): Promise<void>
 }
 
+/** Of a request, as its headers say by the propagators of OTEL_PROPAGATORS; of a message, as W3C Trace Context. */
+type Parent = Span | RemoteParent | Headers
+
 interface SpanOptions {
   /** Internal unless it says otherwise. */
   readonly kind?: 'server' | 'client' | 'consumer'
   /** Without one, or with one that is malformed, it begins a trace. */
-  readonly parent?: Span | RemoteParent | undefined
+  readonly parent?: Parent | undefined
   readonly attributes?: Attributes
 }
 
@@ -36,10 +40,9 @@ interface TracingOptions {
 }
 
 const SCOPE = 'ara-notification-service'
-/** What may wait to be sent; what ends beyond it is dropped. */
-const MAX_WAITING = 2_048
-const BATCH = 512
-const DELAY_MS = 1_000
+const DEFAULT_SERVICE_NAME = 'ara-notification-service'
+/** Unless OTEL_BSP_… says otherwise. Spans beyond `waiting` are dropped. */
+const BATCHES = { waiting: 2_048, spans: 512, timeoutMs: 30_000, delayMs: 1_000 }
 const MAX_FLUSH_MS = 500
 const MAX_LINKS = 128
 const MAX_ATTRIBUTE_CHARACTERS = 256
@@ -86,7 +89,12 @@ class TracedSpan implements Span {
   }
 }
 
-/** As the settings say; undefined when traces are off: then the SDK is not even loaded. */
+const CARRIER: TextMapGetter<Headers> = {
+  keys: headers => [...headers.keys()],
+  get: (headers, name) => headers.get(name) ?? undefined,
+}
+
+/** Undefined when traces are off: then the SDK is not even loaded. Throws ConfigError for an unknown protocol. */
 export async function openTracing({
   settings,
   version,
@@ -94,46 +102,62 @@ export async function openTracing({
   log,
 }: TracingOptions): Promise<Tracing | undefined> {
   if (!settings.otelEnabled) return undefined
-  const [api, sdk, resources, { ProtobufTraceSerializer }, { createExporter }] = await Promise.all([
+  const [api, core, sdk, resources, { NodeSDK }] = await Promise.all([
     import('@opentelemetry/api'),
+    import('@opentelemetry/core'),
     import('@opentelemetry/sdk-trace'),
     import('@opentelemetry/resources'),
-    import('@opentelemetry/otlp-transformer'),
-    import('./otlp.ts'),
+    import('@opentelemetry/sdk-node'),
   ])
-  const endpoint = new URL(settings.otelEndpoint).origin
-  const exporter = createExporter({
-    endpoint,
-    serialize: spans => ProtobufTraceSerializer.serializeRequest(spans),
+  const { getNumberFromEnv: numberOf, getStringFromEnv: textOf } = core
+  const { otelEndpoint, otelServiceName, otelSamplingRatio, nodeId } = settings
+  const exporter = watchExporter({
+    exporter: await openExporter(protocolOf(textOf), otelEndpoint),
     clock,
-    onChange: fault => {
-      if (fault === undefined) log.info({ endpoint }, 'traces.exported')
-      else log.warn({ endpoint, reason: fault }, 'traces.unavailable')
+    onChange: reason => {
+      if (reason === undefined) log.info({}, 'traces.exported')
+      else log.warn({ reason }, 'traces.unavailable')
     },
   })
-  const provider = new sdk.TracerProvider({
+  const nodeSdk = new NodeSDK({
     resource: resources.defaultResource().merge(
       resources.resourceFromAttributes({
-        'service.name': settings.otelServiceName,
+        'service.name': DEFAULT_SERVICE_NAME,
         'service.version': version,
-        'service.instance.id': settings.nodeId,
       }),
     ),
-    sampler: new sdk.ParentBasedSampler({
-      root: new sdk.TraceIdRatioBasedSampler(settings.otelSamplingRatio),
+    resourceDetectors: [
+      resources.envDetector,
+      { detect: () => ({ attributes: { 'service.instance.id': nodeId } }) },
+    ],
+    ...(otelServiceName !== undefined && { serviceName: otelServiceName }),
+    ...(otelSamplingRatio !== undefined && {
+      sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(otelSamplingRatio) }),
     }),
-    spanLimits: { linkCountLimit: MAX_LINKS, attributeValueLengthLimit: MAX_ATTRIBUTE_CHARACTERS },
+    spanLimits: {
+      attributeValueLengthLimit:
+        numberOf('OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT') ??
+        numberOf('OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT') ??
+        MAX_ATTRIBUTE_CHARACTERS,
+    },
     spanProcessors: [
       new sdk.BatchSpanProcessor({
         exporter,
-        maxQueueSize: MAX_WAITING,
-        maxExportBatchSize: BATCH,
-        scheduledDelayMillis: DELAY_MS,
+        maxQueueSize: numberOf('OTEL_BSP_MAX_QUEUE_SIZE') ?? BATCHES.waiting,
+        maxExportBatchSize: numberOf('OTEL_BSP_MAX_EXPORT_BATCH_SIZE') ?? BATCHES.spans,
+        exportTimeoutMillis: numberOf('OTEL_BSP_EXPORT_TIMEOUT') ?? BATCHES.timeoutMs,
+        scheduledDelayMillis: numberOf('OTEL_BSP_SCHEDULE_DELAY') ?? BATCHES.delayMs,
       }),
     ],
+    // Traces only: metrics are at /metrics, logs at stdout.
+    metricReaders: [],
+    logRecordProcessors: [],
   })
-  const tracer = provider.getTracer(SCOPE, version)
-  const { ROOT_CONTEXT, SpanKind, createTraceState, trace } = api
+  // What the SDK says of itself may hold settings, and would bypass the log.
+  api.diag.disable()
+  nodeSdk.start()
+  const tracer = api.trace.getTracer(SCOPE, version)
+  const { ROOT_CONTEXT, SpanKind, propagation, trace } = api
   const kinds = { server: SpanKind.SERVER, client: SpanKind.CLIENT, consumer: SpanKind.CONSUMER }
 
   const remote = ({ traceparent, tracestate }: RemoteParent): Context => {
@@ -142,14 +166,14 @@ export async function openTracing({
     return trace.setSpanContext(ROOT_CONTEXT, {
       ...place,
       isRemote: true,
-      ...(tracestate && { traceState: createTraceState(tracestate) }),
+      ...(tracestate && { traceState: api.createTraceState(tracestate) }),
     })
   }
 
-  const contextOf = (parent: Span | RemoteParent | undefined): Context => {
+  const contextOf = (parent: Parent | undefined): Context => {
     if (parent === undefined) return ROOT_CONTEXT
     if (parent instanceof TracedSpan) return trace.setSpan(ROOT_CONTEXT, parent.sdk)
-    return remote(parent)
+    return parent instanceof Headers ? propagation.extract(ROOT_CONTEXT, parent, CARRIER) : remote(parent)
   }
 
   return {
@@ -162,9 +186,9 @@ export async function openTracing({
       return span
     },
     close: async leftMs => {
-      const sent = provider.shutdown().catch(() => {})
+      const sent = nodeSdk.shutdown().catch(() => {})
       await Promise.race([sent, Bun.sleep(Math.max(0, Math.min(leftMs, MAX_FLUSH_MS)))])
-      exporter.destroy()
+      for (const part of [trace, propagation, api.context]) part.disable()
     },
   }
 }

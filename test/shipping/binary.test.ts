@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { version } from '../../package.json' with { type: 'json' }
 import { API_KEY, SECRET } from '../support/app.ts'
+import { CERTIFICATE } from '../support/certificate.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { type Program, spawnService, startService } from '../support/service.ts'
 import { tracesOfProcess } from '../support/traced.ts'
@@ -102,14 +103,22 @@ test('the executable copies its store while it runs, and restores the copy', asy
   expect(await socket.nextOf('connected')).toMatchObject({ replayed: 1 })
 }, 20_000)
 
-test('the executable alone sends traces', async () => {
-  const spans = await tracesOfProcess(program)
-  expect(spans.map(({ name }) => name)).toEqual([
-    'store.append',
-    'dispatch',
-    'HTTP POST /api/v1/notifications/send',
-  ])
-}, 20_000)
+for (const http of [false, true])
+  for (const tls of [false, true])
+    test(`the executable alone sends traces over ${http ? 'HTTP' : 'gRPC'}${tls ? ' and TLS' : ''}`, async () => {
+      const certificate = join(folder, 'ca.pem')
+      await Bun.write(certificate, CERTIFICATE)
+      const env = {
+        ...(http && { OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf' }),
+        ...(tls && { OTEL_EXPORTER_OTLP_CERTIFICATE: certificate }),
+      }
+      const spans = await tracesOfProcess(program, { http, tls, env })
+      expect(spans.map(({ name }) => name)).toEqual([
+        'store.append',
+        'dispatch',
+        'HTTP POST /api/v1/notifications/send',
+      ])
+    }, 20_000)
 
 test('without any setting it prints a token, and that token listens', async () => {
   const child = spawnService({ LOG_FORMAT: 'text' }, program)

@@ -1,5 +1,8 @@
-import { createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import { createSecureServer, createServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import { createServer as createHttpsServer } from 'node:https'
+import type { AddressInfo, Server } from 'node:net'
+import { CERTIFICATE, PRIVATE_KEY } from './certificate.ts'
 import { createInbox, type Inbox } from './inbox.ts'
 
 /** A span as the collector read it off the wire. */
@@ -22,11 +25,13 @@ export interface Received {
 
 export interface Collector extends AsyncDisposable {
   readonly port: number
-  /** `http://127.0.0.1:<port>` */
+  /** `http://127.0.0.1:<port>`, or `https` */
   readonly endpoint: string
   readonly spans: Inbox<Received>
   /** The bytes of all that was received, as text. */
   raw(): string
+  /** Those of the last request. */
+  readonly headers: Readonly<Record<string, unknown>>
 }
 
 /** Fields of one Protocol Buffers message by number, in order: numbers of varints and fixed ones, bytes of the rest. */
@@ -113,12 +118,20 @@ function spansIn(request: Uint8Array): Received[] {
   })
 }
 
-/** A small OTLP/gRPC receiver on that port, else a free one. */
-export async function startCollector(port = 0): Promise<Collector> {
-  const server = createServer()
+/** How spans reach a collector. */
+export interface Way {
+  /** gRPC unless it is HTTP with Protocol Buffers. */
+  readonly http?: boolean
+  readonly tls?: boolean
+}
+
+/** Takes `ExportTraceServiceRequest`; `headers` as they came. */
+type Take = (request: Uint8Array, headers: Readonly<Record<string, unknown>>) => void
+
+/** An OTLP/gRPC receiver: unary calls of one method over HTTP/2. */
+function grpcServer(tls: boolean, take: Take): { readonly server: Server; cut(): void } {
+  const server = tls ? createSecureServer({ key: PRIVATE_KEY, cert: CERTIFICATE }) : createServer()
   const sessions = new Set<ServerHttp2Session>()
-  const spans = createInbox<Received>()
-  const seen: Buffer[] = []
   server.on('session', session => {
     sessions.add(session)
     session.on('close', () => sessions.delete(session))
@@ -131,19 +144,58 @@ export async function startCollector(port = 0): Promise<Collector> {
     stream.on('end', () => {
       const isExport =
         headers[':path'] === '/opentelemetry.proto.collector.trace.v1.TraceService/Export' &&
-        headers['content-type'] === 'application/grpc' &&
+        String(headers['content-type']).startsWith('application/grpc') &&
         headers['te'] === 'trailers'
       if (stream.destroyed) return
       const message = Buffer.concat(chunks)
-      const isWhole = message.readUInt8(0) === 0 && message.readUInt32BE(1) === message.length - 5
+      const isWhole = message.readUInt32BE(1) === message.length - 5
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
       stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': isExport && isWhole ? '0' : '3' }))
       stream.end(Buffer.alloc(5))
       if (!isExport || !isWhole) return
-      seen.push(message)
-      for (const span of spansIn(message.subarray(5))) spans.push(span)
+      const isCompressed = message.readUInt8(0) === 1
+      take(isCompressed ? Bun.gunzipSync(message.subarray(5)) : message.subarray(5), headers)
     })
   })
+  return {
+    server,
+    cut: () => {
+      for (const session of sessions) session.destroy()
+    },
+  }
+}
+
+/** An OTLP/HTTP receiver of Protocol Buffers. */
+function httpServer(tls: boolean, take: Take): { readonly server: Server; cut(): void } {
+  const answer: RequestListener = (request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => void chunks.push(chunk))
+    request.on('end', () => {
+      const { method, url, headers } = request
+      const isExport =
+        method === 'POST' && url === '/v1/traces' && headers['content-type'] === 'application/x-protobuf'
+      response.writeHead(isExport ? 200 : 400, { 'content-type': 'application/x-protobuf' }).end()
+      const body = Buffer.concat(chunks)
+      if (isExport) take(headers['content-encoding'] === 'gzip' ? Bun.gunzipSync(body) : body, headers)
+    })
+  }
+  const server = tls
+    ? createHttpsServer({ key: PRIVATE_KEY, cert: CERTIFICATE }, answer)
+    : createHttpServer(answer)
+  return { server, cut: () => server.closeAllConnections() }
+}
+
+/** A small OTLP receiver on that port, else a free one. */
+export async function startCollector(port = 0, { http = false, tls = false }: Way = {}): Promise<Collector> {
+  const spans = createInbox<Received>()
+  const seen: Uint8Array[] = []
+  let last: Readonly<Record<string, unknown>> = {}
+  const take: Take = (request, headers) => {
+    seen.push(request)
+    last = headers
+    for (const span of spansIn(request)) spans.push(span)
+  }
+  const { server, cut } = http ? httpServer(tls, take) : grpcServer(tls, take)
   const listening = Promise.withResolvers<void>()
   server.on('error', listening.reject)
   server.listen(port, '127.0.0.1', listening.resolve)
@@ -151,12 +203,15 @@ export async function startCollector(port = 0): Promise<Collector> {
   const { port: listens } = server.address() as AddressInfo
   return {
     port: listens,
-    endpoint: `http://127.0.0.1:${listens}`,
+    endpoint: `${tls ? 'https' : 'http'}://127.0.0.1:${listens}`,
     spans,
     raw: () => Buffer.concat(seen).toString('latin1'),
+    get headers() {
+      return last
+    },
     [Symbol.asyncDispose]: async () => {
       spans.end()
-      for (const session of sessions) session.destroy()
+      cut()
       const closed = Promise.withResolvers<void>()
       server.close(() => closed.resolve())
       await closed.promise

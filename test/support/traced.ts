@@ -1,6 +1,6 @@
 import type { Environment } from '../../src/config/config.ts'
-import { startTestApp, type TestApp } from './app.ts'
-import { type Collector, type Received, startCollector } from './collector.ts'
+import { API_KEY, startTestApp, type TestApp } from './app.ts'
+import { type Collector, type Received, startCollector, type Way } from './collector.ts'
 import { type Program, startService } from './service.ts'
 
 type TestOptions = Parameters<typeof startTestApp>[1]
@@ -37,17 +37,33 @@ export const placeOf = ({ traceId, spanId }: Received): string => `${traceId}:${
 /** What it says of itself, without what differs from run to run. */
 export const told = ({ name, kind, attributes, failed }: Received) => ({ name, kind, attributes, failed })
 
-/** What a process tells of one send and of the end that follows it at once; `program` is how it is started. */
-export async function tracesOfProcess(program?: Program): Promise<readonly Received[]> {
-  await using collector = await startCollector()
+/** Runs a service with these settings and no others about traces, sends once and ends it at once. */
+export async function sendTraced(
+  env: Readonly<Record<string, string>>,
+  program?: Program,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<void> {
   await using service = await startService(
-    { ...tracedBy(collector), QUEUE_ENABLED: 'true', NODE_ID: 'n1', DRAIN_SECONDS: '1' },
+    { OTEL_ENABLED: 'true', QUEUE_ENABLED: 'true', NODE_ID: 'n1', DRAIN_SECONDS: '1', ...env },
     program,
   )
-  const { status } = await service.send('u', 1)
+  const { status } = await fetch(`${service.url}/api/v1/notifications/send`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': API_KEY, ...headers },
+    body: JSON.stringify({ target_user_id: 'u', event_type: 'e', payload: 1 }),
+  })
   service.signal('SIGTERM')
   const { code, stderr } = await service.ended
   if (status !== 200 || code !== 0 || stderr !== '')
     throw new Error(`${status}, exit code ${code}: ${stderr}`)
+}
+
+/** What a process tells of one send and of the end that follows it at once; `program` is how it is started. */
+export async function tracesOfProcess(
+  program?: Program,
+  { env = {}, ...way }: Way & { readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<readonly Received[]> {
+  await using collector = await startCollector(0, way)
+  await sendTraced({ ...tracedBy(collector), ...env }, program)
   return collector.spans.all
 }

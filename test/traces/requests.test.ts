@@ -296,21 +296,6 @@ test('clients and callers see nothing of traces', async () => {
   )
 })
 
-test('two services in one process tell only of themselves', async () => {
-  await using one = await startCollector()
-  await using other = await startCollector()
-  const first = await startTestApp({ ...tracedBy(one), NODE_ID: 'n1' })
-  const second = await startTestApp({ ...tracedBy(other), NODE_ID: 'n2' })
-  await Promise.all([first.get('/stats'), second.get('/api/v1/channels')])
-  await Promise.all([first, second].map(app => app[Symbol.asyncDispose]()))
-  const heard = ({ spans }: typeof one) =>
-    spans.all.map(({ name, resource }) => [name, resource['service.instance.id']])
-  expect([heard(one), heard(other)]).toEqual([
-    [['HTTP GET /stats', 'n1']],
-    [['HTTP GET /api/v1/channels', 'n2']],
-  ])
-})
-
 test('no span holds a payload, a variable, a token, a key or a query', async () => {
   const secrets = {
     payload: 'the-payload-51',
