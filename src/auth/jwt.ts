@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { type Config, ConfigError } from '../config/config.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type ClaimRules, principalOf, refused, type Verified } from './claims.ts'
+import { hmacKeys, payloadByHmac } from './hmac.ts'
 import { createKeySet, type FetchKeySet, type KeySetFetched } from './jwks.ts'
 
 /** What a token must be to be accepted. */
@@ -43,7 +44,10 @@ export interface Tokens extends Disposable {
   verify(token: string): Promise<Verified>
 }
 
-type HeldKeys = ReadonlyMap<string, readonly CryptoKey[]>
+/** The payload of a token when one of the keys made its signature. */
+type Check = (token: string) => Uint8Array | undefined | Promise<Uint8Array | undefined>
+
+type HeldKeys = ReadonlyMap<string, Check>
 
 const MAX_TOKEN_BYTES = 8192
 const MIN_RSA_BITS = 2048
@@ -57,11 +61,6 @@ const isSymmetric = (algorithm: string): boolean => algorithm.startsWith('HS')
 const isStrong = ({ algorithm }: CryptoKey): boolean =>
   !('modulusLength' in algorithm) || Number(algorithm.modulusLength) >= MIN_RSA_BITS
 
-function importSecret(secret: string, algorithm: string): Promise<CryptoKey> {
-  const hash = `SHA-${algorithm.slice(2)}`
-  return crypto.subtle.importKey('raw', Buffer.from(secret), { name: 'HMAC', hash }, false, ['verify'])
-}
-
 /** Empty when the key is not of the kind the algorithm needs, or too short for it. */
 async function importPublic(pem: string, algorithm: string): Promise<readonly CryptoKey[]> {
   const read = pem.includes('BEGIN CERTIFICATE') ? importX509 : importSPKI
@@ -72,15 +71,21 @@ async function importPublic(pem: string, algorithm: string): Promise<readonly Cr
 /** Imported once per algorithm, so that none ever meets a key of the other kind: a public key is no HMAC secret. */
 async function holdKeys({ algorithms, secret, previousSecret, publicKey }: TokenSettings): Promise<HeldKeys> {
   const secrets = [secret, previousSecret].filter(text => text !== undefined)
-  const keysOf = async (algorithm: string): Promise<readonly CryptoKey[]> => {
-    if (isSymmetric(algorithm)) return Promise.all(secrets.map(text => importSecret(text, algorithm)))
-    return publicKey === undefined ? [] : importPublic(publicKey, algorithm)
+  const held = new Map<string, Check>()
+  const fitting: CryptoKey[] = []
+  for (const algorithm of algorithms) {
+    if (isSymmetric(algorithm)) {
+      const keys = hmacKeys(algorithm, secrets)
+      held.set(algorithm, token => payloadByHmac(token, keys))
+      continue
+    }
+    const keys = publicKey === undefined ? [] : await importPublic(publicKey, algorithm)
+    fitting.push(...keys)
+    held.set(algorithm, token => payloadOf(token, keys))
   }
-  const held = await Promise.all(algorithms.map(async name => [name, await keysOf(name)] as const))
-  const ofPublicKey = held.filter(([algorithm]) => !isSymmetric(algorithm))
-  if (publicKey !== undefined && ofPublicKey.length > 0 && ofPublicKey.every(([, keys]) => keys.length === 0))
+  if (publicKey !== undefined && fitting.length === 0 && !algorithms.every(isSymmetric))
     throw new ConfigError('JWT_PUBLIC_KEY: expected PEM (SPKI or X.509) of a key that fits JWT_ALGORITHMS')
-  return new Map(held)
+  return held
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -129,7 +134,7 @@ export async function createTokens({ clock, fetch, onKeySet, ...settings }: Toke
       if (own === undefined) return refused('algorithm not allowed')
       const fetched = isSymmetric(header.alg) ? undefined : keySet
       const payload =
-        (await payloadOf(token, own)) ?? (fetched && (await payloadOf(token, await fetched.keysFor(header))))
+        (await own(token)) ?? (fetched && (await payloadOf(token, await fetched.keysFor(header))))
       if (payload === undefined) return refused(fetched?.loaded === false ? 'no key set' : 'signature')
       return principalOf(jsonOf(payload), settings, clock.now())
     },
