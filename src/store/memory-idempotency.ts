@@ -1,85 +1,83 @@
 import type { Clock } from '../lib/clock.ts'
-import { Deque } from '../lib/deque.ts'
-import { type Claim, type Idempotency, RESERVED_MS, type Reservation } from './idempotency.ts'
+import type { Claim, Idempotency, Reservation } from './idempotency.ts'
+import { RESERVED_MS } from './idempotency.ts'
+import { type KeysSize, Mark, TenantKeys } from './tenant-keys.ts'
 
-/** A key in use. A class, since there are hundreds of thousands of them. */
-class Mark {
-  readonly name: string
-  readonly fingerprint: string
-  /** Empty when it is answered: then nobody asks for it. */
-  id: string
-  /** Monotonic, as the next: a clock that is set changes nothing. */
-  readonly firstAt: number
-  /** Until then only the one who reserved it may carry it out. */
-  reservedUntil: number
-  answer: string | undefined = undefined
-  /** What it takes, about, in bytes. */
-  size: number
-  isGone = false
-
-  constructor(name: string, { fingerprint, id }: Claim, now: number) {
-    this.name = name
-    this.fingerprint = fingerprint
-    this.id = id
-    this.firstAt = now
-    this.reservedUntil = now + RESERVED_MS
-    this.size = OVERHEAD + name.length + fingerprint.length
-  }
-}
-
-interface Bounds {
-  readonly records: number
-  readonly bytes: number
-}
-
-/** Of a mark without its texts: the object, its places in map and queue, the heads of its strings. */
-const OVERHEAD = 300
-const BOUNDS: Bounds = { records: 200_000, bytes: 64 * 1024 * 1024 }
+const BOUNDS: Readonly<KeysSize> = { records: 200_000, bytes: 64 * 1024 * 1024 }
 /** So many that are over go with each use, so that the first one after a quiet day does not pay for all. */
 const MAX_OVER_AT_ONCE = 100
 
-const nameOf = ({ tenant, key }: Claim): string => `${tenant}:${key}`
+const exceeds = (size: KeysSize, bounds: Readonly<KeysSize>): boolean =>
+  size.records > bounds.records || size.bytes > bounds.bytes
 
-/** Keeps them in this process; beyond the bounds the oldest are dropped. */
+/**
+ * Keeps them in this process. Beyond the bounds the oldest key of a tenant that has more than its share is dropped, so a
+ * tenant with many keys pushes out only its own.
+ */
 export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS): Idempotency {
-  const marks = new Map<string, Mark>()
-  /** By first use. Those that are gone stay until they come to the front, or are half of it. */
-  const oldest = new Deque<Mark>()
-  let bytes = 0
-
-  const forget = (mark: Mark): void => {
-    if (mark.isGone) return
-    mark.isGone = true
-    bytes -= mark.size
-    marks.delete(mark.name)
-    if (oldest.length > 2 * marks.size + MAX_OVER_AT_ONCE) oldest.retain(({ isGone }) => !isGone)
-  }
+  const tenants = new Map<string, TenantKeys>()
+  const size: KeysSize = { records: 0, bytes: 0 }
+  /** Whose turn it is to have its old keys dropped. */
+  let turns = tenants.entries()
+  /** Had more than its share when it was looked for. */
+  let largest: TenantKeys | undefined
 
   const isOver = ({ firstAt }: Mark): boolean => clock.monotonic() > firstAt + ttlMs
-  const isTooMuch = (): boolean => marks.size > bounds.records || bytes > bounds.bytes
 
-  const trim = (): void => {
-    let over = 0
-    for (let first = oldest.at(0); first !== undefined; first = oldest.at(0)) {
-      if (!first.isGone && !isTooMuch() && !(isOver(first) && over++ < MAX_OVER_AT_ONCE)) return
-      oldest.shift()
-      forget(first)
+  const dropOver = (keys: TenantKeys): void => {
+    const before = clock.monotonic() - ttlMs
+    for (let n = 0; n < MAX_OVER_AT_ONCE && keys.dropOldest(before); n++);
+  }
+
+  /** Each use drops old keys of another tenant, too: it may never use one again. */
+  const dropOverInTurn = (): void => {
+    let { value, done } = turns.next()
+    if (done === true) {
+      turns = tenants.entries()
+      ;({ value, done } = turns.next())
+    }
+    if (value === undefined) return
+    const [tenant, keys] = value
+    dropOver(keys)
+    if (keys.size.records === 0) tenants.delete(tenant)
+  }
+
+  /** There is one, since all together have more than the bounds. */
+  const withMoreThanItsShare = (user: TenantKeys): TenantKeys => {
+    const share = { records: bounds.records / tenants.size, bytes: bounds.bytes / tenants.size }
+    for (const keys of [user, largest]) if (keys !== undefined && exceeds(keys.size, share)) return keys
+    for (const keys of tenants.values()) if (exceeds(keys.size, share)) return keys
+    return user
+  }
+
+  const trim = (user: TenantKeys): void => {
+    while (exceeds(size, bounds)) {
+      largest = withMoreThanItsShare(user)
+      if (!largest.dropOldest()) return
     }
   }
 
+  const keysOf = ({ tenant }: Claim): TenantKeys => {
+    const keys = tenants.get(tenant) ?? new TenantKeys(size)
+    tenants.set(tenant, keys)
+    return keys
+  }
+
   const find = (claim: Claim): Mark | undefined => {
-    const mark = marks.get(nameOf(claim))
+    const keys = tenants.get(claim.tenant)
+    const mark = keys?.find(claim.key)
     if (mark === undefined || !isOver(mark)) return mark
-    forget(mark)
+    keys?.forget(mark)
     return undefined
   }
 
   const begin = (claim: Claim): Reservation => {
-    const mark = new Mark(nameOf(claim), claim, clock.monotonic())
-    marks.set(mark.name, mark)
-    oldest.insert(oldest.length, mark)
-    bytes += mark.size
-    trim()
+    dropOverInTurn()
+    const keys = keysOf(claim)
+    dropOver(keys)
+    const mark = new Mark(claim, clock.monotonic())
+    keys.add(mark)
+    trim(keys)
     return { type: 'reserved', id: mark.id }
   }
 
@@ -93,7 +91,7 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
       mark.reservedUntil = now + RESERVED_MS
       return { type: 'reserved', id: mark.id }
     }
-    forget(mark)
+    keysOf(claim).forget(mark)
     return begin(claim)
   }
 
@@ -111,17 +109,14 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     answer: (claim, answer) => {
       const mark = openMarkOf(claim)
       if (mark === undefined) return
-      const size = Buffer.byteLength(answer)
-      mark.answer = answer
-      mark.id = ''
-      mark.size += size
-      bytes += size
-      trim()
+      const keys = keysOf(claim)
+      keys.answer(mark, answer)
+      trim(keys)
     },
     release: (claim, how) => {
       const mark = openMarkOf(claim)
       if (mark === undefined) return
-      if (how === 'free') forget(mark)
+      if (how === 'free') keysOf(claim).forget(mark)
       else mark.reservedUntil = 0
     },
   }

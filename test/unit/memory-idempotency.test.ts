@@ -56,6 +56,42 @@ describe('keys in memory', () => {
     TIMEOUT_MS,
   )
 
+  test('of a tenant with many push out only its own', async () => {
+    const idempotency = memoryIdempotency(fakeClock(), TTL_MS, { records: 100, bytes: 1_000_000 })
+    const of = (tenant: string, n: number): Claim => claim({ tenant, key: `${n}` })
+    for (let n = 0; n < 20; n++) await idempotency.reserve(of('small', n))
+    for (let n = 0; n < 1_000; n++) await idempotency.reserve(of('many', n))
+    const again = async (tenant: string, n: number) => (await idempotency.reserve(of(tenant, n))).type
+    for (let n = 0; n < 20; n++) expect(await again('small', n)).toBe('in_progress')
+    expect([await again('many', 999), await again('many', 925)]).toEqual(['in_progress', 'in_progress'])
+    expect(await again('many', 900)).toBe('reserved')
+  })
+
+  test('of a large answer push out only keys of its tenant', async () => {
+    const idempotency = memoryIdempotency(fakeClock(), TTL_MS, { records: 1_000, bytes: 100_000 })
+    const of = (tenant: string, key: string): Claim => claim({ tenant, key })
+    await idempotency.reserve(of('small', 'k'))
+    idempotency.answer(of('small', 'k'), '1')
+    for (let n = 0; n < 50; n++) {
+      await idempotency.reserve(of('large', `${n}`))
+      idempotency.answer(of('large', `${n}`), 'x'.repeat(10_000))
+    }
+    expect((await idempotency.reserve(of('small', 'k'))).type).toBe('answered')
+    expect((await idempotency.reserve(of('large', '49'))).type).toBe('answered')
+    expect((await idempotency.reserve(of('large', '0'))).type).toBe('reserved')
+  })
+
+  test('that are over go, also of tenants that use none any more', async () => {
+    const clock = fakeClock()
+    const idempotency = memoryIdempotency(clock, TTL_MS)
+    const before = heapStats().objectTypeCounts['Mark'] ?? 0
+    for (let n = 0; n < 500; n++) await idempotency.reserve(claim({ tenant: `t${n}`, key: 'k' }))
+    clock.time += TTL_MS + 1
+    for (let n = 0; n < 600; n++) await idempotency.reserve(claim({ tenant: 'last', key: `${n}` }))
+    Bun.gc(true)
+    expect((heapStats().objectTypeCounts['Mark'] ?? 0) - before).toBeLessThan(650)
+  })
+
   test(
     'take about as much memory as they are counted for',
     async () => {
