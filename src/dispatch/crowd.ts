@@ -2,9 +2,10 @@ import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import { SHARD_SIZE, type Shard } from '../hub/room.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
 import type { Accept } from '../notification/audience.ts'
 import type { Frame } from '../notification/frame.ts'
-import type { Topic } from '../notification/topic.ts'
+import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 
 /** Connections that took a frame, and that refused it. */
@@ -74,7 +75,8 @@ const chunksOf = (connections: readonly Connection[]): readonly (readonly Connec
 
 export function createCrowd(options: CrowdOptions): Crowd {
   const { hub, publish, sendBufferBytes, coalesceMs, buffers, onFault } = options
-  const queue: Job[] = []
+  /** A socket belongs to one tenant, so the order on each stays while the tenants take turns. */
+  const queue = new FairQueue<Job>()
   let isPlanned = false
   let budget = TURN_BUDGET
   /** Published to in this turn. */
@@ -144,16 +146,14 @@ export function createCrowd(options: CrowdOptions): Crowd {
 
   /** In the order of the queue, as far as the turn's budget goes, so that no room and no number of sends stalls the loop. */
   const pump = (): void => {
-    let next = 0
-    for (let job = queue[next]; job !== undefined; job = queue[next]) {
+    for (let job = queue.peek(); job !== undefined; job = queue.peek()) {
       const cost = costOf(job)
       if (cost > budget && budget < TURN_BUDGET) break
       budget -= cost
       if (job.shard !== undefined) reached.add(job.shard)
-      next++
+      queue.shift()
       run(job)
     }
-    queue.splice(0, next)
     if (budget < TURN_BUDGET) plan(() => setImmediate(nextTurn))
   }
 
@@ -171,6 +171,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
   }
 
   const enqueue = (
+    tenant: string,
     piece: Pick<Job, 'size' | 'shard' | 'run'>,
     after: CrowdSend['after'],
   ): Promise<Handed> => {
@@ -179,7 +180,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
       after?.(handed.delivered)
       resolve(handed)
     }
-    queue.push({ ...piece, done, failed: reject })
+    queue.push(tenant, { ...piece, done, failed: reject })
     return promise
   }
 
@@ -202,9 +203,10 @@ export function createCrowd(options: CrowdOptions): Crowd {
   ): Promise<Handed>[] => {
     const [only, ...others] = topics
     if (only === undefined) return []
+    const tenant = tenantOf(only)
     if (others.length === 0 && accept === undefined)
       return (hub.room(only)?.shards ?? []).map(shard =>
-        enqueue({ size: shard.size, shard, run: () => publishTo(shard, frame, before) }, after),
+        enqueue(tenant, { size: shard.size, shard, run: () => publishTo(shard, frame, before) }, after),
       )
     // Asked again at its turn: whoever has left meanwhile must get nothing more.
     const isMeant = (connection: Connection): boolean => {
@@ -213,6 +215,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     }
     return chunksOf(union(topics, isMeant)).map(chunk =>
       enqueue(
+        tenant,
         {
           size: chunk.length,
           run: () => {

@@ -15,8 +15,8 @@ class Listener extends Connection {
   waiting = 0
   isBroken = false
 
-  constructor(transport: 'ws' | 'sse', user: string) {
-    super({ user, tenant: 'default', roles: [], expiresAt: Number.MAX_SAFE_INTEGER })
+  constructor(transport: 'ws' | 'sse', user: string, tenant = 'default') {
+    super({ user, tenant, roles: [], expiresAt: Number.MAX_SAFE_INTEGER })
     this.transport = transport
   }
 
@@ -60,7 +60,7 @@ function crowdOf(
   const faults: unknown[] = []
   for (const listener of listeners) {
     hub.open(listener)
-    hub.join(listener, TOPIC)
+    hub.join(listener, channelTopic(listener.principal.tenant, 'c'))
   }
   const buffers = createSendBuffers({ hub, maxBytes })
   const crowd = createCrowd({
@@ -102,6 +102,17 @@ test('a large room takes one turn for each 1,000 sockets, also beside other send
     { delivered: 3_000, failed: 0 },
     { delivered: 3_000, failed: 0 },
   ])
+})
+
+test('the sends of one tenant wait for no more than one of another’s', async () => {
+  const published: string[] = []
+  const small = new Listener('ws', 'u', 'small')
+  const { crowd } = crowdOf([...sockets(1_000), small], (_, text) => published.push(text))
+  const large = Array.from({ length: 500 }, (_, n) => crowd.send([TOPIC], frame(n)))
+  await crowd.send([channelTopic('small', 'c')], frame(1_000))
+  expect(published.indexOf('1000')).toBeLessThan(50)
+  await Promise.all(large)
+  expect(published.filter(text => text !== '1000')).toEqual(Array.from({ length: 500 }, (_, n) => String(n)))
 })
 
 test('a send that fails is told to its caller, and neither stops the others nor is tried for ever', async () => {
