@@ -185,12 +185,12 @@ test(
     await using pages = await clientPages(browser, service, 'list')
     await sendAll('list', [1, 2])
     const page = await pages.open(`
-      import { listen, memoryPlace } from '/ara.js'
+      import { listen } from '/ara.js'
       import { readLog } from '/ara-log.js'
       sessionStorage.clear()
       const { notifications, cursor } = await readLog({ url, getToken })
       notifications.forEach(take)
-      listen({ url, getToken, onNotification: take, place: memoryPlace(cursor) })`)
+      listen({ url, getToken, onNotification: take, cursor })`)
     await has(page, 2)
     await sendAll('list', [3])
     await has(page, 3)

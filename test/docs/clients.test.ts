@@ -41,6 +41,7 @@ interface Options {
   readonly onError?: (error: unknown) => void
   readonly channels?: readonly string[]
   readonly acknowledge?: boolean
+  readonly cursor?: string
   readonly place?: Places
   readonly connect?: (wire: Wire) => { send(message: object): void; close(): void }
 }
@@ -54,7 +55,7 @@ interface Listener {
 
 interface Ara {
   readonly listen: (options: Options) => Listener
-  readonly memoryPlace: (cursor?: string) => Places
+  readonly memoryPlace: () => Places
 }
 
 interface AraLog {
@@ -186,7 +187,7 @@ test('a gap is reported with its reason, once', async () => {
   using client = collect({
     url: `http://127.0.0.1:${line.port}`,
     getToken: () => service.token('ann'),
-    place: memoryPlace('another-life:7'),
+    cursor: 'another-life:7',
     onGap: reason => gaps.push(reason),
   })
   await send(service, 'ann', 1)
@@ -379,7 +380,7 @@ test('the log is read in pages, and listening goes on from its end', async () =>
   const options = { url: service.url, getToken: () => service.token('ann') }
   const { notifications, cursor } = await readLog(options)
   expect(notifications.map(({ payload }) => payload)).toEqual(Array.from({ length: 1100 }, (_, n) => n))
-  using client = collect({ ...options, place: memoryPlace(cursor) })
+  using client = collect({ ...options, cursor })
   await send(service, 'ann', 'next')
   expect(await client.got.take(1)).toEqual(['next'])
 })
