@@ -55,6 +55,14 @@ describe.each(documents)('%s', file => {
   })
 })
 
+test('the README in Chinese has the code of the README', async () => {
+  const codeOf = async (file: string) =>
+    blocksOf(await read(file))
+      .filter(({ language }) => ['html', 'js', 'python', 'php'].includes(language))
+      .map(({ text }) => text.replace(/placeholder="[^"]*"/, ''))
+  expect(await codeOf('README.zh-TW.md')).toEqual(await codeOf('README.md'))
+})
+
 describe('the checks themselves', () => {
   test('a link to a file or a heading that is not there is found', async () => {
     expect(await faultOf('README.md', 'docs/NOWHERE.md', undefined)).toBe('docs/NOWHERE.md is not there')
