@@ -109,7 +109,8 @@ describe.each(['json', 'text'])('with a log of %s', format => {
       const answers: number[] = []
       for (let n = 0; n < TRIES; n++) answers.push(await send(url, 'wrong'), await send(url, API_KEY))
       expect(answers).toEqual(Array.from({ length: TRIES }, () => [401, 200]).flat())
-      if (drops) expect(await dropped(url)).toBeGreaterThan(0)
+      // Lines are written beside the requests.
+      while (drops && (await dropped(url)) === 0) await send(url, 'wrong')
       child.kill('SIGTERM')
       expect(await child.exited).toBe(0)
       stdout.close()

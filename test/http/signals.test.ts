@@ -1,6 +1,8 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { readFile } from 'node:fs/promises'
 import { spawnService } from '../support/service.ts'
+
+setDefaultTimeout(30_000)
 
 /** SIGINT and SIGTERM. */
 const SIGNALS = (1n << 1n) | (1n << 14n)
@@ -27,7 +29,7 @@ test('a SIGTERM that arrives while the service starts drains it as any other doe
     expect([delay, await child.exited, stderr]).toEqual([delay, 0, ''])
     expect(stdout).toMatch(/"event":"signal".*"event":"drain.ended"/s)
   }
-}, 30_000)
+})
 
 test('signals are handled long before the service has started', async () => {
   const began = performance.now()

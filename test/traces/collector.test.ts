@@ -1,10 +1,12 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
 import { startCollector } from '../support/collector.ts'
 import { startProxy } from '../support/proxy.ts'
 import { tracedBy } from '../support/traced.ts'
 import { eventually, send } from '../support/visit.ts'
+
+setDefaultTimeout(30_000)
 
 /** After a failure the collector is left alone for so long, seconds. */
 const PAUSE = 5
@@ -85,7 +87,7 @@ test('a collector that comes back is told of, and gets what ends from then on', 
   expect(collector.spans.all.map(({ attributes }) => attributes['ara.notification_id'])).toContain(
     notification_id,
   )
-}, 20_000)
+})
 
 test('a collector that was restarted between two batches is not missed', async () => {
   const first = await startCollector()

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +6,9 @@ import { CERTIFICATE } from '../support/certificate.ts'
 import { startCollector } from '../support/collector.ts'
 import { spawnService } from '../support/service.ts'
 import { only, sendTraced } from '../support/traced.ts'
+
+// Each test starts some processes.
+setDefaultTimeout(30_000)
 
 const NAMES = ['store.append', 'dispatch', 'HTTP POST /api/v1/notifications/send']
 const REQUEST = NAMES[2] ?? ''
@@ -77,7 +80,7 @@ describe('spans go where the standard variables say', () => {
         })
         expect([http, name, await namesOf(env, { http, tls: true })]).toEqual([http, name, NAMES])
       }
-  }, 20_000)
+  })
 
   test('without a scheme over TLS, unless OTEL_EXPORTER_OTLP_INSECURE', async () => {
     const env = (endpoint: string) => ({
