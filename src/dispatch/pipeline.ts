@@ -92,7 +92,11 @@ export function createPipeline({
 
   const persist = createPersist(storeWatch.retry)
   const receipts = createReceipts({ hub, log })
-  const buffers = createSendBuffers({ hub, maxBytes: settings.sendBuffersTotalBytes })
+  const buffers = createSendBuffers({
+    hub,
+    maxBytes: settings.sendBuffersTotalBytes,
+    onFault,
+  })
   const redeliveries = ackEnabled
     ? stack.use(
         createRedeliveries({

@@ -15,9 +15,11 @@ const RELIEVED = 0.9
 export function createSendBuffers({
   hub,
   maxBytes,
+  onFault,
 }: {
   readonly hub: Pick<Hub, 'connections'>
   readonly maxBytes: number
+  readonly onFault: (error: unknown) => void
 }): SendBuffers {
   /** Never less than what waits. */
   let waitingBytes = 0
@@ -38,7 +40,11 @@ export function createSendBuffers({
     behind.sort((a, b) => b.bytes - a.bytes)
     for (const { connection, bytes } of behind) {
       if (waitingBytes <= maxBytes * RELIEVED) return
-      connection.cut()
+      try {
+        connection.cut()
+      } catch (error) {
+        onFault(error)
+      }
       waitingBytes -= bytes
     }
   }

@@ -102,13 +102,23 @@ export function keepAlive({
     }
   }
 
+  /** True when the send queues of streams are being read. */
+  const lookAtAll = (now: number): boolean => {
+    try {
+      buffers.measure()
+      return streams.tick(now)
+    } catch (error) {
+      onFault(error)
+      return false
+    }
+  }
+
   const tick = (): void => {
     const now = clock.monotonic()
     const cleanup = now >= nextCleanupAt
     if (cleanup) nextCleanupAt = now + cleanupMs
     // What is written in this turn would be found unacknowledged: heartbeats of streams wait for the next one.
-    const readsQueues = streams.tick(now)
-    buffers.measure()
+    const readsQueues = lookAtAll(now)
     for (const peer of hub.connections()) {
       try {
         watch(peer, now, { cleanup, mayBeat: !(readsQueues && peer.transport === 'sse') })

@@ -8,6 +8,9 @@ const LOG_ON = { QUEUE_ENABLED: 'true' }
 
 const connections = async (app: TestApp): Promise<number> => (await app.get('/health')).json.connections.total
 
+const stateOf = async (app: TestApp, id: string): Promise<string> =>
+  (await app.get(`/api/v1/notifications/${id}`)).json.recipients[0].state
+
 /** A stream whose network can vanish. */
 async function openStream(app: TestApp, user: string): Promise<VanishingClient> {
   const client = vanishingClient(
@@ -30,12 +33,16 @@ for (const host of ['127.0.0.1', '::'])
   test(`on ${host} what a vanished stream was sent is not received, and the stream is cut`, async () => {
     await using app = await startTestApp({ ...LOG_ON, ...SHORT, SERVER_HOST: host })
     using client = await openStream(app, 'u')
-    await send(app, 'u', 'seen')
-    await eventually(() => client.text().includes('"seen"'))
-    await eventually(() => client.text().split('event: heartbeat').length > 2)
+    const { notification_id: seen } = await send(app, 'u', 'seen')
+    await eventually(
+      async () => client.text().includes('"seen"') && (await stateOf(app, seen)) === 'received',
+    )
     client.vanish()
-    for (const n of [1, 2, 3, 4]) expect(await send(app, 'u', n)).toMatchObject({ delivered_to: 1 })
+    const swallowed = []
+    for (const n of [1, 2, 3, 4]) swallowed.push(await send(app, 'u', n))
+    expect(swallowed).toMatchObject(Array(4).fill({ delivered_to: 1 }))
     await eventually(async () => (await connections(app)) === 0)
+    for (const { notification_id: id } of swallowed) expect(await stateOf(app, id)).toBe('sent')
     expect(await send(app, 'u', 5)).toMatchObject({ status: 'queued', delivered_to: 0 })
     expect(await missedBy(app, 'u', 5)).toEqual([1, 2, 3, 4, 5])
     expect(app.lines.filter(({ event }) => event === 'connection.slow_consumer')).toEqual([])
@@ -56,14 +63,15 @@ test('a stream that acknowledges is never cut, however busy, and what it was sen
   const clock = createTestClock()
   await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '1000' }, { clock })
   using stream = await streamOf(app, 'u')
+  const ids: string[] = []
   for (let n = 0; n < 8; n++) {
-    for (let m = 0; m < 10; m++) await send(app, 'u', 'x'.repeat(2_000))
+    for (let m = 0; m < 10; m++) ids.push((await send(app, 'u', 'x'.repeat(2_000))).notification_id)
     clock.jump(31)
     await stream.nextOf('heartbeat')
   }
   expect(await connections(app)).toBe(1)
   await eventually(() => stream.inbox.all.filter(({ event }) => event === 'notification').length === 80)
-  for (let n = 0; n < 2; n++) {
+  while ((await stateOf(app, ids.at(-1) ?? '')) !== 'received') {
     clock.jump(31)
     await stream.nextOf('heartbeat')
   }

@@ -62,7 +62,7 @@ function crowdOf(
     hub.open(listener)
     hub.join(listener, channelTopic(listener.principal.tenant, 'c'))
   }
-  const buffers = createSendBuffers({ hub, maxBytes })
+  const buffers = createSendBuffers({ hub, maxBytes, onFault: error => void faults.push(error) })
   const crowd = createCrowd({
     hub,
     publish,
