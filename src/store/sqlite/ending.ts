@@ -77,7 +77,9 @@ export function createEnding(
   const removeKeys = db.query(
     'DELETE FROM keys WHERE n IN (SELECT n FROM (SELECT n, first_at FROM keys ORDER BY n LIMIT ?) WHERE first_at < ?)',
   )
-  const removeRevocations = db.query('DELETE FROM revocations WHERE until < ?')
+  const removeRevocations = db.query(
+    'DELETE FROM revocations WHERE owner IN (SELECT owner FROM revocations WHERE until < ? ORDER BY until LIMIT ?)',
+  )
   const someLogs = db.query<LogRow, [number, number]>(
     'SELECT id, owner, appended_at FROM logs WHERE id > ? ORDER BY id LIMIT ?',
   )
@@ -169,8 +171,7 @@ export function createEnding(
         case 'keys':
           return removeKeys.run(MAX_REMOVED, turn.now - limits.idempotencyTtlMs).changes === MAX_REMOVED
         case 'revocations':
-          removeRevocations.run(turn.now)
-          return false
+          return removeRevocations.run(turn.now, MAX_REMOVED).changes === MAX_REMOVED
         case 'logs':
           return visitLogs()
       }

@@ -53,9 +53,10 @@ export function createEntries(
   },
 ): Entries {
   const insert = db.query(
-    `INSERT INTO entries (n, log, seq, id, rank, occurred_at, expires_at, ages_at, at, event_type, trace, body, shared, jumped)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, log) DO NOTHING`,
+    `INSERT INTO entries (n, log, seq, id, rank, occurred_at, expires_at, ages_at, at, event_type, trace, body, shared)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, log) DO NOTHING`,
   )
+  const noteJump = db.query('UPDATE entries SET jumped = ? WHERE n = ?')
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
   const ended = db.query<EntryRow, [number, number]>(
     `SELECT ${ENTRY} FROM entries WHERE log = ?1 AND is_kept = 1 AND (ages_at < ?2 OR expires_at < ?2) LIMIT 1`,
@@ -87,9 +88,8 @@ export function createEntries(
       head.removedThrough = Math.max(head.removedThrough, entry.seq)
       if (!isReceived && !isAcked) head.lostThrough = Math.max(head.lostThrough, entry.seq)
     }
-    heads.count(head, entry.rank, -1)
+    heads.count(head, entry.rank, -1, -(entry.size ?? 0))
     if (entry.shared !== null) bodies.release(entry.shared)
-    else heads.weigh(head, -(entry.size ?? 0))
     turn.told.push(['left', head.owner, { state, unsettled: !isSettled, pending }])
   }
 
@@ -124,14 +124,13 @@ export function createEntries(
       trace ?? null,
       isShared ? null : body,
       isShared ? body.n : null,
-      turn.jumped,
     )
     if (changes === 0) return false
     last++
+    if (turn.jumped !== 0) noteJump.run(turn.jumped, last)
     turn.appended++
     earliestTtl = Math.min(earliestTtl, expiresAt ?? earliestTtl)
-    heads.count(head, rank, 1)
-    heads.weigh(head, ENTRY_BYTES + (isShared ? 0 : Buffer.byteLength(body)))
+    heads.count(head, rank, 1, ENTRY_BYTES + (isShared ? 0 : Buffer.byteLength(body)))
     if (isShared) body.entries++
     return true
   }

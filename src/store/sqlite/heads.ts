@@ -5,6 +5,7 @@ import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { Writer } from './batch.ts'
 import { type Lives, present, textOf } from './life.ts'
 import { LOG_BYTES } from './schema.ts'
+import { Tally, type Tenant } from './tally.ts'
 
 interface LogRow {
   readonly id: number
@@ -28,6 +29,7 @@ interface LogRow {
 export class Head {
   readonly id: number
   readonly owner: Topic
+  readonly tenant: Tenant
   readonly epoch: Epoch
   /** As the file keeps them. */
   readonly bases: string
@@ -43,8 +45,9 @@ export class Head {
   /** No retained entry of the rank has a smaller seq; spares looking from the beginning each time. */
   readonly from: [number, number, number, number] = [0, 0, 0, 0]
 
-  constructor(row: LogRow, lives: Lives) {
+  constructor(row: LogRow, tenant: Tenant, lives: Lives) {
     const { head, bases } = present(row, lives)
+    this.tenant = tenant
     this.id = row.id
     this.owner = row.owner
     this.epoch = head.epoch
@@ -56,10 +59,6 @@ export class Head {
     this.bytes = row.bytes
     this.appendedAt = row.appended_at
     this.counts = [row.low, row.normal, row.high, row.critical]
-  }
-
-  get tenant(): string {
-    return tenantOf(this.owner)
   }
 
   get total(): number {
@@ -77,13 +76,13 @@ export interface Heads {
   find(owner: Topic): Head | undefined
   findOrMake(owner: Topic): Head
   changed(head: Head): void
-  /** One retained entry more or less. */
-  count(head: Head, rank: number, by: 1 | -1): void
+  /** One retained entry more or less, and so many bytes. */
+  count(head: Head, rank: number, by: 1 | -1, bytes: number): void
   /** So many bytes more or less in a log. */
   weigh(head: Head, bytes: number): void
   /** So many bytes more or less that several logs of a tenant share. */
   weighShared(tenant: string, bytes: number): void
-  totals(): Totals
+  totals(): ReturnType<Writer['totals']>
   /** What the logs of a tenant take. */
   bytesOf(tenant: string): number
   /** All that was ever added to logs, whatever has left them since. */
@@ -101,29 +100,6 @@ export interface Heads {
 /** About 500 bytes each. */
 const MAX_AT_HAND = 50_000
 
-type Totals = ReturnType<Writer['totals']>
-
-/** Once, at the start; from there on it is kept up to date. */
-function countAll(db: Database): { readonly totals: Totals; readonly tenants: Map<string, number> } {
-  const tenants = new Map<string, number>()
-  let [messages, users, bytes] = [0, 0, 0]
-  const add = (tenant: string, held: number): void => {
-    tenants.set(tenant, (tenants.get(tenant) ?? 0) + held)
-    bytes += held
-  }
-  const logs = db.query<{ owner: Topic; messages: number; bytes: number }, []>(
-    'SELECT owner, low + normal + high + critical AS messages, bytes FROM logs',
-  )
-  for (const log of logs.iterate()) {
-    messages += log.messages
-    if (log.messages > 0) users++
-    add(tenantOf(log.owner), log.bytes)
-  }
-  const bodies = db.query<{ tenant: string; bytes: number }, []>('SELECT tenant, bytes FROM bodies')
-  for (const body of bodies.iterate()) add(body.tenant, body.bytes)
-  return { totals: { messages, users, bytes }, tenants }
-}
-
 export function createHeads(db: Database, lives: Lives): Heads {
   const select = db.query<LogRow, [Topic]>('SELECT * FROM logs WHERE owner = ?')
   const insert = db.query<LogRow, [Topic, number]>(
@@ -139,9 +115,25 @@ export function createHeads(db: Database, lives: Lives): Heads {
 
   const dirty = new Set<Head>()
   const writeOne = (head: Head): void => {
-    const { epoch, bases, seq, received, removedThrough, lostThrough, bytes, appendedAt, counts, id } = head
-    const places = [seq, received, removedThrough, lostThrough, bytes, appendedAt]
-    update.run(lives.number, epoch, bases, ...places, ...counts, id)
+    const { id, epoch, bases, seq, received, removedThrough, lostThrough, bytes, appendedAt } = head
+    const [low, normal, high, critical] = head.counts
+    // One by one: a spread costs more than the statement.
+    update.run(
+      lives.number,
+      epoch,
+      bases,
+      seq,
+      received,
+      removedThrough,
+      lostThrough,
+      bytes,
+      appendedAt,
+      low,
+      normal,
+      high,
+      critical,
+      id,
+    )
   }
   const atHand = createLRU<Topic, Head>({
     max: MAX_AT_HAND,
@@ -151,30 +143,36 @@ export function createHeads(db: Database, lives: Lives): Heads {
     },
   })
 
-  const { totals: counted, tenants } = countAll(db)
-  let totals = counted
-  let before = totals
-  /** Bytes of tenants as they were when the batch began, of those that it has changed. */
-  const bytesBefore = new Map<string, number>()
+  const counted = new Tally(db)
+  let before = counted.totals
+  let changedTenants: Tenant[] = []
   let grown = 0
 
-  const weighShared = (tenant: string, bytes: number): void => {
-    const was = tenants.get(tenant) ?? 0
-    if (!bytesBefore.has(tenant)) bytesBefore.set(tenant, was)
-    tenants.set(tenant, was + bytes)
-    grown += Math.max(0, bytes)
-    totals = { ...totals, bytes: totals.bytes + bytes }
+  const change = (tenant: Tenant, bytes: number): void => {
+    if (!tenant.hasChanged) {
+      tenant.before = tenant.bytes
+      tenant.hasChanged = true
+      changedTenants.push(tenant)
+    }
+    tenant.bytes += bytes
+    counted.bytes += bytes
+    if (bytes > 0) grown += bytes
   }
 
   const weigh = (head: Head, bytes: number): void => {
     head.bytes += bytes
-    weighShared(head.tenant, bytes)
+    change(head.tenant, bytes)
     dirty.add(head)
+  }
+
+  const keepTenants = (): void => {
+    for (const tenant of changedTenants) tenant.hasChanged = false
+    changedTenants = []
   }
 
   const keep = (row: LogRow | null): Head | undefined => {
     if (row === null) return undefined
-    const head = new Head(row, lives)
+    const head = new Head(row, counted.tenant(tenantOf(row.owner)), lives)
     atHand.set(row.owner, head)
     return head
   }
@@ -201,42 +199,40 @@ export function createHeads(db: Database, lives: Lives): Heads {
       return head
     },
     changed: head => void dirty.add(head),
-    count: (head, rank, by) => {
+    count: (head, rank, by, bytes) => {
       const was = head.total
       head.counts[rank] = (head.counts[rank] ?? 0) + by
-      totals = {
-        ...totals,
-        messages: totals.messages + by,
-        users: totals.users + Number(was + by > 0) - Number(was > 0),
-      }
-      dirty.add(head)
+      counted.messages += by
+      counted.users += Number(was + by > 0) - Number(was > 0)
+      weigh(head, bytes)
     },
     weigh,
-    weighShared,
-    totals: () => totals,
-    bytesOf: tenant => tenants.get(tenant) ?? 0,
+    weighShared: (tenant, bytes) => change(counted.tenant(tenant), bytes),
+    totals: () => counted.totals,
+    bytesOf: tenant => counted.tenant(tenant).bytes,
     begin: () => {
-      before = totals
-      bytesBefore.clear()
+      before = counted.totals
+      keepTenants()
     },
     get grown() {
       return grown
     },
-    save: tenant => {
+    save: name => {
       write()
-      const saved = { totals, bytes: tenants.get(tenant) ?? 0 }
+      const tenant = counted.tenant(name)
+      const saved = { totals: counted.totals, bytes: tenant.bytes }
       return () => {
         forgetAtHand()
-        totals = saved.totals
-        tenants.set(tenant, saved.bytes)
+        Object.assign(counted, saved.totals)
+        tenant.bytes = saved.bytes
       }
     },
     write,
     rollBack: () => {
       forgetAtHand()
-      totals = before
-      for (const [tenant, bytes] of bytesBefore) tenants.set(tenant, bytes)
-      bytesBefore.clear()
+      Object.assign(counted, before)
+      for (const tenant of changedTenants) tenant.bytes = tenant.before
+      keepTenants()
     },
     forget: (head, next) => {
       weigh(head, -head.bytes)

@@ -52,8 +52,7 @@ const failure = (error: unknown): Reply =>
   isAway(error) ? { type: 'failed', reason: error.message } : { type: 'failed', fault: error }
 
 /** Whether the file is where it was; if not, all it holds is first brought to where a restart finds it. */
-function isThere({ db, presence }: Open): boolean {
-  const found = presence.look()
+function isThere({ db, presence }: Open, found: Absence | undefined): boolean {
   if (found !== absence) isRescued = false
   absence = found
   if (absence === undefined || isRescued) return absence === undefined
@@ -77,10 +76,10 @@ function replyToBatch(batch: Batch): Reply {
   try {
     if (setup === undefined) throw new Error('a batch came before the file was named')
     open ??= connect(setup)
-    if (open === undefined || !isThere(open)) return astray()
+    if (open === undefined || !isThere(open, open.presence.look())) return astray()
     const reply = open.carryOut(batch)
     // What went into a file that was taken away meanwhile is not stored.
-    return reply.type === 'done' && !isThere(open) ? astray(reply.told) : reply
+    return reply.type === 'done' && !isThere(open, open.presence.lookAgain()) ? astray(reply.told) : reply
   } catch (error) {
     return failure(error)
   }

@@ -144,7 +144,7 @@ export function createWriter({
 
   /** Runs a step unless it failed before; a fault ends the attempt, and the next one leaves the step out. */
   const step = <T>(of: Step, faults: Faults, act: () => T): T | undefined => {
-    if (faults.has(of)) return undefined
+    if (faults.size > 0 && faults.has(of)) return undefined
     try {
       return act()
     } catch (error) {
