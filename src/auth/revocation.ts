@@ -1,6 +1,6 @@
 import type { Principal } from '../notification/principal.ts'
 
-/** How long a revocation is in force, milliseconds, whatever tokens this process has seen. */
+/** How long a revocation is in force, milliseconds. */
 export const REVOCATION_MS = 86_400_000
 
 /**

@@ -36,7 +36,7 @@ export interface Composer {
   compose(draft: Draft, found?: Found): Notification | Misfit
 }
 
-/** Taken apart and at hand, of all tenants together. */
+/** Bounds of the cache of compiled templates, for all tenants together. */
 const MAX_COMPILED_BYTES = 32 * 1024 * 1024
 const MAX_COMPILED = 10_000
 
@@ -80,7 +80,7 @@ export function refusalOf({ reason, faults, cause }: Misfit): AppError {
 }
 
 export function createComposer({ templates }: { readonly templates: Pick<Templates, 'get'> }): Composer {
-  // By its text, which is all that it depends on: a text cannot be out of date.
+  // Keyed by the text: a compiled template depends on nothing else and is never stale.
   const compiled = createSizedCache<string, Compiled>({
     maxBytes: MAX_COMPILED_BYTES,
     maxEntries: MAX_COMPILED,

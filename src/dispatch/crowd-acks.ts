@@ -16,7 +16,7 @@ export interface CrowdAcks extends Disposable {
 interface CrowdAcksOptions {
   readonly clock: Clock
   readonly observer: Pick<StoreObserver, 'tracked' | 'acked'>
-  /** Users of one tenant, `owner` one of them, have not acknowledged in time. */
+  /** Called with a number of users of `owner`'s tenant that did not acknowledge in time. */
   readonly onGivenUp: (owner: Topic, users: number) => void
   /** How long an acknowledgement is waited for, and how often what is over is removed; milliseconds. */
   readonly timeoutMs: number
@@ -56,7 +56,7 @@ export function createCrowdAcks({
   const end = (id: string, { waiting, acked }: Expected): void => {
     sent.delete(id)
     pairs -= waiting.size + acked.size
-    // All of them are of the tenant that sent it.
+    // All users of one notification belong to one tenant.
     const [owner] = waiting
     if (owner !== undefined) onGivenUp(owner, waiting.size)
   }

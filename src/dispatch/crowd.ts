@@ -75,7 +75,7 @@ const chunksOf = (connections: readonly Connection[]): readonly (readonly Connec
 
 export function createCrowd(options: CrowdOptions): Crowd {
   const { hub, publish, sendBufferBytes, coalesceMs, buffers, onFault } = options
-  /** A socket belongs to one tenant, so the order on each stays while the tenants take turns. */
+  /** Tenants take turns; a socket belongs to one tenant, so the order on each socket stays. */
   const queue = new FairQueue<Job>()
   let isPlanned = false
   let budget = TURN_BUDGET

@@ -96,11 +96,11 @@ function statusOf(users: number, got: number, queued: number): Status {
   return queued > 0 ? 'queued' : 'no_recipient'
 }
 
-/** Users reached in one turn of the event loop, and the bytes that go to them. */
+/** Users and bytes delivered in one turn of the event loop. */
 const USERS_PER_TURN = 250
 const BYTES_PER_TURN = 4 * 1024 * 1024
 
-/** Reaches some per turn: ten thousand users, or large bodies, must not delay everybody else. */
+/** Works in turns: a send to ten thousand users must not delay other callers. */
 function reachEach<T>(
   items: readonly T[],
   body: string,

@@ -4,28 +4,28 @@ import { FairQueue } from '../lib/fair-queue.ts'
 import { recipientsOf } from '../notification/target.ts'
 import type { Dispatch } from './dispatcher.ts'
 
-/** How much a call asks for. */
+/** The size of a call. */
 export interface CallSize {
-  /** Users it is for; those of crowds do not count. */
+  /** Addressed users; crowds count 0. */
   readonly recipients: number
-  /** Of what is kept while it waits, beside the recipients. */
+  /** Bytes held while the call waits, without the recipients. */
   readonly bytes: number
 }
 
 /**
- * Carries out a call to many users in its turn, and every other call at once: large calls of one tenant delay neither small
- * calls nor the large calls of other tenants. Rejects with STORE_UNAVAILABLE when too much waits, or for too long.
+ * Runs small calls at once and large calls in turn, tenant by tenant: large calls of one tenant delay neither small calls nor
+ * large calls of other tenants. Rejects with STORE_UNAVAILABLE when too many calls wait, or one waits too long.
  */
 export type LargeCalls = <T>(tenant: string, size: CallSize, work: () => Promise<T>) => Promise<T>
 
-/** A call with more recipients is large. */
+/** A call with more recipients than this is large. */
 export const LARGE = 256
-/** Recipients of large calls that are carried out at once; a larger call is carried out alone. */
+/** Recipients of the large calls that run at once; a larger call runs alone. */
 const MAX_AT_ONCE = 10_000
-/** Of what waits, all in all and for one tenant. */
+/** Bounds of waiting calls, in all and per tenant. */
 const MAX_WAITING_BYTES = 256 * 1024 * 1024
 const MAX_WAITING_TENANT_BYTES = 64 * 1024 * 1024
-/** What a recipient takes while its call waits, roughly. */
+/** Approximate size of a recipient in memory. */
 const RECIPIENT_BYTES = 64
 const MAX_WAIT_MS = 30_000
 
@@ -40,7 +40,7 @@ interface Waiting {
 
 export function createLargeCalls(clock: Pick<Clock, 'monotonic'>): LargeCalls {
   const queue = new FairQueue<Waiting>()
-  /** Bytes that wait, by tenant. */
+  /** Bytes of waiting calls by tenant. */
   const waiting = new Map<string, number>()
   let waitingBytes = 0
   let underWay = 0
@@ -95,13 +95,12 @@ export function createLargeCalls(clock: Pick<Clock, 'monotonic'>): LargeCalls {
   }
 }
 
-/** The same dispatch for calls that bring one envelope. */
+/** Dispatches an envelope with many recipients in its turn. */
 export const inTurn =
   (dispatch: Dispatch, largeCalls: LargeCalls): Dispatch =>
   envelope => {
     const { tenant, target, notification } = envelope
     const recipients = recipientsOf(target)
-    // The usual send does not even pay for the size.
     if (recipients <= LARGE) return dispatch(envelope)
     return largeCalls(tenant, { recipients, bytes: notification.payload.length }, () => dispatch(envelope))
   }

@@ -31,9 +31,9 @@ import { traced } from './traced.ts'
 /** Everything between a send and the connections, put together as the settings say. */
 export interface Pipeline extends Disposable {
   readonly composer: Composer
-  /** Of one envelope; one with many recipients waits for its turn. */
+  /** Dispatches one envelope; with many recipients it waits for its turn. */
   readonly dispatch: Dispatch
-  /** Of the envelopes of a call that has its turn by `largeCalls`. */
+  /** Dispatches at once; for calls that wait for their turn by `largeCalls`. */
   readonly dispatchNow: Dispatch
   readonly largeCalls: LargeCalls
   readonly once: Once

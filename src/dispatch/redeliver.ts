@@ -16,7 +16,7 @@ export interface RedeliverOptions {
   readonly tracing?: Tracing | undefined
 }
 
-/** Delivers one entry again. False when there is nothing to deliver any more: acknowledged, given up or gone. */
+/** Redelivers one entry. False when the entry was acknowledged, has expired or left the log. */
 export type Redeliver = (owner: Topic, cursor: Cursor) => Promise<boolean>
 
 const isLiveSocket = ({ transport, phase }: Connection): boolean => transport === 'ws' && phase === 'live'

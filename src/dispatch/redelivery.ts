@@ -18,7 +18,7 @@ export interface Redeliveries extends Disposable {
   settled(owner: Topic, cursor: Cursor, andBefore?: boolean): void
   /** A connection begins: what it will not be replayed, and is not acknowledged, waits again. */
   resume(connection: Connection): void
-  /** A connection has become live, or no longer is: the user's clock follows. */
+  /** A connection became live or is live no more: starts or stops the user's clock. */
   changed(connection: Connection): void
 }
 
@@ -31,15 +31,15 @@ interface RedeliveryOptions extends RedeliverOptions {
   readonly onFault: (error: unknown) => void
 }
 
-/** Bounds how late a redelivery is, beside the load of the machine. */
+/** Bounds the lateness of a redelivery. */
 const TICK_MS = 100
-/** Asked of the store in one turn of the event loop. */
+/** Entries that the store is asked about in one turn of the event loop. */
 const MAX_PER_TURN = 100
-/** Asked of it and not yet answered. */
+/** Entries that the store is asked about at once. */
 const MAX_ASKED = 1_000
-/** Entries of one user that are not compared with the log; beyond them its own bound holds here too. */
+/** With more entries of one user, those that left the log are removed. */
 const PRUNE_ABOVE = 1_000
-/** How long a store that is away is left alone. */
+/** Pause after an outage of the store was seen. */
 const PAUSE_MS = 500
 
 export function createRedeliveries({
@@ -53,12 +53,12 @@ export function createRedeliveries({
 }: RedeliveryOptions): Redeliveries {
   const redeliver = createRedeliver({ hub, ...options })
   const users = new Map<Topic, Unacknowledged>()
-  /** By when there is something to do, so that users who only wait cost nothing. */
+  /** Users by their next due time, so that waiting costs nothing. */
   const wheel = new TimerWheel<Unacknowledged>(TICK_MS, clock.monotonic())
   const due = new FairQueue<Unacknowledged>()
   let asked = 0
   let isWorking = false
-  /** The store was away: nothing is asked of it before; monotonic. */
+  /** The store is not asked before this moment; monotonic. */
   let pausedUntil = 0
   let isClosed = false
 
@@ -91,11 +91,11 @@ export function createRedeliveries({
     if (user.size > user.pruneAbove) void prune(user).catch(onFault)
   }
 
-  /** Overflow and ttl take entries without a word: forgets those that the log has no more. */
+  /** Removes entries that left the log by overflow or ttl. */
   const prune = async (user: Unacknowledged): Promise<void> => {
     user.pruneAbove = Number.POSITIVE_INFINITY
     const left = new Set<number>()
-    // The log grows meanwhile: what is added to it is not waited for.
+    // The log may grow while it is read: newer entries stay.
     const { newest } = user
     try {
       for await (const { seqs, through } of unsettledPages(log, user.owner, user.epoch)) {
@@ -108,7 +108,7 @@ export function createRedeliveries({
     }
   }
 
-  /** What an entry does next: `now` when the store is away, which must not cost it another timeout. */
+  /** The next step of an entry. `now`: an outage of the store must not cost it another timeout. */
   const tryRedeliver = async (user: Unacknowledged, seq: number): Promise<'ends' | 'waits' | 'now'> => {
     try {
       return (await redeliver(user.owner, { epoch: user.epoch, seq })) ? 'waits' : 'ends'
@@ -125,12 +125,12 @@ export function createRedeliveries({
     asked--
     user.answered(seq)
     if (next === 'ends') user.settle(seq)
-    // An acknowledgement that came meanwhile counts.
+    // Not when it was acknowledged meanwhile.
     if (next === 'waits' && user.has(seq)) user.begin(seq, clock.monotonic(), timeoutMs)
     attend(user)
   }
 
-  /** Whatever comes next for the user: its turn, a time, or nothing any more. */
+  /** Queues a user with due entries, schedules one with later entries, and forgets one without entries. */
   const visit = (user: Unacknowledged): void => {
     if (user.isQueued || users.get(user.owner) !== user) return
     const now = clock.monotonic()
@@ -154,7 +154,7 @@ export function createRedeliveries({
     }
   }
 
-  /** Some of what is due; the rest in later turns, when others have been served. */
+  /** Redelivers one portion of the due entries; the rest follows in later turns of the event loop. */
   const work = (): void => {
     if (isWorking || isClosed || due.size === 0 || asked >= MAX_ASKED) return
     isWorking = true

@@ -2,17 +2,17 @@ import { Deque } from '../lib/deque.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
 import type { Page } from '../store/store.ts'
 
-/** Bounds what all replays together do in one turn of the event loop: a thousand that begin at once delay nothing else. */
+/** Bounds the work of all replays in one turn of the event loop, so that many replays at once delay nothing else. */
 export interface ReplayPace {
-  /** `work` reads one page and writes it; the tenants take turns. */
+  /** Runs `work`, which reads and writes one page; the tenants take turns. */
   run<T>(tenant: string, work: () => Promise<T>): Promise<T>
-  /** Before that page is written. Undefined: at once. */
+  /** Waits before a page is written. Undefined: it may be written at once. */
   write(page: Page): Promise<void> | undefined
 }
 
-/** Pages that are held in memory. */
+/** Pages held in memory at once. */
 const MAX_PAGES = 64
-/** Entries written in one turn; so many bytes count as one more. */
+/** Entries written in one turn; every BYTES_PER_ENTRY bytes count as one more. */
 const ENTRIES_PER_TURN = 1_000
 const BYTES_PER_ENTRY = 512
 
@@ -23,7 +23,7 @@ export function createReplayPace(): ReplayPace {
   const entering = new FairQueue<() => void>()
   const writing = new Deque<{ readonly cost: number; readonly start: () => void }>()
   let pages = 0
-  /** Of this turn. */
+  /** Entries written in this turn. */
   let spent = 0
   let isTurnAwaited = false
 

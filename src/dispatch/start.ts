@@ -34,7 +34,7 @@ export function startOf(
   { cursor: text }: Wish,
 ): Start {
   if (text === undefined) return { position: received, recovered: true }
-  // What no device ever received and is gone is missing to a client that has seen nothing.
+  // A client that has seen nothing misses the entries that no device received before they were removed.
   if (text === '')
     return lostThrough > 0
       ? { position: 0, recovered: false, reason: 'trimmed' }

@@ -1,25 +1,25 @@
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 
-/** Asked of the store at once for one user, so that a long log does not delay other users. */
+/** Entries of one user that the store is asked about at once, so that a long log does not delay other users. */
 const MAX_ASKED = 32
 
 /**
- * The unacknowledged entries of one user, by when they are due on the user's own clock. That clock runs only while the user
- * has a live WebSocket.
+ * The unacknowledged entries of one user, by due time on the user's own clock. That clock runs only while the user has a live
+ * WebSocket.
  */
 export class Unacknowledged {
   readonly owner: Topic
   readonly epoch: Epoch
-  /** Waits for its turn to be redelivered. */
+  /** Whether the user is in the queue of due users. */
   isQueued = false
-  /** The last of all entries that ever waited. */
+  /** The highest seq so far. */
   newest = 0
-  /** With more entries those that the log no longer holds are to be forgotten. */
+  /** Above this number of entries, those that the log no longer holds are removed. */
   pruneAbove: number
   /** In the order of due times: each entry waits equally long, and one whose time begins anew is put last. */
   readonly #dueAt = new Map<number, number>()
-  /** The store has been asked about these; absent when there are none. */
+  /** Entries that the store is being asked about; absent when there are none. */
   #asked: Set<number> | undefined
   #ranMs = 0
   /** Since when the clock runs, or stands still; monotonic. */
@@ -54,6 +54,8 @@ export class Unacknowledged {
 
   /** The entry is due `timeoutMs` from now. */
   begin(seq: number, now: number, timeoutMs: number): void {
+    // While the clock stands still, retention counts from the newest entry.
+    if (!this.#runs) this.#since = now
     this.#dueAt.delete(seq)
     this.#dueAt.set(seq, this.#read(now) + timeoutMs)
     this.newest = Math.max(this.newest, seq)
@@ -71,7 +73,7 @@ export class Unacknowledged {
     this.retain(each => each >= seq)
   }
 
-  /** When there is next something to do, monotonic: an entry is due or, while the clock stands still, all of them are over. */
+  /** The next moment to act, monotonic: an entry is due or, while the clock stands still, retention ends for all. */
   wakesAt(retentionMs: number): number {
     if (!this.#runs) return this.#since + retentionMs
     // The next answer wakes it.
@@ -99,7 +101,7 @@ export class Unacknowledged {
     if (this.#asked?.size === 0) this.#asked = undefined
   }
 
-  /** When a running clock shows that; monotonic, in whole milliseconds, so that a rounding error is no delay. */
+  /** The moment at which a running clock shows `dueAt`; monotonic whole milliseconds, so that rounding adds no delay. */
   #momentOf(dueAt: number): number {
     return Math.floor(this.#since + dueAt - this.#ranMs)
   }

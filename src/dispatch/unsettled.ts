@@ -4,7 +4,7 @@ import type { Log } from '../store/store.ts'
 
 const PAGE = { entries: 1_000, bytes: 256 * 1024 }
 
-/** The unacknowledged entries of a log, a page per turn of the event loop; ends early when the log has another epoch. */
+/** Reads the unacknowledged entries of a log, one page per turn of the event loop; ends when the epoch changes. */
 export async function* unsettledPages(
   log: Pick<Log, 'read'>,
   owner: Topic,

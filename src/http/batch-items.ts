@@ -31,7 +31,7 @@ export const target = v.variant('type', [
   v.object({ type: v.literal('channels'), value: channelNames }),
 ])
 
-/** Payloads made in one turn of the event loop, to learn how large they are. */
+/** Payloads rendered in one turn of the event loop to learn their sizes. */
 const COMPOSED_PER_TURN = 4
 
 /** One of a batch. */
@@ -146,16 +146,16 @@ function payloadBytesOf(task: Task, composer: Pick<Composer, 'compose'>): number
   return 'reason' in notification ? 0 : Buffer.byteLength(notification.payload)
 }
 
-/** A template of a KiB costs about as much as a recipient. */
+/** Rendering a KiB of template costs about as much as a recipient. */
 const TEMPLATE_BYTES_PER_RECIPIENT = 1_024
 
-/** What carrying out an item costs, in recipients. */
+/** The cost of an item, in recipients. */
 export function costOf({ item, found }: Task): number {
   const template = found === undefined || 'reason' in found ? '' : found.payloadTemplate
   return recipientsOf(targetOf(item)) + template.length / TEMPLATE_BYTES_PER_RECIPIENT
 }
 
-/** Rejects with 413 when the items for users are too much to store at once. */
+/** Rejects with 413 when recipients times payload are over the bound. */
 export async function checkFanOut(
   tasks: readonly Task[],
   composer: Pick<Composer, 'compose'>,

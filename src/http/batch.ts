@@ -125,7 +125,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
         if (options.stop_on_error) stopped = stops(await fate)
       }
       if (cost <= LARGE) continue
-      // So much has its turn at once; others are served before the next portion.
+      // Lets other callers run before the next portion.
       cost = 0
       await Promise.all(fates)
       await new Promise(setImmediate)

@@ -33,7 +33,7 @@ export function tenantRoutes({ hub, callers, stats: { tally }, tenancy }: Tenant
       messages_delivered: record.delivered,
     }
   }
-  /** In order, made a portion per turn: there may be a hundred thousand. */
+  /** In order. Works in turns, since there may be a hundred thousand tenants. */
   const tenantsFor = async (caller: Caller): Promise<readonly string[]> => {
     const known = new Set<string>()
     const names = new SortedNames()

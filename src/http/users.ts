@@ -94,7 +94,7 @@ export function userRoutes({ hub, callers, store, clock }: UserOptions) {
         const body = await readOptionalBody(request, format, MAX_BODY_BYTES)
         const { reason, issued_before: before } = body?.value ?? {}
         const { user, owner } = find(request, params.user_id)
-        // Before the connections close, so that none comes back by the same token.
+        // Revoked first, so that no client reconnects with the same token.
         const revoked =
           typeof before === 'number' && isUserId(user)
             ? await store.revocations

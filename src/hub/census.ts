@@ -10,7 +10,7 @@ export interface ChannelCount {
   readonly subscribers: number
 }
 
-/** Looked up at once; the walk may pause between two pages. */
+/** Names per page; a caller may pause between two pages. */
 const PAGE = 500
 
 export const countConnections = (hub: Hub, tenant: string): number => hub.members(tenantTopic(tenant)).size
@@ -18,7 +18,7 @@ export const countConnections = (hub: Hub, tenant: string): number => hub.member
 /** How many users of the tenant have a connection. */
 export const countUsers = (hub: Hub, tenant: string): number => hub.directory.users(tenant)
 
-/** Channels of the tenant with a subscriber, by name, at most `limit` after `after`; and how many connections subscribe. */
+/** Channels of the tenant with a subscriber and their number of connections: by name, at most `limit` after `after`. */
 export function* channelsOf(
   { directory, members }: Hub,
   tenant: string,

@@ -1,9 +1,9 @@
 import { SortedNames } from '../lib/sorted-names.ts'
 import { channelOf, kindOf, type Topic, tenantOf } from '../notification/topic.ts'
 
-/** The users and channels of each tenant, counted and in order, so that no look-up walks through everything. */
+/** Counts the users and sorts the channels of each tenant, so that no look-up visits all rooms. */
 export interface Directory {
-  /** A topic has its first member, or has lost its last one. */
+  /** A topic got its first member, or lost its last one. */
   opened(topic: Topic): void
   closed(topic: Topic): void
   /** Users of the tenant with a connection. */

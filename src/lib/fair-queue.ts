@@ -5,7 +5,7 @@ interface Party<T> {
   readonly items: Deque<T>
 }
 
-/** A queue of several parties, served in turn: thousands of items of one do not delay the first item of another. O(1). */
+/** A queue that serves several parties in turn: thousands of items of one do not delay the first item of another. O(1). */
 export class FairQueue<T> {
   readonly #parties = new Map<string, Party<T>>()
   readonly #turns = new Deque<Party<T>>()
@@ -26,7 +26,7 @@ export class FairQueue<T> {
     this.#size++
   }
 
-  /** What `shift` would return. */
+  /** The item that `shift` would return. */
   peek(): T | undefined {
     return this.#turns.at(0)?.items.at(0)
   }

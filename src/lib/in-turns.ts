@@ -1,4 +1,4 @@
-/** Visits items a portion per turn of the event loop, so that a long list delays nothing else. */
+/** Visits one portion of the items per turn of the event loop, so that a long list does not delay other work. */
 export async function inTurns<T>(
   items: Iterable<T>,
   visit: (item: T) => void,

@@ -1,4 +1,4 @@
-/** Keeps the first `most` items of an order, and never more than twice as many. */
+/** Finds the first `most` items of an order; holds at most twice as many. */
 export class Largest<T> {
   readonly #most: number
   readonly #compare: (a: T, b: T) => number

@@ -1,13 +1,13 @@
 import { createLRU } from 'lru.min'
 
 interface SizedCacheOptions<K, V> {
-  /** Of all values together. */
+  /** Bound of all values together. */
   readonly maxBytes: number
   readonly maxEntries: number
   readonly bytesOf: (key: K, value: V) => number
 }
 
-/** What was used last stays, up to so many bytes. */
+/** Keeps the most recently used values, up to a number of bytes. */
 export interface SizedCache<K, V> {
   get(key: K): V | undefined
   set(key: K, value: V): void
@@ -21,7 +21,7 @@ export function createSizedCache<K, V>({
   let bytes = 0
   const cache = createLRU<K, V>({
     max: maxEntries,
-    // Also told of a value that another one replaces.
+    // Also called for a replaced value.
     onEviction: (key, value) => {
       bytes -= bytesOf(key, value)
     },

@@ -1,7 +1,7 @@
-/** Names of one part; a full one is split. Bounds what one change moves. */
+/** A part with more names is split; bounds the names that one change moves. */
 const MAX_PART = 512
 
-/** Where the name stands in a part, or would stand. */
+/** The index of the name in a part, or the index to insert it at. */
 function placeOf(part: readonly string[], name: string): number {
   let [low, high] = [0, part.length]
   while (low < high) {
@@ -13,9 +13,9 @@ function placeOf(part: readonly string[], name: string): number {
   return low
 }
 
-/** A set of names that is always in order (by UTF-16 units, as `<` compares). Changes and look-ups cost O(log n). */
+/** A set of names in order (by UTF-16 units, like `<`). Changes and look-ups cost O(log n). */
 export class SortedNames {
-  /** In order, none of them empty. */
+  /** In order; no part is empty. */
   readonly #parts: string[][] = []
   #size = 0
 
@@ -23,7 +23,7 @@ export class SortedNames {
     return this.#size
   }
 
-  /** Absent before. */
+  /** The name must be absent. */
   add(name: string): void {
     this.#size++
     const at = Math.max(0, this.#partOf(name))
@@ -36,7 +36,7 @@ export class SortedNames {
     if (part.length > MAX_PART) this.#parts.splice(at + 1, 0, part.splice(MAX_PART / 2))
   }
 
-  /** Present before. */
+  /** The name must be present. */
   delete(name: string): void {
     this.#size--
     const at = this.#partOf(name)
@@ -45,7 +45,7 @@ export class SortedNames {
     if (part?.length === 0) this.#parts.splice(at, 1)
   }
 
-  /** The next names after `name`, at most `limit`; from the first one without `name`. */
+  /** At most `limit` names after `name`; without `name` from the first one. */
   after(name: string | undefined, limit: number): readonly string[] {
     const found: string[] = []
     let at = name === undefined ? 0 : Math.max(0, this.#partOf(name))

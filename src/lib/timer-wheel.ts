@@ -1,4 +1,4 @@
-/** Items by when they are due, in slots of time: setting and removing one costs the same however many there are. */
+/** Sorts items by due time into slots: setting or removing one costs the same at any number of items. */
 export class TimerWheel<T> {
   readonly #slotMs: number
   readonly #slots = new Map<number, Set<T>>()
@@ -11,12 +11,12 @@ export class TimerWheel<T> {
     this.#first = Math.floor(now / slotMs)
   }
 
-  /** An earlier time that the item has already stays. */
+  /** Sets the time of an item, unless it has an earlier one. */
   setBy(item: T, at: number): void {
     if ((this.#times.get(item) ?? Number.POSITIVE_INFINITY) > at) this.set(item, at)
   }
 
-  /** In place of a time that the item has already. */
+  /** Sets or replaces the time of an item. */
   set(item: T, at: number): void {
     this.delete(item)
     this.#times.set(item, at)
@@ -39,7 +39,7 @@ export class TimerWheel<T> {
   take(now: number): readonly T[] {
     const due: T[] = []
     const last = this.#slotOf(now)
-    // With nothing in it, an hour that has passed has no slots to look at.
+    // Skips the slots of an idle hour.
     if (this.#slots.size === 0) this.#first = last
     for (; this.#first < last; this.#first++) this.#takeFrom(this.#first, now, due)
     this.#takeFrom(last, now, due)

@@ -53,7 +53,7 @@ function textOf(json: string): string {
 
 const END = Number.POSITIVE_INFINITY
 
-/** What stands in the text of the template. */
+/** A slice of the template's text. */
 function written({ text, isAscii }: Rendering, start: number, end: number): Chunk {
   const slice = text.slice(start, end)
   return { text: slice, bytes: isAscii ? slice.length : Buffer.byteLength(slice) }
@@ -63,7 +63,7 @@ const startOfSlot = ({ slots, slot }: Rendering): number => slots[slot * SLOT.si
 const endOfSlot = ({ slots, slot }: Rendering): number => slots[slot * SLOT.size + SLOT.end] ?? END
 const startOfKeyed = ({ keyeds, keyed }: Rendering): number => keyeds[keyed * KEYED.size + KEYED.start] ?? END
 
-/** What takes the place of the next slot: itself when there is no such variable. */
+/** The text for the next slot; the placeholder itself when the variable is missing. */
 function insertOf(rendering: Rendering): Chunk {
   const { found, slots, slot } = rendering
   const numbered = slots[slot * SLOT.size + SLOT.name] ?? 0
@@ -139,7 +139,7 @@ function putKeyed(rendering: Rendering): boolean {
   return put(rendering, { text: '}', bytes: 1 })
 }
 
-/** The text from `start` to `end`, with what is in it rendered. */
+/** Renders the text from `start` to `end`; false as soon as the payload is over its cap. */
 function putRange(rendering: Rendering, start: number, end: number): boolean {
   for (let at = start; ; ) {
     const keyedAt = startOfKeyed(rendering)

@@ -2,23 +2,23 @@ import { byCodePoints } from '../lib/code-points.ts'
 import { compact, endsOf, stringOf } from '../lib/json-text.ts'
 
 /**
- * A template taken apart: its text, and where in it the variables go, as numbers in flat lists. An object for each place
- * would take thirty times the text. Nested no deeper than its text, which the reader of documents bounds.
+ * A compiled template: its text, and the places of its variables as numbers in flat lists. One object per place would take
+ * thirty times the memory of the text. Nesting is bounded by the reader of documents.
  */
 export interface Compiled {
   /** JSON text without white space between its tokens. */
   readonly text: string
-  /** Then bytes are characters. */
+  /** Whether a slice has as many bytes as characters. */
   readonly isAscii: boolean
-  /** The variables it has places for, each once, in the order of their first places. */
+  /** The names of the variables, each once, in the order of their first places. */
   readonly names: readonly string[]
-  /** In the order of the text; SLOT numbers each. */
+  /** Places of variables in the order of the text, each of SLOT.size numbers. */
   readonly slots: Int32Array
-  /** Objects with a variable in one of their keys, in the order of the text; KEYED numbers each. */
+  /** Objects with a variable in a key, in the order of the text, each of KEYED.size numbers. */
   readonly keyeds: Int32Array
-  /** Their members, those of one object together; MEMBER numbers each. */
+  /** Members of these objects, each of MEMBER.size numbers; members of one object are adjacent. */
   readonly members: Int32Array
-  /** About what it takes in memory. */
+  /** Approximate size in memory. */
   readonly bytes: number
 }
 
@@ -62,14 +62,14 @@ interface Pair {
   readonly keyStart: number
   readonly keyEnd: number
   readonly valueEnd: number
-  /** What the key says. */
+  /** The decoded key. */
   readonly key: string
 }
 
 const PLACEHOLDER = /\{\{([^{}]{1,128})\}\}/gu
 const WHOLE = /^\{\{\{([^{}]{1,128})\}\}\}$/u
 
-/** Of a name, beside its characters. */
+/** Size of a name in memory, beside its characters. */
 const NAME_BYTES = 64
 
 /** Where each UTF-16 unit of a string stands in its JSON text, and where the closing quote. */
@@ -80,7 +80,7 @@ function placesOf(text: string): readonly number[] {
   return places
 }
 
-/** Takes a text without white space apart. */
+/** Compiles a text without white space. */
 class Compiler {
   readonly #text: string
   readonly #ends: Int32Array
@@ -112,7 +112,7 @@ class Compiler {
     }
   }
 
-  /** The place behind the value that begins here. */
+  /** The index after the value that begins at `start`. */
   #endOf(start: number): number {
     const first = this.#text[start]
     if (first === '"' || first === '{' || first === '[') return (this.#ends[start] ?? start) + 1
@@ -201,5 +201,5 @@ class Compiler {
   }
 }
 
-/** Takes the JSON text of a template apart, so that rendering it need not read it again. */
+/** Compiles the JSON text of a template. */
 export const compile = (text: string): Compiled => new Compiler(compact(text)).run()

@@ -6,7 +6,7 @@ import type { Revocations } from './store.ts'
 interface Revocation {
   /** Milliseconds since 1970. */
   readonly before: number
-  /** In force up to and including that moment; monotonic, so that a wall clock that jumps ends nothing. */
+  /** In force up to and including this moment; monotonic, so that a jump of the wall clock changes nothing. */
   readonly endsAt: number
 }
 
@@ -19,16 +19,16 @@ interface Recorded {
 
 interface MemoryRevocationsOptions {
   readonly clock: Clock
-  /** Users of one tenant with a revocation in force. */
+  /** Bound of users with a revocation in force, per tenant. */
   readonly maxPerTenant: number
-  /** Recorded earlier: these are taken whatever `maxPerTenant` says. */
+  /** Revocations from an earlier run; accepted beyond `maxPerTenant` too. */
   readonly recorded?: Iterable<Recorded>
 }
 
-/** How finely ends are sorted; a revocation is over at its exact end all the same. */
+/** Slots of the ends; each revocation still ends at its exact moment. */
 const SLOT_MS = 60_000
 
-/** Keeps them in this process. A revocation is never forgotten before its end. */
+/** Keeps revocations in this process; none is removed before its end. */
 export function memoryRevocations({
   clock,
   maxPerTenant,
@@ -51,7 +51,7 @@ export function memoryRevocations({
     const end = clock.monotonic() + until - clock.now()
     const endsAt = Math.max(end, known?.endsAt ?? end)
     revocations.set(owner, { before: Math.max(before, known?.before ?? before), endsAt })
-    // Until then it is in force, the millisecond of its end included.
+    // In force up to and including `endsAt`.
     ends.set(owner, endsAt + 1)
   }
 

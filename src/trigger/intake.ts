@@ -37,7 +37,7 @@ interface Place {
 /** What one takes beside its payload, roughly: a flood of small ones is not free. */
 const OVERHEAD_BYTES = 1_024
 
-/** What each recipient beyond the first takes. */
+/** Approximate size of each recipient beyond the first. */
 const RECIPIENT_BYTES = 64
 
 const isLarge = ({ target }: Envelope): boolean => recipientsOf(target) > LARGE
@@ -47,8 +47,8 @@ const sizeOf = ({ notification, target }: Envelope): number =>
 
 /**
  * Appends are issued without waiting for each other: the log keeps their order, and they may share a commit. What is for
- * users goes out after its append, what is for a crowd at once: it waits, to come in its place. One for many users takes
- * its turn among those of other callers: nothing overtakes it meanwhile.
+ * users goes out after its append, what is for a crowd at once: it waits, to come in its place. A message for
+ * many users waits for its turn among other callers; later messages wait behind it.
  */
 export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): Intake {
   const waiting = new Deque<Place>()
