@@ -25,6 +25,8 @@ interface SocketsOptions {
 
 const SPARE_DESCRIPTORS = 100
 const LOOK_MS = 50
+/** Where descriptors have to be listed to be counted: once a second. */
+const LOOKS_PER_LISTING = 20
 /** Of one look, so that a flood does not take the loop. */
 const MAX_TURNED_AWAY = 256
 
@@ -36,6 +38,7 @@ export function createSockets({ max = defaultMax(), onTurnedAway, onFull }: Sock
   let others = countDescriptors()
   let open = 0
   let isFull = false
+  let looks = 0
   let listener: ListenSocket | undefined
 
   const stateNow = (): SocketState => ({ open, max, isFull })
@@ -60,7 +63,10 @@ export function createSockets({ max = defaultMax(), onTurnedAway, onFull }: Sock
   }
 
   const look = async (): Promise<void> => {
-    count(countDescriptors() || (await listDescriptors()))
+    looks++
+    const known = countDescriptors()
+    if (known === 0 && looks % LOOKS_PER_LISTING !== 0) return
+    count(known || (await listDescriptors()))
     settle()
   }
 
