@@ -13,10 +13,13 @@ export function isAlive({ host, port }: Address): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>()
   const hostname = host.replace(/^\[(.*)\]$/, '$1')
   // Unlike `fetch`, this asks no HTTP_PROXY.
-  get({ hostname, port, path: '/health/live', timeout: DEADLINE_MS }, ({ statusCode }) =>
+  const request = get({ hostname, port, path: '/health/live' }, ({ statusCode }) =>
     resolve(statusCode === 200),
-  )
-    .on('timeout', () => reject(new Error(`no answer on ${host}:${port}`)))
-    .on('error', reject)
-  return promise
+  ).on('error', reject)
+  // For all of it: an answer that comes drop by drop is none.
+  const timer = setTimeout(() => reject(new Error(`no answer on ${host}:${port}`)), DEADLINE_MS)
+  return promise.finally(() => {
+    clearTimeout(timer)
+    request.destroy()
+  })
 }

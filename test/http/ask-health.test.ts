@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { createServer } from 'node:net'
 import { API_KEY } from '../support/app.ts'
 import { freePort } from '../support/free-port.ts'
 import { spawnService, startService } from '../support/service.ts'
@@ -18,3 +19,27 @@ for (const host of ['127.0.0.1', '0.0.0.0', '::', '[::]', '::1', '[::1]', 'local
     await service.ended
     expect(await ask()).toEqual([1, expect.stringMatching(/^[^\n]*ECONNREFUSED[^\n]*\n$/)])
   }, 20_000)
+
+test('"health" gives up on an answer that never ends', async () => {
+  using dripping = createDripping()
+  const child = spawnService({ SERVER_PORT: String(await dripping.port) }, FROM_SOURCE)
+  expect([await child.exited, await child.stderr.text()]).toEqual([
+    1,
+    expect.stringMatching(/^no answer on [^\n]+\n$/),
+  ])
+}, 20_000)
+
+/** A server whose answer is one header after the other. */
+function createDripping() {
+  const port = Promise.withResolvers<number>()
+  const server = createServer(socket => {
+    socket.write('HTTP/1.1 200 OK\r\n')
+    const timer = setInterval(() => socket.write('x-a: b\r\n'), 100)
+    socket.on('error', () => {})
+    socket.on('close', () => clearInterval(timer))
+  }).listen(0, '127.0.0.1', () => {
+    const address = server.address()
+    port.resolve(typeof address === 'object' && address !== null ? address.port : 0)
+  })
+  return { port: port.promise, [Symbol.dispose]: () => server.close() }
+}
