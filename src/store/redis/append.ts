@@ -132,7 +132,8 @@ export function createAppend({
         return { cursor: { epoch: String(epoch), seq: Number(seq) }, repeated: repeated === 1 }
       })
     } catch (error) {
-      for (const [, noted] of taken) noted.failed(error)
+      // The fault may be of another log of the group.
+      for (const [, noted] of taken) noted.lost()
       throw error
     }
   }

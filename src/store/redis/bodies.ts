@@ -13,7 +13,7 @@ export interface KeptBody {
   readonly bytes: number
 }
 
-/** An entry of a page, whose body may be a reference yet. */
+/** An entry whose body may still be a reference. */
 interface Referring {
   readonly seq: number
   readonly body: string
@@ -25,14 +25,15 @@ const REFERENCE = /^\0(\d+) (.*)$/s
 const SHARED_BY = 8
 const SHARED_LENGTH = 1_024
 const BYTES = 300
+const NONE: Sharers = new Map()
 
-/** Notifications whose body is kept once: for how many users. */
+/** Notifications whose body is kept once, with the number of users. */
 export type Sharers = ReadonlyMap<string, number>
 
-/** Chooses them among the drafts of one call. */
+/** Chooses the shared bodies among the drafts of one call. */
 export function sharersOf(drafts: readonly Draft[]): Sharers {
+  if (drafts.length < SHARED_BY) return NONE
   const sharers = new Map<string, number>()
-  if (drafts.length < SHARED_BY) return sharers
   for (const { id, body } of drafts)
     if (body.length >= SHARED_LENGTH) sharers.set(id, (sharers.get(id) ?? 0) + 1)
   for (const [id, count] of sharers) if (count < SHARED_BY) sharers.delete(id)
@@ -48,19 +49,19 @@ export const keptBody = (draft: Draft, sharers: Sharers): KeptBody => ({
   bytes: bytesOf(draft, sharers),
 })
 
-/** Writes the shared bodies of some drafts, to be there as long as any entry may refer to them. */
+/** Writes the shared bodies of some drafts. They outlive every entry that refers to them. */
 export function writeBodies(drafts: readonly Draft[], sharers: Sharers, keptMs: number): readonly Command[] {
   const written = new Map<string, string>()
   for (const { owner, id, body } of drafts)
     if (sharers.has(id)) written.set(bodyKey(tenantOf(owner), id), body)
   return [...written].flatMap(([key, body]): Command[] => [
-    // Not written over: a repeat may have another text, and entries refer to the first.
+    // NX: a retry may have another text, and entries refer to the first.
     ['set', key, body, 'NX'],
     ['pexpire', key, keptMs],
   ])
 }
 
-/** Finds the text of bodies that are kept elsewhere. */
+/** Replaces references by the bodies they name. */
 export interface Bodies {
   /** Undefined when a body is gone: its entries are lost then, and the log has another epoch. */
   resolve<E extends Referring>(owner: Topic, entries: readonly E[]): Promise<readonly E[] | undefined>

@@ -12,7 +12,7 @@ import type { Stored } from './stored.ts'
 /** Physically removes what has ended, and knows how much is left. */
 export interface Cleaning extends Disposable {
   readonly totals: Log['totals']
-  /** Does at once, if it was not done within a second, what else is done from time to time. */
+  /** Cleans up at once, at most once a second. */
   hurry(): void
 }
 
@@ -28,11 +28,11 @@ interface CleaningOptions {
 }
 
 const OWNERS_AT_ONCE = 100
-/** Whoever asks how much there is does not wait for more than that to be cleaned. */
+/** `totals` cleans at most so many groups of logs before it answers. */
 const STEPS_FOR_TOTALS = 10
-/** So long a node has to clean the logs it took; another one takes them then. Milliseconds. */
+/** After that time another node may lease the same users, milliseconds. */
 const LEASE_MS = 30_000
-/** Pages of the table of all users that are checked with each cleanup. */
+/** Pages of the table of all users that each cleanup checks. */
 const CHECKS = 20
 const HURRY_MS = 1_000
 const BYTES = 200
@@ -49,17 +49,17 @@ export function createCleaning({
   let isClosed = false
   let isCleaning = false
   let hurriedAt = 0
-  /** Where the check of all users goes on. */
+  /** Cursor of HSCAN for the check of all users. */
   let place: unknown = '0'
 
-  /** When its log has something to let go of again; nothing when never. */
+  /** Returns the next due time and the owner, or nothing when the log has nothing left to remove. */
   const clean = async (owner: Topic): Promise<readonly (string | number)[]> => {
     await notes.flush(owner)
     const [next] = await scripts.ask(owner, SCRIPTS.clean, [])
     return Number(next) < 0 ? [] : [Math.ceil(Number(next)), owner]
   }
 
-  /** Cleans each log, though others fail. Those that failed come again when their lease ends. */
+  /** Cleans each log, even if others fail. A failed one is due again when its lease ends. */
   const cleanAll = async (owners: readonly Topic[]): Promise<void> => {
     const cleaned = await Promise.allSettled(owners.map(clean))
     for (const result of cleaned) if (result.status === 'rejected') report(result.reason)
@@ -74,20 +74,20 @@ export function createCleaning({
     })
   }
 
-  /** Whoever takes a user out of the index cleans its log, so that what leaves it is counted once. Whether there were any. */
+  /** Leases due users and cleans their logs, so that each end is counted once. False when none was due. */
   const step = async (): Promise<boolean> => {
     const [taken] = await batches.run({
       bytes: BYTES,
       build: () => [run(SCRIPTS.take, [DUE_KEY, LEASED_KEY], time?.() ?? '', OWNERS_AT_ONCE, LEASE_MS)],
     })
-    // As they were written by an append.
+    // Written by an append.
     const owners = (Array.isArray(taken) ? taken : []) as readonly Topic[]
     if (owners.length === 0) return false
     await cleanAll(owners)
     return true
   }
 
-  /** Cleans the next logs of all there are: one may have dropped out of the index, or out of the sums. */
+  /** Cleans the next page of all logs: one may have dropped out of the index or the sums. */
   const check = async (): Promise<void> => {
     const [page] = await batches.run({
       bytes: BYTES,
@@ -95,7 +95,7 @@ export function createCleaning({
     })
     const [next, fields]: unknown[] = Array.isArray(page) ? page : []
     place = next
-    // As they were written by `stored`; the sums have other names.
+    // The sums in the same table have other names.
     const owners = (Array.isArray(fields) ? fields : []).filter(
       (field, n): field is Topic => n % 2 === 0 && String(field).startsWith('user:'),
     )
@@ -112,7 +112,7 @@ export function createCleaning({
         if (place === '0') break
       }
     } catch (error) {
-      // What was not done is done the next time.
+      // The next cleanup does the rest.
       report(error)
     } finally {
       isCleaning = false

@@ -5,12 +5,12 @@ import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { type Command, run } from './server.ts'
 
-/** Keys and arguments that all scripts of a log begin with. */
+/** Numbers of keys and arguments that all log scripts share. */
 const LOG_KEYS = 7
 const LOG_ARGUMENTS = 5
 const BYTES = 500
 
-/** What makes room where a key of another kind stands; undefined where an operator has to look. */
+/** Returns the command that mends; undefined where an operator has to look. */
 function mendingOf([name, ...given]: Command): Command | undefined {
   const [, count, ...rest] = given
   if (name === 'evalsha' && count === LOG_KEYS)
@@ -22,16 +22,16 @@ function mendingOf([name, ...given]: Command): Command | undefined {
   const touched = given.find(
     key => key === DUE_KEY || key === SIZES_KEY || String(key).startsWith(bodyKey('', '').slice(0, -2)),
   )
-  // Both tables are made again from the logs; a body that is gone is told.
+  // Both tables are rebuilt from the logs; clients are told of a lost body.
   return touched === undefined ? undefined : ['del', touched]
 }
 
 /**
- * Puts in order what a command met: another kind of value under a name of ours, or an entry that cannot be read. The command
- * itself failed, and succeeds when it is tried again.
+ * Mends the data behind a failed command: a key of another type under one of our names, or an unreadable entry. The command
+ * itself failed and succeeds when it is repeated.
  */
 export function mendDamage(batches: Batches, report: Report, command: Command, error: Error): void {
-  // A log that cannot be mended is not mended again for that.
+  // No loop: a failed mending is not mended.
   const mending = isDamage(error) && command[1] !== SCRIPTS.mend.sha ? mendingOf(command) : undefined
   if (mending !== undefined) batches.run({ bytes: BYTES, build: () => [mending] }).catch(report)
 }

@@ -1,4 +1,4 @@
--- What becomes of an entry: handed to a socket, acknowledged.
+-- Steps of scripts that deliver and acknowledge.
 
 local function deliver(entry, at)
   entry[ATTEMPTS] = entry[ATTEMPTS] + 1

@@ -1,40 +1,39 @@
--- What the scripts of a user's log begin with. find.lua follows, then for some handling.lua, then the file of each. A function
--- costs at each run what it closes over: what few scripts need stands elsewhere, and find.lua is no function.
+-- Begins every script of a user's log. find.lua follows, then handling.lua for some, then the script's own file. A function
+-- costs at each run what it closes over. So rarely needed steps stand elsewhere, and find.lua is no function.
 --
 -- KEYS, all of one user and with one hash tag:
 --   1 head   HASH  epoch, life, bases, seq, received, removed, touched; counts: packed, the highest seq removed before any device
---                  had it, entries retained, entries that left and are known, bytes of the bodies, the seq when it was written
---   2 text   HASH  <seq>: the body, or a NUL, its size, a blank and the id of a notification whose body is kept once for many
---                  users; t<seq>: the traceparent, if there is one
---   3 notes  HASH  <seq>: what is known of the entry, packed; i<id>: the seq of a notification; e: the epoch,
---                  a blank, the bases, for when the head is gone
---   4 order  ZSET  what is retained, by seq
---   5 ends   ZSET  what is retained, by the moment until which it is delivered
---   6 lanes  ZSET  what is retained, by who overflow takes first
---   7 past   ZSET  what has left, by the moment until which it stays known
+--                  had it, entries retained, entries in `past`, bytes of the bodies, the seq when this was written
+--   2 text   HASH  <seq>: the body, or for a body that many users share a NUL, its size, a blank and the notification's id;
+--                  t<seq>: the traceparent, if there is one
+--   3 notes  HASH  <seq>: packed facts about the entry; i<id>: the seq of a notification; e: the epoch, a blank and the bases,
+--                  for a lost head
+--   4 order  ZSET  retained entries by seq
+--   5 ends   ZSET  retained entries by the last moment of their delivery
+--   6 lanes  ZSET  retained entries by the order of eviction
+--   7 past   ZSET  entries that left, by the moment until which they stay known
 -- ARGV:
 --   1 now in ms since 1970; empty: by the clock of Redis
 --   2 the name of the life of this Redis
 --   3 an epoch that no log has had
 --   4 age at which an entry ends, ms
---   5 flags: a: entries are settled by acknowledgement, else by having been received; e: this Redis may evict keys
--- Every reply begins with: entries retained (-1: log and bytes are as before), what the log takes in bytes, what has left the
--- log (a digit each, see `leave`), how many wait for acknowledgement since now, whether there is more to do before an answer
--- can be given.
+--   5 flags: a: entries are settled by acknowledgement, else by a receipt; e: this Redis may evict keys
+-- Every reply begins with: entries retained (-1: the size is unchanged), bytes of the log, a digit per entry that left (see
+-- `leave`), entries that wait for acknowledgement since now, whether the caller must ask again to get an answer.
 
 local HEAD, TEXT, NOTES, ORDER, ENDS, LANES, PAST = unpack(KEYS)
--- Numbers that are stored: a new one goes at the end.
+-- Stored numbers: append new states at the end.
 local QUEUED, SENT, ACKED, EXPIRED, DROPPED, RECEIVED = 0, 1, 2, 3, 4, 5
--- Lane 0 holds what is acknowledged; lane n + 1 priority n. Within one the oldest is first.
+-- Lane 0 holds acknowledged entries, lane n + 1 priority n; the oldest comes first in each.
 local LANE = 1e15
 local MAX_BASES = 8
 local MAX_PURGED = 200
--- Of one log; beyond, what left first is forgotten before its time.
+-- Per log; beyond it the entries that left first are forgotten early.
 local MAX_PAST = 100000
 local DAY = 86400000
 -- Counted from a moment of the last day before the last append, so that it is 30 days at least.
 local KEPT = 32 * DAY
--- What Redis takes, measured: for a head, for the other keys, for an entry beside its body, for one that has left.
+-- Measured bytes: a head, the other keys, an entry beside its body, an entry that left.
 local HEAD_BYTES, PARTS_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 800, 800, 450
 
 local call = redis.call
@@ -48,14 +47,14 @@ local function time()
 end
 
 local now = tonumber(ARGV[1]) or time()
--- Undefined as long as there is no log.
+-- nil without a log.
 local head
--- What the log took when it was found.
+-- The size when the script began.
 local keptBefore, pastBefore, bytesBefore
--- Whether the head is to be written, and whether more of it than seq, removed and counts. That comes last: what needs no memory
--- comes first in a Redis that is full.
+-- Whether to write the head, and whether all its fields. The write comes last: in a full Redis the steps that free memory
+-- come first.
 local changed, renamed = false, false
--- Whether the log is to be put together again, though no part seems to be missing.
+-- Whether to mend the log even if no part is missing.
 local force = false
 local tracked = 0
 local gone = {}
@@ -74,8 +73,8 @@ local function save()
   changed, renamed = false, false
 end
 
--- The epoch of a log that does not exist yet: told alike by every node, and another one once a head may have been forgotten.
--- Where heads can be evicted at any time, none is told twice.
+-- The epoch of a log that does not exist yet. Every node tells the same one; it changes when a head may have been forgotten.
+-- Random where heads can be evicted at any time.
 local function unborn()
   if mayEvict then return ARGV[3] end
   local name = ARGV[2] .. ' ' .. HEAD .. ' ' .. math.floor(now / (30 * DAY))
@@ -86,7 +85,7 @@ local function writeEpoch()
   call('HSET', NOTES, 'e', head.epoch .. ' ' .. head.bases)
 end
 
--- The log goes on under another epoch, and keeps its last place as a base: what both lives share.
+-- Gives the log a new epoch and keeps its last place as a base: both epochs share everything up to it.
 local function renew()
   local bases = {}
   for base in string.gmatch(head.bases, '[^,]+') do bases[#bases + 1] = base end
@@ -125,11 +124,11 @@ local function forget(seq)
   call('HDEL', NOTES, seq)
   head.past = head.past - call('ZREM', PAST, seq)
   changed = true
-  -- Without entries there are no notes, or they would be there for ever.
+  -- The epoch alone would stay for ever.
   if head.kept == 0 and head.past == 0 then call('DEL', NOTES) end
 end
 
--- Neither acknowledged nor at its end.
+-- Neither acknowledged nor expired nor dropped.
 local function isOpen(entry)
   return entry[STATE] == QUEUED or entry[STATE] == SENT or entry[STATE] == RECEIVED
 end

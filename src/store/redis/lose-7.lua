@@ -1,4 +1,4 @@
--- Drops entries whose body is gone: it was kept once for many users, and was evicted or removed.
+-- Drops entries whose shared body was evicted or removed.
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 and following: seqs

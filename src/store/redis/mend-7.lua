@@ -1,4 +1,4 @@
--- Puts a log together again of which a part is a key of another kind, or cannot be read. Stands before find.lua.
+-- Mends a log with a key of another type or an unreadable entry. Stands before find.lua.
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- Reply: ...

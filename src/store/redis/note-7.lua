@@ -3,7 +3,7 @@
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 '1': this may have been noted before; 7 how many receipts; for each of them epoch and seq of the place up to which
 --   some device has received; then for each entry handed over epoch, seq, when in ms
--- Reply: ..., 1 when receipts are left to be noted
+-- Reply: ..., 1 when more receipts must be noted
 
 local MAX_RECEIVED = 1000
 
@@ -23,7 +23,7 @@ if furthest > head.received then
   changed, renamed = true, true
 end
 
--- Each entry is written once, though it was handed over and received.
+-- Writes each entry once, even if it was both handed over and received.
 local noted = {}
 for n = entries, #ARGV, 3 do
   local seq = ARGV[n + 1]

@@ -21,10 +21,12 @@ export interface Notes {
 export interface Taken {
   /** What the script `note` is to be given. */
   readonly given: readonly (string | number)[]
-  /** It was written. What the script left for the next time (its answer says so) is noted again. */
+  /** Call with the script's answer: receipts that it left are noted again. */
   written(answer: Answer): void
-  /** It was not written, or nobody knows. It is noted again, unless that would fail again. */
+  /** Call after a failure: notes it again, unless that would fail again. Throws a fault of our own. */
   failed(error: unknown): void
+  /** Call when the outcome is unknown: notes it again. */
+  lost(): void
 }
 
 interface NotesOptions {
@@ -76,6 +78,7 @@ export function createNotes({ scripts, isThere, now, report }: NotesOptions): No
     if (all === undefined) return undefined
     noted.delete(owner)
     const { handed, received, isUnsure } = all
+    const lost = (): void => keep(owner, { handed, received, isUnsure: true })
     const places = received.flatMap(({ epoch, seq }) => [epoch, seq])
     return {
       given: [isUnsure ? '1' : '', received.length, ...places, ...handed.flat()],
@@ -84,8 +87,9 @@ export function createNotes({ scripts, isThere, now, report }: NotesOptions): No
       },
       failed: error => {
         if (!(error instanceof StoreAway)) throw error
-        keep(owner, { handed, received, isUnsure: true })
+        lost()
       },
+      lost,
     }
   }
 

@@ -9,11 +9,11 @@ import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 
-/** What all logs take, of all nodes; up to a second old. */
+/** Bytes and entries of all logs of all nodes; up to a second old. */
 export interface Stored extends Disposable {
-  /** One log takes so much now. Written soon. */
+  /** Notes the size of one log, to be written soon. */
   sized(owner: Topic, size: LogSize): void
-  /** Writes what is known of single logs. Never rejects. */
+  /** Writes the noted sizes. Never rejects. */
   flush(): Promise<void>
   totals(): Promise<Totals>
   /** Throws StoreFull when the drafts do not fit. Call what it returns when their append has ended. */
@@ -23,9 +23,9 @@ export interface Stored extends Disposable {
 interface StoredOptions {
   readonly batches: Batches
   readonly limits: Pick<StoreLimits, 'maxBytes' | 'tenantMaxBytes'>
-  /** As long as there is no Redis what is known stays where it is. */
+  /** Whether a Redis is connected; else sizes wait. */
   readonly isThere: () => boolean
-  /** Drafts were refused: what has ended takes room. */
+  /** Called when drafts are refused: ended entries may take up room. */
   readonly onFull: () => void
   readonly report: Report
 }
@@ -59,7 +59,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
   const { maxBytes, tenantMaxBytes } = limits
   const isLimited = maxBytes > 0 || tenantMaxBytes > 0
   const all: Filled = { ...EMPTY }
-  /** Only with a limit for each; the longest unused one gives way. */
+  /** Used with a limit per tenant. The least recently used one is forgotten first. */
   const tenants = new Map<string, Filled>()
   let sizes = new Map<Topic, LogSize>()
   let beats = 0
@@ -80,7 +80,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
   const hasRoom = ({ known, ended, underWay }: Filled, bytes: number, most: number): boolean =>
     most === 0 || known + ended + underWay + bytes <= most
 
-  /** Counts them as under way; returns what counts them as ended. */
+  /** Counts bytes as under way; call the result to count them as ended. */
   const begin = (filled: Filled, bytes: number): (() => void) => {
     filled.underWay += bytes
     return () => {
@@ -89,7 +89,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
     }
   }
 
-  /** Writes the sizes and learns the sums, also those of the tenants. */
+  /** Writes the sizes and reads the sums, in all and of these tenants. */
   const exchange = async (some: readonly (readonly [Topic, LogSize])[], asked: readonly string[]) => {
     const given = some.flatMap(([owner, { entries, bytes }]) => [owner, entries, bytes])
     const endedBefore = all.ended
@@ -121,7 +121,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
     for (let from = 0; from < noted.length; from += AT_ONCE) await write(noted.slice(from, from + AT_ONCE))
   }
 
-  /** Other nodes append and clean up, too. */
+  /** Reads the sums again: other nodes append and clean up, too. */
   const look = async (): Promise<void> => {
     const names = [...tenants.keys()]
     for (let from = 0; from === 0 || from < names.length; from += AT_ONCE)

@@ -1,4 +1,4 @@
--- Takes users whose logs have something to let go of: until their lease ends nobody else gets them.
+-- Leases users whose logs hold something to remove: until the lease ends no other node gets them.
 --
 -- KEYS: 1 ZSET of users by when there is something to do; 2 ZSET of users taken, by when their lease ends
 -- ARGV: 1 now in ms since 1970, empty: by the clock of Redis; 2 most of them; 3 how long a lease lasts, ms
@@ -10,7 +10,7 @@ local most = tonumber(ARGV[2])
 local before = '(' .. string.format('%.0f', now)
 local ends = now + ARGV[3]
 
--- First what no other node has done: it died, or failed.
+-- First the users whose lease ended: their node died or failed.
 local users = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', before, 'LIMIT', 0, math.floor(most / 2))
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', before, 'LIMIT', 0, most - #users)
 for _, user in ipairs(due) do users[#users + 1] = user end
