@@ -731,7 +731,7 @@ export function storeContract(
       const sizeOfOne = async (): Promise<number> => {
         await using opened = await start()
         await opened.log.append([to(user(0), '0')])
-        return bytesOf(opened.log)
+        return await bytesOf(opened.log)
       }
 
       test('a body counts once, however many users it is for', async () => {

@@ -8,7 +8,7 @@ import type { LogScripts } from './log-scripts.ts'
 import type { Notes, Taken } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command, Present } from './server.ts'
-import type { Stored } from './stored.ts'
+import type { Admitted, Stored } from './stored.ts'
 
 interface AppendOptions {
   readonly commits: Batches
@@ -26,6 +26,7 @@ const MAX_BYTES = 512 * 1024
 const GROUPS_AT_ONCE = 2
 const OVERHEAD = 500
 const MINUTE_MS = 60_000
+const NOTHING = (): void => {}
 
 /** A draft, its place among all of its call, and its body as the log holds it. */
 interface Placed {
@@ -138,9 +139,29 @@ export function createAppend({
     }
   }
 
+  const isRetained = async ({ owner, id }: Draft): Promise<boolean> =>
+    (await scripts.ask(owner, SCRIPTS.known, [id])).length > 0
+
+  /** Like `stored.admit`, but known ids take no room: a retry succeeds in a full store. */
+  const admit = async (drafts: readonly Draft[], sharers: Sharers): Promise<Admitted> => {
+    try {
+      return stored.admit(drafts, sharers)
+    } catch (error) {
+      const isKnown: boolean[] = []
+      for (let from = 0; from < drafts.length; from += MAX_DRAFTS)
+        isKnown.push(...(await Promise.all(drafts.slice(from, from + MAX_DRAFTS).map(isRetained))))
+      if (!isKnown.includes(true)) throw error
+      return stored.admit(
+        drafts.filter((_, n) => !isKnown[n]),
+        sharers,
+      )
+    }
+  }
+
   return async drafts => {
     const sharers = sharersOf(drafts)
-    const ended = stored.admit(drafts, sharers)
+    const ended = stored.isLimited ? await admit(drafts, sharers) : NOTHING
+    let isNew = true
     try {
       const appended: Appended[] = []
       const groups = [...groupsOf(drafts, sharers)]
@@ -150,9 +171,10 @@ export function createAppend({
         for (const each of await Promise.all(some.map(group => appendGroup(group, sharers))))
           appended.push(...each)
       }
+      isNew = appended.some(({ repeated }) => !repeated)
       return appended
     } finally {
-      ended()
+      ended(isNew)
     }
   }
 }

@@ -21,9 +21,9 @@ interface Referring {
 
 /** A NUL, the size, a blank, the notification's id. No body begins with a NUL: it is JSON. */
 const REFERENCE = /^\0(\d+) (.*)$/s
-/** Below, a second key costs more than it saves. */
-const SHARED_BY = 8
-const SHARED_LENGTH = 1_024
+/** A second key and one more round trip per replay must save at least so many bytes. */
+const WORTH_BYTES = 8_192
+const SHARED_BYTES = 1_024
 const BYTES = 300
 const NONE: Sharers = new Map()
 
@@ -32,20 +32,21 @@ export type Sharers = ReadonlyMap<string, number>
 
 /** Chooses the shared bodies among the drafts of one call. */
 export function sharersOf(drafts: readonly Draft[]): Sharers {
-  if (drafts.length < SHARED_BY) return NONE
+  if (drafts.length < 2) return NONE
   const sharers = new Map<string, number>()
-  for (const { id, body } of drafts)
-    if (body.length >= SHARED_LENGTH) sharers.set(id, (sharers.get(id) ?? 0) + 1)
-  for (const [id, count] of sharers) if (count < SHARED_BY) sharers.delete(id)
+  for (const [id, same] of Map.groupBy(drafts, draft => draft.id)) {
+    const length = same[0]?.body.length ?? 0
+    if (length >= SHARED_BYTES && (same.length - 1) * length >= WORTH_BYTES) sharers.set(id, same.length)
+  }
   return sharers
 }
 
 /** Bytes of a body that count for the log of one user. */
 export const bytesOf = ({ id, body }: Draft, sharers: Sharers): number =>
-  Math.ceil(body.length / (sharers.get(id) ?? 1))
+  Math.ceil(Buffer.byteLength(body) / (sharers.get(id) ?? 1))
 
 export const keptBody = (draft: Draft, sharers: Sharers): KeptBody => ({
-  text: sharers.has(draft.id) ? `\0${draft.body.length} ${draft.id}` : draft.body,
+  text: sharers.has(draft.id) ? `\0${Buffer.byteLength(draft.body)} ${draft.id}` : draft.body,
   bytes: bytesOf(draft, sharers),
 })
 

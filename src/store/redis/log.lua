@@ -34,7 +34,7 @@ local DAY = 86400000
 -- Counted from a moment of the last day before the last append, so that it is 30 days at least.
 local KEPT = 32 * DAY
 -- Measured bytes: a head, the other keys, an entry beside its body, an entry that left.
-local HEAD_BYTES, PARTS_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 800, 800, 450
+local HEAD_BYTES, PARTS_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 800, 800, 280
 
 local call = redis.call
 local retention = tonumber(ARGV[4])

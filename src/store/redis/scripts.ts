@@ -10,6 +10,7 @@ import count from './count-7.lua' with { type: 'text' }
 import create from './create-1.lua' with { type: 'text' }
 import find from './find.lua' with { type: 'text' }
 import handling from './handling.lua' with { type: 'text' }
+import known from './known-7.lua' with { type: 'text' }
 import life from './life-1.lua' with { type: 'text' }
 import log from './log.lua' with { type: 'text' }
 import lose from './lose-7.lua' with { type: 'text' }
@@ -42,6 +43,7 @@ const ofLog = (...texts: string[]): Script => script([log, find, ...texts].join(
 /** Strings, so that a compiled executable holds them. */
 export const SCRIPTS = {
   append: ofLog(append),
+  known: ofLog(known),
   open: ofLog(open),
   read: ofLog(read),
   count: ofLog(count),

@@ -16,9 +16,14 @@ export interface Stored extends Disposable {
   /** Writes the noted sizes. Never rejects. */
   flush(): Promise<void>
   totals(): Promise<Totals>
-  /** Throws StoreFull when the drafts do not fit. Call what it returns when their append has ended. */
-  admit(drafts: readonly Draft[], sharers: Sharers): () => void
+  /** Whether there is a limit: else all drafts fit. */
+  readonly isLimited: boolean
+  /** Throws StoreFull when the drafts do not fit. Call the result when their append has ended. */
+  admit(drafts: readonly Draft[], sharers: Sharers): Admitted
 }
+
+/** Ends an admission. `isNew`: something was or may have been appended, which counts until the sums are read again. */
+export type Admitted = (isNew: boolean) => void
 
 interface StoredOptions {
   readonly batches: Batches
@@ -34,23 +39,26 @@ interface StoredOptions {
 interface Filled {
   /** As Redis last said. */
   known: number
-  /** Of appends of this node that ended since then. */
+  /** Of all appends of this node that ended. */
   ended: number
+  /** The part of `ended` that `known` includes. */
+  included: number
   /** Of appends of this node under way. */
   underWay: number
 }
 
-const EMPTY: Filled = { known: 0, ended: 0, underWay: 0 }
+/** How much of the appends had ended at one moment. */
+type Mark = ReadonlyMap<Filled, number>
+
+const EMPTY: Filled = { known: 0, ended: 0, included: 0, underWay: 0 }
 const WRITE_MS = 100
-const WRITES_PER_LOOK = 10
+const BEATS_PER_LOOK = 10
 const MAX_OWNERS = 100_000
 const MAX_TENANTS = 10_000
 const AT_ONCE = 500
 const BYTES = 200
 /** Of one entry beside its body, in a log that may be new, as the scripts count them. */
 const ENTRY_BYTES = 2_000
-
-const NOTHING = (): void => {}
 
 const weightOf = (drafts: readonly Draft[], sharers: Sharers): number =>
   drafts.reduce((sum, draft) => sum + ENTRY_BYTES + bytesOf(draft, sharers), 0)
@@ -72,60 +80,75 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
     return filled
   }
 
-  const learn = (filled: Filled, known: number, endedBefore: number): void => {
+  const markOf = (): Mark => new Map([all, ...tenants.values()].map(filled => [filled, filled.ended]))
+
+  const learn = (filled: Filled | undefined, known: number, mark: Mark): void => {
+    if (filled === undefined) return
     filled.known = known
-    filled.ended -= endedBefore
+    filled.included = mark.get(filled) ?? filled.included
   }
 
-  const hasRoom = ({ known, ended, underWay }: Filled, bytes: number, most: number): boolean =>
-    most === 0 || known + ended + underWay + bytes <= most
+  const hasRoom = ({ known, ended, included, underWay }: Filled, bytes: number, most: number): boolean =>
+    most === 0 || known + ended - included + underWay + bytes <= most
 
   /** Counts bytes as under way; call the result to count them as ended. */
-  const begin = (filled: Filled, bytes: number): (() => void) => {
+  const begin = (filled: Filled, bytes: number): Admitted => {
     filled.underWay += bytes
-    return () => {
+    return isNew => {
       filled.underWay -= bytes
-      filled.ended += bytes
+      if (isNew) filled.ended += bytes
     }
   }
 
-  /** Writes the sizes and reads the sums, in all and of these tenants. */
-  const exchange = async (some: readonly (readonly [Topic, LogSize])[], asked: readonly string[]) => {
+  /** Writes sizes and reads the sums: entries, users, bytes, then the bytes of these tenants. */
+  const exchange = async (
+    some: readonly (readonly [Topic, LogSize])[],
+    asked: readonly string[],
+  ): Promise<readonly number[]> => {
     const given = some.flatMap(([owner, { entries, bytes }]) => [owner, entries, bytes])
-    const endedBefore = all.ended
-    const endedOf = asked.map(tenant => tenants.get(tenant)?.ended ?? 0)
     const [reply] = await batches.run({
       bytes: (1 + some.length + asked.length) * BYTES,
       build: () => [run(SCRIPTS.sizes, [SIZES_KEY], asked.length, ...asked, ...given)],
     })
-    const [messages = 0, users = 0, bytes = 0, ...ofTenants] = Array.isArray(reply) ? reply.map(Number) : []
-    learn(all, bytes, endedBefore)
-    for (const [n, tenant] of asked.entries()) {
-      const filled = tenants.get(tenant)
-      if (filled !== undefined) learn(filled, ofTenants[n] ?? 0, endedOf[n] ?? 0)
-    }
-    return { messages, users, bytes }
+    return Array.isArray(reply) ? reply.map(Number) : []
   }
 
   const write = async (some: readonly (readonly [Topic, LogSize])[]): Promise<void> => {
-    const asked = tenantMaxBytes > 0 ? [...new Set(some.map(([owner]) => tenantOf(owner)))] : []
-    await exchange(some, asked).catch(error => {
+    await exchange(some, []).catch(error => {
       for (const [owner, size] of some) if (!sizes.has(owner)) sizes.set(owner, size)
       report(error)
     })
   }
 
-  const flush = async (): Promise<void> => {
-    const noted = [...sizes]
-    sizes = new Map()
-    for (let from = 0; from < noted.length; from += AT_ONCE) await write(noted.slice(from, from + AT_ONCE))
+  /** Other nodes append and clean up, too: reads the sums, which include what had ended at the mark. */
+  const look = async (mark: Mark): Promise<void> => {
+    const names = tenantMaxBytes > 0 ? [...tenants.keys()] : []
+    for (let from = 0; from === 0 || from < names.length; from += AT_ONCE) {
+      const some = names.slice(from, from + AT_ONCE)
+      const [, , bytes = 0, ...ofTenants] = await exchange([], some)
+      learn(all, bytes, mark)
+      for (const [n, name] of some.entries()) learn(tenants.get(name), ofTenants[n] ?? 0, mark)
+    }
   }
 
-  /** Reads the sums again: other nodes append and clean up, too. */
-  const look = async (): Promise<void> => {
-    const names = [...tenants.keys()]
-    for (let from = 0; from === 0 || from < names.length; from += AT_ONCE)
-      await exchange([], names.slice(from, from + AT_ONCE)).catch(report)
+  const flushNow = async (): Promise<void> => {
+    const noted = [...sizes]
+    const mark = isLimited ? markOf() : undefined
+    sizes = new Map()
+    for (let from = 0; from < noted.length; from += AT_ONCE) await write(noted.slice(from, from + AT_ONCE))
+    if (mark !== undefined && (noted.length > 0 || beats % BEATS_PER_LOOK === 0))
+      await look(mark).catch(report)
+  }
+
+  /** One after the other, so that a mark belongs to the sizes written before it is used. */
+  let last: Promise<void> = Promise.resolve()
+  let waiting = 0
+  const flush = (): Promise<void> => {
+    waiting++
+    last = last.then(flushNow).finally(() => {
+      waiting--
+    })
+    return last
   }
 
   const refuse = (what: string): never => {
@@ -134,9 +157,8 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
   }
 
   const timer = setInterval(() => {
-    if (!isThere()) return
-    void flush()
-    if (isLimited && beats++ % WRITES_PER_LOOK === 0) void look()
+    beats++
+    if (isThere() && waiting === 0) void flush()
   }, WRITE_MS)
   timer.unref()
 
@@ -145,12 +167,13 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
       if (sizes.size < MAX_OWNERS || sizes.has(owner)) sizes.set(owner, size)
     },
     flush,
+    isLimited,
     totals: async () => {
       await flush()
-      return exchange([], [])
+      const [messages = 0, users = 0, bytes = 0] = await exchange([], [])
+      return { messages, users, bytes }
     },
     admit: (drafts, sharers) => {
-      if (!isLimited) return NOTHING
       const weight = weightOf(drafts, sharers)
       if (!hasRoom(all, weight, maxBytes)) refuse('STORE_MAX_BYTES')
       const byTenant =
@@ -162,8 +185,8 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
       if (!byTenant.every(([filled, bytes]) => hasRoom(filled, bytes, tenantMaxBytes)))
         refuse('TENANT_MAX_STORED_BYTES')
       const ends = [[all, weight] as const, ...byTenant].map(([filled, bytes]) => begin(filled, bytes))
-      return () => {
-        for (const end of ends) end()
+      return isNew => {
+        for (const end of ends) end(isNew)
       }
     },
     [Symbol.dispose]: () => clearInterval(timer),
