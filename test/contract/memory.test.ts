@@ -142,6 +142,20 @@ describe('memory: cleanup', () => {
     expect(heads.filter(({ head }) => head.epoch === first?.cursor.epoch)).toEqual([])
   })
 
+  test('of many logs that end at once takes one turn of the event loop for each thousand', async () => {
+    await using store = start()
+    const { log, clock, cleanUp } = store
+    const owners = Array.from({ length: 20_000 }, (_, n) => userTopic('acme', `${n}`))
+    await log.append(owners.map(owner => draft('a', { owner })))
+    clock.time += LIMITS.retentionMs + 1_000
+    await cleanUp(1)
+    // Asking removes a thousand itself.
+    const { messages } = await log.totals()
+    expect(messages).toBeGreaterThan(20_000 - 5_000)
+    await cleanUp(30)
+    expect(await log.totals()).toMatchObject({ messages: 0, users: 0 })
+  })
+
   test('keeps no process alive and ends with the store', async () => {
     const spy = spyOn(globalThis, 'clearInterval')
     const { timers, ...store } = start()
