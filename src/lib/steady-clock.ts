@@ -20,6 +20,8 @@ interface SteadyClockOptions {
 
 /** Steps that a time service takes to correct drift stay below. */
 const JUMP_MS = 1_000
+/** A read so soon after the last full one needs only the wall clock: no jump fits in between. */
+const FRESH_MS = 500
 
 export function createSteadyClock(
   clock: Clock,
@@ -27,32 +29,32 @@ export function createSteadyClock(
 ): SteadyClock {
   let jumped = before
   let distance = clock.now() - clock.monotonic()
+  /** What the wall clock told at the last full read. */
+  let lastWall = Number.NEGATIVE_INFINITY
 
-  const read = (): number => {
-    const wall = clock.now()
-    const gap = Math.round(wall - clock.monotonic() - distance)
-    if (Math.abs(gap) < JUMP_MS) {
-      distance += gap
-      return wall
+  const gapOf = (wall: number): number => Math.round(wall - clock.monotonic() - distance)
+
+  const readFully = (): number => {
+    let wall = clock.now()
+    let gap = gapOf(wall)
+    // Read again: a process that was stopped between its two readings has seen no jump.
+    if (Math.abs(gap) >= JUMP_MS) {
+      wall = clock.now()
+      gap = gapOf(wall)
     }
-    return takeJump()
-  }
-
-  /** Reads again: a process that was stopped between its two readings has seen no jump. */
-  const takeJump = (): number => {
-    const wall = clock.now()
-    const gap = Math.round(wall - clock.monotonic() - distance)
     distance += gap
-    if (Math.abs(gap) < JUMP_MS) return wall
-    jumped += gap
-    onJump(gap)
+    lastWall = wall
+    if (Math.abs(gap) >= JUMP_MS) {
+      jumped += gap
+      onJump(gap)
+    }
     return wall
   }
 
   return {
     now: () => {
-      const wall = read()
-      return wall - jumped
+      const wall = clock.now()
+      return (wall >= lastWall && wall < lastWall + FRESH_MS ? wall : readFully()) - jumped
     },
     get jumped() {
       return jumped

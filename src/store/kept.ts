@@ -10,7 +10,8 @@ export interface SharedBody {
   holders: number
 }
 
-interface Ends {
+/** What an entry has beside its draft; the first three many entries have in common. */
+interface Facts extends Pick<Kept, 'owner' | 'eventType' | 'size' | 'seq'> {
   /** When the entry was appended, on the wall clock. */
   readonly at: number
   /** On the steady clock, as the next; infinite without a ttl. */
@@ -47,19 +48,16 @@ export class Kept {
   /** Acknowledged, in time or late. */
   isAcked = false
 
-  /** `shared` holds what many entries have in common. */
   constructor(
     { id, priority, occurredAt, expiresAt = Number.POSITIVE_INFINITY, body, trace }: Draft,
-    shared: Pick<Kept, 'owner' | 'eventType' | 'size'>,
-    seq: number,
-    { at, ttlEndsAt, ageEndsAt }: Ends,
+    { owner, eventType, size, seq, at, ttlEndsAt, ageEndsAt }: Facts,
   ) {
-    this.owner = shared.owner
+    this.owner = owner
     this.id = id
     this.seq = seq
     this.priority = priority
-    this.eventType = shared.eventType
-    this.size = shared.size
+    this.eventType = eventType
+    this.size = size
     this.occurredAt = occurredAt
     this.trace = trace
     this.expiresAt = expiresAt

@@ -99,12 +99,17 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     return log
   }
 
-  const addOne = (draft: Draft, size: number | SharedBody, now: number): Appended => {
-    const log = take(draft.owner)
-    const appended = log.append(draft, size, now)
+  const place = (log: UserLog, now: number): void => {
     // An empty log becomes a head again.
     const slot = slotOf(log.isEmpty ? now : log.endsAt)
     if (slot < log.dueSlot) due.place(log, slot)
+  }
+
+  const addOne = (draft: Draft, size: number | SharedBody, now: number): Appended => {
+    const log = take(draft.owner)
+    const appended = log.append(draft, size, now)
+    // By age an entry ends after those before it.
+    if (draft.expiresAt !== undefined || log.dueSlot === Number.POSITIVE_INFINITY) place(log, now)
     return appended
   }
 

@@ -76,6 +76,7 @@ const INDEXED_FROM = 9
 export class Retained {
   readonly bySeq = new Sorted('seq')
   #size = 0
+  /** Removed entries stay until they are more than the others: deleting each costs more than all the rest of an append. */
   #byId: Map<string, Kept> | undefined
   #lanes: Partial<Record<Priority, Sorted>> | undefined
   #byTtl: Sorted | undefined
@@ -87,7 +88,10 @@ export class Retained {
   }
 
   find(id: string): Kept | undefined {
-    if (this.#byId !== undefined) return this.#byId.get(id)
+    if (this.#byId !== undefined) {
+      const known = this.#byId.get(id)
+      return known?.body === undefined ? undefined : known
+    }
     let found: Kept | undefined
     this.bySeq.visitAfter(0, entry => {
       if (entry.id === id) found = entry
@@ -111,7 +115,8 @@ export class Retained {
     this.#size--
     entry.body = undefined
     this.bySeq.bury()
-    this.#byId?.delete(entry.id)
+    if (this.#byId !== undefined && this.#byId.size > 2 * this.#size + INDEXED_FROM)
+      this.#byId = this.#indexById()
     this.#lanes?.[entry.priority]?.bury()
     if (entry.endsByTtl) this.#byTtl?.bury()
     if (entry.isAcked) this.#settled?.bury()

@@ -99,11 +99,10 @@ export class UserLog implements Due {
     const { head } = this
     if (epoch !== head.epoch || seq > head.seq || seq <= head.received) return
     this.purge(now)
-    this.#retained?.bySeq.visitAfter(head.received, entry => {
-      if (entry.seq > seq) return false
-      if (entry.state === 'queued' || entry.state === 'sent') this.#enter(entry, 'received', now)
-      return true
-    })
+    const bySeq = this.#retained?.bySeq
+    // Most receipts are of one entry.
+    if (seq === head.received + 1) this.#receive(bySeq?.find(seq), now)
+    else bySeq?.visitAfter(head.received, entry => entry.seq <= seq && this.#receive(entry, now))
     head.received = seq
   }
 
@@ -181,6 +180,11 @@ export class UserLog implements Due {
     entry.at = now + this.#around.steady.jumped
   }
 
+  #receive(entry: Kept | undefined, now: number): true {
+    if (entry?.state === 'queued' || entry?.state === 'sent') this.#enter(entry, 'received', now)
+    return true
+  }
+
   #deliver(entry: Kept, now: number): void {
     entry.attempts++
     if (entry.attempts > 1) return
@@ -193,13 +197,15 @@ export class UserLog implements Due {
   #keep(draft: Draft, size: number | SharedBody, ttlEndsAt: number): void {
     const { limits, ledger, sharedName, steady } = this.#around
     const { appendedAt, received, seq } = this.head
-    const shared = { owner: this.owner, eventType: sharedName(draft.eventType), size }
-    const times = {
+    const entry = new Kept(draft, {
+      owner: this.owner,
+      eventType: sharedName(draft.eventType),
+      size,
+      seq,
       at: appendedAt + steady.jumped,
       ttlEndsAt,
       ageEndsAt: appendedAt + limits.retentionMs,
-    }
-    const entry = new Kept(draft, shared, seq, times)
+    })
     if (this.#retained === undefined) {
       this.#retained = new Retained()
       ledger.users++
