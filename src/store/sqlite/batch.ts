@@ -94,8 +94,8 @@ export interface Done {
 
 export type Reply =
   | Done
-  /** The file cannot be written, and nothing of the batch was; or a commit went to a file that is away by now. */
-  | { readonly type: 'failed'; readonly reason: string; readonly told?: readonly Told[] }
+  /** The file cannot be written; nothing of the batch was. */
+  | { readonly type: 'failed'; readonly reason: string }
   /** An error of our own code outside every step; nothing of the batch was written. */
   | { readonly type: 'failed'; readonly fault: unknown }
   | { readonly type: 'closed' }

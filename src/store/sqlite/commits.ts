@@ -173,10 +173,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     onReply: reply => {
       if (reply.type === 'done') succeed(reply)
       else if ('fault' in reply) refuse(reply.fault)
-      else {
-        for (const each of reply.told ?? []) tell(each)
-        fail(reply.reason)
-      }
+      else fail(reply.reason)
       postWaiting()
     },
     onFault,

@@ -40,8 +40,6 @@ export const REASONS: Readonly<Record<Absence, string>> = {
 export interface Presence {
   /** Undefined when all names lead to what was opened, and nothing is missing. */
   look(): Absence | undefined
-  /** The file's own name alone, after a commit: what else happens meanwhile takes nothing that `rescue` cannot bring back. */
-  lookAgain(): Absence | undefined
   /** Brings what only the open files hold to where a restart finds it; whether that is done. */
   rescue(db: Database, absence: Absence): boolean
 }
@@ -91,16 +89,11 @@ export function createPresence({ path, file, log, index }: Opened): Presence {
     }
   }
 
-  const absenceOf = (atFile: Stats | undefined): Absence | undefined => {
-    if (atFile === undefined || (copy !== undefined && isSame(atFile, copy))) return 'gone'
-    return isSame(atFile, file) ? undefined : 'replaced'
-  }
-
   const look = (): Absence | undefined => {
     if (cut !== undefined) return cut
     const atFile = lookUp(path)
-    const absence = absenceOf(atFile)
-    if (absence !== undefined || atFile === undefined) return absence
+    if (atFile === undefined || (copy !== undefined && isSame(atFile, copy))) return 'gone'
+    if (!isSame(atFile, file)) return 'replaced'
     const atLog = lookUp(logPath)
     if (atLog === undefined || !isSame(atLog, log)) return 'log gone'
     const { fileBytes, logBytes } = expected()
@@ -113,7 +106,6 @@ export function createPresence({ path, file, log, index }: Opened): Presence {
 
   return {
     look,
-    lookAgain: () => cut ?? absenceOf(lookUp(path)),
     rescue: (db, absence) => {
       // Half a commit would go into the file with it; the next start reads the whole ones.
       if (absence === 'log cut') return true

@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import type { Batch, Reply, Told, ToWorker, WorkerSetup } from './batch.ts'
+import type { Batch, Reply, ToWorker, WorkerSetup } from './batch.ts'
 import { isAway } from './faults.ts'
 import { type Absence, createPresence, type Presence, REASONS } from './presence.ts'
 import { type CarryOut, createWriter } from './writer.ts'
@@ -52,7 +52,8 @@ const failure = (error: unknown): Reply =>
   isAway(error) ? { type: 'failed', reason: error.message } : { type: 'failed', fault: error }
 
 /** Whether the file is where it was; if not, all it holds is first brought to where a restart finds it. */
-function isThere({ db, presence }: Open, found: Absence | undefined): boolean {
+function isThere({ db, presence }: Open): boolean {
+  const found = presence.look()
   if (found !== absence) isRescued = false
   absence = found
   if (absence === undefined || isRescued) return absence === undefined
@@ -65,10 +66,9 @@ function isThere({ db, presence }: Open, found: Absence | undefined): boolean {
   return false
 }
 
-const astray = (told: readonly Told[] = []): Reply => ({
+const astray = (): Reply => ({
   type: 'failed',
   reason: absence === undefined ? 'the file is away' : REASONS[absence],
-  told,
 })
 
 /** Opens the file again when that failed before. */
@@ -76,10 +76,9 @@ function replyToBatch(batch: Batch): Reply {
   try {
     if (setup === undefined) throw new Error('a batch came before the file was named')
     open ??= connect(setup)
-    if (open === undefined || !isThere(open, open.presence.look())) return astray()
-    const reply = open.carryOut(batch)
-    // What went into a file that was taken away meanwhile is not stored.
-    return reply.type === 'done' && !isThere(open, open.presence.lookAgain()) ? astray(reply.told) : reply
+    if (open === undefined || !isThere(open)) return astray()
+    // A file that is moved while it is written is found by the next batch, and rescued as if it were moved then.
+    return open.carryOut(batch)
   } catch (error) {
     return failure(error)
   }
