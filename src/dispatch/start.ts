@@ -30,7 +30,7 @@ export function rebase({ epoch, seq }: Cursor, bases: readonly Base[]): number {
 }
 
 export function startOf(
-  { head, received, removedThrough, lostThrough = 0, bases }: Opened,
+  { head, received, removedThrough, lostThrough, bases }: Opened,
   { cursor: text }: Wish,
 ): Start {
   if (text === undefined) return { position: received, recovered: true }

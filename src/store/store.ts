@@ -80,7 +80,7 @@ export interface Opened {
   /** The highest seq that overflow or age removed; what elapsed by its own ttl does not count. */
   readonly removedThrough: number
   /** The highest seq that overflow or retention age removed before any device of the user had received it; 0 for none. */
-  readonly lostThrough?: number
+  readonly lostThrough: number
   /** Earlier lives, oldest first: a base's seq is what the life named by its epoch shares with all later ones. */
   readonly bases: readonly Base[]
 }
@@ -142,7 +142,7 @@ export interface Totals {
    * days after its last append. An append is refused when what it would add, evictions aside, exceeds a limit; an append
    * that adds nothing (known ids) never is.
    */
-  readonly bytes?: number
+  readonly bytes: number
 }
 
 /** What an acknowledgement found: in time or repeated, or `late`, when the notification had been given up or had gone before. */

@@ -11,7 +11,7 @@ import { revocationsContract } from './revocations.contract.ts'
 import { draft, fakeClock, noting, seqs, storeContract } from './store.contract.ts'
 import { template } from './templates.contract.ts'
 
-storeContract('memory', async options => memoryStore(options), { features: ['received', 'bytes'] })
+storeContract('memory', async options => memoryStore(options))
 revocationsContract('memory', async options => memoryStore(options))
 idempotencyContract('memory', async options => memoryStore(options))
 

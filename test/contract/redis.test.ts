@@ -65,7 +65,7 @@ const open = async (
   return store
 }
 
-storeContract('redis', options => open(options), { runs: 150, features: ['received', 'bytes'] })
+storeContract('redis', options => open(options), { runs: 150 })
 revocationsContract('redis', options => open(options))
 idempotencyContract('redis', options => open(options))
 

@@ -16,6 +16,6 @@ const open: OpenStore = async options => {
   }
 }
 
-storeContract('sqlite', open, { runs: 300, features: ['received'] })
+storeContract('sqlite', open, { runs: 300 })
 revocationsContract('sqlite', open)
 idempotencyContract('sqlite', open)

@@ -100,22 +100,8 @@ async function receive(log: Log, owner: Topic, seq: number): Promise<void> {
 const taken = (log: Log, owner: Topic, seq: number): Promise<void> =>
   eventually(async () => (await log.open(owner)).received >= seq)
 
-/** Parts of the contract that a store may not keep yet. `received`: the state, `lostThrough` and the order of overflow. */
-export type Feature = 'received' | 'bytes'
-
-interface ContractOptions {
-  /** Of the random test. */
-  readonly runs?: number
-  readonly features?: readonly Feature[]
-}
-
-/** What every store promises, through its interface alone. `open` opens an empty one. */
-export function storeContract(
-  name: string,
-  open: OpenStore,
-  { runs = 1_500, features = [] }: ContractOptions = {},
-): void {
-  const tellsReceived = features.includes('received')
+/** What every store promises, through its interface alone. `open` opens an empty one; `runs` of the random test. */
+export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = {}): void {
   templatesContract(name, () => open({ limits: LIMITS, clock: fakeClock(), observer: noting() }))
 
   const start = async (limits: Partial<StoreLimits> = {}) => {
@@ -244,8 +230,7 @@ export function storeContract(
       const { head, ...rest } = await log.open(ANN)
       expect(head.epoch).toMatch(/^[A-Za-z0-9_-]{1,32}$/)
       expect(head.seq).toBe(0)
-      const lost = tellsReceived ? { lostThrough: 0 } : {}
-      expect(rest).toEqual({ received: 0, removedThrough: 0, bases: [], ...lost })
+      expect(rest).toEqual({ received: 0, removedThrough: 0, lostThrough: 0, bases: [] })
       expect(await log.read(ANN, 0, ALL)).toEqual({
         epoch: head.epoch,
         entries: [],
@@ -278,8 +263,7 @@ export function storeContract(
       await receive(log, ANN, 4)
       const before = await log.open(ANN)
       clock.time += 30 * 86_400_000
-      const lost = tellsReceived ? { lostThrough: 5 } : {}
-      expect(await log.open(ANN)).toEqual({ ...before, removedThrough: 5, ...lost })
+      expect(await log.open(ANN)).toEqual({ ...before, removedThrough: 5, lostThrough: 5 })
     })
   })
 
@@ -599,35 +583,34 @@ export function storeContract(
       return all
     }
 
-    if (tellsReceived)
-      for (const {
-        evicts,
-        acknowledged = false,
-        first,
-        handed = [],
-        received = 0,
-        acked = [],
-        later,
-        ...expected
-      } of OVERFLOW_CASES)
-        test(`evicts ${evicts}, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
-          await using opened = await start({ acknowledged })
-          const { log, acks, notes } = opened
-          await fill(log, first)
-          const { epoch } = (await log.open(ANN)).head
-          log.handed(ANN, epoch, handed)
-          for (const seq of handed) await eventually(async () => (await statesOf(log))[seq] === 'sent')
-          await receive(log, ANN, received)
-          await acks.ack(ANN, acked.map(String))
-          await fill(log, later)
-          const isGone = ([seq]: [string, State]): boolean => !expected.left.includes(Number(seq))
-          expect({
-            left: await seqs(log),
-            gone: Object.fromEntries(Object.entries(await statesOf(log)).filter(isGone)),
-            unsettled: notes.filter(([told, , , unsettled]) => told === 'left' && unsettled).length,
-            lostThrough: (await log.open(ANN)).lostThrough,
-          }).toEqual({ ...expected, unsettled: expected.unsettled.length })
-        })
+    for (const {
+      evicts,
+      acknowledged = false,
+      first,
+      handed = [],
+      received = 0,
+      acked = [],
+      later,
+      ...expected
+    } of OVERFLOW_CASES)
+      test(`evicts ${evicts}, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+        await using opened = await start({ acknowledged })
+        const { log, acks, notes } = opened
+        await fill(log, first)
+        const { epoch } = (await log.open(ANN)).head
+        log.handed(ANN, epoch, handed)
+        for (const seq of handed) await eventually(async () => (await statesOf(log))[seq] === 'sent')
+        await receive(log, ANN, received)
+        await acks.ack(ANN, acked.map(String))
+        await fill(log, later)
+        const isGone = ([seq]: [string, State]): boolean => !expected.left.includes(Number(seq))
+        expect({
+          left: await seqs(log),
+          gone: Object.fromEntries(Object.entries(await statesOf(log)).filter(isGone)),
+          unsettled: notes.filter(([told, , , unsettled]) => told === 'left' && unsettled).length,
+          lostThrough: (await log.open(ANN)).lostThrough,
+        }).toEqual({ ...expected, unsettled: expected.unsettled.length })
+      })
 
     test('counts only what has not ended', async () => {
       await using opened = await start()
@@ -719,90 +702,90 @@ export function storeContract(
     })
   })
 
-  if (features.includes('bytes'))
-    describe(`${name}: stored bytes`, () => {
-      const BODY = 'x'.repeat(2_000)
-      const MORE = 5 * BODY.length
-      const to = (owner: Topic, id: string): Draft => draft(id, { owner, body: `${BODY}${id}` })
-      const user = (n: number, tenant = 'acme'): Topic => userTopic(tenant, `user-${n}`)
-      const bytesOf = async (log: Log): Promise<number> => (await log.totals()).bytes ?? 0
+  describe(`${name}: stored bytes`, () => {
+    const BODY = 'x'.repeat(2_000)
+    const MORE = 5 * BODY.length
+    const to = (owner: Topic, id: string): Draft => draft(id, { owner, body: `${BODY}${id}` })
+    const user = (n: number, tenant = 'acme'): Topic => userTopic(tenant, `user-${n}`)
+    const bytesOf = async (log: Log): Promise<number> => (await log.totals()).bytes ?? 0
+    const refusalOf = (log: Log, drafts: readonly Draft[]): Promise<unknown> =>
+      log.append(drafts).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
 
-      /** What one notification for one user who is new takes. */
-      const sizeOfOne = async (): Promise<number> => {
-        await using opened = await start()
-        await opened.log.append([to(user(0), '0')])
-        return await bytesOf(opened.log)
-      }
+    /** What one notification for one user who is new takes. */
+    const sizeOfOne = async (): Promise<number> => {
+      await using opened = await start()
+      await opened.log.append([to(user(0), '0')])
+      return await bytesOf(opened.log)
+    }
 
-      test('a body counts once, however many users it is for', async () => {
-        await using opened = await start()
-        const { log } = opened
-        expect(await bytesOf(log)).toBe(0)
-        const body = 'ü'.repeat(20_000)
-        await log.append([ANN, BOB, CY].map(owner => draft('a', { owner, body })))
-        expect(await bytesOf(log)).toBeGreaterThan(40_000)
-        expect(await bytesOf(log)).toBeLessThan(50_000)
-        await log.append([draft('b', { owner: BOB, body: 'x'.repeat(20_000) })])
-        expect(await bytesOf(log)).toBeGreaterThan(60_000)
-      })
-
-      test('entries that ended count no longer, and heads still do', async () => {
-        await using opened = await start()
-        const { log, clock } = opened
-        await log.append([1, 2, 3].map(n => to(user(n), `${n}`)))
-        clock.time += LIMITS.retentionMs + 1
-        await log.totals()
-        await eventually(async () => (await bytesOf(log)) < 3 * BODY.length)
-        expect(await bytesOf(log)).toBeGreaterThan(0)
-      })
-
-      for (const [bound, tenant] of [
-        ['tenantMaxBytes', 'acme'],
-        ['maxBytes', 'globex'],
-      ] as const)
-        test(`beyond ${bound} an append is refused as a whole, and none that adds nothing`, async () => {
-          const one = await sizeOfOne()
-          await using opened = await start({ [bound]: 2 * one + MORE - 1 })
-          const { log } = opened
-          const first = await log.append([to(user(1), '1'), to(user(2, tenant), '2')])
-          const before = await log.totals()
-          const many = [3, 4, 5, 6, 7, 8].map(n => to(user(n, tenant), `${n}`))
-          await expect(log.append(many)).rejects.toBeInstanceOf(StoreFull)
-          expect(await log.totals()).toEqual(before)
-          for (const { owner } of many) expect((await log.open(owner)).head.seq).toBe(0)
-          // Known ids add nothing, so there is always room for them.
-          const again = await log.append([to(user(1), '1'), to(user(2, tenant), '2')])
-          expect(again).toEqual(first.map(appended => ({ ...appended, repeated: true })))
-          await log.append(many.slice(0, 1))
-        })
-
-      test('a tenant that is full is in nobody else’s way, and there is room again when its entries have ended', async () => {
-        const one = await sizeOfOne()
-        await using opened = await start({ tenantMaxBytes: 2 * one })
-        const { log, clock } = opened
-        await log.append([to(user(1), '1')])
-        await expect(log.append([to(user(1), '2'), to(user(1), '3')])).rejects.toBeInstanceOf(StoreFull)
-        await log.append([to(user(1, 'globex'), '4')])
-        clock.time += LIMITS.retentionMs + 1
-        await eventually(async () => (await countsOf(log)).messages === 0)
-        await eventually(async () =>
-          log.append([to(user(1), '5')]).then(
-            () => true,
-            () => false,
-          ),
-        )
-        expect(await seqs(log, user(1))).toEqual([2])
-      })
-
-      test('an entry that overflow evicted counts no longer', async () => {
-        await using opened = await start({ maxEntries: 2 })
-        const { log } = opened
-        for (let n = 0; n < 2; n++) await log.append([to(user(1), `${n}`)])
-        const full = await bytesOf(log)
-        for (let n = 2; n < 9; n++) await log.append([to(user(1), `${n}`)])
-        await eventually(async () => (await bytesOf(log)) < full + BODY.length)
-      })
+    test('a body counts once, however many users it is for', async () => {
+      await using opened = await start()
+      const { log } = opened
+      expect(await bytesOf(log)).toBe(0)
+      const body = 'ü'.repeat(20_000)
+      await log.append([ANN, BOB, CY].map(owner => draft('a', { owner, body })))
+      expect(await bytesOf(log)).toBeGreaterThan(40_000)
+      expect(await bytesOf(log)).toBeLessThan(50_000)
+      await log.append([draft('b', { owner: BOB, body: 'x'.repeat(20_000) })])
+      expect(await bytesOf(log)).toBeGreaterThan(60_000)
     })
+
+    test('entries that ended count no longer, and heads still do', async () => {
+      await using opened = await start()
+      const { log, clock } = opened
+      await log.append([1, 2, 3].map(n => to(user(n), `${n}`)))
+      clock.time += LIMITS.retentionMs + 1
+      await log.totals()
+      await eventually(async () => (await bytesOf(log)) < 3 * BODY.length)
+      expect(await bytesOf(log)).toBeGreaterThan(0)
+    })
+
+    for (const [bound, tenant] of [
+      ['tenantMaxBytes', 'acme'],
+      ['maxBytes', 'globex'],
+    ] as const)
+      test(`beyond ${bound} an append is refused as a whole, and none that adds nothing`, async () => {
+        const one = await sizeOfOne()
+        await using opened = await start({ [bound]: 2 * one + MORE - 1 })
+        const { log } = opened
+        const first = await log.append([to(user(1), '1'), to(user(2, tenant), '2')])
+        const before = await log.totals()
+        const many = [3, 4, 5, 6, 7, 8].map(n => to(user(n, tenant), `${n}`))
+        expect(await refusalOf(log, many)).toBeInstanceOf(StoreFull)
+        expect(await log.totals()).toEqual(before)
+        for (const { owner } of many) expect((await log.open(owner)).head.seq).toBe(0)
+        // Known ids add nothing, so there is always room for them.
+        const again = await log.append([to(user(1), '1'), to(user(2, tenant), '2')])
+        expect(again).toEqual(first.map(appended => ({ ...appended, repeated: true })))
+        await log.append(many.slice(0, 1))
+      })
+
+    test('a tenant that is full is in nobody else’s way, and there is room again when its entries have ended', async () => {
+      const one = await sizeOfOne()
+      await using opened = await start({ tenantMaxBytes: 2 * one })
+      const { log, clock } = opened
+      await log.append([to(user(1), '1')])
+      expect(await refusalOf(log, [to(user(1), '2'), to(user(1), '3')])).toBeInstanceOf(StoreFull)
+      await log.append([to(user(1, 'globex'), '4')])
+      clock.time += LIMITS.retentionMs + 1
+      await eventually(async () => (await countsOf(log)).messages === 0)
+      await eventually(async () => (await refusalOf(log, [to(user(1), '5')])) === undefined)
+      expect(await seqs(log, user(1))).toEqual([2])
+    })
+
+    // What stays known of an entry may count.
+    test('the body of an entry that overflow evicted counts no longer', async () => {
+      await using opened = await start({ maxEntries: 2 })
+      const { log } = opened
+      for (let n = 0; n < 2; n++) await log.append([to(user(1), `${n}`)])
+      const full = await bytesOf(log)
+      for (let n = 2; n < 9; n++) await log.append([to(user(1), `${n}`)])
+      await eventually(async () => (await bytesOf(log)) < full + 2 * BODY.length)
+    })
+  })
 
   describe(`${name}: received`, () => {
     test('moves forward only', async () => {
@@ -839,134 +822,133 @@ export function storeContract(
     })
   })
 
-  if (tellsReceived)
-    describe(`${name}: received as a state`, () => {
-      const TRACE = { limit: 1 }
-      const recipientOf = async (log: Log, id: string) =>
-        (await log.trace('acme', id, TRACE))?.recipients.map(({ state, attempts, at }) => ({
-          state,
-          attempts,
-          at,
-        }))[0]
-      const isIn = (log: Log, id: string, state: State): Promise<void> =>
-        eventually(async () => (await recipientOf(log, id))?.state === state)
+  describe(`${name}: received as a state`, () => {
+    const TRACE = { limit: 1 }
+    const recipientOf = async (log: Log, id: string) =>
+      (await log.trace('acme', id, TRACE))?.recipients.map(({ state, attempts, at }) => ({
+        state,
+        attempts,
+        at,
+      }))[0]
+    const isIn = (log: Log, id: string, state: State): Promise<void> =>
+      eventually(async () => (await recipientOf(log, id))?.state === state)
 
-      for (const acknowledged of [false, true])
-        test(`entries up to the receipt are received, since the proof, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
-          await using opened = await start({ acknowledged })
-          const { log, clock } = opened
-          const { time } = clock
-          await log.append(drafts(3))
-          const { epoch } = (await log.open(ANN)).head
-          log.handed(ANN, epoch, [1])
-          await isIn(log, 'n1', 'sent')
-          clock.time += 5
-          await receive(log, ANN, 2)
-          clock.time += 5
-          await receive(log, ANN, 1)
-          await receive(log, ANN, 2)
-          expect([
-            await recipientOf(log, 'n1'),
-            await recipientOf(log, 'n2'),
-            await recipientOf(log, 'n3'),
-          ]).toEqual([
-            { state: 'received', attempts: 1, at: time + 5 },
-            { state: 'received', attempts: 0, at: time + 5 },
-            { state: 'queued', attempts: 0, at: time },
-          ])
-          expect((await log.list(ANN, 0, ALL)).entries.map(({ state }) => state)).toEqual([
-            'received',
-            'received',
-            'queued',
-          ])
-        })
-
-      test('a delivery after the receipt counts and leaves the state', async () => {
-        await using opened = await start({ acknowledged: true })
-        const { log, notes, clock } = opened
+    for (const acknowledged of [false, true])
+      test(`entries up to the receipt are received, since the proof, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+        await using opened = await start({ acknowledged })
+        const { log, clock } = opened
         const { time } = clock
-        await log.append(drafts(1))
-        await receive(log, ANN, 1)
-        clock.time += 5
-        log.handed(ANN, (await log.open(ANN)).head.epoch, [1])
-        await eventually(async () => (await recipientOf(log, 'n1'))?.attempts === 1)
-        expect(await recipientOf(log, 'n1')).toEqual({ state: 'received', attempts: 1, at: time })
-        await eventually(() => notes.length > 0)
-        expect(notes).toEqual([['tracked', ANN, 1]])
-      })
-
-      test('a received entry is redelivered and given up like a sent one, and can be acknowledged', async () => {
-        await using opened = await start({ acknowledged: true })
-        const { log, acks, notes } = opened
-        const appended = await log.append(drafts(2))
-        const [first = NOWHERE, second = NOWHERE] = appended
-        log.handed(ANN, first.cursor.epoch, [1, 2])
-        await isIn(log, 'n2', 'sent')
-        await receive(log, ANN, 2)
-        expect(await acks.redeliver(ANN, first.cursor, 2)).toMatchObject({ redelivered: 1 })
-        expect(await recipientOf(log, 'n1')).toMatchObject({ state: 'received', attempts: 2 })
-        expect(await acks.redeliver(ANN, first.cursor, 2)).toBeUndefined()
-        expect(await recipientOf(log, 'n1')).toMatchObject({ state: 'expired', attempts: 2 })
-        expect(await acks.ack(ANN, ['n2'])).toEqual([{ late: false, cursor: second.cursor }])
-        expect(await recipientOf(log, 'n2')).toMatchObject({ state: 'acked', attempts: 1 })
-        // Some stores tell of several in one call.
-        expect(notes.map(([told]) => told).filter((told, n, all) => told !== all[n - 1])).toEqual([
-          'tracked',
-          'gaveUp',
-          'acked',
-        ])
-      })
-
-      test('a receipt changes neither acknowledged nor expired entries', async () => {
-        await using opened = await start({ acknowledged: true })
-        const { log, acks } = opened
-        const [{ cursor } = NOWHERE] = await log.append(drafts(2))
-        log.handed(ANN, cursor.epoch, [1])
+        await log.append(drafts(3))
+        const { epoch } = (await log.open(ANN)).head
+        log.handed(ANN, epoch, [1])
         await isIn(log, 'n1', 'sent')
-        await acks.redeliver(ANN, cursor, 1)
-        await acks.ack(ANN, ['n2'])
+        clock.time += 5
         await receive(log, ANN, 2)
-        expect([await recipientOf(log, 'n1'), await recipientOf(log, 'n2')]).toMatchObject([
-          { state: 'expired' },
-          { state: 'acked' },
+        clock.time += 5
+        await receive(log, ANN, 1)
+        await receive(log, ANN, 2)
+        expect([
+          await recipientOf(log, 'n1'),
+          await recipientOf(log, 'n2'),
+          await recipientOf(log, 'n3'),
+        ]).toEqual([
+          { state: 'received', attempts: 1, at: time + 5 },
+          { state: 'received', attempts: 0, at: time + 5 },
+          { state: 'queued', attempts: 0, at: time },
+        ])
+        expect((await log.list(ANN, 0, ALL)).entries.map(({ state }) => state)).toEqual([
+          'received',
+          'received',
+          'queued',
         ])
       })
 
-      for (const acknowledged of [false, true])
-        test(`a received entry expires with its retention, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
-          await using opened = await start({ acknowledged })
-          const { log, notes, clock } = opened
-          await log.append(drafts(2))
-          log.handed(ANN, (await log.open(ANN)).head.epoch, [1])
-          await isIn(log, 'n1', 'sent')
-          await receive(log, ANN, 1)
-          clock.time += LIMITS.retentionMs + 1
-          expect(await seqs(log)).toEqual([])
-          await isIn(log, 'n1', 'expired')
-          await log.totals()
-          expect((await log.open(ANN)).lostThrough).toBe(2)
-          expect(notes.filter(([told]) => told === 'left')).toEqual([
-            ['left', ANN, 'expired', acknowledged, acknowledged],
-            ['left', ANN, 'expired', true, false],
-          ])
-        })
+    test('a delivery after the receipt counts and leaves the state', async () => {
+      await using opened = await start({ acknowledged: true })
+      const { log, notes, clock } = opened
+      const { time } = clock
+      await log.append(drafts(1))
+      await receive(log, ANN, 1)
+      clock.time += 5
+      log.handed(ANN, (await log.open(ANN)).head.epoch, [1])
+      await eventually(async () => (await recipientOf(log, 'n1'))?.attempts === 1)
+      expect(await recipientOf(log, 'n1')).toEqual({ state: 'received', attempts: 1, at: time })
+      await eventually(() => notes.length > 0)
+      expect(notes).toEqual([['tracked', ANN, 1]])
+    })
 
-      test('an entry that ended by its ttl, was received or acknowledged is not lost', async () => {
-        await using opened = await start({ acknowledged: true })
-        const { log, acks, clock } = opened
-        await log.append([draft('received'), draft('acked'), draft('short', { expiresAt: clock.time + 1 })])
-        await acks.ack(ANN, ['acked'])
+    test('a received entry is redelivered and given up like a sent one, and can be acknowledged', async () => {
+      await using opened = await start({ acknowledged: true })
+      const { log, acks, notes } = opened
+      const appended = await log.append(drafts(2))
+      const [first = NOWHERE, second = NOWHERE] = appended
+      log.handed(ANN, first.cursor.epoch, [1, 2])
+      await isIn(log, 'n2', 'sent')
+      await receive(log, ANN, 2)
+      expect(await acks.redeliver(ANN, first.cursor, 2)).toMatchObject({ redelivered: 1 })
+      expect(await recipientOf(log, 'n1')).toMatchObject({ state: 'received', attempts: 2 })
+      expect(await acks.redeliver(ANN, first.cursor, 2)).toBeUndefined()
+      expect(await recipientOf(log, 'n1')).toMatchObject({ state: 'expired', attempts: 2 })
+      expect(await acks.ack(ANN, ['n2'])).toEqual([{ late: false, cursor: second.cursor }])
+      expect(await recipientOf(log, 'n2')).toMatchObject({ state: 'acked', attempts: 1 })
+      // Some stores tell of several in one call.
+      expect(notes.map(([told]) => told).filter((told, n, all) => told !== all[n - 1])).toEqual([
+        'tracked',
+        'gaveUp',
+        'acked',
+      ])
+    })
+
+    test('a receipt changes neither acknowledged nor expired entries', async () => {
+      await using opened = await start({ acknowledged: true })
+      const { log, acks } = opened
+      const [{ cursor } = NOWHERE] = await log.append(drafts(2))
+      log.handed(ANN, cursor.epoch, [1])
+      await isIn(log, 'n1', 'sent')
+      await acks.redeliver(ANN, cursor, 1)
+      await acks.ack(ANN, ['n2'])
+      await receive(log, ANN, 2)
+      expect([await recipientOf(log, 'n1'), await recipientOf(log, 'n2')]).toMatchObject([
+        { state: 'expired' },
+        { state: 'acked' },
+      ])
+    })
+
+    for (const acknowledged of [false, true])
+      test(`a received entry expires with its retention, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+        await using opened = await start({ acknowledged })
+        const { log, notes, clock } = opened
+        await log.append(drafts(2))
+        log.handed(ANN, (await log.open(ANN)).head.epoch, [1])
+        await isIn(log, 'n1', 'sent')
         await receive(log, ANN, 1)
         clock.time += LIMITS.retentionMs + 1
-        expect(await log.open(ANN)).toMatchObject({ removedThrough: 2, lostThrough: 0 })
+        expect(await seqs(log)).toEqual([])
+        await isIn(log, 'n1', 'expired')
+        await log.totals()
+        expect((await log.open(ANN)).lostThrough).toBe(2)
+        expect(notes.filter(([told]) => told === 'left')).toEqual([
+          ['left', ANN, 'expired', acknowledged, acknowledged],
+          ['left', ANN, 'expired', true, false],
+        ])
       })
+
+    test('an entry that ended by its ttl, was received or acknowledged is not lost', async () => {
+      await using opened = await start({ acknowledged: true })
+      const { log, acks, clock } = opened
+      await log.append([draft('received'), draft('acked'), draft('short', { expiresAt: clock.time + 1 })])
+      await acks.ack(ANN, ['acked'])
+      await receive(log, ANN, 1)
+      clock.time += LIMITS.retentionMs + 1
+      expect(await log.open(ANN)).toMatchObject({ removedThrough: 2, lostThrough: 0 })
     })
+  })
 
   describe(`${name}: anything`, () => {
     test('is what a plain list would do', async () => {
       const property = fc.asyncProperty(anyLimits, anySteps, async (limits, steps) => {
         await using opened = await start(limits)
-        const run = new Run(opened.log, opened.clock, { ...LIMITS, ...limits }, tellsReceived)
+        const run = new Run(opened.log, opened.clock, { ...LIMITS, ...limits })
         for (const step of steps) await run.take(step)
         await run.take({ verb: 'look' })
       })
@@ -1042,13 +1024,10 @@ class Run {
   readonly #received = new Map<Topic, number>()
   readonly #epochs = new Map<Topic, string>()
 
-  readonly #tellsReceived: boolean
-
-  constructor(log: Log, clock: Clock & { time: number }, limits: StoreLimits, tellsReceived: boolean) {
+  constructor(log: Log, clock: Clock & { time: number }, limits: StoreLimits) {
     this.#log = log
     this.#clock = clock
     this.#limits = limits
-    this.#tellsReceived = tellsReceived
   }
 
   async take(taken: Step): Promise<void> {
@@ -1109,9 +1088,7 @@ class Run {
 
   #overflow(owner: Topic): void {
     const rows = this.#alive(owner)
-    const settled = rows.find(
-      ({ isReceived, priority }) => isReceived && (this.#tellsReceived || priority !== 'Critical'),
-    )
+    const settled = rows.find(({ isReceived }) => isReceived)
     const lowest = PRIORITIES.find(each => rows.some(({ priority }) => priority === each))
     const victim = settled ?? rows.find(({ priority }) => priority === lowest)
     if (victim === undefined) return
@@ -1149,10 +1126,10 @@ class Run {
         received: this.#received.get(owner) ?? 0,
         removedThrough: this.#removedThrough(owner),
         bases: [],
-        ...(this.#tellsReceived && { lostThrough: highest(this.#of(owner).filter(({ isLost }) => isLost)) }),
+        lostThrough: highest(this.#of(owner).filter(({ isLost }) => isLost)),
       })
       await this.#read(owner, 0, ALL)
-      if (this.#tellsReceived) await this.#lookAtStates(owner)
+      await this.#lookAtStates(owner)
     }
     const sizes = OWNERS.map(owner => this.#alive(owner).length).filter(size => size > 0)
     const messages = sizes.reduce((sum, size) => sum + size, 0)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import type { Environment } from '../../src/config/config.ts'
 import { StoreAway } from '../../src/errors.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { Store, Totals } from '../../src/store/store.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { labelsOf, readExposition } from '../support/exposition.ts'
 import { changesBy, scrape } from '../support/metrics.ts'
@@ -403,7 +403,7 @@ describe('a store that is away', () => {
   function brittle() {
     const state = {
       up: true,
-      totals: async (real: () => Promise<{ messages: number; users: number }>) => real(),
+      totals: async (real: () => Promise<Totals>) => real(),
     }
     const wrapStore = (store: Store): Store => ({
       ...store,
@@ -425,7 +425,7 @@ describe('a store that is away', () => {
     await send(app, 'w', 1)
     state.totals = () => Promise.reject(new StoreAway('away'))
     expect(await known()).toEqual([1, 3, 2])
-    const stuck = Promise.withResolvers<{ messages: number; users: number }>()
+    const stuck = Promise.withResolvers<Totals>()
     state.totals = () => stuck.promise
     expect(await known()).toEqual([1, 3, 2])
     expect(await known()).toEqual([1, 3, 2])
@@ -434,7 +434,7 @@ describe('a store that is away', () => {
     expect(await known()).toEqual([0, 3, 2])
     state.up = true
     state.totals = real => real()
-    stuck.resolve({ messages: 5, users: 4 })
+    stuck.resolve({ messages: 5, users: 4, bytes: 0 })
     await eventually(async () => String(await known()) === '1,4,3')
   })
 

@@ -153,6 +153,8 @@ class World {
         head: { epoch: this.epoch, seq: this.seq },
         received: this.receivedThrough,
         removedThrough: this.removedThrough,
+        // Only clients with an empty cursor are told of it.
+        lostThrough: 0,
         bases: this.bases,
       })),
     heads: owners => this.later(() => owners.map(() => ({ epoch: this.epoch, seq: this.seq }))),
