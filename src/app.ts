@@ -2,11 +2,11 @@ import { createApiKeys } from './auth/api-key.ts'
 import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
 import type { Config } from './config/config.ts'
-import { observeEntries } from './dispatch/entries.ts'
+import { observeEntries } from './dispatch/observed/entry-stats.ts'
+import { traceStore } from './dispatch/observed/spans.ts'
+import { meterStore } from './dispatch/observed/store-meter.ts'
+import { watchStore } from './dispatch/observed/store-watch.ts'
 import { createPipeline } from './dispatch/pipeline.ts'
-import { traceStore } from './dispatch/spans.ts'
-import { meterStore } from './dispatch/store-meter.ts'
-import { watchStore } from './dispatch/store-watch.ts'
 import { createApi } from './http/api.ts'
 import { batchRoutes } from './http/batch.ts'
 import { manyTenants, oneTenant, tracedCallers } from './http/caller.ts'
@@ -27,11 +27,11 @@ import { templateRoutes } from './http/templates.ts'
 import { tenantRoutes } from './http/tenants.ts'
 import { userRoutes } from './http/users.ts'
 import { createHub } from './hub/hub.ts'
-import { type Clock, systemClock } from './lib/clock.ts'
+import { type Clock, systemClock } from './lib/time/clock.ts'
 import { createLimits } from './limit/limits.ts'
 import { createOnFault } from './observe/fault.ts'
 import { watchTime } from './observe/lag.ts'
-import { type Log, tellOfStore, tellRefusals } from './observe/log.ts'
+import { type Logger, tellOfStore, tellRefusals } from './observe/log.ts'
 import { createRequestSpans } from './observe/request-spans.ts'
 import { createStats, type Stats } from './observe/stats.ts'
 import { openTracing } from './observe/tracing.ts'
@@ -55,7 +55,7 @@ export interface App extends AsyncDisposable {
 export interface AppOptions {
   readonly config: Config
   readonly version: string
-  readonly log: Log
+  readonly logger: Logger
   readonly clock?: Clock
   /** Log lines that were dropped so far. */
   readonly linesDropped?: () => number
@@ -72,23 +72,24 @@ const CUT_BEFORE_END_MS = 300
 export async function startApp({
   config,
   version,
-  log,
+  logger,
   clock = systemClock,
   linesDropped = () => 0,
   wrapStore = store => store,
   wrapQueues,
 }: AppOptions): Promise<App> {
   const stats = createStats()
-  const onFault = createOnFault({ log, clock, stats })
+  const onFault = createOnFault({ logger, clock, stats })
   const hub = createHub<Peer>()
   const observer = observeEntries(stats, () => pipeline.catchUp())
-  const opened = await openStore({ settings: config, clock, observer, onFault, ...tellOfStore(log, clock) })
-  const tracing = await openTracing({ settings: config, version, clock, log })
+  const storeLines = tellOfStore(logger, clock)
+  const opened = await openStore({ settings: config, clock, observer, onFault, ...storeLines })
+  const tracing = await openTracing({ settings: config, version, clock, logger })
   const spans = tracing && createRequestSpans(tracing)
   const metered = meterStore(wrapStore(opened), { clock, stats })
   const store = tracing === undefined ? metered : traceStore(metered, tracing)
-  const storeWatch = watchStore({ store, clock, log, onFault })
-  const lag = watchTime(clock, log)
+  const storeWatch = watchStore({ store, clock, logger, onFault })
+  const lag = watchTime(clock, logger)
   const pipeline = createPipeline({
     settings: config,
     hub,
@@ -103,13 +104,13 @@ export async function startApp({
   })
   const { composer, dispatch, dispatchNow, largeCalls, once } = pipeline
 
-  const onRefused = tellRefusals(log, clock, stats.authFailures)
+  const onRefused = tellRefusals(logger, clock, stats.authFailures)
   const identities = await createIdentities({
     settings: tokenSettings(config),
     clock,
     revokedBefore: owner => store.revocations.before(owner),
     onKeySet: fetched => {
-      if (!fetched.ok) log.warn({ reason: fetched.reason }, 'auth.key_set_unavailable')
+      if (!fetched.ok) logger.warn({ reason: fetched.reason }, 'auth.key_set_unavailable')
     },
   })
 
@@ -127,7 +128,7 @@ export async function startApp({
     persist: pipeline.persist,
     onFault,
     clock,
-    log,
+    logger,
     stats,
     spans,
   })
@@ -154,7 +155,7 @@ export async function startApp({
     corsOrigins: config.corsOrigins,
     production: config.production,
     isDraining,
-    log,
+    logger,
     clock,
     stats,
     spans,
@@ -208,7 +209,7 @@ export async function startApp({
   const { redisUrl: address } = config
   const trigger =
     address &&
-    startPubSub({ address, settings: config, composer, dispatch, once, clock, log, stats, tracing })
+    startPubSub({ address, settings: config, composer, dispatch, once, clock, logger, stats, tracing })
 
   /** Traces are sent until then, monotonic milliseconds. */
   const stop = async (endsAt = Number.POSITIVE_INFINITY): Promise<void> => {
@@ -231,7 +232,7 @@ export async function startApp({
     stats,
     drain: async () => {
       const endsAt = clock.monotonic() + config.drainSeconds * 1000 + 1000 - CUT_BEFORE_END_MS
-      log.info({ connections: hub.size, seconds: config.drainSeconds }, 'drain.started')
+      logger.info({ connections: hub.size, seconds: config.drainSeconds }, 'drain.started')
       // In one turn: nothing new is heard, and readiness says no.
       const dispatched = trigger?.stop()
       await sessions.drain(config.drainSeconds)
@@ -240,7 +241,7 @@ export async function startApp({
       // A disk that hangs must not keep the process: what was answered does not need it any more.
       const left = endsAt + CUT_BEFORE_END_MS / 2 - clock.monotonic()
       await Promise.race([stop(endsAt), Bun.sleep(Math.max(0, left))])
-      log.info({}, 'drain.ended')
+      logger.info({}, 'drain.ended')
     },
     [Symbol.asyncDispose]: () => stop(),
   }

@@ -4,11 +4,11 @@ import { signToken } from './auth/sign.ts'
 import { type Config, loadConfig } from './config/config.ts'
 import { shownSettings } from './config/shown.ts'
 import { isAlive } from './http/ask-health.ts'
-import { systemClock } from './lib/clock.ts'
-import { descriptorLimit } from './lib/descriptors.ts'
-import { type LineWriter, writeAll } from './lib/line-writer.ts'
+import { descriptorLimit } from './lib/system/descriptors.ts'
+import { type LineWriter, writeAll } from './lib/system/line-writer.ts'
+import { systemClock } from './lib/time/clock.ts'
 import { createOnFault } from './observe/fault.ts'
-import { createLog, type Log, openOutput } from './observe/log.ts'
+import { createLogger, type Logger, openOutput } from './observe/log.ts'
 import { copyStore } from './store/copy.ts'
 
 const DEMO_USER = 'demo'
@@ -29,10 +29,10 @@ async function refuse(error: unknown, out?: LineWriter): Promise<never> {
   process.exit(1)
 }
 
-function warnOfDescriptors({ websocketMaxConnections: most }: Config, log: Log): void {
+function warnOfDescriptors({ websocketMaxConnections: most }: Config, logger: Logger): void {
   const limit = descriptorLimit()
   if (limit !== undefined && limit < most + SPARE_DESCRIPTORS)
-    log.warn({ limit, wanted: most + SPARE_DESCRIPTORS }, 'start.few_file_descriptors')
+    logger.warn({ limit, wanted: most + SPARE_DESCRIPTORS }, 'start.few_file_descriptors')
 }
 
 /** What a newcomer needs to see the first notification. */
@@ -65,28 +65,34 @@ interface DrainOptions {
   readonly starting: Promise<App>
   readonly signalled: Promise<string>
   readonly drainSeconds: number
-  readonly log: Log
+  readonly logger: Logger
   readonly out: LineWriter
 }
 
 /** Drains after the first signal, once the service has started, and exits with 0. */
-async function drainOnSignal({ starting, signalled, drainSeconds, log, out }: DrainOptions): Promise<never> {
+async function drainOnSignal({
+  starting,
+  signalled,
+  drainSeconds,
+  logger,
+  out,
+}: DrainOptions): Promise<never> {
   const signal = await signalled
-  log.info({ signal }, 'signal')
+  logger.info({ signal }, 'signal')
   const endsAt = systemClock.monotonic() + drainSeconds * 1000 + LAST_SECOND_MS
   try {
     const app = await starting
     await app.drain()
   } catch (error) {
-    log.error({ err: error }, 'drain.fault')
+    logger.error({ err: error }, 'drain.fault')
   }
   await out.flush(Math.min(FLUSH_MS, endsAt - systemClock.monotonic()))
   process.exit(0)
 }
 
 /** A fault nobody foresaw costs one request or one connection, never the process. */
-function surviveFaults({ stats }: App, log: Log): void {
-  const survive = createOnFault({ log, clock: systemClock, stats })
+function surviveFaults({ stats }: App, logger: Logger): void {
+  const survive = createOnFault({ logger, clock: systemClock, stats })
   process.on('uncaughtException', survive)
   process.on('unhandledRejection', survive)
 }
@@ -96,18 +102,18 @@ async function serve(
   signalled: Promise<string>,
 ): Promise<void> {
   const out = openOutput(config.logFormat)
-  const log = await createLog({ level: config.logLevel, format: config.logFormat, out })
-  for (const warning of warnings) log.warn({ warning }, 'start.warning')
-  warnOfDescriptors(config, log)
+  const logger = await createLogger({ level: config.logLevel, format: config.logFormat, out })
+  for (const warning of warnings) logger.warn({ warning }, 'start.warning')
+  warnOfDescriptors(config, logger)
   const linesDropped = () => out.dropped
-  const starting = startApp({ config, version, log, linesDropped }).catch(error => refuse(error, out))
-  void drainOnSignal({ starting, signalled, drainSeconds: config.drainSeconds, log, out })
+  const starting = startApp({ config, version, logger, linesDropped }).catch(error => refuse(error, out))
+  void drainOnSignal({ starting, signalled, drainSeconds: config.drainSeconds, logger, out })
   const app = await starting
-  surviveFaults(app, log)
+  surviveFaults(app, logger)
   const settings = shownSettings(process.env, config)
   const { host, port, internalPort } = app
   const ports = { port, ...(internalPort !== undefined && { internal_port: internalPort }) }
-  log.info({ version, node: config.nodeId, host, ...ports, settings }, 'started')
+  logger.info({ version, node: config.nodeId, host, ...ports, settings }, 'started')
   if (config.madeSecret) out.write(await welcomeText(app, config))
 }
 

@@ -132,7 +132,7 @@ export class AppError extends Error {
 }
 
 /** A value that is well-formed but cannot be meant: 400. */
-export const meaningless = (path: string, message: string): AppError =>
+export const invalidValue = (path: string, message: string): AppError =>
   new AppError('VALIDATION_ERROR', {
     status: 400,
     details: [{ path, message }],

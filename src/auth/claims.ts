@@ -32,11 +32,11 @@ export interface ClaimRules {
 }
 
 /** A principal, or why there is none: for the log only, and without a word of the token. */
-export type Verified =
+export type VerifyResult =
   | { readonly ok: true; readonly principal: Principal }
   | { readonly ok: false; readonly reason: string }
 
-export const refused = (reason: string): Verified => ({ ok: false, reason })
+export const refused = (reason: string): VerifyResult => ({ ok: false, reason })
 
 const isFor = (audience: string, aud: unknown): boolean =>
   aud === audience || (Array.isArray(aud) && aud.includes(audience))
@@ -46,7 +46,7 @@ export function principalOf(
   payload: unknown,
   { issuer, audience, leewaySeconds, tenancy }: ClaimRules,
   now: number,
-): Verified {
+): VerifyResult {
   const result = v.safeParse(claims, payload)
   if (!result.success)
     return refused(`claim ${String(result.issues[0].path?.[0]?.key ?? 'set')} is missing or of a wrong shape`)

@@ -1,13 +1,13 @@
 import { StoreAway, storeUnavailable } from '../errors.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { Principal } from '../notification/principal.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
-import type { KeySetFetched } from './jwks.ts'
+import type { FetchResult } from './jwks.ts'
 import { createTokens, type TokenSettings } from './jwt.ts'
 import { isRevoked } from './revocation.ts'
 
 /** A principal, or why there is none: for the log only. */
-export type Identified =
+export type IdentityResult =
   | {
       readonly ok: true
       readonly principal: Principal
@@ -19,9 +19,9 @@ export type Identified =
 /** Who clients are: what their tokens say, unless these were revoked. */
 export interface Identities extends Disposable {
   /** Rejects with STORE_UNAVAILABLE when nobody can say whether the token was revoked. */
-  of(token: string): Promise<Identified>
+  of(token: string): Promise<IdentityResult>
   /** The same for whoever comes to stay, and of whom it is asked again: good as long as nobody can say. */
-  forNow(token: string): Promise<Identified>
+  forNow(token: string): Promise<IdentityResult>
   /** Whether the token of a principal has been revoked since. Not a promise when that is known at once. */
   isRevoked(principal: Principal): boolean | Promise<boolean>
 }
@@ -32,7 +32,7 @@ interface IdentityOptions {
   /** Before which moment tokens of a user must not have been made; undefined for any. */
   readonly revokedBefore: (owner: Topic) => number | undefined | Promise<number | undefined>
   /** Told how each fetch of the key set ended. */
-  readonly onKeySet: (fetched: KeySetFetched) => void
+  readonly onKeySet: (fetched: FetchResult) => void
 }
 
 /** Throws ConfigError for an unfit public key. */
@@ -51,7 +51,10 @@ export async function createIdentities({
       : isRevoked(principal, before)
   }
 
-  const identify = async (token: string, onUnknown: (cause: unknown) => undefined): Promise<Identified> => {
+  const identify = async (
+    token: string,
+    onUnknown: (cause: unknown) => undefined,
+  ): Promise<IdentityResult> => {
     const verified = await tokens.verify(token)
     if (!verified.ok) return { ok: false, kind: 'jwt', reason: verified.reason }
     const { principal } = verified

@@ -7,7 +7,7 @@ import {
   type JWK,
   type LocalJWKSet,
 } from 'jose'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 
 /** The part of a token's header that chooses its key. */
 export interface KeyHint {
@@ -24,7 +24,7 @@ export interface KeySet extends Disposable {
 }
 
 /** How a fetch of the key set ended; the reason is for the log. */
-export type KeySetFetched = { readonly ok: true } | { readonly ok: false; readonly reason: string }
+export type FetchResult = { readonly ok: true } | { readonly ok: false; readonly reason: string }
 
 export type FetchKeySet = (
   url: string,
@@ -36,7 +36,7 @@ interface KeySetOptions {
   readonly clock: Pick<Clock, 'monotonic'>
   readonly fetch?: FetchKeySet | undefined
   /** Told of every fetch that ended, except after disposal. */
-  readonly onFetched?: ((fetched: KeySetFetched) => void) | undefined
+  readonly onFetched?: ((fetched: FetchResult) => void) | undefined
 }
 
 const FRESH_MS = 10 * 60_000
@@ -113,7 +113,7 @@ export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeyS
     return loaded
   }
 
-  function replace(by: LocalJWKSet): KeySetFetched {
+  function replace(by: LocalJWKSet): FetchResult {
     set = by
     loadedAt = clock.monotonic()
     dueAt = loadedAt + FRESH_MS
@@ -121,7 +121,7 @@ export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeyS
     return { ok: true }
   }
 
-  function postpone(error: unknown): KeySetFetched {
+  function postpone(error: unknown): FetchResult {
     const now = clock.monotonic()
     // A fetch for an unknown key that fails brings no retries: a set that is still fresh keeps its time.
     if (now >= dueAt) {

@@ -1,10 +1,10 @@
 import { type CryptoKey, compactVerify, importSPKI, importX509 } from 'jose'
 import * as v from 'valibot'
 import { type Config, ConfigError } from '../config/config.ts'
-import type { Clock } from '../lib/clock.ts'
-import { type ClaimRules, principalOf, refused, type Verified } from './claims.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { type ClaimRules, principalOf, refused, type VerifyResult } from './claims.ts'
 import { hmacKeys, payloadByHmac } from './hmac.ts'
-import { createKeySet, type FetchKeySet, type KeySetFetched } from './jwks.ts'
+import { createKeySet, type FetchKeySet, type FetchResult } from './jwks.ts'
 
 /** What a token must be to be accepted. */
 export interface TokenSettings extends ClaimRules {
@@ -36,12 +36,12 @@ interface TokensOptions extends TokenSettings {
   /** Instead of the runtime's, for the key set. */
   readonly fetch?: FetchKeySet
   /** Told how each fetch of the key set ended. */
-  readonly onKeySet?: (fetched: KeySetFetched) => void
+  readonly onKeySet?: (fetched: FetchResult) => void
 }
 
 export interface Tokens extends Disposable {
   /** Who the token speaks for. Never throws. */
-  verify(token: string): Promise<Verified>
+  verify(token: string): Promise<VerifyResult>
 }
 
 /** The payload of a token when one of the keys made its signature. */

@@ -1,5 +1,5 @@
 import { SignJWT } from 'jose'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 
 interface SignOptions {
   readonly secret: string

@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import * as v from 'valibot'
-import type { AddressRange } from '../lib/address.ts'
-import { mayOverlap } from '../lib/glob.ts'
 import { readPublicPem } from '../lib/pem.ts'
+import { mayOverlap } from '../lib/redis/glob.ts'
 import { itemsOf } from '../lib/setting.ts'
+import type { AddressRange } from '../lib/system/address.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
 import { type StoreUrl, storeOf } from './storage.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
@@ -47,7 +47,7 @@ export interface Config extends Omit<Raw, 'rustLog' | 'allowedOrigins' | 'runMod
   readonly madeSecret: boolean
 }
 
-interface Loaded {
+interface LoadedConfig {
   readonly config: Config
   /** Things worth a line at start that do not stop it. */
   readonly warnings: readonly string[]
@@ -193,7 +193,7 @@ function warningsOf(
 }
 
 /** Reads the environment. Throws ConfigError for anything the service must not start with. */
-export function loadConfig(env: Environment): Loaded {
+export function loadConfig(env: Environment): LoadedConfig {
   // The table above names every key of Raw once.
   const raw = Object.fromEntries(
     Object.keys(SETTINGS).map(name => [camel(name), read(name as Name, env)]),

@@ -1,6 +1,6 @@
 import type { Cursor } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
-import type { Acks, Log } from '../store/store.ts'
+import type { Acks, UserLog } from '../store/store.ts'
 import type { CrowdAcks } from './crowd-acks.ts'
 import type { Redeliveries } from './redelivery.ts'
 
@@ -19,7 +19,7 @@ export function createAcknowledgement({
   redeliveries,
 }: {
   readonly acks: Acks
-  readonly log: Pick<Log, 'received'>
+  readonly log: Pick<UserLog, 'received'>
   readonly crowdAcks: Pick<CrowdAcks, 'ack'>
   readonly redeliveries: Pick<Redeliveries, 'settled'>
 }): Acknowledgement {

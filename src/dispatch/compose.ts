@@ -1,15 +1,21 @@
 import { AppError, StoreAway, unavailable } from '../errors.ts'
-import { MAX_FAULTS } from '../lib/bounded-list.ts'
-import type { Fault } from '../lib/document.ts'
-import { createSizedCache } from '../lib/sized-cache.ts'
-import { type Content, MAX, notificationOf, type Origin, type Templated } from '../notification/content.ts'
+import { MAX_FAULTS } from '../lib/collections/bounded-list.ts'
+import { createSizedCache } from '../lib/collections/sized-cache.ts'
+import type { Fault } from '../lib/json/document.ts'
+import {
+  type Content,
+  MAX,
+  notificationOf,
+  type Origin,
+  type TemplateContent,
+} from '../notification/content.ts'
 import type { Notification } from '../notification/notification.ts'
 import { render } from '../notification/render.ts'
-import { type Compiled, compile } from '../notification/template.ts'
+import { type CompiledTemplate, compile } from '../notification/template.ts'
 import type { Template, Templates } from '../store/template.ts'
 
 /** Why what a send says of a template makes no notification. */
-export interface Misfit {
+export interface ComposeError {
   readonly reason: 'unknown_template' | 'variables' | 'too_large' | 'store'
   /** By paths inside what the send says. */
   readonly faults: readonly Fault[]
@@ -18,7 +24,7 @@ export interface Misfit {
 }
 
 /** What an id stands for; undefined when the tenant has no such template. */
-export type Found = Template | Misfit | undefined
+export type Found = Template | ComposeError | undefined
 
 /** What a send says, as it was read. */
 interface Draft extends Origin {
@@ -33,27 +39,27 @@ export interface Composer {
   /** Never rejects: a store that is away is a misfit. */
   find(tenant: string, id: string): Promise<Found>
   /** `found` is what the template id of the content stands for; without an id it does not count. */
-  compose(draft: Draft, found?: Found): Notification | Misfit
+  compose(draft: Draft, found?: Found): Notification | ComposeError
 }
 
 /** Bounds of the cache of compiled templates, for all tenants together. */
 const MAX_COMPILED_BYTES = 32 * 1024 * 1024
 const MAX_COMPILED = 10_000
 
-const UNKNOWN: Misfit = {
+const UNKNOWN: ComposeError = {
   reason: 'unknown_template',
   faults: [{ path: 'template_id', message: 'no such template' }],
 }
-const NO_OBJECT: Misfit = {
+const NO_OBJECT: ComposeError = {
   reason: 'variables',
   faults: [{ path: 'variables', message: 'expected an object' }],
 }
-const TOO_LARGE: Misfit = {
+const TOO_LARGE: ComposeError = {
   reason: 'too_large',
   faults: [{ path: 'template_id', message: `rendered to more than ${MAX.payloadBytes} bytes` }],
 }
 
-const missing = (names: readonly string[]): Misfit => ({
+const missing = (names: readonly string[]): ComposeError => ({
   reason: 'variables',
   faults: names
     .slice(0, MAX_FAULTS)
@@ -61,7 +67,7 @@ const missing = (names: readonly string[]): Misfit => ({
 })
 
 /** The answer to a send that made no notification. */
-export function refusalOf({ reason, faults, cause }: Misfit): AppError {
+export function refusalOf({ reason, faults, cause }: ComposeError): AppError {
   switch (reason) {
     case 'unknown_template':
     case 'variables':
@@ -81,13 +87,13 @@ export function refusalOf({ reason, faults, cause }: Misfit): AppError {
 
 export function createComposer({ templates }: { readonly templates: Pick<Templates, 'get'> }): Composer {
   // Keyed by the text: a compiled template depends on nothing else and is never stale.
-  const compiled = createSizedCache<string, Compiled>({
+  const compiled = createSizedCache<string, CompiledTemplate>({
     maxBytes: MAX_COMPILED_BYTES,
     maxEntries: MAX_COMPILED,
     bytesOf: (text, compiled) => compiled.bytes + (compiled.text === text ? 0 : text.length),
   })
 
-  const compiledOf = ({ payloadTemplate }: Template): Compiled => {
+  const compiledOf = ({ payloadTemplate }: Template): CompiledTemplate => {
     const known = compiled.get(payloadTemplate)
     if (known !== undefined) return known
     const made = compile(payloadTemplate)
@@ -95,7 +101,7 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
     return made
   }
 
-  const fill = (content: Templated, template: Template, draft: Draft) => {
+  const fill = (content: TemplateContent, template: Template, draft: Draft) => {
     const { raw, at } = draft
     const variables = raw.get(`${at}variables`) ?? '{}'
     if (!variables.startsWith('{')) return NO_OBJECT

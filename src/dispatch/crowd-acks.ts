@@ -1,7 +1,7 @@
 import type { Connection } from '../hub/connection.ts'
-import type { Clock } from '../lib/clock.ts'
-import { every } from '../lib/every.ts'
-import { inTurns } from '../lib/in-turns.ts'
+import { inTurns } from '../lib/flow/in-turns.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { every } from '../lib/time/every.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
 import type { StoreObserver } from '../store/store.ts'
 
@@ -25,7 +25,7 @@ interface CrowdAcksOptions {
   readonly max?: number
 }
 
-interface Expected {
+interface PendingAck {
   readonly at: number
   readonly waiting: Set<Topic>
   readonly acked: Set<Topic>
@@ -42,10 +42,10 @@ export function createCrowdAcks({
   max = MAX_PAIRS,
 }: CrowdAcksOptions): CrowdAcks {
   /** Oldest first. */
-  const sent = new Map<string, Expected>()
+  const sent = new Map<string, PendingAck>()
   let pairs = 0
 
-  const expectedOf = (id: string): Expected => {
+  const expectedOf = (id: string): PendingAck => {
     const known = sent.get(id)
     if (known !== undefined) return known
     const expected = { at: clock.monotonic(), waiting: new Set<Topic>(), acked: new Set<Topic>() }
@@ -53,7 +53,7 @@ export function createCrowdAcks({
     return expected
   }
 
-  const end = (id: string, { waiting, acked }: Expected): void => {
+  const end = (id: string, { waiting, acked }: PendingAck): void => {
     sent.delete(id)
     pairs -= waiting.size + acked.size
     // All users of one notification belong to one tenant.
@@ -61,9 +61,9 @@ export function createCrowdAcks({
     if (owner !== undefined) onGivenUp(owner, waiting.size)
   }
 
-  const isOver = ({ at }: Expected): boolean => clock.monotonic() - at > timeoutMs
+  const isOver = ({ at }: PendingAck): boolean => clock.monotonic() - at > timeoutMs
 
-  function* overdue(): Generator<[string, Expected]> {
+  function* overdue(): Generator<[string, PendingAck]> {
     for (const each of sent) {
       if (!isOver(each[1])) return
       yield each

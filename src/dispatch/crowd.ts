@@ -2,14 +2,14 @@ import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import { SHARD_SIZE, type Shard } from '../hub/room.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
-import { FairQueue } from '../lib/fair-queue.ts'
+import { FairQueue } from '../lib/collections/fair-queue.ts'
 import type { Accept } from '../notification/audience.ts'
 import type { Frame } from '../notification/frame.ts'
 import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 
 /** Connections that took a frame, and that refused it. */
-export interface Handed {
+export interface CrowdOutcome {
   readonly delivered: number
   readonly failed: number
 }
@@ -19,7 +19,7 @@ export type Publish = (name: string, text: string) => number
 
 /** Sends to whoever is there; order of calls is the order on every socket. */
 export interface Crowd {
-  send(topics: readonly Topic[], frame: Frame, how?: CrowdSend): Promise<Handed>
+  send(topics: readonly Topic[], frame: Frame, how?: CrowdSend): Promise<CrowdOutcome>
 }
 
 interface CrowdSend {
@@ -44,8 +44,8 @@ interface Job {
   readonly size: number
   /** Set when the runtime publishes to it. */
   readonly shard?: Shard
-  run(): Handed | Promise<Handed>
-  done(handed: Handed): void
+  run(): CrowdOutcome | Promise<CrowdOutcome>
+  done(handed: CrowdOutcome): void
   failed(error: unknown): void
 }
 
@@ -55,7 +55,7 @@ const TURN_BUDGET = SHARD_SIZE * 1.5
 const REPEAT_COST = 1 / 32
 
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
-const total = (pieces: readonly Handed[]): Handed => ({
+const total = (pieces: readonly CrowdOutcome[]): CrowdOutcome => ({
   delivered: pieces.reduce((sum, each) => sum + each.delivered, 0),
   failed: pieces.reduce((sum, each) => sum + each.failed, 0),
 })
@@ -93,7 +93,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     }
   }
 
-  const handEach = (connections: Iterable<Connection>, frame: Frame): Handed => {
+  const handEach = (connections: Iterable<Connection>, frame: Frame): CrowdOutcome => {
     let delivered = 0
     let failed = 0
     for (const connection of connections) {
@@ -118,7 +118,11 @@ export function createCrowd(options: CrowdOptions): Crowd {
     return members.filter(connection => isBehind(connection, bytes)).length
   }
 
-  const publishTo = (shard: Shard, frame: Frame, before: CrowdSend['before']): Handed | Promise<Handed> => {
+  const publishTo = (
+    shard: Shard,
+    frame: Frame,
+    before: CrowdSend['before'],
+  ): CrowdOutcome | Promise<CrowdOutcome> => {
     before?.(shard.sockets)
     before?.(shard.streams)
     const streams = handEach(shard.streams, frame)
@@ -174,9 +178,9 @@ export function createCrowd(options: CrowdOptions): Crowd {
     tenant: string,
     piece: Pick<Job, 'size' | 'shard' | 'run'>,
     after: CrowdSend['after'],
-  ): Promise<Handed> => {
-    const { promise, resolve, reject } = Promise.withResolvers<Handed>()
-    const done = (handed: Handed): void => {
+  ): Promise<CrowdOutcome> => {
+    const { promise, resolve, reject } = Promise.withResolvers<CrowdOutcome>()
+    const done = (handed: CrowdOutcome): void => {
       after?.(handed.delivered)
       resolve(handed)
     }
@@ -200,7 +204,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     topics: readonly Topic[],
     frame: Frame,
     { accept, before, after }: CrowdSend,
-  ): Promise<Handed>[] => {
+  ): Promise<CrowdOutcome>[] => {
     const [only, ...others] = topics
     if (only === undefined) return []
     const tenant = tenantOf(only)

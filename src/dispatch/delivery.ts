@@ -1,19 +1,19 @@
-import type { Connection, Written } from '../hub/connection.ts'
+import type { Connection, WriteResult } from '../hub/connection.ts'
 import { type Cursor, type Epoch, parseCursor } from '../notification/cursor.ts'
 import { type Frame, userFrame } from '../notification/frame.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { PageLimit } from '../store/page-limit.ts'
-import type { Log, Opened, Page } from '../store/store.ts'
+import type { LogStart, Page, UserLog } from '../store/store.ts'
+import type { ReplaySpan, TracedLog } from './observed/spans.ts'
 import type { Persist } from './persist.ts'
 import type { Receipts } from './receipts.ts'
 import type { Redeliveries } from './redelivery.ts'
 import type { ReplayPace } from './replay-pace.ts'
-import type { ReplaySpan, TracedLog } from './spans.ts'
-import { rebase, type Start, type Started, startOf, type Wish } from './start.ts'
+import { type ResumeRequest, rebase, type StartedConnection, type StartPosition, startOf } from './start.ts'
 
 /** What became of an offer: `later` means that a read of the log will bring it, `known` that one has brought it before. */
-export type Offered = Written | 'later' | 'known'
+export type OfferResult = WriteResult | 'later' | 'known'
 
 /**
  * Brings each connection its user's log by one rule: `seq === position + 1` is written, what is older is
@@ -21,11 +21,11 @@ export type Offered = Written | 'later' | 'known'
  */
 export interface Delivery {
   /** A live push: a hint that carries the data. Not `isNew` when the log knew the entry before: then nobody counts it again. */
-  offer(connection: Connection, cursor: Cursor, frame: Frame, isNew: boolean): Offered
+  offer(connection: Connection, cursor: Cursor, frame: Frame, isNew: boolean): OfferResult
   /** The log goes as far as that, as is known without an offer: who is not there reads. */
   behind(connection: Connection, head: Cursor): void
   /** Finds where the connection starts; nothing is written to it before `replay`. Undefined when it ended meanwhile. */
-  start(connection: Connection, wish: Wish): Promise<Started | undefined>
+  start(connection: Connection, wish: ResumeRequest): Promise<StartedConnection | undefined>
   /** Reads the log from the connection's position until it is live. */
   replay(connection: Connection): Promise<void>
   /** The connection has ended and left the hub. */
@@ -33,7 +33,7 @@ export interface Delivery {
 }
 
 interface DeliveryOptions {
-  readonly log: Pick<Log, 'open' | 'count'> & Pick<TracedLog, 'read'>
+  readonly log: Pick<UserLog, 'open' | 'count'> & Pick<TracedLog, 'read'>
   readonly receipts: Receipts
   /** What acknowledgement adds; absent when it is off. */
   readonly acknowledged?: Pick<Redeliveries, 'resume' | 'changed'> | undefined
@@ -52,7 +52,7 @@ interface DeliveryOptions {
 }
 
 /** Everything that is not acknowledged, from the beginning. */
-const OLDEST: Start = { position: 0, recovered: true }
+const OLDEST: StartPosition = { position: 0, recovered: true }
 
 /** Bounds what a slow reader holds in memory. */
 const PAGE: PageLimit = { entries: 1_000, bytes: 256 * 1024 }
@@ -108,7 +108,7 @@ export function createDelivery({
   }
 
   /** The connection has got it, or can get nothing any more. */
-  const advance = (connection: Connection, { seq }: Cursor, written: Written): Written => {
+  const advance = (connection: Connection, { seq }: Cursor, written: WriteResult): WriteResult => {
     if (written === 'refused') connection.cut()
     else connection.position = seq
     return written
@@ -238,7 +238,7 @@ export function createDelivery({
   }
 }
 
-function begin(connection: Connection, { head }: Opened, { position }: Start): void {
+function begin(connection: Connection, { head }: LogStart, { position }: StartPosition): void {
   connection.epoch = head.epoch
   connection.position = position
   connection.phase = 'replaying'

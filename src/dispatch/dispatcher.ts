@@ -1,17 +1,17 @@
 import { storeUnavailable } from '../errors.ts'
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
-import type { Clock } from '../lib/clock.ts'
-import { inTurns } from '../lib/in-turns.ts'
+import { inTurns } from '../lib/flow/in-turns.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import { crowdFrame, encode, type Frame, userFrame } from '../notification/frame.ts'
 import { expiryOf, isExpired, type Notification } from '../notification/notification.ts'
 import { type Envelope, routeOf } from '../notification/target.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
-import type { Appended, Draft } from '../store/store.ts'
-import type { Crowd, Handed } from './crowd.ts'
-import type { Delivery, Offered } from './delivery.ts'
-import type { TracedLog } from './spans.ts'
+import type { AppendResult, Draft } from '../store/store.ts'
+import type { Crowd, CrowdOutcome } from './crowd.ts'
+import type { Delivery, OfferResult } from './delivery.ts'
+import type { TracedLog } from './observed/spans.ts'
 
 export type Status = 'delivered' | 'partial' | 'queued' | 'no_recipient' | 'expired'
 
@@ -48,7 +48,7 @@ interface DispatcherOptions {
 }
 
 /** What one user's connections made of it. */
-interface Reached {
+interface UserOutcome {
   readonly delivered: number
   readonly failed: number
   /** One of them has it, now or from before. */
@@ -57,12 +57,12 @@ interface Reached {
 }
 
 /** Of a user without any connection. */
-const KEPT: Reached = { delivered: 0, failed: 0, has: false, kept: true }
+const KEPT: UserOutcome = { delivered: 0, failed: 0, has: false, kept: true }
 
-const isHanded = (offered: Offered): boolean => offered === 'sent' || offered === 'buffered'
+const isHanded = (offered: OfferResult): boolean => offered === 'sent' || offered === 'buffered'
 
 /** What a replay has brought before the offer counts by it, unless the entry is older than this send. */
-function tally(offers: Iterable<Offered>, isRepeated: boolean): Reached {
+function tally(offers: Iterable<OfferResult>, isRepeated: boolean): UserOutcome {
   let delivered = 0
   let failed = 0
   let has = false
@@ -77,7 +77,11 @@ function tally(offers: Iterable<Offered>, isRepeated: boolean): Reached {
 }
 
 /** `addressed` counts those too for whom nothing was even tried. */
-function usersOutcome(notificationId: string, users: readonly Reached[], addressed = users.length): Outcome {
+function usersOutcome(
+  notificationId: string,
+  users: readonly UserOutcome[],
+  addressed = users.length,
+): Outcome {
   let got = 0
   let queued = 0
   let deliveredTo = 0
@@ -104,11 +108,11 @@ const BYTES_PER_TURN = 4 * 1024 * 1024
 function reachEach<T>(
   items: readonly T[],
   body: string,
-  reach: (item: T, index: number) => Reached,
-): readonly Reached[] | Promise<readonly Reached[]> {
+  reach: (item: T, index: number) => UserOutcome,
+): readonly UserOutcome[] | Promise<readonly UserOutcome[]> {
   const perTurn = Math.max(1, Math.min(USERS_PER_TURN, Math.floor(BYTES_PER_TURN / body.length)))
   if (items.length <= perTurn) return items.map(reach)
-  const reached: Reached[] = []
+  const reached: UserOutcome[] = []
   return inTurns(items, item => reached.push(reach(item, reached.length)), perTurn).then(() => reached)
 }
 
@@ -134,7 +138,7 @@ export function createDispatcher({
       occurredAt: notification.occurredAt,
       priority: notification.priority,
       ...(expiresAt !== undefined && { expiresAt }),
-      ...(span?.isKept && { trace: span.traceparent }),
+      ...(span?.isKept && { traceparent: span.traceparent }),
     }
   }
 
@@ -143,7 +147,7 @@ export function createDispatcher({
   }
 
   /** Past the log: to those who are live now. */
-  const writeToLive = (owner: Topic, id: string, frame: Frame, acceptedAt: number): Reached => {
+  const writeToLive = (owner: Topic, id: string, frame: Frame, acceptedAt: number): UserOutcome => {
     let delivered = 0
     let failed = 0
     for (const connection of hub.members(owner)) {
@@ -159,7 +163,7 @@ export function createDispatcher({
     return { delivered, failed, has: delivered > 0, kept: false }
   }
 
-  const offer = (draft: Draft, appended: Appended | undefined, acceptedAt: number): Reached => {
+  const offer = (draft: Draft, appended: AppendResult | undefined, acceptedAt: number): UserOutcome => {
     if (appended === undefined) throw new Error('the log answered fewer entries than it was given')
     const { owner, body } = draft
     const { cursor, repeated } = appended
@@ -194,7 +198,7 @@ export function createDispatcher({
     return usersOutcome(notification.id, reached instanceof Promise ? await reached : reached, users.length)
   }
 
-  const toCrowd = async ({ id }: Notification, sent: Promise<Handed>): Promise<Outcome> => {
+  const toCrowd = async ({ id }: Notification, sent: Promise<CrowdOutcome>): Promise<Outcome> => {
     const { delivered, failed } = await sent
     const status = delivered > 0 ? 'delivered' : 'no_recipient'
     return { notificationId: id, deliveredTo: delivered, failed, queued: 0, status }

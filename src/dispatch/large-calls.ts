@@ -1,6 +1,6 @@
 import { unavailable } from '../errors.ts'
-import type { Clock } from '../lib/clock.ts'
-import { FairQueue } from '../lib/fair-queue.ts'
+import { FairQueue } from '../lib/collections/fair-queue.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { recipientsOf } from '../notification/target.ts'
 import type { Dispatch } from './dispatcher.ts'
 

@@ -2,7 +2,7 @@ import { createLRU } from 'lru.min'
 import { AppError, storeUnavailable } from '../errors.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Claim, Idempotency, Reservation } from '../store/idempotency.ts'
-import type { Log } from '../store/store.ts'
+import type { UserLog } from '../store/store.ts'
 
 /** What a request is carried out under. */
 export interface Try {
@@ -15,21 +15,21 @@ export interface Try {
 }
 
 /** A request that is to be carried out now, by nobody else. */
-export interface Held extends Try {
+export interface KeyClaim extends Try {
   /** Remembered for whoever comes with the same key; not waited for. */
   answered(answer: string): void
   /** `free`: it has brought nothing about; `retry`: nobody knows, and the same request may try again, and completes it. */
   failed(how: 'free' | 'retry'): void
 }
 
-export type Begun = Held | { readonly replay: string }
+export type BeginResult = KeyClaim | { readonly replay: string }
 
 /** Carries out each request that its caller has given a key to once, however often and wherever it comes. */
 export interface Once {
   /** Rejects with IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS or STORE_UNAVAILABLE. */
-  begin(claim: Claim, partsOf?: PartsOf): Promise<Begun>
+  begin(claim: Claim, partsOf?: PartsOf): Promise<BeginResult>
   /** From beginning to end; `carryOut` resolves with what is to be remembered. */
-  run(claim: Claim, carryOut: (as: Try) => Promise<string>, partsOf?: PartsOf): Promise<Ran>
+  run(claim: Claim, carryOut: (as: Try) => Promise<string>, partsOf?: PartsOf): Promise<OnceResult>
   /** When a notification came that the log knows, milliseconds since 1970; else undefined. Rejects with STORE_UNAVAILABLE. */
   storedAt(tenant: string, id: string): Promise<number | undefined>
   /** Counts a repeat that needed no asking. */
@@ -44,7 +44,7 @@ export type PartsOf = (id: string) => readonly string[]
 
 const noParts: PartsOf = () => []
 
-export interface Ran {
+export interface OnceResult {
   readonly answer: string
   /** It was answered before, or stored by a try that was not answered: no notification is new. */
   readonly isReplay: boolean
@@ -53,7 +53,7 @@ export interface Ran {
 interface OnceOptions {
   readonly idempotency: Idempotency
   /** Absent when there is no log. */
-  readonly log: Pick<Log, 'trace'> | undefined
+  readonly log: Pick<UserLog, 'report'> | undefined
   readonly stats: Pick<Stats, 'idempotency'>
 }
 
@@ -100,14 +100,14 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
   }
 
   const storedAt: Once['storedAt'] = async (tenant, id) =>
-    (await log?.trace(tenant, id, { limit: 1 }).catch(storeUnavailable))?.occurredAt
+    (await log?.report(tenant, id, { limit: 1 }).catch(storeUnavailable))?.occurredAt
 
   const giveUp = (claim: Claim, how: 'free' | 'retry'): void => {
     givenUp.set(nameOf(claim), claim)
     idempotency.release(claim, how)
   }
 
-  const hold = (claim: Claim, as: Try): Held => {
+  const hold = (claim: Claim, as: Try): KeyClaim => {
     counts.new++
     const name = nameOf(claim)
     const own = { ...claim, id: as.id }
@@ -126,7 +126,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     }
   }
 
-  const holdAgain = async (claim: Claim, id: string): Promise<Held> =>
+  const holdAgain = async (claim: Claim, id: string): Promise<KeyClaim> =>
     hold(claim, { id, isRetry: true, storedAt: await storedAt(claim.tenant, id) })
 
   /** What the store could not say may have been done all the same. */
@@ -141,7 +141,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     earlier: string | undefined,
     reservation: Reservation,
     partsOf: PartsOf,
-  ): Promise<Begun> => {
+  ): Promise<BeginResult> => {
     switch (reservation.type) {
       case 'reserved': {
         const { id } = reservation
@@ -170,13 +170,13 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     }
   }
 
-  const begin = async (claim: Claim, partsOf = noParts): Promise<Begun> => {
+  const begin = async (claim: Claim, partsOf = noParts): Promise<BeginResult> => {
     const name = nameOf(claim)
     const known = underWay.get(name)
     if (known !== undefined) throw known === claim.fingerprint ? inProgress() : conflict()
     // In the same turn: of two that come at once one finds the other here.
     underWay.set(name, claim.fingerprint)
-    let begun: Begun | undefined
+    let begun: BeginResult | undefined
     try {
       const before = givenUp.get(name)
       const earlier = before?.fingerprint === claim.fingerprint ? before.id : undefined

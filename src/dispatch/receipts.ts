@@ -2,7 +2,7 @@ import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import { userTopic } from '../notification/topic.ts'
-import type { Log } from '../store/store.ts'
+import type { UserLog } from '../store/store.ts'
 
 /** What clients have proved to have read, told to their logs. */
 export interface Receipts {
@@ -20,7 +20,7 @@ export function createReceipts({
   log,
 }: {
   readonly hub: Hub
-  readonly log: Pick<Log, 'received'>
+  readonly log: Pick<UserLog, 'received'>
 }): Receipts {
   // While a device waits for its start, what another one reads must not move the place it starts from.
   const settle = ({ principal: { tenant, user } }: Connection): void => {

@@ -38,7 +38,7 @@ export function createRedeliver({
     const span = tracing?.start('redelivery')
     const found = await acks.redeliver(owner, cursor, maxDeliveries)
     if (found === undefined) return false
-    span?.link(found.trace)
+    span?.link(found.traceparent)
     const frame = redeliveredFrame(found.body, cursor, found.redelivered)
     let taken = 0
     let refused = 0

@@ -1,11 +1,11 @@
 import { StoreAway } from '../errors.ts'
 import type { Connection } from '../hub/connection.ts'
-import type { Clock } from '../lib/clock.ts'
-import { FairQueue } from '../lib/fair-queue.ts'
-import { TimerWheel } from '../lib/timer-wheel.ts'
+import { FairQueue } from '../lib/collections/fair-queue.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { TimerWheel } from '../lib/time/timer-wheel.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
-import type { Log } from '../store/store.ts'
+import type { UserLog } from '../store/store.ts'
 import { createRedeliver, liveSockets, type RedeliverOptions } from './redeliver.ts'
 import { Unacknowledged } from './unacknowledged.ts'
 import { unsettledPages } from './unsettled.ts'
@@ -23,7 +23,7 @@ export interface Redeliveries extends Disposable {
 }
 
 interface RedeliveryOptions extends RedeliverOptions {
-  readonly log: Pick<Log, 'read'>
+  readonly log: Pick<UserLog, 'read'>
   readonly clock: Clock
   readonly timeoutMs: number
   /** After so long without a live WebSocket nothing of a log can be left; milliseconds. */

@@ -1,5 +1,5 @@
-import { Deque } from '../lib/deque.ts'
-import { FairQueue } from '../lib/fair-queue.ts'
+import { Deque } from '../lib/collections/deque.ts'
+import { FairQueue } from '../lib/collections/fair-queue.ts'
 import type { Page } from '../store/store.ts'
 
 /** Bounds the work of all replays in one turn of the event loop, so that many replays at once delay nothing else. */

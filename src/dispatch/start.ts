@@ -1,18 +1,18 @@
 import { type Cursor, parseCursor } from '../notification/cursor.ts'
-import type { Base, Opened } from '../store/store.ts'
+import type { Base, LogStart } from '../store/store.ts'
 
 /** What a client presents when it connects: nothing, or the text of a cursor, empty for "nothing seen yet". */
-export type Wish = { readonly cursor?: string }
+export type ResumeRequest = { readonly cursor?: string }
 
 /** Where it starts. */
-export interface Start {
+export interface StartPosition {
   /** The last seq it does not get. */
   readonly position: number
   readonly recovered: boolean
   readonly reason?: 'epoch_changed' | 'trimmed'
 }
 
-export interface Started extends Start {
+export interface StartedConnection extends StartPosition {
   /** Undefined when there is no log. */
   readonly cursor: Cursor | undefined
   /** Retained entries after the start. */
@@ -30,9 +30,9 @@ export function rebase({ epoch, seq }: Cursor, bases: readonly Base[]): number {
 }
 
 export function startOf(
-  { head, received, removedThrough, lostThrough, bases }: Opened,
-  { cursor: text }: Wish,
-): Start {
+  { head, received, removedThrough, lostThrough, bases }: LogStart,
+  { cursor: text }: ResumeRequest,
+): StartPosition {
   if (text === undefined) return { position: received, recovered: true }
   // A client that has seen nothing misses the entries that no device received before they were removed.
   if (text === '')

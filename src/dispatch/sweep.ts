@@ -1,12 +1,12 @@
 import type { Hub } from '../hub/hub.ts'
 import type { Topic } from '../notification/topic.ts'
-import type { Log } from '../store/store.ts'
+import type { UserLog } from '../store/store.ts'
 import type { Delivery } from './delivery.ts'
 import type { Retry } from './persist.ts'
 
 interface SweepOptions {
   readonly hub: Hub
-  readonly log: Pick<Log, 'heads'>
+  readonly log: Pick<UserLog, 'heads'>
   readonly delivery: Pick<Delivery, 'behind'>
   readonly retry: Retry
 }

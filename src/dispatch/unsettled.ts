@@ -1,12 +1,12 @@
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
-import type { Log } from '../store/store.ts'
+import type { UserLog } from '../store/store.ts'
 
 const PAGE = { entries: 1_000, bytes: 256 * 1024 }
 
 /** Reads the unacknowledged entries of a log, one page per turn of the event loop; ends when the epoch changes. */
 export async function* unsettledPages(
-  log: Pick<Log, 'read'>,
+  log: Pick<UserLog, 'read'>,
   owner: Topic,
   epoch: Epoch,
 ): AsyncGenerator<{ readonly seqs: readonly number[]; readonly through: number }> {

@@ -1,8 +1,8 @@
 import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
-import type { Clock } from '../lib/clock.ts'
-import { idsOf, type Log, limited } from '../observe/log.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { idsOf, type Logger, limited } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 import { withoutFilePaths } from './file-paths.ts'
@@ -14,7 +14,7 @@ interface ApiOptions {
   readonly corsOrigins: readonly string[]
   readonly production: boolean
   readonly isDraining: () => boolean
-  readonly log: Log
+  readonly logger: Logger
   readonly clock: Clock
   readonly stats: Stats
   /** Absent when traces are off. */
@@ -88,7 +88,7 @@ export function createApi({
   corsOrigins,
   production,
   isDraining,
-  log,
+  logger,
   clock,
   stats,
   spans,
@@ -123,7 +123,7 @@ export function createApi({
   const logRefusal = limited({
     perSecond: LINES_PER_SECOND,
     clock,
-    write: fields => log.warn(fields, 'http.refused'),
+    write: fields => logger.warn(fields, 'http.refused'),
   })
 
   const expected = (refusal: AppError, request: Request, set: Set) => {
@@ -133,7 +133,7 @@ export function createApi({
 
   const unforeseen = (error: unknown, request: Request, set: Set) => {
     stats.unhandledErrors++
-    log.error(fieldsOf(error, request, set), 'http.fault')
+    logger.error(fieldsOf(error, request, set), 'http.fault')
     const message =
       error instanceof Error && !production
         ? withoutFilePaths(error.message)

@@ -1,8 +1,8 @@
 import * as v from 'valibot'
-import type { Composer, Found, Misfit } from '../dispatch/compose.ts'
+import type { ComposeError, Composer, Found } from '../dispatch/compose.ts'
 import { derivedId, type PartsOf, type Try } from '../dispatch/once.ts'
-import type { Fault } from '../lib/document.ts'
-import { inTurns } from '../lib/in-turns.ts'
+import { inTurns } from '../lib/flow/in-turns.ts'
+import type { Fault } from '../lib/json/document.ts'
 import type { Span } from '../lib/trace-context.ts'
 import {
   audience,
@@ -132,7 +132,7 @@ export function composeOf(
   { item, raw, at, found }: Task,
   composer: Pick<Composer, 'compose'>,
   origin: Pick<Origin, 'id' | 'now'>,
-): Notification | Misfit {
+): Notification | ComposeError {
   const { audience, ...rest } = item
   const content = item.target.type === 'broadcast' ? { ...rest, audience } : rest
   return composer.compose({ content, raw, at, source: SOURCE, ...origin }, found)

@@ -1,6 +1,6 @@
-import { type Begun, fingerprintOf, type Once, type Try } from '../dispatch/once.ts'
+import { type BeginResult, fingerprintOf, type Once, type Try } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
-import { asFailure, type Failed, type Fate } from './batch-result.ts'
+import { asFailure, type FailedItem, type Fate } from './batch-result.ts'
 
 /** What is known of an item with regard to its key. */
 interface KeyedTask {
@@ -31,7 +31,7 @@ interface KeyedItems<T> extends Disposable {
   of(task: T): Promise<Fate> | undefined
 }
 
-type Claimed = Begun | Failed
+type ClaimResult = BeginResult | FailedItem
 
 /** Of an item: its fields, and the texts that its values are kept as. */
 const printOf = ({ item: { payload: _, variables: __, ...fields }, raw, at }: KeyedTask): string =>
@@ -58,12 +58,12 @@ export async function claimKeys<T extends KeyedTask>({
     if (!firsts.has(key)) firsts.set(key, task)
   }
 
-  const claim = (task: T, key: string): Promise<Claimed> => {
+  const claim = (task: T, key: string): Promise<ClaimResult> => {
     const fingerprint = prints.get(task) ?? ''
     const id = task.as.id ?? crypto.randomUUID()
     return once.begin({ tenant: task.tenant, key, fingerprint, id }).catch(asFailure)
   }
-  const claimed = new Map<T, Claimed>()
+  const claimed = new Map<T, ClaimResult>()
   /** What a fault of another item kept from being carried out. */
   const release = (): void => {
     for (const begun of claimed.values()) if ('failed' in begun) begun.failed('free')
@@ -79,7 +79,7 @@ export async function claimKeys<T extends KeyedTask>({
     }
   }
 
-  const carryOutClaimed = async (task: T, begun: Claimed): Promise<Fate> => {
+  const carryOutClaimed = async (task: T, begun: ClaimResult): Promise<Fate> => {
     if ('failure' in begun) return begun
     if ('replay' in begun) return { outcome: JSON.parse(begun.replay), isReplay: true }
     try {

@@ -9,7 +9,7 @@ export interface Failure {
 }
 
 /** It was refused, or the store did not take it. */
-export interface Failed {
+export interface FailedItem {
   readonly failure: Failure
 }
 
@@ -17,7 +17,7 @@ export interface Failed {
 export type Fate =
   /** `isReplay`: of an earlier item or request with the same key. */
   | { readonly outcome: Outcome; readonly isReplay?: boolean }
-  | Failed
+  | FailedItem
   | { readonly skipped: 'duplicate' | 'stopped' }
 
 const isSuccess = ({ deliveredTo, queued }: Outcome): boolean => deliveredTo > 0 || queued > 0
@@ -69,14 +69,14 @@ export function checkStore(fates: readonly Fate[]): void {
 }
 
 /** One text of an error: an item has no place for its details. */
-export const failedBy = ({ code, message, details = [] }: AppError): Failed => ({
+export const failedBy = ({ code, message, details = [] }: AppError): FailedItem => ({
   failure: {
     code,
     message: [message, ...details.map(detail => `${detail.path}: ${detail.message}.`)].join(' '),
   },
 })
 
-export const asFailure = (error: unknown): Failed => {
+export const asFailure = (error: unknown): FailedItem => {
   if (error instanceof AppError) return failedBy(error)
   throw error
 }

@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts'
-import { type Document, type Format, MAX_DEPTH, readDocument } from '../lib/document.ts'
-import { decodeUtf8 } from '../lib/utf8.ts'
+import { type Document, type Format, MAX_DEPTH, readDocument } from '../lib/json/document.ts'
+import { decodeUtf8 } from '../lib/json/utf8.ts'
 
 const tooLarge = (maxBytes: number) =>
   new AppError('PAYLOAD_TOO_LARGE', { message: `The body must be at most ${maxBytes} bytes.` })

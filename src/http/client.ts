@@ -1,6 +1,6 @@
-import type { Identified, Identities } from '../auth/identity.ts'
+import type { Identities, IdentityResult } from '../auth/identity.ts'
 import { tokenOf } from '../auth/token.ts'
-import { AppError, meaningless } from '../errors.ts'
+import { AppError, invalidValue } from '../errors.ts'
 import type { RequestLimit } from '../limit/requests.ts'
 import type { Principal } from '../notification/principal.ts'
 import { userTopic } from '../notification/topic.ts'
@@ -8,7 +8,7 @@ import { idsOf, type RequestIds } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import { queryOf } from './parameters.ts'
 
-type Refused = Pick<Extract<Identified, { ok: false }>, 'kind' | 'reason'>
+type IdentityRefusal = Pick<Extract<IdentityResult, { ok: false }>, 'kind' | 'reason'>
 
 /** Of an answer, by lower-case name. */
 type AnswerHeaders = Record<string, string | number>
@@ -23,14 +23,14 @@ interface ClientOptions {
   readonly identities: Pick<Identities, 'of'>
   /** Absent when requests are not limited. */
   readonly limit: RequestLimit | undefined
-  readonly onRefused: (fields: Refused & RequestIds) => void
+  readonly onRefused: (fields: IdentityRefusal & RequestIds) => void
   /** Absent when traces are off. */
   readonly spans?: RequestSpans | undefined
 }
 
 /** A client pays as the user it is; whoever is refused, with the bucket of his address. */
 export function createClientOf({ identities, limit, onRefused, spans }: ClientOptions): ClientOf {
-  const refusal = ({ kind, reason }: Refused, ids: RequestIds, message: string): AppError => {
+  const refusal = ({ kind, reason }: IdentityRefusal, ids: RequestIds, message: string): AppError => {
     onRefused({ kind, reason, ...ids })
     return new AppError('UNAUTHORIZED', { message, headers: { 'www-authenticate': 'Bearer' } })
   }
@@ -39,7 +39,7 @@ export function createClientOf({ identities, limit, onRefused, spans }: ClientOp
     const authorization = request.headers.get('authorization')
     const query = queryOf(request.url, [])
     const { token, repeated } = tokenOf({ query, authorization, protocols: null })
-    if (repeated) throw meaningless('token', 'given twice')
+    if (repeated) throw invalidValue('token', 'given twice')
     if (token === undefined) throw refusal({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
     const identified = await identities.of(token)
     if (!identified.ok) throw refusal(identified, ids, 'The token is invalid.')

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { Callers } from './caller.ts'
 
 interface ClusterOptions {

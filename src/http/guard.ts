@@ -1,5 +1,5 @@
 import type { ApiKeys } from '../auth/api-key.ts'
-import { AppError, meaningless } from '../errors.ts'
+import { AppError, invalidValue } from '../errors.ts'
 import { NAME_RULE } from '../lib/name.ts'
 import type { RequestLimit } from '../limit/requests.ts'
 import { idsOf, type RequestIds } from '../observe/log.ts'
@@ -155,7 +155,7 @@ export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: 
       })
     }
     charge(holder.id, request, headers)
-    if (fault === 'malformed') throw meaningless('X-Tenant-ID', `expected ${NAME_RULE}`)
+    if (fault === 'malformed') throw invalidValue('X-Tenant-ID', `expected ${NAME_RULE}`)
   }
 
   return {

@@ -1,11 +1,11 @@
 import { Elysia } from 'elysia'
-import type { TracedLog } from '../dispatch/spans.ts'
+import type { TracedLog } from '../dispatch/observed/spans.ts'
 import { startOf } from '../dispatch/start.ts'
-import { AppError, meaningless, storeUnavailable } from '../errors.ts'
+import { AppError, invalidValue, storeUnavailable } from '../errors.ts'
 import type { Span } from '../lib/trace-context.ts'
 import { type Cursor, formatCursor, parseCursor } from '../notification/cursor.ts'
 import { userOf, userTopic } from '../notification/topic.ts'
-import type { Listed, Log, Trace } from '../store/store.ts'
+import type { DeliveryReport, ListedEntry, UserLog } from '../store/store.ts'
 import type { Callers } from './caller.ts'
 import { createPageAnswers, keyOf, MAX_PAGE_BYTES } from './page-answers.ts'
 import { integerIn, queryOf, segment } from './parameters.ts'
@@ -15,7 +15,7 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 const isoOf = (ms: number): string => new Date(ms).toISOString()
 
-const reportOf = ({ id, eventType, occurredAt, expiresAt, recipients }: Trace) => ({
+const reportOf = ({ id, eventType, occurredAt, expiresAt, recipients }: DeliveryReport) => ({
   id,
   event_type: eventType,
   occurred_at: isoOf(occurredAt),
@@ -32,12 +32,12 @@ function cursorIn(query: URLSearchParams): Cursor | undefined {
   const text = query.get('after')
   if (text === null || text === '') return undefined
   const cursor = parseCursor(text)
-  if (cursor === undefined) throw meaningless('after', 'expected a cursor')
+  if (cursor === undefined) throw invalidValue('after', 'expected a cursor')
   return cursor
 }
 
 /** A notification as its user gets it, and its state. */
-const listed = ({ seq, body, state }: Listed, epoch: string): string =>
+const listed = ({ seq, body, state }: ListedEntry, epoch: string): string =>
   `${body},"cursor":"${formatCursor({ epoch, seq })}","state":"${state}"}`
 
 /** Whose log is listed, and the span of who asks, when that is traced. */
@@ -47,7 +47,7 @@ interface Reader {
   readonly span?: Span | undefined
 }
 
-type ListedLog = Pick<Log, 'open' | 'count'> & Pick<TracedLog, 'list'>
+type ListedLog = Pick<UserLog, 'open' | 'count'> & Pick<TracedLog, 'list'>
 
 /** What a user's log holds, as JSON text, since payloads go out as they came; without a log an empty list. */
 export async function historyOf(
@@ -83,7 +83,7 @@ export function historyRoutes({
   log,
   callers,
 }: {
-  readonly log: Log | undefined
+  readonly log: UserLog | undefined
   readonly callers: Callers
 }) {
   const answerPage = createPageAnswers()
@@ -100,7 +100,7 @@ export function historyRoutes({
         const user = query.get('after')
         const after = user === null || user === '' ? {} : { after: userTopic(tenant, user) }
         const trace = UUID.test(id)
-          ? await log?.trace(tenant, id, { ...after, limit }).catch(storeUnavailable)
+          ? await log?.report(tenant, id, { ...after, limit }).catch(storeUnavailable)
           : undefined
         if (trace === undefined) throw new AppError('NOTIFICATION_NOT_FOUND')
         return reportOf(trace)

@@ -1,10 +1,10 @@
 import { fingerprintOf, type Once, type PartsOf, type Try } from '../dispatch/once.ts'
-import { meaningless } from '../errors.ts'
+import { invalidValue } from '../errors.ts'
 import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../notification/names.ts'
 import { pathOf } from './guard.ts'
 
 /** A request that may be answered as it was before. */
-interface Keyed {
+interface KeyedRequests {
   readonly request: Request
   readonly tenant: string
   /** As its body says it; the header wins. */
@@ -19,17 +19,17 @@ interface Answer {
 }
 
 /** The key that the caller has given to a request. Throws 400 for a header that is none. */
-function keyOf({ request, key }: Keyed): string | undefined {
+function keyOf({ request, key }: KeyedRequests): string | undefined {
   const header = request.headers.get('idempotency-key')
   if (header === null) return key ?? undefined
-  if (!isIdempotencyKey(header)) throw meaningless('Idempotency-Key', `expected ${IDEMPOTENCY_KEY_RULE}`)
+  if (!isIdempotencyKey(header)) throw invalidValue('Idempotency-Key', `expected ${IDEMPOTENCY_KEY_RULE}`)
   return header
 }
 
 /** Carries out a request, once when it has a key; a repeat gets the same answer, and a header that says so. */
 export function answering(once: Once) {
   const answerOnce = async <T extends object>(
-    { request, tenant, text, partsOf }: Keyed,
+    { request, tenant, text, partsOf }: KeyedRequests,
     key: string,
     set: Answer,
     carryOut: (as: Try) => Promise<T>,
@@ -50,7 +50,11 @@ export function answering(once: Once) {
     return JSON.parse(answer) as T
   }
 
-  return <T extends object>(keyed: Keyed, set: Answer, carryOut: (as?: Try) => Promise<T>): Promise<T> => {
+  return <T extends object>(
+    keyed: KeyedRequests,
+    set: Answer,
+    carryOut: (as?: Try) => Promise<T>,
+  ): Promise<T> => {
     const key = keyOf(keyed)
     // Nothing is awaited for those who have none.
     return key === undefined ? carryOut() : answerOnce(keyed, key, set, carryOut)

@@ -1,4 +1,4 @@
-import { inTurns } from '../lib/in-turns.ts'
+import { inTurns } from '../lib/flow/in-turns.ts'
 
 /** Builds the JSON text of a list, one portion per turn of the event loop. */
 export async function listText<T>(items: Iterable<T>, itemOf: (item: T) => unknown): Promise<string> {

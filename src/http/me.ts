@@ -1,14 +1,14 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
-import { meaningless, storeUnavailable } from '../errors.ts'
-import { documented, formatOf, listOf, rule } from '../lib/document.ts'
+import { invalidValue, storeUnavailable } from '../errors.ts'
+import { documented, formatOf, listOf, rule } from '../lib/json/document.ts'
 import { lengthFault } from '../notification/content.ts'
 import { PATTERN, parseCursor } from '../notification/cursor.ts'
 import { uuid } from '../notification/message.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
-import type { Log } from '../store/store.ts'
+import type { UserLog } from '../store/store.ts'
 import { readBody } from './body.ts'
 import type { ClientOf } from './client.ts'
 import { historyOf } from './history.ts'
@@ -16,7 +16,7 @@ import { createPageAnswers } from './page-answers.ts'
 
 interface MeOptions {
   /** Absent when it is off. */
-  readonly log: Log | undefined
+  readonly log: UserLog | undefined
   /** Absent when it is off. */
   readonly acknowledgement: Acknowledgement | undefined
   readonly clientOf: ClientOf
@@ -55,7 +55,7 @@ async function ackIds(by: Acknowledgement | undefined, owner: Topic, given: read
     (given.length === 0
       ? { path: 'notification_ids', message: 'expected at least 1 item (got 0)' }
       : undefined)
-  if (fault !== undefined) throw meaningless(fault.path, fault.message)
+  if (fault !== undefined) throw invalidValue(fault.path, fault.message)
   if (by === undefined) return { acked: [], invalid: [] }
   const ids = [...new Set(given)]
   const found = await by.ack(owner, ids).catch(storeUnavailable)
@@ -67,7 +67,7 @@ async function ackCursor(by: Acknowledgement | undefined, owner: Topic, text: st
   if (by === undefined) return { cursor: text, acked_count: 0 }
   const cursor = parseCursor(text)
   const count = cursor && (await by.ackThrough(owner, cursor).catch(storeUnavailable))
-  if (count === undefined) throw meaningless('cursor', 'expected a place in your log')
+  if (count === undefined) throw invalidValue('cursor', 'expected a place in your log')
   return { cursor: text, acked_count: count }
 }
 

@@ -3,9 +3,9 @@ import * as v from 'valibot'
 import { type Composer, refusalOf } from '../dispatch/compose.ts'
 import type { Dispatch, Outcome } from '../dispatch/dispatcher.ts'
 import type { Once } from '../dispatch/once.ts'
-import { AppError, meaningless } from '../errors.ts'
-import type { Clock } from '../lib/clock.ts'
-import { type Document, type Fault, formatOf } from '../lib/document.ts'
+import { AppError, invalidValue } from '../errors.ts'
+import { type Document, type Fault, formatOf } from '../lib/json/document.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import {
   audience,
   audienceFault,
@@ -39,10 +39,10 @@ export const formats = {
 }
 
 /** What the body of each of them says. */
-type Said = Content & { readonly idempotency_key?: string | null | undefined }
+type SendBody = Content & { readonly idempotency_key?: string | null | undefined }
 
 function check(fault: Fault | undefined): void {
-  if (fault !== undefined) throw meaningless(fault.path, fault.message)
+  if (fault !== undefined) throw invalidValue(fault.path, fault.message)
 }
 
 /** More bytes for users than one call or batch may store. */
@@ -81,7 +81,7 @@ export interface SendOptions {
 export function notificationRoutes({ composer, dispatch, once, callers, clock }: SendOptions) {
   const answer = answering(once)
 
-  const send = (context: Context, { value: content, raw, text }: Document<Said>, target: Target) => {
+  const send = (context: Context, { value: content, raw, text }: Document<SendBody>, target: Target) => {
     const { request, set } = context
     const { tenant, span } = callers.of(request)
     return answer({ request, tenant, key: content.idempotency_key, text }, set, async as => {

@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts'
-import { createSlots, type Release } from '../lib/slots.ts'
+import { createSlots, type Release } from '../lib/flow/slots.ts'
 
 /** Of the bodies on one page, in characters; what is left is on the next page. */
 export const MAX_PAGE_BYTES = 1024 * 1024

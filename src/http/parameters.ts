@@ -1,9 +1,9 @@
-import { meaningless } from '../errors.ts'
+import { invalidValue } from '../errors.ts'
 import { readQuery } from '../lib/query.ts'
 
 /** A variable segment of a path, as the router decoded it; it gives null for broken percent-encoding and invalid UTF-8. */
 export function segment(name: string, value: string | null | undefined): string {
-  if (typeof value !== 'string') throw meaningless(name, 'expected percent-encoded UTF-8')
+  if (typeof value !== 'string') throw invalidValue(name, 'expected percent-encoded UTF-8')
   return value
 }
 
@@ -11,7 +11,7 @@ export function segment(name: string, value: string | null | undefined): string 
 export function queryOf(url: string, known: readonly string[]): URLSearchParams {
   const query = readQuery(url, known)
   if (query instanceof URLSearchParams) return query
-  throw meaningless(query.path, query.message)
+  throw invalidValue(query.path, query.message)
 }
 
 /** An integer of the query between two bounds, both included. */
@@ -24,5 +24,5 @@ export function integerIn(
   if (text === null) return otherwise
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
   if (value >= least && value <= most) return value
-  throw meaningless(name, `expected a whole number from ${least} to ${most}`)
+  throw invalidValue(name, `expected a whole number from ${least} to ${most}`)
 }

@@ -1,5 +1,5 @@
-import type { BreakerState } from '../lib/breaker.ts'
-import type { LinkState } from '../lib/link.ts'
+import type { BreakerState } from '../lib/redis/breaker.ts'
+import type { LinkState } from '../lib/redis/reconnecting-link.ts'
 
 const statusOf = ({ connected, breaker }: LinkState) =>
   connected ? 'healthy' : breaker === 'open' ? 'circuit_open' : 'reconnecting'

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import { countConnections, countUsers, largestOf } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
-import type { LinkState } from '../lib/link.ts'
+import type { LinkState } from '../lib/redis/reconnecting-link.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type AckCounts, sentOf } from '../observe/tally.ts'
 import type { Callers } from './caller.ts'

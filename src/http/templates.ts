@@ -1,10 +1,10 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import { AppError, storeUnavailable } from '../errors.ts'
-import type { Clock } from '../lib/clock.ts'
-import { anyJson, documented, type Fault, formatOf, integer } from '../lib/document.ts'
+import { anyJson, documented, type Fault, formatOf, integer } from '../lib/json/document.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { MAX_TTL_SECONDS } from '../notification/content.ts'
-import { isEventType, isTemplateId, SAYS } from '../notification/names.ts'
+import { isEventType, isTemplateId, NAME_RULES } from '../notification/names.ts'
 import { PRIORITIES } from '../notification/notification.ts'
 import type { Template, TemplateChanges, TemplatePage, Templates } from '../store/template.ts'
 import { readBody } from './body.ts'
@@ -30,9 +30,9 @@ const strict = { description: 'Whether a variable that is missing is a fault' }
 // Of what is too long or out of range the shape is right: see RULES.
 export const creation = formatOf(
   v.object({
-    id: documented(v.string(), { ...SAYS.templateId, description: '1 to 64 bytes' }),
+    id: documented(v.string(), { ...NAME_RULES.templateId, description: '1 to 64 bytes' }),
     name: documented(v.string(), name),
-    event_type: documented(v.string(), SAYS.eventType),
+    event_type: documented(v.string(), NAME_RULES.eventType),
     payload_template: anyJson,
     default_priority: v.optional(priority),
     default_ttl: documented(v.nullish(seconds), ttl),
@@ -44,7 +44,7 @@ export const creation = formatOf(
 export const change = formatOf(
   v.object({
     name: documented(v.nullish(v.string()), name),
-    event_type: documented(v.nullish(v.string()), SAYS.eventType),
+    event_type: documented(v.nullish(v.string()), NAME_RULES.eventType),
     payload_template: documented(v.optional(anyJson), payload),
     default_priority: v.nullish(priority),
     default_ttl: documented(v.nullish(seconds), ttl),

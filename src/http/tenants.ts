@@ -1,10 +1,10 @@
 import { Elysia } from 'elysia'
-import { AppError, meaningless } from '../errors.ts'
+import { AppError, invalidValue } from '../errors.ts'
 import { countConnections, countUsers } from '../hub/census.ts'
 import type { Hub } from '../hub/hub.ts'
-import { inTurns } from '../lib/in-turns.ts'
+import { SortedNames } from '../lib/collections/sorted-names.ts'
+import { inTurns } from '../lib/flow/in-turns.ts'
 import { NAME_RULE } from '../lib/name.ts'
-import { SortedNames } from '../lib/sorted-names.ts'
 import { isTenant } from '../notification/names.ts'
 import { tenantOf } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
@@ -64,7 +64,7 @@ export function tenantRoutes({ hub, callers, stats: { tally }, tenancy }: Tenant
       '/:tenant_id',
       ({ request, params }) => {
         const tenant = segment('tenant_id', params.tenant_id)
-        if (!isTenant(tenant)) throw meaningless('tenant_id', `expected ${NAME_RULE}`)
+        if (!isTenant(tenant)) throw invalidValue('tenant_id', `expected ${NAME_RULE}`)
         const open = countConnections(hub, tenant)
         const isKnown = open > 0 || tally.has(tenant)
         if (!isKnown || !maySee(callers.of(request), tenant)) throw new AppError('TENANT_NOT_FOUND')

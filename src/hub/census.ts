@@ -1,5 +1,5 @@
-import { inTurns } from '../lib/in-turns.ts'
-import { Largest } from '../lib/largest.ts'
+import { Largest } from '../lib/collections/largest.ts'
+import { inTurns } from '../lib/flow/in-turns.ts'
 import { DEFAULT_TENANT } from '../notification/names.ts'
 import { channelOf, channelTopic, type Topic, tenantOf, tenantTopic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'

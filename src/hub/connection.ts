@@ -5,7 +5,7 @@ import type { Principal } from '../notification/principal.ts'
 import type { Topic } from '../notification/topic.ts'
 
 /** `buffered`: taken, but the client is behind; `refused`: not taken, nothing of it will arrive. */
-export type Written = 'sent' | 'buffered' | 'refused'
+export type WriteResult = 'sent' | 'buffered' | 'refused'
 
 /** `starting` until the place it starts from is known; `replaying` while it reads the log; `live` when it has nothing to read. */
 export type Phase = 'starting' | 'replaying' | 'live' | 'ended'
@@ -44,9 +44,9 @@ export abstract class Connection {
   }
 
   /** Takes the whole frame or nothing. A connection that refuses is to be cut. */
-  abstract write(frame: Frame): Written
+  abstract write(frame: Frame): WriteResult
   /** Writes what has a place in the user's log and, unless it is refused, asks for its receipt. */
-  writeAndAsk(frame: Frame, cursor: Cursor): Written {
+  writeAndAsk(frame: Frame, cursor: Cursor): WriteResult {
     const written = this.write(frame)
     if (written !== 'refused') this.ask(cursor)
     return written

@@ -1,4 +1,4 @@
-import { SortedNames } from '../lib/sorted-names.ts'
+import { SortedNames } from '../lib/collections/sorted-names.ts'
 import { channelOf, kindOf, type Topic, tenantOf } from '../notification/topic.ts'
 
 /** Counts the users and sorts the channels of each tenant, so that no look-up visits all rooms. */

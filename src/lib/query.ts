@@ -1,4 +1,4 @@
-import type { Fault } from './document.ts'
+import type { Fault } from './json/document.ts'
 
 const BROKEN_PERCENT = /%(?![0-9a-f]{2})/i
 

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import { type AddressRange, parseRange } from './address.ts'
-import { parseRedisUrl, REDIS_URL_RULES } from './redis-url.ts'
+import { parseRedisUrl, REDIS_URL_RULES } from './redis/url.ts'
+import { type AddressRange, parseRange } from './system/address.ts'
 
 /** Reads one setting out of its text; its metadata `expected` says in words what it accepts. */
 export type Reader = v.GenericSchema<string, unknown>

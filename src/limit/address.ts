@@ -1,4 +1,4 @@
-import { type Address, type AddressRange, matcherOf, parseAddress } from '../lib/address.ts'
+import { type Address, type AddressRange, matcherOf, parseAddress } from '../lib/system/address.ts'
 
 /** What stands for the client of a request where limits count by address; never fails. */
 export type AddressOf = (request: Request) => string

@@ -1,5 +1,5 @@
-import { take } from '../lib/bucket.ts'
-import type { Clock } from '../lib/clock.ts'
+import { take } from '../lib/flow/bucket.ts'
+import type { Clock } from '../lib/time/clock.ts'
 
 /** What is kept of each connection: one number. */
 export interface Speaker {

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
 import { AppError } from '../errors.ts'
-import { createBuckets, type Rate } from '../lib/bucket.ts'
-import type { Clock } from '../lib/clock.ts'
+import { createBuckets, type Rate } from '../lib/flow/bucket.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { type AddressOf, createAddressOf } from './address.ts'
 
 /** `X-RateLimit-Limit`, `-Remaining` and `-Reset`. */

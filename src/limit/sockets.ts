@@ -1,5 +1,5 @@
-import { countDescriptors, descriptorLimit, listDescriptors } from '../lib/descriptors.ts'
-import { findListenSocket, type ListenSocket } from '../lib/listen-socket.ts'
+import { countDescriptors, descriptorLimit, listDescriptors } from '../lib/system/descriptors.ts'
+import { findListenSocket, type ListenSocket } from '../lib/system/listen-socket.ts'
 
 export interface SocketState {
   readonly open: number

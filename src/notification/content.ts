@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { anyJson, documented, either, type Fault, integer, listOf, rule } from '../lib/document.ts'
+import { anyJson, documented, either, type Fault, integer, listOf, rule } from '../lib/json/document.ts'
 import type { Audience } from './audience.ts'
 import {
   CHANNEL_RULE,
@@ -9,7 +9,7 @@ import {
   isEventType,
   isIdempotencyKey,
   isUserId,
-  SAYS,
+  NAME_RULES,
   USER_ID_RULE,
 } from './names.ts'
 import { type Notification, PRIORITIES } from './notification.ts'
@@ -19,11 +19,11 @@ export const MAX_TTL_SECONDS = 4_294_967_295
 /** How many may be named in one send, and how many bytes its payload may have where no cap of a body says so already. */
 export const MAX = { users: 10_000, channels: 100, roles: 100, payloadBytes: 65_536 } as const
 
-export const userId = v.pipe(v.string(), rule(isUserId, USER_ID_RULE, SAYS.userId))
-export const channelName = v.pipe(v.string(), rule(isChannel, CHANNEL_RULE, SAYS.channel))
+export const userId = v.pipe(v.string(), rule(isUserId, USER_ID_RULE, NAME_RULES.userId))
+export const channelName = v.pipe(v.string(), rule(isChannel, CHANNEL_RULE, NAME_RULES.channel))
 const correlationId = v.pipe(
   v.string(),
-  rule(isCorrelationId, 'at most 256 characters, no control characters', SAYS.correlationId),
+  rule(isCorrelationId, 'at most 256 characters, no control characters', NAME_RULES.correlationId),
 )
 // The items of a list that is too long are not read: see `lengthFault`.
 export const userIds = listOf(userId, MAX.users)
@@ -38,7 +38,7 @@ export const audience = v.variant('type', [
 
 export const idempotencyKey = v.pipe(
   v.string(),
-  rule(isIdempotencyKey, IDEMPOTENCY_KEY_RULE, SAYS.idempotencyKey),
+  rule(isIdempotencyKey, IDEMPOTENCY_KEY_RULE, NAME_RULES.idempotencyKey),
 )
 
 const more = {
@@ -53,13 +53,13 @@ const more = {
 const direct = {
   event_type: v.pipe(
     v.string(),
-    rule(isEventType, '1 to 128 characters, no control characters', SAYS.eventType),
+    rule(isEventType, '1 to 128 characters, no control characters', NAME_RULES.eventType),
   ),
   payload: anyJson,
   ...more,
 }
 const templated = {
-  template_id: documented(v.string(), { ...SAYS.templateId, description: 'A template' }),
+  template_id: documented(v.string(), { ...NAME_RULES.templateId, description: 'A template' }),
   variables: documented(v.optional(anyJson), {
     type: 'object',
     description: 'What goes into the template',
@@ -81,12 +81,12 @@ const namesTemplate = (value: unknown): boolean =>
 export const sending = <T extends v.ObjectEntries>(own: T) =>
   either(namesTemplate, v.object({ ...own, ...direct }), v.object({ ...own, ...templated }))
 
-type Said<T extends v.ObjectEntries> = v.InferOutput<v.ObjectSchema<T, undefined>> & {
+type ContentFields<T extends v.ObjectEntries> = v.InferOutput<v.ObjectSchema<T, undefined>> & {
   readonly audience?: Audience | null | undefined
 }
-type Direct = Said<typeof direct>
-export type Templated = Said<typeof templated>
-export type Content = Direct | Templated
+type Direct = ContentFields<typeof direct>
+export type TemplateContent = ContentFields<typeof templated>
+export type Content = Direct | TemplateContent
 
 /** A list that is longer than allowed is well-formed, and still cannot be meant: check it before any item is used. */
 export const lengthFault = (path: string, list: readonly unknown[], most: number): Fault | undefined =>

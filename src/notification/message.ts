@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { listOf } from '../lib/document.ts'
+import { listOf } from '../lib/json/document.ts'
 
 /** Names in one Subscribe or Unsubscribe. */
 const MAX_NAMES = 1_000

@@ -20,7 +20,7 @@ const text = (maxLength: number) => ({
 const OTHERS = '\\x00-,/:-@\\[-^`{-\\x7f'
 
 /** The rules as far as JSON Schema can say them: it counts characters, and no bytes. */
-export const SAYS = {
+export const NAME_RULES = {
   userId: text(MAX_USER_BYTES),
   eventType: text(MAX_EVENT_TYPE),
   correlationId: { ...text(MAX_CORRELATION_ID), minLength: 0 },

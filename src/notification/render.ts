@@ -1,7 +1,7 @@
-import { compact, JsonText, stringOf } from '../lib/json-text.ts'
-import { type Compiled, KEYED, MEMBER, SLOT } from './template.ts'
+import { compact, JsonText, stringOf } from '../lib/json/text.ts'
+import { type CompiledTemplate, KEYED, MEMBER, SLOT } from './template.ts'
 
-export type Rendered =
+export type RenderResult =
   | { readonly ok: true; readonly payload: string }
   | { readonly ok: false; readonly fault: 'too_large' }
   | { readonly ok: false; readonly fault: 'missing'; readonly names: readonly string[] }
@@ -20,7 +20,7 @@ interface Chunk {
 }
 
 /** Under way; what is inserted is made when it is first needed. */
-interface Rendering extends Compiled {
+interface Rendering extends CompiledTemplate {
   readonly found: readonly (JsonText | undefined)[]
   /** By name: as text into strings, and as values. */
   readonly inserts: readonly [texts: (Chunk | undefined)[], values: (Chunk | undefined)[]]
@@ -162,7 +162,11 @@ function putRange(rendering: Rendering, start: number, end: number): boolean {
  * The payload, as JSON text without white space between its tokens. `variables` is the JSON text of an object. What is
  * inserted is never looked at again, and no more is put together than `maxBytes`.
  */
-export function render(template: Compiled, variables: string, { strict, maxBytes }: RenderOptions): Rendered {
+export function render(
+  template: CompiledTemplate,
+  variables: string,
+  { strict, maxBytes }: RenderOptions,
+): RenderResult {
   const { names, text } = template
   const root = JsonText.of(variables)
   const found = names.map(name => find(root, name))

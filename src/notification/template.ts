@@ -1,11 +1,11 @@
 import { byCodePoints } from '../lib/code-points.ts'
-import { compact, endsOf, stringOf } from '../lib/json-text.ts'
+import { compact, endsOf, stringOf } from '../lib/json/text.ts'
 
 /**
  * A compiled template: its text, and the places of its variables as numbers in flat lists. One object per place would take
  * thirty times the memory of the text. Nesting is bounded by the reader of documents.
  */
-export interface Compiled {
+export interface CompiledTemplate {
   /** JSON text without white space between its tokens. */
   readonly text: string
   /** Whether a slice has as many bytes as characters. */
@@ -94,7 +94,7 @@ class Compiler {
     this.#ends = endsOf(text)
   }
 
-  run(): Compiled {
+  run(): CompiledTemplate {
     const text = this.#text
     this.#value(0)
     const isAscii = Buffer.byteLength(text) === text.length
@@ -202,4 +202,4 @@ class Compiler {
 }
 
 /** Compiles the JSON text of a template. */
-export const compile = (text: string): Compiled => new Compiler(compact(text)).run()
+export const compile = (text: string): CompiledTemplate => new Compiler(compact(text)).run()

@@ -1,7 +1,7 @@
 import { Histogram } from './histogram.ts'
 
 /** Answers to one method on one route. */
-interface Answered {
+interface AnswerCounts {
   readonly method: string
   readonly path: string
   readonly seconds: Histogram
@@ -12,7 +12,7 @@ interface Answered {
 export interface Answers {
   /** `path` is the pattern of the route; undefined for a path that is none. */
   count(request: { readonly method: string; readonly path: string | undefined }, answer: Answer): void
-  all(): Iterable<Answered>
+  all(): Iterable<AnswerCounts>
 }
 
 interface Answer {
@@ -32,10 +32,10 @@ const OTHER = 'OTHER'
 export const methodName = (method: string): string => (METHODS.has(method) ? method : OTHER)
 
 export function createAnswers(): Answers {
-  const routes = new Map<string, Map<string, Answered>>()
+  const routes = new Map<string, Map<string, AnswerCounts>>()
 
-  const make = (path: string, method: string): Answered => {
-    const methods = routes.get(path) ?? new Map<string, Answered>()
+  const make = (path: string, method: string): AnswerCounts => {
+    const methods = routes.get(path) ?? new Map<string, AnswerCounts>()
     const answered = { method, path, seconds: new Histogram(ANSWER_BOUNDS), statuses: new Map() }
     routes.set(path, methods.set(method, answered))
     return answered

@@ -1,12 +1,12 @@
 import { AggregatorRegistry, type PrometheusContentType, prometheusContentType } from 'prom-client'
 import type { Histogram } from './histogram.ts'
-import { type Labels, METRICS, type Metric, type Seen } from './metrics.ts'
+import { type Labels, METRICS, type Metric, type MetricSources } from './metrics.ts'
 
 /** Text in the format of Prometheus, version 0.0.4. */
 export interface Exposition {
   readonly contentType: string
   /** All metrics as they are seen. */
-  write(seen: Seen): Promise<string>
+  write(seen: MetricSources): Promise<string>
 }
 
 /** One value of a metric in prom-client's JSON. */
@@ -30,13 +30,13 @@ function histogramValues(name: string, labels: Labels, { bounds, counts, sum }: 
   ]
 }
 
-const valuesOf = (name: string, metric: Metric, seen: Seen): readonly JsonValue[] =>
+const valuesOf = (name: string, metric: Metric, seen: MetricSources): readonly JsonValue[] =>
   metric.type === 'histogram'
     ? metric.read(seen).flatMap(({ labels, histogram }) => histogramValues(name, labels, histogram))
     : metric.read(seen)
 
 /** A metric as `registry.getMetricsAsJSON()` of prom-client gives it. */
-const jsonOf = (name: string, metric: Metric, seen: Seen) => ({
+const jsonOf = (name: string, metric: Metric, seen: MetricSources) => ({
   name,
   help: metric.help,
   type: metric.type,

@@ -1,5 +1,5 @@
-import type { Clock } from '../lib/clock.ts'
-import { type Log, limited } from './log.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { type Logger, limited } from './log.ts'
 import type { Stats } from './stats.ts'
 
 /** Counts and logs a fault of our own code that was caught where it must not stop other work. */
@@ -8,18 +8,18 @@ export type OnFault = (error: unknown) => void
 const LINES_PER_SECOND = 10
 
 export function createOnFault({
-  log,
+  logger,
   clock,
   stats,
 }: {
-  readonly log: Log
+  readonly logger: Logger
   readonly clock: Clock
   readonly stats: Pick<Stats, 'unhandledErrors'>
 }): OnFault {
   const say = limited<{ readonly err: unknown; readonly total: number }>({
     perSecond: LINES_PER_SECOND,
     clock,
-    write: fields => log.error(fields, 'fault.unhandled'),
+    write: fields => logger.error(fields, 'fault.unhandled'),
   })
   return error => {
     stats.unhandledErrors++

@@ -1,6 +1,6 @@
-import type { Clock } from '../lib/clock.ts'
-import { createSteadyClock } from '../lib/steady-clock.ts'
-import type { Log } from './log.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { createSteadyClock } from '../lib/time/steady-clock.ts'
+import type { Logger } from './log.ts'
 
 /** How late the event loop runs what is due. */
 export interface Lag extends Disposable {
@@ -39,9 +39,9 @@ export function createDelays(start: number): Delays {
 }
 
 /** Measures the lag, and logs each jump of the wall clock once. Tokens and timestamps follow it; ages in logs do not. */
-export function watchTime(clock: Clock, log: Log): Lag {
+export function watchTime(clock: Clock, logger: Logger): Lag {
   const steady = createSteadyClock(clock, {
-    onJump: ms => log.warn({ seconds: Math.round(ms / 1000) }, 'clock.jumped'),
+    onJump: ms => logger.warn({ seconds: Math.round(ms / 1000) }, 'clock.jumped'),
   })
   const delays = createDelays(clock.monotonic())
   const timer = setInterval(() => {

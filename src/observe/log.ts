@@ -1,17 +1,17 @@
 import { isatty } from 'node:tty'
 import pino from 'pino'
-import type { Clock } from '../lib/clock.ts'
-import { createLineWriter, type LineWriter } from '../lib/line-writer.ts'
+import { createLineWriter, type LineWriter } from '../lib/system/line-writer.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { type Span, traceOf } from '../lib/trace-context.ts'
 import type { AuthFailure, Stats } from './stats.ts'
 
 /** One line per event: a name and fields, never a payload, a token, a key or a URL with its query. */
-export type Log = Readonly<
+export type Logger = Readonly<
   Record<'error' | 'warn' | 'info' | 'debug', (fields: object, event: string) => void>
 >
 
 // pino's own type answers to every name, `then` included, which no async function may return.
-const narrow = (log: Log): Log => log
+const narrow = (logger: Logger): Logger => logger
 
 const STDOUT = 1
 const REFUSALS_PER_SECOND = 10
@@ -37,7 +37,7 @@ async function formatter(format: LogFormat): Promise<(line: string) => string> {
   })
 }
 
-export async function createLog({ level, format, out }: LogOptions): Promise<Log> {
+export async function createLogger({ level, format, out }: LogOptions): Promise<Logger> {
   const options = {
     level,
     base: null,
@@ -52,8 +52,12 @@ export async function createLog({ level, format, out }: LogOptions): Promise<Log
 /** The line that tells how many lines are missing; no level hides it. */
 async function droppedLine(format: LogFormat, lines: number): Promise<string> {
   const written: string[] = []
-  const log = await createLog({ level: 'warn', format, out: { write: line => void written.push(line) } })
-  log.warn({ lines }, 'log.lines_dropped')
+  const logger = await createLogger({
+    level: 'warn',
+    format,
+    out: { write: line => void written.push(line) },
+  })
+  logger.warn({ lines }, 'log.lines_dropped')
   return written.join('')
 }
 
@@ -82,14 +86,14 @@ export const idsOf = (headers: Readonly<Record<string, unknown>>, span: Span | u
 
 /** Counts refusals, with a line for each; at most ten a second, since anybody can make them. */
 export function tellRefusals(
-  log: Log,
+  logger: Logger,
   clock: Clock,
   failures: Stats['authFailures'],
 ): (refusal: Refusal) => void {
   const say = limited<Refusal>({
     perSecond: REFUSALS_PER_SECOND,
     clock,
-    write: fields => log.info(fields, 'auth.refused'),
+    write: fields => logger.info(fields, 'auth.refused'),
   })
   return refusal => {
     failures[refusal.kind]++
@@ -100,15 +104,15 @@ export function tellRefusals(
 const STORE_LINES_PER_SECOND = 2
 
 /** Lines about a store: why it is away, and why what it keeps may not last. */
-export const tellOfStore = (log: Log, clock: Clock) => {
+export const tellOfStore = (logger: Logger, clock: Clock) => {
   const sayAway = limited<{ readonly reason: string }>({
     perSecond: STORE_LINES_PER_SECOND,
     clock,
-    write: fields => log.warn(fields, 'store.away'),
+    write: fields => logger.warn(fields, 'store.away'),
   })
   return {
     onAway: (reason: string): void => sayAway({ reason }),
-    onWarning: (warning: string): void => log.warn({ warning }, 'start.warning'),
+    onWarning: (warning: string): void => logger.warn({ warning }, 'start.warning'),
   }
 }
 

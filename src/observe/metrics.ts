@@ -1,4 +1,4 @@
-import type { LinkState } from '../lib/link.ts'
+import type { LinkState } from '../lib/redis/reconnecting-link.ts'
 import { ANSWER_BOUNDS } from './answers.ts'
 import type { Histogram } from './histogram.ts'
 import type { ProcessFigures } from './process.ts'
@@ -6,7 +6,7 @@ import { BOUNDS, type Stats } from './stats.ts'
 import type { TenantTally } from './tally.ts'
 
 /** What one scrape reads: what was counted, and how things stand. */
-export interface Seen {
+export interface MetricSources {
   readonly stats: Stats
   /** Of all tenants. */
   readonly total: Readonly<TenantTally>
@@ -46,26 +46,26 @@ export interface Spread {
   readonly histogram: Histogram
 }
 
-interface Named {
+interface MetricBase {
   readonly help: string
   readonly labels: readonly string[]
 }
 
-interface Numbers extends Named {
+interface Numbers extends MetricBase {
   readonly type: 'counter' | 'gauge'
-  read(seen: Seen): readonly Sample[]
+  read(seen: MetricSources): readonly Sample[]
 }
 
-interface Spreads extends Named {
+interface Spreads extends MetricBase {
   readonly type: 'histogram'
   readonly bounds: readonly number[]
-  read(seen: Seen): readonly Spread[]
+  read(seen: MetricSources): readonly Spread[]
 }
 
 /** One row of the table. */
 export type Metric = Numbers | Spreads
 
-type By<T> = (seen: Seen) => Readonly<Record<string, T>>
+type By<T> = (seen: MetricSources) => Readonly<Record<string, T>>
 
 const each = <T, S>(
   values: Readonly<Record<string, T>>,
@@ -74,7 +74,7 @@ const each = <T, S>(
 
 const number =
   (type: Numbers['type']) =>
-  (help: string, read: (seen: Seen) => number): Numbers => ({
+  (help: string, read: (seen: MetricSources) => number): Numbers => ({
     type,
     help,
     labels: [],
@@ -95,7 +95,11 @@ const gauge = number('gauge')
 const counters = numbers('counter')
 const gauges = numbers('gauge')
 
-const histogram = (help: string, bounds: readonly number[], read: (seen: Seen) => Histogram): Spreads => ({
+const histogram = (
+  help: string,
+  bounds: readonly number[],
+  read: (seen: MetricSources) => Histogram,
+): Spreads => ({
   type: 'histogram',
   help,
   labels: [],

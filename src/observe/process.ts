@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { descriptorLimit, listDescriptors } from '../lib/descriptors.ts'
+import { descriptorLimit, listDescriptors } from '../lib/system/descriptors.ts'
 
 /** What the system says of this process; 0 where it does not say. Linux says it all. */
 export interface ProcessFigures {

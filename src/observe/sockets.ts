@@ -1,5 +1,5 @@
-import type { Clock } from '../lib/clock.ts'
-import { type Log, limited } from './log.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { type Logger, limited } from './log.ts'
 import type { Stats } from './stats.ts'
 
 const LINES_PER_SECOND = 2
@@ -10,16 +10,16 @@ interface Fields {
 }
 
 /** Counts and logs connections that were turned away since there are too many sockets. */
-export function tellOfSockets(log: Log, clock: Clock, stats: Pick<Stats, 'connectionsRefused'>) {
+export function tellOfSockets(logger: Logger, clock: Clock, stats: Pick<Stats, 'connectionsRefused'>) {
   const say = limited<Fields & { readonly turned_away: number }>({
     perSecond: LINES_PER_SECOND,
     clock,
-    write: fields => log.warn(fields, 'sockets.turned_away'),
+    write: fields => logger.warn(fields, 'sockets.turned_away'),
   })
   const sayFull = limited<Fields>({
     perSecond: LINES_PER_SECOND,
     clock,
-    write: fields => log.warn(fields, 'sockets.full'),
+    write: fields => logger.warn(fields, 'sockets.full'),
   })
   return {
     onTurnedAway: (count: number, { open, max }: Fields): void => {
@@ -28,7 +28,7 @@ export function tellOfSockets(log: Log, clock: Clock, stats: Pick<Stats, 'connec
     },
     onFull: ({ open, max, isFull }: Fields & { readonly isFull: boolean }): void => {
       if (isFull) sayFull({ open, max })
-      else log.info({ open, max }, 'sockets.free')
+      else logger.info({ open, max }, 'sockets.free')
     },
   }
 }

@@ -1,6 +1,6 @@
 import type { SpanExporter } from '@opentelemetry/sdk-trace'
 import { ConfigError } from '../config/config.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { allowAddresses } from './grpc-by-address.ts'
 
 const PROTOCOLS = ['grpc', 'http/protobuf', 'http/json'] as const

@@ -1,6 +1,6 @@
 import type { Context, Span as SdkSpan, TextMapGetter } from '@opentelemetry/api'
 import type { Config } from '../config/config.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import {
   type Attributes,
   formatTraceparent,
@@ -8,7 +8,7 @@ import {
   type RemoteParent,
   type Span,
 } from '../lib/trace-context.ts'
-import type { Log } from './log.ts'
+import type { Logger } from './log.ts'
 import { openExporter, protocolOf, watchExporter } from './span-exporter.ts'
 
 /** Traces of this process. Contexts are passed by hand. */
@@ -36,7 +36,7 @@ interface TracingOptions {
   >
   readonly version: string
   readonly clock: Clock
-  readonly log: Log
+  readonly logger: Logger
 }
 
 const SCOPE = 'ara-notification-service'
@@ -99,7 +99,7 @@ export async function openTracing({
   settings,
   version,
   clock,
-  log,
+  logger,
 }: TracingOptions): Promise<Tracing | undefined> {
   if (!settings.otelEnabled) return undefined
   const [api, core, sdk, resources, { NodeSDK }] = await Promise.all([
@@ -115,8 +115,8 @@ export async function openTracing({
     exporter: await openExporter(protocolOf(textOf), otelEndpoint),
     clock,
     onChange: reason => {
-      if (reason === undefined) log.info({}, 'traces.exported')
-      else log.warn({ reason }, 'traces.unavailable')
+      if (reason === undefined) logger.info({}, 'traces.exported')
+      else logger.warn({ reason }, 'traces.unavailable')
     },
   })
   const nodeSdk = new NodeSDK({

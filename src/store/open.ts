@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts'
-import type { Clock } from '../lib/clock.ts'
-import type { PatienceSettings } from '../lib/patience.ts'
-import { memoryStore } from './memory.ts'
+import type { ReconnectSettings } from '../lib/redis/reconnect-policy.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { memoryStore } from './memory/memory.ts'
 import { redisStore } from './redis/redis.ts'
 import { sqliteStore } from './sqlite/sqlite.ts'
 import type { Store, StoreLimits, StoreObserver } from './store.ts'
@@ -19,7 +19,7 @@ type StoreSettings = Pick<
   | 'queueCleanupIntervalSeconds'
   | 'ackEnabled'
   | 'idempotencyTtlSeconds'
-  | keyof PatienceSettings
+  | keyof ReconnectSettings
 >
 
 interface OpenOptions {
@@ -48,7 +48,7 @@ export async function openStore({
     retentionMs: settings.queueMessageTtlSeconds * 1000,
     cleanupMs: settings.queueCleanupIntervalSeconds * 1000,
     acknowledged: settings.ackEnabled,
-    maxTraces: MAX_TRACES,
+    maxReports: MAX_TRACES,
     maxBytes: settings.storeMaxBytes,
     tenantMaxBytes: settings.tenantMaxStoredBytes,
     maxRevocations: MAX_REVOCATIONS,

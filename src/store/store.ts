@@ -20,10 +20,10 @@ export interface Draft {
   /** End by ttl, milliseconds since 1970: delivered while now <= expiresAt. */
   readonly expiresAt?: number
   /** `traceparent` of the dispatch, when its trace is sent: later work on the entry links to it. */
-  readonly trace?: string
+  readonly traceparent?: string
 }
 
-export interface Appended {
+export interface AppendResult {
   readonly cursor: Cursor
   /** The log already knew the id; the cursor is that of the first time. */
   readonly repeated: boolean
@@ -32,23 +32,23 @@ export interface Appended {
 export interface Entry {
   readonly seq: number
   readonly body: string
-  readonly trace?: string
+  readonly traceparent?: string
 }
 
 /**
  * State of one user's notification. `received`: a device proved to have read it, without an acknowledgement. `dropped`:
  * overflow evicted it before it was acknowledged or, with acknowledgement off, before it was handed over.
  */
-export type State = 'queued' | 'sent' | 'received' | 'acked' | 'expired' | 'dropped'
+export type DeliveryState = 'queued' | 'sent' | 'received' | 'acked' | 'expired' | 'dropped'
 
-export interface Listed extends Entry {
-  readonly state: State
+export interface ListedEntry extends Entry {
+  readonly state: DeliveryState
 }
 
 /** One user a notification was for. */
 export interface Recipient {
   readonly owner: Topic
-  readonly state: State
+  readonly state: DeliveryState
   /** How often it was handed over: first delivery, replays, redeliveries; several devices at once count one. */
   readonly attempts: number
   /** When it came into this state, by the wall clock of that moment. */
@@ -56,7 +56,7 @@ export interface Recipient {
 }
 
 /** A notification for users, as long as anything is known of it. */
-export interface Trace {
+export interface DeliveryReport {
   readonly id: string
   readonly eventType: string
   readonly occurredAt: number
@@ -72,7 +72,7 @@ export interface Base {
 }
 
 /** What a connection that starts needs to know of the log. */
-export interface Opened {
+export interface LogStart {
   /** Its last entry; seq 0 when it never had one. */
   readonly head: Cursor
   /** Everything up to here has been read by some device of the user. */
@@ -96,16 +96,16 @@ export interface Page<E extends Entry = Entry> {
 }
 
 /** The ordered, retained notifications of each user. */
-export interface Log {
+export interface UserLog {
   /**
    * Appends all or none, in the order given; resolves when they would survive what the store promises to survive. Rejects
    * within a second of a store that is away, or does not answer: then nobody knows what was appended, and trying again
    * with the same ids adds nothing twice. Rejects with StoreAway then, and with StoreFull when `maxBytes` or
    * `tenantMaxBytes` is reached. Drafts of one notification share one `body`: a store keeps it once.
    */
-  append(drafts: readonly Draft[]): Promise<readonly Appended[]>
+  append(drafts: readonly Draft[]): Promise<readonly AppendResult[]>
   /** What a starting connection needs, in one read. */
-  open(owner: Topic): Promise<Opened>
+  open(owner: Topic): Promise<LogStart>
   /** Where these logs end now, in the same order. */
   heads(owners: readonly Topic[]): Promise<readonly Cursor[]>
   /** How many retained, unexpired entries follow `after`. */
@@ -113,15 +113,15 @@ export interface Log {
   /** Entries after `after`, oldest first; without those that are acknowledged when only unsettled ones are asked for. */
   read(owner: Topic, after: number, limit: PageLimit, unsettledOnly?: boolean): Promise<Page>
   /** The same with their state; reading changes nothing. */
-  list(owner: Topic, after: number, limit: PageLimit): Promise<Page<Listed>>
+  list(owner: Topic, after: number, limit: PageLimit): Promise<Page<ListedEntry>>
   /** These were handed to at least one socket of the user. Batched; a crash may forget it. */
   handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
   /** What is known of a notification of that tenant; `after` and `limit` choose among its recipients. */
-  trace(
+  report(
     tenant: string,
     id: string,
     recipients: { readonly after?: Topic; readonly limit: number },
-  ): Promise<Trace | undefined>
+  ): Promise<DeliveryReport | undefined>
   /**
    * Some device of the user has read everything up to this cursor: entries up to it that were `queued` or `sent` become
    * `received` now. May be late, never early; another epoch is ignored.
@@ -146,7 +146,7 @@ export interface Totals {
 }
 
 /** What an acknowledgement found: in time or repeated, or `late`, when the notification had been given up or had gone before. */
-export interface Acked {
+export interface AckResult {
   readonly late: boolean
   readonly cursor: Cursor
 }
@@ -154,7 +154,7 @@ export interface Acked {
 /** Acknowledgements, and who is still to give one. */
 export interface Acks {
   /** Of single notifications; the answers in the order of the ids, undefined for those that are not this user's. */
-  ack(owner: Topic, ids: readonly string[]): Promise<readonly (Acked | undefined)[]>
+  ack(owner: Topic, ids: readonly string[]): Promise<readonly (AckResult | undefined)[]>
   /** Of everything up to the cursor: how many were acknowledged by it; undefined for another epoch or beyond the head. */
   ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
   /**
@@ -166,7 +166,7 @@ export interface Acks {
 
 export interface Redelivery {
   readonly body: string
-  readonly trace?: string
+  readonly traceparent?: string
   /** 1 for the first delivery after the first. */
   readonly redelivered: number
 }
@@ -193,7 +193,7 @@ export interface StoreObserver {
   /** Gone from the log; `unsettled`: neither received nor acknowledged; `pending`: its acknowledgement was still waited for. */
   left(
     owner: Topic,
-    how: { readonly state: State; readonly unsettled: boolean; readonly pending: boolean },
+    how: { readonly state: DeliveryState; readonly unsettled: boolean; readonly pending: boolean },
   ): void
   /** Logs may end further than appends have answered: it was away, or something was appended after its time was up. */
   resumed(): void
@@ -209,7 +209,7 @@ export interface StoreLimits {
   /** Whether entries are settled by acknowledgement; else by having been received. */
   readonly acknowledged: boolean
   /** Of notifications that are in no log any more, so many stay known by their id. */
-  readonly maxTraces: number
+  readonly maxReports: number
   /** Bytes that all logs, and those of one tenant, may hold; 0 = no limit. */
   readonly maxBytes: number
   readonly tenantMaxBytes: number
@@ -226,7 +226,7 @@ export interface Store extends AsyncDisposable {
   /** Whether what is kept stays there; `/health` says so when not, though sends are taken. Absent: it does. */
   isSafe?(): boolean
   readonly idempotency: Idempotency
-  readonly log: Log
+  readonly log: UserLog
   readonly acks: Acks
   readonly revocations: Revocations
   readonly templates: Templates

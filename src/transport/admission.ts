@@ -1,8 +1,8 @@
-import type { Identified, Identities } from '../auth/identity.ts'
+import type { Identities, IdentityResult } from '../auth/identity.ts'
 import type { Origins } from '../auth/origin.ts'
 import { tokenOf } from '../auth/token.ts'
-import type { Wish } from '../dispatch/start.ts'
-import { AppError, meaningless } from '../errors.ts'
+import type { ResumeRequest } from '../dispatch/start.ts'
+import { AppError, invalidValue } from '../errors.ts'
 import { readQuery } from '../lib/query.ts'
 import type { ConnectLimit } from '../limit/requests.ts'
 import type { Principal } from '../notification/principal.ts'
@@ -12,23 +12,23 @@ import type { Stats } from '../observe/stats.ts'
 import type { MakeRoom } from './make-room.ts'
 
 /** Who asks for a connection, as far as the request tells. */
-export interface Admitted {
+export interface Admission {
   readonly principal: Principal
-  readonly wish: Wish
+  readonly wish: ResumeRequest
   /** Nobody could say whether the token was revoked. */
   readonly unchecked: boolean
   /** To be selected in the answer to an upgrade. */
   readonly subprotocol?: 'bearer'
 }
 
-type Refused = Pick<Extract<Identified, { ok: false }>, 'kind' | 'reason'>
+type IdentityRefusal = Pick<Extract<IdentityResult, { ok: false }>, 'kind' | 'reason'>
 
 /** `headers` are those of the answer, by lower-case name. */
 export type Admit = (
   request: Request,
   transport: 'ws' | 'sse',
   headers: Readonly<Record<string, unknown>>,
-) => Promise<Admitted>
+) => Promise<Admission>
 
 export interface AdmissionOptions {
   readonly origins: Origins
@@ -44,15 +44,15 @@ export interface AdmissionOptions {
   /** Absent when traces are off. */
   readonly spans?: RequestSpans | undefined
   readonly onRefused: (
-    fields: { readonly kind: Refused['kind'] | 'origin'; readonly reason: string } & RequestIds,
+    fields: { readonly kind: IdentityRefusal['kind'] | 'origin'; readonly reason: string } & RequestIds,
   ) => void
 }
 
 /** Most clients wish for nothing: one for all of them, since each would be kept. */
-const NO_WISH: Wish = {}
+const NO_WISH: ResumeRequest = {}
 
 /** An empty header is none; the header wins. */
-function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse'): Wish {
+function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse'): ResumeRequest {
   const header = transport === 'sse' ? headers.get('last-event-id') : null
   const cursor = header || query.get('cursor')
   return cursor === null ? NO_WISH : { cursor }
@@ -71,7 +71,7 @@ export function createAdmission({
   spans,
   onRefused,
 }: AdmissionOptions): Admit {
-  const refuse = ({ kind, reason }: Refused, ids: RequestIds, message: string): AppError => {
+  const refuse = ({ kind, reason }: IdentityRefusal, ids: RequestIds, message: string): AppError => {
     stats.connectionsRefused.token++
     onRefused({ kind, reason, ...ids })
     return new AppError('UNAUTHORIZED', { message, headers: { 'www-authenticate': 'Bearer' } })
@@ -114,14 +114,14 @@ export function createAdmission({
     checkSockets()
     checkRate(request)
     const query = readQuery(request.url, ['cursor'])
-    if (!(query instanceof URLSearchParams)) throw meaningless(query.path, query.message)
+    if (!(query instanceof URLSearchParams)) throw invalidValue(query.path, query.message)
     const protocols = transport === 'ws' ? headers.get('sec-websocket-protocol') : null
     const { token, subprotocol, repeated } = tokenOf({
       query,
       authorization: headers.get('authorization'),
       protocols,
     })
-    if (repeated) throw meaningless('token', 'given twice')
+    if (repeated) throw invalidValue('token', 'given twice')
     if (token === undefined) throw refuse({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
     const identified = await identities.forNow(token)
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')

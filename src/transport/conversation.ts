@@ -2,7 +2,7 @@ import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
 import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { Hub } from '../hub/hub.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { Limits } from '../limit/limits.ts'
 import { parseCursor } from '../notification/cursor.ts'
 import { type AckPayload, type ClientMessage, parseMessage } from '../notification/message.ts'
@@ -10,7 +10,7 @@ import { isChannel } from '../notification/names.ts'
 import { channelTopic, type Topic, userTopic } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
 import { ackedId, ackedThrough, errorFrame, PONG, subscribed, unsubscribed } from './outbound.ts'
-import { BINARY, type Peer, type Said, TOO_FAST, tell } from './peer.ts'
+import { BINARY, type InboundMessage, type Peer, TOO_FAST, tell } from './peer.ts'
 import type { Renew } from './renewal.ts'
 
 /** What a client says and is answered. */
@@ -18,7 +18,7 @@ export interface Conversation {
   /** Whether one more message is within the client's rate; asked when it comes, for what is `said` may wait. */
   admits(peer: Peer, message: string | typeof BINARY): boolean
   /** A promise when the answer takes its time: what the client says meanwhile must wait for it. */
-  said(peer: Peer, message: Said): Promise<void> | undefined
+  said(peer: Peer, message: InboundMessage): Promise<void> | undefined
 }
 
 interface ConversationOptions {
@@ -165,7 +165,7 @@ export function createConversation({
     }
   }
 
-  const judge = (peer: Peer, said: Said): Promise<void> | undefined => {
+  const judge = (peer: Peer, said: InboundMessage): Promise<void> | undefined => {
     const message = typeof said === 'string' ? parseMessage(said) : undefined
     if (message !== undefined) return obey(peer, message)
     if (said === TOO_FAST) slowDown(peer)

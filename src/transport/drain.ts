@@ -1,4 +1,4 @@
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { OnFault } from '../observe/fault.ts'
 import { shutdown } from './outbound.ts'
 import type { Peer } from './peer.ts'

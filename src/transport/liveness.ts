@@ -1,6 +1,6 @@
 import type { Hub } from '../hub/hub.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { OnFault } from '../observe/fault.ts'
 import { HEARTBEAT, tokenExpiring } from './outbound.ts'
 import { MAX_PING_MS, type Peer, tell } from './peer.ts'

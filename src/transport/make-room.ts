@@ -1,5 +1,5 @@
 import type { Hub } from '../hub/hub.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Principal } from '../notification/principal.ts'
 import { userTopic } from '../notification/topic.ts'

@@ -1,5 +1,5 @@
 import { Connection } from '../hub/connection.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 
@@ -10,7 +10,7 @@ export const TOO_FAST = Symbol('too fast')
 export const MAX_PING_MS = 300_000
 
 /** What a client sends: text, or what stands for a message that is not even read. */
-export type Said = string | typeof BINARY | typeof TOO_FAST
+export type InboundMessage = string | typeof BINARY | typeof TOO_FAST
 
 /** A connection with what its session keeps of it. All moments are monotonic milliseconds. */
 export abstract class Peer extends Connection {
@@ -30,7 +30,7 @@ export abstract class Peer extends Connection {
   unchecked = false
   warnedOfExpiry = false
   /** Messages that wait for `connected`, or for the answer to the one before; absent as long as there were none. */
-  held: Said[] | undefined = undefined
+  held: InboundMessage[] | undefined = undefined
   /** A message is being answered. */
   isBusy = false
   heldBytes = 0

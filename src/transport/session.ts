@@ -1,27 +1,27 @@
 import type { Delivery } from '../dispatch/delivery.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { Receipts } from '../dispatch/receipts.ts'
-import type { Started, Wish } from '../dispatch/start.ts'
+import type { ResumeRequest, StartedConnection } from '../dispatch/start.ts'
 import type { Hub } from '../hub/hub.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Principal } from '../notification/principal.ts'
 import { tenantTopic, userTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
-import type { Log } from '../observe/log.ts'
+import type { Logger } from '../observe/log.ts'
 import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
 import type { Conversation } from './conversation.ts'
 import { closeAll } from './drain.ts'
 import { connected } from './outbound.ts'
-import { BINARY, type Peer, type Said, secondsLeft, TOO_FAST, tell } from './peer.ts'
+import { BINARY, type InboundMessage, type Peer, secondsLeft, TOO_FAST, tell } from './peer.ts'
 
 /** What every connection lives through, whatever carries it: limit, greeting, replay, messages, the end. */
 export interface Sessions {
   readonly draining: boolean
   /** Registers the peer, or says which limit it would break. */
-  open(peer: Peer, wish: Wish): ConnectionLimitKind | undefined
+  open(peer: Peer, wish: ResumeRequest): ConnectionLimitKind | undefined
   message(peer: Peer, text: string): void
   binary(peer: Peer): void
   /** A ping, or a pong that answers nothing: a sign of life, of which there may be only so many. */
@@ -41,7 +41,7 @@ interface SessionOptions {
   readonly conversation: Conversation
   readonly onFault: OnFault
   readonly clock: Clock
-  readonly log: Log
+  readonly logger: Logger
   readonly stats: Stats
   /** Connections of this node; 0 = no limit. */
   readonly maxConnections: number
@@ -59,13 +59,15 @@ const HELD_OVERHEAD_BYTES = 64
 /** Control frames are no messages and count to no rate; no client needs so many between two ticks (250 ms). */
 const MAX_UNASKED_FRAMES = 1_000
 
-const resumeOf = ({ reason }: Started, { cursor }: Wish): Resume =>
+const resumeOf = ({ reason }: StartedConnection, { cursor }: ResumeRequest): Resume =>
   cursor === undefined ? 'none' : (reason ?? 'recovered')
 
-const weightOf = (said: Said): number => HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
+const weightOf = (said: InboundMessage): number =>
+  HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
 
 export function createSessions(options: SessionOptions): Sessions {
-  const { hub, delivery, receipts, conversation, clock, log, stats, heartbeatSeconds, maxHeldBytes } = options
+  const { hub, delivery, receipts, conversation, clock, logger, stats, heartbeatSeconds, maxHeldBytes } =
+    options
   let draining = false
 
   /** The connection would wait for ever: the client resumes on another one. */
@@ -97,7 +99,7 @@ export function createSessions(options: SessionOptions): Sessions {
     release(peer)
   }
 
-  const say = (peer: Peer, said: Said): void => {
+  const say = (peer: Peer, said: InboundMessage): void => {
     const answered = conversation.said(peer, said)
     if (answered !== undefined) answer(peer, answered).catch(error => fail(peer, error))
   }
@@ -113,7 +115,7 @@ export function createSessions(options: SessionOptions): Sessions {
     peer.held?.splice(0, said)
   }
 
-  const greet = (peer: Peer, { cursor, recovered, reason, replayed }: Started): void => {
+  const greet = (peer: Peer, { cursor, recovered, reason, replayed }: StartedConnection): void => {
     const greeting = connected({
       connectionId: peer.id,
       userId: peer.principal.user,
@@ -129,7 +131,7 @@ export function createSessions(options: SessionOptions): Sessions {
     release(peer)
   }
 
-  const begin = async (peer: Peer, wish: Wish): Promise<void> => {
+  const begin = async (peer: Peer, wish: ResumeRequest): Promise<void> => {
     const started = await delivery.start(peer, wish)
     if (started === undefined) return
     if (started.cursor !== undefined) stats.resumes[resumeOf(started, wish)]++
@@ -137,7 +139,7 @@ export function createSessions(options: SessionOptions): Sessions {
     await delivery.replay(peer)
   }
 
-  const hold = (peer: Peer, said: Said): void => {
+  const hold = (peer: Peer, said: InboundMessage): void => {
     if (peer.hasEnded()) return
     peer.held ??= []
     peer.held.push(said)
@@ -164,7 +166,7 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** It is registered: a disconnect from now on finds it, and one that came while its token was looked at is seen here. */
-  const enter = async (peer: Peer, wish: Wish): Promise<void> => {
+  const enter = async (peer: Peer, wish: ResumeRequest): Promise<void> => {
     const revoked = options.isRevoked(peer.principal)
     if (revoked === true) peer.close('disconnected')
     const checked = revoked instanceof Promise ? checkLater(peer, revoked) : undefined
@@ -190,7 +192,7 @@ export function createSessions(options: SessionOptions): Sessions {
       stats.tally.of(tenant).opened++
       stats.connectionsPerUser.observe(hub.members(userTopic(tenant, user)).size)
       if (!peer.optedIn) hear(peer)
-      log.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
+      logger.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
       enter(peer, wish).catch(error => fail(peer, error))
       return undefined
     },
@@ -217,8 +219,8 @@ export function createSessions(options: SessionOptions): Sessions {
       const seconds = (clock.monotonic() - peer.openedAt) / 1000
       stats.connectionSeconds.observe(seconds)
       const fields = { connection_id: peer.id, tenant, user, code, seconds: Math.round(seconds) }
-      if (slow) log.warn(fields, 'connection.slow_consumer')
-      else log.debug(fields, 'connection.closed')
+      if (slow) logger.warn(fields, 'connection.slow_consumer')
+      else logger.debug(fields, 'connection.closed')
     },
     drain: seconds => {
       draining = true

@@ -1,5 +1,5 @@
 import { CLOSES, type CloseReason } from '../errors.ts'
-import type { Written } from '../hub/connection.ts'
+import type { WriteResult } from '../hub/connection.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
@@ -7,7 +7,7 @@ import type { OnFault } from '../observe/fault.ts'
 import { errorFrame } from './outbound.ts'
 import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
-import { type Handed, StreamProof } from './stream-proof.ts'
+import { type StreamProgress, StreamProof } from './stream-proof.ts'
 
 /** Of the stream's queue, in bytes: it only counts, the limit is ours. The runtime reserves memory by it. */
 const HIGH_WATER_MARK = 1
@@ -104,7 +104,7 @@ export class SsePeer extends Peer {
     )
   }
 
-  override write({ sse }: Frame): Written {
+  override write({ sse }: Frame): WriteResult {
     if (this.#controller === undefined) return 'refused'
     const bytes = Buffer.byteLength(sse)
     const waiting = this.buffered() + bytes
@@ -142,7 +142,7 @@ export class SsePeer extends Peer {
     return this.#writtenBytes - this.buffered()
   }
 
-  handed(): Handed {
+  handed(): StreamProgress {
     const { epoch, position: seq } = this
     const isAtPlace = epoch !== '' && this.buffered() === 0
     return {

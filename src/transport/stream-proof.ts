@@ -1,7 +1,7 @@
 import type { Cursor } from '../notification/cursor.ts'
 
 /** What had been handed over when the send queues were read. Bytes are those of events, without the framing of HTTP. */
-export interface Handed {
+export interface StreamProgress {
   /** Undefined while bytes wait here: they have not even reached the kernel. */
   readonly place: Cursor | undefined
   readonly bytes: number
@@ -22,7 +22,11 @@ export class StreamProof {
    * All that was `handed` but so many bytes had been acknowledged. They may include framing: then less counts as acknowledged
    * than was. Returns the place that is now proved to be received.
    */
-  judge({ place, bytes, surelyBytes }: Handed, unacknowledged: number, now: number): Cursor | undefined {
+  judge(
+    { place, bytes, surelyBytes }: StreamProgress,
+    unacknowledged: number,
+    now: number,
+  ): Cursor | undefined {
     const hasMoved = unacknowledged === 0 || bytes - unacknowledged > this.#bytes
     this.owesSince = hasMoved ? undefined : (this.owesSince ?? now)
     this.#bytes = Math.max(this.#bytes, bytes - unacknowledged)

@@ -1,11 +1,11 @@
 import type { Receipts } from '../dispatch/receipts.ts'
 import type { Hub } from '../hub/hub.ts'
-import type { Clock } from '../lib/clock.ts'
-import type { SendQueues } from '../lib/send-queues.ts'
+import type { SendQueues } from '../lib/system/send-queues.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Peer } from './peer.ts'
 import { SsePeer } from './sse-peer.ts'
-import type { Handed } from './stream-proof.ts'
+import type { StreamProgress } from './stream-proof.ts'
 
 interface StreamWatchOptions {
   readonly hub: Hub<Peer>
@@ -30,13 +30,13 @@ export function watchStreams(options: StreamWatchOptions): StreamWatch {
   let nextAt = clock.monotonic()
   let isReading = false
 
-  const handedToStreams = (): [SsePeer, Handed][] => {
-    const handed: [SsePeer, Handed][] = []
+  const handedToStreams = (): [SsePeer, StreamProgress][] => {
+    const handed: [SsePeer, StreamProgress][] = []
     for (const peer of hub.connections()) if (peer instanceof SsePeer) handed.push([peer, peer.handed()])
     return handed
   }
 
-  const judge = (peer: SsePeer, handed: Handed, unacknowledged: number, now: number): void => {
+  const judge = (peer: SsePeer, handed: StreamProgress, unacknowledged: number, now: number): void => {
     if (peer.hasEnded()) return
     const proved = peer.proof.judge(handed, unacknowledged, now)
     if (proved?.epoch === peer.epoch) receipts.proved(peer, proved)
@@ -44,7 +44,7 @@ export function watchStreams(options: StreamWatchOptions): StreamWatch {
     if (owesSince !== undefined && now - owesSince >= timeoutMs) peer.close('silent')
   }
 
-  const read = async (streams: readonly [SsePeer, Handed][], now: number): Promise<void> => {
+  const read = async (streams: readonly [SsePeer, StreamProgress][], now: number): Promise<void> => {
     const unacknowledged = await queues.read()
     if (unacknowledged === undefined) return
     for (const [peer, handed] of streams) {

@@ -6,12 +6,12 @@ import type { Config } from '../config/config.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { Pipeline } from '../dispatch/pipeline.ts'
 import type { Hub } from '../hub/hub.ts'
-import type { Clock } from '../lib/clock.ts'
-import { openSendQueues, type SendQueues } from '../lib/send-queues.ts'
+import { openSendQueues, type SendQueues } from '../lib/system/send-queues.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import type { Limits } from '../limit/limits.ts'
 import { createSockets, type Sockets } from '../limit/sockets.ts'
 import type { OnFault } from '../observe/fault.ts'
-import type { Log } from '../observe/log.ts'
+import type { Logger } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import { tellOfSockets } from '../observe/sockets.ts'
 import type { Stats } from '../observe/stats.ts'
@@ -63,14 +63,14 @@ interface TransportOptions {
   readonly persist: Persist
   readonly onFault: OnFault
   readonly clock: Clock
-  readonly log: Log
+  readonly logger: Logger
   readonly stats: Stats
   /** Absent when traces are off. */
   readonly spans?: RequestSpans | undefined
 }
 
 export function createTransport(options: TransportOptions): Transport {
-  const { settings, hub, pipeline, identities, limits, onRefused, persist, onFault, clock, log, stats } =
+  const { settings, hub, pipeline, identities, limits, onRefused, persist, onFault, clock, logger, stats } =
     options
   const { delivery, receipts, acknowledgement, buffers } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
@@ -92,7 +92,7 @@ export function createTransport(options: TransportOptions): Transport {
     conversation,
     onFault,
     clock,
-    log,
+    logger,
     stats,
     maxConnections: settings.websocketMaxConnections,
     limitsOf: limits.of,
@@ -103,7 +103,7 @@ export function createTransport(options: TransportOptions): Transport {
   })
   const queues = openSendQueues({
     portOf: options.portOf,
-    onUnreadable: code => log.warn({ code }, 'streams.send_queues_unreadable'),
+    onUnreadable: code => logger.warn({ code }, 'streams.send_queues_unreadable'),
   })
   const timeoutSeconds = settings.websocketConnectionTimeout
   const streams = watchStreams({
@@ -127,7 +127,7 @@ export function createTransport(options: TransportOptions): Transport {
     timeoutSeconds,
     cleanupSeconds: settings.websocketCleanupInterval,
   })
-  const sockets = createSockets({ max: settings.maxSockets, ...tellOfSockets(log, clock, stats) })
+  const sockets = createSockets({ max: settings.maxSockets, ...tellOfSockets(logger, clock, stats) })
   const admit = createAdmission({
     origins: createOrigins(settings.corsOrigins),
     identities,

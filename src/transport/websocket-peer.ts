@@ -1,9 +1,9 @@
 import type { ServerWebSocket } from 'bun'
-import type { Wish } from '../dispatch/start.ts'
+import type { ResumeRequest } from '../dispatch/start.ts'
 import { CLOSES, type CloseReason } from '../errors.ts'
-import type { Written } from '../hub/connection.ts'
+import type { WriteResult } from '../hub/connection.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
@@ -30,7 +30,7 @@ interface Ping extends Proof {
 /** One WebSocket. It is its own `ws.data`. */
 export class WebSocketPeer extends Peer {
   readonly transport = 'ws'
-  readonly wish: Wish
+  readonly wish: ResumeRequest
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
   readonly #clock: Clock
@@ -48,7 +48,7 @@ export class WebSocketPeer extends Peer {
 
   constructor(options: {
     readonly principal: Principal
-    readonly wish: Wish
+    readonly wish: ResumeRequest
     readonly clock: Clock
     readonly buffers?: Pick<SendBuffers, 'grew'>
     readonly sendBufferBytes: number
@@ -66,7 +66,7 @@ export class WebSocketPeer extends Peer {
     this.#socket = socket
   }
 
-  override write({ json }: Frame): Written {
+  override write({ json }: Frame): WriteResult {
     const socket = this.#socket
     if (socket === undefined || socket.readyState !== WebSocket.OPEN) return 'refused'
     const taken = socket.send(json, false)
@@ -82,11 +82,11 @@ export class WebSocketPeer extends Peer {
   }
 
   /** In one packet when nothing waits: then the frame fits, which is all that writing together would hide. */
-  override writeAndAsk(frame: Frame, cursor: Cursor): Written {
+  override writeAndAsk(frame: Frame, cursor: Cursor): WriteResult {
     const socket = this.#socket
     if (socket === undefined || this.#pings.length > 0 || socket.getBufferedAmount() > 0)
       return super.writeAndAsk(frame, cursor)
-    let written: Written = 'refused'
+    let written: WriteResult = 'refused'
     socket.cork(() => {
       written = super.writeAndAsk(frame, cursor)
     })
@@ -197,7 +197,7 @@ export class WebSocketPeer extends Peer {
   }
 
   /** The runtime holds back what a batch writes and takes it all: only its size tells when to look how the client is. */
-  #pace(isBehind: boolean, bytes: number): Written {
+  #pace(isBehind: boolean, bytes: number): WriteResult {
     this.#batchBytes = (this.#batchBytes ?? 0) + bytes
     return isBehind || this.#batchBytes > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'
   }

@@ -1,6 +1,6 @@
 import type { Dispatch } from '../dispatch/dispatcher.ts'
 import { LARGE } from '../dispatch/large-calls.ts'
-import { Deque } from '../lib/deque.ts'
+import { Deque } from '../lib/collections/deque.ts'
 import { type Envelope, recipientsOf } from '../notification/target.ts'
 
 /** Dispatches in order of arrival what nobody waits for. */

@@ -2,21 +2,21 @@ import type { Redis } from 'ioredis'
 import type { Config } from '../config/config.ts'
 import type { Composer } from '../dispatch/compose.ts'
 import type { Dispatch } from '../dispatch/dispatcher.ts'
-import type { Held, Once } from '../dispatch/once.ts'
+import type { KeyClaim, Once } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
-import type { Clock } from '../lib/clock.ts'
-import { isPattern } from '../lib/glob.ts'
-import { keepLink, type LinkEvent, type LinkState } from '../lib/link.ts'
-import { type PatienceSettings, patienceOf } from '../lib/patience.ts'
-import { openRedis } from '../lib/redis.ts'
-import { describe, type RedisAddress } from '../lib/redis-url.ts'
+import { isPattern } from '../lib/redis/glob.ts'
+import { type ReconnectSettings, reconnectPolicyOf } from '../lib/redis/reconnect-policy.ts'
+import { keepLink, type LinkEvent, type LinkState } from '../lib/redis/reconnecting-link.ts'
+import { openRedis } from '../lib/redis/redis.ts'
+import { describe, type RedisAddress } from '../lib/redis/url.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { type Span, traceOf } from '../lib/trace-context.ts'
 import type { Envelope } from '../notification/target.ts'
-import { type Log, limited } from '../observe/log.ts'
+import { type Logger, limited } from '../observe/log.ts'
 import type { Rejection, Stats } from '../observe/stats.ts'
 import type { Tracing } from '../observe/tracing.ts'
 import { createIntake, type Fill, type Intake } from './intake.ts'
-import { type Judged, type Pending, type Rejected, readMessage, SOURCE } from './trigger.ts'
+import { type MessageResult, type Pending, type RejectedMessage, readMessage, SOURCE } from './trigger.ts'
 
 /** Hears messages on Redis channels and dispatches them. */
 export interface PubSub {
@@ -27,12 +27,12 @@ export interface PubSub {
 
 interface PubSubOptions {
   readonly address: RedisAddress
-  readonly settings: Pick<Config, 'redisChannels' | 'tenantEnabled' | keyof PatienceSettings>
+  readonly settings: Pick<Config, 'redisChannels' | 'tenantEnabled' | keyof ReconnectSettings>
   readonly composer: Composer
   readonly dispatch: Dispatch
   readonly once: Once
   readonly clock: Clock
-  readonly log: Log
+  readonly logger: Logger
   readonly stats: Stats
   /** Absent when traces are off. */
   readonly tracing?: Tracing | undefined
@@ -52,10 +52,10 @@ const REJECTION_LINES_PER_SECOND = 10
 const MAX_NAME = 256
 
 /** The log did not take it, or too much is under way. */
-const OVERLOADED: Rejected = { reason: 'store' }
+const OVERLOADED: RejectedMessage = { reason: 'store' }
 
 /** Tells what happens to the connection; before it was ever up only that there is no Redis, and that once. */
-function createReporter({ address, clock, log }: Pick<PubSubOptions, 'address' | 'clock' | 'log'>) {
+function createReporter({ address, clock, logger }: Pick<PubSubOptions, 'address' | 'clock' | 'logger'>) {
   const server = describe(address)
   let wasUp = false
   const say = limited<{ readonly event: LinkEvent }>({
@@ -64,19 +64,19 @@ function createReporter({ address, clock, log }: Pick<PubSubOptions, 'address' |
     write: ({ event, ...more }) => {
       switch (event.type) {
         case 'connected':
-          return log.info({ server, ...more }, 'redis.connected')
+          return logger.info({ server, ...more }, 'redis.connected')
         case 'lost':
-          return log.warn({ server, reason: event.reason, ...more }, 'redis.lost')
+          return logger.warn({ server, reason: event.reason, ...more }, 'redis.lost')
         case 'failed':
-          return log.warn({ server, reason: event.reason, ...more }, 'redis.unavailable')
+          return logger.warn({ server, reason: event.reason, ...more }, 'redis.unavailable')
         case 'breaker':
-          return log.info({ server, state: event.state, ...more }, 'redis.breaker')
+          return logger.info({ server, state: event.state, ...more }, 'redis.breaker')
       }
     },
   })
   return (event: LinkEvent): void => {
     wasUp ||= event.type === 'connected'
-    if (event.type === 'breaker' && !wasUp) log.debug({ server, state: event.state }, 'redis.breaker')
+    if (event.type === 'breaker' && !wasUp) logger.debug({ server, state: event.state }, 'redis.breaker')
     else say({ event })
   }
 }
@@ -104,16 +104,16 @@ export function startPubSub({
   dispatch,
   once,
   clock,
-  log,
+  logger,
   stats,
   tracing,
 }: PubSubOptions): PubSub {
-  const sayRejected = limited<{ readonly channel: string; readonly trace_id?: string } & Rejected>({
+  const sayRejected = limited<{ readonly channel: string; readonly trace_id?: string } & RejectedMessage>({
     perSecond: REJECTION_LINES_PER_SECOND,
     clock,
-    write: fields => log.warn(fields, 'redis.rejected'),
+    write: fields => logger.warn(fields, 'redis.rejected'),
   })
-  const reject = ({ channel, span }: Heard, { reason, fault }: Rejected): void => {
+  const reject = ({ channel, span }: Heard, { reason, fault }: RejectedMessage): void => {
     stats.redisMessagesRejected[reason]++
     sayRejected({ channel: channel.slice(0, MAX_NAME), reason, ...(fault && { fault }), ...traceOf(span) })
     conclude(span, reason)
@@ -123,12 +123,12 @@ export function startPubSub({
     else {
       stats.unhandledErrors++
       const source = `${SOURCE}${heard.channel}`.slice(0, MAX_NAME)
-      log.error({ err: error, source, ...traceOf(heard.span) }, 'redis.fault')
+      logger.error({ err: error, source, ...traceOf(heard.span) }, 'redis.fault')
       conclude(heard.span, 'fault')
     }
   }
   /** Of messages with a key that are taken and not yet dispatched. */
-  const held = new WeakMap<Envelope, Held>()
+  const held = new WeakMap<Envelope, KeyClaim>()
   const dispatchHeld: Dispatch = envelope => {
     const key = held.get(envelope)
     const dispatched = dispatch(envelope)
@@ -147,7 +147,7 @@ export function startPubSub({
   })
 
   /** Takes what is ready; `take` is false when too much is under way. */
-  const obey = (heard: Heard, judged: Judged, take: Intake['take']): void => {
+  const obey = (heard: Heard, judged: MessageResult, take: Intake['take']): void => {
     if (!judged.ok) reject(heard, judged)
     else if (judged.envelope === undefined) conclude(heard.span, 'replayed')
     else {
@@ -208,9 +208,9 @@ export function startPubSub({
   const link = keepLink({
     open: ({ signal, alive }) =>
       openRedis({ address, setting: 'REDIS_URL', prepare: subscribe, alive, signal }),
-    ...patienceOf(settings, clock),
+    ...reconnectPolicyOf(settings, clock),
     clock,
-    onChange: createReporter({ address, clock, log }),
+    onChange: createReporter({ address, clock, logger }),
   })
 
   return {

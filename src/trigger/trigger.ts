@@ -1,11 +1,11 @@
 import * as v from 'valibot'
 import type { Composer, Found } from '../dispatch/compose.ts'
-import { fingerprintOf, type Held, type Once } from '../dispatch/once.ts'
+import { fingerprintOf, type KeyClaim, type Once } from '../dispatch/once.ts'
 import { AppError } from '../errors.ts'
-import { type Document, type Fault, formatOf, readDocument } from '../lib/document.ts'
+import { type Document, type Fault, formatOf, readDocument } from '../lib/json/document.ts'
+import { decodeUtf8 } from '../lib/json/utf8.ts'
 import { NAME_RULE } from '../lib/name.ts'
 import type { RemoteParent } from '../lib/trace-context.ts'
-import { decodeUtf8 } from '../lib/utf8.ts'
 import { audience, audienceFault, idempotencyKey, MAX, sending } from '../notification/content.ts'
 import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../notification/fan-out.ts'
 import { DEFAULT_TENANT, isChannel, isTenant, isUserId } from '../notification/names.ts'
@@ -23,23 +23,23 @@ export interface Arrival {
 }
 
 /** Why it is not dispatched; `fault` names where and what was expected, never what was written. */
-export interface Rejected {
+export interface RejectedMessage {
   readonly reason: Rejection
   readonly fault?: Fault
 }
 
 /** Ready to be dispatched, dispatched before under the same key, or not worth it. */
-export type Judged =
-  | { readonly ok: true; readonly envelope: Envelope; readonly held?: Held | undefined }
+export type MessageResult =
+  | { readonly ok: true; readonly envelope: Envelope; readonly held?: KeyClaim | undefined }
   | { readonly ok: true; readonly envelope: undefined }
-  | ({ readonly ok: false } & Rejected)
+  | ({ readonly ok: false } & RejectedMessage)
 
 /** Not known before its template, or its key, has been looked up. */
 export interface Pending {
-  judge(): Promise<Judged>
+  judge(): Promise<MessageResult>
 }
 
-export type Verdict = (Judged | Pending) & {
+export type Verdict = (MessageResult | Pending) & {
   /** Where the message says that it belongs. */
   readonly parent?: RemoteParent
 }
@@ -95,7 +95,7 @@ function targetOf({ type, target }: Message): Target | Rejection {
   return 'unknown_type'
 }
 
-const rejected = (reason: Rejection, fault?: Fault): Extract<Judged, { ok: false }> => ({
+const rejected = (reason: Rejection, fault?: Fault): Extract<MessageResult, { ok: false }> => ({
   ok: false,
   reason,
   ...(fault && { fault }),
@@ -104,7 +104,7 @@ const rejected = (reason: Rejection, fault?: Fault): Extract<Judged, { ok: false
 const inEvent = ({ path, message }: Fault): Fault => ({ path: `event.${path}`, message })
 
 /** Why the key of a message does not let it be dispatched. What is under way elsewhere need not be dispatched here. */
-function withoutKey(error: unknown): Judged {
+function withoutKey(error: unknown): MessageResult {
   if (!(error instanceof AppError)) throw error
   if (error.code === 'IDEMPOTENCY_IN_PROGRESS') return { ok: true, envelope: undefined }
   if (error.code === 'STORE_UNAVAILABLE') return rejected('store')
@@ -131,7 +131,7 @@ function judge(
   if ('payload' in event && Buffer.byteLength(raw.get('event.payload') ?? '') > MAX.payloadBytes)
     return rejected('too_large', { path: 'event.payload', message: `at most ${MAX.payloadBytes} bytes` })
   const content = target.type === 'broadcast' ? { ...event, audience: meant } : event
-  const judgedWith = (found?: Found, held?: Held): Judged => {
+  const judgedWith = (found?: Found, held?: KeyClaim): MessageResult => {
     const draft = {
       content,
       raw,
@@ -158,7 +158,7 @@ function judge(
   const find = async () => ('payload' in event ? undefined : composer.find(tenant, event.template_id))
   if (key) {
     const claim = { tenant, key, fingerprint: fingerprintOf('redis', text), id: crypto.randomUUID() }
-    const judgeOnce = async (): Promise<Judged> => {
+    const judgeOnce = async (): Promise<MessageResult> => {
       const begun = await once.begin(claim)
       if ('replay' in begun) return { ok: true, envelope: undefined }
       try {

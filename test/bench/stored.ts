@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { Redis } from 'ioredis'
 import { loadConfig } from '../../src/config/config.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/time/clock.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import { openStore } from '../../src/store/open.ts'
 import type { Draft } from '../../src/store/store.ts'

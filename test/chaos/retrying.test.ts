@@ -65,7 +65,7 @@ function disturbing(random: Random, mayFail: () => boolean, node: Pick<Node, 'is
           if (random.chance(0.3) && drafts.length > 1) await log.append(drafts.slice(0, 1))
           throw error
         }),
-      trace: (...asked) => call(() => log.trace(...asked)),
+      report: (...asked) => call(() => log.report(...asked)),
     },
     idempotency: {
       reserve: claim => call(() => idempotency.reserve(claim)),

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { rename } from 'node:fs/promises'
 import { loadConfig } from '../../src/config/config.ts'
 import { StoreAway } from '../../src/errors.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/time/clock.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import { openStore } from '../../src/store/open.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -33,7 +33,7 @@ const OPERATIONS: Readonly<Record<string, (store: Store) => unknown>> = {
   count: ({ log }) => log.count(ANN, 0),
   read: ({ log }) => log.read(ANN, 0, PAGE),
   list: ({ log }) => log.list(ANN, 0, PAGE),
-  trace: ({ log }) => log.trace('acme', 'a', { limit: 1 }),
+  trace: ({ log }) => log.report('acme', 'a', { limit: 1 }),
   totals: ({ log }) => log.totals(),
   ack: ({ acks }) => acks.ack(ANN, ['a']),
   ackThrough: ({ acks }) => acks.ackThrough(ANN, { epoch: 'e', seq: 1 }),

@@ -2,9 +2,9 @@ import { heapStats } from 'bun:jsc'
 import { describe, expect, spyOn, test } from 'bun:test'
 import type { Cursor } from '../../src/notification/cursor.ts'
 import { userTopic } from '../../src/notification/topic.ts'
-import { memoryStore } from '../../src/store/memory.ts'
-import { memoryIdempotency } from '../../src/store/memory-idempotency.ts'
-import { memoryRevocations } from '../../src/store/memory-revocations.ts'
+import { memoryIdempotency } from '../../src/store/memory/idempotency.ts'
+import { memoryStore } from '../../src/store/memory/memory.ts'
+import { memoryRevocations } from '../../src/store/memory/revocations.ts'
 import type { Draft, StoreLimits, StoreObserver } from '../../src/store/store.ts'
 import { claim, idempotencyContract } from './idempotency.contract.ts'
 import { revocationsContract } from './revocations.contract.ts'
@@ -21,7 +21,7 @@ const LIMITS: StoreLimits = {
   retentionMs: 60_000,
   cleanupMs: 300_000,
   acknowledged: false,
-  maxTraces: 1_000,
+  maxReports: 1_000,
   maxBytes: 0,
   tenantMaxBytes: 0,
   maxRevocations: 10_000,

@@ -1,5 +1,5 @@
 import type { Priority } from '../../src/notification/notification.ts'
-import type { State } from '../../src/store/store.ts'
+import type { DeliveryState } from '../../src/store/store.ts'
 
 /** What happens in one log of at most three entries, and what is left of it. */
 export interface OverflowCase {
@@ -19,7 +19,7 @@ export interface OverflowCase {
   /** Seqs that stay. */
   readonly left: number[]
   /** State of each evicted seq. */
-  readonly gone: Readonly<Record<number, State>>
+  readonly gone: Readonly<Record<number, DeliveryState>>
   /** Seqs that counted as lost: evicted unsettled. */
   readonly unsettled: readonly number[]
   /** The highest seq that no device had received. */

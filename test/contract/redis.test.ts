@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { StoreAway } from '../../src/errors.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/time/clock.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import { redisStore } from '../../src/store/redis/redis.ts'
 import { SCRIPTS } from '../../src/store/redis/scripts.ts'
@@ -145,7 +145,7 @@ describe('redis: what one script does is bounded, what is asked is done', () => 
     const appended = await log.append(owners.map(owner => draft('a', { owner, body })))
     expect(appended.filter(({ cursor }) => cursor.seq === 1)).toHaveLength(10_000)
     expect(await countsOf(log)).toEqual({ messages: MANY + 10_000, users: 10_001 })
-    const page = await log.trace('acme', 'a', { after: userTopic('acme', 'u4999'), limit: 3 })
+    const page = await log.report('acme', 'a', { after: userTopic('acme', 'u4999'), limit: 3 })
     expect(page?.recipients.map(({ owner }) => owner)).toEqual(owners.slice(5_000, 5_003))
   })
 })
@@ -297,7 +297,7 @@ describe('redis: when something is wrong', () => {
     line.thaw()
     await eventually(store.isUp)
     await eventually(async () => (await store.log.open(owner)).received === 1)
-    expect((await store.log.trace('acme', 'a', { limit: 1 }))?.recipients).toMatchObject([
+    expect((await store.log.report('acme', 'a', { limit: 1 }))?.recipients).toMatchObject([
       { state: 'received', attempts: 1 },
     ])
     await store[Symbol.asyncDispose]()

@@ -1,20 +1,20 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { StoreFull } from '../../src/errors.ts'
-import type { Clock } from '../../src/lib/clock.ts'
+import type { Clock } from '../../src/lib/time/clock.ts'
 import type { Cursor } from '../../src/notification/cursor.ts'
 import { PRIORITIES, type Priority } from '../../src/notification/notification.ts'
 import { type Topic, userTopic } from '../../src/notification/topic.ts'
 import type { PageLimit } from '../../src/store/page-limit.ts'
 import type {
-  Appended,
+  AppendResult,
+  DeliveryState,
   Draft,
-  Log,
-  State,
   Store,
   StoreLimits,
   StoreObserver,
   Totals,
+  UserLog,
 } from '../../src/store/store.ts'
 import { eventually } from '../support/visit.ts'
 import { OVERFLOW_CASES } from './overflow.cases.ts'
@@ -35,7 +35,7 @@ export const LIMITS: StoreLimits = {
   retentionMs: 60_000,
   cleanupMs: 3_600_000,
   acknowledged: false,
-  maxTraces: 1_000,
+  maxReports: 1_000,
   maxBytes: 0,
   tenantMaxBytes: 0,
   maxRevocations: 10_000,
@@ -77,27 +77,27 @@ const drafts = (count: number, given: Partial<Draft> = {}): Draft[] =>
   Array.from({ length: count }, (_, i) => draft(`${given.priority ?? 'n'}${i + 1}`, given))
 
 /** The seqs that a reader from the start gets. */
-export const seqs = async (log: Log, owner: Topic = ANN): Promise<number[]> =>
+export const seqs = async (log: UserLog, owner: Topic = ANN): Promise<number[]> =>
   (await log.read(owner, 0, ALL)).entries.map(({ seq }) => seq)
 
 /** Without the bytes, which each store counts by what it takes. */
-export const countsOf = async (log: Log): Promise<Pick<Totals, 'messages' | 'users'>> => {
+export const countsOf = async (log: UserLog): Promise<Pick<Totals, 'messages' | 'users'>> => {
   const { messages, users } = await log.totals()
   return { messages, users }
 }
 
-const NOWHERE: Appended = { cursor: { epoch: '', seq: 0 }, repeated: false }
+const NOWHERE: AppendResult = { cursor: { epoch: '', seq: 0 }, repeated: false }
 
-const numbers = (appended: readonly Appended[]): number[] => appended.map(({ cursor }) => cursor.seq)
+const numbers = (appended: readonly AppendResult[]): number[] => appended.map(({ cursor }) => cursor.seq)
 
 /** A receipt may be late: goes on when it has been taken. */
-async function receive(log: Log, owner: Topic, seq: number): Promise<void> {
+async function receive(log: UserLog, owner: Topic, seq: number): Promise<void> {
   const { head } = await log.open(owner)
   log.received(owner, { epoch: head.epoch, seq })
   await taken(log, owner, seq)
 }
 
-const taken = (log: Log, owner: Topic, seq: number): Promise<void> =>
+const taken = (log: UserLog, owner: Topic, seq: number): Promise<void> =>
   eventually(async () => (await log.open(owner)).received >= seq)
 
 /** What every store promises, through its interface alone. `open` opens an empty one; `runs` of the random test. */
@@ -269,8 +269,8 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
 
   describe(`${name}: states`, () => {
     const TRACE = { limit: 100 }
-    const statesOf = async (log: Log, id: string, tenant = 'acme') =>
-      (await log.trace(tenant, id, TRACE))?.recipients.map(
+    const statesOf = async (log: UserLog, id: string, tenant = 'acme') =>
+      (await log.report(tenant, id, TRACE))?.recipients.map(
         ({ owner, state, attempts }) => `${owner.split(':')[2]} ${state} ${attempts}`,
       )
 
@@ -280,7 +280,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         const { log, notes, clock } = opened
         const at = clock.time
         const [{ cursor } = NOWHERE] = await log.append([draft('a', { expiresAt: at + 1_000 })])
-        expect(await log.trace('acme', 'a', TRACE)).toEqual({
+        expect(await log.report('acme', 'a', TRACE)).toEqual({
           id: 'a',
           eventType: 'e',
           occurredAt: at,
@@ -294,7 +294,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         await eventually(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 1')
         log.handed(ANN, cursor.epoch, [1])
         await eventually(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 2')
-        expect((await log.trace('acme', 'a', TRACE))?.recipients[0]?.at).toBe(at + 5)
+        expect((await log.report('acme', 'a', TRACE))?.recipients[0]?.at).toBe(at + 5)
         expect((await log.list(ANN, 0, ALL)).entries).toEqual([
           { seq: 1, body: draft('a').body, state: 'sent' },
         ])
@@ -308,7 +308,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       await log.append([CY, ANN, BOB].map(owner => draft('a', { owner })))
       expect(await statesOf(log, 'a')).toEqual(['cy queued 0', 'ann queued 0', 'bob queued 0'])
       const page = async (more: { after?: Topic; limit: number }) =>
-        (await log.trace('acme', 'a', more))?.recipients.map(({ owner }) => owner)
+        (await log.report('acme', 'a', more))?.recipients.map(({ owner }) => owner)
       expect(await page({ limit: 2 })).toEqual([CY, ANN])
       expect(await page({ after: ANN, limit: 2 })).toEqual([BOB])
       expect(await page({ after: BOB, limit: 2 })).toEqual([])
@@ -371,8 +371,8 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
 
   describe(`${name}: acknowledgement`, () => {
     const ON = { acknowledged: true }
-    const stateOf = async (log: Log, id: string) =>
-      (await log.trace('acme', id, { limit: 1 }))?.recipients.map(
+    const stateOf = async (log: UserLog, id: string) =>
+      (await log.report('acme', id, { limit: 1 }))?.recipients.map(
         ({ state, attempts }) => `${state} ${attempts}`,
       )[0]
 
@@ -503,7 +503,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await seqs(log)).toEqual([])
     })
 
-    const verbs: [string, (log: Log) => Promise<unknown>, unknown][] = [
+    const verbs: [string, (log: UserLog) => Promise<unknown>, unknown][] = [
       ['read', log => seqs(log), [2]],
       ['counted', log => log.count(ANN, 0), 1],
       ['totalled', countsOf, { messages: 1, users: 1 }],
@@ -567,16 +567,16 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
   })
 
   describe(`${name}: overflow`, () => {
-    const fill = async (log: Log, priorities: readonly Priority[]): Promise<void> => {
+    const fill = async (log: UserLog, priorities: readonly Priority[]): Promise<void> => {
       const { head } = await log.open(ANN)
       await log.append(priorities.map((priority, i) => draft(`${head.seq + i + 1}`, { priority })))
     }
     /** By seq, which is the id here. */
-    const statesOf = async (log: Log): Promise<Record<number, State>> => {
+    const statesOf = async (log: UserLog): Promise<Record<number, DeliveryState>> => {
       const { head } = await log.open(ANN)
-      const all: Record<number, State> = {}
+      const all: Record<number, DeliveryState> = {}
       for (let seq = 1; seq <= head.seq; seq++) {
-        const trace = await log.trace('acme', `${seq}`, { limit: 1 })
+        const trace = await log.report('acme', `${seq}`, { limit: 1 })
         const state = trace?.recipients[0]?.state
         if (state !== undefined) all[seq] = state
       }
@@ -603,7 +603,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         await receive(log, ANN, received)
         await acks.ack(ANN, acked.map(String))
         await fill(log, later)
-        const isGone = ([seq]: [string, State]): boolean => !expected.left.includes(Number(seq))
+        const isGone = ([seq]: [string, DeliveryState]): boolean => !expected.left.includes(Number(seq))
         expect({
           left: await seqs(log),
           gone: Object.fromEntries(Object.entries(await statesOf(log)).filter(isGone)),
@@ -707,8 +707,8 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
     const MORE = 5 * BODY.length
     const to = (owner: Topic, id: string): Draft => draft(id, { owner, body: `${BODY}${id}` })
     const user = (n: number, tenant = 'acme'): Topic => userTopic(tenant, `user-${n}`)
-    const bytesOf = async (log: Log): Promise<number> => (await log.totals()).bytes ?? 0
-    const refusalOf = (log: Log, drafts: readonly Draft[]): Promise<unknown> =>
+    const bytesOf = async (log: UserLog): Promise<number> => (await log.totals()).bytes ?? 0
+    const refusalOf = (log: UserLog, drafts: readonly Draft[]): Promise<unknown> =>
       log.append(drafts).then(
         () => undefined,
         (error: unknown) => error,
@@ -824,13 +824,13 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
 
   describe(`${name}: received as a state`, () => {
     const TRACE = { limit: 1 }
-    const recipientOf = async (log: Log, id: string) =>
-      (await log.trace('acme', id, TRACE))?.recipients.map(({ state, attempts, at }) => ({
+    const recipientOf = async (log: UserLog, id: string) =>
+      (await log.report('acme', id, TRACE))?.recipients.map(({ state, attempts, at }) => ({
         state,
         attempts,
         at,
       }))[0]
-    const isIn = (log: Log, id: string, state: State): Promise<void> =>
+    const isIn = (log: UserLog, id: string, state: DeliveryState): Promise<void> =>
       eventually(async () => (await recipientOf(log, id))?.state === state)
 
     for (const acknowledged of [false, true])
@@ -1017,14 +1017,14 @@ const highest = (rows: readonly Row[]): number => Math.max(0, ...rows.map(({ seq
 
 /** Takes steps with a log and, in the most obvious way, with a list of everything that was ever appended. */
 class Run {
-  readonly #log: Log
+  readonly #log: UserLog
   readonly #clock: Clock & { time: number }
   readonly #limits: StoreLimits
   readonly #rows: Row[] = []
   readonly #received = new Map<Topic, number>()
   readonly #epochs = new Map<Topic, string>()
 
-  constructor(log: Log, clock: Clock & { time: number }, limits: StoreLimits) {
+  constructor(log: UserLog, clock: Clock & { time: number }, limits: StoreLimits) {
     this.#log = log
     this.#clock = clock
     this.#limits = limits
@@ -1062,12 +1062,12 @@ class Run {
   }
 
   async #append(given: readonly Draft[]): Promise<void> {
-    const expected: Appended[] = []
+    const expected: AppendResult[] = []
     for (const each of given) expected.push(await this.#expectAppended(each))
     expect(await this.#log.append(given)).toEqual(expected)
   }
 
-  async #expectAppended(given: Draft): Promise<Appended> {
+  async #expectAppended(given: Draft): Promise<AppendResult> {
     const { owner, id } = given
     const epoch = await this.#epochOf(owner)
     const known = this.#alive(owner).find(row => row.id === id)

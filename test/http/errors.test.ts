@@ -38,7 +38,7 @@ const breaking = (store: Store): Store => ({
     ...store.log,
     append: () => Promise.reject(new StoreAway(MARK)),
     // A fault that nobody foresees: a promise was promised.
-    trace: () => {
+    report: () => {
       throw new Error(MARK)
     },
   },

@@ -433,7 +433,7 @@ test('an unforeseen fault shows its message in development only, and its stack i
   const trace = (): never => {
     throw new Error('disk /var/lib/ara is full')
   }
-  const options = { wrapStore: breaking({ trace }) }
+  const options = { wrapStore: breaking({ report: trace }) }
   const path = `/api/v1/notifications/${crypto.randomUUID()}`
   const env = { QUEUE_ENABLED: 'true' }
   await using development = await startTestApp(env, options)

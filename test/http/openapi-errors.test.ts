@@ -45,7 +45,7 @@ interface Apps {
 const away = () => Promise.reject(new StoreAway('away'))
 const breaking = (store: Store): Store => ({
   ...store,
-  log: { ...store.log, append: away, open: away, trace: away },
+  log: { ...store.log, append: away, open: away, report: away },
   acks: { ...store.acks, ack: away, ackThrough: away },
   templates: { create: away, get: away, list: away, update: away, delete: away },
   revocations: { revoke: away, before: away },

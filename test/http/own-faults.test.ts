@@ -65,7 +65,7 @@ const REQUESTS: readonly (readonly [
   ['a template', templates({ create: faulty }), app => app.post(`${API}/templates`, TEMPLATE)],
   ['the templates', templates({ list: faulty }), app => app.get(`${API}/templates`)],
   ['a log', log({ list: faulty }), app => app.get(`${API}/users/u/notifications`)],
-  ['a notification', log({ trace: faulty }), app => app.get(`${API}/notifications/${crypto.randomUUID()}`)],
+  ['a notification', log({ report: faulty }), app => app.get(`${API}/notifications/${crypto.randomUUID()}`)],
   [
     'an acknowledgement',
     store => ({ acks: { ...store.acks, ack: faulty } }),

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { Redis } from 'ioredis'
 import { signToken } from '../../src/auth/sign.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/time/clock.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { startRedis } from '../support/redis.ts'
 import { type Service, startService } from '../support/service.ts'

@@ -107,11 +107,11 @@ test('a clock that is set while the store is closed ends nothing, and times are 
     await using store = await open(place, here, warnings)
     expect((await store.log.read(ANN, 0, ALL)).entries.map(({ seq }) => seq)).toEqual([1, 2])
     await store.log.append([draft('b', here.clocks.wall + 10_000)])
-    expect(await store.log.trace('acme', 'b', { limit: 1 })).toMatchObject({
+    expect(await store.log.report('acme', 'b', { limit: 1 })).toMatchObject({
       expiresAt: here.clocks.wall + 10_000,
       recipients: [{ at: here.clocks.wall }],
     })
-    expect(await store.log.trace('acme', 'short', { limit: 1 })).toMatchObject({ expiresAt: NOW + 30_000 })
+    expect(await store.log.report('acme', 'short', { limit: 1 })).toMatchObject({ expiresAt: NOW + 30_000 })
     expect(await store.revocations.before(ANN)).toBe(NOW)
     here.pass(26_000)
     expect((await store.log.read(ANN, 0, ALL)).entries.map(({ seq }) => seq)).toEqual([1])

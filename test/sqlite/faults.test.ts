@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { StoreAway } from '../../src/errors.ts'
 import { userTopic } from '../../src/notification/topic.ts'
-import type { Draft, Log } from '../../src/store/store.ts'
+import type { Draft, UserLog } from '../../src/store/store.ts'
 import { noting } from '../contract/store.contract.ts'
 import { API_KEY, startTestApp } from '../support/app.ts'
 import { startService } from '../support/service.ts'
@@ -20,7 +20,7 @@ const draft = (id: string): Draft => ({
   priority: 'Normal',
 })
 
-const ids = async (log: Log): Promise<number[]> =>
+const ids = async (log: UserLog): Promise<number[]> =>
   (await log.read(ANN, 0, { entries: 1_000, bytes: 1_000_000 })).entries.map(({ seq }) => seq)
 
 /** Why it was rejected. (`expect` with `rejects` waits in a way in which no message of a worker arrives.) */
@@ -178,7 +178,7 @@ test('a file that somebody else has locked: 503 as long as it is, then again as 
   await eventually(opened.store.isUp)
   expect((await log.append([draft('meanwhile')]))[0]).toMatchObject({ cursor: { seq: 2 }, repeated: false })
   // What nobody waits for was not lost with the commit it would have gone with.
-  expect((await log.trace('acme', 'before', { limit: 1 }))?.recipients[0]).toMatchObject({ attempts: 1 })
+  expect((await log.report('acme', 'before', { limit: 1 }))?.recipients[0]).toMatchObject({ attempts: 1 })
   expect(await acks.ack(ANN, ['before'])).toMatchObject([{ late: false }])
 })
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import { startOf } from '../../src/dispatch/start.ts'
 import { formatCursor } from '../../src/notification/cursor.ts'
 import { userTopic } from '../../src/notification/topic.ts'
-import type { Draft, Log } from '../../src/store/store.ts'
+import type { Draft, UserLog } from '../../src/store/store.ts'
 import { fakeClock, LIMITS } from '../contract/store.contract.ts'
 import { openPlace, type StorePlace, storePlace } from '../support/store-file.ts'
 import { eventually } from '../support/visit.ts'
@@ -21,7 +21,7 @@ const draft = (id: string, owner = ANN): Draft => ({
   priority: 'Normal',
 })
 
-const append = async (log: Log, count: number, owner = ANN) => {
+const append = async (log: UserLog, count: number, owner = ANN) => {
   for (let n = 0; n < count; n++) await log.append([draft(crypto.randomUUID(), owner)])
   return (await log.open(owner)).head
 }
@@ -33,7 +33,7 @@ async function restore({ directory, path }: StorePlace): Promise<void> {
 
 async function once<T>(
   place: StorePlace,
-  look: (log: Log) => Promise<T>,
+  look: (log: UserLog) => Promise<T>,
   options: Parameters<typeof openPlace>[1] = {},
 ): Promise<T> {
   await using opened = await openPlace(place, options)
@@ -149,7 +149,7 @@ test('a log that was forgotten 30 days after its last append comes back under an
   const bob = (await log.open(BOB)).head
   clock.time += 29 * DAY
   // Once this is gone, everything has been looked at.
-  await eventually(async () => (await log.trace('acme', 'of bob', { limit: 1 })) === undefined)
+  await eventually(async () => (await log.report('acme', 'of bob', { limit: 1 })) === undefined)
   expect((await log.open(ANN)).head).toEqual(ann)
   clock.time += 1
   await eventually(async () => (await log.open(ANN)).head.seq === 0)
@@ -165,7 +165,7 @@ test('what is kept of an entry that left its log goes when it is as old as the r
   await using opened = await openPlace(place, { clock, limits: { cleanupMs: 20, maxEntries: 1 } })
   const { log } = opened.store
   for (const id of ['dropped', 'kept']) await log.append([draft(id)])
-  const stateOf = async (id: string) => (await log.trace('acme', id, { limit: 1 }))?.recipients[0]?.state
+  const stateOf = async (id: string) => (await log.report('acme', id, { limit: 1 }))?.recipients[0]?.state
   clock.time += LIMITS.retentionMs
   expect([await stateOf('dropped'), await stateOf('kept')]).toEqual(['dropped', 'queued'])
   clock.time += 1

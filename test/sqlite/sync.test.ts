@@ -91,7 +91,7 @@ describe('what is asked at the same time shares a commit:', () => {
     await log.append([draft('b')])
     expect((await commitsIn(place)) - before).toBe(1)
     expect((await log.open(owner)).received).toBe(1)
-    expect((await log.trace('acme', 'a', { limit: 1 }))?.recipients[0]?.attempts).toBe(100)
+    expect((await log.report('acme', 'a', { limit: 1 }))?.recipients[0]?.attempts).toBe(100)
   })
 })
 

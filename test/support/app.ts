@@ -1,9 +1,9 @@
 import { SignJWT } from 'jose'
 import { type App, startApp } from '../../src/app.ts'
 import { type Environment, loadConfig } from '../../src/config/config.ts'
-import type { Clock } from '../../src/lib/clock.ts'
-import type { SendQueues } from '../../src/lib/send-queues.ts'
-import { createLog } from '../../src/observe/log.ts'
+import type { SendQueues } from '../../src/lib/system/send-queues.ts'
+import type { Clock } from '../../src/lib/time/clock.ts'
+import { createLogger } from '../../src/observe/log.ts'
 import type { Store } from '../../src/store/store.ts'
 import { conform } from './openapi.ts'
 
@@ -64,12 +64,12 @@ export async function startTestApp(env: Environment = {}, options: TestOptions =
     ...env,
   })
   const lines: Record<string, unknown>[] = []
-  const log = await createLog({
+  const logger = await createLogger({
     level: config.logLevel,
     format: 'json',
     out: { write: line => void lines.push(JSON.parse(line)) },
   })
-  const app = await startApp({ config, version: '0.0.0-test', log, ...options })
+  const app = await startApp({ config, version: '0.0.0-test', logger, ...options })
   const url = `http://127.0.0.1:${app.port}`
 
   return {

@@ -1,6 +1,6 @@
 import { version } from '../../package.json' with { type: 'json' }
 import { CLOSES, ERRORS } from '../../src/errors.ts'
-import { jsonSchemasOf, type Named } from '../../src/http/openapi/schema.ts'
+import { jsonSchemasOf, type NamedSchemas } from '../../src/http/openapi/schema.ts'
 import { audience } from '../../src/notification/content.ts'
 import { type Message, SAID, SOCKET_CODES, STREAM, TOLD, WEBSOCKET } from './messages.ts'
 
@@ -57,7 +57,7 @@ Beside these, 1002, 1007 and 1009 for what breaks the protocol, is no UTF-8 or t
 /** The AsyncAPI document of `/ws` and `/sse`. */
 export function asyncApi() {
   const all = everything()
-  const schemas: Named = {
+  const schemas: NamedSchemas = {
     ...Object.fromEntries(Object.entries(all).map(([name, { schema }]) => [name, schema])),
     audience,
   }

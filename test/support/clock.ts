@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/lib/clock.ts'
+import type { Clock } from '../../src/lib/time/clock.ts'
 
 /** The system's clock, which a test can move forward. */
 export interface TestClock extends Clock {

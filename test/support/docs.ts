@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expectation, SETTINGS, type Setting } from '../../src/config/settings.ts'
-import { METRICS, type Metric, type Seen } from '../../src/observe/metrics.ts'
+import { METRICS, type Metric, type MetricSources } from '../../src/observe/metrics.ts'
 import { createStats } from '../../src/observe/stats.ts'
 import { asyncApiDocument } from './asyncapi.ts'
 
@@ -66,7 +66,7 @@ ${tables.join('')}`
 }
 
 /** A service at its start. */
-function atStart(): Seen {
+function atStart(): MetricSources {
   const stats = createStats()
   return {
     stats,
@@ -96,7 +96,7 @@ function atStart(): Seen {
 }
 
 /** `type`: `ws`, `sse`; of a label whose values are not known beforehand only its name. */
-function labelsOf({ labels, read }: Metric, seen: Seen): string {
+function labelsOf({ labels, read }: Metric, seen: MetricSources): string {
   const there = read(seen)
   return labels
     .map(label => {

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import type { ErrorCode } from '../../src/errors.ts'
 import { cursor, notified, resumed } from '../../src/http/openapi/answers.ts'
-import { documented } from '../../src/lib/document.ts'
+import { documented } from '../../src/lib/json/document.ts'
 import { type ClientMessage, clientMessage } from '../../src/notification/message.ts'
 
 /** A message, and examples of it by names; an answer has the name of what it answers. */

@@ -2,7 +2,7 @@ import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
 import { startApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { createLog } from '../../src/observe/log.ts'
+import { createLogger } from '../../src/observe/log.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a document is looked into freely.
 export type Json = any
@@ -28,8 +28,8 @@ export interface Described {
 /** The document of a service with default settings, as it is served. */
 async function serveDocument(): Promise<Json> {
   const { config } = loadConfig({ SERVER_HOST: '127.0.0.1', SERVER_PORT: '0', REDIS_URL: '' })
-  const log = await createLog({ level: 'error', format: 'json', out: { write: () => {} } })
-  await using app = await startApp({ config, version: '1.0.0', log })
+  const logger = await createLogger({ level: 'error', format: 'json', out: { write: () => {} } })
+  await using app = await startApp({ config, version: '1.0.0', logger })
   const response = await fetch(`http://127.0.0.1:${app.port}/openapi.json`)
   const text = await response.text()
   if (response.status !== 200) throw new Error(`no document: ${text}`)

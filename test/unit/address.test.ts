@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseRange } from '../../src/lib/address.ts'
+import { parseRange } from '../../src/lib/system/address.ts'
 import { createAddressOf } from '../../src/limit/address.ts'
 
 /** What stands for the client behind a peer, with proxies and a header. */

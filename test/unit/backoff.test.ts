@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createBackoff } from '../../src/lib/backoff.ts'
+import { createBackoff } from '../../src/lib/redis/backoff.ts'
 
 const whole = (min: number, max: number) => fc.integer({ min, max })
 const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { type BreakerState, createBreaker } from '../../src/lib/breaker.ts'
+import { type BreakerState, createBreaker } from '../../src/lib/redis/breaker.ts'
 
 const THRESHOLDS = { failureThreshold: 3, successThreshold: 2, resetMs: 1_000 }
 

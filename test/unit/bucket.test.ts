@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { createBuckets, type Rate, take } from '../../src/lib/bucket.ts'
+import { createBuckets, type Rate, take } from '../../src/lib/flow/bucket.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { eventually } from '../support/visit.ts'
 

@@ -1,7 +1,7 @@
 import { heapStats } from 'bun:jsc'
 import { expect, test } from 'bun:test'
 import { createComposer } from '../../src/dispatch/compose.ts'
-import type { Templated } from '../../src/notification/content.ts'
+import type { TemplateContent } from '../../src/notification/content.ts'
 import type { Template } from '../../src/store/template.ts'
 
 const MAX_TEXT = 65_536
@@ -26,7 +26,7 @@ const templateOf = (payloadTemplate: string): Template => ({
 /** A composer as a whole service has it: one for all tenants. */
 function start() {
   const { compose } = createComposer({ templates: { get: async () => undefined } })
-  return (template: Template, variables: object, content: Partial<Templated> = {}) =>
+  return (template: Template, variables: object, content: Partial<TemplateContent> = {}) =>
     compose(
       {
         content: { template_id: 't', ...content },

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { type Config, ConfigError, type Environment, loadConfig } from '../../src/config/config.ts'
 import { expectation, SETTINGS } from '../../src/config/settings.ts'
-import { parseRange } from '../../src/lib/address.ts'
+import { parseRange } from '../../src/lib/system/address.ts'
 
 function rangeOf(text: string) {
   const range = parseRange(text)

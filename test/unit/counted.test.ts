@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { counted } from '../../src/dispatch/counted.ts'
 import type { Outcome } from '../../src/dispatch/dispatcher.ts'
+import { counted } from '../../src/dispatch/observed/counted.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Envelope, Target } from '../../src/notification/target.ts'
 import { createStats } from '../../src/observe/stats.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { createCrowd } from '../../src/dispatch/crowd.ts'
-import { Connection, type Written } from '../../src/hub/connection.ts'
+import { Connection, type WriteResult } from '../../src/hub/connection.ts'
 import { createHub } from '../../src/hub/hub.ts'
 import { createSendBuffers } from '../../src/hub/send-buffers.ts'
 import { Frame } from '../../src/notification/frame.ts'
@@ -20,7 +20,7 @@ class Listener extends Connection {
     this.transport = transport
   }
 
-  override write({ json }: Frame): Written {
+  override write({ json }: Frame): WriteResult {
     if (this.isBroken) throw new Error('a fault of one connection')
     this.written.push(json)
     return 'sent'

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { every } from '../../src/lib/every.ts'
+import { every } from '../../src/lib/time/every.ts'
 
 /** Resolves when `work` has run so often. */
 function counted(most: number) {

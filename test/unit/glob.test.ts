@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { isPattern, mayOverlap } from '../../src/lib/glob.ts'
+import { isPattern, mayOverlap } from '../../src/lib/redis/glob.ts'
 
 test.each(['a*', '?', 'a[bc]', 'a[', '*'])('%s is a pattern', entry => {
   expect(isPattern(entry)).toBe(true)

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { inTurns } from '../../src/lib/in-turns.ts'
-import { Largest } from '../../src/lib/largest.ts'
+import { Largest } from '../../src/lib/collections/largest.ts'
+import { inTurns } from '../../src/lib/flow/in-turns.ts'
 
 test('a long list is visited in order, a portion per turn, and other work runs in between', async () => {
   const seen: number[] = []

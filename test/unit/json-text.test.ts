@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { byCodePoints } from '../../src/lib/code-points.ts'
-import { compact, JsonText, stringOf } from '../../src/lib/json-text.ts'
+import { compact, JsonText, stringOf } from '../../src/lib/json/text.ts'
 
 const at = (text: string, ...keys: readonly string[]): string | undefined =>
   keys.reduce<JsonText | undefined>((found, key) => found?.get(key), JsonText.of(text))?.text

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { isUtf8 } from 'node:buffer'
 import fc from 'fast-check'
-import { parseJson, type Shape, scanJson } from '../../src/lib/json.ts'
-import { decodeUtf8 } from '../../src/lib/utf8.ts'
+import { parseJson, type Shape, scanJson } from '../../src/lib/json/scan.ts'
+import { decodeUtf8 } from '../../src/lib/json/utf8.ts'
 
 const MAX_DEPTH = 64
 

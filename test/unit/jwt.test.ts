@@ -10,7 +10,7 @@ import {
   type JWK,
   SignJWT,
 } from 'jose'
-import type { KeySetFetched } from '../../src/auth/jwks.ts'
+import type { FetchResult } from '../../src/auth/jwks.ts'
 import { createTokens } from '../../src/auth/jwt.ts'
 import { signToken } from '../../src/auth/sign.ts'
 import { tokenOf } from '../../src/auth/token.ts'
@@ -480,7 +480,7 @@ describe('a key set', () => {
       fetch: () => state.answer(),
     })
     const clock = fakeClock()
-    let next = Promise.withResolvers<KeySetFetched>()
+    let next = Promise.withResolvers<FetchResult>()
     const start = (settings: Settings = {}) =>
       open({
         algorithms: ['ES256'],
@@ -731,7 +731,7 @@ describe('a key set', () => {
   test('is not fetched any more once the tokens are disposed of, nor is that told', async () => {
     const asked = Promise.withResolvers<AbortSignal>()
     const aborted = Promise.withResolvers<void>()
-    const told: KeySetFetched[] = []
+    const told: FetchResult[] = []
     const tokens = await open({
       algorithms: ['ES256'],
       jwksUrl: 'http://keys.invalid/',

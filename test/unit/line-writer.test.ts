@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createLineWriter } from '../../src/lib/line-writer.ts'
+import { createLineWriter } from '../../src/lib/system/line-writer.ts'
 import { createFifo, type Fifo } from '../support/fifo.ts'
 
 const noteOf = async (dropped: number) => `${dropped} lost\n`
@@ -68,7 +68,7 @@ test('a pipe that somebody else has made non-blocking loses nothing', async () =
 test('a line that a full disk has cut does not spoil the next one', async () => {
   // The limit of a file's size stands for the disk: the first write is cut, the next fails.
   const script = `
-    import { createLineWriter } from './src/lib/line-writer.ts'
+    import { createLineWriter } from './src/lib/system/line-writer.ts'
     import { truncateSync, writeFileSync } from 'node:fs'
     const noteOf = async dropped => dropped + ' lost\\n'
     const writer = createLineWriter({ fd: 1, noteOf, retryMs: 5 })

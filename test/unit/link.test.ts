@@ -1,11 +1,11 @@
 import { expect, test } from 'bun:test'
-import { createBreaker } from '../../src/lib/breaker.ts'
-import { type Clock, systemClock } from '../../src/lib/clock.ts'
-import { keepLink, type Line, type LinkEvent } from '../../src/lib/link.ts'
+import { createBreaker } from '../../src/lib/redis/breaker.ts'
+import { keepLink, type LinkConnection, type LinkEvent } from '../../src/lib/redis/reconnecting-link.ts'
+import { type Clock, systemClock } from '../../src/lib/time/clock.ts'
 import { createInbox } from '../support/inbox.ts'
 import { eventually } from '../support/visit.ts'
 
-interface TestLine extends Line {
+interface TestLine extends LinkConnection {
   lose(reason: string): void
 }
 

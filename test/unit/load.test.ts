@@ -11,7 +11,7 @@ import { THRESHOLDS } from '../../k6/lib/thresholds.ts'
 import { type Primitives, signToken, subjectOf } from '../../k6/lib/token.ts'
 import { PROOFS } from '../../k6/proofs.ts'
 import { createTokens } from '../../src/auth/jwt.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { systemClock } from '../../src/lib/time/clock.ts'
 
 const SECRET = 'a-secret-for-tests-of-at-least-32-bytes'
 

@@ -1,7 +1,7 @@
 import { heapStats } from 'bun:jsc'
 import { describe, expect, test } from 'bun:test'
 import type { Claim, Idempotency } from '../../src/store/idempotency.ts'
-import { memoryIdempotency } from '../../src/store/memory-idempotency.ts'
+import { memoryIdempotency } from '../../src/store/memory/idempotency.ts'
 import { claim } from '../contract/idempotency.contract.ts'
 import { fakeClock } from '../contract/store.contract.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { endName, sendQueuesIn } from '../../src/lib/proc-net.ts'
+import { endName, sendQueuesIn } from '../../src/lib/system/proc-net.ts'
 
 const HEAD =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n'

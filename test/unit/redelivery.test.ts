@@ -4,7 +4,7 @@ import { StoreAway } from '../../src/errors.ts'
 import { Connection } from '../../src/hub/connection.ts'
 import { createHub, type Hub } from '../../src/hub/hub.ts'
 import { type Topic, tenantOf, userOf, userTopic } from '../../src/notification/topic.ts'
-import type { Acks, Log } from '../../src/store/store.ts'
+import type { Acks, UserLog } from '../../src/store/store.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { eventually } from '../support/visit.ts'
 
@@ -37,7 +37,7 @@ const turn = () => new Promise(setImmediate)
 /** Redeliveries over a store that the test replaces, and a hub that counts how often somebody looks into it. */
 function start(
   redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', redelivered: 1 }),
-  read: Log['read'] = () => Promise.reject(new Error('not asked')),
+  read: UserLog['read'] = () => Promise.reject(new Error('not asked')),
 ) {
   const clock = createStoppedClock()
   const hub = createHub<Socket>()

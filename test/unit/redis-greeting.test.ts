@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { Redis } from 'ioredis'
-import type { RedisAddress } from '../../src/lib/redis-url.ts'
+import type { RedisAddress } from '../../src/lib/redis/url.ts'
 import { greet } from '../../src/store/redis/greeting.ts'
 
 const ADDRESS: RedisAddress = { hosts: [{ host: 'r', port: 6379 }], tls: false, db: 0 }

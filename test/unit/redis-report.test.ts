@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { type RedisReport, redisReport } from '../../src/http/redis-report.ts'
-import type { LinkState } from '../../src/lib/link.ts'
+import type { LinkState } from '../../src/lib/redis/reconnecting-link.ts'
 
 const UP: LinkState = { connected: true, breaker: 'closed', failures: 0, attempts: 0, reconnections: 3 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { describe as describeAddress, parseRedisUrl, type RedisAddress } from '../../src/lib/redis-url.ts'
+import { describe as describeAddress, parseRedisUrl, type RedisAddress } from '../../src/lib/redis/url.ts'
 
 const at = (host: string, port: number) => ({ host, port })
 

@@ -2,13 +2,13 @@ import type { createDelivery as CreateDelivery, Delivery } from '../../src/dispa
 import { createPersist } from '../../src/dispatch/persist.ts'
 import type { createReceipts as CreateReceipts, Receipts } from '../../src/dispatch/receipts.ts'
 import type { createSweep as CreateSweep, Sweep } from '../../src/dispatch/sweep.ts'
-import { Connection, type Written } from '../../src/hub/connection.ts'
+import { Connection, type WriteResult } from '../../src/hub/connection.ts'
 import { createHub, type Hub } from '../../src/hub/hub.ts'
 import { type Cursor, formatCursor } from '../../src/notification/cursor.ts'
 import type { Frame } from '../../src/notification/frame.ts'
 import { userFrame } from '../../src/notification/frame.ts'
 import { userTopic } from '../../src/notification/topic.ts'
-import type { Base, Log, Page } from '../../src/store/store.ts'
+import type { Base, Page, UserLog } from '../../src/store/store.ts'
 
 /** The parts under test: the real ones, or a mutant. */
 export interface Parts {
@@ -147,7 +147,7 @@ class World {
     return at < 0 ? 0 : Math.min(seq, ...this.bases.slice(at).map(base => base.seq))
   }
 
-  readonly log: Pick<Log, 'open' | 'heads' | 'count' | 'read' | 'received'> = {
+  readonly log: Pick<UserLog, 'open' | 'heads' | 'count' | 'read' | 'received'> = {
     open: () =>
       this.later(() => ({
         head: { epoch: this.epoch, seq: this.seq },
@@ -204,7 +204,7 @@ class Device extends Connection {
     this.#onEnd = onEnd
   }
 
-  write(frame: Frame): Written {
+  write(frame: Frame): WriteResult {
     const { world } = this
     const { cursor: text } = JSON.parse(frame.json) as { cursor: string }
     const [epoch = '', digits] = text.split(':')

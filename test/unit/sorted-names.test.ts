@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { SortedNames } from '../../src/lib/sorted-names.ts'
+import { SortedNames } from '../../src/lib/collections/sorted-names.ts'
 
 const name = fc.string({ unit: 'grapheme', maxLength: 3 })
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { createSteadyClock } from '../../src/lib/steady-clock.ts'
+import { createSteadyClock } from '../../src/lib/time/steady-clock.ts'
 
 const START = 1_700_000_000_000
 

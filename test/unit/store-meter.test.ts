@@ -1,12 +1,12 @@
 import { expect, test } from 'bun:test'
-import { meterStore } from '../../src/dispatch/store-meter.ts'
+import { meterStore } from '../../src/dispatch/observed/store-meter.ts'
 import { createStats, type StoreOperation } from '../../src/observe/stats.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createStoppedClock } from '../support/clock.ts'
 
 const OPERATIONS: Readonly<Record<string, readonly [part: string, name: string][]>> = {
   append: [['log', 'append']],
-  read: ['open', 'heads', 'count', 'read', 'list', 'trace'].map(name => ['log', name]),
+  read: ['open', 'heads', 'count', 'read', 'list', 'report'].map(name => ['log', name]),
   ack: ['ack', 'ackThrough', 'redeliver'].map(name => ['acks', name]),
   template: ['create', 'get', 'list', 'update', 'delete'].map(name => ['templates', name]),
   idempotency: [['idempotency', 'reserve']],

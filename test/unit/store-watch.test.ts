@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { watchStore } from '../../src/dispatch/store-watch.ts'
+import { watchStore } from '../../src/dispatch/observed/store-watch.ts'
 import { StoreAway } from '../../src/errors.ts'
 import { createStoppedClock } from '../support/clock.ts'
 
@@ -13,7 +13,7 @@ function watched() {
     store: { kind: 'redis', isUp: () => state.up },
     clock,
     onFault: err => told.push({ err }),
-    log: { error: say('error'), warn: say('warn'), info: say('info'), debug: say('debug') },
+    logger: { error: say('error'), warn: say('warn'), info: say('info'), debug: say('debug') },
   })
   return { clock, state, told, watch }
 }

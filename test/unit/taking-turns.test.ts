@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { takingTurns } from '../../src/lib/taking-turns.ts'
+import { takingTurns } from '../../src/lib/flow/taking-turns.ts'
 
 /** Work of which the test says when it ends. */
 function work() {

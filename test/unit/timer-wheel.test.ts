@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { FairQueue } from '../../src/lib/fair-queue.ts'
-import { TimerWheel } from '../../src/lib/timer-wheel.ts'
+import { FairQueue } from '../../src/lib/collections/fair-queue.ts'
+import { TimerWheel } from '../../src/lib/time/timer-wheel.ts'
 
 const item = fc.integer({ min: 0, max: 20 })
 const step = fc.oneof(

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseTimestamp } from '../../src/lib/timestamp.ts'
+import { parseTimestamp } from '../../src/lib/time/timestamp.ts'
 
 const AT = Date.UTC(2026, 0, 2, 3, 4, 5)
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { StoreAway } from '../../src/errors.ts'
-import type { Opened, Store } from '../../src/store/store.ts'
+import type { LogStart, Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
 import { createTestClock } from '../support/clock.ts'
@@ -277,7 +277,7 @@ test('a cursor of an earlier life that the log still knows starts after what bot
     ...store,
     log: {
       ...store.log,
-      open: async (owner): Promise<Opened> => ({ ...(await store.log.open(owner)), bases }),
+      open: async (owner): Promise<LogStart> => ({ ...(await store.log.open(owner)), bases }),
     },
   })
   await using app = await startTestApp(LOG_ON, { wrapStore })

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { ERRORS, type ErrorCode } from '../../errors.ts'
-import { anyJson, documented } from '../../lib/document.ts'
+import { anyJson, documented } from '../../lib/json/document.ts'
 import { audience } from '../../notification/content.ts'
 import { PATTERN } from '../../notification/cursor.ts'
 import { PRIORITIES } from '../../notification/notification.ts'

@@ -1,5 +1,5 @@
 import { ERRORS, type HttpErrorCode } from '../../errors.ts'
-import { SAYS } from '../../notification/names.ts'
+import { NAME_RULES } from '../../notification/names.ts'
 import { clients } from './clients.ts'
 import { type Needs, nameOf, refusalsOf, refusedWith } from './errors.ts'
 import { lookUps } from './look-ups.ts'
@@ -67,14 +67,14 @@ const PARAMETERS = {
     in: 'header',
     description:
       'With `TENANT_ENABLED=true`: whose users and channels are meant; otherwise that of the key, else `default`',
-    schema: { type: 'string', ...SAYS.tenant },
+    schema: { type: 'string', ...NAME_RULES.tenant },
   },
   IdempotencyKey: {
     name: 'Idempotency-Key',
     in: 'header',
     description:
       'Whatever is sent again with the same key is carried out once; comes before `idempotency_key` in the body',
-    schema: { type: 'string', ...SAYS.idempotencyKey },
+    schema: { type: 'string', ...NAME_RULES.idempotencyKey },
   },
 } as const
 

@@ -1,5 +1,5 @@
 import { PATTERN } from '../../notification/cursor.ts'
-import { SAYS } from '../../notification/names.ts'
+import { NAME_RULES } from '../../notification/names.ts'
 import { MAX_LISTED } from '../channels.ts'
 import { LIMIT } from '../history.ts'
 import { MAX_BODY_BYTES } from '../users.ts'
@@ -171,7 +171,7 @@ export const lookUps: Operations = {
   'GET /api/v1/channels/:name': {
     id: 'getChannel',
     tag: 'Looking up',
-    parameters: [segmentOf('name', 'A channel', 'orders', SAYS.channel)],
+    parameters: [segmentOf('name', 'A channel', 'orders', NAME_RULES.channel)],
     answer: { status: 200, description: 'Connections are counted, not users', schema: 'Channel' },
     errors: ['CHANNEL_NOT_FOUND'],
     examples: { channel: { summary: 'Two subscribers', answer: { name: 'orders', subscriber_count: 2 } } },
@@ -195,7 +195,7 @@ export const lookUps: Operations = {
   'GET /api/v1/tenants/:tenant_id': {
     id: 'getTenant',
     tag: 'Looking up',
-    parameters: [segmentOf('tenant_id', 'A tenant', 'default', SAYS.tenant)],
+    parameters: [segmentOf('tenant_id', 'A tenant', 'default', NAME_RULES.tenant)],
     answer: { status: 200, description: 'The tenant', schema: 'Tenant' },
     errors: ['TENANT_NOT_FOUND'],
     examples: {

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { documented } from '../../lib/document.ts'
+import { documented } from '../../lib/json/document.ts'
 
 /** Shapes of the answers for operators. */
 

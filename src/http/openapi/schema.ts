@@ -1,9 +1,9 @@
 import { type ConversionConfig, type JsonSchema, toJsonSchemaDefs } from '@valibot/to-json-schema'
 import type * as v from 'valibot'
-import { alternativesOf, saysOf } from '../../lib/document.ts'
+import { alternativesOf, saysOf } from '../../lib/json/document.ts'
 
 /** Schemas by the names under which a document refers to them. */
-export type Named = Readonly<Record<string, v.GenericSchema>>
+export type NamedSchemas = Readonly<Record<string, v.GenericSchema>>
 
 export interface Dialect {
   readonly target: 'draft-07' | 'draft-2020-12'
@@ -64,7 +64,10 @@ const overrideAction: Override<'overrideAction'> = ({ valibotAction, jsonSchema,
  * JSON Schemas of what schemas take, each under its name; where one is part of another, the other refers to it. The shapes
  * that `either` chooses from must have names. Throws for what JSON Schema cannot say.
  */
-export function jsonSchemasOf(named: Named, { target, at }: Dialect): Readonly<Record<string, JsonSchema>> {
+export function jsonSchemasOf(
+  named: NamedSchemas,
+  { target, at }: Dialect,
+): Readonly<Record<string, JsonSchema>> {
   const overrideSchema: Override<'overrideSchema'> = context => {
     const { valibotSchema, jsonSchema, errors, referenceMap } = context
     refuse(errors)

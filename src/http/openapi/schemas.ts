@@ -1,5 +1,5 @@
 import type * as v from 'valibot'
-import { alternativesOf } from '../../lib/document.ts'
+import { alternativesOf } from '../../lib/json/document.ts'
 import { audience } from '../../notification/content.ts'
 import { batch } from '../batch.ts'
 import { item, target } from '../batch-items.ts'

@@ -1,4 +1,4 @@
-import { SAYS } from '../../notification/names.ts'
+import { NAME_RULES } from '../../notification/names.ts'
 import { MAX_BODY_BYTES, MAX_TEMPLATES } from '../templates.ts'
 import { limitOf, type Operations, segmentOf } from './operation.ts'
 
@@ -19,7 +19,7 @@ const template = {
 }
 const { default_ttl, ...withoutTtl } = template
 
-const id = segmentOf('id', 'The id of a template', creation.id, SAYS.templateId)
+const id = segmentOf('id', 'The id of a template', creation.id, NAME_RULES.templateId)
 
 export const templates: Operations = {
   [`POST ${AT}`]: {

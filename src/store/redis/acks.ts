@@ -66,7 +66,7 @@ export function createAcks({ commits, scripts, bodies, notes, observer }: AcksOp
       return {
         body: entry.body,
         redelivered: Number(redelivered),
-        ...(trace !== '' && { trace: String(trace) }),
+        ...(trace !== '' && { traceparent: String(trace) }),
       }
     },
   }

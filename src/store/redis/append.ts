@@ -1,18 +1,18 @@
 import { PRIORITIES } from '../../notification/notification.ts'
 import { type Topic, tenantOf, userOf } from '../../notification/topic.ts'
-import type { Appended, Draft, Log, StoreLimits } from '../store.ts'
+import type { AppendResult, Draft, StoreLimits, UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { type KeptBody, keptBody, type Sharers, sharersOf, writeBodies } from './bodies.ts'
 import { DUE_KEY, recipientsKey } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
-import type { Notes, Taken } from './notes.ts'
+import type { NoteBatch, Notes } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
-import type { Command, Present } from './server.ts'
-import type { Admitted, Stored } from './stored.ts'
+import type { Command, LiveConnection } from './server.ts'
+import type { EndAdmission, StoredSizes } from './stored.ts'
 
 interface AppendOptions {
   readonly commits: Batches
-  readonly stored: Stored
+  readonly stored: StoredSizes
   readonly scripts: LogScripts
   readonly notes: Notes
   readonly limits: StoreLimits
@@ -29,15 +29,15 @@ const MINUTE_MS = 60_000
 const NOTHING = (): void => {}
 
 /** A draft, its place among all of its call, and its body as the log holds it. */
-interface Placed {
+interface PlacedDraft {
   readonly draft: Draft
   readonly place: number
   readonly kept: KeptBody
 }
 
 /** In groups that are not too large. */
-function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readonly Placed[]> {
-  let group: Placed[] = []
+function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readonly PlacedDraft[]> {
+  let group: PlacedDraft[] = []
   let bytes = 0
   for (const [place, draft] of drafts.entries()) {
     const kept = keptBody(draft, sharers)
@@ -52,7 +52,7 @@ function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readon
   if (group.length > 0) yield group
 }
 
-const weightOf = (group: readonly Placed[]): number =>
+const weightOf = (group: readonly PlacedDraft[]): number =>
   group.reduce((sum, { kept }) => sum + OVERHEAD + kept.text.length, 0)
 
 /** Appends user by user, each in one script, in groups: all or none of one user's entry, not of all users'. */
@@ -63,12 +63,12 @@ export function createAppend({
   notes,
   limits,
   time,
-}: AppendOptions): Log['append'] {
+}: AppendOptions): UserLog['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
   /** Whom a notification was for stays known as long as what has become of it for any of them: until a cleanup. */
   const keptMs = retentionMs + cleanupMs + MINUTE_MS
 
-  const appendOne = (present: Present, deadline: number, { draft, kept }: Placed): Command =>
+  const appendOne = (present: LiveConnection, deadline: number, { draft, kept }: PlacedDraft): Command =>
     scripts.command(present, draft.owner, SCRIPTS.append, [
       Math.floor(deadline),
       maxEntries,
@@ -78,12 +78,12 @@ export function createAppend({
       draft.occurredAt,
       PRIORITIES.indexOf(draft.priority),
       draft.expiresAt ?? '',
-      draft.trace ?? '',
+      draft.traceparent ?? '',
       kept.bytes,
     ])
 
   /** Before the entries, so that none is there whose recipients are not known. */
-  const noteRecipients = (group: readonly Placed[]): readonly Command[] =>
+  const noteRecipients = (group: readonly PlacedDraft[]): readonly Command[] =>
     [...Map.groupBy(group, ({ draft: { id, owner } }) => recipientsKey(tenantOf(owner), id))].flatMap(
       ([key, placed]): Command[] => [
         ['zadd', key, 'NX', ...placed.flatMap(({ draft: { owner }, place }) => [place, userOf(owner)])],
@@ -92,7 +92,7 @@ export function createAppend({
     )
 
   /** After the entries: whoever has taken a user out of the index before has not seen them, who takes it later will. */
-  const noteDue = (group: readonly Placed[], now: number): Command => [
+  const noteDue = (group: readonly PlacedDraft[], now: number): Command => [
     'zadd',
     DUE_KEY,
     'LT',
@@ -102,10 +102,13 @@ export function createAppend({
     ]),
   ]
 
-  const appendGroup = async (group: readonly Placed[], sharers: Sharers): Promise<readonly Appended[]> => {
+  const appendGroup = async (
+    group: readonly PlacedDraft[],
+    sharers: Sharers,
+  ): Promise<readonly AppendResult[]> => {
     const before: Command[] = []
-    const taken: (readonly [owner: Topic, taken: Taken])[] = []
-    const build = (present: Present, deadline: number): readonly Command[] => {
+    const taken: (readonly [owner: Topic, taken: NoteBatch])[] = []
+    const build = (present: LiveConnection, deadline: number): readonly Command[] => {
       for (const owner of new Set(group.map(({ draft }) => draft.owner))) {
         const noted = notes.take(owner)
         if (noted === undefined) continue
@@ -143,7 +146,7 @@ export function createAppend({
     (await scripts.ask(owner, SCRIPTS.known, [id])).length > 0
 
   /** Like `stored.admit`, but known ids take no room: a retry succeeds in a full store. */
-  const admit = async (drafts: readonly Draft[], sharers: Sharers): Promise<Admitted> => {
+  const admit = async (drafts: readonly Draft[], sharers: Sharers): Promise<EndAdmission> => {
     try {
       return stored.admit(drafts, sharers)
     } catch (error) {
@@ -163,7 +166,7 @@ export function createAppend({
     const ended = stored.isLimited ? await admit(drafts, sharers) : NOTHING
     let isNew = true
     try {
-      const appended: Appended[] = []
+      const appended: AppendResult[] = []
       const groups = [...groupsOf(drafts, sharers)]
       // A few at a time: what waits is held in memory as often as there are users.
       for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE) {

@@ -1,6 +1,6 @@
 import { StoreAway } from '../../errors.ts'
 import { refusalOf } from './refusal.ts'
-import type { Command, Present, Reply, Server } from './server.ts'
+import type { Command, LiveConnection, Reply, Server } from './server.ts'
 
 /** What is asked together, and answered together. */
 export interface Unit {
@@ -8,7 +8,7 @@ export interface Unit {
    * Called in the turn in which it is sent. Whoever asked is told no later than at `deadline` that nobody knows; by the clock of
    * Redis, milliseconds since 1970.
    */
-  readonly build: (present: Present, deadline: number) => readonly Command[]
+  readonly build: (present: LiveConnection, deadline: number) => readonly Command[]
   /** About how much it takes on the line. */
   readonly bytes: number
 }
@@ -35,7 +35,7 @@ interface BatchesOptions {
   readonly onError: (command: Command, error: Error) => void
 }
 
-interface Asked extends Unit {
+interface PendingUnit extends Unit {
   readonly resolve: (replies: readonly Reply[]) => void
   readonly reject: (error: Error) => void
   readonly tick: number
@@ -62,17 +62,17 @@ const overloaded = (): StoreAway => new StoreAway('too much waits for the store'
 const late = (): StoreAway => new StoreAway('the store took too long')
 
 export function createBatches({ server, groups, replicas, onUnknown, onError }: BatchesOptions): Batches {
-  let waiting: Asked[] = []
+  let waiting: PendingUnit[] = []
   let waitingBytes = 0
-  const underWay = new Set<readonly Asked[]>()
+  const underWay = new Set<readonly PendingUnit[]>()
   let tick = 0
   /** When Redis last answered anything: silence counts from there. */
   let answeredAt = 0
   let isScheduled = false
 
-  const ticksLeft = (asked: Asked): number => Math.max(asked.tick, answeredAt) + DEADLINE - tick
+  const ticksLeft = (asked: PendingUnit): number => Math.max(asked.tick, answeredAt) + DEADLINE - tick
 
-  const refuse = (asked: Asked, error: Error): void => {
+  const refuse = (asked: PendingUnit, error: Error): void => {
     asked.isOver = true
     asked.reject(error)
   }
@@ -85,7 +85,11 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   }
 
   /** Whether whoever asked was told all that was done. */
-  const settle = (asked: Asked, built: readonly Command[], replies: readonly (Reply | Error)[]): boolean => {
+  const settle = (
+    asked: PendingUnit,
+    built: readonly Command[],
+    replies: readonly (Reply | Error)[],
+  ): boolean => {
     const refused = replies.find(reply => reply instanceof Error)
     if (refused !== undefined)
       for (const [n, command] of built.entries()) {
@@ -99,14 +103,14 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     return refused === undefined
   }
 
-  const giveUp = (group: readonly Asked[], error: Error): void => {
+  const giveUp = (group: readonly PendingUnit[], error: Error): void => {
     if (!underWay.delete(group)) return
     for (const asked of group) if (!asked.isOver) refuse(asked, error)
     onUnknown()
   }
 
   const succeed = (
-    group: readonly Asked[],
+    group: readonly PendingUnit[],
     built: readonly (readonly Command[])[],
     replies: readonly (Reply | Error)[],
   ): void => {
@@ -126,7 +130,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   }
 
   /** Undefined when there is nothing to send: its own fault has been told to the caller. */
-  const build = (asked: Asked, present: Present): readonly Command[] | undefined => {
+  const build = (asked: PendingUnit, present: LiveConnection): readonly Command[] | undefined => {
     try {
       return asked.build(present, present.now() + ticksLeft(asked) * TICK_MS)
     } catch (error) {
@@ -135,7 +139,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     }
   }
 
-  const post = (all: readonly Asked[], present: Present): void => {
+  const post = (all: readonly PendingUnit[], present: LiveConnection): void => {
     const pairs = all.flatMap(asked => {
       const commands = build(asked, present)
       return commands === undefined ? [] : [[asked, commands] as const]
@@ -155,7 +159,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
       .finally(postWaiting)
   }
 
-  const take = (): readonly Asked[] => {
+  const take = (): readonly PendingUnit[] => {
     let bytes = 0
     let count = 0
     for (; count < waiting.length && count < MAX_UNITS; count++) {
@@ -181,7 +185,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   const onTick = (): void => {
     tick++
     if (waiting.length > 0 && server.present === undefined) refuseWaiting(away())
-    const isOverdue = (asked: Asked): boolean => ticksLeft(asked) <= 0
+    const isOverdue = (asked: PendingUnit): boolean => ticksLeft(asked) <= 0
     if (waiting.some(isOverdue)) {
       const overdue = waiting.filter(isOverdue)
       waiting = waiting.filter(asked => !isOverdue(asked))

@@ -1,5 +1,5 @@
 import type { Topic } from '../../notification/topic.ts'
-import type { Log } from '../store.ts'
+import type { UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { DUE_KEY, LEASED_KEY, SIZES_KEY } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
@@ -7,11 +7,11 @@ import type { Notes } from './notes.ts'
 import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
-import type { Stored } from './stored.ts'
+import type { StoredSizes } from './stored.ts'
 
 /** Physically removes what has ended, and knows how much is left. */
 export interface Cleaning extends Disposable {
-  readonly totals: Log['totals']
+  readonly totals: UserLog['totals']
   /** Cleans up at once, at most once a second. */
   hurry(): void
 }
@@ -20,7 +20,7 @@ interface CleaningOptions {
   readonly batches: Batches
   readonly scripts: LogScripts
   readonly notes: Notes
-  readonly stored: Stored
+  readonly stored: StoredSizes
   readonly cleanupMs: number
   /** Milliseconds since 1970; undefined: by the clock of Redis. */
   readonly time: (() => number) | undefined

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { describe, type RedisAddress } from '../../lib/redis-url.ts'
+import { describe, type RedisAddress } from '../../lib/redis/url.ts'
 
 /** What the service learns of a Redis before it keeps anything in it. */
 export interface Greeting {

@@ -2,7 +2,7 @@ import { type Claim, type Idempotency, RESERVED_MS, type Reservation } from '../
 import type { Batches } from './batches.ts'
 import { onceKey } from './keys.ts'
 import { SCRIPTS } from './scripts.ts'
-import { type Command, type Present, run } from './server.ts'
+import { type Command, type LiveConnection, run } from './server.ts'
 
 interface IdempotencyOptions {
   readonly commits: Batches
@@ -57,7 +57,7 @@ export function createIdempotency({ commits, ttlMs, time }: IdempotencyOptions):
   return {
     reserve: async claim => {
       const { tenant, key, fingerprint, id } = claim
-      const build = (_: Present, deadline: number): readonly Command[] => [
+      const build = (_: LiveConnection, deadline: number): readonly Command[] => [
         run(
           SCRIPTS.reserve,
           [onceKey(tenant, key)],

@@ -3,7 +3,7 @@ import type { StoreLimits, StoreObserver } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { logKeys } from './keys.ts'
 import type { Script } from './scripts.ts'
-import { type Command, newName, type Present, type Reply, run } from './server.ts'
+import { type Command, type LiveConnection, newName, type Reply, run } from './server.ts'
 
 /** What one log takes. */
 export interface LogSize {
@@ -17,7 +17,7 @@ export type Answer = readonly unknown[]
 
 /** Runs the scripts of users' logs, and tells what they tell besides their answer. */
 export interface LogScripts {
-  command(present: Present, owner: Topic, script: Script, given: readonly (string | number)[]): Command
+  command(present: LiveConnection, owner: Topic, script: Script, given: readonly (string | number)[]): Command
   /** What a reply says beyond what all of them say. */
   answer(owner: Topic, reply: Reply): { readonly more: boolean; readonly answer: Answer }
   /** Sends one and resolves with its answer, however many steps that takes. */

@@ -3,15 +3,15 @@ import { type Topic, userOf, userTopic } from '../../notification/topic.ts'
 import type { PageLimit } from '../page-limit.ts'
 import type {
   Base,
+  DeliveryReport,
+  DeliveryState,
   Entry,
-  Listed,
-  Log,
-  Opened,
+  ListedEntry,
+  LogStart,
   Page,
   Recipient,
-  State,
   StoreLimits,
-  Trace,
+  UserLog,
 } from '../store.ts'
 import { createAppend } from './append.ts'
 import type { Batches } from './batches.ts'
@@ -21,11 +21,11 @@ import type { Answer, LogScripts } from './log-scripts.ts'
 import type { Notes } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
-import type { Stored } from './stored.ts'
+import type { StoredSizes } from './stored.ts'
 
 interface LogOptions {
   readonly bodies: Bodies
-  readonly stored: Stored
+  readonly stored: StoredSizes
   /** For what has to survive. */
   readonly commits: Batches
   readonly reads: Batches
@@ -34,16 +34,16 @@ interface LogOptions {
   readonly limits: StoreLimits
   /** Milliseconds since 1970; undefined: by the clock of Redis. */
   readonly time: (() => number) | undefined
-  readonly totals: Log['totals']
+  readonly totals: UserLog['totals']
 }
 
 /** In the order of their numbers in the scripts. */
-const STATES: readonly State[] = ['queued', 'sent', 'acked', 'expired', 'dropped', 'received']
+const STATES: readonly DeliveryState[] = ['queued', 'sent', 'acked', 'expired', 'dropped', 'received']
 const BYTES = 300
 const HEADS_AT_ONCE = 500
 const FIELDS_OF_ENTRY = 4
 
-const stateOf = (number: unknown): State => STATES[Number(number)] ?? 'queued'
+const stateOf = (number: unknown): DeliveryState => STATES[Number(number)] ?? 'queued'
 
 function basesOf(text: string): readonly Base[] {
   return text
@@ -55,7 +55,7 @@ function basesOf(text: string): readonly Base[] {
     })
 }
 
-function openedOf([epoch, seq, received, removed, lost, bases]: Answer): Opened {
+function openedOf([epoch, seq, received, removed, lost, bases]: Answer): LogStart {
   return {
     head: { epoch: String(epoch), seq: Number(seq) },
     received: Number(received),
@@ -65,21 +65,21 @@ function openedOf([epoch, seq, received, removed, lost, bases]: Answer): Opened 
   }
 }
 
-function entriesOf(fields: Answer): readonly Listed[] {
-  const entries: Listed[] = []
+function entriesOf(fields: Answer): readonly ListedEntry[] {
+  const entries: ListedEntry[] = []
   for (let at = 0; at < fields.length; at += FIELDS_OF_ENTRY) {
     const [seq, body, trace, state] = fields.slice(at, at + FIELDS_OF_ENTRY)
     entries.push({
       seq: Number(seq),
       body: String(body),
-      ...(trace !== '' && { trace: String(trace) }),
+      ...(trace !== '' && { traceparent: String(trace) }),
       state: stateOf(state),
     })
   }
   return entries
 }
 
-const withoutState = ({ state: _, ...entry }: Listed): Entry => entry
+const withoutState = ({ state: _, ...entry }: ListedEntry): Entry => entry
 
 const recipientOf = (owner: Topic, [, , , state, attempts, at]: Answer): Recipient => ({
   owner,
@@ -98,7 +98,7 @@ export function createLog({
   limits,
   time,
   totals,
-}: LogOptions): Log {
+}: LogOptions): UserLog {
   /** What is noted of a log counts before anything is asked of it. */
   const ask: LogScripts['ask'] = async (owner, script, given) => {
     await notes.flush(owner)
@@ -110,7 +110,7 @@ export function createLog({
     after: number,
     { entries: most, bytes }: PageLimit,
     how: { readonly unsettledOnly?: boolean; readonly withState?: boolean },
-  ): Promise<Page<Listed>> => {
+  ): Promise<Page<ListedEntry>> => {
     const flags = [how.unsettledOnly ? '1' : '', how.withState ? '1' : '']
     for (let from = after; ; ) {
       const [epoch, end, removed, follows, ...fields] = await ask(owner, SCRIPTS.read, [
@@ -133,7 +133,7 @@ export function createLog({
   const headOf = async (owner: Topic): Promise<Cursor> =>
     openedOf(await scripts.ask(owner, SCRIPTS.open, [])).head
 
-  const trace: Log['trace'] = async (tenant, id, { after, limit }) => {
+  const trace: UserLog['report'] = async (tenant, id, { after, limit }) => {
     const key = recipientsKey(tenant, id)
     const [reply] = await reads.run({
       bytes: BYTES,
@@ -155,7 +155,7 @@ export function createLog({
         const answer = told[n + 1] ?? []
         return answer.length === 0 ? [] : [recipientOf(owner, answer)]
       }),
-    } satisfies Trace
+    } satisfies DeliveryReport
   }
 
   return {
@@ -176,7 +176,7 @@ export function createLog({
       return { ...page, entries: entries.map(withoutState) }
     },
     list: (owner, after, limit) => readPage(owner, after, limit, { withState: true }),
-    trace,
+    report: trace,
     handed: notes.handed,
     received: notes.received,
     totals,

@@ -10,7 +10,7 @@ export interface Notes {
   handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
   received(owner: Topic, cursor: Cursor): void
   /** What is noted of that log, to be written by whoever takes it; undefined when that is nothing. */
-  take(owner: Topic): Taken | undefined
+  take(owner: Topic): NoteBatch | undefined
   /** Writes at once what is noted of that log, so that what is asked next finds it; undefined when that is nothing. Never rejects. */
   flush(owner: Topic): Promise<void> | undefined
   /** Writes everything. Never rejects. */
@@ -18,7 +18,7 @@ export interface Notes {
   close(): void
 }
 
-export interface Taken {
+export interface NoteBatch {
   /** What the script `note` is to be given. */
   readonly given: readonly (string | number)[]
   /** Call with the script's answer: receipts that it left are noted again. */
@@ -39,7 +39,7 @@ interface NotesOptions {
 }
 
 /** Of one log. */
-interface Noted {
+interface Note {
   readonly handed: (readonly [epoch: Epoch, seq: number, at: number])[]
   /** Not only the furthest: it may be a place that the log never had. */
   readonly received: Cursor[]
@@ -54,18 +54,18 @@ const MAX_HANDED = 10_000
 const MAX_RECEIVED = 100
 
 export function createNotes({ scripts, isThere, now, report }: NotesOptions): Notes {
-  const noted = new Map<Topic, Noted>()
+  const noted = new Map<Topic, Note>()
 
-  const of = (owner: Topic): Noted | undefined => {
+  const of = (owner: Topic): Note | undefined => {
     const known = noted.get(owner)
     if (known !== undefined || noted.size >= MAX_OWNERS) return known
-    const made: Noted = { handed: [], received: [], isUnsure: false }
+    const made: Note = { handed: [], received: [], isUnsure: false }
     noted.set(owner, made)
     return made
   }
 
   /** Noted again, to be written with the next. */
-  const keep = (owner: Topic, { handed, received, isUnsure }: Noted): void => {
+  const keep = (owner: Topic, { handed, received, isUnsure }: Note): void => {
     const later = of(owner)
     if (later === undefined) return
     later.isUnsure ||= isUnsure
@@ -73,7 +73,7 @@ export function createNotes({ scripts, isThere, now, report }: NotesOptions): No
     later.received.unshift(...received.slice(0, MAX_RECEIVED - later.received.length))
   }
 
-  const take = (owner: Topic): Taken | undefined => {
+  const take = (owner: Topic): NoteBatch | undefined => {
     const all = noted.get(owner)
     if (all === undefined) return undefined
     noted.delete(owner)
@@ -93,8 +93,8 @@ export function createNotes({ scripts, isThere, now, report }: NotesOptions): No
     }
   }
 
-  const write = async (owner: Topic, first: Taken): Promise<void> => {
-    for (let taken: Taken | undefined = first; taken !== undefined; taken = take(owner)) {
+  const write = async (owner: Topic, first: NoteBatch): Promise<void> => {
+    for (let taken: NoteBatch | undefined = first; taken !== undefined; taken = take(owner)) {
       const answer = await scripts.ask(owner, SCRIPTS.note, taken.given).catch(taken.failed)
       if (answer === undefined) return
       taken.written(answer)

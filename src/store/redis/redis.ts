@@ -1,5 +1,5 @@
-import type { Clock } from '../../lib/clock.ts'
-import type { RedisAddress } from '../../lib/redis-url.ts'
+import type { RedisAddress } from '../../lib/redis/url.ts'
+import type { Clock } from '../../lib/time/clock.ts'
 import type { Topic } from '../../notification/topic.ts'
 import type { Store, StoreLimits, StoreObserver } from '../store.ts'
 import { createAcks } from './acks.ts'

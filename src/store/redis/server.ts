@@ -1,10 +1,10 @@
 import { type Redis, ReplyError } from 'ioredis'
 import { StoreAway } from '../../errors.ts'
-import type { Clock } from '../../lib/clock.ts'
-import { keepLink, type OpenLine } from '../../lib/link.ts'
-import { type PatienceSettings, patienceOf } from '../../lib/patience.ts'
-import { openRedis } from '../../lib/redis.ts'
-import type { RedisAddress } from '../../lib/redis-url.ts'
+import { type ReconnectSettings, reconnectPolicyOf } from '../../lib/redis/reconnect-policy.ts'
+import { keepLink, type OpenLinkConnection } from '../../lib/redis/reconnecting-link.ts'
+import { openRedis } from '../../lib/redis/redis.ts'
+import type { RedisAddress } from '../../lib/redis/url.ts'
+import type { Clock } from '../../lib/time/clock.ts'
 import { evictionOf, greet } from './greeting.ts'
 import { LIFE_KEY } from './keys.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
@@ -16,7 +16,7 @@ export type Command = readonly [name: string, ...given: (string | number)[]]
 export type Reply = unknown
 
 /** One connection that is up. */
-export interface Present {
+export interface LiveConnection {
   /** The life of the Redis behind it: whatever is sent over it finds that life, or nothing. */
   readonly life: string
   /** Its clock as far as it is known, never ahead of it; milliseconds since 1970. */
@@ -30,7 +30,7 @@ export interface Present {
 /** One watched connection to the Redis of a store, tried again for as long as there is none. */
 export interface Server extends Disposable {
   /** Undefined as long as there is no connection. */
-  readonly present: Present | undefined
+  readonly present: LiveConnection | undefined
   /** Connected, and writes are taken. */
   isUp(): boolean
   /** Redis evicts nothing. */
@@ -39,7 +39,7 @@ export interface Server extends Disposable {
 
 export interface ServerOptions {
   readonly address: RedisAddress
-  readonly settings: PatienceSettings
+  readonly settings: ReconnectSettings
   /** How many replicas must answer, too, before writes count as taken. */
   readonly replicas: number
   readonly clock: Clock
@@ -126,7 +126,7 @@ export function connectServer({
   onWarnings,
   onAnswer,
 }: ServerOptions): Server {
-  let present: Present | undefined
+  let present: LiveConnection | undefined
   let fault: string | undefined
   let told: string | undefined
   let mayEvict = false
@@ -151,7 +151,7 @@ export function connectServer({
     onState(reason)
   }
 
-  const open: OpenLine = async ({ signal, alive }) => {
+  const open: OpenLinkConnection = async ({ signal, alive }) => {
     let life = ''
     let anchor = ''
     /** Of its clock and ours at one moment. */
@@ -160,7 +160,7 @@ export function connectServer({
       theirs = Number(time)
       ours = clock.monotonic()
     }
-    let made: Present | undefined
+    let made: LiveConnection | undefined
 
     /** Why no write counts, if so. Throws when the data are others. */
     const look = async (client: Redis): Promise<string | undefined> => {
@@ -220,7 +220,7 @@ export function connectServer({
 
   const link = keepLink({
     open,
-    ...patienceOf(settings, clock),
+    ...reconnectPolicyOf(settings, clock),
     clock,
     onChange: event => {
       if (event.type === 'lost' || event.type === 'failed') tell(event.reason)

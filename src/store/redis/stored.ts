@@ -10,7 +10,7 @@ import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 
 /** Bytes and entries of all logs of all nodes; up to a second old. */
-export interface Stored extends Disposable {
+export interface StoredSizes extends Disposable {
   /** Notes the size of one log, to be written soon. */
   sized(owner: Topic, size: LogSize): void
   /** Writes the noted sizes. Never rejects. */
@@ -19,11 +19,11 @@ export interface Stored extends Disposable {
   /** Whether there is a limit: else all drafts fit. */
   readonly isLimited: boolean
   /** Throws StoreFull when the drafts do not fit. Call the result when their append has ended. */
-  admit(drafts: readonly Draft[], sharers: Sharers): Admitted
+  admit(drafts: readonly Draft[], sharers: Sharers): EndAdmission
 }
 
 /** Ends an admission. `isNew`: something was or may have been appended, which counts until the sums are read again. */
-export type Admitted = (isNew: boolean) => void
+export type EndAdmission = (isNew: boolean) => void
 
 interface StoredOptions {
   readonly batches: Batches
@@ -36,7 +36,7 @@ interface StoredOptions {
 }
 
 /** Bytes of all logs, or of those of one tenant. */
-interface Filled {
+interface SizeEstimate {
   /** As Redis last said. */
   known: number
   /** Of all appends of this node that ended. */
@@ -48,9 +48,9 @@ interface Filled {
 }
 
 /** How much of the appends had ended at one moment. */
-type Mark = ReadonlyMap<Filled, number>
+type Mark = ReadonlyMap<SizeEstimate, number>
 
-const EMPTY: Filled = { known: 0, ended: 0, included: 0, underWay: 0 }
+const EMPTY: SizeEstimate = { known: 0, ended: 0, included: 0, underWay: 0 }
 const WRITE_MS = 100
 const BEATS_PER_LOOK = 10
 const MAX_OWNERS = 100_000
@@ -63,16 +63,16 @@ const ENTRY_BYTES = 2_000
 const weightOf = (drafts: readonly Draft[], sharers: Sharers): number =>
   drafts.reduce((sum, draft) => sum + ENTRY_BYTES + bytesOf(draft, sharers), 0)
 
-export function createStored({ batches, limits, isThere, onFull, report }: StoredOptions): Stored {
+export function createStored({ batches, limits, isThere, onFull, report }: StoredOptions): StoredSizes {
   const { maxBytes, tenantMaxBytes } = limits
   const isLimited = maxBytes > 0 || tenantMaxBytes > 0
-  const all: Filled = { ...EMPTY }
+  const all: SizeEstimate = { ...EMPTY }
   /** Used with a limit per tenant. The least recently used one is forgotten first. */
-  const tenants = new Map<string, Filled>()
+  const tenants = new Map<string, SizeEstimate>()
   let sizes = new Map<Topic, LogSize>()
   let beats = 0
 
-  const tenantFilled = (tenant: string): Filled => {
+  const tenantFilled = (tenant: string): SizeEstimate => {
     const filled = tenants.get(tenant) ?? { ...EMPTY }
     tenants.delete(tenant)
     tenants.set(tenant, filled)
@@ -82,17 +82,20 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
 
   const markOf = (): Mark => new Map([all, ...tenants.values()].map(filled => [filled, filled.ended]))
 
-  const learn = (filled: Filled | undefined, known: number, mark: Mark): void => {
+  const learn = (filled: SizeEstimate | undefined, known: number, mark: Mark): void => {
     if (filled === undefined) return
     filled.known = known
     filled.included = mark.get(filled) ?? filled.included
   }
 
-  const hasRoom = ({ known, ended, included, underWay }: Filled, bytes: number, most: number): boolean =>
-    most === 0 || known + ended - included + underWay + bytes <= most
+  const hasRoom = (
+    { known, ended, included, underWay }: SizeEstimate,
+    bytes: number,
+    most: number,
+  ): boolean => most === 0 || known + ended - included + underWay + bytes <= most
 
   /** Counts bytes as under way; call the result to count them as ended. */
-  const begin = (filled: Filled, bytes: number): Admitted => {
+  const begin = (filled: SizeEstimate, bytes: number): EndAdmission => {
     filled.underWay += bytes
     return isNew => {
       filled.underWay -= bytes

@@ -1,10 +1,10 @@
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import type { Topic } from '../../notification/topic.ts'
 import type { Claim, Reservation } from '../idempotency.ts'
-import type { Acked, Redelivery, StoreLimits, StoreObserver } from '../store.ts'
+import type { AckResult, Redelivery, StoreLimits, StoreObserver } from '../store.ts'
 import type { Template, TemplateChanges } from '../template.ts'
 import type { Lives } from './life.ts'
-import type { Opened } from './presence.ts'
+import type { FileIdentity } from './presence.ts'
 
 /** A draft on its way between threads, where lists cost half of what objects do. */
 export type DraftRow = readonly [
@@ -26,7 +26,7 @@ export type AppendedRow = readonly [epoch: Epoch, seq: number, repeated: boolean
 export interface Writer {
   /** `full`: a bound on stored bytes is reached, and nothing was appended. */
   append(drafts: readonly DraftRow[]): readonly AppendedRow[] | 'full'
-  ack(owner: Topic, ids: readonly string[]): readonly (Acked | undefined)[]
+  ack(owner: Topic, ids: readonly string[]): readonly (AckResult | undefined)[]
   /** A bounded number of entries at once; `more`: there are others. Undefined for another epoch or beyond the head. */
   ackThrough(owner: Topic, cursor: Cursor): { readonly count: number; readonly more: boolean } | undefined
   redeliver(owner: Topic, cursor: Cursor, most: number): Redelivery | undefined
@@ -70,7 +70,7 @@ export interface Batch {
 }
 
 /** What a store's observer is to be told. */
-export type Told = {
+export type ObserverCall = {
   [K in keyof StoreObserver]: readonly [what: K, ...given: Parameters<StoreObserver[K]>]
 }[keyof StoreObserver]
 
@@ -88,7 +88,7 @@ export interface Done {
   readonly skipped: number
   /** Of the others, in order. */
   readonly answers: readonly unknown[]
-  readonly told: readonly Told[]
+  readonly told: readonly ObserverCall[]
   readonly faults: readonly Fault[]
 }
 
@@ -103,7 +103,7 @@ export type Reply =
 /** What the worker is sent first. */
 export interface WorkerSetup {
   readonly type: 'open'
-  readonly opened: Opened
+  readonly opened: FileIdentity
   readonly synchronous: 'FULL' | 'NORMAL'
   readonly limits: StoreLimits
   readonly lives: Lives

@@ -1,10 +1,10 @@
 import { StoreAway } from '../../errors.ts'
-import type { SteadyClock } from '../../lib/steady-clock.ts'
+import type { SteadyClock } from '../../lib/time/steady-clock.ts'
 import type { StoreObserver } from '../store.ts'
 import {
   type Call,
   type Done,
-  type Told,
+  type ObserverCall,
   takeBatch,
   type Verb,
   type WorkerSetup,
@@ -120,7 +120,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     setImmediate(postWaiting)
   }
 
-  const tell = ([what, ...given]: Told): void => {
+  const tell = ([what, ...given]: ObserverCall): void => {
     try {
       // What is told decides what it is told with; the type says so, the compiler cannot follow.
       ;(observer[what] as (...given: readonly unknown[]) => void)(...given)

@@ -1,7 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { tenantOf } from '../../notification/topic.ts'
 import type { StoreLimits } from '../store.ts'
-import type { AppendedRow, DraftRow, Told } from './batch.ts'
+import type { AppendedRow, DraftRow, ObserverCall } from './batch.ts'
 import type { Bodies, SharedBody } from './bodies.ts'
 import { type Cause, ENTRY, type EntryRow, endOf, isOpen, isPending, numberOf, stateOf } from './entry.ts'
 import type { Head, Heads } from './heads.ts'
@@ -20,7 +20,7 @@ export interface Turn {
   /** Whether everything that has ended by then is out of its log. */
   isClean: boolean
   /** For the observer, when the batch is committed. */
-  told: Told[]
+  told: ObserverCall[]
   /** One entry was dealt with. */
   work(): void
 }

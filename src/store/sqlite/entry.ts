@@ -1,7 +1,7 @@
-import type { State } from '../store.ts'
+import type { DeliveryState } from '../store.ts'
 
 /** In the order of their numbers in the file. */
-const STATES: readonly State[] = ['queued', 'sent', 'acked', 'expired', 'dropped', 'received']
+const STATES: readonly DeliveryState[] = ['queued', 'sent', 'acked', 'expired', 'dropped', 'received']
 
 /** An entry without its texts. */
 export interface EntryRow {
@@ -29,10 +29,10 @@ export const ENTRY = `n, seq, rank, state, attempts, redelivered, first_at, is_a
 /** The text of an entry's body, its own or the shared one. */
 export const BODY = 'coalesce(body, (SELECT text FROM bodies WHERE bodies.n = shared)) AS body'
 
-const OPEN: readonly State[] = ['queued', 'sent', 'received']
+const OPEN: readonly DeliveryState[] = ['queued', 'sent', 'received']
 
-export const stateOf = ({ state }: Pick<EntryRow, 'state'>): State => STATES[state] ?? 'queued'
-export const numberOf = (state: State): number => STATES.indexOf(state)
+export const stateOf = ({ state }: Pick<EntryRow, 'state'>): DeliveryState => STATES[state] ?? 'queued'
+export const numberOf = (state: DeliveryState): number => STATES.indexOf(state)
 
 /** Its state is not final: neither acknowledged nor expired nor dropped. */
 export const isOpen = (entry: Pick<EntryRow, 'state'>): boolean => OPEN.includes(stateOf(entry))

@@ -4,8 +4,8 @@ import { resolve } from 'node:path'
 import { ConfigError } from '../../config/config.ts'
 import { kindOf } from './faults.ts'
 import { type Lives, newName } from './life.ts'
-import type { Past } from './past.ts'
-import { createPresence, forgetOpened, type Opened, rememberOpened } from './presence.ts'
+import type { KnownTime } from './past.ts'
+import { createPresence, type FileIdentity, forgetOpened, rememberOpened } from './presence.ts'
 import { APPLICATION_ID, STEPS } from './schema.ts'
 
 export type Sync = 'full' | 'normal'
@@ -16,8 +16,8 @@ export interface StoreFile extends Disposable {
   readonly lives: Lives
   /** For reading only. */
   readonly reader: Database
-  readonly opened: Opened
-  readonly past: Past
+  readonly opened: FileIdentity
+  readonly past: KnownTime
 }
 
 /** Larger files are not read through: the start would take too long. */
@@ -163,7 +163,7 @@ const livesOf = (db: Database): Lives => {
 }
 
 /** An entry may be younger than the last note of the time. */
-function pastOf(db: Database, before: ServiceRow | null, now: Whereabouts): Past {
+function pastOf(db: Database, before: ServiceRow | null, now: Whereabouts): KnownTime {
   const last = db.query<{ at: number }, []>('SELECT at FROM entries ORDER BY n DESC LIMIT 1').get()
   const ahead = before?.boot === now.boot ? before.ahead : null
   return {
@@ -173,19 +173,19 @@ function pastOf(db: Database, before: ServiceRow | null, now: Whereabouts): Past
   }
 }
 
-interface Prepared {
+interface FileState {
   readonly lives: Lives
-  readonly past: Past
+  readonly past: KnownTime
 }
 
-function live(db: Database, now: Whereabouts): Prepared {
+function live(db: Database, now: Whereabouts): FileState {
   const before = db.query<ServiceRow, []>('SELECT * FROM service').get()
   if (before === null || !isSameLife(before, now)) beginLife(db, before?.life ?? 0, now)
   else db.run('UPDATE service SET boot = ?, sync = ?', [now.boot, now.sync])
   return { lives: livesOf(db), past: pastOf(db, before, now) }
 }
 
-function prepare(path: string, sync: Sync): Prepared & { readonly db: Database } {
+function prepare(path: string, sync: Sync): FileState & { readonly db: Database } {
   const db = open(path)
   try {
     db.run(`PRAGMA busy_timeout = ${BUSY_MS}`)
@@ -208,7 +208,7 @@ function prepare(path: string, sync: Sync): Prepared & { readonly db: Database }
 }
 
 /** The last close brings the log into the file. From a truncated log that would bring half a commit. */
-function close(reader: Database, opened: Opened): void {
+function close(reader: Database, opened: FileIdentity): void {
   if (createPresence(opened).look() === 'log cut') return
   reader.close()
   forgetOpened(opened)

@@ -1,5 +1,5 @@
 /** What the file knows of time when it is opened. All on the store's clock, unless it says otherwise. */
-export interface Past {
+export interface KnownTime {
   /** How far jumps had put the wall clock ahead of the store's, milliseconds. */
   readonly jumped: number
   /** The last moment that the store knows, milliseconds since 1970; 0 for none. */
@@ -8,7 +8,7 @@ export interface Past {
   readonly ahead: number | undefined
 }
 
-interface Present {
+interface CurrentTime {
   /** Wall clock, milliseconds since 1970. */
   readonly wall: number
   /** Milliseconds since the machine started. */
@@ -16,7 +16,7 @@ interface Present {
 }
 
 /** Where the store's clock goes on. */
-interface Resumed {
+interface ResumedClock {
   readonly jumped: number
   readonly warning?: string
 }
@@ -33,7 +33,7 @@ const seconds = (ms: number): string => `${Math.round(Math.abs(ms) / 1_000)} s`
  * On a machine that has not started since, its uptime tells a jump from a pause. Else a clock that is behind the file was
  * set back, and one that is ahead counts as a pause: entries age by it.
  */
-export function resume({ jumped, seenAt, ahead }: Past, { wall, uptime }: Present): Resumed {
+export function resume({ jumped, seenAt, ahead }: KnownTime, { wall, uptime }: CurrentTime): ResumedClock {
   if (seenAt === 0) return { jumped }
   const gap = wall - jumped - seenAt
   if (ahead !== undefined && uptime !== undefined) {

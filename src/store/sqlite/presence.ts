@@ -8,7 +8,7 @@ interface Inode {
 }
 
 /** The files that were opened, so that later looks can tell whether their names still lead to them. */
-export interface Opened {
+export interface FileIdentity {
   readonly path: string
   readonly file: Inode
   readonly log: Inode
@@ -59,15 +59,15 @@ const lookUp = (path: string): Stats | undefined => statSync(path, { throwIfNoEn
 const isSame = (a: Inode, b: Inode): boolean => a.dev === b.dev && a.ino === b.ino
 
 /** Remembers which files a connection has open. Close `index` after every connection to the file. */
-export function rememberOpened(path: string): Opened {
+export function rememberOpened(path: string): FileIdentity {
   const file = inodeOf(statSync(path))
   const log = inodeOf(statSync(`${path}-wal`))
   return { path, file, log, index: openSync(`${path}-shm`, 'r') }
 }
 
-export const forgetOpened = ({ index }: Opened): void => closeSync(index)
+export const forgetOpened = ({ index }: FileIdentity): void => closeSync(index)
 
-export function createPresence({ path, file, log, index }: Opened): Presence {
+export function createPresence({ path, file, log, index }: FileIdentity): Presence {
   const logPath = `${path}-wal`
   const words = new Uint16Array(INDEX_BYTES / 2)
   const numbers = new Uint32Array(words.buffer)

@@ -1,9 +1,9 @@
 import type { Database } from 'bun:sqlite'
-import type { SteadyClock } from '../../lib/steady-clock.ts'
+import type { SteadyClock } from '../../lib/time/steady-clock.ts'
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { PageLimit } from '../page-limit.ts'
-import type { Entry, Listed, Log, Opened, Page, Recipient, Trace } from '../store.ts'
+import type { DeliveryReport, Entry, ListedEntry, LogStart, Page, Recipient, UserLog } from '../store.ts'
 import { BODY, isOpen, stateOf } from './entry.ts'
 import { readable } from './faults.ts'
 import { type Lives, present } from './life.ts'
@@ -44,7 +44,7 @@ interface TraceRow {
 }
 
 /** A log as it is in one snapshot. */
-interface Found extends Required<Opened> {
+interface Found extends Required<LogStart> {
   /** 0 when there is none. */
   readonly id: number
   /** What lies before has ended by age. */
@@ -54,7 +54,7 @@ interface Found extends Required<Opened> {
 const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
   seq,
   body: restored(body),
-  ...(trace !== null && { trace }),
+  ...(trace !== null && { traceparent: trace }),
 })
 
 /** An entry that has ended is told as such, though nobody has taken it out of its log yet. */
@@ -68,7 +68,7 @@ function recipientOf(row: TraceRow, now: number, jumped: number): Recipient {
 const NEVER_SEEN = { bases: [], received: 0, removedThrough: 0, lostThrough: 0, id: 0, from: 0 }
 
 /** Reads from the file in the caller's turn: all is short, a page at a time, and waits for no writer. */
-export interface Reader extends Pick<Log, 'open' | 'heads' | 'count' | 'read' | 'list' | 'trace'> {}
+export interface Reader extends Pick<UserLog, 'open' | 'heads' | 'count' | 'read' | 'list' | 'report'> {}
 
 /** Looked up in one turn of the event loop. */
 const TURN = 500
@@ -186,7 +186,7 @@ export function createReader({
     return counted.get(id, Math.max(after, from - 1), moment)?.count ?? 0
   }
 
-  const open = (owner: Topic): Opened => {
+  const open = (owner: Topic): LogStart => {
     const { head, received, removedThrough, lostThrough, bases } = find(owner, clock.now())
     return { head, received, removedThrough, lostThrough, bases }
   }
@@ -195,7 +195,7 @@ export function createReader({
     tenant: string,
     id: string,
     { after, limit }: { readonly after?: Topic; readonly limit: number },
-  ): Trace | undefined => {
+  ): DeliveryReport | undefined => {
     const first = firstOf.get(id)
     if (first === null || tenantOf(first.owner) !== tenant) return undefined
     const place = after === undefined ? 0 : placeOf.get(id, after)?.n
@@ -240,9 +240,9 @@ export function createReader({
     list: async (owner, after, limit) =>
       atOnce(() =>
         readPage(owner, after, limit, {
-          of: (row): Listed => ({ ...entryOf(row), state: stateOf(row) }),
+          of: (row): ListedEntry => ({ ...entryOf(row), state: stateOf(row) }),
         }),
       ),
-    trace: async (tenant, id, recipients) => atOnce(() => trace(tenant, id, recipients)),
+    report: async (tenant, id, recipients) => atOnce(() => trace(tenant, id, recipients)),
   }
 }

@@ -1,6 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import type { Topic } from '../../notification/topic.ts'
-import type { Acked, StoreLimits } from '../store.ts'
+import type { AckResult, StoreLimits } from '../store.ts'
 import type { Writer } from './batch.ts'
 import type { Entries, Turn } from './entries.ts'
 import { BODY, ENTRY, type EntryRow, isPending, numberOf, stateOf } from './entry.ts'
@@ -10,11 +10,11 @@ import { restored } from './text.ts'
 /** Of one call, so that no transaction becomes long. */
 const MAX_ACKED = 5_000
 
-type Run = readonly [first: number, last: number]
+type SeqRange = readonly [first: number, last: number]
 
 /** Numbers that follow each other by one, together. */
-function runsOf(seqs: readonly number[]): readonly Run[] {
-  const runs: Run[] = []
+function runsOf(seqs: readonly number[]): readonly SeqRange[] {
+  const runs: SeqRange[] = []
   let first = seqs[0] ?? 0
   seqs.forEach((seq, n) => {
     if (seqs[n + 1] === seq + 1) return
@@ -67,7 +67,7 @@ export function createSettling(
   )
   const enter = db.query('UPDATE entries SET state = ?, at = ? WHERE n = ?')
 
-  const deliver = (head: Head, [first, last]: Run, at: number, redelivered: 0 | 1): void => {
+  const deliver = (head: Head, [first, last]: SeqRange, at: number, redelivered: 0 | 1): void => {
     if (!limits.acknowledged) {
       hand.run(at, redelivered, head.id, first, last)
       return
@@ -82,7 +82,7 @@ export function createSettling(
     return head?.epoch === epoch ? head : undefined
   }
 
-  const ackOne = (head: Head, entry: EntryRow): Acked => {
+  const ackOne = (head: Head, entry: EntryRow): AckResult => {
     turn.work()
     const state = stateOf(entry)
     const late = state === 'expired' || state === 'dropped'
@@ -139,7 +139,7 @@ export function createSettling(
       deliver(head, [seq, seq], turn.now, 1)
       const redelivered = entry.redelivered + 1
       const { trace } = entry
-      return { body: restored(entry.body), redelivered, ...(trace !== null && { trace }) }
+      return { body: restored(entry.body), redelivered, ...(trace !== null && { traceparent: trace }) }
     },
   }
 }

@@ -13,19 +13,19 @@ const CHECKPOINT_PAGES = 4_000
 const MAX_LOG_BYTES = 64 * 1024 * 1024
 
 /** One file, written as long as its name leads to it. */
-interface Open {
+interface OpenFile {
   readonly db: Database
   readonly carryOut: CarryOut
   readonly presence: Presence
 }
 
 let setup: WorkerSetup | undefined
-let open: Open | undefined
+let open: OpenFile | undefined
 /** What was found, and whether all that could be done about it is done. */
 let absence: Absence | undefined
 let isRescued = false
 
-function connect({ opened, synchronous, limits, lives, givenUp, work }: WorkerSetup): Open | undefined {
+function connect({ opened, synchronous, limits, lives, givenUp, work }: WorkerSetup): OpenFile | undefined {
   const presence = createPresence(opened)
   // Another file that has taken its place must not be touched.
   absence = presence.look()
@@ -52,7 +52,7 @@ const failure = (error: unknown): Reply =>
   isAway(error) ? { type: 'failed', reason: error.message } : { type: 'failed', fault: error }
 
 /** Whether the file is where it was; if not, all it holds is first brought to where a restart finds it. */
-function isThere({ db, presence }: Open): boolean {
+function isThere({ db, presence }: OpenFile): boolean {
   const found = presence.look()
   if (found !== absence) isRescued = false
   absence = found

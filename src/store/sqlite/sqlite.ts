@@ -1,10 +1,10 @@
 import { StoreAway, StoreFull } from '../../errors.ts'
-import type { Clock } from '../../lib/clock.ts'
-import { createSteadyClock, type SteadyClock } from '../../lib/steady-clock.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import { createSteadyClock, type SteadyClock } from '../../lib/time/steady-clock.ts'
 import { PRIORITIES } from '../../notification/notification.ts'
 import type { Topic } from '../../notification/topic.ts'
-import { memoryRevocations } from '../memory-revocations.ts'
-import type { Acks, Draft, Log, Revocations, Store, StoreLimits, StoreObserver } from '../store.ts'
+import { memoryRevocations } from '../memory/revocations.ts'
+import type { Acks, Draft, Revocations, Store, StoreLimits, StoreObserver, UserLog } from '../store.ts'
 import { type DraftRow, PARTS, type Part } from './batch.ts'
 import { type Commits, startCommits } from './commits.ts'
 import { surface } from './faults.ts'
@@ -44,10 +44,10 @@ const rowOf = (draft: Draft, n: number, drafts: readonly Draft[]): DraftRow => [
   draft.occurredAt,
   PRIORITIES.indexOf(draft.priority),
   draft.expiresAt,
-  draft.trace,
+  draft.traceparent,
 ]
 
-function logOf(file: StoreFile, commits: Commits, clock: SteadyClock): Log {
+function logOf(file: StoreFile, commits: Commits, clock: SteadyClock): UserLog {
   return {
     ...createReader({ db: file.reader, lives: file.lives, clock }),
     append: async drafts => {

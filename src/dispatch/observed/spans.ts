@@ -1,0 +1,82 @@
+import type { Span } from '../../lib/trace-context.ts'
+import type { Topic } from '../../notification/topic.ts'
+import type { Tracing } from '../../observe/tracing.ts'
+import type { PageLimit } from '../../store/page-limit.ts'
+import type { Draft, Entry, Page, Store, UserLog } from '../../store/store.ts'
+
+/** What a log does may belong to a span, which is told last. Without one, or when traces are off, nothing is told of it. */
+export interface TracedLog {
+  append(drafts: readonly Draft[], span?: Span): ReturnType<UserLog['append']>
+  read(
+    owner: Topic,
+    after: number,
+    limit: PageLimit,
+    unsettledOnly?: boolean,
+    span?: Span,
+  ): ReturnType<UserLog['read']>
+  list(owner: Topic, after: number, limit: PageLimit, span?: Span): ReturnType<UserLog['list']>
+}
+
+/** One replay of a connection; a trace of it begins with the first page. */
+export interface ReplaySpan {
+  readonly span: Span
+  wrote(entries: readonly Entry[]): void
+  end(): void
+}
+
+/** Ends with what it is about; `count` is how many entries that was. */
+function within<T>(span: Span, work: Promise<T>, count: (done: T) => number): Promise<T> {
+  return work.then(
+    done => {
+      span.set({ 'ara.entries': count(done) })
+      span.end()
+      return done
+    },
+    error => {
+      span.fail()
+      span.end()
+      throw error
+    },
+  )
+}
+
+const countPage = ({ entries }: Page): number => entries.length
+
+/** The same store; what its log does for a span is a span below it. */
+export function traceStore(store: Store, { start }: Tracing): Store {
+  const { log, kind } = store
+  const below = (parent: Span, name: 'store.append' | 'store.read') =>
+    start(name, { kind: 'client', parent, attributes: { 'ara.store': kind } })
+  const traced: TracedLog = {
+    append: (drafts, span) =>
+      span === undefined || drafts.length === 0
+        ? log.append(drafts)
+        : within(below(span, 'store.append'), log.append(drafts), () => drafts.length),
+    read: (owner, after, limit, unsettledOnly, span) =>
+      span === undefined
+        ? log.read(owner, after, limit, unsettledOnly)
+        : within(below(span, 'store.read'), log.read(owner, after, limit, unsettledOnly), countPage),
+    list: (owner, after, limit, span) =>
+      span === undefined
+        ? log.list(owner, after, limit)
+        : within(below(span, 'store.read'), log.list(owner, after, limit), countPage),
+  }
+  return { ...store, log: { ...log, ...traced } }
+}
+
+/** Linked to the traces of what it brings. */
+export function startReplay({ start }: Tracing): ReplaySpan {
+  const span = start('replay')
+  let count = 0
+  return {
+    span,
+    wrote: entries => {
+      count += entries.length
+      for (const { traceparent: trace } of entries) span.link(trace)
+    },
+    end: () => {
+      span.set({ 'ara.entries': count })
+      span.end()
+    },
+  }
+}

@@ -1,0 +1,57 @@
+import type { Clock } from '../../lib/time/clock.ts'
+import type { Stats, StoreOperation } from '../../observe/stats.ts'
+import type { Store } from '../../store/store.ts'
+
+interface MeterOptions {
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly stats: Pick<Stats, 'storeSeconds' | 'storeErrors'>
+}
+
+/** The same store; what callers wait for is timed, and its failures are counted. */
+export function meterStore(store: Store, { clock, stats }: MeterOptions): Store {
+  const metered = <A extends readonly unknown[], T>(
+    operation: StoreOperation,
+    act: (...given: A) => Promise<T>,
+  ): ((...given: A) => Promise<T>) => {
+    const seconds = stats.storeSeconds[operation]
+    return (...given) => {
+      const startedAt = clock.monotonic()
+      const tell = () => seconds.observe((clock.monotonic() - startedAt) / 1000)
+      const answered = act(...given)
+      // Beside the answer, which waits for nothing.
+      answered.then(tell, () => {
+        tell()
+        stats.storeErrors[operation]++
+      })
+      return answered
+    }
+  }
+  const { log, acks, templates, idempotency } = store
+
+  return {
+    ...store,
+    log: {
+      ...log,
+      append: metered('append', log.append),
+      open: metered('read', log.open),
+      heads: metered('read', log.heads),
+      count: metered('read', log.count),
+      read: metered('read', log.read),
+      list: metered('read', log.list),
+      report: metered('read', log.report),
+    },
+    acks: {
+      ack: metered('ack', acks.ack),
+      ackThrough: metered('ack', acks.ackThrough),
+      redeliver: metered('ack', acks.redeliver),
+    },
+    templates: {
+      create: metered('template', templates.create),
+      get: metered('template', templates.get),
+      list: metered('template', templates.list),
+      update: metered('template', templates.update),
+      delete: metered('template', templates.delete),
+    },
+    idempotency: { ...idempotency, reserve: metered('idempotency', idempotency.reserve) },
+  }
+}

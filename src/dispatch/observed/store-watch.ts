@@ -1,0 +1,69 @@
+import { StoreAway } from '../../errors.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import type { OnFault } from '../../observe/fault.ts'
+import { type Logger, limited } from '../../observe/log.ts'
+import type { Store } from '../../store/store.ts'
+import type { Retry } from '../persist.ts'
+
+/** Tells of a store that goes and comes back, once each way. */
+export interface StoreWatch extends Disposable {
+  /** An operation failed. While the store is known to be away that says nothing new. */
+  failed(error: unknown): void
+  readonly retry: Retry
+}
+
+interface WatchOptions {
+  readonly store: Pick<Store, 'kind' | 'isUp'>
+  readonly clock: Pick<Clock, 'monotonic'>
+  readonly logger: Logger
+  /** Receives rejections that are no outage. */
+  readonly onFault: OnFault
+}
+
+const LOOK_MS = 250
+const RETRY_MS = 250
+const FAULT_LINES_PER_SECOND = 2
+
+export function watchStore({ store, clock, logger, onFault }: WatchOptions): StoreWatch {
+  const { kind } = store
+  let wasUp = true
+  let wentAt = 0
+  const sayFault = limited<{ readonly err: unknown }>({
+    perSecond: FAULT_LINES_PER_SECOND,
+    clock,
+    write: fields => logger.warn({ store: kind, ...fields }, 'store.unavailable'),
+  })
+
+  const look = (error?: unknown): void => {
+    const isUp = store.isUp()
+    if (isUp === wasUp) return
+    wasUp = isUp
+    const now = clock.monotonic()
+    if (isUp) logger.info({ store: kind, seconds: Math.round((now - wentAt) / 1000) }, 'store.recovered')
+    else {
+      wentAt = now
+      logger.warn({ store: kind, ...(error !== undefined && { err: error }) }, 'store.lost')
+    }
+  }
+
+  const timer = setInterval(look, LOOK_MS)
+  timer.unref()
+
+  const failed = (error: unknown): void => {
+    const isAway = error instanceof StoreAway
+    if (!isAway) onFault(error)
+    look(isAway ? error : undefined)
+    if (isAway && wasUp) sayFault({ err: error })
+  }
+
+  return {
+    failed,
+    retry: async error => {
+      failed(error)
+      if (!(error instanceof StoreAway)) return false
+      await Bun.sleep(RETRY_MS)
+      return true
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  }
+}

@@ -1,0 +1,31 @@
+import type { Tracing } from '../../observe/tracing.ts'
+import type { Dispatch } from '../dispatcher.ts'
+
+/** The same dispatch, each in a span of its own, below that of what brought it in. */
+export const traced =
+  (dispatch: Dispatch, { start }: Tracing): Dispatch =>
+  envelope => {
+    const { notification, target, span: parent } = envelope
+    const span = start('dispatch', {
+      parent,
+      attributes: {
+        'ara.notification_id': notification.id,
+        'ara.target': target.type,
+        'ara.event_type': notification.eventType,
+        'ara.priority': notification.priority,
+      },
+    })
+    return dispatch({ ...envelope, span }).then(
+      outcome => {
+        const { deliveredTo, queued, status } = outcome
+        span.set({ 'ara.delivered_to': deliveredTo, 'ara.queued': queued, 'ara.status': status })
+        span.end()
+        return outcome
+      },
+      error => {
+        span.fail()
+        span.end()
+        throw error
+      },
+    )
+  }

@@ -1,0 +1,247 @@
+/** Which keys of a document matter, what is below them, and which values are kept as their text. */
+export interface Shape {
+  /** Known keys of an object at this place; no backslash, dot or bracket in them, so that paths are clear. */
+  readonly keys?: ReadonlyMap<string, Shape>
+  /** The elements of an array at this place. */
+  readonly items?: Shape
+  /** Of an array: with more elements its length is the fault. */
+  readonly most?: number
+  /** Keep this value's text; nothing inside it is looked at but its depth. */
+  readonly raw?: boolean
+}
+
+/** What `JSON.parse` hides, by path: `event.payload`, `notifications[3].ttl`, `''` for the document. */
+interface Findings {
+  /**
+   * Raw values as they were sent: digits, key order, escapes. Line breaks are blanks, so each fits on one
+   * line. They are slices, which keep the whole document in memory: copy what outlives the request.
+   */
+  readonly raw: ReadonlyMap<string, string>
+  /** Known keys that one object has twice or more, escaped or not. The last counts, as in `JSON.parse`. */
+  readonly repeated: readonly string[]
+}
+
+/** Not ok: nested too deep. Of a text that is not JSON the findings mean nothing. */
+export type Scan = (Findings & { readonly ok: true }) | { readonly ok: false }
+
+export type ParseResult =
+  | (Findings & { readonly ok: true; readonly value: unknown })
+  | { readonly ok: false; readonly fault: 'syntax' | 'depth' }
+
+/** Where a scan stands and what it has found. A place at or past the end of the text ends every loop. */
+interface Scanner {
+  readonly text: string
+  readonly maxDepth: number
+  /** Keys and indexes that lead to the place, joined only for what is found. */
+  readonly steps: (string | number)[]
+  readonly hits: { readonly path: string; readonly text: string }[]
+  /** Each repeated key, and how many hits came before its last value. */
+  readonly repeats: Map<string, number>
+  at: number
+  depth: number
+  tooDeep: boolean
+  /** Whether tabs or line breaks stood between skipped tokens: only then can a raw text hold any. */
+  hasControls: boolean
+}
+
+export const BLANK = 0x20
+export const QUOTE = 0x22
+export const COMMA = 0x2c
+export const COLON = 0x3a
+const OPEN_BRACKET = 0x5b
+const BACKSLASH = 0x5c
+const CLOSE_BRACKET = 0x5d
+export const OPEN_BRACE = 0x7b
+export const CLOSE_BRACE = 0x7d
+/** All that a bracket and its brace differ in: one comparison finds both. */
+export const BRACE_BIT = 0x20
+
+/** In an object, since a value may be anything and undefined is the fault. */
+function tryParse(text: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(text) }
+  } catch {
+    return undefined
+  }
+}
+
+function pathOf(steps: readonly (string | number)[]): string {
+  let path = ''
+  for (const step of steps)
+    if (typeof step === 'number') path += `[${step}]`
+    else path += path === '' ? step : `.${step}`
+  return path
+}
+
+function stop(scan: Scanner): void {
+  scan.at = scan.text.length
+}
+
+function stopTooDeep(scan: Scanner): void {
+  scan.tooDeep = true
+  stop(scan)
+}
+
+/**
+ * The code of the next character that is not white space; NaN at the end. All control characters pass as
+ * white space: `JSON.parse` refuses those that are none.
+ */
+function peek(scan: Scanner): number {
+  while (scan.text.charCodeAt(scan.at) <= BLANK) scan.at++
+  return scan.text.charCodeAt(scan.at)
+}
+
+/** Goes past this character if it is the next one. */
+function take(scan: Scanner, code: number): boolean {
+  if (peek(scan) !== code) return false
+  scan.at++
+  return true
+}
+
+function open(scan: Scanner): void {
+  scan.at++
+  if (++scan.depth > scan.maxDepth) stopTooDeep(scan)
+}
+
+function close(scan: Scanner, code: number): void {
+  if (take(scan, code)) scan.depth--
+}
+
+/** Looks back no further than the quote before, so that all looks together are linear in the text. */
+function isEscaped(text: string, at: number): boolean {
+  let first = at
+  while (text.charCodeAt(first - 1) === BACKSLASH) first--
+  return (at - first) % 2 === 1
+}
+
+/** Where the string ends whose inside begins here: at its quote, or with the text. */
+export function endOfString(text: string, start: number): number {
+  let end = text.indexOf('"', start)
+  while (end !== -1 && isEscaped(text, end)) end = text.indexOf('"', end + 1)
+  return end === -1 ? text.length : end
+}
+
+/** Goes to the comma or bracket after a value. A loop, since the sender chooses how deep the value is. */
+function skip(scan: Scanner): void {
+  const { text, maxDepth, depth: outside } = scan
+  let { at, depth } = scan
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) at = endOfString(text, at + 1)
+    else if (code === COMMA) {
+      if (depth === outside) break
+    } else if ((code | BRACE_BIT) === OPEN_BRACE) {
+      if (++depth > maxDepth) break
+    } else if ((code | BRACE_BIT) === CLOSE_BRACE) {
+      if (--depth < outside) break
+    } else if (code < BLANK) scan.hasControls = true
+  }
+  scan.at = at
+  if (depth > maxDepth) stopTooDeep(scan)
+}
+
+function keep(scan: Scanner): void {
+  const start = scan.at
+  skip(scan)
+  let end = scan.at
+  while (scan.text.charCodeAt(end - 1) <= BLANK) end--
+  const text = scan.text.slice(start, end)
+  scan.hits.push({ path: pathOf(scan.steps), text: scan.hasControls ? text.replace(/[\r\n]/g, ' ') : text })
+}
+
+/** The key written here, if it may be known. Only what matches none is copied, to look for escapes. */
+function knownKey(scan: Scanner, start: number, end: number, keys: ReadonlyMap<string, Shape>) {
+  const { text } = scan
+  for (const key of keys.keys()) if (key.length === end - start && text.startsWith(key, start)) return key
+  if (!text.slice(start, end).includes('\\')) return undefined
+  const parsed = tryParse(text.slice(start - 1, end + 1))
+  // An exception costs a microsecond or more: the first one ends the scan, whose text is no JSON anyway.
+  if (parsed === undefined) stop(scan)
+  return typeof parsed?.value === 'string' ? parsed.value : undefined
+}
+
+function scanChild(scan: Scanner, step: string | number, shape: Shape): void {
+  scan.steps.push(step)
+  scanValue(scan, shape)
+  scan.steps.pop()
+}
+
+function scanObject(scan: Scanner, keys: ReadonlyMap<string, Shape>): void {
+  const seen: string[] = []
+  open(scan)
+  while (take(scan, QUOTE)) {
+    const start = scan.at
+    scan.at = endOfString(scan.text, start) + 1
+    const key = knownKey(scan, start, scan.at - 1, keys)
+    if (!take(scan, COLON)) break
+    const shape = key === undefined ? undefined : keys.get(key)
+    if (key === undefined || shape === undefined) skip(scan)
+    else {
+      if (seen.includes(key)) scan.repeats.set(pathOf([...scan.steps, key]), scan.hits.length)
+      else seen.push(key)
+      scanChild(scan, key, shape)
+    }
+    if (!take(scan, COMMA)) break
+  }
+  close(scan, CLOSE_BRACE)
+}
+
+function scanArray(scan: Scanner, items: Shape): void {
+  open(scan)
+  for (let index = 0; peek(scan) !== CLOSE_BRACKET; index++) {
+    scanChild(scan, index, items)
+    if (!take(scan, COMMA)) break
+  }
+  close(scan, CLOSE_BRACKET)
+}
+
+/** Recurses only where the shape says so, and never deeper than `maxDepth`. */
+function scanValue(scan: Scanner, shape: Shape): void {
+  const code = peek(scan)
+  if (shape.raw) keep(scan)
+  else if (code === OPEN_BRACE && shape.keys !== undefined) scanObject(scan, shape.keys)
+  else if (code === OPEN_BRACKET && shape.items !== undefined) scanArray(scan, shape.items)
+  else skip(scan)
+}
+
+/** Whether a hit stands in the earlier value of a repeated key: its own, or one around it. */
+function isReplaced(path: string, index: number, repeats: ReadonlyMap<string, number>): boolean {
+  let end = path.length
+  while (end > 0) {
+    if (index < (repeats.get(path.slice(0, end)) ?? 0)) return true
+    end = Math.max(path.lastIndexOf('.', end - 1), path.lastIndexOf('[', end - 1))
+  }
+  return false
+}
+
+function rawOf({ hits, repeats }: Scanner): ReadonlyMap<string, string> {
+  const raw = new Map<string, string>()
+  let index = 0
+  for (const { path, text } of hits)
+    if (repeats.size === 0 || !isReplaced(path, index++, repeats)) raw.set(path, text)
+  return raw
+}
+
+/**
+ * One pass over the text of a document, before `JSON.parse` hides what it says: how deep it is nested
+ * (`JSON.parse` takes 200,000 levels, on which `JSON.stringify` overflows the stack), which known keys it
+ * repeats, and the values whose text matters. The outermost object or array is level 1. It validates nothing,
+ * and ends in linear time on any text.
+ */
+export function scanJson(text: string, shape: Shape, maxDepth: number): Scan {
+  const found = { steps: [], hits: [], repeats: new Map() }
+  const scan: Scanner = { text, maxDepth, ...found, at: 0, depth: 0, tooDeep: false, hasControls: false }
+  scanValue(scan, shape)
+  if (scan.tooDeep) return { ok: false }
+  return { ok: true, raw: rawOf(scan), repeated: [...scan.repeats.keys()] }
+}
+
+/** `JSON.parse` after the scan: the value with what it hides, or why there is none. */
+export function parseJson(text: string, shape: Shape, maxDepth: number): ParseResult {
+  const scan = scanJson(text, shape, maxDepth)
+  if (!scan.ok) return { ok: false, fault: 'depth' }
+  const parsed = tryParse(text)
+  if (parsed === undefined) return { ok: false, fault: 'syntax' }
+  const { raw, repeated } = scan
+  return { ok: true, value: parsed.value, raw, repeated }
+}

@@ -1,0 +1,123 @@
+import type { Clock } from '../../lib/time/clock.ts'
+import type { Claim, Idempotency, Reservation } from '../idempotency.ts'
+import { RESERVED_MS } from '../idempotency.ts'
+import { type KeysSize, Mark, TenantKeys } from './tenant-keys.ts'
+
+const BOUNDS: Readonly<KeysSize> = { records: 200_000, bytes: 64 * 1024 * 1024 }
+/** So many that are over go with each use, so that the first one after a quiet day does not pay for all. */
+const MAX_OVER_AT_ONCE = 100
+
+const exceeds = (size: KeysSize, bounds: Readonly<KeysSize>): boolean =>
+  size.records > bounds.records || size.bytes > bounds.bytes
+
+/**
+ * Keeps them in this process. Beyond the bounds the oldest key of a tenant that has more than its share is dropped, so a
+ * tenant with many keys pushes out only its own.
+ */
+export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS): Idempotency {
+  const tenants = new Map<string, TenantKeys>()
+  const size: KeysSize = { records: 0, bytes: 0 }
+  /** Whose turn it is to have its old keys dropped. */
+  let turns = tenants.entries()
+  /** Had more than its share when it was looked for. */
+  let largest: TenantKeys | undefined
+
+  const isOver = ({ firstAt }: Mark): boolean => clock.monotonic() > firstAt + ttlMs
+
+  const dropOver = (keys: TenantKeys): void => {
+    const before = clock.monotonic() - ttlMs
+    for (let n = 0; n < MAX_OVER_AT_ONCE && keys.dropOldest(before); n++);
+  }
+
+  /** Each use drops old keys of another tenant, too: it may never use one again. */
+  const dropOverInTurn = (): void => {
+    let { value, done } = turns.next()
+    if (done === true) {
+      turns = tenants.entries()
+      ;({ value, done } = turns.next())
+    }
+    if (value === undefined) return
+    const [tenant, keys] = value
+    dropOver(keys)
+    if (keys.size.records === 0) tenants.delete(tenant)
+  }
+
+  /** There is one, since all together have more than the bounds. */
+  const withMoreThanItsShare = (user: TenantKeys): TenantKeys => {
+    const share = { records: bounds.records / tenants.size, bytes: bounds.bytes / tenants.size }
+    for (const keys of [user, largest]) if (keys !== undefined && exceeds(keys.size, share)) return keys
+    for (const keys of tenants.values()) if (exceeds(keys.size, share)) return keys
+    return user
+  }
+
+  const trim = (user: TenantKeys): void => {
+    while (exceeds(size, bounds)) {
+      largest = withMoreThanItsShare(user)
+      if (!largest.dropOldest()) return
+    }
+  }
+
+  const keysOf = ({ tenant }: Claim): TenantKeys => {
+    const keys = tenants.get(tenant) ?? new TenantKeys(size)
+    tenants.set(tenant, keys)
+    return keys
+  }
+
+  const find = (claim: Claim): Mark | undefined => {
+    const keys = tenants.get(claim.tenant)
+    const mark = keys?.find(claim.key)
+    if (mark === undefined || !isOver(mark)) return mark
+    keys?.forget(mark)
+    return undefined
+  }
+
+  const begin = (claim: Claim): Reservation => {
+    dropOverInTurn()
+    const keys = keysOf(claim)
+    dropOver(keys)
+    const mark = new Mark(claim, clock.monotonic())
+    keys.add(mark)
+    trim(keys)
+    return { type: 'reserved', id: mark.id }
+  }
+
+  const again = (mark: Mark, claim: Claim): Reservation => {
+    const now = clock.monotonic()
+    const isSame = mark.fingerprint === claim.fingerprint
+    if (mark.answer !== undefined)
+      return isSame ? { type: 'answered', answer: mark.answer } : { type: 'conflict' }
+    if (now <= mark.reservedUntil) return isSame ? { type: 'in_progress', id: mark.id } : { type: 'conflict' }
+    if (isSame) {
+      mark.reservedUntil = now + RESERVED_MS
+      return { type: 'reserved', id: mark.id }
+    }
+    keysOf(claim).forget(mark)
+    return begin(claim)
+  }
+
+  /** The mark that this very request made, as long as it waits for its answer. */
+  const openMarkOf = (claim: Claim): Mark | undefined => {
+    const mark = find(claim)
+    return mark?.answer === undefined && mark?.id === claim.id ? mark : undefined
+  }
+
+  return {
+    reserve: async claim => {
+      const mark = find(claim)
+      return mark === undefined ? begin(claim) : again(mark, claim)
+    },
+    answer: (claim, answer) => {
+      const mark = openMarkOf(claim)
+      if (mark === undefined) return
+      const keys = keysOf(claim)
+      keys.answer(mark, answer)
+      trim(keys)
+    },
+    release: (claim, how) => {
+      const mark = openMarkOf(claim)
+      if (mark === undefined) return
+      if (how === 'free') keysOf(claim).forget(mark)
+      else mark.reservedUntil = 0
+    },
+  }
+}

@@ -1,0 +1,234 @@
+import { StoreFull } from '../../errors.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import { every } from '../../lib/time/every.ts'
+import { createSteadyClock } from '../../lib/time/steady-clock.ts'
+import type { Epoch } from '../../notification/cursor.ts'
+import { type Topic, tenantOf } from '../../notification/topic.ts'
+import type { AppendResult, Draft, StoreLimits, StoreObserver, Totals } from '../store.ts'
+import type { LogContext } from './context.ts'
+import { DueLogs, slotOf } from './due-logs.ts'
+import type { SharedBody } from './entry.ts'
+import { Head } from './head.ts'
+import { ENTRY_BYTES, HEAD_BYTES, Ledger } from './ledger.ts'
+import { DeliveryReports } from './reports.ts'
+import { MemoryLog } from './user-log.ts'
+
+/** How long a head stays known after the last append, milliseconds. */
+const HEAD_KEPT_MS = 30 * 86_400_000
+const SWEEP_MS = 500
+/** Entries removed, or logs looked at, in one turn of the event loop. */
+const TURN = 1_000
+const MAX_SHARED_NAMES = 10_000
+
+/** Eight characters of [A-Za-z0-9_-]. */
+const newLife = (): Epoch => Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
+
+const nextTurn = (): Promise<void> => new Promise(setImmediate)
+
+/**
+ * Makes a text of one piece, in place, and tells its UTF-8 bytes. The text was put together from slices of a request: as
+ * long as its bytes are not read the engine keeps the slices, and with them the whole request.
+ */
+const flatten = (text: string): number => Buffer.byteLength(text)
+
+interface LogsOptions {
+  readonly limits: StoreLimits
+  readonly clock: Clock
+  readonly observer: StoreObserver
+}
+
+/** The logs of all users in this process, and what removes the entries that have ended. */
+export interface Logs extends Disposable {
+  readonly traces: DeliveryReports
+  /** On the steady clock. */
+  now(): number
+  /** Undefined for a user who never had one. */
+  find(owner: Topic): MemoryLog | undefined
+  /** An empty one for a user who never had one; that is not kept. */
+  look(owner: Topic): MemoryLog
+  append(drafts: readonly Draft[]): readonly AppendResult[]
+  totals(): Totals
+}
+
+export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
+  /** A log without entries is kept as its head alone. */
+  const logs = new Map<Topic, MemoryLog | Head>()
+  const steady = createSteadyClock(clock)
+  const ledger = new Ledger()
+  const due = new DueLogs<MemoryLog>()
+  const traces = new DeliveryReports(limits.maxReports)
+  const eventTypes = new Map<string, string>()
+  /** There are few different ones: each entry a text of its own would be as many things to collect. */
+  const sharedName = (eventType: string): string => {
+    const known = eventTypes.get(eventType)
+    if (known !== undefined || eventTypes.size === MAX_SHARED_NAMES) return known ?? eventType
+    eventTypes.set(eventType, eventType)
+    return eventType
+  }
+  const around: LogContext = {
+    limits,
+    observer,
+    steady,
+    ledger,
+    sharedName,
+    kept: (entry, now) => traces.add(entry, now),
+    left: () => traces.left(),
+  }
+  /** What an owner without a log is told, and the epoch of the logs made from now on. */
+  let life = newLife()
+  let isClosed = false
+
+  const wake = (owner: Topic, head: Head): MemoryLog =>
+    new MemoryLog(owner, head, ledger.accountOf(tenantOf(owner)), around)
+
+  const find = (owner: Topic): MemoryLog | undefined => {
+    const known = logs.get(owner)
+    return known instanceof Head ? wake(owner, known) : known
+  }
+
+  /** Not kept: asking for a user makes no log, and for a tenant no account. */
+  const empty = (owner: Topic): MemoryLog => new MemoryLog(owner, new Head(life), { bytes: 0 }, around)
+
+  /** The log to append to: kept from now on, with its entries. */
+  const take = (owner: Topic): MemoryLog => {
+    const known = logs.get(owner)
+    if (known instanceof MemoryLog) return known
+    const log = wake(owner, known ?? new Head(life))
+    if (known === undefined) ledger.add(log.account, HEAD_BYTES)
+    logs.set(owner, log)
+    return log
+  }
+
+  const place = (log: MemoryLog, now: number): void => {
+    // An empty log becomes a head again.
+    const slot = slotOf(log.isEmpty ? now : log.endsAt)
+    if (slot < log.dueSlot) due.place(log, slot)
+  }
+
+  const addOne = (draft: Draft, size: number | SharedBody, now: number): AppendResult => {
+    const log = take(draft.owner)
+    const appended = log.append(draft, size, now)
+    // By age an entry ends after those before it.
+    if (draft.expiresAt !== undefined || log.dueSlot === Number.POSITIVE_INFINITY) place(log, now)
+    return appended
+  }
+
+  const addMany = (drafts: readonly Draft[], now: number): readonly AppendResult[] => {
+    let body: string | undefined
+    let size: SharedBody = { bytes: 0, holders: 0 }
+    return drafts.map(draft => {
+      if (draft.body !== body) size = { bytes: flatten(draft.body), holders: 0 }
+      body = draft.body
+      return addOne(draft, size, now)
+    })
+  }
+
+  const isKnown = ({ owner, id }: Draft): boolean => {
+    const log = logs.get(owner)
+    return log instanceof MemoryLog && log.find(id) !== undefined
+  }
+
+  /** What the drafts would add to the logs of each tenant. */
+  const needs = (drafts: readonly Draft[]): ReadonlyMap<string, number> => {
+    const bytes = new Map<string, number>()
+    const owners = new Set<Topic>()
+    let body: string | undefined
+    for (const draft of drafts) {
+      if (isKnown(draft)) continue
+      const tenant = tenantOf(draft.owner)
+      const isNew = !logs.has(draft.owner) && !owners.has(draft.owner)
+      owners.add(draft.owner)
+      const text = draft.body === body ? 0 : flatten(draft.body)
+      body = draft.body
+      bytes.set(tenant, (bytes.get(tenant) ?? 0) + ENTRY_BYTES + text + (isNew ? HEAD_BYTES : 0))
+    }
+    return bytes
+  }
+
+  /** Removes up to `most` entries that have ended; whether there may be more. */
+  const sweep = (now: number, most: number): boolean => {
+    const end = slotOf(now)
+    for (let left = most; left > 0; ) {
+      const log = due.take(end)
+      if (log === undefined) return false
+      left -= Math.max(1, log.purge(now, left))
+      if (log.isEmpty) logs.set(log.owner, log.head)
+      else due.place(log, slotOf(log.endsAt))
+    }
+    return true
+  }
+
+  /** Counts nothing that has ended, unless more has than is removed in one turn. */
+  const settle = (now: number): void => {
+    sweep(now, TURN)
+    for (const log of due.in(slotOf(now)).slice(0, TURN)) log.purge(now)
+  }
+
+  /** Throws StoreFull when the drafts would go beyond a limit. */
+  const checkRoom = (drafts: readonly Draft[], now: number): void => {
+    if (limits.maxBytes === 0 && limits.tenantMaxBytes === 0) return
+    const hasRoom = (): boolean =>
+      [...needs(drafts)].every(([tenant, bytes]) => ledger.hasRoom(tenant, bytes, limits))
+    if (hasRoom()) return
+    settle(now)
+    if (!hasRoom()) throw new StoreFull()
+  }
+
+  const sweepAll = async (): Promise<void> => {
+    // A jump of the wall clock is noticed here, also when nothing else reads it.
+    const now = steady.now()
+    while (sweep(now, TURN) && !isClosed) await nextTurn()
+  }
+
+  // A log that comes back begins at 1 again: under another name, or a cursor of the forgotten one would seem valid in it.
+  const forget = (owner: Topic): void => {
+    const tenant = tenantOf(owner)
+    logs.delete(owner)
+    ledger.add(ledger.accountOf(tenant), -HEAD_BYTES)
+    ledger.close(tenant)
+    life = newLife()
+  }
+
+  const forgetHeads = async (): Promise<void> => {
+    let seen = 0
+    for (const [owner, known] of logs) {
+      if (known instanceof Head && steady.now() > known.appendedAt + HEAD_KEPT_MS) forget(owner)
+      if (++seen % TURN === 0) await nextTurn()
+      if (isClosed) return
+    }
+  }
+
+  const cleanUp = async (): Promise<void> => {
+    await sweepAll()
+    await forgetHeads()
+    while (traces.forgetBefore(steady.now() - limits.retentionMs) && !isClosed) await nextTurn()
+  }
+
+  const sweeping = every(SWEEP_MS, sweepAll)
+  const cleaning = every(limits.cleanupMs, cleanUp)
+
+  return {
+    traces,
+    now: steady.now,
+    find,
+    look: owner => find(owner) ?? empty(owner),
+    append: drafts => {
+      const now = steady.now()
+      // An append removes more than it adds: whatever comes in, the clean-up keeps up.
+      sweep(now, 2 * drafts.length)
+      checkRoom(drafts, now)
+      const [first] = drafts
+      if (first === undefined || drafts.length > 1) return addMany(drafts, now)
+      return [addOne(first, flatten(first.body), now)]
+    },
+    totals: () => {
+      settle(steady.now())
+      return ledger.totals()
+    },
+    [Symbol.dispose]: () => {
+      isClosed = true
+      sweeping[Symbol.dispose]()
+      cleaning[Symbol.dispose]()
+    },
+  }
+}

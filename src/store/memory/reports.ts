@@ -1,0 +1,112 @@
+import { type Topic, tenantOf } from '../../notification/topic.ts'
+import type { DeliveryReport, Recipient } from '../store.ts'
+import type { LogEntry } from './entry.ts'
+
+/** The entries of one notification, in the order of the send: most have one recipient. */
+type Entries = LogEntry | LogEntry[]
+
+/** Notifications that were sent one after the other. */
+interface Generation {
+  readonly byId: Map<string, Entries>
+  /** When the last one was added, on the steady clock. */
+  lastAt: number
+}
+
+const isRetained = ({ body }: LogEntry): boolean => body !== undefined
+const listOf = (entries: Entries): readonly LogEntry[] => (Array.isArray(entries) ? entries : [entries])
+
+/** Small, since one is gone through in one turn. */
+const GENERATION_SIZE = 4_096
+
+/**
+ * Every notification that a log retains, by id, and for a while what has become of it after that. In generations, which are
+ * dropped whole: to take each out of one large map when its time has come costs more than all the rest of an append.
+ */
+export class DeliveryReports {
+  readonly #maxLeft: number
+  /** Oldest first. */
+  readonly #generations: Generation[] = []
+  #entries = 0
+  #retained = 0
+
+  /** Of entries that no log retains any more about so many stay known. */
+  constructor(maxLeft: number) {
+    this.#maxLeft = maxLeft
+  }
+
+  entryOf(id: string, owner: Topic): LogEntry | undefined {
+    const entries = this.#find(id)
+    return entries && listOf(entries).find(entry => entry.owner === owner)
+  }
+
+  add(entry: LogEntry, now: number): void {
+    this.#retained++
+    this.#insert(entry, now)
+    if (this.#entries - this.#retained > this.#maxLeft + GENERATION_SIZE) this.#dropOldest()
+  }
+
+  /** An entry has left its log. */
+  left(): void {
+    this.#retained--
+  }
+
+  /** Forgets one generation that was added before that moment; whether there was one. Nothing of it is retained any more. */
+  forgetBefore(moment: number): boolean {
+    if ((this.#generations[0]?.lastAt ?? moment) >= moment) return false
+    this.#dropOldest()
+    return true
+  }
+
+  find(
+    tenant: string,
+    id: string,
+    { after, limit }: { readonly after?: Topic; readonly limit: number },
+  ): DeliveryReport | undefined {
+    const entries = this.#find(id)
+    const all = entries === undefined ? [] : listOf(entries)
+    const [first] = all
+    if (first === undefined || tenantOf(first.owner) !== tenant) return undefined
+    const { eventType, occurredAt, expiresAt } = first
+    const at = after === undefined ? -1 : all.findIndex(({ owner }) => owner === after)
+    const following = after !== undefined && at < 0 ? [] : all.slice(at + 1)
+    const recipients = following
+      .slice(0, limit)
+      .map(({ owner, state, attempts, at }): Recipient => ({ owner, state, attempts, at }))
+    return { id, eventType, occurredAt, ...(Number.isFinite(expiresAt) && { expiresAt }), recipients }
+  }
+
+  #find(id: string): Entries | undefined {
+    return this.#generations.find(({ byId }) => byId.has(id))?.byId.get(id)
+  }
+
+  /** A notification stays in one generation, however many it is for: all its entries come in one turn. */
+  #insert(entry: LogEntry, now: number): void {
+    this.#entries++
+    const last = this.#generations.at(-1)
+    const known = last?.byId.get(entry.id)
+    if (Array.isArray(known)) known.push(entry)
+    else if (known !== undefined) last?.byId.set(entry.id, [known, entry])
+    else this.#youngest(now).byId.set(entry.id, entry)
+  }
+
+  #youngest(now: number): Generation {
+    const last = this.#generations.at(-1)
+    if (last !== undefined && last.byId.size < GENERATION_SIZE) {
+      last.lastAt = Math.max(last.lastAt, now)
+      return last
+    }
+    const next = { byId: new Map<string, Entries>(), lastAt: now }
+    this.#generations.push(next)
+    return next
+  }
+
+  /** What a log still retains goes on in the youngest one. */
+  #dropOldest(): void {
+    const oldest = this.#generations.shift()
+    for (const entries of oldest?.byId.values() ?? []) {
+      const all = listOf(entries)
+      this.#entries -= all.length
+      if (all.some(isRetained)) for (const entry of all) this.#insert(entry, oldest?.lastAt ?? 0)
+    }
+  }
+}
