@@ -4,7 +4,7 @@ import { AppError, invalidValue } from '../errors.ts'
 import type { RequestLimit } from '../limit/requests.ts'
 import type { Principal } from '../notification/principal.ts'
 import { userTopic } from '../notification/topic.ts'
-import { idsOf, type RequestIds } from '../observe/log.ts'
+import { idsOf, type RequestIds } from '../observe/request-ids.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import { queryOf } from './parameters.ts'
 

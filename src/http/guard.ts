@@ -2,7 +2,7 @@ import type { ApiKeys } from '../auth/api-key.ts'
 import { AppError, invalidValue } from '../errors.ts'
 import { NAME_RULE } from '../lib/name.ts'
 import type { RequestLimit } from '../limit/requests.ts'
-import { idsOf, type RequestIds } from '../observe/log.ts'
+import { idsOf, type RequestIds } from '../observe/request-ids.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Callers } from './caller.ts'
 

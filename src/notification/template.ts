@@ -1,4 +1,3 @@
-import { byCodePoints } from '../lib/code-points.ts'
 import { compact, endsOf, stringOf } from '../lib/json/text.ts'
 
 /**
@@ -156,8 +155,9 @@ class Compiler {
   #keyed(start: number, end: number, pairs: readonly Pair[]): void {
     const at = this.#keyeds.length
     this.#keyeds.push(...Array<number>(KEYED.size).fill(0))
-    const sorted = pairs.toSorted((a, b) => byCodePoints(a.key, b.key))
-    const ranks = new Map(sorted.map((pair, rank) => [pair, rank]))
+    const sorted = pairs.map(pair => ({ pair, bytes: Buffer.from(pair.key) }))
+    sorted.sort((a, b) => Buffer.compare(a.bytes, b.bytes))
+    const ranks = new Map(sorted.map(({ pair }, rank) => [pair, rank]))
     const members: number[] = []
     for (const pair of pairs) {
       const { keyStart, keyEnd, valueEnd } = pair

@@ -1,20 +1,16 @@
 import { isatty } from 'node:tty'
 import pino from 'pino'
 import { createLineWriter, type LineWriter } from '../lib/system/line-writer.ts'
-import type { Clock } from '../lib/time/clock.ts'
-import { type Span, traceOf } from '../lib/trace-context.ts'
-import type { AuthFailure, Stats } from './stats.ts'
 
-/** One line per event: a name and fields, never a payload, a token, a key or a URL with its query. */
+/** Writes one line per event: a name and fields, never a payload, token, key or query string. */
 export type Logger = Readonly<
   Record<'error' | 'warn' | 'info' | 'debug', (fields: object, event: string) => void>
 >
 
-// pino's own type answers to every name, `then` included, which no async function may return.
+// pino's type has every property, `then` included, so an async function cannot return it.
 const narrow = (logger: Logger): Logger => logger
 
 const STDOUT = 1
-const REFUSALS_PER_SECOND = 10
 
 type LogFormat = 'text' | 'json'
 
@@ -24,10 +20,10 @@ interface LogOptions {
   readonly out: { write(line: string): void }
 }
 
-/** Turns the JSON line of an event into the line that is written. */
+/** Returns the function that turns the JSON line of an event into the line to write. */
 async function formatter(format: LogFormat): Promise<(line: string) => string> {
   if (format === 'json') return line => line
-  // Only its function: its stream ends for good at the first failed write.
+  // Use the function, not the stream: the stream ends for good at the first failed write.
   const { prettyFactory } = await import('pino-pretty')
   return prettyFactory({
     singleLine: true,
@@ -49,7 +45,7 @@ export async function createLogger({ level, format, out }: LogOptions): Promise<
   return narrow(pino(options, { write: line => out.write(formatted(line)) }))
 }
 
-/** The line that tells how many lines are missing; no level hides it. */
+/** Makes the line that says how many lines were dropped, at any LOG_LEVEL. */
 async function droppedLine(format: LogFormat, lines: number): Promise<string> {
   const written: string[] = []
   const logger = await createLogger({
@@ -61,84 +57,6 @@ async function droppedLine(format: LogFormat, lines: number): Promise<string> {
   return written.join('')
 }
 
-/** Lines of a log, and any other text of the process, to stdout. */
+/** Opens stdout for log lines and all other text of the process. */
 export const openOutput = (format: LogFormat): LineWriter =>
   createLineWriter({ fd: STDOUT, noteOf: lines => droppedLine(format, lines) })
-
-/** Somebody who was not let in, and why: for the log only. */
-interface Refusal extends RequestIds {
-  readonly kind: AuthFailure
-  readonly reason: string
-}
-
-/** What stands in all lines about one request. */
-export interface RequestIds {
-  readonly request_id?: string
-  /** When it is traced. */
-  readonly trace_id?: string
-}
-
-/** `headers` are those of the answer, by lower-case name. */
-export const idsOf = (headers: Readonly<Record<string, unknown>>, span: Span | undefined): RequestIds => ({
-  request_id: String(headers['x-request-id']),
-  ...traceOf(span),
-})
-
-/** Counts refusals, with a line for each; at most ten a second, since anybody can make them. */
-export function tellRefusals(
-  logger: Logger,
-  clock: Clock,
-  failures: Stats['authFailures'],
-): (refusal: Refusal) => void {
-  const say = limited<Refusal>({
-    perSecond: REFUSALS_PER_SECOND,
-    clock,
-    write: fields => logger.info(fields, 'auth.refused'),
-  })
-  return refusal => {
-    failures[refusal.kind]++
-    say(refusal)
-  }
-}
-
-const STORE_LINES_PER_SECOND = 2
-
-/** Lines about a store: why it is away, and why what it keeps may not last. */
-export const tellOfStore = (logger: Logger, clock: Clock) => {
-  const sayAway = limited<{ readonly reason: string }>({
-    perSecond: STORE_LINES_PER_SECOND,
-    clock,
-    write: fields => logger.warn(fields, 'store.away'),
-  })
-  return {
-    onAway: (reason: string): void => sayAway({ reason }),
-    onWarning: (warning: string): void => logger.warn({ warning }, 'start.warning'),
-  }
-}
-
-/** Lets at most `perSecond` lines of one kind through in any second; the next one let through says how many were held back. */
-export function limited<F extends object>({
-  perSecond,
-  clock,
-  write,
-}: {
-  readonly perSecond: number
-  readonly clock: Pick<Clock, 'monotonic'>
-  readonly write: (fields: F & { readonly held_back?: number }) => void
-}): (fields: F) => void {
-  /** When the last ones were written; `oldest` is the place of the first of them. */
-  const times = Array.from({ length: perSecond }, () => Number.NEGATIVE_INFINITY)
-  let oldest = 0
-  let heldBack = 0
-  return fields => {
-    const now = clock.monotonic()
-    if (now - (times[oldest] ?? now) < 1000) {
-      heldBack++
-      return
-    }
-    times[oldest] = now
-    oldest = (oldest + 1) % perSecond
-    write(heldBack > 0 ? { ...fields, held_back: heldBack } : fields)
-    heldBack = 0
-  }
-}

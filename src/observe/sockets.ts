@@ -1,5 +1,6 @@
 import type { Clock } from '../lib/time/clock.ts'
-import { type Logger, limited } from './log.ts'
+import { limited } from './limited.ts'
+import type { Logger } from './log.ts'
 import type { Stats } from './stats.ts'
 
 const LINES_PER_SECOND = 2

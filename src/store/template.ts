@@ -33,7 +33,7 @@ export interface Templates {
   /** Nothing is created when the tenant has one of that id, nor when it has `most` of them. */
   create(tenant: string, template: Template, most: number): Promise<'created' | 'exists' | 'full'>
   get(tenant: string, id: string): Promise<Template | undefined>
-  /** By id, in the order of code points, after the id `after`. */
+  /** Sorted by id in code point order, which is UTF-8 byte order; starts after the id `after`. */
   list(tenant: string, after: string, limit: PageLimit): Promise<TemplatePage>
   /** All changes or none; the template as it is then, undefined when there is none. */
   update(tenant: string, id: string, changes: TemplateChanges): Promise<Template | undefined>

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { byCodePoints } from '../../src/lib/code-points.ts'
 import { compact, JsonText, stringOf } from '../../src/lib/json/text.ts'
 
 const at = (text: string, ...keys: readonly string[]): string | undefined =>
@@ -85,25 +84,5 @@ describe('A JSON text', () => {
       }),
       { numRuns: 500 },
     )
-  })
-})
-
-describe('The order of code points', () => {
-  test('is that of the bytes of UTF-8', () => {
-    const texts = fc.string({
-      unit: fc.constantFrom('a', 'b', 'é', '\ue000', '\uffff', '😀', '𝒜'),
-      maxLength: 4,
-    })
-    fc.assert(
-      fc.property(texts, texts, (a, b) => {
-        expect(Math.sign(byCodePoints(a, b))).toBe(Buffer.compare(Buffer.from(a), Buffer.from(b)))
-      }),
-      { numRuns: 1_000 },
-    )
-  })
-
-  test('knows lone surrogates too', () => {
-    const sorted = ['', 'a', '\ud7ff', '\ud800', '\ud800a', '\udfff', '\ue000', '😀', '😀a']
-    expect(sorted.toReversed().sort(byCodePoints)).toEqual(sorted)
   })
 })

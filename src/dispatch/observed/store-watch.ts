@@ -1,7 +1,8 @@
 import { StoreAway } from '../../errors.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import type { OnFault } from '../../observe/fault.ts'
-import { type Logger, limited } from '../../observe/log.ts'
+import { limited } from '../../observe/limited.ts'
+import type { Logger } from '../../observe/log.ts'
 import type { Store } from '../../store/store.ts'
 import type { Retry } from '../persist.ts'
 

@@ -1,4 +1,3 @@
-import { byCodePoints } from '../../lib/code-points.ts'
 import type { Template, Templates } from '../template.ts'
 import { changed, pageOf } from '../template.ts'
 
@@ -25,8 +24,13 @@ export function memoryTemplates(): Templates {
     },
     get: async (tenant, id) => tenants.get(tenant)?.get(id),
     list: async (tenant, after, limit) => {
-      const all = [...(tenants.get(tenant)?.values() ?? [])].sort((a, b) => byCodePoints(a.id, b.id))
-      const rest = all.filter(({ id }) => byCodePoints(id, after) > 0)
+      const all = [...(tenants.get(tenant)?.values() ?? [])]
+      const start = Buffer.from(after)
+      const rest = all
+        .map(template => ({ template, bytes: Buffer.from(template.id) }))
+        .filter(({ bytes }) => Buffer.compare(bytes, start) > 0)
+        .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
+        .map(({ template }) => template)
       return { ...pageOf(rest, limit), total: all.length }
     },
     update: async (tenant, id, changes) => {

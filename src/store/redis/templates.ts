@@ -1,6 +1,5 @@
 import { createLRU } from 'lru.min'
 import { StoreAway } from '../../errors.ts'
-import { byCodePoints } from '../../lib/code-points.ts'
 import type { Template, Templates } from '../template.ts'
 import { changed, pageOf } from '../template.ts'
 import type { Batches } from './batches.ts'
@@ -81,7 +80,12 @@ export function createTemplates({
       const key = templatesKey(tenant)
       const [ids] = await reads.run({ bytes: BYTES, build: () => [['hkeys', key]] })
       const all = (Array.isArray(ids) ? ids : []).map(String)
-      const sorted = all.filter(id => byCodePoints(id, after) > 0).sort(byCodePoints)
+      const start = Buffer.from(after)
+      const sorted = all
+        .map(id => Buffer.from(id))
+        .filter(id => Buffer.compare(id, start) > 0)
+        .sort(Buffer.compare)
+        .map(String)
       const some: Template[] = []
       let bytes = 0
       for (let from = 0; from < sorted.length; from += LISTED_AT_ONCE) {
