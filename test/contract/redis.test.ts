@@ -58,7 +58,7 @@ const open = async (
     settings: SETTINGS,
     replicas: 0,
     clock: systemClock,
-    time: clock.now,
+    testTime: clock.now,
     ...options,
   })
   await eventually(store.isUp)

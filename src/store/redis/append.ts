@@ -16,8 +16,6 @@ interface AppendOptions {
   readonly scripts: LogScripts
   readonly notes: Notes
   readonly limits: StoreLimits
-  /** Milliseconds since 1970; undefined: by the clock of Redis. */
-  readonly time: (() => number) | undefined
 }
 
 /** Of one call that go together: other calls take turns with a large one. */
@@ -56,14 +54,7 @@ const weightOf = (group: readonly PlacedDraft[]): number =>
   group.reduce((sum, { kept }) => sum + OVERHEAD + kept.text.length, 0)
 
 /** Appends user by user, each in one script, in groups: all or none of one user's entry, not of all users'. */
-export function createAppend({
-  commits,
-  stored,
-  scripts,
-  notes,
-  limits,
-  time,
-}: AppendOptions): UserLog['append'] {
+export function createAppend({ commits, stored, scripts, notes, limits }: AppendOptions): UserLog['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
   /** Whom a notification was for stays known as long as what has become of it for any of them: until a cleanup. */
   const keptMs = retentionMs + cleanupMs + MINUTE_MS
@@ -125,7 +116,7 @@ export function createAppend({
           ),
         )
       const appends = group.map(placed => appendOne(present, deadline, placed))
-      return [...before, ...appends, noteDue(group, time?.() ?? present.now())]
+      return [...before, ...appends, noteDue(group, present.time() || present.now())]
     }
     try {
       const replies = await commits.run({ bytes: weightOf(group), build })

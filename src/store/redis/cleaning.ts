@@ -22,8 +22,6 @@ interface CleaningOptions {
   readonly notes: Notes
   readonly stored: StoredSizes
   readonly cleanupMs: number
-  /** Milliseconds since 1970; undefined: by the clock of Redis. */
-  readonly time: (() => number) | undefined
   readonly report: Report
 }
 
@@ -43,7 +41,6 @@ export function createCleaning({
   notes,
   stored,
   cleanupMs,
-  time,
   report,
 }: CleaningOptions): Cleaning {
   let isClosed = false
@@ -78,7 +75,7 @@ export function createCleaning({
   const step = async (): Promise<boolean> => {
     const [taken] = await batches.run({
       bytes: BYTES,
-      build: () => [run(SCRIPTS.take, [DUE_KEY, LEASED_KEY], time?.() ?? '', OWNERS_AT_ONCE, LEASE_MS)],
+      build: present => [run(SCRIPTS.take, [DUE_KEY, LEASED_KEY], present.time(), OWNERS_AT_ONCE, LEASE_MS)],
     })
     // Written by an append.
     const owners = (Array.isArray(taken) ? taken : []) as readonly Topic[]

@@ -7,8 +7,6 @@ import { type Command, type LiveConnection, run } from './server.ts'
 interface IdempotencyOptions {
   readonly commits: Batches
   readonly ttlMs: number
-  /** Milliseconds since 1970; undefined: by the clock of Redis. */
-  readonly time: (() => number) | undefined
 }
 
 const BYTES = 500
@@ -31,7 +29,7 @@ function reservationOf(reply: unknown): Reservation {
   }
 }
 
-export function createIdempotency({ commits, ttlMs, time }: IdempotencyOptions): Idempotency {
+export function createIdempotency({ commits, ttlMs }: IdempotencyOptions): Idempotency {
   let pending = 0
 
   const commit = (command: Command, bytes: number) => commits.run({ bytes, build: () => [command] })
@@ -57,11 +55,11 @@ export function createIdempotency({ commits, ttlMs, time }: IdempotencyOptions):
   return {
     reserve: async claim => {
       const { tenant, key, fingerprint, id } = claim
-      const build = (_: LiveConnection, deadline: number): readonly Command[] => [
+      const build = (present: LiveConnection, deadline: number): readonly Command[] => [
         run(
           SCRIPTS.reserve,
           [onceKey(tenant, key)],
-          time?.() ?? '',
+          present.time(),
           Math.floor(deadline),
           ttlMs,
           RESERVED_MS,

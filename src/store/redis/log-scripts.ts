@@ -28,22 +28,20 @@ interface LogScriptsOptions {
   readonly batches: Batches
   readonly limits: StoreLimits
   readonly observer: StoreObserver
-  /** Milliseconds since 1970; undefined: by the clock of Redis. */
-  readonly time: (() => number) | undefined
   /** Called with what a log takes, when that has changed. */
   readonly onSize: (owner: Topic, size: LogSize) => void
 }
 
 const BYTES = 500
 
-export function createLogScripts({ batches, limits, observer, time, onSize }: LogScriptsOptions): LogScripts {
+export function createLogScripts({ batches, limits, observer, onSize }: LogScriptsOptions): LogScripts {
   const { retentionMs, acknowledged } = limits
 
   const command: LogScripts['command'] = (present, owner, script, given) =>
     run(
       script,
       logKeys(owner),
-      time?.() ?? '',
+      present.time(),
       present.life,
       newName(),
       retentionMs,

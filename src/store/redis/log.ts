@@ -32,8 +32,6 @@ interface LogOptions {
   readonly scripts: LogScripts
   readonly notes: Notes
   readonly limits: StoreLimits
-  /** Milliseconds since 1970; undefined: by the clock of Redis. */
-  readonly time: (() => number) | undefined
   readonly totals: UserLog['totals']
 }
 
@@ -96,7 +94,6 @@ export function createLog({
   stored,
   notes,
   limits,
-  time,
   totals,
 }: LogOptions): UserLog {
   /** What is noted of a log counts before anything is asked of it. */
@@ -159,7 +156,7 @@ export function createLog({
   }
 
   return {
-    append: createAppend({ commits, stored, scripts, notes, limits, time }),
+    append: createAppend({ commits, stored, scripts, notes, limits }),
     open: async owner => openedOf(await ask(owner, SCRIPTS.open, [])),
     heads: async owners => {
       const heads: Cursor[] = []

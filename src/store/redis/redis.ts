@@ -31,8 +31,8 @@ interface RedisStoreOptions {
   readonly onWarning?: (warning: string) => void
   /** A fault of our own that no caller waits for. */
   readonly onFault?: (error: unknown) => void
-  /** What time it is, milliseconds since 1970, instead of the clock of Redis: tests set it. */
-  readonly time?: () => number
+  /** Replaces the clock of Redis in tests, milliseconds since 1970. */
+  readonly testTime?: ServerOptions['testTime']
 }
 
 /** So many groups of reads are under way at once: what they answer is held in memory. */
@@ -83,7 +83,7 @@ export function redisStore({
   onAway = () => {},
   onWarning = () => {},
   onFault = () => {},
-  time,
+  testTime,
 }: RedisStoreOptions): Store {
   const report = createReport(onFault)
   /** Since when somebody may have been told less than what was written, monotonic milliseconds. */
@@ -109,6 +109,7 @@ export function redisStore({
       onState: reason => tell(name, reason),
       onWarnings,
       onAnswer,
+      testTime,
     })
 
   const writer = connect('writes', replicas)
@@ -127,8 +128,8 @@ export function redisStore({
   const isThere = (): boolean => reader.present !== undefined
   const stored = createStored({ batches: reads, limits, isThere, onFull: () => cleaning.hurry(), report })
   const onSize = (owner: Topic, size: LogSize): void => stored.sized(owner, size)
-  const scripts = createLogScripts({ batches: reads, limits, observer, time, onSize })
-  const now = (): number => time?.() ?? reader.present?.now() ?? clock.now()
+  const scripts = createLogScripts({ batches: reads, limits, observer, onSize })
+  const now = (): number => testTime?.() ?? reader.present?.now() ?? clock.now()
   const notes = createNotes({ scripts, isThere, now, report })
   const bodies = createBodies({ reads, scripts })
   const { cleanupMs } = limits
@@ -138,7 +139,6 @@ export function redisStore({
     notes,
     stored,
     cleanupMs,
-    time,
     report,
   })
   const { totals } = cleaning
@@ -147,10 +147,10 @@ export function redisStore({
     kind: 'redis',
     isUp: () => writer.isUp() && reader.isUp(),
     isSafe: () => writer.isSafe() && reader.isSafe(),
-    log: createLog({ commits, reads, scripts, bodies, stored, notes, limits, time, totals }),
+    log: createLog({ commits, reads, scripts, bodies, stored, notes, limits, totals }),
     acks: createAcks({ commits, scripts, bodies, notes, observer }),
-    idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs, time }),
-    revocations: createRevocations({ commits, reads, max: limits.maxRevocations, time }),
+    idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs }),
+    revocations: createRevocations({ commits, reads, max: limits.maxRevocations }),
     templates: createTemplates({ commits, reads }),
     [Symbol.asyncDispose]: async () => {
       cleaning[Symbol.dispose]()

@@ -3,34 +3,34 @@ import type { Revocations } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { revocationsKey, revokedKey } from './keys.ts'
 import { SCRIPTS } from './scripts.ts'
-import { run } from './server.ts'
+import { type LiveConnection, run } from './server.ts'
 
 interface RevocationsOptions {
   readonly commits: Batches
   readonly reads: Batches
   /** Users of one tenant with a revocation in force. */
   readonly max: number
-  /** Milliseconds since 1970; undefined: by the clock of Redis. */
-  readonly time: (() => number) | undefined
 }
 
 const BYTES = 300
 
 /** Asked anew each time: another node may have revoked a token just now. */
-export const createRevocations = ({ commits, reads, max, time }: RevocationsOptions): Revocations => ({
+export const createRevocations = ({ commits, reads, max }: RevocationsOptions): Revocations => ({
   revoke: async (owner, before, until) => {
     // Counted first: a crash in between leaves a place taken, not a revocation uncounted.
-    const admit = () => [
-      run(SCRIPTS.admit, [revocationsKey(tenantOf(owner))], time?.() ?? '', userOf(owner), until, max),
+    const admit = (present: LiveConnection) => [
+      run(SCRIPTS.admit, [revocationsKey(tenantOf(owner))], present.time(), userOf(owner), until, max),
     ]
     const [isAdmitted] = await commits.run({ bytes: BYTES, build: admit })
     if (isAdmitted !== 1) return 'full'
-    const build = () => [run(SCRIPTS.revoke, [revokedKey(owner)], time?.() ?? '', before, until)]
+    const build = (present: LiveConnection) => [
+      run(SCRIPTS.revoke, [revokedKey(owner)], present.time(), before, until),
+    ]
     await commits.run({ bytes: BYTES, build })
     return 'revoked'
   },
   before: async owner => {
-    const build = () => [run(SCRIPTS.revoked, [revokedKey(owner)], time?.() ?? '')]
+    const build = (present: LiveConnection) => [run(SCRIPTS.revoked, [revokedKey(owner)], present.time())]
     const [moment] = await reads.run({ bytes: BYTES, build })
     return moment === null ? undefined : Number(moment)
   },

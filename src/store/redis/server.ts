@@ -21,6 +21,8 @@ export interface LiveConnection {
   readonly life: string
   /** Its clock as far as it is known, never ahead of it; milliseconds since 1970. */
   now(): number
+  /** Time argument of the scripts: empty, so that Redis reads its own clock, unless a test sets the time. */
+  time(): number | ''
   /** Redis may evict keys at any moment. */
   mayEvict(): boolean
   /** In one write; the answers in order, an Error for what Redis refused. Rejects when the connection ends before all have come. */
@@ -49,6 +51,8 @@ export interface ServerOptions {
   readonly onWarnings: (warnings: readonly string[]) => void
   /** It has answered what it was asked at that moment; monotonic milliseconds. */
   readonly onAnswer: (askedAt: number) => void
+  /** Replaces the clock of Redis in tests, milliseconds since 1970. */
+  readonly testTime?: (() => number) | undefined
 }
 
 /** What the replicas have to answer when they are only looked after. */
@@ -125,6 +129,7 @@ export function connectServer({
   onState,
   onWarnings,
   onAnswer,
+  testTime,
 }: ServerOptions): Server {
   let present: LiveConnection | undefined
   let fault: string | undefined
@@ -188,6 +193,7 @@ export function connectServer({
       made = {
         life,
         now: () => theirs + clock.monotonic() - ours,
+        time: () => testTime?.() ?? '',
         mayEvict: () => mayEvict,
         send: commands => send(client, commands),
       }
