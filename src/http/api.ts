@@ -7,9 +7,9 @@ import type { Logger } from '../observe/log.ts'
 import { idsOf } from '../observe/request-ids.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
-import { withoutFilePaths } from './file-paths.ts'
-import { type Guard, pathOf, requestIdOf } from './guard.ts'
-import { createReadOn } from './unread.ts'
+import { withoutFilePaths } from './answer/file-paths.ts'
+import { type Guard, pathOf, requestIdOf } from './request/guard.ts'
+import { createReadOn } from './request/unread.ts'
 
 interface ApiOptions {
   readonly guard: Guard

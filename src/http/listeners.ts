@@ -1,6 +1,6 @@
 import type { Server, WebSocketHandler } from 'bun'
 import { type Config, ConfigError } from '../config/config.ts'
-import type { Side } from './guard.ts'
+import type { Side } from './request/guard.ts'
 
 type Settings = Pick<Config, 'serverHost' | 'serverPort' | 'internalPort' | 'keepAliveSeconds'>
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { withoutFilePaths } from '../../src/http/file-paths.ts'
+import { withoutFilePaths } from '../../src/http/answer/file-paths.ts'
 
 test('a text loses the paths of files and nothing else', () => {
   for (const [text, shown] of [

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type RedisReport, redisReport } from '../../src/http/redis-report.ts'
+import { type RedisReport, redisReport } from '../../src/http/answer/redis-report.ts'
 import type { LinkState } from '../../src/lib/redis/reconnecting-link.ts'
 
 const UP: LinkState = { connected: true, breaker: 'closed', failures: 0, attempts: 0, reconnections: 3 }

@@ -1,14 +1,14 @@
 import { ERRORS, type HttpErrorCode } from '../../errors.ts'
 import { NAME_RULES } from '../../notification/names.ts'
-import { clients } from './clients.ts'
+import { clients } from '../routes/connections.operations.ts'
+import { operating } from '../routes/documents.operations.ts'
+import { sends } from '../routes/notifications.operations.ts'
+import { templates } from '../routes/templates.operations.ts'
+import { lookUps } from '../routes/users.operations.ts'
 import { type Needs, nameOf, refusalsOf, refusedWith } from './errors.ts'
-import { lookUps } from './look-ups.ts'
-import { operating } from './operating.ts'
 import { type Operation, type Operations, TAGS } from './operation.ts'
 import { jsonSchemasOf } from './schema.ts'
 import { SCHEMAS } from './schemas.ts'
-import { sends } from './sends.ts'
-import { templates } from './templates.ts'
 
 /** A route as the router knows it; what it needs of a caller stands in its detail, by which the guard goes as well. */
 export interface RouteInfo {

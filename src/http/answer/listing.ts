@@ -1,0 +1,12 @@
+import { inTurns } from '../../lib/flow/in-turns.ts'
+
+/** Builds the JSON text of a list, one portion per turn of the event loop. */
+export async function listText<T>(items: Iterable<T>, itemOf: (item: T) => unknown): Promise<string> {
+  const texts: string[] = []
+  await inTurns(items, item => texts.push(JSON.stringify(itemOf(item))))
+  return `[${texts.join(',')}]`
+}
+
+/** An answer from a JSON text. */
+export const jsonAnswer = (text: string): Response =>
+  new Response(text, { headers: { 'content-type': 'application/json' } })

@@ -1,0 +1,181 @@
+import type { ApiKeys } from '../../auth/api-key.ts'
+import { AppError, invalidValue } from '../../errors.ts'
+import { NAME_RULE } from '../../lib/name.ts'
+import type { RequestLimit } from '../../limit/requests.ts'
+import { idsOf, type RequestIds } from '../../observe/request-ids.ts'
+import type { RequestSpans } from '../../observe/request-spans.ts'
+import type { Callers } from './caller.ts'
+
+/** What the guard needs to know of a route; read from its OpenAPI detail, so that document and enforcement are one. */
+interface Access {
+  readonly apiKey: boolean
+  /** `/ws` and `/sse`: no HEAD. */
+  readonly socket: boolean
+  /** Served on INTERNAL_PORT only, when that is set. */
+  readonly internal: boolean
+}
+
+interface RouteInfo {
+  readonly method: string
+  readonly path: string
+  readonly hooks: { readonly detail?: unknown }
+}
+
+interface Detail {
+  readonly security?: readonly object[]
+  readonly 'x-socket'?: boolean
+  readonly 'x-internal'?: boolean
+}
+
+/** Which listener a request arrived at; `only` when there is no internal one. */
+export type Side = 'public' | 'internal' | 'only'
+
+/** Of an answer, by lower-case name. */
+type AnswerHeaders = Record<string, string | number>
+
+/** Stands before everything else: unknown paths, other methods, missing keys and too many requests end here, before any body is read. */
+export interface Guard {
+  /** Where the request goes; undefined for an unknown path. */
+  find(request: Request): Place | undefined
+  /** Throws what the request is refused with; in both cases the answer is to carry what is put into `headers`. */
+  check(place: Place | undefined, request: Request, headers: AnswerHeaders): void
+  /** Takes the routes it decides over. */
+  learn(routes: readonly RouteInfo[]): void
+}
+
+/** A route with all its methods. */
+interface Place {
+  /** With variable segments as in `/users/{id}`. */
+  readonly pattern: string
+  readonly segments: readonly string[]
+  readonly methods: Map<string, Access>
+  /** The side that does not serve it: operator routes are internal, sockets public. */
+  hiddenFrom: Side | undefined
+}
+
+interface GuardOptions {
+  readonly keys: ApiKeys
+  readonly callers: Callers
+  readonly sideOf: (request: Request) => Side
+  /** Absent when requests are not limited. */
+  readonly limit: RequestLimit | undefined
+  readonly onRefused: (fields: { readonly kind: 'api_key'; readonly reason: string } & RequestIds) => void
+  /** Absent when traces are off. */
+  readonly spans?: RequestSpans | undefined
+}
+
+const VISIBLE = /^[\x21-\x7e]{1,128}$/
+
+/** The caller's id for the request when it is fit for a header and a log, else a new one. */
+export const requestIdOf = ({ headers }: Request): string => {
+  const given = headers.get('x-request-id')
+  return given !== null && VISIBLE.test(given) ? given : crypto.randomUUID()
+}
+
+/** The path as sent, without query: nothing is normalised, so that one resource has one name. */
+export function pathOf(url: string): string {
+  const start = url.indexOf('/', url.indexOf('://') + 3)
+  const query = url.indexOf('?', start)
+  return start < 0 ? '/' : url.slice(start, query < 0 ? undefined : query)
+}
+
+function accessOf({ hooks }: RouteInfo): Access {
+  const {
+    security = [],
+    'x-socket': socket = false,
+    'x-internal': internal = false,
+  } = (hooks.detail ?? {}) as Detail
+  return { apiKey: security.some(scheme => 'apiKey' in scheme), socket, internal }
+}
+
+/** A variable segment stands for any text that is not empty. */
+const matches = (pattern: readonly string[], segments: readonly string[]): boolean =>
+  pattern.length === segments.length &&
+  pattern.every((part, at) => (part.startsWith(':') ? segments[at] !== '' : part === segments[at]))
+
+export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: GuardOptions): Guard {
+  const table = new Map<string, Place>()
+  const variable: Place[] = []
+
+  /** A fixed path comes before a variable one: `/notifications/send` is no look-up of the id `send`. */
+  const find = (path: string): Place | undefined => {
+    const fixed = table.get(path)
+    if (fixed !== undefined) return fixed
+    // The runtime reads a backslash as a slash where it sees a host: here it must not be another name for a path.
+    if (path.includes('\\')) return undefined
+    const segments = path.split('/')
+    return variable.find(place => matches(place.segments, segments))
+  }
+
+  const accessTo = (place: Place | undefined, method: string): Access => {
+    if (place === undefined) throw new AppError('NOT_FOUND')
+    const access = place.methods.get(method)
+    if (access === undefined)
+      throw new AppError('METHOD_NOT_ALLOWED', { headers: { allow: [...place.methods.keys()].join(', ') } })
+    return access
+  }
+
+  const learn = (path: string): Place => {
+    const place: Place = {
+      pattern: path.replaceAll(/:(\w+)/g, '{$1}'),
+      segments: path.split('/'),
+      methods: new Map<string, Access>(),
+      hiddenFrom: undefined,
+    }
+    if (path.includes('/:')) variable.push(place)
+    table.set(path, place)
+    return place
+  }
+
+  /** Whoever has no id, made-up keys included, shares the bucket of his address. */
+  const charge = (id: string | undefined, request: Request, headers: AnswerHeaders): void => {
+    if (limit !== undefined) Object.assign(headers, limit.charge(id ?? limit.addressOf(request)))
+  }
+
+  /** The answer tells how the bucket of the address stands, unless it is empty: then that is the answer. */
+  const refuse = (reason: string, request: Request, headers: AnswerHeaders): void => {
+    onRefused({ kind: 'api_key', reason, ...idsOf(headers, spans?.of(request)) })
+    charge(undefined, request, headers)
+  }
+
+  const checkCaller = (request: Request, headers: AnswerHeaders): void => {
+    const key = request.headers.get('x-api-key')
+    const holder = keys.holderOf(key)
+    if (holder === undefined) {
+      refuse(key === null ? 'no key' : 'wrong key', request, headers)
+      throw new AppError('UNAUTHORIZED', {
+        message: key === null ? 'X-API-Key is missing.' : 'X-API-Key is invalid.',
+      })
+    }
+    const fault = callers.note(request, holder)
+    if (fault === 'foreign') {
+      refuse('key of another tenant', request, headers)
+      throw new AppError('FORBIDDEN', {
+        message: 'X-Tenant-ID names another tenant than the one the API key is bound to.',
+      })
+    }
+    charge(holder.id, request, headers)
+    if (fault === 'malformed') throw invalidValue('X-Tenant-ID', `expected ${NAME_RULE}`)
+  }
+
+  return {
+    learn: routes => {
+      for (const route of routes) {
+        const place = table.get(route.path) ?? learn(route.path)
+        const { methods } = place
+        const access = accessOf(route)
+        if (access.internal) place.hiddenFrom = 'public'
+        if (access.socket) place.hiddenFrom = 'internal'
+        methods.set(route.method, access)
+        if (route.method === 'GET' && !access.socket) methods.set('HEAD', access)
+      }
+    },
+    find: request => {
+      const place = find(pathOf(request.url))
+      return place?.hiddenFrom !== undefined && place.hiddenFrom === sideOf(request) ? undefined : place
+    },
+    check: (place, request, headers) => {
+      if (accessTo(place, request.method).apiKey) checkCaller(request, headers)
+    },
+  }
+}

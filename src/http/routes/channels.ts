@@ -1,0 +1,46 @@
+import { Elysia } from 'elysia'
+import { AppError } from '../../errors.ts'
+import { channelsOf } from '../../hub/census.ts'
+import type { Hub } from '../../hub/hub.ts'
+import { channelTopic } from '../../notification/topic.ts'
+import { jsonAnswer, listText } from '../answer/listing.ts'
+import type { Callers } from '../request/caller.ts'
+import { integerIn, queryOf, segment } from '../request/parameters.ts'
+
+export const MAX_LISTED = 10_000
+
+/** Who subscribes to what, as far as it shows: channels with at least one subscriber. */
+export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly callers: Callers }) {
+  const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
+
+  return new Elysia({ name: 'channels', prefix: '/api/v1/channels' })
+    .get(
+      '',
+      async ({ request }) => {
+        const query = queryOf(request.url, ['limit', 'after'])
+        const limit = integerIn(query, 'limit', {
+          least: 1,
+          most: MAX_LISTED,
+          otherwise: Number.POSITIVE_INFINITY,
+        })
+        const after = query.get('after') ?? ''
+        const { tenant } = callers.of(request)
+        const channels = await listText(
+          channelsOf(hub, tenant, { after, limit }),
+          ({ name, subscribers }) => ({ name, subscriber_count: subscribers }),
+        )
+        return jsonAnswer(`{"channels":${channels},"total_channels":${hub.directory.channels(tenant).size}}`)
+      },
+      route('Channels with a subscriber'),
+    )
+    .get(
+      '/:name',
+      ({ request, params }) => {
+        const name = segment('name', params.name)
+        const { size } = hub.members(channelTopic(callers.of(request).tenant, name))
+        if (size === 0) throw new AppError('CHANNEL_NOT_FOUND')
+        return { name, subscriber_count: size }
+      },
+      route('One channel'),
+    )
+}

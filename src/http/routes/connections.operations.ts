@@ -1,0 +1,91 @@
+import type { Operations } from '../openapi/operation.ts'
+import { MAX_BODY_BYTES } from './me.ts'
+import { listed, logPage } from './users.operations.ts'
+
+const cursor = {
+  name: 'cursor',
+  in: 'query',
+  description:
+    'The last cursor the client was sent: the connection starts behind it. Empty: nothing seen yet. Any other text is none of ' +
+    'this log, and all that it holds follows',
+  schema: { type: 'string' },
+  example: '',
+} as const
+
+export const clients: Operations = {
+  'GET /ws': {
+    id: 'openWebSocket',
+    tag: 'Clients',
+    description:
+      'With a `cursor`, be it an empty one, the first message says where the connection starts. A token may also come as ' +
+      '`Sec-WebSocket-Protocol: bearer, <token>`.',
+    parameters: [cursor],
+    answer: { status: 101, description: 'From here on messages: see `docs/asyncapi.yaml`' },
+    errors: ['FORBIDDEN', 'UPGRADE_REQUIRED', 'SHUTTING_DOWN'],
+    examples: {},
+  },
+  'GET /sse': {
+    id: 'openStream',
+    tag: 'Clients',
+    description: 'Notifications for the user and for all; channels cannot be subscribed to.',
+    parameters: [
+      cursor,
+      {
+        name: 'Last-Event-ID',
+        in: 'header',
+        description: 'As `cursor`, which it comes before: browsers send it by themselves',
+        schema: { type: 'string' },
+      },
+    ],
+    answer: {
+      status: 200,
+      description: 'Events: see `docs/asyncapi.yaml`',
+      mediaType: 'text/event-stream',
+    },
+    errors: ['FORBIDDEN', 'CONNECTION_LIMIT', 'SHUTTING_DOWN'],
+    examples: {
+      resumed: {
+        summary: 'The beginning, with nothing seen yet',
+        answer: `: heartbeat
+event: connected
+data: {"type":"connected","connection_id":"5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11","user_id":"u-7","cursor":"k3f9:0","recovered":true,"replayed":1,"expires_in":3540,"heartbeat_seconds":30}
+
+id: k3f9:1
+event: notification
+data: {"type":"notification","id":"6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11","occurred_at":"2026-01-02T03:04:05.678Z","event_type":"invoice.paid","payload":{"no":42,"ok":true},"metadata":{"source":"http-api","priority":"High","ttl":600,"correlation_id":"c-1"},"cursor":"k3f9:1"}
+
+`,
+      },
+    },
+  },
+  'GET /api/v1/me/notifications': {
+    id: 'listOwnNotifications',
+    tag: 'Clients',
+    description:
+      'Also for a browser to learn why its WebSocket was refused: the same token is refused here with the reason.',
+    parameters: logPage,
+    answer: { status: 200, description: 'What the log of the client holds', schema: 'Log' },
+    errors: ['STORE_UNAVAILABLE'],
+    examples: { one: { summary: 'One notification', answer: listed } },
+  },
+  'POST /api/v1/me/acks': {
+    id: 'acknowledge',
+    tag: 'Clients',
+    description: 'With `ACK_ENABLED=false` nothing is acknowledged, and that is answered.',
+    body: { schema: 'Acknowledgement', maxBytes: MAX_BODY_BYTES },
+    answer: { status: 200, description: 'What is acknowledged now', schema: 'Acknowledged' },
+    errors: ['STORE_UNAVAILABLE'],
+    examples: {
+      ids: {
+        summary: 'Single notifications',
+        body: { notification_ids: [listed.notifications[0]?.id] },
+        answer: { acked: [listed.notifications[0]?.id], invalid: [] },
+      },
+      cursor: {
+        summary: 'Everything up to a place in the log',
+        body: { cursor: 'k3f9:12' },
+        answer: { cursor: 'k3f9:12', acked_count: 1 },
+      },
+    },
+  },
+}

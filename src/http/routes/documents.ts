@@ -1,0 +1,59 @@
+import { Elysia } from 'elysia'
+import { AppError } from '../../errors.ts'
+import { type Asset, answerWith, assetOf } from '../openapi/asset.ts'
+import type { RouteInfo } from '../openapi/document.ts'
+import { pageAssets } from '../openapi/page.ts'
+import { segment } from '../request/parameters.ts'
+
+interface DocumentOptions {
+  /** All of them, also those that are added later. */
+  readonly routes: () => readonly RouteInfo[]
+  readonly version: string
+}
+
+/** Makes it when it is first asked for; a failure is not kept. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let making: Promise<T> | undefined
+  return () => {
+    making ??= make().catch(error => {
+      making = undefined
+      throw error
+    })
+    return making
+  }
+}
+
+const acceptsHtml = ({ headers }: Request): boolean =>
+  headers.get('accept')?.toLowerCase().includes('text/html') ?? false
+
+/** The documents of the service: `/`, which leads to them, `/openapi.json`, and `/docs`, a page over it. Nothing is made before it is asked for. */
+export function documentRoutes({ routes, version }: DocumentOptions) {
+  const document = once(async (): Promise<Asset> => {
+    const { describe } = await import('../openapi/document.ts')
+    const text = JSON.stringify(describe({ routes: routes(), version }))
+    return assetOf(text, { 'content-type': 'application/json', 'cache-control': 'no-cache' })
+  })
+  const page = once(pageAssets)
+  const route = (summary: string) => ({ detail: { summary, security: [], 'x-internal': true } as object })
+
+  return new Elysia({ name: 'documents' })
+    .get(
+      '/',
+      ({ request }) =>
+        acceptsHtml(request)
+          ? new Response(null, { status: 302, headers: { location: '/docs' } })
+          : { service: 'ara-notification-service', version, docs: '/docs' },
+      route('What this service is'),
+    )
+    .get('/openapi.json', async ({ request }) => answerWith(request, await document()), route('The document'))
+    .get('/docs', async ({ request }) => answerWith(request, (await page()).page), route('The page'))
+    .get(
+      '/docs/:file',
+      async ({ request, params }) => {
+        const asset = (await page()).files.get(segment('file', params.file))
+        if (asset === undefined) throw new AppError('NOT_FOUND')
+        return answerWith(request, asset)
+      },
+      route('What the page consists of'),
+    )
+}

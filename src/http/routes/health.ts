@@ -1,0 +1,93 @@
+import { Elysia } from 'elysia'
+import { AppError } from '../../errors.ts'
+import type { Hub } from '../../hub/hub.ts'
+import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import type { Sockets } from '../../limit/sockets.ts'
+import type { Store } from '../../store/store.ts'
+import type { QueueTotals } from '../answer/queue-totals.ts'
+import { type RedisReport, redisReport } from '../answer/redis-report.ts'
+
+interface HealthOptions {
+  readonly hub: Hub
+  readonly store: Store
+  readonly logEnabled: boolean
+  readonly totals: QueueTotals
+  /** Of the trigger's connection; undefined without a trigger. */
+  readonly redis: () => LinkState | undefined
+  readonly isDraining: () => boolean
+  readonly sockets: Pick<Sockets, 'state'>
+  readonly clock: Clock
+  readonly version: string
+  readonly node: string
+}
+
+const isWell = (redis: RedisReport['status']): boolean => redis === 'healthy' || redis === 'disabled'
+
+/** `/health` for people and dashboards, `/health/live` and `/health/ready` for whoever restarts and routes. */
+export function healthRoutes({
+  hub,
+  store,
+  logEnabled,
+  totals,
+  redis,
+  isDraining,
+  sockets,
+  clock,
+  version,
+  node,
+}: HealthOptions) {
+  const startedAt = clock.monotonic()
+  const isStoreWell = (): boolean => store.isUp() && store.isSafe?.() !== false
+  const reasons = () => [...(isDraining() ? ['draining'] : []), ...(store.isUp() ? [] : ['store'])]
+  const route = (summary: string) => ({ detail: { summary, security: [], 'x-internal': true } as object })
+
+  return new Elysia({ name: 'health' })
+    .get(
+      '/health',
+      async () => {
+        const { messages, users, bytes, maxBytes } = await totals()
+        // Each state is read once, after the wait, so that the answer does not contradict itself.
+        const { status, connected } = redisReport(redis())
+        const storeWell = isStoreWell()
+        const { open, max, isFull } = sockets.state
+        return {
+          status: isWell(status) && storeWell && !isFull ? 'healthy' : 'degraded',
+          version,
+          redis: { status, connected },
+          uptime_seconds: Math.floor((clock.monotonic() - startedAt) / 1000),
+          node,
+          connections: {
+            total: hub.size,
+            unique_users: hub.count('user'),
+            channels_count: hub.count('channel'),
+          },
+          queue: {
+            enabled: logEnabled,
+            backend: store.kind,
+            total_messages: messages,
+            users_with_queue: users,
+          },
+          store: {
+            kind: store.kind,
+            status: storeWell ? 'healthy' : 'unavailable',
+            // How full it is: without a limit it has no end.
+            ...(maxBytes > 0 && { bytes, max_bytes: maxBytes }),
+          },
+          bus: { kind: 'none', status: 'healthy' },
+          ...(isFull && { sockets: { status: 'full', open, max } }),
+        }
+      },
+      route('How the service is'),
+    )
+    .get('/health/live', () => ({ status: 'alive' }), route('Answers while the process does'))
+    .get(
+      '/health/ready',
+      () => {
+        const missing = reasons()
+        if (missing.length === 0) return { status: 'ready' }
+        throw new AppError('NOT_READY', { beside: { status: 'not_ready', reasons: missing } })
+      },
+      route('Whether new work may be sent here'),
+    )
+}

@@ -1,0 +1,107 @@
+import { Elysia } from 'elysia'
+import { createApiKeys } from '../../auth/api-key.ts'
+import { bearerIn } from '../../auth/token.ts'
+import { AppError } from '../../errors.ts'
+import { largestChannels } from '../../hub/census.ts'
+import type { Hub } from '../../hub/hub.ts'
+import { takingTurns } from '../../lib/flow/taking-turns.ts'
+import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
+import { createExposition } from '../../observe/exposition.ts'
+import type { Lag } from '../../observe/lag.ts'
+import { readProcess } from '../../observe/process.ts'
+import { idsOf, type RequestIds } from '../../observe/request-ids.ts'
+import type { Stats } from '../../observe/stats.ts'
+import type { Store } from '../../store/store.ts'
+import type { QueueTotals } from '../answer/queue-totals.ts'
+
+interface MetricsOptions {
+  readonly hub: Hub
+  readonly stats: Stats
+  readonly store: Pick<Store, 'isUp'>
+  readonly totals: QueueTotals
+  /** Of the trigger's connection; undefined without a trigger. */
+  readonly redis: () => LinkState | undefined
+  readonly isDraining: () => boolean
+  readonly lag: Pick<Lag, 'seconds'>
+  readonly linesDropped: () => number
+  readonly version: string
+  readonly node: string
+  /** Without one everybody may look. */
+  readonly key: string | undefined
+  /** How many channels are named. */
+  readonly channelLimit: number
+  readonly onRefused: (fields: { readonly kind: 'metrics'; readonly reason: string } & RequestIds) => void
+}
+
+/** `/metrics`: everything that is counted, for Prometheus. */
+export function metricsRoutes({
+  hub,
+  stats,
+  store,
+  totals,
+  redis,
+  isDraining,
+  lag,
+  linesDropped,
+  version,
+  node,
+  key,
+  channelLimit,
+  onRefused,
+}: MetricsOptions) {
+  const exposition = createExposition()
+  const keys = createApiKeys({ keys: key === undefined ? [] : [key], bound: [] })
+
+  const check = ({ headers }: Request, answer: Readonly<Record<string, unknown>>): void => {
+    const bearer = bearerIn(headers.get('authorization')) ?? null
+    const shown = headers.get('x-api-key')
+    if (keys.holderOf(shown) !== undefined || keys.holderOf(bearer) !== undefined) return
+    const reason = (shown ?? bearer) === null ? 'no key' : 'wrong key'
+    onRefused({ kind: 'metrics', reason, ...idsOf(answer, undefined) })
+    throw new AppError('UNAUTHORIZED', {
+      message: 'The key of the metrics is missing or invalid.',
+      headers: { 'www-authenticate': 'Bearer' },
+    })
+  }
+
+  const write = takingTurns(async () => {
+    const [queue, process, largest] = await Promise.all([
+      totals(),
+      readProcess(),
+      largestChannels(hub, channelLimit),
+    ])
+    return exposition.write({
+      stats,
+      total: stats.tally.total(),
+      connections: hub.transports,
+      users: hub.count('user'),
+      channels: hub.count('channel'),
+      largestChannels: largest,
+      redis: redis(),
+      queue,
+      storeUp: store.isUp(),
+      draining: isDraining(),
+      lagSeconds: lag.seconds,
+      linesDropped: linesDropped(),
+      process,
+      version,
+      node,
+    })
+  })
+
+  return new Elysia({ name: 'metrics' }).get(
+    '/metrics',
+    async ({ request, set }) => {
+      check(request, set.headers)
+      set.headers['content-type'] = exposition.contentType
+      return write()
+    },
+    {
+      detail: {
+        summary: 'What is counted, as text for Prometheus',
+        security: [],
+        'x-internal': true,
+      } as object,
+    },
+  )
+}

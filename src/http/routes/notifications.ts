@@ -1,0 +1,147 @@
+import { Elysia } from 'elysia'
+import * as v from 'valibot'
+import { type Composer, refusalOf } from '../../dispatch/compose.ts'
+import type { Dispatch, Outcome } from '../../dispatch/dispatcher.ts'
+import type { Once } from '../../dispatch/once.ts'
+import { AppError, invalidValue } from '../../errors.ts'
+import { type Document, type Fault, formatOf } from '../../lib/json/document.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import {
+  audience,
+  audienceFault,
+  type Content,
+  channelName,
+  channelNames,
+  idempotencyKey,
+  lengthFault,
+  MAX,
+  sending,
+  userId,
+  userIds,
+} from '../../notification/content.ts'
+import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../../notification/fan-out.ts'
+import type { Target } from '../../notification/target.ts'
+import { readBody } from '../request/body.ts'
+import type { Callers } from '../request/caller.ts'
+import { answering } from '../request/keyed.ts'
+
+export const MAX_BODY_BYTES = 65_536
+/** What HTTP sends name as their source. */
+export const SOURCE = 'http-api'
+
+const keyed = { idempotency_key: v.nullish(idempotencyKey) }
+export const formats = {
+  user: formatOf(sending({ target_user_id: userId, ...keyed })),
+  users: formatOf(sending({ target_user_ids: userIds, ...keyed })),
+  broadcast: formatOf(sending({ audience: v.nullish(audience), ...keyed })),
+  channel: formatOf(sending({ channel: channelName, ...keyed })),
+  channels: formatOf(sending({ channels: channelNames, ...keyed })),
+}
+
+/** What the body of each of them says. */
+type SendBody = Content & { readonly idempotency_key?: string | null | undefined }
+
+function check(fault: Fault | undefined): void {
+  if (fault !== undefined) throw invalidValue(fault.path, fault.message)
+}
+
+/** More bytes for users than one call or batch may store. */
+export const tooMuchAtOnce = (): AppError =>
+  new AppError('PAYLOAD_TOO_LARGE', {
+    message: `Recipients times payload must be at most ${MAX_FAN_OUT_BYTES} bytes: send to fewer users at once.`,
+  })
+
+/** The send result. */
+const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outcome, now: number) => ({
+  success: deliveredTo > 0 || queued > 0,
+  notification_id: notificationId,
+  delivered_to: deliveredTo,
+  failed,
+  timestamp: new Date(now).toISOString(),
+  queued,
+  status,
+})
+
+/** Of a request, as far as a send needs it. */
+interface Context {
+  readonly request: Request
+  readonly set: { readonly headers: Record<string, string | number> }
+}
+
+/** What every way to send over HTTP needs. */
+export interface SendOptions {
+  readonly composer: Composer
+  readonly dispatch: Dispatch
+  readonly once: Once
+  readonly callers: Callers
+  readonly clock: Clock
+}
+
+/** The five sends. */
+export function notificationRoutes({ composer, dispatch, once, callers, clock }: SendOptions) {
+  const answer = answering(once)
+
+  const send = (context: Context, { value: content, raw, text }: Document<SendBody>, target: Target) => {
+    const { request, set } = context
+    const { tenant, span } = callers.of(request)
+    return answer({ request, tenant, key: content.idempotency_key, text }, set, async as => {
+      const now = as?.storedAt ?? clock.now()
+      const draft = { content, raw, at: '', source: SOURCE, now, id: as?.id }
+      const found = 'payload' in content ? undefined : await composer.find(tenant, content.template_id)
+      const notification = composer.compose(draft, found)
+      if ('reason' in notification) throw refusalOf(notification)
+      const payloadBytes = () => Buffer.byteLength(notification.payload)
+      if (isOverFanOut([{ target, payloadBytes }])) throw tooMuchAtOnce()
+      return resultOf(await dispatch({ tenant, target, notification, span }), clock.now())
+    })
+  }
+  const route = (summary: string) => ({
+    parse: 'none' as const,
+    detail: { summary, security: [{ apiKey: [] }] },
+  })
+
+  return new Elysia({ name: 'notifications', prefix: '/api/v1/notifications' })
+    .post(
+      '/send',
+      async ({ request, set }) => {
+        const body = await readBody(request, formats.user, MAX_BODY_BYTES)
+        return send({ request, set }, body, { type: 'user', user: body.value.target_user_id })
+      },
+      route('To one user'),
+    )
+    .post(
+      '/send-to-users',
+      async ({ request, set }) => {
+        const body = await readBody(request, formats.users, MAX_BODY_BYTES)
+        check(lengthFault('target_user_ids', body.value.target_user_ids, MAX.users))
+        return send({ request, set }, body, { type: 'users', users: body.value.target_user_ids })
+      },
+      route('To several users'),
+    )
+    .post(
+      '/broadcast',
+      async ({ request, set }) => {
+        const body = await readBody(request, formats.broadcast, MAX_BODY_BYTES)
+        check(audienceFault(body.value.audience))
+        return send({ request, set }, body, { type: 'broadcast' })
+      },
+      route('To everyone connected'),
+    )
+    .post(
+      '/channel',
+      async ({ request, set }) => {
+        const body = await readBody(request, formats.channel, MAX_BODY_BYTES)
+        return send({ request, set }, body, { type: 'channel', channel: body.value.channel })
+      },
+      route('To the subscribers of a channel'),
+    )
+    .post(
+      '/channels',
+      async ({ request, set }) => {
+        const body = await readBody(request, formats.channels, MAX_BODY_BYTES)
+        check(lengthFault('channels', body.value.channels, MAX.channels))
+        return send({ request, set }, body, { type: 'channels', channels: body.value.channels })
+      },
+      route('To the subscribers of several channels, each once'),
+    )
+}

@@ -1,0 +1,74 @@
+import { Elysia } from 'elysia'
+import { countConnections, countUsers, largestOf } from '../../hub/census.ts'
+import type { Hub } from '../../hub/hub.ts'
+import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
+import type { Stats } from '../../observe/stats.ts'
+import { type AckCounts, sentOf } from '../../observe/tally.ts'
+import { redisReport } from '../answer/redis-report.ts'
+import type { Callers } from '../request/caller.ts'
+
+interface StatsOptions {
+  readonly hub: Hub
+  readonly callers: Callers
+  readonly stats: Pick<Stats, 'tally'>
+  /** Of the trigger's connection; undefined without a trigger. */
+  readonly redis: () => LinkState | undefined
+  readonly ackEnabled: boolean
+}
+
+const MAX_CHANNELS = 1_000
+
+/** Nothing is settled at first: then the rate is that of no failure. */
+const ackReport = ({ tracked, acked, expired, latencyMs }: AckCounts) => ({
+  enabled: true,
+  total_tracked: tracked,
+  total_acked: acked,
+  total_expired: expired,
+  pending_count: tracked - acked - expired,
+  ack_rate: acked + expired === 0 ? 1 : acked / (acked + expired),
+  avg_latency_ms: acked === 0 ? 0 : latencyMs / acked,
+})
+
+/** `/stats`: what there is and what happened in the caller's tenant. */
+export function statsRoutes({ hub, callers, stats, redis, ackEnabled }: StatsOptions) {
+  const connections = async (tenant: string) => {
+    const channels = await largestOf(hub, tenant, MAX_CHANNELS)
+    return {
+      total_connections: countConnections(hub, tenant),
+      unique_users: countUsers(hub, tenant),
+      channels: Object.fromEntries(channels.map(({ name, subscribers }) => [name, subscribers])),
+    }
+  }
+
+  const notifications = (tenant: string) => {
+    const { sent, delivered, failed } = stats.tally.find(tenant)
+    return {
+      total_sent: sentOf({ sent }),
+      total_delivered: delivered,
+      total_failed: failed,
+      user_notifications: sent.user + sent.users,
+      broadcast_notifications: sent.broadcast,
+      channel_notifications: sent.channel + sent.channels,
+    }
+  }
+
+  return new Elysia({ name: 'stats' }).get(
+    '/stats',
+    async ({ request }) => {
+      const { tenant } = callers.of(request)
+      return {
+        connections: await connections(tenant),
+        notifications: notifications(tenant),
+        redis: redisReport(redis()),
+        ...(ackEnabled && { ack: ackReport(stats.tally.find(tenant).acks) }),
+      }
+    },
+    {
+      detail: {
+        summary: 'What there is and what happened',
+        security: [{ apiKey: [] }],
+        'x-internal': true,
+      } as object,
+    },
+  )
+}

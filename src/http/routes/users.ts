@@ -1,0 +1,111 @@
+import { Elysia } from 'elysia'
+import * as v from 'valibot'
+import { REVOCATION_MS } from '../../auth/revocation.ts'
+import { AppError, storeUnavailable } from '../../errors.ts'
+import { subscriptionsOf } from '../../hub/census.ts'
+import type { Hub } from '../../hub/hub.ts'
+import { documented, formatOf, integer, rule } from '../../lib/json/document.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import { parseTimestamp } from '../../lib/time/timestamp.ts'
+import { isUserId } from '../../notification/names.ts'
+import { userTopic } from '../../notification/topic.ts'
+import type { Store } from '../../store/store.ts'
+import { readOptionalBody } from '../request/body.ts'
+import type { Callers } from '../request/caller.ts'
+import { segment } from '../request/parameters.ts'
+
+interface UserOptions {
+  readonly hub: Hub
+  readonly callers: Callers
+  readonly store: Pick<Store, 'revocations'>
+  readonly clock: Pick<Clock, 'now'>
+}
+
+export const MAX_BODY_BYTES = 65_536
+/** A close frame has room for 123 (RFC 6455 §5.5). */
+const MAX_REASON_BYTES = 120
+/** The last second that a timestamp can name; so milliseconds, given by mistake, are refused. */
+const LAST_SECOND = 253_402_300_799
+
+/** Milliseconds since 1970. */
+const moment = v.pipe(
+  v.union([
+    v.pipe(
+      integer(0, LAST_SECOND),
+      v.transform(seconds => seconds * 1_000),
+    ),
+    v.pipe(
+      documented(v.string(), { format: 'date-time' }),
+      v.transform(parseTimestamp),
+      v.number('a timestamp of RFC 3339'),
+    ),
+  ]),
+  v.metadata({ integer: true }),
+)
+
+export const disconnection = v.object({
+  reason: v.nullish(
+    v.pipe(
+      v.string(),
+      // What is no Unicode has no bytes to put into a frame.
+      rule(text => text.isWellFormed() && Buffer.byteLength(text) <= MAX_REASON_BYTES, 'at most 120 bytes', {
+        maxLength: MAX_REASON_BYTES,
+      }),
+    ),
+  ),
+  issued_before: v.nullish(moment),
+})
+const format = formatOf(disconnection)
+
+/** One user: what its connections are subscribed to, whether there are any, and their end. */
+export function userRoutes({ hub, callers, store, clock }: UserOptions) {
+  const find = (request: Request, given: string | null | undefined) => {
+    const user = segment('user_id', given)
+    const owner = userTopic(callers.of(request).tenant, user)
+    return { user, owner, connections: hub.members(owner) }
+  }
+  const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
+
+  return new Elysia({ name: 'users', prefix: '/api/v1/users' })
+    .get(
+      '/:user_id/subscriptions',
+      ({ request, params }) => {
+        const { user, connections } = find(request, params.user_id)
+        if (connections.size === 0) throw new AppError('USER_NOT_CONNECTED')
+        return {
+          user_id: user,
+          connection_count: connections.size,
+          subscriptions: [...new Set([...connections].flatMap(subscriptionsOf))].sort(),
+        }
+      },
+      route('The channels of one user'),
+    )
+    .get(
+      '/:user_id/presence',
+      ({ request, params }) => {
+        const { user, connections } = find(request, params.user_id)
+        return { user_id: user, online: connections.size > 0, connections: connections.size }
+      },
+      route('Whether a user is connected'),
+    )
+    .post(
+      '/:user_id/disconnect',
+      async ({ request, params }) => {
+        const body = await readOptionalBody(request, format, MAX_BODY_BYTES)
+        const { reason, issued_before: before } = body?.value ?? {}
+        const { user, owner } = find(request, params.user_id)
+        // Revoked first, so that no client reconnects with the same token.
+        const revoked =
+          typeof before === 'number' && isUserId(user)
+            ? await store.revocations
+                .revoke(owner, before, clock.now() + REVOCATION_MS)
+                .catch(storeUnavailable)
+            : 'revoked'
+        const closed = [...hub.members(owner)]
+        for (const connection of closed) connection.close('disconnected', reason ?? undefined)
+        if (revoked === 'full') throw new AppError('TOO_MANY_REVOCATIONS')
+        return { user_id: user, disconnected: closed.length }
+      },
+      { parse: 'none', ...route('Closes all connections of a user') },
+    )
+}
