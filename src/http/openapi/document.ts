@@ -1,12 +1,8 @@
 import { ERRORS, type HttpErrorCode } from '../../errors.ts'
 import { NAME_RULES } from '../../notification/names.ts'
-import { clients } from '../routes/connections.operations.ts'
-import { operating } from '../routes/documents.operations.ts'
-import { sends } from '../routes/notifications.operations.ts'
-import { templates } from '../routes/templates.operations.ts'
-import { lookUps } from '../routes/users.operations.ts'
+import { OPERATIONS } from '../routes/operations.ts'
 import { type Needs, nameOf, refusalsOf, refusedWith } from './errors.ts'
-import { type Operation, type Operations, TAGS } from './operation.ts'
+import { type Operation, TAGS } from './operation.ts'
 import { jsonSchemasOf } from './schema.ts'
 import { SCHEMAS } from './schemas.ts'
 
@@ -22,8 +18,6 @@ interface Detail {
   readonly security: readonly object[]
 }
 
-/** Of all routes. */
-export const OPERATIONS: Operations = { ...sends, ...templates, ...lookUps, ...clients, ...operating }
 const DIALECT = { target: 'draft-2020-12', at: '#/components/schemas/' } as const
 
 const text = { type: 'string' }

@@ -84,3 +84,9 @@ export const segmentOf = (
   schema: { type: 'string', ...says },
   example,
 })
+
+export const userSegment = segmentOf(
+  'user_id',
+  'A user; an id that no user can have is answered like an unknown one',
+  'u-7',
+)

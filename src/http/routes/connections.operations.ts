@@ -1,6 +1,4 @@
 import type { Operations } from '../openapi/operation.ts'
-import { MAX_BODY_BYTES } from './me.ts'
-import { listed, logPage } from './users.operations.ts'
 
 const cursor = {
   name: 'cursor',
@@ -12,7 +10,7 @@ const cursor = {
   example: '',
 } as const
 
-export const clients: Operations = {
+export const connectionOperations: Operations = {
   'GET /ws': {
     id: 'openWebSocket',
     tag: 'Clients',
@@ -55,36 +53,6 @@ event: notification
 data: {"type":"notification","id":"6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11","occurred_at":"2026-01-02T03:04:05.678Z","event_type":"invoice.paid","payload":{"no":42,"ok":true},"metadata":{"source":"http-api","priority":"High","ttl":600,"correlation_id":"c-1"},"cursor":"k3f9:1"}
 
 `,
-      },
-    },
-  },
-  'GET /api/v1/me/notifications': {
-    id: 'listOwnNotifications',
-    tag: 'Clients',
-    description:
-      'Also for a browser to learn why its WebSocket was refused: the same token is refused here with the reason.',
-    parameters: logPage,
-    answer: { status: 200, description: 'What the log of the client holds', schema: 'Log' },
-    errors: ['STORE_UNAVAILABLE'],
-    examples: { one: { summary: 'One notification', answer: listed } },
-  },
-  'POST /api/v1/me/acks': {
-    id: 'acknowledge',
-    tag: 'Clients',
-    description: 'With `ACK_ENABLED=false` nothing is acknowledged, and that is answered.',
-    body: { schema: 'Acknowledgement', maxBytes: MAX_BODY_BYTES },
-    answer: { status: 200, description: 'What is acknowledged now', schema: 'Acknowledged' },
-    errors: ['STORE_UNAVAILABLE'],
-    examples: {
-      ids: {
-        summary: 'Single notifications',
-        body: { notification_ids: [listed.notifications[0]?.id] },
-        answer: { acked: [listed.notifications[0]?.id], invalid: [] },
-      },
-      cursor: {
-        summary: 'Everything up to a place in the log',
-        body: { cursor: 'k3f9:12' },
-        answer: { cursor: 'k3f9:12', acked_count: 1 },
       },
     },
   },

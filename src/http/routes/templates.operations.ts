@@ -21,7 +21,7 @@ const { default_ttl, ...withoutTtl } = template
 
 const id = segmentOf('id', 'The id of a template', creation.id, NAME_RULES.templateId)
 
-export const templates: Operations = {
+export const templateOperations: Operations = {
   [`POST ${AT}`]: {
     id: 'createTemplate',
     tag: 'Templates',
