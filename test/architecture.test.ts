@@ -81,7 +81,11 @@ describe('who may import whom', () => {
 
   test.each<[file: string, text: string, forbidden: readonly string[]]>([
     ['hub/hub.ts', `import { memoryStore } from '../store/memory.ts'`, ['store/memory.ts']],
-    ['http/routes/me.ts', `import { createSessions } from '../../transport/session.ts'`, ['transport/session.ts']],
+    [
+      'http/routes/me.ts',
+      `import { createSessions } from '../../transport/session.ts'`,
+      ['transport/session.ts'],
+    ],
     ['errors.ts', `import { ConfigError } from './config.ts'`, ['config.ts']],
     ['lib/clock.ts', `import type { Topic } from '../notification/topic.ts'`, ['notification/topic.ts']],
     ['hub/room.ts', `const api = await import('../http/api.ts')`, ['http/api.ts']],
