@@ -12,6 +12,7 @@ const MAX_LINES = 250
 /** A part may import itself and the parts on lines before its own; parts on one line never import each other. */
 const LEVELS = [
   ['lib'],
+  ['protocol'],
   ['notification', 'errors', 'config'],
   ['hub', 'bus', 'store', 'auth', 'limit', 'observe'],
   ['dispatch'],
@@ -27,12 +28,16 @@ type Sources = ReadonlyMap<string, string>
 // Types count, so the text is searched: a transpiler drops their imports.
 const IMPORT = /\bfrom\s*(['"])(.+?)\1|\bimport\s*\(?\s*(['"])(.+?)\3/g
 
-/** The files of its own that a file imports, as paths inside `src`; packages are left out. */
+const namesIn = (text: string): readonly string[] =>
+  [...text.matchAll(IMPORT)].map(match => match[2] ?? match[4] ?? '')
+
+/** Project files that a file imports, as paths inside `src`. */
 const importsOf = (file: string, text: string): readonly string[] =>
-  [...text.matchAll(IMPORT)]
-    .map(match => match[2] ?? match[4] ?? '')
+  namesIn(text)
     .filter(name => name.startsWith('.'))
     .map(name => join(dirname(file), name))
+
+const packagesOf = (text: string): readonly string[] => namesIn(text).filter(name => !name.startsWith('.'))
 
 /** `hub/room.ts` → `hub`, `app.ts` → `app`. */
 const partOf = (file: string): string => (file.split('/', 1)[0] ?? '').replace(/\.ts$/, '')
@@ -68,11 +73,29 @@ const paths = [...new Bun.Glob('**/*.ts').scanSync(SRC)].sort()
 const sources: Sources = new Map(
   await Promise.all(paths.map(async path => [path, await Bun.file(join(SRC, path)).text()] as const)),
 )
+
+/** These files and all files that they import. */
+function reachedFrom(files: readonly string[]): ReadonlySet<string> {
+  const reached = new Set(files)
+  for (const file of reached)
+    for (const imported of importsOf(file, sources.get(file) ?? '')) reached.add(imported)
+  return reached
+}
+
 const read = (path: string): Promise<string> => Bun.file(join(ROOT, path)).text()
 
 describe('who may import whom', () => {
   test.each([...sources])('%s imports only what is below it', (file, text) => {
     expect(forbiddenImports(file, text)).toEqual([])
+  })
+
+  test('protocol needs valibot and a standard JavaScript runtime only, so that browsers can load it', () => {
+    const reached = reachedFrom([...sources.keys()].filter(file => partOf(file) === 'protocol'))
+    const texts = [...reached].map(file => [file, sources.get(file) ?? ''] as const)
+    expect(texts.flatMap(([, text]) => packagesOf(text)).filter(name => name !== 'valibot')).toEqual([])
+    expect(texts.filter(([, text]) => /\b(?:Bun|Buffer|process)\./.test(text)).map(([file]) => file)).toEqual(
+      [],
+    )
   })
 
   test('nobody imports himself by a detour', () => {
@@ -88,6 +111,7 @@ describe('who may import whom', () => {
     ],
     ['errors.ts', `import { ConfigError } from './config.ts'`, ['config.ts']],
     ['lib/clock.ts', `import type { Topic } from '../notification/topic.ts'`, ['notification/topic.ts']],
+    ['protocol/values.ts', `import { AppError } from '../errors.ts'`, ['errors.ts']],
     ['hub/room.ts', `const api = await import('../http/api.ts')`, ['http/api.ts']],
     ['dispatch/crowd.ts', `import "../app.ts"`, ['app.ts']],
     ['store/store.ts', `export type { Frame } from "../dispatch/frame.ts"`, ['dispatch/frame.ts']],

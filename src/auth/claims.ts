@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import { DEFAULT_TENANT, isTenant, isUserId } from '../notification/names.ts'
 import type { Principal } from '../notification/principal.ts'
+import { DEFAULT_TENANT, isTenant, isUserId } from '../protocol/names.ts'
 
 const MAX_ROLES = 100
 const MAX_PATTERNS = 1_000

@@ -1,7 +1,7 @@
 import { Largest } from '../lib/collections/largest.ts'
 import { inTurns } from '../lib/flow/in-turns.ts'
-import { DEFAULT_TENANT } from '../notification/names.ts'
 import { channelOf, channelTopic, type Topic, tenantOf, tenantTopic } from '../notification/topic.ts'
+import { DEFAULT_TENANT } from '../protocol/names.ts'
 import type { Connection } from './connection.ts'
 import type { Hub } from './hub.ts'
 

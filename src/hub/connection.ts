@@ -1,8 +1,8 @@
-import type { CloseReason } from '../errors.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 import type { Topic } from '../notification/topic.ts'
+import type { CloseReason } from '../protocol/close-codes.ts'
 
 /** `buffered`: taken, but the client is behind; `refused`: not taken, nothing of it will arrive. */
 export type WriteResult = 'sent' | 'buffered' | 'refused'

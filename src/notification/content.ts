@@ -1,40 +1,26 @@
 import * as v from 'valibot'
-import { anyJson, documented, either, type Fault, integer, listOf, rule } from '../lib/json/document.ts'
-import type { Audience } from './audience.ts'
+import { anyJson, documented, either, type Fault, integer, rule } from '../lib/json/document.ts'
+import { MAX_NAMED } from '../protocol/audience.ts'
 import {
-  CHANNEL_RULE,
   IDEMPOTENCY_KEY_RULE,
-  isChannel,
   isCorrelationId,
   isEventType,
   isIdempotencyKey,
-  isUserId,
   NAME_RULES,
-  USER_ID_RULE,
-} from './names.ts'
-import { type Notification, PRIORITIES } from './notification.ts'
+} from '../protocol/names.ts'
+import { PRIORITIES } from '../protocol/values.ts'
+import type { Audience } from './audience.ts'
+import type { Notification } from './notification.ts'
 
 export const MAX_TTL_SECONDS = 4_294_967_295
 
 /** How many may be named in one send, and how many bytes its payload may have where no cap of a body says so already. */
-export const MAX = { users: 10_000, channels: 100, roles: 100, payloadBytes: 65_536 } as const
+export const MAX = { ...MAX_NAMED, payloadBytes: 65_536 } as const
 
-export const userId = v.pipe(v.string(), rule(isUserId, USER_ID_RULE, NAME_RULES.userId))
-export const channelName = v.pipe(v.string(), rule(isChannel, CHANNEL_RULE, NAME_RULES.channel))
 const correlationId = v.pipe(
   v.string(),
   rule(isCorrelationId, 'at most 256 characters, no control characters', NAME_RULES.correlationId),
 )
-// The items of a list that is too long are not read: see `lengthFault`.
-export const userIds = listOf(userId, MAX.users)
-export const channelNames = listOf(channelName, MAX.channels)
-
-export const audience = v.variant('type', [
-  v.object({ type: v.literal('All') }),
-  v.object({ type: v.literal('Roles'), value: listOf(v.string(), MAX.roles) }),
-  v.object({ type: v.literal('Users'), value: userIds }),
-  v.object({ type: v.literal('Channels'), value: channelNames }),
-])
 
 export const idempotencyKey = v.pipe(
   v.string(),

@@ -1,3 +1,5 @@
+import { CURSOR_PATTERN } from '../protocol/values.ts'
+
 /** The name of one life of a log: 1–32 of `[A-Za-z0-9_-]`, opaque. */
 export type Epoch = string
 
@@ -8,8 +10,6 @@ export interface Cursor {
 }
 
 const MAX_LENGTH = 128
-/** How one is written. */
-export const PATTERN = /^([A-Za-z0-9_-]{1,32}):(0|[1-9]\d{0,15})$/
 
 /** `<epoch>:<seq>`, as clients keep it. */
 export const formatCursor = ({ epoch, seq }: Cursor): string => `${epoch}:${seq}`
@@ -17,7 +17,7 @@ export const formatCursor = ({ epoch, seq }: Cursor): string => `${epoch}:${seq}
 /** Undefined for anything the service cannot have sent. */
 export function parseCursor(text: string): Cursor | undefined {
   if (text.length > MAX_LENGTH) return undefined
-  const [, epoch, digits] = PATTERN.exec(text) ?? []
+  const [, epoch, digits] = CURSOR_PATTERN.exec(text) ?? []
   if (epoch === undefined || !Number.isSafeInteger(Number(digits))) return undefined
   return { epoch, seq: Number(digits) }
 }

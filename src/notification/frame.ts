@@ -1,3 +1,4 @@
+import { formatEvent } from '../protocol/stream-event.ts'
 import { type Cursor, formatCursor } from './cursor.ts'
 import type { Notification } from './notification.ts'
 
@@ -25,9 +26,7 @@ export class Frame {
 
   /** The same as an SSE event, made when a stream first asks for it. The JSON holds no line break, so it cannot end early. */
   get sse(): string {
-    const { id, retryMs } = this.#fields
-    const before = `${id === undefined ? '' : `id: ${id}\n`}${retryMs === undefined ? '' : `retry: ${retryMs}\n`}`
-    this.#sse ??= `${before}event: ${this.event}\ndata: ${this.json}\n\n`
+    this.#sse ??= formatEvent({ event: this.event, data: this.json, ...this.#fields })
     return this.#sse
   }
 }

@@ -1,8 +1,5 @@
+import type { Priority } from '../protocol/values.ts'
 import type { Audience } from './audience.ts'
-
-/** Lowest first: overflow of a log drops from the front. */
-export const PRIORITIES = ['Low', 'Normal', 'High', 'Critical'] as const
-export type Priority = (typeof PRIORITIES)[number]
 
 export interface Notification {
   /** UUID v4, lower case. */

@@ -1,6 +1,6 @@
 import type { Cursor, Epoch } from '../notification/cursor.ts'
-import type { Priority } from '../notification/notification.ts'
 import type { Topic } from '../notification/topic.ts'
+import type { Priority } from '../protocol/values.ts'
 import type { Idempotency } from './idempotency.ts'
 import type { PageLimit } from './page-limit.ts'
 import type { Templates } from './template.ts'

@@ -1,4 +1,4 @@
-import type { Priority } from '../notification/notification.ts'
+import type { Priority } from '../protocol/values.ts'
 import type { PageLimit } from './page-limit.ts'
 
 /** A message with places for variables, under an id of its tenant's. Plain data, so that it can be kept as JSON. */

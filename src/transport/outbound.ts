@@ -1,25 +1,29 @@
-import type { ErrorCode } from '../errors.ts'
 import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import { Frame } from '../notification/frame.ts'
+import type { SocketErrorCode } from '../protocol/error-codes.ts'
+import type { ServerMessage } from '../protocol/server-messages.ts'
 
-/** What the service says to clients beside notifications. */
-const frame = (type: string, rest: object = {}, retryMs?: number): Frame =>
-  new Frame(type, JSON.stringify({ type, ...rest }), retryMs === undefined ? {} : { retryMs })
+/** Encodes a message that is no notification. */
+const frame = (message: ServerMessage, retryMs?: number): Frame =>
+  new Frame(message.type, JSON.stringify(message), retryMs === undefined ? {} : { retryMs })
 
-export const HEARTBEAT = frame('heartbeat')
-export const PONG = frame('pong')
-export const subscribed = (channels: readonly string[]): Frame => frame('subscribed', { payload: channels })
+export const HEARTBEAT = frame({ type: 'heartbeat' })
+export const PONG = frame({ type: 'pong' })
+export const subscribed = (channels: readonly string[]): Frame =>
+  frame({ type: 'subscribed', payload: [...channels] })
 export const unsubscribed = (channels: readonly string[]): Frame =>
-  frame('unsubscribed', { payload: channels })
-export const errorFrame = (code: ErrorCode, message: string): Frame => frame('error', { code, message })
-/** `late`: it had been given up before. */
+  frame({ type: 'unsubscribed', payload: [...channels] })
+export const errorFrame = (code: SocketErrorCode, message: string): Frame =>
+  frame({ type: 'error', code, message })
+/** `late`: the notification had already expired or been given up. */
 export const ackedId = (id: string, late: boolean): Frame =>
-  frame('acked', { notification_id: id, ...(late && { late }) })
-export const ackedThrough = (cursor: string): Frame => frame('acked', { cursor })
-export const authenticated = (expiresIn: number): Frame => frame('authenticated', { expires_in: expiresIn })
-export const tokenExpiring = (seconds: number): Frame => frame('token_expiring', { in: seconds })
+  frame({ type: 'acked', notification_id: id, ...(late && { late }) })
+export const ackedThrough = (cursor: string): Frame => frame({ type: 'acked', cursor })
+export const authenticated = (expiresIn: number): Frame =>
+  frame({ type: 'authenticated', expires_in: expiresIn })
+export const tokenExpiring = (seconds: number): Frame => frame({ type: 'token_expiring', in: seconds })
 export const shutdown = (seconds: number): Frame =>
-  frame('shutdown', { reason: 'server is draining', reconnect_after_seconds: seconds }, seconds * 1000)
+  frame({ type: 'shutdown', reason: 'server is draining', reconnect_after_seconds: seconds }, seconds * 1000)
 
 interface Greeting {
   readonly connectionId: string
@@ -27,7 +31,7 @@ interface Greeting {
   /** Undefined when the log is off. */
   readonly cursor: Cursor | undefined
   readonly recovered: boolean
-  readonly reason?: string | undefined
+  readonly reason?: 'epoch_changed' | 'trimmed' | undefined
   readonly replayed: number
   readonly expiresIn: number
   readonly heartbeatSeconds: number
@@ -43,7 +47,8 @@ export const connected = ({
   expiresIn,
   heartbeatSeconds,
 }: Greeting): Frame =>
-  frame('connected', {
+  frame({
+    type: 'connected',
     connection_id: connectionId,
     user_id: userId,
     cursor: cursor === undefined ? null : formatCursor(cursor),

@@ -1,9 +1,10 @@
-import { CLOSES, type CloseReason } from '../errors.ts'
 import type { WriteResult } from '../hub/connection.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 import type { OnFault } from '../observe/fault.ts'
+import { CLOSES, type CloseReason } from '../protocol/close-codes.ts'
+import { COMMENT } from '../protocol/stream-event.ts'
 import { errorFrame } from './outbound.ts'
 import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
@@ -11,8 +12,6 @@ import { type StreamProgress, StreamProof } from './stream-proof.ts'
 
 /** Of the stream's queue, in bytes: it only counts, the limit is ours. The runtime reserves memory by it. */
 const HIGH_WATER_MARK = 1
-/** One line end: with two, `@microsoft/fetch-event-source` takes the comment for an event without data. */
-const COMMENT = ': heartbeat\n'
 /** What one turn may bring beyond the limit before the stream could hand it on. */
 const TURN_SLACK_BYTES = 4 * 1024 * 1024
 

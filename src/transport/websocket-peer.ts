@@ -1,12 +1,12 @@
 import type { ServerWebSocket } from 'bun'
 import type { ResumeRequest } from '../dispatch/start.ts'
-import { CLOSES, type CloseReason } from '../errors.ts'
 import type { WriteResult } from '../hub/connection.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
+import { CLOSES, type CloseReason } from '../protocol/close-codes.ts'
 import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
 

@@ -6,11 +6,12 @@ import { type Document, type Fault, formatOf, readDocument } from '../lib/json/d
 import { decodeUtf8 } from '../lib/json/utf8.ts'
 import { NAME_RULE } from '../lib/name.ts'
 import type { RemoteParent } from '../lib/trace-context.ts'
-import { audience, audienceFault, idempotencyKey, MAX, sending } from '../notification/content.ts'
+import { audienceFault, idempotencyKey, MAX, sending } from '../notification/content.ts'
 import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../notification/fan-out.ts'
-import { DEFAULT_TENANT, isChannel, isTenant, isUserId } from '../notification/names.ts'
 import type { Envelope, Target } from '../notification/target.ts'
 import type { Rejection } from '../observe/stats.ts'
+import { audience } from '../protocol/audience.ts'
+import { DEFAULT_TENANT, isChannel, isTenant, isUserId } from '../protocol/names.ts'
 
 /** A message as it came: where, and its bytes. */
 export interface Arrival {

@@ -1,4 +1,4 @@
-import type { Priority } from '../../src/notification/notification.ts'
+import type { Priority } from '../../src/protocol/values.ts'
 import type { DeliveryState } from '../../src/store/store.ts'
 
 /** What happens in one log of at most three entries, and what is left of it. */

@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { StoreFull } from '../../src/errors.ts'
 import type { Clock } from '../../src/lib/time/clock.ts'
 import type { Cursor } from '../../src/notification/cursor.ts'
-import { PRIORITIES, type Priority } from '../../src/notification/notification.ts'
 import { type Topic, userTopic } from '../../src/notification/topic.ts'
+import { PRIORITIES, type Priority } from '../../src/protocol/values.ts'
 import type { PageLimit } from '../../src/store/page-limit.ts'
 import type {
   AppendResult,

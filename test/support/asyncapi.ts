@@ -1,8 +1,10 @@
 import { version } from '../../package.json' with { type: 'json' }
-import { CLOSES, ERRORS } from '../../src/errors.ts'
+import { ERRORS } from '../../src/errors.ts'
 import { jsonSchemasOf, type NamedSchemas } from '../../src/http/openapi/schema.ts'
-import { audience } from '../../src/notification/content.ts'
-import { type Message, SAID, SOCKET_CODES, STREAM, TOLD, WEBSOCKET } from './messages.ts'
+import { audience } from '../../src/protocol/audience.ts'
+import { CLOSES } from '../../src/protocol/close-codes.ts'
+import { SOCKET_ERROR_CODES } from '../../src/protocol/error-codes.ts'
+import { type Message, SAID, STREAM, TOLD, WEBSOCKET } from './messages.ts'
 
 const AT = '#/components/schemas/'
 
@@ -46,7 +48,7 @@ A token comes in the query, as \`Authorization: Bearer\`, or as \`Sec-WebSocket-
 
 ${table(
   'Error',
-  SOCKET_CODES.map(code => `| \`${code}\` | ${ERRORS[code].help} |`),
+  SOCKET_ERROR_CODES.map(code => `| \`${code}\` | ${ERRORS[code].help} |`),
 )}
 ${table(
   'Close code',

@@ -1,8 +1,6 @@
-import * as v from 'valibot'
-import type { ErrorCode } from '../../src/errors.ts'
-import { cursor, notified, resumed } from '../../src/http/openapi/answers.ts'
-import { documented } from '../../src/lib/json/document.ts'
-import { type ClientMessage, clientMessage } from '../../src/notification/message.ts'
+import type * as v from 'valibot'
+import { CLIENT_MESSAGES, type ClientMessage } from '../../src/protocol/client-messages.ts'
+import { SOCKET_MESSAGES, STREAM_MESSAGES } from '../../src/protocol/server-messages.ts'
 
 /** A message, and examples of it by names; an answer has the name of what it answers. */
 export interface Message {
@@ -14,19 +12,13 @@ export interface Message {
 const ID = '6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11'
 const UNKNOWN_ID = '11111111-1111-4111-8111-111111111111'
 
-const shapeOf = (type: ClientMessage['type']): v.GenericSchema => {
-  const shape = clientMessage.options.find(({ entries }) => entries.type.literal === type)
-  if (shape === undefined) throw new Error(`there is no message ${type}`)
-  return shape
-}
-
 /** What clients say: the shapes by which they are understood. */
 export const SAID: Readonly<
   Record<ClientMessage['type'], Message & { readonly answers: readonly string[] }>
 > = {
   Subscribe: {
     summary: 'Hear channels. Names that cannot be subscribed to are told in one `error`.',
-    schema: shapeOf('Subscribe'),
+    schema: CLIENT_MESSAGES.Subscribe,
     examples: {
       channels: { type: 'Subscribe', payload: { channels: ['orders', 'system'] } },
       'no name': { type: 'Subscribe', payload: { channels: ['x y'] } },
@@ -35,20 +27,20 @@ export const SAID: Readonly<
   },
   Unsubscribe: {
     summary: 'Hear channels no more.',
-    schema: shapeOf('Unsubscribe'),
+    schema: CLIENT_MESSAGES.Unsubscribe,
     examples: { 'a channel': { type: 'Unsubscribe', payload: { channels: ['orders'] } } },
     answers: ['unsubscribed'],
   },
   Ping: {
     summary: 'Is anybody there?',
-    schema: shapeOf('Ping'),
+    schema: CLIENT_MESSAGES.Ping,
     examples: { ping: { type: 'Ping' } },
     answers: ['pong'],
   },
   Ack: {
     summary:
       'Received: one notification, or everything up to a cursor. With `ACK_ENABLED=false` there is no answer.',
-    schema: shapeOf('Ack'),
+    schema: CLIENT_MESSAGES.Ack,
     examples: {
       'a notification': { type: 'Ack', payload: { notification_id: ID } },
       'up to a cursor': { type: 'Ack', payload: { cursor: 'k3f9:12' } },
@@ -58,7 +50,7 @@ export const SAID: Readonly<
   },
   Auth: {
     summary: 'Another token of the same user, to go on without reconnecting.',
-    schema: shapeOf('Auth'),
+    schema: CLIENT_MESSAGES.Auth,
     examples: {
       'a token': { type: 'Auth', payload: { token: 'eyJ0.eyJz.c2ln' } },
       'no token': { type: 'Auth', payload: { token: 'x' } },
@@ -67,29 +59,11 @@ export const SAID: Readonly<
   },
 }
 
-const seconds = v.pipe(v.number(), v.integer(), v.minValue(0))
-const uuid = documented(v.string(), { format: 'uuid' })
-const named = <T extends string>(type: T, more: v.ObjectEntries = {}) =>
-  v.object({ type: v.literal(type), ...more })
-const errorOf = (codes: readonly ErrorCode[]) =>
-  named('error', { code: v.picklist(codes), message: v.string() })
-
 /** What the service says over both. */
 export const TOLD = {
   notification: {
     summary: 'On a stream `id:` is the cursor, so that a browser resumes by itself.',
-    schema: v.object({
-      ...notified,
-      cursor: v.optional(cursor),
-      redelivered: v.optional(
-        v.pipe(
-          v.number(),
-          v.integer(),
-          v.minValue(1),
-          v.description('How often it was sent again for want of an acknowledgement'),
-        ),
-      ),
-    }),
+    schema: SOCKET_MESSAGES.notification,
     examples: {
       'in the log': {
         type: 'notification',
@@ -117,20 +91,7 @@ export const TOLD = {
   connected: {
     summary:
       'The first message: where the connection starts. On a WebSocket only to clients that gave `cursor`.',
-    schema: named('connected', {
-      connection_id: uuid,
-      user_id: v.string(),
-      cursor: documented(v.nullable(cursor), {
-        description: 'Nothing at or before it follows; null without a log',
-      }),
-      ...resumed,
-      replayed: v.pipe(seconds, v.description('How many retained notifications follow it now')),
-      expires_in: v.pipe(seconds, v.description('Seconds until the token ends')),
-      heartbeat_seconds: v.pipe(
-        seconds,
-        v.description('A heartbeat follows at least this often; without one the network is gone'),
-      ),
-    }),
+    schema: SOCKET_MESSAGES.connected,
     examples: {
       resumed: {
         type: 'connected',
@@ -157,55 +118,40 @@ export const TOLD = {
   },
   heartbeat: {
     summary: 'Every `WEBSOCKET_HEARTBEAT_INTERVAL`.',
-    schema: named('heartbeat'),
+    schema: SOCKET_MESSAGES.heartbeat,
     examples: { heartbeat: { type: 'heartbeat' } },
   },
   token_expiring: {
     summary: 'The token ends in so many seconds. On a WebSocket only to clients that gave `cursor`.',
-    schema: named('token_expiring', { in: seconds }),
+    schema: SOCKET_MESSAGES.token_expiring,
     examples: { soon: { type: 'token_expiring', in: 25 } },
   },
   shutdown: {
     summary: 'The node goes; then the connection ends. On a stream `retry:` says when to come back, too.',
-    schema: named('shutdown', { reason: v.string(), reconnect_after_seconds: seconds }),
+    schema: SOCKET_MESSAGES.shutdown,
     examples: {
       drain: { type: 'shutdown', reason: 'server is draining', reconnect_after_seconds: 3 },
     },
   },
 } satisfies Record<string, Message>
 
-/** What an `error` over a WebSocket may say. */
-export const SOCKET_CODES = [
-  'INVALID_MESSAGE',
-  'UNSUPPORTED_FORMAT',
-  'SUBSCRIPTION_ERROR',
-  'INVALID_ACK',
-  'RATE_LIMITED',
-  'UNAUTHORIZED',
-  'FORBIDDEN',
-  'CONNECTION_LIMIT',
-] as const satisfies readonly ErrorCode[]
-
 /** What the service says over a WebSocket, by `type`. */
 export const WEBSOCKET: Readonly<Record<string, Message>> = {
   ...TOLD,
   subscribed: {
     summary: 'Whatever is sent to these channels from now on arrives.',
-    schema: named('subscribed', { payload: v.array(v.string()) }),
+    schema: SOCKET_MESSAGES.subscribed,
     examples: { channels: { type: 'subscribed', payload: ['orders', 'system'] } },
   },
   unsubscribed: {
     summary: 'Nothing of these channels follows. Also when another token does not allow them.',
-    schema: named('unsubscribed', { payload: v.array(v.string()) }),
+    schema: SOCKET_MESSAGES.unsubscribed,
     examples: { 'a channel': { type: 'unsubscribed', payload: ['orders'] } },
   },
-  pong: { summary: 'Yes.', schema: named('pong'), examples: { ping: { type: 'pong' } } },
+  pong: { summary: 'Yes.', schema: SOCKET_MESSAGES.pong, examples: { ping: { type: 'pong' } } },
   acked: {
     summary: 'It is settled, on all devices of the user. `late`: it had been given up before.',
-    schema: v.union([
-      named('acked', { notification_id: uuid, late: v.optional(v.literal(true)) }),
-      named('acked', { cursor }),
-    ]),
+    schema: SOCKET_MESSAGES.acked,
     examples: {
       'a notification': { type: 'acked', notification_id: ID },
       'up to a cursor': { type: 'acked', cursor: 'k3f9:12' },
@@ -213,12 +159,12 @@ export const WEBSOCKET: Readonly<Record<string, Message>> = {
   },
   authenticated: {
     summary: 'The other token counts from now on.',
-    schema: named('authenticated', { expires_in: seconds }),
+    schema: SOCKET_MESSAGES.authenticated,
     examples: { 'a token': { type: 'authenticated', expires_in: 3600 } },
   },
   error: {
     summary: 'A message could not be obeyed; the connection stays, unless the table says otherwise.',
-    schema: errorOf(SOCKET_CODES),
+    schema: SOCKET_MESSAGES.error,
     examples: {
       'no name': { type: 'error', code: 'SUBSCRIPTION_ERROR', message: 'x y: invalid name' },
       'an unknown id': {
@@ -240,7 +186,7 @@ export const STREAM: Readonly<Record<string, Message>> = {
   ...TOLD,
   error: {
     summary: 'Why the stream ends.',
-    schema: errorOf(['UNAUTHORIZED', 'FORBIDDEN']),
+    schema: STREAM_MESSAGES.error,
     examples: {
       'sent away': { type: 'error', code: 'FORBIDDEN', message: 'disconnected by the backend' },
     },

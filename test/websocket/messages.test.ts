@@ -230,7 +230,7 @@ for (const [kind, texts] of Object.entries(MALFORMED)) {
   })
 }
 
-// src/notification/message.ts takes `urn:uuid:{…` and hyphens at some places only.
+// `urn:uuid:` fits the hyphenated form only. Hyphens stand at all four places or at none.
 test('an Ack whose id is a UUID in none of the four forms is malformed', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')

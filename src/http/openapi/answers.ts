@@ -1,21 +1,13 @@
 import * as v from 'valibot'
 import { ERRORS, type ErrorCode } from '../../errors.ts'
 import { anyJson, documented } from '../../lib/json/document.ts'
-import { audience } from '../../notification/content.ts'
-import { PATTERN } from '../../notification/cursor.ts'
-import { PRIORITIES } from '../../notification/notification.ts'
+import { notificationFields, resumeFields } from '../../protocol/server-messages.ts'
+import { count, cursor, id, PRIORITIES, timestamp } from '../../protocol/values.ts'
 
 /** Shapes of answers. Nothing is checked by them while the service runs; the tests check by them whatever it answers. */
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(0))
 const countOf = (what: string) => v.pipe(count, v.description(what))
 const text = v.string()
-const id = documented(v.string(), { format: 'uuid' })
-const timestamp = documented(v.string(), { format: 'date-time' })
-export const cursor = documented(v.string(), {
-  pattern: PATTERN.source,
-  description: 'A place in the log of a user: everything up to it lies before it',
-})
 const status = v.picklist(['delivered', 'partial', 'queued', 'no_recipient', 'expired'])
 // Not as a literal, which generators of clients do not compile.
 const yes = documented(v.boolean(), { description: '`true`, or left out' })
@@ -88,43 +80,16 @@ export const batchResult = v.object({
   timestamp,
 })
 
-/** What every notification says to whoever gets it. */
-export const notified = {
-  type: v.literal('notification'),
-  id,
-  occurred_at: timestamp,
-  event_type: text,
-  payload: anyJson,
-  metadata: v.object({
-    source: documented(v.string(), { description: '`http-api`, or `redis:` and the channel' }),
-    priority: v.picklist(PRIORITIES),
-    ttl: v.optional(count),
-    audience: v.optional(audience),
-    correlation_id: v.optional(text),
-  }),
-}
-
 const state = v.picklist(['queued', 'sent', 'received', 'acked', 'expired', 'dropped'])
-const reason = v.optional(
-  documented(v.picklist(['epoch_changed', 'trimmed']), {
-    description: 'Why not: the log is another one, or overflow or age removed something behind the cursor',
-  }),
-)
-
-/** What is said of the place a listing or a connection starts from. */
-export const resumed = {
-  recovered: documented(v.boolean(), { description: 'Whether nothing behind the cursor is missing' }),
-  reason,
-}
 
 export const log = v.object({
   user_id: text,
-  notifications: v.array(v.object({ ...notified, cursor, state })),
+  notifications: v.array(v.object({ ...notificationFields, cursor, state })),
   cursor: documented(v.nullable(cursor), {
     description: 'The last one listed, else the end of the log; null without a log',
   }),
   has_more: v.boolean(),
-  ...resumed,
+  ...resumeFields,
 })
 
 export const trace = v.object({

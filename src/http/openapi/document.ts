@@ -1,5 +1,5 @@
 import { ERRORS, type HttpErrorCode } from '../../errors.ts'
-import { NAME_RULES } from '../../notification/names.ts'
+import { NAME_RULES } from '../../protocol/names.ts'
 import { OPERATIONS } from '../routes/operations.ts'
 import { type Needs, nameOf, refusalsOf, refusedWith } from './errors.ts'
 import { type Operation, TAGS } from './operation.ts'

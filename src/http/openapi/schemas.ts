@@ -1,6 +1,6 @@
 import type * as v from 'valibot'
 import { alternativesOf } from '../../lib/json/document.ts'
-import { audience } from '../../notification/content.ts'
+import { audience } from '../../protocol/audience.ts'
 import { batch } from '../routes/batch/batch.ts'
 import { item, target } from '../routes/batch/items.ts'
 import { acks } from '../routes/me.ts'

@@ -1,7 +1,7 @@
 import type { KeyHolder } from '../../auth/api-key.ts'
 import type { Span } from '../../lib/trace-context.ts'
-import { DEFAULT_TENANT, isTenant } from '../../notification/names.ts'
 import type { RequestSpans } from '../../observe/request-spans.ts'
+import { DEFAULT_TENANT, isTenant } from '../../protocol/names.ts'
 
 /** Who sends a request with an API key. */
 export interface Caller {

@@ -1,6 +1,6 @@
 import { fingerprintOf, type Once, type PartsOf, type Try } from '../../dispatch/once.ts'
 import { invalidValue } from '../../errors.ts'
-import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../../notification/names.ts'
+import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../../protocol/names.ts'
 import { pathOf } from './guard.ts'
 
 /** A request that may be answered as it was before. */

@@ -1,4 +1,4 @@
-import { PATTERN } from '../../notification/cursor.ts'
+import { CURSOR_PATTERN } from '../../protocol/values.ts'
 import { limitOf, type Operations, segmentOf, userSegment } from '../openapi/operation.ts'
 import { LIMIT } from './history.ts'
 
@@ -8,7 +8,7 @@ export const logPage = [
     name: 'after',
     in: 'query',
     description: 'A cursor: what follows it is listed; otherwise from the oldest',
-    schema: { type: 'string', pattern: `${PATTERN.source}|^$` },
+    schema: { type: 'string', pattern: `${CURSOR_PATTERN.source}|^$` },
     example: '',
   },
   limitOf(LIMIT.most, LIMIT.otherwise),

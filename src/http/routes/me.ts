@@ -4,10 +4,11 @@ import type { Acknowledgement } from '../../dispatch/acknowledgement.ts'
 import { invalidValue, storeUnavailable } from '../../errors.ts'
 import { documented, formatOf, listOf, rule } from '../../lib/json/document.ts'
 import { lengthFault } from '../../notification/content.ts'
-import { PATTERN, parseCursor } from '../../notification/cursor.ts'
-import { uuid } from '../../notification/message.ts'
+import { parseCursor } from '../../notification/cursor.ts'
 import { type Topic, userTopic } from '../../notification/topic.ts'
 import type { RequestSpans } from '../../observe/request-spans.ts'
+import { uuid } from '../../protocol/client-messages.ts'
+import { CURSOR_PATTERN } from '../../protocol/values.ts'
 import type { UserLog } from '../../store/store.ts'
 import { createPageAnswers } from '../answer/page-answers.ts'
 import { readBody } from '../request/body.ts'
@@ -30,7 +31,7 @@ const MAX_IDS = 1_000
 export const acks = v.pipe(
   v.object({
     notification_ids: v.nullish(listOf(uuid, MAX_IDS, { minItems: 1 })),
-    cursor: documented(v.nullish(v.string()), { pattern: PATTERN.source }),
+    cursor: documented(v.nullish(v.string()), { pattern: CURSOR_PATTERN.source }),
   }),
   rule(
     ({ notification_ids, cursor }) => (typeof cursor === 'string') !== Array.isArray(notification_ids),

@@ -7,20 +7,16 @@ import { AppError, invalidValue } from '../../errors.ts'
 import { type Document, type Fault, formatOf } from '../../lib/json/document.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import {
-  audience,
   audienceFault,
   type Content,
-  channelName,
-  channelNames,
   idempotencyKey,
   lengthFault,
   MAX,
   sending,
-  userId,
-  userIds,
 } from '../../notification/content.ts'
 import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../../notification/fan-out.ts'
 import type { Target } from '../../notification/target.ts'
+import { audience, channelName, channelNames, userId, userIds } from '../../protocol/audience.ts'
 import { readBody } from '../request/body.ts'
 import type { Callers } from '../request/caller.ts'
 import { answering } from '../request/keyed.ts'

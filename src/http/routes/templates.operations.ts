@@ -1,4 +1,4 @@
-import { NAME_RULES } from '../../notification/names.ts'
+import { NAME_RULES } from '../../protocol/names.ts'
 import { limitOf, type Operations, segmentOf } from '../openapi/operation.ts'
 import { MAX_BODY_BYTES, MAX_TEMPLATES } from './templates.ts'
 

@@ -1,5 +1,5 @@
 import { Deque } from '../../lib/collections/deque.ts'
-import { PRIORITIES, type Priority } from '../../notification/notification.ts'
+import { PRIORITIES, type Priority } from '../../protocol/values.ts'
 import type { LogEntry } from './entry.ts'
 
 /** Entries by a number of theirs. One that leaves from the middle is a tombstone until more than half of all are. */

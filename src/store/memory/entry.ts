@@ -1,5 +1,5 @@
-import type { Priority } from '../../notification/notification.ts'
 import type { Topic } from '../../notification/topic.ts'
+import type { Priority } from '../../protocol/values.ts'
 import type { DeliveryState, Draft } from '../store.ts'
 import { ENTRY_BYTES } from './ledger.ts'
 

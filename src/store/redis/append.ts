@@ -1,5 +1,5 @@
-import { PRIORITIES } from '../../notification/notification.ts'
 import { type Topic, tenantOf, userOf } from '../../notification/topic.ts'
+import { PRIORITIES } from '../../protocol/values.ts'
 import type { AppendResult, Draft, StoreLimits, UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { type KeptBody, keptBody, type Sharers, sharersOf, writeBodies } from './bodies.ts'

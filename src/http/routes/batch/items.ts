@@ -5,21 +5,17 @@ import { inTurns } from '../../../lib/flow/in-turns.ts'
 import type { Fault } from '../../../lib/json/document.ts'
 import type { Span } from '../../../lib/trace-context.ts'
 import {
-  audience,
   audienceFault,
-  channelName,
-  channelNames,
   idempotencyKey,
   lengthFault,
   MAX,
   type Origin,
   sending,
-  userId,
-  userIds,
 } from '../../../notification/content.ts'
 import { isOverFanOut, mayBeOverFanOut, type Portion } from '../../../notification/fan-out.ts'
 import type { Notification } from '../../../notification/notification.ts'
 import { recipientsOf, type Target } from '../../../notification/target.ts'
+import { audience, channelName, channelNames, userId, userIds } from '../../../protocol/audience.ts'
 import { SOURCE, tooMuchAtOnce } from '../notifications.ts'
 import type { Failure, Fate } from './result.ts'
 

@@ -1,6 +1,6 @@
 import { NAME } from '../lib/name.ts'
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const CHANNEL = /^[\p{L}\p{N}_.-]{1,64}$/u
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
@@ -16,10 +16,10 @@ const text = (maxLength: number) => ({
   pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$',
 })
 
-/** What of ASCII is neither letter, digit, `_`, `.` nor `-`: few languages know the classes of Unicode in patterns. */
+/** ASCII without letters, digits, `_`, `.` and `-`. Few languages know Unicode classes in patterns. */
 const OTHERS = '\\x00-,/:-@\\[-^`{-\\x7f'
 
-/** The rules as far as JSON Schema can say them: it counts characters, and no bytes. */
+/** Rules in JSON Schema, which counts characters and not bytes. */
 export const NAME_RULES = {
   userId: text(MAX_USER_BYTES),
   eventType: text(MAX_EVENT_TYPE),
@@ -30,21 +30,30 @@ export const NAME_RULES = {
   idempotencyKey: { pattern: IDEMPOTENCY_KEY.source },
 } as const
 
-/** The same in words. */
+/** Rules in words, for errors. */
 export const USER_ID_RULE = '1 to 256 bytes without control characters, not . or ..'
 export const CHANNEL_RULE = '1 to 64 letters, digits, _ . or -, not . or ..'
 
+const ENCODER = new TextEncoder()
+
+/** At most so many bytes of UTF-8. A UTF-16 unit takes at most three. */
+const isWithinBytes = (text: string, bytes: number): boolean =>
+  text.length * 3 <= bytes || (text.length <= bytes && ENCODER.encode(text).length <= bytes)
+
 const hasControl = (text: string): boolean => CONTROL.test(text)
 
-/** No URL can have them as a segment: it would be another path. */
+/** Dot segments never reach the server: URL parsers remove them. */
 const isDots = (text: string): boolean => text === '.' || text === '..'
 
-/** 1–256 bytes, no control characters, not `.` or `..`; a lone surrogate has no bytes of its own, and two such ids would become one. */
+/**
+ * 1–256 bytes, no control characters, not `.` or `..`. Lone surrogates are rejected: in UTF-8 they all become
+ * U+FFFD, so that two ids would be one.
+ */
 export const isUserId = (text: string): boolean =>
   text !== '' &&
   !isDots(text) &&
   text.isWellFormed() &&
-  Buffer.byteLength(text) <= MAX_USER_BYTES &&
+  isWithinBytes(text, MAX_USER_BYTES) &&
   !hasControl(text)
 
 /** 1–64 letters and digits of any script, `_` `.` `-`, but not `.` or `..`; case-sensitive. */
@@ -52,9 +61,9 @@ export const isChannel = (text: string): boolean => CHANNEL.test(text) && !isDot
 
 /** 1–64 bytes: letters and digits of any script, `-` and `_`. */
 export const isTemplateId = (text: string): boolean =>
-  TEMPLATE_ID.test(text) && Buffer.byteLength(text) <= MAX_TEMPLATE_BYTES
+  TEMPLATE_ID.test(text) && isWithinBytes(text, MAX_TEMPLATE_BYTES)
 
-/** The tenant of whoever names none, and of everybody as long as there is only one. */
+/** Tenant of callers that name none, and of all callers without tenancy. */
 export const DEFAULT_TENANT = 'default'
 
 export const isTenant = (text: string): boolean => NAME.test(text)
