@@ -22,7 +22,9 @@ async function restoreFrom(path: string, file: string): Promise<void> {
   await restore(path, createReadStream(file))
 }
 
-/** Runs `backup <file>` or `restore <file>`; `-` is stdout or stdin. Throws errors of one line that say what was expected. */
+/**
+ * Runs `backup <file>` or `restore <file>`; `-` means stdout or stdin. Throws one-line errors that tell what was expected.
+ */
 export async function copyStore(
   command: 'backup' | 'restore',
   file: string,

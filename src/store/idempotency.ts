@@ -1,50 +1,56 @@
-/** A request that a caller has named, so that it is carried out once however often it comes. */
+/** A request with a key that its caller chose. It is carried out once, however often it arrives. */
 export interface Claim {
   readonly tenant: string
-  /** 1–255 visible ASCII characters, the caller's. */
+  /** Chosen by the caller: 1–255 visible ASCII characters. */
   readonly key: string
-  /** Of endpoint and body: under one key another fingerprint is another request. */
+  /** Fingerprint of endpoint and body. The same key with another fingerprint is a different request. */
   readonly fingerprint: string
-  /** UUID v4 under which it will be carried out, unless an earlier try has one. */
+  /** UUID v4 to carry the request out with, unless an earlier attempt already has one. */
   readonly id: string
 }
 
 export type Reservation =
-  /** To be carried out now, under this id: the claim's, or that of an earlier try whose outcome nobody knows. */
+  /** Carry the request out now, with this id: the claim's own, or that of an earlier attempt with an unknown outcome. */
   | { readonly type: 'reserved'; readonly id: string }
-  /** Carried out before; to be answered the same. */
+  /** The request was carried out before. Reply with the same answer. */
   | { readonly type: 'answered'; readonly answer: string }
-  /** The same request was reserved at most `RESERVED_MS` ago and has not been answered, here or on another node. */
+  /** The same request was reserved at most `RESERVED_MS` ago, here or on another node, and is not answered yet. */
   | { readonly type: 'in_progress'; readonly id: string }
-  /** The key belongs to another request. */
+  /** The key belongs to a different request. */
   | { readonly type: 'conflict' }
 
-/** A request that died unanswered blocks its key no longer than this, milliseconds. */
+/** A request that ends without an answer blocks its key no longer than this, milliseconds. */
 export const RESERVED_MS = 30_000
 
 /**
- * Which keys were used for what, and how that was answered; from first use for `idempotencyTtlMs`, whatever happens to the
- * key in between. `answer` and `release` are batched and never awaited, but a later `reserve` through the same store finds
- * them done. They concern the reservation of that tenant, key and id alone: when it is gone, or has become another
- * request's, they do nothing.
+ * Idempotency keys and the answers to their requests.
+ *
+ * A key stays in use for `idempotencyTtlMs` after its first use, whatever happens to it in between. `answer` and `release`
+ * are batched and not awaited, but a later `reserve` through the same store MUST see them. Both apply only to the
+ * reservation with that tenant, key and id. They do nothing when that reservation has ended or the key belongs to a
+ * different request.
  */
 export interface Idempotency {
   /**
-   * One step: of two at the same time one is `reserved`. Resolves when it would survive what the store promises to survive;
-   * rejects within a second of a store that is away, or does not answer: then nobody knows whether it was reserved.
-   * A reservation that was not answered within `RESERVED_MS` goes to the next: to the same request with the id it had, to
-   * another one as if the key were new.
+   * Reserves the key in one atomic step: of two simultaneous calls, one gets `reserved`.
+   *
+   * Resolves when the reservation would survive what the store promises to survive. Rejects, within a second, when the
+   * store is away or does not answer. Whether the key was reserved is then unknown. A reservation without an answer after
+   * `RESERVED_MS` passes to the next request. The same request gets the earlier id; a different request finds the key
+   * unused.
    */
   reserve(claim: Claim): Promise<Reservation>
   /**
-   * The answer every repeat gets from now on, unless there is one already; the claim with the id it was reserved under. When
-   * it is lost, a repeat is carried out again under the same id.
+   * Stores the answer that every repeat gets from now on, unless there is one already. `claim` carries the id under which
+   * it was reserved. If the answer is lost, a repeat is carried out again with the same id.
    */
   answer(claim: Claim, answer: string): void
   /**
-   * It will not be answered. `free`: it has had no effect, and the key is as if never used. `retry`: nobody knows what it
-   * did; the same request may try again at once, under the same id, and another one as if the key were new. The claim
-   * with the id it was reserved under. What has been answered stays.
+   * Ends a reservation without an answer; an answer already stored stays. `claim` carries the id under which it was
+   * reserved.
+   * - `free`: the request had no effect. The key becomes unused.
+   * - `retry`: the outcome is unknown. The same request may retry at once with the same id; a different request finds the
+   * key unused.
    */
   release(claim: Claim, how: 'free' | 'retry'): void
 }

@@ -6,7 +6,7 @@ import { redisStore } from './redis/redis.ts'
 import { sqliteStore } from './sqlite/sqlite.ts'
 import type { Store, StoreLimits, StoreObserver } from './store.ts'
 
-/** What a store needs to know. */
+/** Settings that choose and limit a store. */
 type StoreSettings = Pick<
   Config,
   | 'storeUrl'
@@ -25,19 +25,19 @@ type StoreSettings = Pick<
 interface OpenOptions {
   readonly clock: Clock
   readonly observer: StoreObserver
-  /** Why a store that may be away is, told for each new reason. */
+  /** Called with each new reason why the store is away. */
   readonly onAway: (reason: string) => void
-  /** Why what is kept may not last. */
+  /** Called with each reason why stored data may be lost. */
   readonly onWarning: (warning: string) => void
-  /** A fault of our own code that no caller waits for. */
+  /** Called with a fault of our own code that no caller waits for. */
   readonly onFault: (error: unknown) => void
 }
 
-/** About 300 bytes each in memory. */
+/** Notifications that stay known by id after leaving every log; about 300 bytes each in memory. */
 const MAX_TRACES = 100_000
 const MAX_REVOCATIONS = 10_000
 
-/** The store that the settings name. Throws ConfigError when it cannot be used at all. */
+/** Opens the store that the settings name. Throws ConfigError when it cannot be used at all. */
 export async function openStore({
   settings,
   ...options

@@ -1,6 +1,6 @@
-/** A page ends at whichever is reached first; it holds at least one entry when there is one. */
+/** Bounds of one page: it ends at the first bound reached. It holds at least one item if there is any. */
 export interface PageLimit {
   readonly entries: number
-  /** Of the bodies of entries or the payloads of templates, in characters. */
+  /** Characters in the bodies of entries or the payloads of templates. */
   readonly bytes: number
 }

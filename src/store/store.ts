@@ -5,11 +5,11 @@ import type { Idempotency } from './idempotency.ts'
 import type { PageLimit } from './page-limit.ts'
 import type { Templates } from './template.ts'
 
-/** What is to be appended to one user's log. */
+/** An entry to append to one user's log. */
 export interface Draft {
   /** The user's topic. */
   readonly owner: Topic
-  /** Notification id: an id the log knows is not appended again. */
+  /** Notification id. An id that the log already knows is not appended again. */
   readonly id: string
   /** The encoded notification without its closing brace (`notification/frame.ts`). */
   readonly body: string
@@ -17,15 +17,15 @@ export interface Draft {
   /** Milliseconds since 1970. */
   readonly occurredAt: number
   readonly priority: Priority
-  /** End by ttl, milliseconds since 1970: delivered while now <= expiresAt. */
+  /** When the ttl ends, in milliseconds since 1970. Delivered while now <= expiresAt. */
   readonly expiresAt?: number
-  /** `traceparent` of the dispatch, when its trace is sent: later work on the entry links to it. */
+  /** `traceparent` of the dispatch, set when its trace is sampled. Later work on the entry links to it. */
   readonly traceparent?: string
 }
 
 export interface AppendResult {
   readonly cursor: Cursor
-  /** The log already knew the id; the cursor is that of the first time. */
+  /** The log already knew the id. `cursor` is then the cursor of the first append. */
   readonly repeated: boolean
 }
 
@@ -36,8 +36,9 @@ export interface Entry {
 }
 
 /**
- * State of one user's notification. `received`: a device proved to have read it, without an acknowledgement. `dropped`:
- * overflow evicted it before it was acknowledged or, with acknowledgement off, before it was handed over.
+ * Delivery state of one user's notification.
+ * - `received`: a device proved that it read the notification, without an acknowledgement.
+ * - `dropped`: overflow evicted it before it was acknowledged. With acknowledgement off: before it was handed over.
  */
 export type DeliveryState = 'queued' | 'sent' | 'received' | 'acked' | 'expired' | 'dropped'
 
@@ -45,52 +46,52 @@ export interface ListedEntry extends Entry {
   readonly state: DeliveryState
 }
 
-/** One user a notification was for. */
+/** One user to whom a notification was addressed. */
 export interface Recipient {
   readonly owner: Topic
   readonly state: DeliveryState
-  /** How often it was handed over: first delivery, replays, redeliveries; several devices at once count one. */
+  /** Number of deliveries: the first one, replays and redeliveries. Several devices at the same time count as one. */
   readonly attempts: number
-  /** When it came into this state, by the wall clock of that moment. */
+  /** When the notification entered this state, by the wall clock of that moment, in milliseconds since 1970. */
   readonly at: number
 }
 
-/** A notification for users, as long as anything is known of it. */
+/** Delivery status of a notification to users, kept until the store forgets the notification. */
 export interface DeliveryReport {
   readonly id: string
   readonly eventType: string
   readonly occurredAt: number
   readonly expiresAt?: number
-  /** In the order of the send, each once. */
+  /** In the order of the send, each user once. */
   readonly recipients: readonly Recipient[]
 }
 
-/** The head an earlier life of the log had when it ended. */
+/** The head that an earlier life of the log had when that life ended. */
 export interface Base {
   readonly epoch: Epoch
   readonly seq: number
 }
 
-/** What a connection that starts needs to know of the log. */
+/** State of the log that a starting connection needs. */
 export interface LogStart {
-  /** Its last entry; seq 0 when it never had one. */
+  /** The last entry. The seq is 0 when the log never had an entry. */
   readonly head: Cursor
-  /** Everything up to here has been read by some device of the user. */
+  /** Some device of the user has received every entry up to this seq. */
   readonly received: number
-  /** The highest seq that overflow or age removed; what elapsed by its own ttl does not count. */
+  /** The highest seq that overflow or age removed. Entries that ended by their own ttl do not count. */
   readonly removedThrough: number
-  /** The highest seq that overflow or retention age removed before any device of the user had received it; 0 for none. */
+  /** The highest seq that overflow or age removed before any device received it; 0 for none. */
   readonly lostThrough: number
-  /** Earlier lives, oldest first: a base's seq is what the life named by its epoch shares with all later ones. */
+  /** Earlier lives, oldest first. Each life shares every entry up to its base's seq with all later lives. */
   readonly bases: readonly Base[]
 }
 
 export interface Page<E extends Entry = Entry> {
-  /** The log's life now, whatever the reader believes. */
+  /** The current epoch of the log, whatever epoch the reader knows. */
   readonly epoch: Epoch
-  /** Oldest first, unexpired by the store's clock. */
+  /** Oldest first, without entries that have expired by the store's clock. */
   readonly entries: readonly E[]
-  /** Answered up to here: what is absent at or below has expired or was removed. */
+  /** The page covers the log up to this seq. An entry missing up to here has expired or was removed. */
   readonly through: number
   readonly removedThrough: number
 }
@@ -98,36 +99,37 @@ export interface Page<E extends Entry = Entry> {
 /** The ordered, retained notifications of each user. */
 export interface UserLog {
   /**
-   * Appends all or none, in the order given; resolves when they would survive what the store promises to survive. Rejects
-   * within a second of a store that is away, or does not answer: then nobody knows what was appended, and trying again
-   * with the same ids adds nothing twice. Rejects with StoreAway then, and with StoreFull when `maxBytes` or
-   * `tenantMaxBytes` is reached. Drafts of one notification share one `body`: a store keeps it once.
+   * Appends all drafts in the given order, or none. Drafts of one notification share one `body`, stored once.
+   *
+   * Resolves when the entries would survive what the store promises to survive. Rejects with StoreFull when `maxBytes`
+   * or `tenantMaxBytes` is reached. Rejects with StoreAway, within a second, when the store is away or does not answer.
+   * The outcome is then unknown. A retry with the same ids appends nothing twice.
    */
   append(drafts: readonly Draft[]): Promise<readonly AppendResult[]>
-  /** What a starting connection needs, in one read. */
+  /** Reads everything a starting connection needs, in one snapshot. */
   open(owner: Topic): Promise<LogStart>
-  /** Where these logs end now, in the same order. */
+  /** The heads of these logs, in the same order. */
   heads(owners: readonly Topic[]): Promise<readonly Cursor[]>
-  /** How many retained, unexpired entries follow `after`. */
+  /** Number of retained, unexpired entries after the seq `after`. */
   count(owner: Topic, after: number): Promise<number>
-  /** Entries after `after`, oldest first; without those that are acknowledged when only unsettled ones are asked for. */
+  /** Reads entries after the seq `after`, oldest first. `unsettledOnly` leaves out acknowledged entries. */
   read(owner: Topic, after: number, limit: PageLimit, unsettledOnly?: boolean): Promise<Page>
-  /** The same with their state; reading changes nothing. */
+  /** Like `read`, with the state of each entry. Reading changes nothing. */
   list(owner: Topic, after: number, limit: PageLimit): Promise<Page<ListedEntry>>
-  /** These were handed to at least one socket of the user. Batched; a crash may forget it. */
+  /** Notes that these entries were handed to at least one socket of the user. Batched: a crash may lose the note. */
   handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
-  /** What is known of a notification of that tenant; `after` and `limit` choose among its recipients. */
+  /** Delivery status of a notification of the tenant. `after` and `limit` select a page of its recipients. */
   report(
     tenant: string,
     id: string,
     recipients: { readonly after?: Topic; readonly limit: number },
   ): Promise<DeliveryReport | undefined>
   /**
-   * Some device of the user has read everything up to this cursor: entries up to it that were `queued` or `sent` become
-   * `received` now. May be late, never early; another epoch is ignored.
+   * Notes that a device of the user has read everything up to this cursor. Entries up to it in state `queued` or `sent`
+   * become `received`. The note may be late but must never be early. A cursor of another epoch is ignored.
    */
   received(owner: Topic, cursor: Cursor): void
-  /** Costs the same however much is stored. */
+  /** MUST cost the same however much is stored. */
   totals(): Promise<Totals>
 }
 
@@ -137,29 +139,30 @@ export interface Totals {
   /** Users with an unexpired entry. */
   readonly users: number
   /**
-   * What logs hold, as `maxBytes` counts it: the UTF-8 bytes of each notification's body once, and for each entry (one per
-   * notification and user) and each user whose log is known about what it takes in this store. A log stays known for 30
-   * days after its last append. An append is refused when what it would add, evictions aside, exceeds a limit; an append
-   * that adds nothing (known ids) never is.
+   * Bytes that all logs hold, as `maxBytes` counts them. Each body counts once, in UTF-8 bytes. Each entry (one
+   * notification for one user) and each known log adds about the bytes it takes in this store. A log stays known for
+   * 30 days after its last append. An append is refused when the bytes it would add, ignoring evictions, exceed a
+   * limit. An append that adds nothing (known ids) is never refused.
    */
   readonly bytes: number
 }
 
-/** What an acknowledgement found: in time or repeated, or `late`, when the notification had been given up or had gone before. */
+/** Result of an acknowledgement. `late`: the notification had already been given up, expired or evicted. */
 export interface AckResult {
   readonly late: boolean
   readonly cursor: Cursor
 }
 
-/** Acknowledgements, and who is still to give one. */
+/** Acknowledgements of notifications, and redelivery until they arrive. */
 export interface Acks {
-  /** Of single notifications; the answers in the order of the ids, undefined for those that are not this user's. */
+  /** Acknowledges single notifications. Results in the order of the ids; undefined for an id not in this user's log. */
   ack(owner: Topic, ids: readonly string[]): Promise<readonly (AckResult | undefined)[]>
-  /** Of everything up to the cursor: how many were acknowledged by it; undefined for another epoch or beyond the head. */
+  /** Acknowledges everything up to the cursor. Resolves with the count, or undefined for another epoch or beyond the head. */
   ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
   /**
-   * One delivery more of an entry that waits for its acknowledgement, or, when it has had `most`, its end as `expired`.
-   * Undefined when there is nothing to deliver: acknowledged, given up, gone, or of another epoch.
+   * Counts one more delivery of an entry that waits for its acknowledgement. After `most` deliveries the entry ends as
+   * `expired` instead. Undefined when there is nothing to deliver: the entry was acknowledged, given up or removed, or has
+   * another epoch.
    */
   redeliver(owner: Topic, cursor: Cursor, most: number): Promise<Redelivery | undefined>
 }
@@ -167,63 +170,75 @@ export interface Acks {
 export interface Redelivery {
   readonly body: string
   readonly traceparent?: string
-  /** 1 for the first delivery after the first. */
+  /** 1 for the second delivery. */
   readonly redelivered: number
 }
 
-/** Whose tokens count for nothing, and which. All moments in milliseconds since 1970. */
+/** Revoked tokens, per user. All times are in milliseconds since 1970. */
 export interface Revocations {
   /**
-   * Tokens of the user made before `before` are revoked until `until`; of two revocations the later moments hold. Resolves
-   * when it would survive what the store promises to survive. `full`: the user's tenant has `maxRevocations` of other
-   * users in force, and nothing is recorded.
+   * Revokes, until `until`, the user's tokens that were issued before `before`. When two revocations overlap, the later
+   * times apply. Resolves when the revocation would survive what the store promises to survive. `full`: `maxRevocations`
+   * other users of the tenant have a revocation in force; nothing is recorded.
    */
   revoke(owner: Topic, before: number, until: number): Promise<'revoked' | 'full'>
-  /** Undefined for a user of whom none is revoked. Not a promise when that is known at once. */
+  /**
+   * Tokens issued before this time are revoked; undefined when none is. Returns a plain value, not a promise, when the
+   * answer is in memory.
+   */
   before(owner: Topic): number | undefined | Promise<number | undefined>
 }
 
-/** What a store sees happen to entries; told at once, for statistics. */
+/** Receives events about entries for statistics, as they happen. */
 export interface StoreObserver {
-  /** With acknowledgement on: entries handed over for the first time, which wait for it now. */
+  /** With acknowledgement on: entries handed over for the first time. They now wait for their acknowledgement. */
   tracked(owner: Topic, count: number): void
   acked(owner: Topic, latencyMs: number): void
-  /** Given up after its last delivery. */
+  /** An entry was given up after its last delivery. */
   gaveUp(owner: Topic): void
-  /** Gone from the log; `unsettled`: neither received nor acknowledged; `pending`: its acknowledgement was still waited for. */
+  /**
+   * An entry left the log. `unsettled`: neither received nor acknowledged. `pending`: still waiting for its
+   * acknowledgement.
+   */
   left(
     owner: Topic,
     how: { readonly state: DeliveryState; readonly unsettled: boolean; readonly pending: boolean },
   ): void
-  /** Logs may end further than appends have answered: it was away, or something was appended after its time was up. */
+  /** Logs may hold more than appends have reported: the store was away, or an append finished after its deadline. */
   resumed(): void
 }
 
 export interface StoreLimits {
-  /** Unexpired entries kept per user. */
+  /**
+   * Unexpired entries retained per user. Overflow rule: evict the oldest settled entry, whatever its priority; if no
+   * entry is settled, evict the oldest entry of the lowest priority. `acknowledged` tells when an entry is settled.
+   */
   readonly maxEntries: number
-  /** Age at which an entry ends, milliseconds. */
+  /** Age at which an entry expires, milliseconds. */
   readonly retentionMs: number
-  /** How often what ended is physically removed, milliseconds. */
+  /** Interval at which ended entries are physically removed, milliseconds. */
   readonly cleanupMs: number
-  /** Whether entries are settled by acknowledgement; else by having been received. */
+  /** Whether an acknowledgement settles an entry. Otherwise a receipt settles it. */
   readonly acknowledged: boolean
-  /** Of notifications that are in no log any more, so many stay known by their id. */
+  /** Number of notifications that stay known by id after they have left every log. */
   readonly maxReports: number
-  /** Bytes that all logs, and those of one tenant, may hold; 0 = no limit. */
+  /** Bytes that all logs, and the logs of one tenant, may hold; 0 means no limit. */
   readonly maxBytes: number
   readonly tenantMaxBytes: number
-  /** Users of one tenant with a revocation in force. */
+  /** Number of users of one tenant that may have a revocation in force. */
   readonly maxRevocations: number
-  /** How long a key stays used, milliseconds. */
+  /** How long an idempotency key stays in use, milliseconds. */
   readonly idempotencyTtlMs: number
 }
 
 export interface Store extends AsyncDisposable {
   readonly kind: 'memory' | 'sqlite' | 'redis'
-  /** Whether it would take an append now. */
+  /** Whether the store would accept an append now. */
   isUp(): boolean
-  /** Whether what is kept stays there; `/health` says so when not, though sends are taken. Absent: it does. */
+  /**
+   * Whether stored data is safe from loss, for example from eviction. If false, `/health` reports it; sends are still
+   * accepted. A store without this method is always safe.
+   */
   isSafe?(): boolean
   readonly idempotency: Idempotency
   readonly log: UserLog

@@ -1,25 +1,28 @@
 import type { Priority } from '../protocol/values.ts'
 import type { PageLimit } from './page-limit.ts'
 
-/** A message with places for variables, under an id of its tenant's. Plain data, so that it can be kept as JSON. */
+/**
+ * A message with placeholders for variables, with an id that is unique within its tenant. Plain data: a store may keep it
+ * as JSON.
+ */
 export interface Template {
   readonly id: string
   readonly name: string
   readonly eventType: string
-  /** JSON text as it was written. */
+  /** JSON text, exactly as the caller wrote it. */
   readonly payloadTemplate: string
   readonly defaultPriority: Priority
-  /** Seconds. */
+  /** Time to live, seconds. */
   readonly defaultTtl?: number
   readonly description?: string
-  /** Whether a variable that is not given is a fault. */
+  /** Whether a missing variable is an error. */
   readonly strict: boolean
   /** Milliseconds since 1970. */
   readonly createdAt: number
   readonly updatedAt: number
 }
 
-/** What is absent stays as it is; null removes. */
+/** Changes to a template. An absent field stays as it is; null removes it. */
 export interface TemplateChanges extends Partial<Omit<Template, 'id' | 'createdAt' | Removable>> {
   readonly defaultTtl?: number | null
   readonly description?: string | null
@@ -28,28 +31,28 @@ export interface TemplateChanges extends Partial<Omit<Template, 'id' | 'createdA
 
 type Removable = 'defaultTtl' | 'description'
 
-/** The templates of each tenant; what one call has done the next one sees, on every node that shares the store. */
+/** The templates of each tenant. A call MUST see what earlier calls changed, on every node that shares the store. */
 export interface Templates {
-  /** Nothing is created when the tenant has one of that id, nor when it has `most` of them. */
+  /** Creates the template. `exists`: the tenant already has this id. `full`: the tenant already has `most` templates. */
   create(tenant: string, template: Template, most: number): Promise<'created' | 'exists' | 'full'>
   get(tenant: string, id: string): Promise<Template | undefined>
   /** Sorted by id in code point order, which is UTF-8 byte order; starts after the id `after`. */
   list(tenant: string, after: string, limit: PageLimit): Promise<TemplatePage>
-  /** All changes or none; the template as it is then, undefined when there is none. */
+  /** Applies all changes or none. Resolves with the changed template, or undefined when there is none with this id. */
   update(tenant: string, id: string, changes: TemplateChanges): Promise<Template | undefined>
-  /** Whether there was one. */
+  /** Resolves with whether the template existed. */
   delete(tenant: string, id: string): Promise<boolean>
 }
 
 export interface TemplatePage {
   readonly templates: readonly Template[]
-  /** All that the tenant has. */
+  /** Number of templates of the tenant. */
   readonly total: number
-  /** Whether others follow. */
+  /** Whether more templates follow this page. */
   readonly hasMore: boolean
 }
 
-/** The template as it is after the changes. */
+/** Returns the template with the changes applied. */
 export function changed(template: Template, { defaultTtl, description, ...rest }: TemplateChanges): Template {
   const { defaultTtl: formerTtl, description: formerText, ...kept } = template
   const ttl = defaultTtl === undefined ? formerTtl : defaultTtl
@@ -62,7 +65,7 @@ export function changed(template: Template, { defaultTtl, description, ...rest }
   }
 }
 
-/** The first templates within the limit, at least one when there is one. */
+/** The first templates that fit the limit; at least one if there is any. */
 export function pageOf(
   templates: readonly Template[],
   { entries, bytes }: PageLimit,

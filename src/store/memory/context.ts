@@ -3,13 +3,13 @@ import type { StoreLimits, StoreObserver } from '../store.ts'
 import type { LogEntry } from './entry.ts'
 import type { Ledger } from './ledger.ts'
 
-/** What a log tells those around it. */
+/** Everything that one log shares with the other logs of its store. */
 export interface LogContext {
   readonly limits: StoreLimits
   readonly observer: StoreObserver
   readonly steady: Pick<SteadyClock, 'jumped'>
   readonly ledger: Ledger
-  /** One text for all that are equal. */
+  /** Returns one shared string for equal event types. */
   sharedName(eventType: string): string
   kept(entry: LogEntry, now: number): void
   left(): void

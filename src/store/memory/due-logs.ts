@@ -1,21 +1,21 @@
-/** A log that has a place among those that are due. */
+/** A log that `DueLogs` can hold. */
 export interface Due {
-  /** Its slot; infinite without a place. */
+  /** Slot that holds the log; infinite when none does. */
   dueSlot: number
 }
 
 const SLOT_MS = 500
 
-/** The slot of that time: what ends in a slot is due once the next one has begun. */
+/** Returns the slot of a time. Logs in a slot are due once the next slot has begun. */
 export const slotOf = (time: number): number => Math.floor(time / SLOT_MS)
 
 /**
- * Logs by when their next entry ends. A log that moves to an earlier slot leaves its old place behind, which counts for
- * nothing: so a place costs one element of an array.
+ * Logs by the time when their next entry ends. A log that moves to an earlier slot leaves a stale place behind, which is
+ * ignored. A place therefore costs only one array element.
  */
 export class DueLogs<T extends Due> {
   readonly #slots = new Map<number, T[]>()
-  /** The first slot that may hold a log. */
+  /** Lower bound: no slot before this one holds a log. */
   #first = Number.POSITIVE_INFINITY
 
   place(log: T, slot: number): void {
@@ -26,7 +26,7 @@ export class DueLogs<T extends Due> {
     this.#first = Math.min(this.#first, slot)
   }
 
-  /** Takes a log from a slot before `end` out of its place. */
+  /** Removes and returns a log from a slot before `end`. */
   take(end: number): T | undefined {
     for (let logs = this.#logsBefore(end); logs !== undefined; logs = this.#logsBefore(end)) {
       const log = logs.pop()
@@ -38,7 +38,7 @@ export class DueLogs<T extends Due> {
     return undefined
   }
 
-  /** Those of one slot, places left behind included. */
+  /** Logs in one slot, including stale places. */
   in(slot: number): readonly T[] {
     return this.#slots.get(slot) ?? []
   }
@@ -52,7 +52,7 @@ export class DueLogs<T extends Due> {
     return undefined
   }
 
-  /** After a long time in which nothing ended there are fewer slots than have passed. */
+  /** Finds the first slot. After a long idle time there are fewer slots than slot numbers. */
   #least(): number {
     let least = Number.POSITIVE_INFINITY
     for (const slot of this.#slots.keys()) least = Math.min(least, slot)

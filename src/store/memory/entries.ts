@@ -2,7 +2,7 @@ import { Deque } from '../../lib/collections/deque.ts'
 import { PRIORITIES, type Priority } from '../../protocol/values.ts'
 import type { LogEntry } from './entry.ts'
 
-/** Entries by a number of theirs. One that leaves from the middle is a tombstone until more than half of all are. */
+/** Entries sorted by a number. A removed entry stays as a tombstone until tombstones are the majority. */
 class SortedEntries {
   readonly #key: 'seq' | 'endsAt'
   readonly #entries = new Deque<LogEntry>()
@@ -12,7 +12,7 @@ class SortedEntries {
     this.#key = key
   }
 
-  /** Never a tombstone. */
+  /** The first entry; never a tombstone. */
   get first(): LogEntry | undefined {
     return this.#entries.at(0)
   }
@@ -23,7 +23,7 @@ class SortedEntries {
     this.#entries.insert(isLast ? this.#entries.length : this.#indexAfter(entry[this.#key]), entry)
   }
 
-  /** One of the entries has lost its body. */
+  /** Counts an entry that has lost its body as a tombstone. */
   bury(): void {
     this.#tombstones++
     for (; this.#tombstones > 0 && this.first?.body === undefined; this.#tombstones--) this.#entries.shift()
@@ -42,7 +42,7 @@ class SortedEntries {
     return count
   }
 
-  /** Without tombstones, as long as `see` says true. No generator: a replay reads millions. */
+  /** Visits live entries in order while `see` returns true. Not a generator: a replay reads millions of entries. */
   visitAfter(value: number, see: (entry: LogEntry) => boolean): void {
     for (let index = this.#indexAfter(value); index < this.#entries.length; index++) {
       const entry = this.#entries.at(index)
@@ -69,14 +69,17 @@ class SortedEntries {
   }
 }
 
-/** From so many entries on an index by id is faster than looking through them, and worth its memory. */
+/** Number of entries from which an index by id is worth its memory. */
 const INDEXED_FROM = 9
 
-/** What a log retains, in every order it is looked for. Most logs are small: an index is made when it is needed. */
+/**
+ * Retained entries of one log, in each order in which they are looked up. Most logs are small: an index is built when
+ * needed.
+ */
 export class Entries {
   readonly bySeq = new SortedEntries('seq')
   #size = 0
-  /** Removed entries stay until they are more than the others: deleting each costs more than all the rest of an append. */
+  /** Removed entries stay until they are the majority: single deletions would cost more than the append. */
   #byId: Map<string, LogEntry> | undefined
   #lanes: Partial<Record<Priority, SortedEntries>> | undefined
   #byTtl: SortedEntries | undefined
@@ -122,13 +125,13 @@ export class Entries {
     if (entry.isAcked) this.#settled?.bury()
   }
 
-  /** The entry has been acknowledged: overflow evicts it first. */
+  /** Records that the entry was acknowledged, so that overflow evicts it first. */
   settle(entry: LogEntry): void {
     this.#settled ??= new SortedEntries('seq')
     this.#settled.add(entry)
   }
 
-  /** When the next entry ends. Of the entries that end by age the oldest ends first. */
+  /** When the next entry ends. Among entries that end by age, the oldest ends first. */
   get endsAt(): number {
     const { first } = this.bySeq
     return Math.min(
@@ -137,7 +140,7 @@ export class Entries {
     )
   }
 
-  /** An entry that has ended. */
+  /** Returns an entry that has ended. */
   ended(now: number): LogEntry | undefined {
     const byTtl = this.#byTtl?.first
     if (byTtl !== undefined && now > byTtl.endsAt) return byTtl
@@ -145,17 +148,14 @@ export class Entries {
     return oldest !== undefined && now > oldest.endsAt ? oldest : undefined
   }
 
-  /**
-   * The entry that overflow evicts: the oldest settled one (acknowledged, or at or below `received`) whatever its
-   * priority; else of the lowest priority the oldest.
-   */
+  /** Chooses the entry to evict by the overflow rule (`StoreLimits.maxEntries`). Received means at or below `received`. */
   victim(received: number): LogEntry | undefined {
     const settled = this.#settled?.first
     if (settled !== undefined) return settled
     const oldest = this.bySeq.first
     if (oldest !== undefined && oldest.seq <= received) return oldest
     this.#lanes ??= this.#makeLanes()
-    // No find(): a full log asks at every append.
+    // A plain loop: a full log runs this at each append.
     for (const priority of PRIORITIES) {
       const first = this.#lanes[priority]?.first
       if (first !== undefined) return first

@@ -3,23 +3,23 @@ import type { Priority } from '../../protocol/values.ts'
 import type { DeliveryState, Draft } from '../store.ts'
 import { ENTRY_BYTES } from './ledger.ts'
 
-/** The body that entries of one notification have in common: it counts once, as long as one of them holds it. */
+/** A body shared by the entries of one notification. It counts once, while any of them holds it. */
 export interface SharedBody {
-  /** UTF-8. */
+  /** UTF-8 bytes of the body. */
   readonly bytes: number
   holders: number
 }
 
-/** What an entry has beside its draft; the first three many entries have in common. */
+/** Facts about an entry that its draft does not contain. Many entries share the first three. */
 interface Facts extends Pick<LogEntry, 'owner' | 'eventType' | 'size' | 'seq'> {
-  /** When the entry was appended, on the wall clock. */
+  /** When the entry was appended, by the wall clock. */
   readonly at: number
-  /** On the steady clock, as the next; infinite without a ttl. */
+  /** On the steady clock, like `ageEndsAt`; infinite without a ttl. */
   readonly ttlEndsAt: number
   readonly ageEndsAt: number
 }
 
-/** One entry of a log, and what has become of it. A class, since there are millions of them. */
+/** An entry of a log and its delivery state. A class, because there are millions of them. */
 export class LogEntry {
   readonly owner: Topic
   readonly id: string
@@ -28,24 +28,24 @@ export class LogEntry {
   readonly eventType: string
   readonly occurredAt: number
   readonly trace: string | undefined
-  /** By its own ttl, on the wall clock; infinite without one. */
+  /** End of the ttl, by the wall clock; infinite without one. */
   readonly expiresAt: number
-  /** Delivered while now <= endsAt, by ttl or by age, on the steady clock. */
+  /** End by ttl or age, on the steady clock. Delivered while now <= endsAt. */
   readonly endsAt: number
-  /** An entry that would reach its ttl and its age in the same moment ends by its ttl. */
+  /** Whether the ttl ends the entry. When ttl and age end together, the ttl counts. */
   readonly endsByTtl: boolean
-  /** Undefined once the entry has left: what lingers of it is a tombstone without text. */
+  /** Undefined after the entry left its log: the rest is a tombstone without text. */
   body: string | undefined
-  /** The bytes of a body that no other entry has. */
+  /** Bytes of the entry's own body, or the body it shares. */
   readonly size: number | SharedBody
   state: DeliveryState = 'queued'
-  /** Since when it is in this state, on the wall clock. */
+  /** When the entry entered this state, by the wall clock. */
   at: number
   attempts = 0
   redelivered = 0
-  /** When it was first handed over, on the steady clock. */
+  /** When the entry was first handed over, on the steady clock. */
   firstAt = 0
-  /** Acknowledged, in time or late. */
+  /** Whether the entry was acknowledged, in time or late. */
   isAcked = false
 
   constructor(
@@ -67,23 +67,23 @@ export class LogEntry {
     this.body = body
   }
 
-  /** Its state is not final: neither acknowledged nor expired nor dropped. */
+  /** Whether the state can still change: neither acknowledged nor expired nor dropped. */
   get isOpen(): boolean {
     return this.state === 'queued' || this.state === 'sent' || this.state === 'received'
   }
 
-  /** Handed over, and its acknowledgement is still due where acknowledgement is on. */
+  /** Whether the entry was handed over and its acknowledgement, if on, is still due. */
   get isPending(): boolean {
     return this.attempts > 0 && this.isOpen
   }
 
-  /** The bytes that a log holds more with this entry. */
+  /** Returns the bytes that the log grows by with this entry. */
   takeBytes(): number {
     if (typeof this.size === 'number') return ENTRY_BYTES + this.size
     return ENTRY_BYTES + (this.size.holders++ === 0 ? this.size.bytes : 0)
   }
 
-  /** The bytes that a log holds less without this entry. */
+  /** Returns the bytes that the log shrinks by without this entry. */
   giveBytes(): number {
     if (typeof this.size === 'number') return ENTRY_BYTES + this.size
     return ENTRY_BYTES + (--this.size.holders === 0 ? this.size.bytes : 0)

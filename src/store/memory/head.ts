@@ -1,13 +1,13 @@
 import type { Epoch } from '../../notification/cursor.ts'
 
-/** What stays known of a log that holds no entry: for 30 days there are many. */
+/** State of a log that outlives its entries. Kept for 30 days, so there are many heads. */
 export class Head {
   readonly epoch: Epoch
   seq = 0
   received = 0
   removedThrough = 0
   lostThrough = 0
-  /** When the last append was. */
+  /** When the last append happened, on the steady clock. */
   appendedAt = 0
 
   constructor(epoch: Epoch) {

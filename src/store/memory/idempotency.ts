@@ -4,22 +4,22 @@ import { RESERVED_MS } from '../idempotency.ts'
 import { type KeysSize, Mark, TenantKeys } from './tenant-keys.ts'
 
 const BOUNDS: Readonly<KeysSize> = { records: 200_000, bytes: 64 * 1024 * 1024 }
-/** So many that are over go with each use, so that the first one after a quiet day does not pay for all. */
+/** Expired keys removed at each use. The bound spares the first request after a quiet day. */
 const MAX_OVER_AT_ONCE = 100
 
 const exceeds = (size: KeysSize, bounds: Readonly<KeysSize>): boolean =>
   size.records > bounds.records || size.bytes > bounds.bytes
 
 /**
- * Keeps them in this process. Beyond the bounds the oldest key of a tenant that has more than its share is dropped, so a
- * tenant with many keys pushes out only its own.
+ * Keeps idempotency keys in this process. Beyond the bounds it drops the oldest key of a tenant over its share. A tenant
+ * with many keys therefore evicts only its own.
  */
 export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS): Idempotency {
   const tenants = new Map<string, TenantKeys>()
   const size: KeysSize = { records: 0, bytes: 0 }
-  /** Whose turn it is to have its old keys dropped. */
+  /** The tenants whose expired keys are dropped next. */
   let turns = tenants.entries()
-  /** Had more than its share when it was looked for. */
+  /** A tenant that was over its share when last checked. */
   let largest: TenantKeys | undefined
 
   const isOver = ({ firstAt }: Mark): boolean => clock.monotonic() > firstAt + ttlMs
@@ -29,7 +29,7 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     for (let n = 0; n < MAX_OVER_AT_ONCE && keys.dropOldest(before); n++);
   }
 
-  /** Each use drops old keys of another tenant, too: it may never use one again. */
+  /** Drops expired keys of another tenant too, because that tenant may never send again. */
   const dropOverInTurn = (): void => {
     let { value, done } = turns.next()
     if (done === true) {
@@ -42,7 +42,7 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     if (keys.size.records === 0) tenants.delete(tenant)
   }
 
-  /** There is one, since all together have more than the bounds. */
+  /** Finds a tenant over its share. One exists, because the total exceeds the bounds. */
   const withMoreThanItsShare = (user: TenantKeys): TenantKeys => {
     const share = { records: bounds.records / tenants.size, bytes: bounds.bytes / tenants.size }
     for (const keys of [user, largest]) if (keys !== undefined && exceeds(keys.size, share)) return keys
@@ -95,7 +95,7 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     return begin(claim)
   }
 
-  /** The mark that this very request made, as long as it waits for its answer. */
+  /** Finds the mark that this request made, while it has no answer. */
   const openMarkOf = (claim: Claim): Mark | undefined => {
     const mark = find(claim)
     return mark?.answer === undefined && mark?.id === claim.id ? mark : undefined

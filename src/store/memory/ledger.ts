@@ -1,17 +1,17 @@
 import type { StoreLimits, Totals } from '../store.ts'
 
-/** What an entry takes beside its body, in its log and among the notifications known by their id. */
+/** Bytes an entry takes beside its body, in its log and among the delivery reports. */
 export const ENTRY_BYTES = 600
 
-/** What a user whose log is known takes, with or without entries. */
+/** Bytes a known log takes, with or without entries. */
 export const HEAD_BYTES = 250
 
-/** What the logs of one tenant hold. */
+/** Bytes of the logs of one tenant. */
 export interface Account {
   bytes: number
 }
 
-/** Running totals of all logs: telling them costs the same however much they hold. */
+/** Running totals of all logs. Reading them costs the same however much the logs hold. */
 export class Ledger {
   messages = 0
   users = 0
@@ -24,13 +24,13 @@ export class Ledger {
     return account
   }
 
-  /** Fewer when `bytes` is negative. */
+  /** Adds bytes, or subtracts when `bytes` is negative. */
   add(account: Account, bytes: number): void {
     account.bytes += bytes
     this.#bytes += bytes
   }
 
-  /** The tenant has no log any more. */
+  /** Removes the account of a tenant without logs. */
   close(tenant: string): void {
     if (this.#accounts.get(tenant)?.bytes === 0) this.#accounts.delete(tenant)
   }

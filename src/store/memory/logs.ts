@@ -16,7 +16,7 @@ import { MemoryLog } from './user-log.ts'
 /** How long a head stays known after the last append, milliseconds. */
 const HEAD_KEPT_MS = 30 * 86_400_000
 const SWEEP_MS = 500
-/** Entries removed, or logs looked at, in one turn of the event loop. */
+/** Entries removed, or logs visited, in one turn of the event loop. */
 const TURN = 1_000
 const MAX_SHARED_NAMES = 10_000
 
@@ -26,8 +26,8 @@ const newLife = (): Epoch => Buffer.from(crypto.getRandomValues(new Uint8Array(6
 const nextTurn = (): Promise<void> => new Promise(setImmediate)
 
 /**
- * Makes a text of one piece, in place, and tells its UTF-8 bytes. The text was put together from slices of a request: as
- * long as its bytes are not read the engine keeps the slices, and with them the whole request.
+ * Copies the text into one piece, in place, and returns its UTF-8 bytes. The text consists of slices of a request. Until
+ * its bytes are read the engine keeps those slices, and with them the whole request.
  */
 const flatten = (text: string): number => Buffer.byteLength(text)
 
@@ -37,14 +37,14 @@ interface LogsOptions {
   readonly observer: StoreObserver
 }
 
-/** The logs of all users in this process, and what removes the entries that have ended. */
+/** The logs of all users in this process, with the sweep that removes ended entries. */
 export interface Logs extends Disposable {
   readonly traces: DeliveryReports
-  /** On the steady clock. */
+  /** Time on the steady clock, milliseconds. */
   now(): number
-  /** Undefined for a user who never had one. */
+  /** Undefined for a user without a log. */
   find(owner: Topic): MemoryLog | undefined
-  /** An empty one for a user who never had one; that is not kept. */
+  /** Returns an empty log, which is not kept, for a user without one. */
   look(owner: Topic): MemoryLog
   append(drafts: readonly Draft[]): readonly AppendResult[]
   totals(): Totals
@@ -58,7 +58,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   const due = new DueLogs<MemoryLog>()
   const traces = new DeliveryReports(limits.maxReports)
   const eventTypes = new Map<string, string>()
-  /** There are few different ones: each entry a text of its own would be as many things to collect. */
+  /** Shares equal event types. One string per entry would burden the garbage collector. */
   const sharedName = (eventType: string): string => {
     const known = eventTypes.get(eventType)
     if (known !== undefined || eventTypes.size === MAX_SHARED_NAMES) return known ?? eventType
@@ -74,7 +74,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     kept: (entry, now) => traces.add(entry, now),
     left: () => traces.left(),
   }
-  /** What an owner without a log is told, and the epoch of the logs made from now on. */
+  /** Epoch of new logs, reported for each user without a log. */
   let life = newLife()
   let isClosed = false
 
@@ -86,10 +86,10 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     return known instanceof Head ? wake(owner, known) : known
   }
 
-  /** Not kept: asking for a user makes no log, and for a tenant no account. */
+  /** Not kept: a read creates neither a log for a user nor an account for a tenant. */
   const empty = (owner: Topic): MemoryLog => new MemoryLog(owner, new Head(life), { bytes: 0 }, around)
 
-  /** The log to append to: kept from now on, with its entries. */
+  /** Returns the log to append to, and keeps it. */
   const take = (owner: Topic): MemoryLog => {
     const known = logs.get(owner)
     if (known instanceof MemoryLog) return known
@@ -108,7 +108,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   const addOne = (draft: Draft, size: number | SharedBody, now: number): AppendResult => {
     const log = take(draft.owner)
     const appended = log.append(draft, size, now)
-    // By age an entry ends after those before it.
+    // Without a ttl an entry ends after all earlier entries, so the place still holds.
     if (draft.expiresAt !== undefined || log.dueSlot === Number.POSITIVE_INFINITY) place(log, now)
     return appended
   }
@@ -128,7 +128,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     return log instanceof MemoryLog && log.find(id) !== undefined
   }
 
-  /** What the drafts would add to the logs of each tenant. */
+  /** Bytes that the drafts would add to the logs of each tenant. */
   const needs = (drafts: readonly Draft[]): ReadonlyMap<string, number> => {
     const bytes = new Map<string, number>()
     const owners = new Set<Topic>()
@@ -145,7 +145,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     return bytes
   }
 
-  /** Removes up to `most` entries that have ended; whether there may be more. */
+  /** Removes up to `most` ended entries. Returns whether there may be more. */
   const sweep = (now: number, most: number): boolean => {
     const end = slotOf(now)
     for (let left = most; left > 0; ) {
@@ -158,13 +158,13 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     return true
   }
 
-  /** Counts nothing that has ended, unless more has than is removed in one turn. */
+  /** Updates the totals for ended entries, up to the bound of one turn. */
   const settle = (now: number): void => {
     sweep(now, TURN)
     for (const log of due.in(slotOf(now)).slice(0, TURN)) log.purge(now)
   }
 
-  /** Throws StoreFull when the drafts would go beyond a limit. */
+  /** Throws StoreFull when the drafts would exceed a limit. */
   const checkRoom = (drafts: readonly Draft[], now: number): void => {
     if (limits.maxBytes === 0 && limits.tenantMaxBytes === 0) return
     const hasRoom = (): boolean =>
@@ -175,12 +175,12 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   }
 
   const sweepAll = async (): Promise<void> => {
-    // A jump of the wall clock is noticed here, also when nothing else reads it.
+    // Reads the clock to notice a jump of the wall clock, even when nothing else does.
     const now = steady.now()
     while (sweep(now, TURN) && !isClosed) await nextTurn()
   }
 
-  // A log that comes back begins at 1 again: under another name, or a cursor of the forgotten one would seem valid in it.
+  // A returning log restarts at seq 1. A new epoch makes cursors of the forgotten log invalid.
   const forget = (owner: Topic): void => {
     const tenant = tenantOf(owner)
     logs.delete(owner)
@@ -214,7 +214,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     look: owner => find(owner) ?? empty(owner),
     append: drafts => {
       const now = steady.now()
-      // An append removes more than it adds: whatever comes in, the clean-up keeps up.
+      // Removes more than the append adds, so that the clean-up keeps up.
       sweep(now, 2 * drafts.length)
       checkRoom(drafts, now)
       const [first] = drafts

@@ -9,7 +9,7 @@ import { memoryTemplates } from './templates.ts'
 const entryOf = ({ seq, trace }: LogEntry, body: string): Entry =>
   trace === undefined ? { seq, body } : { seq, body, traceparent: trace }
 
-/** Keeps the logs in this process: nothing outlives it, and its life's name tells clients so. */
+/** Keeps everything in this process. Nothing survives a restart; the new epoch tells clients so. */
 export function memoryStore({
   limits,
   clock,

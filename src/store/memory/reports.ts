@@ -2,25 +2,25 @@ import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { DeliveryReport, Recipient } from '../store.ts'
 import type { LogEntry } from './entry.ts'
 
-/** The entries of one notification, in the order of the send: most have one recipient. */
+/** Entries of one notification, in the order of the send. Most notifications have one recipient. */
 type Entries = LogEntry | LogEntry[]
 
-/** Notifications that were sent one after the other. */
+/** A group of consecutive notifications. */
 interface Generation {
   readonly byId: Map<string, Entries>
-  /** When the last one was added, on the steady clock. */
+  /** When the last notification was added, on the steady clock. */
   lastAt: number
 }
 
 const isRetained = ({ body }: LogEntry): boolean => body !== undefined
 const listOf = (entries: Entries): readonly LogEntry[] => (Array.isArray(entries) ? entries : [entries])
 
-/** Small, since one is gone through in one turn. */
+/** Small, because one generation is processed in one turn of the event loop. */
 const GENERATION_SIZE = 4_096
 
 /**
- * Every notification that a log retains, by id, and for a while what has become of it after that. In generations, which are
- * dropped whole: to take each out of one large map when its time has come costs more than all the rest of an append.
+ * Entries of each notification by id: retained ones, and for a while those that left their log. Generations are dropped
+ * whole. Deleting ids one by one from a large map would cost more than the rest of an append.
  */
 export class DeliveryReports {
   readonly #maxLeft: number
@@ -29,7 +29,7 @@ export class DeliveryReports {
   #entries = 0
   #retained = 0
 
-  /** Of entries that no log retains any more about so many stay known. */
+  /** `maxLeft`: about how many entries stay known after they left their log. */
   constructor(maxLeft: number) {
     this.#maxLeft = maxLeft
   }
@@ -45,12 +45,15 @@ export class DeliveryReports {
     if (this.#entries - this.#retained > this.#maxLeft + GENERATION_SIZE) this.#dropOldest()
   }
 
-  /** An entry has left its log. */
+  /** Counts an entry that left its log. */
   left(): void {
     this.#retained--
   }
 
-  /** Forgets one generation that was added before that moment; whether there was one. Nothing of it is retained any more. */
+  /**
+   * Forgets one generation from before that moment. Returns whether there was one. The caller ensures that no log retains
+   * its entries.
+   */
   forgetBefore(moment: number): boolean {
     if ((this.#generations[0]?.lastAt ?? moment) >= moment) return false
     this.#dropOldest()
@@ -79,7 +82,7 @@ export class DeliveryReports {
     return this.#generations.find(({ byId }) => byId.has(id))?.byId.get(id)
   }
 
-  /** A notification stays in one generation, however many it is for: all its entries come in one turn. */
+  /** Keeps a notification in one generation: all its entries arrive in one turn. */
   #insert(entry: LogEntry, now: number): void {
     this.#entries++
     const last = this.#generations.at(-1)
@@ -100,7 +103,7 @@ export class DeliveryReports {
     return next
   }
 
-  /** What a log still retains goes on in the youngest one. */
+  /** Moves entries that a log still retains to the youngest generation. */
   #dropOldest(): void {
     const oldest = this.#generations.shift()
     for (const entries of oldest?.byId.values() ?? []) {

@@ -19,13 +19,13 @@ interface RevocationRecord {
 
 interface MemoryRevocationsOptions {
   readonly clock: Clock
-  /** Bound of users with a revocation in force, per tenant. */
+  /** Maximum number of users with a revocation in force, per tenant. */
   readonly maxPerTenant: number
-  /** Revocations from an earlier run; accepted beyond `maxPerTenant` too. */
+  /** Revocations from an earlier run. Accepted even beyond `maxPerTenant`. */
   readonly recorded?: Iterable<RevocationRecord>
 }
 
-/** Slots of the ends; each revocation still ends at its exact moment. */
+/** Slot width of the ends; each revocation still ends at its exact moment. */
 const SLOT_MS = 60_000
 
 /** Keeps revocations in this process; none is removed before its end. */

@@ -1,7 +1,7 @@
 import type { Template, Templates } from '../template.ts'
 import { changed, pageOf } from '../template.ts'
 
-/** A text of its own: a slice of a request would keep the whole of it. */
+/** Copies a text: a slice would keep the whole request in memory. */
 const copy = (text: string): string => Buffer.from(text).toString()
 
 const own = (template: Template): Template => ({

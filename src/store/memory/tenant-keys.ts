@@ -1,31 +1,31 @@
 import { Deque } from '../../lib/collections/deque.ts'
 import { type Claim, RESERVED_MS } from '../idempotency.ts'
 
-/** What keys take: of one tenant, or of all. */
+/** Size of the keys of one tenant, or of all tenants. */
 export interface KeysSize {
   records: number
-  /** About. */
+  /** Approximate. */
   bytes: number
 }
 
-/** Of a mark without its texts: the object, its places in map and queue, the heads of its strings. */
+/** Bytes of a mark without its texts: the object, its places in map and queue, its string headers. */
 const OVERHEAD = 300
 
-/** A text of its own: a slice of a request would keep the whole of it. A key is ASCII. */
+/** Copies a key: a slice would keep the whole request in memory. A key is ASCII. */
 const copy = (key: string): string => Buffer.from(key, 'latin1').toString('latin1')
 
-/** A key in use. A class, since there are hundreds of thousands of them. */
+/** A key in use. A class, because there are hundreds of thousands of them. */
 export class Mark {
   readonly key: string
   readonly fingerprint: string
-  /** Empty when it is answered: then nobody asks for it. */
+  /** Empty once the key has an answer: no later request needs the id. */
   id: string
-  /** Monotonic, as the next: a clock that is set changes nothing. */
+  /** Monotonic, like `reservedUntil`, so that setting the clock changes nothing. */
   readonly firstAt: number
-  /** Until then only the one who reserved it may carry it out. */
+  /** Until then only the request that reserved the key may be carried out. */
   reservedUntil: number
   answer: string | undefined = undefined
-  /** What it takes, about, in bytes. */
+  /** Approximate bytes that the mark takes. */
   size: number
   isGone = false
 
@@ -39,15 +39,15 @@ export class Mark {
   }
 }
 
-/** The keys of one tenant, by first use. */
+/** The keys of one tenant, ordered by first use. */
 export class TenantKeys {
   readonly size: KeysSize = { records: 0, bytes: 0 }
   readonly #ofAll: KeysSize
   readonly #marks = new Map<string, Mark>()
-  /** Those that are gone stay until they come to the front, or are half of it. */
+  /** Forgotten marks stay until they reach the front or are the majority. */
   readonly #oldest = new Deque<Mark>()
 
-  /** Counts what it takes in `ofAll`, too. */
+  /** `ofAll` counts the keys of all tenants together. */
   constructor(ofAll: KeysSize) {
     this.#ofAll = ofAll
   }
@@ -78,7 +78,7 @@ export class TenantKeys {
     if (this.#oldest.length > 2 * this.#marks.size + 100) this.#oldest.retain(({ isGone }) => !isGone)
   }
 
-  /** Forgets the oldest key, if it was first used before that moment; whether it did. */
+  /** Forgets the oldest key if it was first used before that moment. Returns whether it did. */
   dropOldest(before = Number.POSITIVE_INFINITY): boolean {
     for (let first = this.#oldest.at(0); first !== undefined; first = this.#oldest.at(0)) {
       if (!first.isGone && first.firstAt >= before) return false

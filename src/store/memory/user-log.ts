@@ -18,14 +18,14 @@ import { LogEntry, type SharedBody } from './entry.ts'
 import type { Head } from './head.ts'
 import type { Account } from './ledger.ts'
 
-/** One user's log: its head, and what it retains. The caller tells the time of a steady clock. */
+/** One user's log: its head and its retained entries. The caller passes the time of the steady clock. */
 export class MemoryLog implements Due {
   dueSlot = Number.POSITIVE_INFINITY
   readonly owner: Topic
   readonly head: Head
   readonly account: Account
   readonly #around: LogContext
-  /** Absent when nothing is. */
+  /** Undefined while the log has no entries. */
   #retained: Entries | undefined
 
   constructor(owner: Topic, head: Head, account: Account, around: LogContext) {
@@ -39,7 +39,7 @@ export class MemoryLog implements Due {
     return this.#retained === undefined
   }
 
-  /** When its next entry ends; infinite without one. */
+  /** When the next entry ends; infinite without one. */
   get endsAt(): number {
     return this.#retained?.endsAt ?? Number.POSITIVE_INFINITY
   }
@@ -51,13 +51,13 @@ export class MemoryLog implements Due {
     const { head } = this
     head.seq++
     head.appendedAt = now
-    // A draft expires by the wall clock; one that expired on its way here only takes its seq.
+    // The wall clock decides whether a draft expired. One that arrives expired only uses up a seq.
     const ttlEndsAt = (draft.expiresAt ?? Number.POSITIVE_INFINITY) - this.#around.steady.jumped
     if (now <= ttlEndsAt) this.#keep(draft, size, ttlEndsAt)
     return { cursor: this.#at(head.seq), repeated: false }
   }
 
-  /** The entry of that id, as long as it is retained. */
+  /** Finds a retained entry by notification id. */
   find(id: string): LogEntry | undefined {
     return this.#retained?.find(id)
   }
@@ -68,7 +68,7 @@ export class MemoryLog implements Due {
     return { head: this.#at(seq), received, removedThrough, lostThrough, bases: [] }
   }
 
-  /** Reads `of` each entry; `unsettledOnly` passes over acknowledged ones. */
+  /** Maps each entry with `of`; `unsettledOnly` skips acknowledged ones. */
   read<E extends Entry>(
     after: number,
     limit: PageLimit,
@@ -99,13 +99,13 @@ export class MemoryLog implements Due {
     return this.#retained?.bySeq.countAfter(after) ?? 0
   }
 
-  /** A cursor beyond the head proves nothing. Costs the entries it passes, each once. */
+  /** Ignores a cursor beyond the head. Costs one step per entry passed, once each. */
   received({ epoch, seq }: Cursor, now: number): void {
     const { head } = this
     if (epoch !== head.epoch || seq > head.seq || seq <= head.received) return
     this.purge(now)
     const bySeq = this.#retained?.bySeq
-    // Most receipts are of one entry.
+    // Fast path: most receipts cover one entry.
     if (seq === head.received + 1) this.#receive(bySeq?.find(seq), now)
     else bySeq?.visitAfter(head.received, entry => entry.seq <= seq && this.#receive(entry, now))
     head.received = seq
@@ -124,7 +124,7 @@ export class MemoryLog implements Due {
     entry.isAcked = true
     if (entry.body !== undefined) this.#retained?.settle(entry)
     if (late) return { late, cursor }
-    // An acknowledgement proves a delivery that is not yet noted.
+    // An acknowledgement proves a delivery even before that delivery is noted.
     if (entry.attempts === 0) this.#deliver(entry, now)
     this.#enter(entry, 'acked', now)
     this.#around.observer.acked(entry.owner, now - entry.firstAt)
@@ -161,7 +161,7 @@ export class MemoryLog implements Due {
     return { body, redelivered, ...(trace !== undefined && { traceparent: trace }) }
   }
 
-  /** Removes what has ended, at most so many entries; how many it removed. */
+  /** Removes at most `most` ended entries. Returns how many it removed. */
   purge(now: number, most = Number.POSITIVE_INFINITY): number {
     let removed = 0
     for (; removed < most; removed++) {
@@ -176,7 +176,7 @@ export class MemoryLog implements Due {
     return { epoch: this.head.epoch, seq }
   }
 
-  /** States tell the wall clock's time at which they began. */
+  /** `at` uses the wall clock. */
   #enter(entry: LogEntry, state: DeliveryState, now: number): void {
     entry.state = state
     entry.at = now + this.#around.steady.jumped
@@ -193,7 +193,7 @@ export class MemoryLog implements Due {
     if (entry.attempts > 1) return
     entry.firstAt = now
     if (entry.state === 'queued') this.#enter(entry, 'sent', now)
-    // Nobody else asks for it, and it is in the way of every send.
+    // Skipped with acknowledgement off: only its statistics use this, and every send runs it.
     if (this.#around.limits.acknowledged) this.#around.observer.tracked(entry.owner, 1)
   }
 
@@ -218,7 +218,7 @@ export class MemoryLog implements Due {
     this.#retained.add(entry)
     this.#around.kept(entry, appendedAt)
     if (this.#retained.size <= limits.maxEntries) return
-    // With acknowledgement on a receipt settles nothing.
+    // With acknowledgement on, a receipt settles nothing.
     const victim = this.#retained.victim(limits.acknowledged ? 0 : received)
     if (victim !== undefined) this.#remove(victim, 'overflow', appendedAt)
   }
@@ -241,7 +241,7 @@ export class MemoryLog implements Due {
     const isPending = limits.acknowledged && entry.isPending
     const isSettled = limits.acknowledged ? entry.isAcked : isReceived
     const state = cause === 'overflow' ? 'dropped' : 'expired'
-    // With acknowledgement off an evicted entry that was handed over keeps its state.
+    // With acknowledgement off, an evicted entry that was handed over keeps its state.
     const isKept = cause === 'overflow' && !limits.acknowledged && entry.state !== 'queued'
     if (entry.isOpen && !isKept) this.#enter(entry, state, now)
     observer.left(entry.owner, { state, unsettled: !isSettled, pending: isPending })

@@ -2,7 +2,8 @@
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 and following: ids
--- Reply: ..., epoch, then for each id seq, 1 when late, latency in ms or -1; a seq of 0 for those that are not this user's
+-- Reply: ..., epoch, then for each id: seq, 1 when late, latency in ms or -1. The seq is 0 for an id not in this user's
+-- log.
 
 if not head then return reply(false, '') end
 purge()

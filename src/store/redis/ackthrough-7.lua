@@ -1,9 +1,9 @@
--- Acknowledges what a user's log retains up to a place, a bounded number.
+-- Acknowledges what a user's log retains up to a seq, a bounded number of entries.
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 epoch; 7 up to this seq; 8 after this seq
--- Reply: ..., -1 for another epoch or beyond the head, else how many it acknowledged, through which seq it has come, then the
---   latencies in ms
+-- Reply: ..., -1 for another epoch or a seq beyond the head. Otherwise how many entries it acknowledged, the last seq it
+-- visited, then the latencies in ms.
 
 local MAX_ACKED = 1000
 

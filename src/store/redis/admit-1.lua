@@ -1,7 +1,8 @@
--- Counts a user among those of a tenant with a revocation in force, unless there are too many.
+-- Counts a user as one of a tenant's users with a revocation in force, unless there are too many.
 --
--- KEYS: 1 ZSET of users by when their revocation ends
--- ARGV: 1 now in ms since 1970, empty: by the clock of Redis; 2 user; 3 when the revocation ends; 4 the most there may be
+-- KEYS: 1 ZSET of users, scored by when their revocation ends
+-- ARGV: 1 now in ms since 1970, or empty for the clock of Redis; 2 user; 3 end of the revocation; 4 maximum number of
+-- users
 -- Reply: 1, or 0 when there are too many
 
 local key, user, ends = KEYS[1], ARGV[2], tonumber(ARGV[3])

@@ -1,9 +1,9 @@
 -- Appends one entry to a user's log, unless the log knows its id.
 --
 -- KEYS and ARGV 1-5: see log.lua.
--- ARGV: 6 the moment, by the clock of Redis, after which nothing is appended any more, ms; 7 unexpired entries kept; 8 id;
---   9 body, or where it is kept; 10 event type; 11 when it occurred; 12 rank of its priority, 0-3; 13 end by ttl, or empty;
---   14 traceparent, or empty; 15 bytes that count for the body
+-- ARGV: 6 deadline by the clock of Redis, ms: later the script appends nothing; 7 unexpired entries retained; 8 id; 9
+-- body, or a reference to it; 10 event type; 11 when it occurred; 12 rank of its priority, 0-3; 13 end by ttl, or empty;
+-- 14 traceparent, or empty; 15 bytes that count for the body
 -- Reply: ..., epoch, seq, 1 when the id was known
 
 if time() > tonumber(ARGV[6]) then return redis.error_reply('LATE the deadline of the append has passed') end
@@ -17,7 +17,7 @@ local ends = known and call('ZSCORE', ENDS, known)
 if ends and tonumber(ends) < now then
   endIt(known)
 elseif ends then
-  -- Written again, so that whoever waits for replicas waits for what the first try wrote.
+  -- Marks the head as changed and writes it again: a caller that waits for replicas must wait for the first write too.
   changed = true
   return reply(false, head.epoch, tonumber(known), 1)
 end
@@ -27,10 +27,10 @@ head.seq = head.seq + 1
 changed = true
 local seq = whole(head.seq)
 
--- What expired on its way here only takes its seq.
+-- An entry that arrives expired only uses up a seq.
 if expires < 0 or now <= expires then
   local rank, ages = tonumber(ARGV[12]), now + retention
-  -- In the order of the names in log.lua.
+  -- Fields in the order of the names in log.lua.
   local bytes = tonumber(ARGV[15])
   local entry = { id, rank, tonumber(ARGV[11]), expires, ages, now, QUEUED, 0, 0, 0, 0, ARGV[10], bytes }
   if wasEmpty and head.past == 0 then writeEpoch() end
@@ -44,7 +44,7 @@ if expires < 0 or now <= expires then
   head.bytes = head.bytes + bytes
 end
 
--- Settled entries first, the oldest of them whatever its priority; then of the lowest priority the oldest.
+-- Chooses the entry to evict by the overflow rule (`StoreLimits.maxEntries` in store.ts).
 local function victim()
   local first = call('ZRANGE', LANES, 0, 0)[1]
   if acknowledged then return first end
@@ -52,7 +52,7 @@ local function victim()
   return tonumber(oldest) <= head.received and oldest or first
 end
 
--- More than one only when the limit was lowered, and then the next appends go on.
+-- Evicts several only after the limit was lowered; the next appends continue.
 for _ = 1, MAX_PURGED do
   if head.kept <= most then break end
   local next = call('ZRANGE', ENDS, 0, 0, 'WITHSCORES')

@@ -18,7 +18,7 @@ interface AppendOptions {
   readonly limits: StoreLimits
 }
 
-/** Of one call that go together: other calls take turns with a large one. */
+/** Bounds of one group, so that other calls run between the groups of a large call. */
 const MAX_DRAFTS = 200
 const MAX_BYTES = 512 * 1024
 const GROUPS_AT_ONCE = 2
@@ -26,14 +26,14 @@ const OVERHEAD = 500
 const MINUTE_MS = 60_000
 const NOTHING = (): void => {}
 
-/** A draft, its place among all of its call, and its body as the log holds it. */
+/** A draft, its index among the drafts of its call, and its body as the log stores it. */
 interface PlacedDraft {
   readonly draft: Draft
   readonly place: number
   readonly kept: KeptBody
 }
 
-/** In groups that are not too large. */
+/** Splits drafts into groups of bounded size. */
 function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readonly PlacedDraft[]> {
   let group: PlacedDraft[] = []
   let bytes = 0
@@ -53,10 +53,13 @@ function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readon
 const weightOf = (group: readonly PlacedDraft[]): number =>
   group.reduce((sum, { kept }) => sum + OVERHEAD + kept.text.length, 0)
 
-/** Appends user by user, each in one script, in groups: all or none of one user's entry, not of all users'. */
+/**
+ * Appends one script per draft, in groups. One user's entry is appended whole or not at all; a call may succeed for some
+ * users only.
+ */
 export function createAppend({ commits, stored, scripts, notes, limits }: AppendOptions): UserLog['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
-  /** Whom a notification was for stays known as long as what has become of it for any of them: until a cleanup. */
+  /** Keeps the recipients as long as the delivery state of any of them, plus one cleanup. */
   const keptMs = retentionMs + cleanupMs + MINUTE_MS
 
   const appendOne = (present: LiveConnection, deadline: number, { draft, kept }: PlacedDraft): Command =>
@@ -73,7 +76,7 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
       kept.bytes,
     ])
 
-  /** Before the entries, so that none is there whose recipients are not known. */
+  /** Runs before the entries, so that no entry exists with unknown recipients. */
   const noteRecipients = (group: readonly PlacedDraft[]): readonly Command[] =>
     [...Map.groupBy(group, ({ draft: { id, owner } }) => recipientsKey(tenantOf(owner), id))].flatMap(
       ([key, placed]): Command[] => [
@@ -82,7 +85,7 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
       ],
     )
 
-  /** After the entries: whoever has taken a user out of the index before has not seen them, who takes it later will. */
+  /** Runs after the entries. A cleanup that already took a user from the index missed them; the next one finds them. */
   const noteDue = (group: readonly PlacedDraft[], now: number): Command => [
     'zadd',
     DUE_KEY,
@@ -127,7 +130,7 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
         return { cursor: { epoch: String(epoch), seq: Number(seq) }, repeated: repeated === 1 }
       })
     } catch (error) {
-      // The fault may be of another log of the group.
+      // The error may concern another log of the group, so the notes stay pending.
       for (const [, noted] of taken) noted.lost()
       throw error
     }
@@ -136,7 +139,7 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
   const isRetained = async ({ owner, id }: Draft): Promise<boolean> =>
     (await scripts.ask(owner, SCRIPTS.known, [id])).length > 0
 
-  /** Like `stored.admit`, but known ids take no room: a retry succeeds in a full store. */
+  /** Like `stored.admit`, but known ids need no room: a retry succeeds in a full store. */
   const admit = async (drafts: readonly Draft[], sharers: Sharers): Promise<EndAdmission> => {
     try {
       return stored.admit(drafts, sharers)
@@ -159,7 +162,7 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
     try {
       const appended: AppendResult[] = []
       const groups = [...groupsOf(drafts, sharers)]
-      // A few at a time: what waits is held in memory as often as there are users.
+      // Sends few groups at a time: waiting groups hold one body per user in memory.
       for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE) {
         const some = groups.slice(from, from + GROUPS_AT_ONCE)
         for (const each of await Promise.all(some.map(group => appendGroup(group, sharers))))

@@ -2,36 +2,36 @@ import { StoreAway } from '../../errors.ts'
 import { refusalOf } from './refusal.ts'
 import type { Command, LiveConnection, Reply, Server } from './server.ts'
 
-/** What is asked together, and answered together. */
+/** Commands that are sent together and answered together. */
 export interface Unit {
   /**
-   * Called in the turn in which it is sent. Whoever asked is told no later than at `deadline` that nobody knows; by the clock of
-   * Redis, milliseconds since 1970.
+   * Builds the commands, in the turn in which they are sent. `deadline` is when the caller learns that the outcome is
+   * unknown, by the clock of Redis in milliseconds since 1970.
    */
   readonly build: (present: LiveConnection, deadline: number) => readonly Command[]
-  /** About how much it takes on the line. */
+  /** Approximate bytes on the wire. */
   readonly bytes: number
 }
 
-/** Sends what is asked in groups: what comes while one is under way goes with the next. */
+/** Sends units in groups. Units that arrive while a group is under way go into the next one. */
 export interface Batches extends Disposable {
   /**
-   * The answers in order. Rejects with StoreAway for what Redis refused first, or within a second when there is no Redis or it
-   * does not answer: whether it was carried out is then unknown, unless it was not sent. Rejects with any other error for a
-   * fault of our own.
+   * Replies, in order. Rejects with StoreAway for the first command that Redis refused. Also rejects with StoreAway,
+   * within a second, without a connection or without replies. The outcome is then unknown, unless nothing was sent. Any
+   * other error is a fault of our own code.
    */
   run(unit: Unit): Promise<readonly Reply[]>
 }
 
 interface BatchesOptions {
   readonly server: Server
-  /** Under way at the same time. */
+  /** Groups under way at the same time. */
   readonly groups: number
-  /** Replicas that must have what a group has written; 0: none. */
+  /** Replicas that must confirm what a group wrote; 0: none. */
   readonly replicas: number
-  /** Whoever asked was told that nobody knows, or that it failed, though something may have been written. */
+  /** Called when a caller was told of a failure although something may have been written. */
   readonly onUnknown: () => void
-  /** Called with each command that Redis answered with an error. */
+  /** Called with each command to which Redis replied with an error. */
   readonly onError: (command: Command, error: Error) => void
 }
 
@@ -43,14 +43,14 @@ interface PendingUnit extends Unit {
 }
 
 /**
- * Ticks and not a clock: while this process itself stands still none passes, so that its own silence is not taken for
- * Redis'. Together a little less than a second.
+ * Counts ticks, not clock time: while this process is suspended no tick passes, so Redis is not blamed. The total is a
+ * little less than a second.
  */
 const TICK_MS = 50
 const DEADLINE = 17
-/** What was sent and not answered is carried out within that time or never. */
+/** A command sent without an answer is carried out within this time, or never. */
 export const UNKNOWN_MS = DEADLINE * TICK_MS
-/** So much sooner replicas are given up, so that the answer says so. */
+/** Replicas time out this much earlier, so that the answer can say so. */
 const MARGIN_MS = 100
 const MAX_UNITS = 500
 const MAX_BYTES = 1024 * 1024
@@ -66,7 +66,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   let waitingBytes = 0
   const underWay = new Set<readonly PendingUnit[]>()
   let tick = 0
-  /** When Redis last answered anything: silence counts from there. */
+  /** Tick of the last reply of any kind. Silence counts from there. */
   let answeredAt = 0
   let isScheduled = false
 
@@ -84,7 +84,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     for (const asked of all) refuse(asked, error)
   }
 
-  /** Whether whoever asked was told all that was done. */
+  /** Answers the caller. Returns whether the caller learned everything that was done. */
   const settle = (
     asked: PendingUnit,
     built: readonly Command[],
@@ -114,7 +114,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     built: readonly (readonly Command[])[],
     replies: readonly (Reply | Error)[],
   ): void => {
-    // An answer that counts for nobody is none.
+    // Without enough replicas the write does not count.
     if (replicas > 0 && !(Number(replies.at(-1)) >= replicas))
       giveUp(group, new StoreAway(`fewer than ${replicas} replicas have it`))
     else answeredAt = tick
@@ -129,7 +129,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     if (!isWhole) onUnknown()
   }
 
-  /** Undefined when there is nothing to send: its own fault has been told to the caller. */
+  /** Builds the commands. Undefined when `build` threw: the caller was told. */
   const build = (asked: PendingUnit, present: LiveConnection): readonly Command[] | undefined => {
     try {
       return asked.build(present, present.now() + ticksLeft(asked) * TICK_MS)
@@ -181,7 +181,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     }
   }
 
-  /** Nobody is kept waiting any longer by a Redis that says nothing. */
+  /** Rejects callers whose time is up because Redis does not answer. */
   const onTick = (): void => {
     tick++
     if (waiting.length > 0 && server.present === undefined) refuseWaiting(away())
@@ -211,7 +211,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
       return new Promise((resolve, reject) => {
         waiting.push({ ...unit, resolve, reject, tick, isOver: false })
         waitingBytes += unit.bytes
-        // At the end of this turn, so that all that is asked in it goes together.
+        // Sends at the end of this turn, so that all units of the turn go together.
         if (!isScheduled && underWay.size < groups) {
           isScheduled = true
           setImmediate(postWaiting)

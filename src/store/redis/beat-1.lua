@@ -1,8 +1,8 @@
--- Shows that Redis answers, takes writes, and is still in the same life.
+-- Checks that Redis answers, accepts writes, and is still in the same life.
 --
 -- KEYS: 1 STRING the anchor, a blank, the name
--- ARGV: 1 the name; 2 the anchor where this Redis may have evicted the key, which ends no life: what else was evicted shows
---   in each log, and a log that is gone as a whole comes back under an epoch it never had. Else empty
+-- ARGV: 1 the name; 2 the anchor when this Redis may have evicted the key, else empty. An evicted key ends no life: each
+-- log shows what else was evicted, and a log evicted as a whole returns under a new epoch.
 -- Reply: now in ms since 1970, 1 when the life is the same
 
 local t = redis.call('TIME')

@@ -6,28 +6,28 @@ import type { LogScripts } from './log-scripts.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command } from './server.ts'
 
-/** A body as a log holds it: the text, or where the text is kept once for many users. */
+/** A body as a log stores it: the text, or a reference to a text stored once for many users. */
 export interface KeptBody {
   readonly text: string
-  /** Bytes that count for the log. */
+  /** Bytes that the log counts for the body. */
   readonly bytes: number
 }
 
-/** An entry whose body may still be a reference. */
+/** An entry whose body may be a reference. */
 interface Referring {
   readonly seq: number
   readonly body: string
 }
 
-/** A NUL, the size, a blank, the notification's id. No body begins with a NUL: it is JSON. */
+/** A NUL, the size, a blank, the notification's id. No body starts with a NUL, because a body is JSON. */
 const REFERENCE = /^\0(\d+) (.*)$/s
-/** A second key and one more round trip per replay must save at least so many bytes. */
+/** Sharing costs a second key and one more round trip per replay, so it must save this many bytes. */
 const WORTH_BYTES = 8_192
 const SHARED_BYTES = 1_024
 const BYTES = 300
 const NONE: Sharers = new Map()
 
-/** Notifications whose body is kept once, with the number of users. */
+/** Number of users per notification, for notifications whose body is stored once. */
 export type Sharers = ReadonlyMap<string, number>
 
 /** Chooses the shared bodies among the drafts of one call. */
@@ -41,7 +41,7 @@ export function sharersOf(drafts: readonly Draft[]): Sharers {
   return sharers
 }
 
-/** Bytes of a body that count for the log of one user. */
+/** Bytes of a body that count for one user's log. */
 export const bytesOf = ({ id, body }: Draft, sharers: Sharers): number =>
   Math.ceil(Buffer.byteLength(body) / (sharers.get(id) ?? 1))
 
@@ -50,21 +50,21 @@ export const keptBody = (draft: Draft, sharers: Sharers): KeptBody => ({
   bytes: bytesOf(draft, sharers),
 })
 
-/** Writes the shared bodies of some drafts. They outlive every entry that refers to them. */
+/** Writes the shared bodies of these drafts. A shared body outlives every entry that refers to it. */
 export function writeBodies(drafts: readonly Draft[], sharers: Sharers, keptMs: number): readonly Command[] {
   const written = new Map<string, string>()
   for (const { owner, id, body } of drafts)
     if (sharers.has(id)) written.set(bodyKey(tenantOf(owner), id), body)
   return [...written].flatMap(([key, body]): Command[] => [
-    // NX: a retry may have another text, and entries refer to the first.
+    // NX: a retry may carry another text, but entries refer to the first.
     ['set', key, body, 'NX'],
     ['pexpire', key, keptMs],
   ])
 }
 
-/** Replaces references by the bodies they name. */
+/** Replaces references with the bodies they name. */
 export interface Bodies {
-  /** Undefined when a body is gone: its entries are lost then, and the log has another epoch. */
+  /** Undefined when a body is missing. Its entries are then dropped, and the log gets a new epoch. */
   resolve<E extends Referring>(owner: Topic, entries: readonly E[]): Promise<readonly E[] | undefined>
 }
 
@@ -77,7 +77,7 @@ export function createBodies({
 }): Bodies {
   const find = async (owner: Topic, ids: readonly string[]): Promise<readonly unknown[]> => {
     const keys = ids.map(id => bodyKey(tenantOf(owner), id))
-    // One command each: in a cluster each key has a slot of its own.
+    // One command per key: in a cluster each key has its own slot.
     return reads.run({ bytes: keys.length * BYTES, build: () => keys.map(key => ['get', key]) })
   }
 

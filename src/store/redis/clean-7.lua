@@ -1,7 +1,7 @@
--- Lets go of what has ended, and forgets what has left for long enough; a bounded number of each.
+-- Removes ended entries and forgets entries that left long enough ago; a bounded number of each.
 --
 -- KEYS and ARGV 1-5: see log.lua.
--- Reply: ..., the moment from which there is something to do again, ms; -1 for never. Tells always what the log takes.
+-- Reply: ..., when there is work again, ms; -1 for never. Always reports the size of the log.
 
 if not head then return { 0, 0, '', 0, 0, -1 } end
 keptBefore = nil

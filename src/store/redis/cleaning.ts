@@ -9,7 +9,7 @@ import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 import type { StoredSizes } from './stored.ts'
 
-/** Physically removes what has ended, and knows how much is left. */
+/** Physically removes ended entries, and reports the totals. */
 export interface Cleaning extends Disposable {
   readonly totals: UserLog['totals']
   /** Cleans up at once, at most once a second. */
@@ -26,9 +26,9 @@ interface CleaningOptions {
 }
 
 const OWNERS_AT_ONCE = 100
-/** `totals` cleans at most so many groups of logs before it answers. */
+/** Groups of logs that `totals` cleans at most before it answers. */
 const STEPS_FOR_TOTALS = 10
-/** After that time another node may lease the same users, milliseconds. */
+/** After this time another node may lease the same users, milliseconds. */
 const LEASE_MS = 30_000
 /** Pages of the table of all users that each cleanup checks. */
 const CHECKS = 20
@@ -77,7 +77,7 @@ export function createCleaning({
       bytes: BYTES,
       build: present => [run(SCRIPTS.take, [DUE_KEY, LEASED_KEY], present.time(), OWNERS_AT_ONCE, LEASE_MS)],
     })
-    // Written by an append.
+    // `append` wrote these values.
     const owners = (Array.isArray(taken) ? taken : []) as readonly Topic[]
     if (owners.length === 0) return false
     await cleanAll(owners)
@@ -92,7 +92,7 @@ export function createCleaning({
     })
     const [next, fields]: unknown[] = Array.isArray(page) ? page : []
     place = next
-    // The sums in the same table have other names.
+    // The sums in the same hash have other field names.
     const owners = (Array.isArray(fields) ? fields : []).filter(
       (field, n): field is Topic => n % 2 === 0 && String(field).startsWith('user:'),
     )
@@ -109,7 +109,7 @@ export function createCleaning({
         if (place === '0') break
       }
     } catch (error) {
-      // The next cleanup does the rest.
+      // The next cleanup continues.
       report(error)
     } finally {
       isCleaning = false

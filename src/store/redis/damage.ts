@@ -10,7 +10,7 @@ const LOG_KEYS = 7
 const LOG_ARGUMENTS = 5
 const BYTES = 500
 
-/** Returns the command that mends; undefined where an operator has to look. */
+/** Returns the command that mends, or undefined when an operator must look. */
 function mendingOf([name, ...given]: Command): Command | undefined {
   const [, count, ...rest] = given
   if (name === 'evalsha' && count === LOG_KEYS)
@@ -22,16 +22,16 @@ function mendingOf([name, ...given]: Command): Command | undefined {
   const touched = given.find(
     key => key === DUE_KEY || key === SIZES_KEY || String(key).startsWith(bodyKey('', '').slice(0, -2)),
   )
-  // Both tables are rebuilt from the logs; clients are told of a lost body.
+  // Both indexes are rebuilt from the logs; clients learn of a lost body.
   return touched === undefined ? undefined : ['del', touched]
 }
 
 /**
- * Mends the data behind a failed command: a key of another type under one of our names, or an unreadable entry. The command
- * itself failed and succeeds when it is repeated.
+ * Mends the data behind a failed command: a key of another type under one of our names, or an unreadable entry. The
+ * command itself stays failed and succeeds when it is repeated.
  */
 export function mendDamage(batches: Batches, report: Report, command: Command, error: Error): void {
-  // No loop: a failed mending is not mended.
+  // Prevents a loop: a failed repair is not repaired.
   const mending = isDamage(error) && command[1] !== SCRIPTS.mend.sha ? mendingOf(command) : undefined
   if (mending !== undefined) batches.run({ bytes: BYTES, build: () => [mending] }).catch(report)
 }

@@ -1,5 +1,5 @@
--- Reads the head; `head` stays nil without a log. Gives a log of an earlier life of Redis a new epoch, counts the entries of an
--- earlier version, and mends a log with a missing part.
+-- Reads the head; `head` stays nil without a log. A log of an earlier life of Redis gets a new epoch. A log of an earlier
+-- version gets its counts. A log with a missing part is mended.
 
 local found = redis.pcall('HMGET', HEAD, 'epoch', 'life', 'bases', 'seq', 'received', 'removed', 'touched', 'counts')
 local isMissing = force
@@ -13,7 +13,7 @@ if found[1] and not found.err then
     head.lost, head.kept, head.past, head.bytes = counts[1], counts[2], counts[3], counts[4]
     keptBefore, pastBefore, bytesBefore = head.kept, head.past, head.bytes
   elseif not force then
-    -- A node of an earlier version wrote last and did not count.
+    -- A node of an earlier version wrote last, without counts.
     head.kept, head.past, head.bytes = call('ZCARD', ORDER), call('ZCARD', PAST), 0
     for _, seq in ipairs(call('ZRANGE', ORDER, 0, -1)) do head.bytes = head.bytes + call('HSTRLEN', TEXT, seq) end
     changed = true
@@ -26,9 +26,9 @@ else
   isMissing = call('EXISTS', unpack(KEYS)) > 0
 end
 
--- Mends: entries with body and notes are retained under a new epoch. All other entries, and those in `past`, are forgotten.
+-- Mends the log: retains entries with body and notes under a new epoch, and forgets all other entries.
 if isMissing then
-  -- A key of another type may stand in the place of a part.
+  -- Removes keys of another type first.
   for n, kind in ipairs({ 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset' }) do
     local present = call('TYPE', KEYS[n]).ok
     if present ~= 'none' and present ~= kind then call('DEL', KEYS[n]) end

@@ -1,17 +1,17 @@
 import type { Redis } from 'ioredis'
 import { describe, type RedisAddress } from '../../lib/redis/url.ts'
 
-/** What the service learns of a Redis before it keeps anything in it. */
+/** Facts about a Redis that the store checks before it writes. */
 export interface Greeting {
-  /** What changes whenever the data may have become others, or may have lost what was answered for. */
+  /** Changes whenever the data may have been replaced or may have lost confirmed writes. */
   readonly anchor: string
-  /** Why what is kept may not last. */
+  /** Reasons why stored data may be lost. */
   readonly warnings: readonly string[]
 }
 
 const LEAST_VERSION = [6, 2] as const
 
-/** The lines of INFO that say something. */
+/** Parses INFO, ignoring headings and blank lines. */
 const parseInfo = (text: string): ReadonlyMap<string, string> =>
   new Map(
     text.split(/\r?\n/).flatMap(line => {
@@ -21,7 +21,7 @@ const parseInfo = (text: string): ReadonlyMap<string, string> =>
   )
 
 interface Eviction {
-  /** A limit is set, and keys are evicted to keep it. */
+  /** Whether a memory limit is set and enforced by evicting keys. */
   readonly mayEvict: boolean
   readonly policy: string
   /** Keys evicted since this Redis started. */
@@ -40,7 +40,7 @@ export function evictionOf(text: string): Eviction {
   }
 }
 
-/** Undefined where the user may not ask. */
+/** Undefined when the user lacks the permission to ask. */
 async function settingOf(client: Redis, name: string): Promise<string | undefined> {
   const answer: unknown = await client.config('GET', name).catch(() => undefined)
   return Array.isArray(answer) && typeof answer[1] === 'string' ? answer[1] : undefined
@@ -55,7 +55,7 @@ function check(info: ReadonlyMap<string, string>): void {
   if (info.get('cluster_enabled') === '1') throw new Error('Redis Cluster is not supported')
 }
 
-/** Looks at a fresh connection's Redis, as the first thing on it. Rejects when it cannot be used at all. */
+/** Checks the Redis behind a fresh connection, before any other command. Rejects when it cannot be used at all. */
 export async function greet(client: Redis, address: RedisAddress): Promise<Greeting> {
   const info = parseInfo(await client.info())
   check(info)
@@ -63,7 +63,7 @@ export async function greet(client: Redis, address: RedisAddress): Promise<Greet
   const fsync = await settingOf(client, 'appendfsync')
   const policy = info.get('maxmemory_policy') ?? 'noeviction'
   const appends = info.get('aof_enabled') === '1'
-  // Alone, and with everything on its disk before it answers, it comes back as it was.
+  // A single master that syncs each write to disk restarts with all its data.
   const isAlone =
     address.master === undefined && info.get('role') === 'master' && info.get('connected_slaves') === '0'
   return {

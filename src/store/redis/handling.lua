@@ -12,14 +12,15 @@ local function isRetained(seq)
   return call('ZSCORE', ORDER, seq) ~= false
 end
 
--- Acknowledges an entry, retained or not: whether that is late, and after how many ms; -1 when it was done before, or late.
+-- Acknowledges an entry, retained or not. Returns whether it is late, and the latency in ms; -1 when late or already
+-- acknowledged.
 local function acknowledge(seq, entry)
   local late = (entry[STATE] == EXPIRED or entry[STATE] == DROPPED) and 1 or 0
   if entry[IS_ACKED] == 1 then return late, -1 end
   entry[IS_ACKED] = 1
   local latency = -1
   if late == 0 then
-    -- It proves a delivery that is not yet noted.
+    -- An acknowledgement proves a delivery that is not noted yet.
     if entry[ATTEMPTS] == 0 then deliver(entry, now) end
     entry[STATE], entry[AT] = ACKED, now
     latency = math.max(0, now - entry[FIRST])

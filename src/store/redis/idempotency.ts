@@ -11,7 +11,7 @@ interface IdempotencyOptions {
 
 const BYTES = 500
 const RETRY_MS = 250
-/** In an outage; more are left to themselves. */
+/** Pending writes during an outage. Further ones are dropped; their keys become free after RESERVED_MS. */
 const MAX_PENDING = 10_000
 
 function reservationOf(reply: unknown): Reservation {
@@ -34,7 +34,7 @@ export function createIdempotency({ commits, ttlMs }: IdempotencyOptions): Idemp
 
   const commit = (command: Command, bytes: number) => commits.run({ bytes, build: () => [command] })
 
-  /** Tried for as long as it matters: later the key is free by itself. */
+  /** Retries until the reservation expires. After that the key is free by itself. */
   const note = async (command: Command, bytes: number): Promise<void> => {
     if (pending >= MAX_PENDING) return
     pending++
@@ -71,7 +71,7 @@ export function createIdempotency({ commits, ttlMs }: IdempotencyOptions): Idemp
         const [reply] = await commits.run({ bytes: BYTES, build })
         return reservationOf(reply)
       } catch (error) {
-        // Whoever asked is told to come again: what may have been reserved for him must not stand in his way.
+        // The caller will retry. The reservation this call may have made must not block that retry.
         void note(release(claim, 'retry'), BYTES)
         throw error
       }
@@ -80,7 +80,7 @@ export function createIdempotency({ commits, ttlMs }: IdempotencyOptions): Idemp
       void note(run(SCRIPTS.answer, [onceKey(tenant, key)], id, answer), BYTES + answer.length),
     release: (claim, how) =>
       void commit(release(claim, how), BYTES).catch(() =>
-        // By then the same request may have been reserved again, under the same id, which must stay known.
+        // The same request may have reserved the key again by then. Its id must stay known.
         note(release(claim, 'retry'), BYTES),
       ),
   }

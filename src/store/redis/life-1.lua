@@ -1,7 +1,7 @@
--- Names the present life of this Redis: as long as it is anchored to the same thing it has the same name.
+-- Names the current life of this Redis. The name stays the same while the anchor stays the same.
 --
 -- KEYS: 1 STRING the anchor, a blank, the name
--- ARGV: 1 the anchor: what changes when the data may have become others; 2 a name that no life has had
+-- ARGV: 1 the anchor: it changes when the data may have been replaced; 2 a name that no life has had
 -- Reply: the name, now in ms since 1970
 
 local t = redis.call('TIME')

@@ -5,22 +5,22 @@ import { logKeys } from './keys.ts'
 import type { Script } from './scripts.ts'
 import { type Command, type LiveConnection, newName, type Reply, run } from './server.ts'
 
-/** What one log takes. */
+/** Size of one log. */
 export interface LogSize {
   readonly entries: number
-  /** With everything that is kept for the log, as the limits count it. */
+  /** Everything stored for the log, as the limits count it. */
   readonly bytes: number
 }
 
-/** What a script says of its own. */
+/** The part of a reply that only this script returns. */
 export type Answer = readonly unknown[]
 
-/** Runs the scripts of users' logs, and tells what they tell besides their answer. */
+/** Runs the scripts of users' logs, and passes on the sizes and events in their replies. */
 export interface LogScripts {
   command(present: LiveConnection, owner: Topic, script: Script, given: readonly (string | number)[]): Command
-  /** What a reply says beyond what all of them say. */
+  /** Separates a script's own answer from the part that all replies share. */
   answer(owner: Topic, reply: Reply): { readonly more: boolean; readonly answer: Answer }
-  /** Sends one and resolves with its answer, however many steps that takes. */
+  /** Sends the script until it answers, and resolves with the answer. */
   ask(owner: Topic, script: Script, given: readonly (string | number)[]): Promise<Answer>
 }
 
@@ -28,7 +28,7 @@ interface LogScriptsOptions {
   readonly batches: Batches
   readonly limits: StoreLimits
   readonly observer: StoreObserver
-  /** Called with what a log takes, when that has changed. */
+  /** Called with the new size of a log, when the size has changed. */
   readonly onSize: (owner: Topic, size: LogSize) => void
 }
 
@@ -49,7 +49,7 @@ export function createLogScripts({ batches, limits, observer, onSize }: LogScrip
       ...given,
     )
 
-  /** A digit for each entry that has left; see `leave` in log.lua. */
+  /** Reports each entry that left. Each digit is explained at `leave` in log.lua. */
   const tellGone = (owner: Topic, digits: string): void => {
     for (const digit of digits) {
       const told = Number(digit)

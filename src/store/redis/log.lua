@@ -1,5 +1,5 @@
--- Begins every script of a user's log. find.lua follows, then handling.lua for some, then the script's own file. A function
--- costs at each run what it closes over. So rarely needed steps stand elsewhere, and find.lua is no function.
+-- Start of every script of a user's log. find.lua follows, then handling.lua for some, then the script's own file.
+-- Each run pays for the values a function closes over. So rare steps stand in other files, and find.lua is no function.
 --
 -- KEYS, all of one user and with one hash tag:
 --   1 head   HASH  epoch, life, bases, seq, received, removed, touched; counts: packed, the highest seq removed before any device
@@ -18,22 +18,22 @@
 --   3 an epoch that no log has had
 --   4 age at which an entry ends, ms
 --   5 flags: a: entries are settled by acknowledgement, else by a receipt; e: this Redis may evict keys
--- Every reply begins with: entries retained (-1: the size is unchanged), bytes of the log, a digit per entry that left (see
--- `leave`), entries that wait for acknowledgement since now, whether the caller must ask again to get an answer.
+-- Every reply starts with five values: entries retained (-1: the size is unchanged), bytes of the log, one digit per entry
+-- that left (see `leave`), entries that now wait for acknowledgement, 1 when the caller must ask again to get an answer.
 
 local HEAD, TEXT, NOTES, ORDER, ENDS, LANES, PAST = unpack(KEYS)
--- Stored numbers: append new states at the end.
+-- Stored numbers: add new states at the end.
 local QUEUED, SENT, ACKED, EXPIRED, DROPPED, RECEIVED = 0, 1, 2, 3, 4, 5
--- Lane 0 holds acknowledged entries, lane n + 1 priority n; the oldest comes first in each.
+-- Lane 0 holds acknowledged entries, lane n + 1 holds priority n. In each lane the oldest entry comes first.
 local LANE = 1e15
 local MAX_BASES = 8
 local MAX_PURGED = 200
--- Per log; beyond it the entries that left first are forgotten early.
+-- Bound per log. Beyond it the entries that left first are forgotten early.
 local MAX_PAST = 100000
 local DAY = 86400000
--- Counted from a moment of the last day before the last append, so that it is 30 days at least.
+-- The expiry is renewed once a day, so a log lives at least 30 days after its last append.
 local KEPT = 32 * DAY
--- Measured bytes: a head, the other keys, an entry beside its body, an entry that left.
+-- Measured bytes: a head, the other keys, an entry without its body, an entry that left.
 local HEAD_BYTES, PARTS_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 800, 800, 280
 
 local call = redis.call
@@ -49,10 +49,10 @@ end
 local now = tonumber(ARGV[1]) or time()
 -- nil without a log.
 local head
--- The size when the script began.
+-- The size at the start of the script.
 local keptBefore, pastBefore, bytesBefore
--- Whether to write the head, and whether all its fields. The write comes last: in a full Redis the steps that free memory
--- come first.
+-- Whether to write the head, and whether to write all its fields. The write comes last: in a full Redis the steps that
+-- free memory must run first.
 local changed, renamed = false, false
 -- Whether to mend the log even if no part is missing.
 local force = false
@@ -73,8 +73,8 @@ local function save()
   changed, renamed = false, false
 end
 
--- The epoch of a log that does not exist yet. Every node tells the same one; it changes when a head may have been forgotten.
--- Random where heads can be evicted at any time.
+-- The epoch of a log that does not exist yet: the same on every node, and new when a head may have been forgotten. Random
+-- when heads can be evicted at any time.
 local function unborn()
   if mayEvict then return ARGV[3] end
   local name = ARGV[2] .. ' ' .. HEAD .. ' ' .. math.floor(now / (30 * DAY))
@@ -85,7 +85,7 @@ local function writeEpoch()
   call('HSET', NOTES, 'e', head.epoch .. ' ' .. head.bases)
 end
 
--- Gives the log a new epoch and keeps its last place as a base: both epochs share everything up to it.
+-- Gives the log a new epoch and keeps its head as a base: both epochs share everything up to it.
 local function renew()
   local bases = {}
   for base in string.gmatch(head.bases, '[^,]+') do bases[#bases + 1] = base end
@@ -104,7 +104,7 @@ local function begin(epoch, bases)
   changed, renamed = true, true
 end
 
--- An entry is a list.
+-- Indexes of an entry, which is a list.
 local ID, RANK, OCCURRED, EXPIRES, AGES, AT, STATE, ATTEMPTS, REDELIVERED, FIRST, IS_ACKED, TYPE, BYTES =
   1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 
@@ -119,29 +119,29 @@ end
 
 local function forget(seq)
   local entry = note(seq)
-  -- The id may have been used again.
+  -- The id may belong to a newer entry by now.
   if entry and call('HGET', NOTES, 'i' .. entry[ID]) == seq then call('HDEL', NOTES, 'i' .. entry[ID]) end
   call('HDEL', NOTES, seq)
   head.past = head.past - call('ZREM', PAST, seq)
   changed = true
-  -- The epoch alone would stay for ever.
+  -- An epoch without entries would stay forever.
   if head.kept == 0 and head.past == 0 then call('DEL', NOTES) end
 end
 
--- Neither acknowledged nor expired nor dropped.
+-- Whether the state can still change: neither acknowledged nor expired nor dropped.
 local function isOpen(entry)
   return entry[STATE] == QUEUED or entry[STATE] == SENT or entry[STATE] == RECEIVED
 end
 
--- Handed over, and its acknowledgement is still due where acknowledgement is on.
+-- Whether the entry was handed over and its acknowledgement, if on, is still due.
 local function isPending(entry)
   return entry[ATTEMPTS] > 0 and isOpen(entry)
 end
 
--- `cause`: ttl, age or overflow. What is told of it: 4 when overflow dropped it, 2 when it was neither received nor
--- acknowledged, 1 when its acknowledgement was waited for.
+-- Removes an entry from the log. `cause`: ttl, age or overflow. The digit in the reply is a sum: 4 if overflow dropped it,
+-- 2 if it was neither received nor acknowledged, 1 if its acknowledgement was still due.
 local function leave(seq, entry, cause)
-  -- First what needs no memory: a Redis that is full still lets entries go.
+  -- Starts with the steps that need no memory, so that a full Redis can still remove entries.
   call('ZREM', ORDER, seq)
   call('ZREM', ENDS, seq)
   call('ZREM', LANES, seq)
@@ -164,7 +164,7 @@ local function leave(seq, entry, cause)
     told = told + 4
     ended = DROPPED
   end
-  -- With acknowledgement off an evicted entry that was handed over keeps its state.
+  -- With acknowledgement off, an evicted entry that was handed over keeps its state.
   local stays = cause == 'overflow' and not acknowledged and entry[STATE] ~= QUEUED
   if isOpen(entry) and not stays then entry[STATE], entry[AT] = ended, now end
   write(seq, entry)
@@ -175,13 +175,13 @@ local function leave(seq, entry, cause)
   gone[#gone + 1] = told
 end
 
--- What would reach its ttl and its age in the same moment ends by its ttl.
+-- When ttl and age end together, the ttl counts.
 local function endIt(seq)
   local entry = note(seq)
   leave(seq, entry, entry[EXPIRES] >= 0 and entry[EXPIRES] <= entry[AGES] and 'ttl' or 'age')
 end
 
--- Lets go of what has ended, a bounded number; whether there may be more.
+-- Removes a bounded number of ended entries. Returns whether there may be more.
 local function purge()
   local over = call('ZRANGEBYSCORE', ENDS, '-inf', '(' .. whole(now), 'LIMIT', 0, MAX_PURGED)
   for _, seq in ipairs(over) do endIt(seq) end

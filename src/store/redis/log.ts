@@ -26,7 +26,7 @@ import type { StoredSizes } from './stored.ts'
 interface LogOptions {
   readonly bodies: Bodies
   readonly stored: StoredSizes
-  /** For what has to survive. */
+  /** For writes that must survive. */
   readonly commits: Batches
   readonly reads: Batches
   readonly scripts: LogScripts
@@ -96,7 +96,7 @@ export function createLog({
   limits,
   totals,
 }: LogOptions): UserLog {
-  /** What is noted of a log counts before anything is asked of it. */
+  /** Writes the pending notes of the log first, so that the answer includes them. */
   const ask: LogScripts['ask'] = async (owner, script, given) => {
     await notes.flush(owner)
     return scripts.ask(owner, script, given)
@@ -118,9 +118,9 @@ export function createLog({
       ])
       const through = Number(end)
       const entries = await bodies.resolve(owner, entriesOf(fields))
-      // Read again: the log has lost entries.
+      // The log lost entries: read it again.
       if (entries === undefined) continue
-      // One script looks at a bounded number of entries, and may have found none that is meant.
+      // A script visits a bounded number of entries and may have found none that matches.
       if (follows !== 1 || entries.length > 0)
         return { epoch: String(epoch), entries, through, removedThrough: Number(removed) }
       from = through
@@ -147,7 +147,7 @@ export function createLog({
       eventType: String(JSON.parse(String(eventType))),
       occurredAt: Number(occurredAt),
       ...(Number(expiresAt) >= 0 && { expiresAt: Number(expiresAt) }),
-      // Those to whose log it never came are left out.
+      // Leaves out users whose log never got the notification.
       recipients: page.flatMap((owner, n) => {
         const answer = told[n + 1] ?? []
         return answer.length === 0 ? [] : [recipientOf(owner, answer)]

@@ -1,5 +1,5 @@
 declare module '*.lua' {
   const text: string
-  // biome-ignore lint/style/noDefaultExport: what an import of a text is.
+  // biome-ignore lint/style/noDefaultExport: the shape of a text import.
   export default text
 }

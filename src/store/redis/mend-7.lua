@@ -1,4 +1,4 @@
--- Mends a log with a key of another type or an unreadable entry. Stands before find.lua.
+-- Mends a log with a key of another type or an unreadable entry. Runs before find.lua.
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- Reply: ...

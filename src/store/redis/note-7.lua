@@ -1,8 +1,8 @@
--- Notes what has become of entries: handed to a socket, received.
+-- Notes that entries were handed to a socket or received.
 --
 -- KEYS and ARGV 1-5: see log.lua.
--- ARGV: 6 '1': this may have been noted before; 7 how many receipts; for each of them epoch and seq of the place up to which
---   some device has received; then for each entry handed over epoch, seq, when in ms
+-- ARGV: 6 '1' when this may have been noted before; 7 number of receipts; for each receipt epoch and seq of a cursor up to
+-- which some device has received; then for each entry handed over epoch, seq, time in ms
 -- Reply: ..., 1 when more receipts must be noted
 
 local MAX_RECEIVED = 1000
@@ -13,7 +13,7 @@ local entries = 8 + 2 * ARGV[7]
 local furthest = head.received
 for n = 8, entries - 1, 2 do
   local seq = tonumber(ARGV[n + 1])
-  -- A place beyond the head is no proof of having read anything.
+  -- A cursor beyond the head proves no receipt.
   if ARGV[n] == head.epoch and seq <= head.seq and seq > furthest then furthest = seq end
 end
 local seqs = {}

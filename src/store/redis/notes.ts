@@ -5,13 +5,16 @@ import type { Answer, LogScripts } from './log-scripts.ts'
 import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 
-/** What nobody waits for: it is written soon, with what else there is by then. */
+/** Writes that no caller waits for. They are sent soon, in batches. */
 export interface Notes {
   handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
   received(owner: Topic, cursor: Cursor): void
-  /** What is noted of that log, to be written by whoever takes it; undefined when that is nothing. */
+  /** Takes the pending notes of that log, for the caller to write; undefined when there are none. */
   take(owner: Topic): NoteBatch | undefined
-  /** Writes at once what is noted of that log, so that what is asked next finds it; undefined when that is nothing. Never rejects. */
+  /**
+   * Writes the pending notes of that log at once, so that the next read includes them. Undefined when there are none.
+   * Never rejects.
+   */
   flush(owner: Topic): Promise<void> | undefined
   /** Writes everything. Never rejects. */
   flushAll(): Promise<void>
@@ -19,36 +22,36 @@ export interface Notes {
 }
 
 export interface NoteBatch {
-  /** What the script `note` is to be given. */
+  /** Arguments for the script `note`. */
   readonly given: readonly (string | number)[]
-  /** Call with the script's answer: receipts that it left are noted again. */
+  /** Call with the script's answer: receipts that it left out become pending again. */
   written(answer: Answer): void
-  /** Call after a failure: notes it again, unless that would fail again. Throws a fault of our own. */
+  /** Call after a failure: notes become pending again, unless they would fail again. Rethrows a fault of our own code. */
   failed(error: unknown): void
-  /** Call when the outcome is unknown: notes it again. */
+  /** Call when the outcome is unknown: notes become pending again. */
   lost(): void
 }
 
 interface NotesOptions {
   readonly scripts: LogScripts
-  /** As long as there is no Redis what is noted stays where it is. */
+  /** Whether a Redis is connected; otherwise notes stay pending. */
   readonly isThere: () => boolean
   /** Milliseconds since 1970, by the clock of the store. */
   readonly now: () => number
   readonly report: Report
 }
 
-/** Of one log. */
+/** Pending notes of one log. */
 interface Note {
   readonly handed: (readonly [epoch: Epoch, seq: number, at: number])[]
-  /** Not only the furthest: it may be a place that the log never had. */
+  /** Every cursor, not only the furthest: the furthest may be one that the log never had. */
   readonly received: Cursor[]
-  /** It was sent before, and nobody knows whether it was written. */
+  /** The notes were sent before, with an unknown outcome. */
   isUnsure: boolean
 }
 
 const NOTE_MS = 100
-/** In an outage; what is noted of more logs, or more of one, is forgotten, which a crash might do as well. */
+/** Bounds during an outage. Notes beyond them are lost, as they might be in a crash. */
 const MAX_OWNERS = 100_000
 const MAX_HANDED = 10_000
 const MAX_RECEIVED = 100
@@ -64,7 +67,7 @@ export function createNotes({ scripts, isThere, now, report }: NotesOptions): No
     return made
   }
 
-  /** Noted again, to be written with the next. */
+  /** Makes notes pending again, for the next write. */
   const keep = (owner: Topic, { handed, received, isUnsure }: Note): void => {
     const later = of(owner)
     if (later === undefined) return

@@ -1,4 +1,4 @@
--- What a starting connection needs to know of a user's log. Reading makes no log.
+-- Returns what a starting connection needs to know of a user's log. Reading creates no log.
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- Reply: ..., epoch, seq, received, removed, lost, bases as epoch:seq,epoch:seq

@@ -1,13 +1,13 @@
 -- Reads a page of a user's log, oldest first.
 --
 -- KEYS and ARGV 1-5: see log.lua.
--- ARGV: 6 after this seq; 7 most entries; 8 most bytes of bodies, though one entry at least; 9 '1': without those that are
---   acknowledged; 10 '1': with states
--- Reply: ..., epoch, through, removed, 1 when more follows, then for each entry seq, body (see `text` in log.lua), traceparent or
---   empty, state
+-- ARGV: 6 after this seq; 7 maximum number of entries; 8 maximum bytes of bodies, though at least one entry; 9 '1' to
+-- leave out acknowledged entries; 10 '1' to include states
+-- Reply: ..., epoch, through, removed, 1 when more follows, then for each entry: seq, body (see `text` in log.lua),
+-- traceparent or empty, state
 
 local SCANNED_AT_ONCE, MAX_SCANNED = 50, 2000
--- So many values one reply can be put together of.
+-- Limit of Lua on the values of one reply.
 local MAX_ENTRIES = 1500
 local MAX_REFERENCE = 100
 local at, most, room = tonumber(ARGV[6]), math.min(tonumber(ARGV[7]), MAX_ENTRIES), tonumber(ARGV[8])
@@ -29,7 +29,7 @@ for _ = 1, MAX_SCANNED / SCANNED_AT_ONCE do
     if not (unsettled and entry[IS_ACKED] == 1) then
       local text = call('HMGET', TEXT, seq, 't' .. seq)
       local bytes = #text[1]
-      -- A reference is short, and tells the size.
+      -- A reference is short and contains the size of the body.
       if bytes < MAX_REFERENCE then bytes = tonumber(string.match(text[1], '^%z(%d+) ')) or bytes end
       room = room - bytes
       if last and (#page >= most * 4 or room < 0) then return answer(last, true) end

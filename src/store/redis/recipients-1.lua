@@ -1,8 +1,8 @@
--- Whom a notification was for, in the order of the send.
+-- Returns the recipients of a notification, in the order of the send.
 --
--- KEYS: 1 ZSET of users by their place in the send
--- ARGV: 1 after this user, or empty; 2 most of them
--- Reply: the first of all, then those asked for; empty when nothing is known
+-- KEYS: 1 ZSET of users, scored by their index in the send
+-- ARGV: 1 after this user, or empty; 2 maximum number of users
+-- Reply: the first recipient of all, then the page; empty when the notification is unknown
 
 local first = redis.call('ZRANGE', KEYS[1], 0, 0)[1]
 if not first then return {} end

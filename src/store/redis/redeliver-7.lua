@@ -1,8 +1,9 @@
--- One delivery more of an entry that waits for its acknowledgement, or its end.
+-- Counts one more delivery of an entry that waits for its acknowledgement, or ends it.
 --
 -- KEYS and ARGV 1-5: see log.lua.
--- ARGV: 6 epoch; 7 seq; 8 deliveries it may have in all
--- Reply: ..., 0 when there is nothing to deliver, 1 with redelivered, body, traceparent or empty, or 2 when it was given up
+-- ARGV: 6 epoch; 7 seq; 8 maximum number of deliveries
+-- Reply: ..., then one of: 0 when there is nothing to deliver; 1, redelivered, body, traceparent or empty; 2 when it was
+-- given up
 
 if not head or ARGV[6] ~= head.epoch then return reply(false, 0) end
 purge()

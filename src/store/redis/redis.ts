@@ -20,26 +20,26 @@ import { createTemplates } from './templates.ts'
 interface RedisStoreOptions {
   readonly address: RedisAddress
   readonly settings: ServerOptions['settings']
-  /** How many replicas must have what is written before that resolves. */
+  /** Replicas that must confirm a write before it resolves. */
   readonly replicas: number
   readonly limits: StoreLimits
   readonly clock: Clock
   readonly observer: StoreObserver
-  /** Why it is away, told for each new reason. */
+  /** Called with each new reason why the store is away. */
   readonly onAway?: (reason: string) => void
-  /** Why what is kept may not last. */
+  /** Called with each reason why stored data may be lost. */
   readonly onWarning?: (warning: string) => void
-  /** A fault of our own that no caller waits for. */
+  /** Called with a fault of our own code that no caller waits for. */
   readonly onFault?: (error: unknown) => void
   /** Replaces the clock of Redis in tests, milliseconds since 1970. */
   readonly testTime?: ServerOptions['testTime']
 }
 
-/** So many groups of reads are under way at once: what they answer is held in memory. */
+/** Groups of reads under way at once. Bounded, because their replies are held in memory. */
 const READ_GROUPS = 2
 const CLOSE_MS = 500
 
-/** Several connections to one store make one state: away for the first reason there is, or back. */
+/** Combines the states of several connections: away with the first reason there is, or back. */
 function createStates({
   onAway,
   onBack,
@@ -60,7 +60,7 @@ function createStates({
   }
 }
 
-/** Tells each warning once. */
+/** Reports each warning once. */
 function createWarner(onWarning: (warning: string) => void): (warnings: readonly string[]) => void {
   const told = new Set<string>()
   return warnings => {
@@ -70,8 +70,8 @@ function createWarner(onWarning: (warning: string) => void): (warnings: readonly
 }
 
 /**
- * Keeps everything in a Redis, which any number of nodes may share. Waits for nothing: as long as Redis is away, whatever
- * is asked of it is refused at once.
+ * Keeps everything in a Redis, which any number of nodes may share. Never waits for a connection: while Redis is away,
+ * each call rejects at once.
  */
 export function redisStore({
   address,
@@ -86,12 +86,12 @@ export function redisStore({
   testTime,
 }: RedisStoreOptions): Store {
   const report = createReport(onFault)
-  /** Since when somebody may have been told less than what was written, monotonic milliseconds. */
+  /** When a caller may last have been told less than what was written, monotonic milliseconds. */
   let unknownSince: number | undefined
   const onUnknown = (): void => {
     unknownSince = clock.monotonic()
   }
-  // What nobody knows of is written by then or never: Redis has answered what it was asked when its time was up.
+  // Redis has answered a question asked after UNKNOWN_MS: each unknown command has run by now, or never will.
   const onAnswer = (askedAt: number): void => {
     if (unknownSince === undefined || askedAt < unknownSince + UNKNOWN_MS) return
     unknownSince = undefined
@@ -113,7 +113,7 @@ export function redisStore({
     })
 
   const writer = connect('writes', replicas)
-  // Who waits for replicas holds up all that comes over the same connection.
+  // Uses a second connection for reads: a WAIT for replicas blocks its connection.
   const reader = replicas === 0 ? writer : connect('reads', 0)
   const onError = (command: Command, error: Error): void => mendDamage(reads, report, command, error)
   const commits = createBatches({ server: writer, groups: 1, replicas, onUnknown, onError })

@@ -1,6 +1,6 @@
 import { StoreAway } from '../../errors.ts'
 
-/** Tells a fault of our own that no caller waits for. A store that is away is told elsewhere. */
+/** Reports a fault of our own code that no caller waits for. Ignores StoreAway, which is reported elsewhere. */
 export type Report = (error: unknown) => void
 
 export const createReport =

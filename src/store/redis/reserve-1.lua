@@ -1,8 +1,8 @@
 -- Reserves an idempotency key for a request.
 --
 -- KEYS: 1 HASH fingerprint, id, first, until, answer
--- ARGV: 1 now in ms since 1970, empty: by the clock of Redis; 2 the moment, by the clock of Redis, after which nothing is reserved
---   any more, ms; 3 how long a key stays used, ms; 4 how long only one may carry it out, ms; 5 fingerprint; 6 id
+-- ARGV: 1 now in ms since 1970, or empty for the clock of Redis; 2 deadline by the clock of Redis, ms: later the script
+-- reserves nothing; 3 how long a key stays in use, ms; 4 how long a reservation blocks the key, ms; 5 fingerprint; 6 id
 -- Reply: reserved, in_progress (both with the id), answered (with the answer) or conflict
 
 local t = redis.call('TIME')

@@ -8,16 +8,16 @@ import { type LiveConnection, run } from './server.ts'
 interface RevocationsOptions {
   readonly commits: Batches
   readonly reads: Batches
-  /** Users of one tenant with a revocation in force. */
+  /** Maximum number of users of one tenant with a revocation in force. */
   readonly max: number
 }
 
 const BYTES = 300
 
-/** Asked anew each time: another node may have revoked a token just now. */
+/** Reads Redis each time: another node may have revoked a token just now. */
 export const createRevocations = ({ commits, reads, max }: RevocationsOptions): Revocations => ({
   revoke: async (owner, before, until) => {
-    // Counted first: a crash in between leaves a place taken, not a revocation uncounted.
+    // Counts first: a crash in between leaves a place taken, but never a revocation uncounted.
     const admit = (present: LiveConnection) => [
       run(SCRIPTS.admit, [revocationsKey(tenantOf(owner))], present.time(), userOf(owner), until, max),
     ]

@@ -1,7 +1,7 @@
--- Revokes tokens of a user; of two revocations the later moments hold.
+-- Revokes tokens of a user. When two revocations overlap, the later times apply.
 --
 -- KEYS: 1 HASH before, until
--- ARGV: 1 now in ms since 1970, empty: by the clock of Redis; 2 before; 3 until
+-- ARGV: 1 now in ms since 1970, or empty for the clock of Redis; 2 before; 3 until
 
 local t = redis.call('TIME')
 local now = tonumber(ARGV[1]) or t[1] * 1000 + math.floor(t[2] / 1000)

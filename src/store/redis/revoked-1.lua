@@ -1,8 +1,8 @@
--- Before which moment tokens of a user must not have been made.
+-- Returns the time before which a user's tokens count as revoked.
 --
 -- KEYS: 1 HASH before, until
--- ARGV: 1 now in ms since 1970, empty: by the clock of Redis
--- Reply: the moment, or nil
+-- ARGV: 1 now in ms since 1970, or empty for the clock of Redis
+-- Reply: the time, or nil
 
 local t = redis.call('TIME')
 local now = tonumber(ARGV[1]) or t[1] * 1000 + math.floor(t[2] / 1000)

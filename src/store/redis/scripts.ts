@@ -29,7 +29,7 @@ import sizes from './sizes-1.lua' with { type: 'text' }
 import take from './take-2.lua' with { type: 'text' }
 import trace from './trace-7.lua' with { type: 'text' }
 
-/** One atomic step inside Redis. Its file says what it wants and answers. */
+/** One atomic step inside Redis. Its file documents arguments and reply. */
 export interface Script {
   readonly text: string
   readonly sha: string
@@ -37,10 +37,10 @@ export interface Script {
 
 const script = (text: string): Script => ({ text, sha: createHash('sha1').update(text).digest('hex') })
 
-/** Of a user's log: after what they all begin with. */
+/** Builds a script of a user's log: the shared start, then its own text. */
 const ofLog = (...texts: string[]): Script => script([log, find, ...texts].join('\n'))
 
-/** Strings, so that a compiled executable holds them. */
+/** Inlined as strings, so that a compiled executable contains them. */
 export const SCRIPTS = {
   append: ofLog(append),
   known: ofLog(known),

@@ -9,63 +9,65 @@ import { evictionOf, greet } from './greeting.ts'
 import { LIFE_KEY } from './keys.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
 
-/** A name and its arguments. */
+/** Name and arguments of a Redis command. */
 export type Command = readonly [name: string, ...given: (string | number)[]]
 
-/** What Redis answers to one command. */
+/** Reply of Redis to one command. */
 export type Reply = unknown
 
 /** One connection that is up. */
 export interface LiveConnection {
-  /** The life of the Redis behind it: whatever is sent over it finds that life, or nothing. */
+  /** Life of the Redis behind it. A command sent over this connection reaches that life, or nothing. */
   readonly life: string
-  /** Its clock as far as it is known, never ahead of it; milliseconds since 1970. */
+  /** Estimated clock of Redis, never ahead of it; milliseconds since 1970. */
   now(): number
   /** Time argument of the scripts: empty, so that Redis reads its own clock, unless a test sets the time. */
   time(): number | ''
-  /** Redis may evict keys at any moment. */
+  /** Whether Redis may evict keys at any moment. */
   mayEvict(): boolean
-  /** In one write; the answers in order, an Error for what Redis refused. Rejects when the connection ends before all have come. */
+  /**
+   * Sends all commands in one write. Replies in order, an Error for each refusal. Rejects when the connection ends first.
+   */
   send(commands: readonly Command[]): Promise<readonly (Reply | Error)[]>
 }
 
-/** One watched connection to the Redis of a store, tried again for as long as there is none. */
+/** One watched connection to the Redis of a store. Reconnects until it succeeds. */
 export interface Server extends Disposable {
-  /** Undefined as long as there is no connection. */
+  /** Undefined while there is no connection. */
   readonly present: LiveConnection | undefined
-  /** Connected, and writes are taken. */
+  /** Whether Redis is connected and accepts writes. */
   isUp(): boolean
-  /** Redis evicts nothing. */
+  /** Whether Redis evicts nothing. */
   isSafe(): boolean
 }
 
 export interface ServerOptions {
   readonly address: RedisAddress
   readonly settings: ReconnectSettings
-  /** How many replicas must answer, too, before writes count as taken. */
+  /** Replicas that must confirm a write before it counts. */
   readonly replicas: number
   readonly clock: Clock
-  /** Why nothing is taken, undefined when it is again; told whenever that changes. */
+  /** Called when the reason why no write counts changes; undefined when writes count again. */
   readonly onState: (reason: string | undefined) => void
-  /** Told once for each connection. */
+  /** Called once for each connection. */
   readonly onWarnings: (warnings: readonly string[]) => void
-  /** It has answered what it was asked at that moment; monotonic milliseconds. */
+  /** Called when Redis has answered a question asked at that time; monotonic milliseconds. */
   readonly onAnswer: (askedAt: number) => void
   /** Replaces the clock of Redis in tests, milliseconds since 1970. */
   readonly testTime?: (() => number) | undefined
 }
 
-/** What the replicas have to answer when they are only looked after. */
+/** Time for the replicas to answer a health check, milliseconds. */
 const REPLICAS_MS = 400
 
-/** Another has been put in its place, or it was emptied. */
+/** The Redis was replaced by another one, or was emptied. */
 class ReplacedError extends Error {}
 
-/** A name for something that has none yet. */
+/** Makes a random name for a life or an epoch. */
 export const newName = (): string =>
   Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
 
-/** What carries out a script. */
+/** Builds the command that runs a script. */
 export const run = ({ sha }: Script, keys: readonly string[], ...given: (string | number)[]): Command => [
   'evalsha',
   sha,
@@ -81,10 +83,10 @@ const TEXTS = new Map<string | number | undefined, string>(
 const isForgotten = (reply: Reply | Error): boolean =>
   reply instanceof Error && reply.message.startsWith('NOSCRIPT')
 
-/** The same with the text of the script, for a Redis that does not know it any more. */
+/** The same command with the text of the script, for a Redis that has forgotten it. */
 const spelledOut = ([, sha, ...rest]: Command): Command => ['eval', TEXTS.get(sha) ?? '', ...rest]
 
-/** Any error but an answer of Redis means that the connection has ended. */
+/** Rethrows: any error that is not a reply of Redis means that the connection has ended. */
 function ended(cause: unknown): never {
   throw cause instanceof TypeError ? cause : new StoreAway('the connection to Redis has ended', { cause })
 }
@@ -100,8 +102,9 @@ async function sendAll(client: Redis, commands: readonly Command[]): Promise<rea
 }
 
 /**
- * Sends scripts that Redis has forgotten again, and with them each plain command behind the first of them. Plain commands
- * may run twice and must run last: a WAIT counts for what came before it, an index entry for an entry that is there.
+ * Sends the commands. Scripts that Redis has forgotten are sent again, with each plain command after the first of them.
+ * Plain commands may run twice and must run last: a WAIT counts for earlier commands, an index entry for an existing
+ * entry.
  */
 async function send(client: Redis, commands: readonly Command[]): Promise<readonly (Reply | Error)[]> {
   const replies = await sendAll(client, commands)
@@ -135,10 +138,10 @@ export function connectServer({
   let fault: string | undefined
   let told: string | undefined
   let mayEvict = false
-  /** Keys evicted since Redis started, as it last said. */
+  /** Keys evicted since Redis started, when last checked. */
   let evicted: number | undefined
 
-  /** Asked each second: a setting of Redis can be changed while it runs. */
+  /** Checked each second: a setting of Redis can change while it runs. */
   const watchEviction = (info: Reply): void => {
     const eviction = evictionOf(String(info))
     const isEvicting = evicted !== undefined && eviction.evicted > evicted
@@ -159,7 +162,7 @@ export function connectServer({
   const open: OpenLinkConnection = async ({ signal, alive }) => {
     let life = ''
     let anchor = ''
-    /** Of its clock and ours at one moment. */
+    /** Redis' clock and our clock at one moment. */
     let [theirs, ours] = [0, 0]
     const note = (time: unknown): void => {
       theirs = Number(time)
@@ -167,7 +170,7 @@ export function connectServer({
     }
     let made: LiveConnection | undefined
 
-    /** Why no write counts, if so. Throws when the data are others. */
+    /** Returns why no write counts, or undefined. Throws when the data were replaced. */
     const look = async (client: Redis): Promise<string | undefined> => {
       const beat = run(SCRIPTS.beat, [LIFE_KEY], life, mayEvict ? anchor : '')
       const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, REPLICAS_MS]] : []

@@ -1,13 +1,13 @@
--- Notes what users' logs take, and the sums: of all and of each tenant.
+-- Writes the sizes of users' logs, and the sums: of all logs and of each tenant.
 --
--- KEYS: 1 HASH <user's topic>: entries, a blank, bytes; `total`: entries of all; `users`: users with entries; `bytes`: of all;
---   tenant:<tenant>: bytes of its logs
--- ARGV: 1 how many tenants are asked for; then these; then for each user the topic, entries, bytes
--- Reply: entries, users, bytes, then the bytes of each tenant asked for
+-- KEYS: 1 HASH <user's topic>: entries, a blank, bytes; `total`: entries of all logs; `users`: users with entries;
+-- `bytes`: bytes of all logs; tenant:<tenant>: bytes of its logs
+-- ARGV: 1 number of tenants to report; then the tenants; then for each user the topic, entries, bytes
+-- Reply: entries, users, bytes, then the bytes of each tenant to report
 
 local key, asked = KEYS[1], tonumber(ARGV[1])
 local call = redis.call
--- An earlier version counted no users: each field but one was one.
+-- An earlier version counted no users: every field except one was a user.
 if call('HEXISTS', key, 'users') == 0 then
   call('HSET', key, 'users', math.max(0, call('HLEN', key) - call('HEXISTS', key, 'total')))
 end

@@ -16,38 +16,38 @@ export interface StoredSizes extends Disposable {
   /** Writes the noted sizes. Never rejects. */
   flush(): Promise<void>
   totals(): Promise<Totals>
-  /** Whether there is a limit: else all drafts fit. */
+  /** Whether a limit is set. Without a limit all drafts fit. */
   readonly isLimited: boolean
   /** Throws StoreFull when the drafts do not fit. Call the result when their append has ended. */
   admit(drafts: readonly Draft[], sharers: Sharers): EndAdmission
 }
 
-/** Ends an admission. `isNew`: something was or may have been appended, which counts until the sums are read again. */
+/** Ends an admission. `isNew`: bytes were or may have been added. They count until the sums are read again. */
 export type EndAdmission = (isNew: boolean) => void
 
 interface StoredOptions {
   readonly batches: Batches
   readonly limits: Pick<StoreLimits, 'maxBytes' | 'tenantMaxBytes'>
-  /** Whether a Redis is connected; else sizes wait. */
+  /** Whether a Redis is connected; otherwise sizes stay pending. */
   readonly isThere: () => boolean
   /** Called when drafts are refused: ended entries may take up room. */
   readonly onFull: () => void
   readonly report: Report
 }
 
-/** Bytes of all logs, or of those of one tenant. */
+/** Estimated bytes of all logs, or of one tenant's logs. */
 interface SizeEstimate {
-  /** As Redis last said. */
+  /** The sum when last read from Redis. */
   known: number
-  /** Of all appends of this node that ended. */
+  /** Bytes of all appends of this node that have ended. */
   ended: number
   /** The part of `ended` that `known` includes. */
   included: number
-  /** Of appends of this node under way. */
+  /** Bytes of this node's appends under way. */
   underWay: number
 }
 
-/** How much of the appends had ended at one moment. */
+/** The value of `ended` of each estimate at one moment. */
 type Mark = ReadonlyMap<SizeEstimate, number>
 
 const EMPTY: SizeEstimate = { known: 0, ended: 0, included: 0, underWay: 0 }
@@ -57,7 +57,7 @@ const MAX_OWNERS = 100_000
 const MAX_TENANTS = 10_000
 const AT_ONCE = 500
 const BYTES = 200
-/** Of one entry beside its body, in a log that may be new, as the scripts count them. */
+/** Bytes of one entry without its body, in a log that may be new, as the scripts count them. */
 const ENTRY_BYTES = 2_000
 
 const weightOf = (drafts: readonly Draft[], sharers: Sharers): number =>
@@ -67,7 +67,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
   const { maxBytes, tenantMaxBytes } = limits
   const isLimited = maxBytes > 0 || tenantMaxBytes > 0
   const all: SizeEstimate = { ...EMPTY }
-  /** Used with a limit per tenant. The least recently used one is forgotten first. */
+  /** Used with a limit per tenant. The least recently used estimate is forgotten first. */
   const tenants = new Map<string, SizeEstimate>()
   let sizes = new Map<Topic, LogSize>()
   let beats = 0
@@ -94,7 +94,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
     most: number,
   ): boolean => most === 0 || known + ended - included + underWay + bytes <= most
 
-  /** Counts bytes as under way; call the result to count them as ended. */
+  /** Counts bytes as under way. Call the result to count them as ended. */
   const begin = (filled: SizeEstimate, bytes: number): EndAdmission => {
     filled.underWay += bytes
     return isNew => {
@@ -123,7 +123,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
     })
   }
 
-  /** Other nodes append and clean up, too: reads the sums, which include what had ended at the mark. */
+  /** Reads the sums, because other nodes append and clean up too. They include what had ended at the mark. */
   const look = async (mark: Mark): Promise<void> => {
     const names = tenantMaxBytes > 0 ? [...tenants.keys()] : []
     for (let from = 0; from === 0 || from < names.length; from += AT_ONCE) {
@@ -143,7 +143,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
       await look(mark).catch(report)
   }
 
-  /** One after the other, so that a mark belongs to the sizes written before it is used. */
+  /** Runs flushes one at a time, so that a mark matches the sizes written before it is used. */
   let last: Promise<void> = Promise.resolve()
   let waiting = 0
   const flush = (): Promise<void> => {

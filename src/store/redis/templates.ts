@@ -14,12 +14,12 @@ interface Read {
 
 const BYTES = 300
 const LISTED_AT_ONCE = 50
-/** Of others' changes that came between. */
+/** Changes by other callers that an update tolerates. */
 const MAX_TRIES = 100
-/** Templates taken apart and kept so, as long as they do not change; of at most 128 KiB each. */
+/** Parsed templates in the cache; each at most 128 KiB. */
 const MAX_AT_HAND = 1_000
 
-/** Kept as JSON, read anew each time, so that every node sees every change at once. */
+/** Keeps templates as JSON and reads them anew each time, so that every node sees every change at once. */
 export function createTemplates({
   commits,
   reads,
@@ -29,12 +29,12 @@ export function createTemplates({
 }): Templates {
   const atHand = createLRU<string, Read>({ max: MAX_AT_HAND })
 
-  /** The same object as long as the text is the same: whoever makes something of it makes it once. */
+  /** Returns the same object while the text is the same, so that callers can cache what they derive from it. */
   const parse = (key: string, id: string, text: string): Template => {
     const name = `${key} ${id}`
     const known = atHand.get(name)
     if (known?.text === text) return known.template
-    // As it was written by `create` or `update`.
+    // `create` or `update` wrote this text.
     const template = JSON.parse(text) as Template
     atHand.set(name, { text, template })
     return template
@@ -47,13 +47,13 @@ export function createTemplates({
 
   const listSome = async (key: string, ids: readonly string[]): Promise<readonly Template[]> => {
     const [texts] = await reads.run({ bytes: BYTES, build: () => [['hmget', key, ...ids]] })
-    // What was deleted meanwhile is null.
+    // A template deleted in between is null.
     return (Array.isArray(texts) ? texts : []).flatMap((text, n) =>
       typeof text === 'string' ? [parse(key, ids[n] ?? '', text)] : [],
     )
   }
 
-  /** Undefined when somebody else has changed it in between. */
+  /** Returns false when another caller changed the template in between. */
   const replace = async (key: string, id: string, before: string, after: string): Promise<boolean> => {
     const [replaced] = await commits.run({
       bytes: before.length + after.length,

@@ -1,8 +1,8 @@
--- What has become of one user's notification.
+-- Returns the delivery state of one user's notification.
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 id
--- Reply: ..., and when it is known: event type, when it occurred, end by ttl or -1, state, attempts, since when
+-- Reply: ..., and for a known id: event type, when it occurred, end by ttl or -1, state, attempts, time of the state
 
 if not head then return reply(false) end
 purge()

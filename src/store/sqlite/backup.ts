@@ -5,9 +5,9 @@ import { dirname } from 'node:path'
 import { ConfigError } from '../../config/config.ts'
 import { checkWhole, lock, refusalOf, touch, versionOf } from './file.ts'
 
-/** The store may commit meanwhile. */
+/** How long a backup waits for commits of a running service, milliseconds. */
 const BUSY_MS = 10_000
-/** Payloads are private, whatever mode the backup had. */
+/** Payloads are private, whatever mode the backup file had. */
 const PRIVATE = 0o600
 
 function sync(path: string): void {
@@ -16,7 +16,7 @@ function sync(path: string): void {
   closeSync(descriptor)
 }
 
-/** Throws for a backup that the service would not start with. */
+/** Throws when the service would not start with this backup. */
 function check(path: string): void {
   try {
     using db = new Database(path, { readonly: true })
@@ -30,7 +30,7 @@ function check(path: string): void {
   }
 }
 
-/** Writes a consistent copy of a store file, which a service may have open, to a path where nothing is yet. */
+/** Writes a consistent copy of a store file to a path without a file. A service may have the store open. */
 export async function backUp(store: string, copy: string): Promise<void> {
   if (!existsSync(store)) throw new ConfigError(`STORE_URL: expected a file that exists (${store})`)
   if (existsSync(copy)) throw new ConfigError(`backup: expected a path where nothing is yet (${copy})`)
@@ -38,7 +38,7 @@ export async function backUp(store: string, copy: string): Promise<void> {
     using db = new Database(store, { readonly: true })
     db.run(`PRAGMA busy_timeout = ${BUSY_MS}`)
     versionOf(db)
-    // SQLite keeps the mode of an empty file that exists.
+    // An existing empty file keeps its mode.
     touch(copy)
     db.run('VACUUM INTO ?', [copy])
     sync(copy)
@@ -48,7 +48,7 @@ export async function backUp(store: string, copy: string): Promise<void> {
   }
 }
 
-/** Replaces the store file, which no service may have open, by what a backup holds. */
+/** Replaces the store file with the content of a backup. No service may have the store open. */
 export async function restore(store: string, backup: AsyncIterable<Uint8Array>): Promise<void> {
   let next: string | undefined
   try {
@@ -60,9 +60,9 @@ export async function restore(store: string, backup: AsyncIterable<Uint8Array>):
     await writeFile(next, backup, { mode: PRIVATE })
     check(next)
     sync(next)
-    // First the old log: SQLite would apply it to the new file.
+    // Deletes the old log first: SQLite would apply it to the new file.
     for (const suffix of ['-wal', '-shm']) await rm(path + suffix, { force: true })
-    // A new file under the old name: the service sees that it is another one.
+    // A new file under the old name: the service notices the replacement.
     await rename(next, path)
     sync(dirname(path))
   } catch (error) {

@@ -6,19 +6,19 @@ export interface SharedBody {
   readonly n: number
   readonly tenant: string
   readonly bytes: number
-  /** How many retained entries have it. */
+  /** Number of retained entries that share the body. */
   entries: number
   isInFile: boolean
 }
 
-/** Shared bodies; each is kept until the last of its entries leaves its log. */
+/** Shared bodies. Each is kept until the last of its entries leaves its log. */
 export interface Bodies {
   begin(tenant: string, text: string): SharedBody
-  /** Keeps it, if any entry was appended with it. */
+  /** Stores the body, if any entry was appended with it. */
   keep(body: SharedBody, text: string): void
-  /** An entry has left its log. */
+  /** Call when an entry that shares the body has left its log. */
   release(n: number): void
-  /** Writes what was released in this batch. */
+  /** Writes the releases of this batch. */
   write(): void
   rollBack(): void
 }
@@ -30,7 +30,7 @@ export function createBodies(db: Database, heads: Heads): Bodies {
   const select = db.query<BodyRow, [number]>('SELECT n, tenant, entries, bytes FROM bodies WHERE n = ?')
   const update = db.query('UPDATE bodies SET entries = ? WHERE n = ?')
   const remove = db.query('DELETE FROM bodies WHERE n = ?')
-  /** Those of this batch. Written once at its end, since writing a row means writing the text. */
+  /** Bodies used in this batch. Each row is written once, at the end, because writing it rewrites the text. */
   const atHand = new Map<number, SharedBody>()
   const released = new Set<SharedBody>()
   let last = db.query<{ n: number | null }, []>('SELECT max(n) AS n FROM bodies').get()?.n ?? 0

@@ -16,14 +16,14 @@ import { createNotes } from './notes.ts'
 import { startThread } from './thread.ts'
 import { UnderWay, type Waiting } from './under-way.ts'
 
-/** Has everything written by another thread, in groups: what is asked while one is under way goes into the next. */
+/** Sends all writes to another thread, in batches. Calls that arrive during a commit go into the next one. */
 export interface Commits {
-  /** Resolves when it is committed; rejects when it is not, or when nobody knows within a second. */
+  /** Resolves after the commit. Rejects when it failed or, within a second, when the outcome is unknown. */
   call<V extends Verb>(verb: V, ...given: Parameters<Writer[V]>): Promise<ReturnType<Writer[V]>>
-  /** Goes with the next commit, or soon in one of its own. */
+  /** Goes into the next commit, or soon into one of its own. */
   note<V extends Verb>(verb: V, ...given: Parameters<Writer[V]>): void
   isUp(): boolean
-  /** Resolves when what was asked has been written, or its time was up. */
+  /** Resolves when all pending calls are written or have timed out. */
   close(): Promise<void>
 }
 
@@ -31,24 +31,24 @@ interface CommitsOptions {
   readonly setup: Omit<WorkerSetup, 'type' | 'givenUp' | 'work'>
   readonly clock: SteadyClock
   readonly observer: StoreObserver
-  /** How long notes may wait for company, milliseconds. */
+  /** How long notes may wait for other writes, milliseconds. */
   readonly noteMs: number
-  /** Why nothing can be written, told for each new reason. */
+  /** Called with each new reason why nothing can be written. */
   readonly onAway: (reason: string) => void
-  /** Takes a fault of our own code that no caller waits for. */
+  /** Called with a fault of our own code that no caller waits for. */
   readonly onFault: (error: unknown) => void
 }
 
-/** In ticks, as the next. */
+/** In ticks, like HEARTBEAT_EVERY. */
 const PROBE_EVERY = 5
-/** A store that nobody writes to must be known to be away as well. */
+/** Probes an idle store, so that an outage is noticed without writes. */
 const HEARTBEAT_EVERY = 15
-/** What must fit before a store that was full is up again. */
+/** Bytes that must fit before a store that was full counts as up again. */
 const PROBE_BYTES = 256 * 1024
-/** Of one batch, in entries. */
+/** Entries per batch. */
 const MAX_CALLS = 2_000
 const MAX_WAITING = 50_000
-/** Of batches with notes, in a row, though what was tried in between could be written. */
+/** Consecutive failures of batches with notes, while probes in between succeeded. */
 const MAX_FAILURES = 5
 
 const away = (): StoreAway => new StoreAway('the store is away')
@@ -72,7 +72,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
   let noteTimer: NodeJS.Timeout | undefined
   let onIdle = (): void => {}
 
-  /** The batch under way met a fault of our own code: trying it again would meet it again. */
+  /** Fails the batch under way: it met a fault of our own code, and a retry would meet it again. */
   const refuse = (fault: unknown): void => {
     const refused = underWay
     underWay = undefined
@@ -113,7 +113,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     )
   }
 
-  /** At the end of this turn, so that all that is asked in it goes together. */
+  /** Sends at the end of this turn, so that all calls of the turn go together. */
   const schedule = (): void => {
     if (isScheduled || underWay !== undefined) return
     isScheduled = true
@@ -122,7 +122,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
 
   const tell = ([what, ...given]: ObserverCall): void => {
     try {
-      // What is told decides what it is told with; the type says so, the compiler cannot follow.
+      // The event's name decides the types of its arguments. `ObserverCall` ensures it; the compiler cannot follow.
       ;(observer[what] as (...given: readonly unknown[]) => void)(...given)
     } catch (error) {
       onFault(error)
@@ -136,7 +136,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     for (const { reject } of all) reject(away())
   }
 
-  /** Something may have been committed after it was given up, or by a thread that ended before it could say so. */
+  /** A call may have been committed after it timed out, or by a thread that ended before its answer. */
   const comeUp = (): void => {
     if (isUp) return
     isUp = true
@@ -152,7 +152,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     awayFor = reason
     if (failed === undefined) return
     failed.reject(new StoreAway(reason))
-    // Notes are not lost with the batch they were in, unless it is they that cannot be written.
+    // Keeps the notes of a failed batch, unless the notes themselves seem to fail.
     if (failed.notes.length === 0 || ++failures > MAX_FAILURES) return
     notes.putBack(failed.notes)
   }
@@ -183,7 +183,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     },
   })
 
-  /** Nobody is kept waiting any longer; what is under way is not to be committed any more if that can be helped. */
+  /** Rejects callers whose time is up, and tells the writer not to commit their calls. */
   const giveUpOverdue = (): void => {
     if (underWay !== undefined) {
       const late = new StoreAway('the store took too long')
@@ -217,7 +217,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     call: (verb, ...given) => {
       if (!isUp || isClosing || waiting.length >= MAX_WAITING) return Promise.reject(away())
       return new Promise((resolve, reject) => {
-        // Verb and what it is given belong together, and the answers come in the order of the calls.
+        // `verb` and `given` match, and the answers arrive in the order of the calls.
         const call = [verb, ...given] as unknown as Call
         waiting.push({ call, resolve: resolve as Waiting['resolve'], reject, tick: deadline.now })
         schedule()
@@ -234,7 +234,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
         onIdle = resolve
       })
       schedule()
-      // Every call is answered or given up in time; what is under way then stays unknown.
+      // Each call is answered or times out. The outcome of a batch still under way stays unknown.
       await Promise.race([idle, Bun.sleep((WAIT_TICKS + 1) * TICK_MS)])
       clearInterval(ticks)
       await thread.close()

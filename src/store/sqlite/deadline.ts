@@ -1,27 +1,27 @@
-/** How long callers wait, in ticks. A long commit that goes on is not a store that is away. */
+/** How long callers wait, in ticks. A long commit that makes progress is not an outage. */
 export interface Deadline {
   /** Ticks so far. */
   readonly now: number
-  /** One tick has passed. */
+  /** Counts one tick. */
   tick(): void
-  /** Whether a call that was asked at that tick has waited too long. */
+  /** Whether a call made at that tick has waited too long. */
   isOverdue(askedAt: number): boolean
 }
 
 /**
- * Together a little less than a second. Ticks and not a clock: a process that stood still itself has no reason to think
- * that the other thread did.
+ * Together a little less than a second. Counts ticks, not clock time: while this process is suspended no tick passes, so
+ * the other thread is not blamed.
  */
 export const TICK_MS = 100
 export const WAIT_TICKS = 9
-/** However much the writer has to do. */
+/** Upper limit, however much work the writer has. */
 const LONGEST_TICKS = 50
 
-/** The writer counts up `work` after each STEP entries of one batch; small batches never do. */
+/** The writer counts up `work` after each STEP entries of one batch. Small batches never count it up. */
 export function createDeadline(work: BigInt64Array): Deadline {
   let now = 0
   let seen = 0n
-  /** When the writer was last seen to get on with much work. */
+  /** Tick at which the writer last made progress on a large batch. */
   let movedAt = Number.NEGATIVE_INFINITY
 
   return {

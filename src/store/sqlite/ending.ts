@@ -8,16 +8,16 @@ import type { Head, Heads } from './heads.ts'
 import { newName } from './life.ts'
 import { ENTRY_BYTES, LOG_BYTES } from './schema.ts'
 
-/** What happens by the passing of time. */
+/** Removal of entries and other items by age. */
 export interface Ending {
-  /** Takes out of their logs what has ended, a bounded number; says in the turn whether that was all. */
+  /** Removes a bounded number of ended entries from their logs. Sets `isClean` when none is left. */
   purge(): void
-  /** Physically removes what nobody needs to know any more of one part; whether there is more. */
+  /** Physically removes a bounded number of obsolete items of one part. Returns whether there are more. */
   cleanUp(part: Part): boolean
-  /** Leaves purging alone for a minute: it failed, and appends must not fail with it. */
+  /** Skips purging for a minute, because it failed and appends must not fail with it. */
   pause(): void
   begin(): void
-  /** What was done since the beginning is not true any more. */
+  /** Undoes the changes since `begin`. */
   rollBack(): void
 }
 
@@ -33,14 +33,14 @@ interface LogRow {
 
 /** How long a head stays known after the last append, milliseconds. */
 const HEAD_KEPT_MS = 30 * 86_400_000
-/** Of one transaction, and twice what the one before has appended: else a busy file would only grow. */
+/** Bounds per transaction, plus twice what the last one appended. Otherwise a busy file would only grow. */
 const MAX_PURGED = 500
 const MAX_REMOVED = 1_000
 const PER_APPENDED = 2
 const MAX_TO_REMOVE = 20_000
 const PAUSE_MS = 60_000
 
-/** Nothing is left of any entry: a log must not be forgotten before them. */
+/** Whether no trace of any entry is left. Only then may the log be forgotten. */
 const isBare = ({ bytes }: Head): boolean => bytes <= LOG_BYTES
 
 export function createEnding(
@@ -84,17 +84,17 @@ export function createEnding(
     'SELECT id, owner, appended_at FROM logs WHERE id > ? ORDER BY id LIMIT ?',
   )
 
-  /** All entries up to this one have left their logs. */
+  /** All entries up to this number have left their logs. */
   let aged = 0
   let agedBefore = 0
-  /** When the next one ends by age, as far as is known; and by ttl. */
+  /** When the next entry ends by age, as far as known; `nextTtl` likewise by ttl. */
   let nextAge = 0
   let nextTtl = 0
-  /** How far the round through the logs has come; none is under way at 0. */
+  /** Last log visited in this round; 0 between rounds. */
   let visited = 0
   let pausedUntil = 0
   let hasMore = false
-  /** Twice what was appended since entries were last removed, up to a bound. */
+  /** Twice the number of appended entries since the last removal, up to a bound. */
   let toRemove = 0
 
   const leaveAged = (most: number): number => {
@@ -135,7 +135,7 @@ export function createEnding(
     turn.isClean = !hasMore
   }
 
-  /** Removes what is left of entries that have aged; whether there may be more. */
+  /** Deletes the rows of entries that left their logs by age. Returns whether there may be more. */
   const removeEntries = (): boolean => {
     const most = MAX_REMOVED + toRemove
     toRemove = 0
@@ -149,13 +149,13 @@ export function createEnding(
     return rows.length === most
   }
 
-  /** The file names old logs; the head decides, since this commit may have changed it and not yet written it. */
+  /** Selects old logs by the file, then checks the head: this batch may have changed it without writing it yet. */
   const visitLogs = (): boolean => {
     const before = turn.now - HEAD_KEPT_MS
     const rows = someLogs.all(visited, MAX_REMOVED)
     for (const { owner, appended_at } of rows) {
       const head = appended_at < before ? heads.find(owner) : undefined
-      // A forgotten log restarts at 1 under another epoch, or its old cursors would seem valid.
+      // A forgotten log restarts at seq 1. A new epoch makes its old cursors invalid.
       if (head !== undefined && isBare(head) && head.appendedAt < before) heads.forget(head, newName())
     }
     visited = rows.length < MAX_REMOVED ? 0 : (rows.at(-1)?.id ?? 0)

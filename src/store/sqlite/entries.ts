@@ -9,33 +9,33 @@ import { createOverflow } from './overflow.ts'
 import { ENTRY_BYTES } from './schema.ts'
 import { storable } from './text.ts'
 
-/** What the verbs of one batch share. */
+/** State that the verbs of one batch share. */
 export interface Turn {
   /** Milliseconds since 1970. */
   now: number
-  /** How far the wall clock is ahead of that. */
+  /** How far the wall clock is ahead of `now`, milliseconds. */
   jumped: number
   /** Entries appended since the last purge. */
   appended: number
-  /** Whether everything that has ended by then is out of its log. */
+  /** Whether every entry that has ended by `now` has left its log. */
   isClean: boolean
-  /** For the observer, when the batch is committed. */
+  /** Calls of the observer, made after the commit. */
   told: ObserverCall[]
-  /** One entry was dealt with. */
+  /** Counts one entry as processed. */
   work(): void
 }
 
-/** What enters logs, and what leaves them. */
+/** Appends entries to logs, and removes them. */
 export interface Entries {
   append(drafts: readonly DraftRow[]): readonly AppendedRow[]
   leave(head: Head, entry: EntryRow, cause: Cause): void
-  /** Whether a retained entry has its time behind it. */
+  /** Whether a retained entry has ended. */
   hasEnded(entry: EntryRow): boolean
-  /** The smallest end by ttl of those appended since it was last asked; infinite for none. */
+  /** Earliest end by ttl among the entries appended since the last call; infinite for none. */
   takeEarliestTtl(): number
 }
 
-/** Of one append: more only when the limit was lowered, and then the next ones go on. */
+/** Evictions per append. Several happen only after the limit was lowered; the next appends continue. */
 const MAX_EVICTED = 100
 
 export function createEntries(
@@ -70,7 +70,7 @@ export function createEntries(
   const remove = db.query('DELETE FROM entries WHERE n = ?')
   const overflow = createOverflow(db, limits)
   let earliestTtl = Number.POSITIVE_INFINITY
-  // SQLite would give a number again when the last entry has gone, and age would take it for one it has passed.
+  // Numbers come from here: SQLite would reuse the highest one, and age has already passed it.
   let last = db.query<{ n: number | null }, []>('SELECT max(n) AS n FROM entries').get()?.n ?? 0
 
   const leave = (head: Head, entry: EntryRow, cause: Cause): void => {
@@ -102,7 +102,7 @@ export function createEntries(
     }
   }
 
-  /** On the store's clock, so that the wall clock may jump. */
+  /** End by ttl on the store's clock, so that the wall clock may jump. */
   const endByTtl = ([, , , , , , expiresAt]: DraftRow): number | undefined =>
     expiresAt === undefined ? undefined : expiresAt - turn.jumped
 
@@ -138,7 +138,7 @@ export function createEntries(
   const hasEnded = ({ ages_at, expires_at }: EntryRow): boolean =>
     turn.now > Math.min(ages_at, expires_at ?? ages_at)
 
-  /** The retained one of that id; what is left of another is taken out of the way. */
+  /** Finds the retained entry with that id. Deletes the row of one that has left its log. */
   const known = (head: Head, id: string): EntryRow | undefined => {
     const entry = byId.get(id, head.id)
     if (entry === null) return undefined
@@ -153,7 +153,7 @@ export function createEntries(
     turn.work()
     const [owner, id] = draft
     const head = heads.findOrMake(owner)
-    // What expired on its way here only takes its seq.
+    // A draft that arrives expired only uses up a seq.
     const isLate = turn.now > (endByTtl(draft) ?? turn.now)
     if (isLate || !add(head, draft, body)) {
       const entry = known(head, id)
@@ -167,7 +167,7 @@ export function createEntries(
     return [head.epoch, head.seq, false]
   }
 
-  /** Drafts of one notification follow each other; from the second on they come without the body. */
+  /** Drafts of one notification are adjacent. Only the first one carries the body. */
   const append = (drafts: readonly DraftRow[]): readonly AppendedRow[] => {
     let body: string | SharedBody = ''
     const all: (readonly [body: SharedBody, text: string])[] = []

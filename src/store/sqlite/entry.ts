@@ -13,20 +13,20 @@ export interface EntryRow {
   readonly redelivered: number
   readonly first_at: number
   readonly is_acked: number
-  /** Delivered up to then, and up to the end of its ttl if it has one. */
+  /** End by age, milliseconds since 1970. A ttl may end the entry earlier. */
   readonly ages_at: number
   readonly expires_at: number | null
   readonly is_kept: number
-  /** Bytes of its own body; null without one. */
+  /** Bytes of the entry's own body; null without one. */
   readonly size: number | null
-  /** The body that it shares, if any. */
+  /** Number of the shared body, if any. */
   readonly shared: number | null
 }
 
 export const ENTRY = `n, seq, rank, state, attempts, redelivered, first_at, is_acked, ages_at, expires_at, is_kept,
   octet_length(body) AS size, shared`
 
-/** The text of an entry's body, its own or the shared one. */
+/** Text of an entry's body, whether its own or shared. */
 export const BODY = 'coalesce(body, (SELECT text FROM bodies WHERE bodies.n = shared)) AS body'
 
 const OPEN: readonly DeliveryState[] = ['queued', 'sent', 'received']
@@ -34,15 +34,15 @@ const OPEN: readonly DeliveryState[] = ['queued', 'sent', 'received']
 export const stateOf = ({ state }: Pick<EntryRow, 'state'>): DeliveryState => STATES[state] ?? 'queued'
 export const numberOf = (state: DeliveryState): number => STATES.indexOf(state)
 
-/** Its state is not final: neither acknowledged nor expired nor dropped. */
+/** Whether the state can still change: neither acknowledged nor expired nor dropped. */
 export const isOpen = (entry: Pick<EntryRow, 'state'>): boolean => OPEN.includes(stateOf(entry))
 
-/** Handed over, and its acknowledgement is still due where acknowledgement is on. */
+/** Whether the entry was handed over and its acknowledgement, if on, is still due. */
 export const isPending = (entry: Pick<EntryRow, 'state' | 'attempts'>): boolean =>
   entry.attempts > 0 && isOpen(entry)
 
 export type Cause = 'ttl' | 'age' | 'overflow'
 
-/** What would reach its ttl and its age in the same moment ends by its ttl. */
+/** When ttl and age end together, the ttl counts. */
 export const endOf = ({ ages_at, expires_at }: EntryRow): Cause =>
   expires_at !== null && expires_at <= ages_at ? 'ttl' : 'age'

@@ -1,7 +1,7 @@
 import { SQLiteError } from 'bun:sqlite'
 import { StoreAway } from '../../errors.ts'
 
-/** What SQLite says when it cannot reach, read or write the file; any other error is a fault of our code. */
+/** SQLite errors for a file that cannot be reached, read or written. Any other error is a fault of our code. */
 const AWAY = [
   'BUSY',
   'LOCKED',
@@ -31,5 +31,5 @@ export const readable = <T>(read: () => T): T => {
   }
 }
 
-/** Hands a fault that no caller waits for to the handler of unhandled rejections, which counts and logs it. */
+/** Passes a fault that no caller waits for to the handler of unhandled rejections, which counts and logs it. */
 export const surface = (error: unknown): void => void Promise.reject(error)

@@ -10,26 +10,26 @@ import { APPLICATION_ID, STEPS } from './schema.ts'
 
 export type Sync = 'full' | 'normal'
 
-/** An opened file: checked, of this version, and nobody else's. */
+/** An open store file: checked, of this version, and locked for this process. */
 export interface StoreFile extends Disposable {
   readonly path: string
   readonly lives: Lives
-  /** For reading only. */
+  /** A read-only connection. */
   readonly reader: Database
   readonly opened: FileIdentity
   readonly past: KnownTime
 }
 
-/** Larger files are not read through: the start would take too long. */
+/** Larger files are not checked: the start would take too long. */
 const MAX_CHECKED_BYTES = 256 * 1024 * 1024
 const KEPT_LIVES = 9
-/** A backup that is being made holds the file for moments. */
+/** A backup in progress locks the file for moments. */
 const BUSY_MS = 2_000
 const BOOT_ID = '/proc/sys/kernel/random/boot_id'
-/** Payloads are nobody else's business. SQLite gives -wal and -shm the mode of their file. */
+/** Payloads are private. SQLite gives -wal and -shm the mode of their file. */
 const PRIVATE = 0o600
 
-/** What a refusal says was expected, by what SQLite says. */
+/** Expectations for the error text, by SQLite error code. */
 const EXPECTED: Readonly<Record<string, string>> = {
   SQLITE_NOTADB: 'a SQLite file',
   SQLITE_CORRUPT: 'an undamaged SQLite file',
@@ -46,7 +46,7 @@ export function refusalOf(error: unknown): unknown {
   return refuse(known ?? `a file that can be created, read and written (${code})`, error)
 }
 
-/** Before SQLite makes it with a mode of its own. */
+/** Creates the file first, because SQLite would choose its own mode. */
 export function touch(path: string): void {
   closeSync(openSync(path, 'a', PRIVATE))
 }
@@ -56,7 +56,7 @@ const open = (path: string): Database => {
   return new Database(path, { strict: true, readwrite: true, create: true })
 }
 
-/** Held as long as the process lives, however it ends. The file itself cannot be locked: we read it by a connection of its own. */
+/** Locks until the process ends. A separate file, because the reader needs a second connection to the store file. */
 export function lock(path: string): Database {
   const held = open(`${path}.lock`)
   try {
@@ -77,7 +77,7 @@ export function checkWhole(db: Database, path: string): void {
   if (pragma(db, 'quick_check(1)') !== 'ok') throw refuse('an undamaged SQLite file')
 }
 
-/** The version of our own file, or 0 of an empty one. */
+/** Returns the version of a file of this service, or 0 for an empty file. */
 export function versionOf(db: Database): number {
   const version = Number(pragma(db, 'user_version'))
   const isOurs = pragma(db, 'application_id') === APPLICATION_ID
@@ -87,18 +87,18 @@ export function versionOf(db: Database): number {
   return version
 }
 
-/** Version and steps in one transaction, so that a start that is cut leaves the file as it was. */
+/** Runs in one transaction, so that an interrupted start leaves the file as it was. */
 function migrate(db: Database): void {
   for (const step of STEPS.slice(versionOf(db))) db.run(step)
   db.run(`PRAGMA application_id = ${APPLICATION_ID}`)
   db.run(`PRAGMA user_version = ${STEPS.length}`)
 }
 
-/** What tells a file from its copies, and a system that went down in between from one that did not. */
+/** Facts that tell a file from its copies, and detect a restart of the system. */
 interface Whereabouts {
   readonly device: string
   readonly inode: string
-  /** A freed inode is soon used again; then this differs. */
+  /** Birth time: a freed inode is soon used again. */
   readonly born: string
   readonly boot: string
   readonly sync: Sync
@@ -108,7 +108,7 @@ function bootId(): string {
   try {
     return readFileSync(BOOT_ID, 'utf8').trim()
   } catch {
-    // Nobody knows whether the system went down.
+    // Unknown whether the system restarted: assume it did.
     return crypto.randomUUID()
   }
 }
@@ -118,7 +118,7 @@ function whereabouts(path: string, sync: Sync): Whereabouts {
   return { device: `${dev}`, inode: `${ino}`, born: `${birthtimeNs}`, boot: bootId(), sync }
 }
 
-/** Without an fsync before each answer the system may have taken the last ones with it when it went down. */
+/** Without an fsync before each answer, a system crash may have lost the last answers. */
 const isSameLife = (before: Whereabouts, now: Whereabouts): boolean =>
   before.device === now.device &&
   before.inode === now.inode &&
@@ -137,7 +137,7 @@ interface ServiceRow extends Whereabouts {
   readonly ahead: number | null
 }
 
-/** A restored copy may have lost its tail and grown past it again, so that its numbers prove nothing: it is another life. */
+/** A restored copy may have lost its tail and grown past it again. Its numbers prove nothing, so it is a new life. */
 function beginLife(db: Database, last: number, now: Whereabouts): void {
   const name = newName()
   const number = last + 1
@@ -162,7 +162,7 @@ const livesOf = (db: Database): Lives => {
   return { number: lives.at(-1)?.number ?? 0, names: lives.map(({ name }) => name) }
 }
 
-/** An entry may be younger than the last note of the time. */
+/** The last entry may be newer than the last stored time. */
 function pastOf(db: Database, before: ServiceRow | null, now: Whereabouts): KnownTime {
   const last = db.query<{ at: number }, []>('SELECT at FROM entries ORDER BY n DESC LIMIT 1').get()
   const ahead = before?.boot === now.boot ? before.ahead : null
@@ -189,7 +189,7 @@ function prepare(path: string, sync: Sync): FileState & { readonly db: Database 
   const db = open(path)
   try {
     db.run(`PRAGMA busy_timeout = ${BUSY_MS}`)
-    // Nothing of it is changed before it is known to be ours.
+    // Checks that the file is ours before any change.
     versionOf(db)
     db.run('PRAGMA journal_mode = WAL')
     db.run('PRAGMA synchronous = FULL')
@@ -207,7 +207,7 @@ function prepare(path: string, sync: Sync): FileState & { readonly db: Database 
   }
 }
 
-/** The last close brings the log into the file. From a truncated log that would bring half a commit. */
+/** The last close checkpoints the log. A truncated log would bring half a commit into the file. */
 function close(reader: Database, opened: FileIdentity): void {
   if (createPresence(opened).look() === 'log cut') return
   reader.close()
@@ -219,7 +219,7 @@ export function openFile(given: string, sync: Sync): StoreFile {
   using stack = new DisposableStack()
   try {
     touch(resolve(given))
-    // By one name, whichever link leads to it: the lock stands beside it.
+    // Resolves links, because the lock file stands beside the real file.
     const path = realpathSync(given)
     stack.adopt(lock(path), held => held.close())
     const { db, lives, past } = prepare(path, sync)

@@ -25,24 +25,24 @@ interface LogRow {
   readonly critical: number
 }
 
-/** What is known of one log besides its entries. A class, since there are tens of thousands of them. */
+/** State of one log besides its entries. A class, because there are tens of thousands of them. */
 export class Head {
   readonly id: number
   readonly owner: Topic
   readonly tenant: Tenant
   readonly epoch: Epoch
-  /** As the file keeps them. */
+  /** As stored in the file. */
   readonly bases: string
   seq: number
   received: number
   removedThrough: number
   lostThrough: number
-  /** What the log takes: itself, its entries and their own bodies. */
+  /** Bytes of the log: the head, its entries and their own bodies. */
   bytes: number
   appendedAt: number
   /** Retained entries by rank. */
   readonly counts: [number, number, number, number]
-  /** No retained entry of the rank has a smaller seq; spares looking from the beginning each time. */
+  /** No retained entry of the rank has a smaller seq. Saves a search from the beginning each time. */
   readonly from: [number, number, number, number] = [0, 0, 0, 0]
 
   constructor(row: LogRow, tenant: Tenant, lives: Lives) {
@@ -71,33 +71,33 @@ export class Head {
   }
 }
 
-/** The heads of logs, most of them at hand; what changed is written at the end of each batch, however often it did. */
+/** Heads of logs, most of them cached. Changed heads are written once, at the end of each batch. */
 export interface Heads {
   find(owner: Topic): Head | undefined
   findOrMake(owner: Topic): Head
   changed(head: Head): void
-  /** One retained entry more or less, and so many bytes. */
+  /** Counts one retained entry more or less, and its bytes. */
   count(head: Head, rank: number, by: 1 | -1, bytes: number): void
-  /** So many bytes more or less in a log. */
+  /** Adds bytes to a log, or subtracts when negative. */
   weigh(head: Head, bytes: number): void
-  /** So many bytes more or less that several logs of a tenant share. */
+  /** Adds bytes that several logs of a tenant share, or subtracts when negative. */
   weighShared(tenant: string, bytes: number): void
   totals(): ReturnType<Writer['totals']>
-  /** What the logs of a tenant take. */
+  /** Bytes of a tenant's logs. */
   bytesOf(tenant: string): number
-  /** All that was ever added to logs, whatever has left them since. */
+  /** Sum of all bytes ever added, ignoring removals. */
   readonly grown: number
-  /** Writes what changed so far, so that a savepoint keeps it; gives back what undoes what a tenant's logs change after. */
+  /** Writes pending changes, so that a savepoint keeps them. Returns an undo of later changes to a tenant's logs. */
   save(tenant: string): () => void
   begin(): void
   write(): void
-  /** What was changed since the beginning is not true any more. */
+  /** Undoes the changes since `begin`. */
   rollBack(): void
-  /** A log is not known any longer; the next one of its owner has another epoch. */
+  /** Forgets a log. The next log of the same user has the epoch `next`. */
   forget(head: Head, next: Epoch): void
 }
 
-/** About 500 bytes each. */
+/** Cached heads; about 500 bytes each. */
 const MAX_AT_HAND = 50_000
 
 export function createHeads(db: Database, lives: Lives): Heads {
@@ -117,7 +117,7 @@ export function createHeads(db: Database, lives: Lives): Heads {
   const writeOne = (head: Head): void => {
     const { id, epoch, bases, seq, received, removedThrough, lostThrough, bytes, appendedAt } = head
     const [low, normal, high, critical] = head.counts
-    // One by one: a spread costs more than the statement.
+    // Arguments one by one: a spread costs more than the statement.
     update.run(
       lives.number,
       epoch,
@@ -137,7 +137,7 @@ export function createHeads(db: Database, lives: Lives): Heads {
   }
   const atHand = createLRU<Topic, Head>({
     max: MAX_AT_HAND,
-    // Read again in the same batch it would be as it was before.
+    // Writes a changed head before it leaves the cache; a re-read must see the change.
     onEviction: (_, head) => {
       if (dirty.delete(head)) writeOne(head)
     },

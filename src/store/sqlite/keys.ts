@@ -15,7 +15,7 @@ interface KeyRow {
 
 const nameOf = ({ tenant, key }: Claim): string => `${tenant}:${key}`
 
-/** Which keys were used for what, and how that was answered. */
+/** Idempotency keys and the answers to their requests. */
 export function createKeys(
   db: Database,
   { ttlMs, turn }: { readonly ttlMs: number; readonly turn: Turn },
@@ -49,7 +49,7 @@ export function createKeys(
     return begin(claim)
   }
 
-  /** What this very request reserved, unless it has gone to another or has been answered. */
+  /** Finds the reservation of this very request, while it has no answer. */
   const openOf = (claim: Claim): KeyRow | undefined => {
     const row = select.get(nameOf(claim))
     return row?.id === claim.id && row.answer === null ? row : undefined

@@ -1,26 +1,26 @@
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import type { Base } from '../store.ts'
 
-/** How many earlier lives stay known. */
+/** Number of earlier lives that stay known. */
 const MAX_BASES = 8
 
-/** The lives of a file that stay known, oldest first; the last one is now. */
+/** Lives of a file that stay known, oldest first. The last one is the current life. */
 export interface Lives {
-  /** Counts lives; in the file only, nobody else sees it. */
+  /** Number of the current life. Used only inside the file. */
   readonly number: number
   readonly names: readonly Epoch[]
 }
 
-/** Of a log as the file has it. */
+/** A log as stored in the file. */
 export interface LogLife {
   readonly life: number
   readonly epoch: Epoch
   readonly seq: number
-  /** JSON of [epoch, seq] pairs, oldest first; empty text for none. */
+  /** JSON array of [epoch, seq] pairs, oldest first; empty text for none. */
   readonly bases: string
 }
 
-/** Eight characters of [A-Za-z0-9_-]. A name and never a number: two copies of a file must not give the same one. */
+/** Eight characters of [A-Za-z0-9_-]. Random, not a counter: two copies of a file must never make the same name. */
 export const newName = (): Epoch =>
   Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
 
@@ -32,15 +32,15 @@ const basesOf = (text: string): readonly Base[] =>
 export const textOf = (bases: readonly Base[]): string =>
   bases.length === 0 ? '' : JSON.stringify(bases.map(({ epoch, seq }) => [epoch, seq]))
 
-/** The names of the lives that have passed since a number, without the present one. */
+/** Names of the lives between life `since` and the current one. */
 function livesSince({ number, names }: Lives, since: number): readonly Epoch[] {
   const passed = names.slice(0, -1)
   return passed.slice(Math.max(0, passed.length - (number - since - 1)))
 }
 
 /**
- * A log of an earlier life has another epoch in this one, and a base: what it held when its life ended. That follows from
- * what the file says, so that a reader need not write it first; whoever writes to the log writes it down.
+ * Returns a log as seen from the current life. A log of an earlier life has a new epoch, and a base: its head when that
+ * life ended. Readers derive this from the file without writing. The next write to the log stores it.
  */
 export function present(
   log: LogLife,

@@ -1,27 +1,27 @@
 import { type Call, takeBatch, weightOf } from './batch.ts'
 
-/** Calls that no caller waits for, until a batch takes them along. */
+/** Calls that no caller waits for, collected until a batch takes them. */
 export interface Notes {
   readonly isEmpty: boolean
-  /** Whether it was taken; beyond a bound it is forgotten. */
+  /** Returns whether the note was accepted. Beyond a bound it is dropped. */
   add(note: Call): boolean
-  /** A bounded part of them, in order. */
+  /** Takes a bounded number of notes, in order. */
   take(): readonly Call[]
-  /** The batch that took them was not written. */
+  /** Returns notes whose batch was not written. */
   putBack(notes: readonly Call[]): void
 }
 
-/** Weights of one batch, in entries: callers must not wait for much that was handed over. */
+/** Weight per batch, in entries, so that callers do not wait for many notes. */
 const MAX_NOTES = 2_000
 const MAX_HANDED = 500
-/** Weight that may wait. */
+/** Total weight that may wait. */
 const MAX_NOTED = 1_000_000
 
 const isHanded = ([verb]: Call): boolean => verb === 'handed'
 
 export function createNotes(): Notes {
   let notes: Call[] = []
-  /** What is only told for the record. */
+  /** Kept apart: only delivery records need them, so each batch takes fewer. */
   let handed: Call[] = []
   let weight = 0
 

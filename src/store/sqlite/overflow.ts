@@ -3,7 +3,7 @@ import type { StoreLimits } from '../store.ts'
 import { ENTRY, type EntryRow } from './entry.ts'
 import type { Head } from './heads.ts'
 
-/** Chooses the entry that a log which is too long has to give up. */
+/** Chooses the entry that overflow evicts from a full log. */
 export interface Overflow {
   victim(head: Head): EntryRow | undefined
 }
@@ -20,7 +20,7 @@ export function createOverflow(db: Database, limits: StoreLimits): Overflow {
      WHERE log = ? AND is_kept = 1 AND is_acked = 1 ORDER BY seq LIMIT 1`,
   )
 
-  /** The oldest retained one of a rank. */
+  /** Finds the oldest retained entry of a rank. */
   const oldest = (head: Head, rank: number): EntryRow | undefined => {
     if (head.counts[rank] === 0) return undefined
     const entry = firstOf.get(head.id, head.from[rank] ?? 0, rank)
@@ -28,7 +28,7 @@ export function createOverflow(db: Database, limits: StoreLimits): Overflow {
     return entry ?? undefined
   }
 
-  /** The oldest settled entry, whatever its priority; else of the lowest priority the oldest. */
+  /** Chooses the entry to evict by the overflow rule (`StoreLimits.maxEntries`). */
   const victim = (head: Head): EntryRow | undefined => {
     if (limits.acknowledged) return settled.get(head.id) ?? lowest(head)
     if (head.received === 0) return lowest(head)

@@ -1,10 +1,10 @@
-/** What the file knows of time when it is opened. All on the store's clock, unless it says otherwise. */
+/** Time as known when the file is opened, on the store's clock unless noted otherwise. */
 export interface KnownTime {
-  /** How far jumps had put the wall clock ahead of the store's, milliseconds. */
+  /** How far the wall clock was ahead of the store's clock, because of jumps, milliseconds. */
   readonly jumped: number
-  /** The last moment that the store knows, milliseconds since 1970; 0 for none. */
+  /** The last time that the file proves, milliseconds since 1970; 0 for none. */
   readonly seenAt: number
-  /** The wall clock less the machine's uptime; undefined when the machine has started since, or does not tell. */
+  /** The wall clock minus the machine's uptime. Undefined after a restart of the machine, or without an uptime. */
   readonly ahead: number | undefined
 }
 
@@ -15,23 +15,23 @@ interface CurrentTime {
   readonly uptime: number | undefined
 }
 
-/** Where the store's clock goes on. */
+/** Setting with which the store's clock continues. */
 interface ResumedClock {
   readonly jumped: number
   readonly warning?: string
 }
 
-/** What two clocks of a machine may drift apart: a moment, and so much of the time that passed. */
+/** Allowed drift between two clocks of a machine: a constant, plus a share of the time passed. */
 const DRIFT_MS = 1_000
 const DRIFT = 0.000_5
-/** A pause that is told: nobody knows whether the service was down or its clock was set. */
+/** Pauses from this length on are reported: the service may have been down, or the clock set. */
 const LONG_MS = 3_600_000
 
 const seconds = (ms: number): string => `${Math.round(Math.abs(ms) / 1_000)} s`
 
 /**
- * On a machine that has not started since, its uptime tells a jump from a pause. Else a clock that is behind the file was
- * set back, and one that is ahead counts as a pause: entries age by it.
+ * Continues the store's clock. Without a restart of the machine, its uptime tells a jump of the clock from a pause. After
+ * a restart, a clock behind the file was set back. A clock ahead of it counts as a pause: entries age by it.
  */
 export function resume({ jumped, seenAt, ahead }: KnownTime, { wall, uptime }: CurrentTime): ResumedClock {
   if (seenAt === 0) return { jumped }

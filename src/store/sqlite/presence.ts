@@ -1,32 +1,32 @@
 import type { Database } from 'bun:sqlite'
 import { closeSync, linkSync, openSync, readSync, rmSync, type Stats, statSync } from 'node:fs'
 
-/** One file, whatever its name. */
+/** Identity of a file, whatever its name. */
 interface Inode {
   readonly dev: number
   readonly ino: number
 }
 
-/** The files that were opened, so that later looks can tell whether their names still lead to them. */
+/** Identity of the opened files, to detect later that a name leads to another file. */
 export interface FileIdentity {
   readonly path: string
   readonly file: Inode
   readonly log: Inode
-  /** Descriptor of the `-shm`, which says how long file and log must be. Closing it early would drop SQLite's locks. */
+  /** Descriptor of the `-shm`, which records the lengths of file and log. Closing it early would drop SQLite's locks. */
   readonly index: number
 }
 
 export type Absence =
-  /** Nothing bears the file's name. */
+  /** No file has the name. */
   | 'gone'
   | 'replaced'
-  /** The `-wal` is not the one that was opened. */
+  /** The `-wal` is not the opened one. */
   | 'log gone'
-  /** File or log is shorter than what was written. */
+  /** File or log is shorter than the data written to it. */
   | 'file cut'
   | 'log cut'
 
-/** What the log says, and what an operator can do. */
+/** Reason for the log line, with the action an operator can take. */
 export const REASONS: Readonly<Record<Absence, string>> = {
   gone: 'the file was moved or deleted: move it back, or restart the service with the copy made under its name',
   replaced:
@@ -36,11 +36,11 @@ export const REASONS: Readonly<Record<Absence, string>> = {
   'log cut': 'the -wal beside the file was truncated: restart the service; the last sends may be lost',
 }
 
-/** Looks at the names of opened files. */
+/** Checks the names of opened files. */
 export interface Presence {
-  /** Undefined when all names lead to what was opened, and nothing is missing. */
+  /** Returns the problem; undefined when all names lead to the opened files and nothing is missing. */
   look(): Absence | undefined
-  /** Brings what only the open files hold to where a restart finds it; whether that is done. */
+  /** Saves data that only the open files hold to where a restart finds it. Returns whether that is complete. */
   rescue(db: Database, absence: Absence): boolean
 }
 
@@ -73,10 +73,10 @@ export function createPresence({ path, file, log, index }: FileIdentity): Presen
   const numbers = new Uint32Array(words.buffer)
   let size = 0
   let cut: Absence | undefined
-  /** What `rescue` put in the place of a file that was gone. */
+  /** The copy that `rescue` made in place of a missing file. */
   let copy: Inode | undefined
 
-  /** Bytes that file and log hold according to SQLite; it writes the log's header anew before it truncates the log. */
+  /** Bytes that file and log must have. SQLite rewrites the log's header before it truncates the log. */
   const expected = (): { readonly fileBytes: number; readonly logBytes: number } => {
     readSync(index, words, 0, INDEX_BYTES, 0)
     // 1 stands for 65,536.
@@ -98,7 +98,7 @@ export function createPresence({ path, file, log, index }: FileIdentity): Presen
     if (atLog === undefined || !isSame(atLog, log)) return 'log gone'
     const { fileBytes, logBytes } = expected()
     if (atLog.size < logBytes) cut = 'log cut'
-    // The newest pages may still be in the log alone, so the file need not be complete; but it must not shrink.
+    // The newest pages may exist only in the log, so the file may be incomplete. But it must not shrink.
     else if (atFile.size < Math.min(size, fileBytes)) cut = 'file cut'
     size = atFile.size
     return cut
@@ -107,12 +107,12 @@ export function createPresence({ path, file, log, index }: FileIdentity): Presen
   return {
     look,
     rescue: (db, absence) => {
-      // Half a commit would go into the file with it; the next start reads the whole ones.
+      // A checkpoint would write half a commit to the file. The next start reads the whole commits.
       if (absence === 'log cut') return true
       if (!emptyLog(db)) return false
       if (absence !== 'gone' || copy !== undefined) return true
       const part = copyOf(db, path)
-      // Unlike a rename it leaves alone what has been put there meanwhile.
+      // A link, unlike a rename, never overwrites a file that appeared meanwhile.
       if (lookUp(path) === undefined) linkSync(part, path)
       copy = inodeOf(statSync(part))
       rmSync(part)
@@ -121,7 +121,7 @@ export function createPresence({ path, file, log, index }: FileIdentity): Presen
   }
 }
 
-/** Brings the log into the file; an emptied one cannot be mistaken for that of another file. */
+/** Checkpoints and empties the log. An empty log cannot be mistaken for another file's log. */
 function emptyLog(db: Database): boolean {
   db.run(`PRAGMA busy_timeout = ${BUSY_MS}`)
   try {
@@ -131,7 +131,7 @@ function emptyLog(db: Database): boolean {
   }
 }
 
-/** Writes a whole copy, for the owner only, beside the file. */
+/** Writes a complete copy beside the file, readable only by its owner. */
 function copyOf(db: Database, path: string): string {
   const part = `${path}.copy`
   rmSync(part, { force: true })

@@ -10,7 +10,7 @@ import { type Lives, present } from './life.ts'
 import { restored } from './text.ts'
 
 interface LogRow {
-  /** Of logs that are still to be made. */
+  /** Epoch of logs that do not exist yet. */
   readonly next_epoch: Epoch
   readonly id: number | null
   readonly life: number
@@ -43,11 +43,11 @@ interface TraceRow {
   readonly jumped: number
 }
 
-/** A log as it is in one snapshot. */
+/** A log as seen in one snapshot. */
 interface Found extends Required<LogStart> {
-  /** 0 when there is none. */
+  /** 0 for a log that does not exist. */
   readonly id: number
-  /** What lies before has ended by age. */
+  /** Entries before this seq have ended by age. */
   readonly from: number
 }
 
@@ -57,7 +57,7 @@ const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
   ...(trace !== null && { traceparent: trace }),
 })
 
-/** An entry that has ended is told as such, though nobody has taken it out of its log yet. */
+/** Reports an ended entry as expired even before a purge takes it out of its log. */
 function recipientOf(row: TraceRow, now: number, jumped: number): Recipient {
   const { owner, attempts, at, ages_at, expires_at } = row
   const endsAt = Math.min(ages_at, expires_at ?? ages_at)
@@ -67,10 +67,10 @@ function recipientOf(row: TraceRow, now: number, jumped: number): Recipient {
 
 const NEVER_SEEN = { bases: [], received: 0, removedThrough: 0, lostThrough: 0, id: 0, from: 0 }
 
-/** Reads from the file in the caller's turn: all is short, a page at a time, and waits for no writer. */
+/** Reads the file in the caller's turn. Each read is short, one page, and waits for no writer. */
 export interface Reader extends Pick<UserLog, 'open' | 'heads' | 'count' | 'read' | 'list' | 'report'> {}
 
-/** Looked up in one turn of the event loop. */
+/** Heads read in one turn of the event loop. */
 const TURN = 500
 
 export function createReader({
@@ -85,7 +85,7 @@ export function createReader({
   const select = db.query<LogRow, [Topic]>(
     'SELECT service.epoch AS next_epoch, logs.* FROM service LEFT JOIN logs ON owner = ?',
   )
-  // Age takes entries in the order of the log, so that the first one which has time left ends the search.
+  // Entries age in the order of the log, so the search ends at the first entry with time left.
   const firstInAge = db.query<{ seq: number }, [number, number]>(
     'SELECT seq FROM entries WHERE log = ? AND is_kept = 1 AND ages_at >= ? ORDER BY seq LIMIT 1',
   )
@@ -148,7 +148,7 @@ export function createReader({
     }
   }
 
-  /** Reads whole pages and never more than their limit: what a large log holds besides is not touched. */
+  /** Reads entries up to the limit of a page and touches no further row. */
   const take = <E extends Entry>(
     rows: Iterable<PageRow>,
     limit: PageLimit,
@@ -211,7 +211,7 @@ export function createReader({
     }
   }
 
-  /** Whatever is looked at inside is of one moment. */
+  /** Runs all reads of `look` in one snapshot. */
   const atOnce = <T>(look: () => T): T =>
     readable(() => {
       begin.run()

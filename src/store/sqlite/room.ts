@@ -15,11 +15,11 @@ interface RoomOptions {
   readonly turn: Turn
 }
 
-/** More than these drafts can add; a UTF-16 unit takes at most 3 bytes in UTF-8. */
+/** Upper bound of the bytes that the drafts add. A UTF-16 unit takes at most 3 bytes in UTF-8. */
 const mostOf = (drafts: readonly DraftRow[]): number =>
   drafts.reduce((sum, [, , body]) => sum + ENTRY_BYTES + LOG_BYTES + 3 * (body?.length ?? 0), 0)
 
-/** Appends what the bounds on stored bytes leave room for. */
+/** Appends drafts within the limits on stored bytes. */
 export function createRoom(
   db: Database,
   { heads, bodies, entries, limits, turn }: RoomOptions,
@@ -30,7 +30,7 @@ export function createRoom(
 
   const fits = (held: number, added: number, most: number): boolean => most === 0 || held + added <= most
 
-  /** Only carrying it out tells what is repeated and adds nothing. */
+  /** Appends and then checks: only carrying it out shows which drafts repeat known ids and add nothing. */
   const attempt = (tenant: string, drafts: readonly DraftRow[]) => {
     bodies.write()
     const undo = heads.save(tenant)

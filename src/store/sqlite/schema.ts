@@ -1,21 +1,20 @@
 /** `PRAGMA application_id` of our files: "Ara1". */
 export const APPLICATION_ID = 0x41726131
 
-/** What an entry counts beside its body, and a log without entries: about what they take, places in indexes included. */
+/** Bytes that count for an entry without its body, and for a log without entries. Includes their share of the indexes. */
 export const ENTRY_BYTES = 300
 export const LOG_BYTES = 200
 
 /**
- * Each step takes a file from the version before it, its place in the list, to the next. A step that was released never
- * changes.
+ * Each step migrates a file from the version before it (its index in the list) to the next. A released step never changes.
  *
- * `entries` in the order of acceptance, so that age takes them from the front. What leaves its log loses its body, and its
- * place in `entries_of_log`, which answers by itself whatever needs no body; what has become of it stays known until it is
- * as old as the retention. `entries_by_id` finds a repeated append, and the recipients of a notification.
+ * `entries` is in the order of acceptance, so that age removes rows from the front. An entry that leaves its log loses its
+ * body and its place in `entries_of_log`, an index that answers queries without a body. Its delivery state stays known
+ * until the entry is as old as the retention. `entries_by_id` finds repeated appends and the recipients of a notification.
  *
- * `logs` holds how many entries of each priority a log retains, so that overflow looks for none that is not there.
+ * `logs` counts the retained entries by priority, so that overflow searches only priorities with entries.
  *
- * `bodies` holds a body that several entries share, and how many still do; any other body is in its entry.
+ * `bodies` holds each body that several entries share, with the number of those entries. Any other body is in its entry.
  */
 export const STEPS: readonly string[] = [
   `

@@ -7,12 +7,12 @@ import { BODY, ENTRY, type EntryRow, isPending, numberOf, stateOf } from './entr
 import type { Head, Heads } from './heads.ts'
 import { restored } from './text.ts'
 
-/** Of one call, so that no transaction becomes long. */
+/** Entries per call, so that no transaction becomes long. */
 const MAX_ACKED = 5_000
 
 type SeqRange = readonly [first: number, last: number]
 
-/** Numbers that follow each other by one, together. */
+/** Groups consecutive numbers into ranges. */
 function runsOf(seqs: readonly number[]): readonly SeqRange[] {
   const runs: SeqRange[] = []
   let first = seqs[0] ?? 0
@@ -24,7 +24,7 @@ function runsOf(seqs: readonly number[]): readonly SeqRange[] {
   return runs
 }
 
-/** What becomes of entries: handed over, received, acknowledged, given up. */
+/** Changes of delivery states: handed over, received, acknowledged, given up. */
 export function createSettling(
   db: Database,
   {
@@ -92,7 +92,7 @@ export function createSettling(
       settle.run(entry.n)
       return acked
     }
-    // An acknowledgement proves a delivery that is not yet noted.
+    // An acknowledgement proves a delivery that is not noted yet.
     const firstAt = entry.attempts === 0 ? turn.now : entry.first_at
     if (entry.attempts === 0 && limits.acknowledged) turn.told.push(['tracked', head.owner, 1])
     acknowledge.run(numberOf('acked'), turn.now, firstAt, entry.n)
@@ -107,7 +107,7 @@ export function createSettling(
     },
     received: (owner, { epoch, seq }) => {
       const head = find(owner, epoch)
-      // A place beyond the head is no proof of having read anything.
+      // A cursor beyond the head proves no receipt.
       if (head === undefined || seq > head.seq || seq <= head.received) return
       receive.run(turn.now, head.id, head.received, seq)
       head.received = seq

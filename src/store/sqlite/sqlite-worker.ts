@@ -6,13 +6,13 @@ import { type CarryOut, createWriter } from './writer.ts'
 
 declare const self: Worker
 
-/** Pages at hand, in KiB when negative. */
+/** Size of SQLite's page cache: a negative number is in KiB. */
 const CACHE = -32_000
-/** The log grows to about 16 MiB before it is brought into the file. */
+/** SQLite checkpoints the log when it reaches about 16 MiB. */
 const CHECKPOINT_PAGES = 4_000
 const MAX_LOG_BYTES = 64 * 1024 * 1024
 
-/** One file, written as long as its name leads to it. */
+/** A file that is written while its name leads to it. */
 interface OpenFile {
   readonly db: Database
   readonly carryOut: CarryOut
@@ -21,13 +21,13 @@ interface OpenFile {
 
 let setup: WorkerSetup | undefined
 let open: OpenFile | undefined
-/** What was found, and whether all that could be done about it is done. */
+/** The problem found at the last look, and whether its data is rescued. */
 let absence: Absence | undefined
 let isRescued = false
 
 function connect({ opened, synchronous, limits, lives, givenUp, work }: WorkerSetup): OpenFile | undefined {
   const presence = createPresence(opened)
-  // Another file that has taken its place must not be touched.
+  // Never touches another file that has taken its place.
   absence = presence.look()
   if (absence !== undefined) return undefined
   const db = new Database(opened.path, { strict: true, readwrite: true })
@@ -51,7 +51,7 @@ function connect({ opened, synchronous, limits, lives, givenUp, work }: WorkerSe
 const failure = (error: unknown): Reply =>
   isAway(error) ? { type: 'failed', reason: error.message } : { type: 'failed', fault: error }
 
-/** Whether the file is where it was; if not, all it holds is first brought to where a restart finds it. */
+/** Whether the file is in place. If not, saves its data to where a restart finds it. */
 function isThere({ db, presence }: OpenFile): boolean {
   const found = presence.look()
   if (found !== absence) isRescued = false
@@ -60,7 +60,7 @@ function isThere({ db, presence }: OpenFile): boolean {
   try {
     isRescued = presence.rescue(db, absence)
   } catch (error) {
-    // Tried again with the next batch.
+    // The next batch tries again.
     if (!isAway(error)) throw error
   }
   return false
@@ -71,13 +71,13 @@ const astray = (): Reply => ({
   reason: absence === undefined ? 'the file is away' : REASONS[absence],
 })
 
-/** Opens the file again when that failed before. */
+/** Opens the file again if that failed before. */
 function replyToBatch(batch: Batch): Reply {
   try {
     if (setup === undefined) throw new Error('a batch came before the file was named')
     open ??= connect(setup)
     if (open === undefined || !isThere(open)) return astray()
-    // A file that is moved while it is written is found by the next batch, and rescued as if it were moved then.
+    // A file moved during the write is noticed at the next batch, and rescued then.
     return open.carryOut(batch)
   } catch (error) {
     return failure(error)
@@ -89,7 +89,7 @@ function begin(given: WorkerSetup): void {
   try {
     open = connect(given)
   } catch {
-    // The first batch tries again, and its answer tells why.
+    // The first batch tries again, and its answer tells the reason.
   }
 }
 

@@ -15,18 +15,18 @@ import { createTemplates } from './templates.ts'
 
 interface SqliteOptions {
   readonly path: string
-  /** `full`: on the disk before anything resolves; `normal`: known to the system. */
+  /** `full`: data is on the disk before a call resolves; `normal`: data has reached the operating system. */
   readonly sync: Sync
   readonly limits: StoreLimits
   readonly clock: Clock
   readonly observer: StoreObserver
-  /** How long what nobody waits for may wait for company, milliseconds. */
+  /** How long notes may wait for other writes, milliseconds. */
   readonly noteMs?: number
-  /** Why the store is away, told for each new reason. */
+  /** Called with each new reason why the store is away. */
   readonly onAway?: (reason: string) => void
-  /** Why what is kept may not last. */
+  /** Called with each reason why stored data may be lost. */
   readonly onWarning?: (warning: string) => void
-  /** Takes a fault of our own code that no caller waits for. */
+  /** Called with a fault of our own code that no caller waits for. */
   readonly onFault?: (error: unknown) => void
 }
 
@@ -35,7 +35,7 @@ const NOTE_MS = 100
 const isOfSame = (draft: Draft, other: Draft | undefined): boolean =>
   draft.id === other?.id && draft.body === other.body
 
-/** Drafts of one notification share its body, which goes to the writer once. */
+/** Drafts of one notification share its body, which is sent to the writer once. */
 const rowOf = (draft: Draft, n: number, drafts: readonly Draft[]): DraftRow => [
   draft.owner,
   draft.id,
@@ -81,7 +81,7 @@ interface RevocationRow {
   readonly until: number
 }
 
-/** All at hand, so that nobody who presents a token waits. The file has their ends on the store's clock. */
+/** Keeps all revocations in memory, so that a token check never waits. The file stores their ends on the store's clock. */
 function revocationsOf(
   { reader }: StoreFile,
   commits: Commits,
@@ -93,7 +93,7 @@ function revocationsOf(
   const atHand = memoryRevocations({ clock, maxPerTenant, recorded })
   return {
     revoke: async (owner, before, until) => {
-      // Holds from here on; when the file does not take it the caller tries again, and until then it holds in this process.
+      // In force in this process from here on. If the write fails, the caller retries.
       if ((await atHand.revoke(owner, before, until)) === 'full') return 'full'
       await commits.call('revoke', owner, before, until - steady.jumped)
       return 'revoked'
@@ -103,8 +103,8 @@ function revocationsOf(
 }
 
 /**
- * Keeps everything in one file: read in the caller's turn, written by a thread of its own. Throws ConfigError for a file that the
- * service must not start with.
+ * Keeps everything in one file. Reads run in the caller's turn; a separate thread writes. Throws ConfigError for a file
+ * that the service must not start with.
  */
 export async function sqliteStore({
   path,
@@ -142,14 +142,14 @@ export async function sqliteStore({
     commits.note('clock', steady.jumped, uptime === undefined ? null : clock.now() - uptime)
   }
 
-  /** Whether there is more. What fails is tried again at the next interval. */
+  /** Returns whether there is more. The next interval retries a failed part. */
   const cleanPart = (part: Part): Promise<boolean> =>
     commits.call('cleanUp', part).catch(error => {
       if (!(error instanceof StoreAway)) onFault(error)
       return false
     })
 
-  /** Bounded steps, between which others have their turn. */
+  /** Runs in bounded steps, so that other work gets its turn in between. */
   const cleanUp = async (): Promise<void> => {
     if (isCleaning) return
     isCleaning = true

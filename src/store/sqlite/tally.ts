@@ -2,22 +2,22 @@ import type { Database } from 'bun:sqlite'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { Writer } from './batch.ts'
 
-/** What the logs of one tenant take together. */
+/** Bytes of the logs of one tenant. */
 export interface Tenant {
   bytes: number
-  /** As it was when the batch began that has changed it. */
+  /** The value when the batch that changed it began. */
   before: number
   hasChanged: boolean
 }
 
-/** What all logs hold together. */
+/** Totals of all logs. */
 export class Tally {
   messages = 0
   users = 0
   bytes = 0
   readonly #tenants = new Map<string, Tenant>()
 
-  /** Once, at the start; from there on it is kept up to date. */
+  /** Counts once, at the start. The caller keeps the totals up to date. */
   constructor(db: Database) {
     const logs = db.query<{ owner: Topic; messages: number; bytes: number }, []>(
       'SELECT owner, low + normal + high + critical AS messages, bytes FROM logs',

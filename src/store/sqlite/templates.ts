@@ -5,19 +5,19 @@ import { pageOf } from '../template.ts'
 import type { Commits } from './commits.ts'
 import { readable } from './faults.ts'
 
-/** Taken apart and at hand; of up to 64 KiB each. */
+/** Parsed templates in the cache; each at most 64 KiB. */
 const MAX_AT_HAND = 500
-/** Read in one turn of the event loop. */
+/** Templates read in one turn of the event loop. */
 const TURN = 100
 
 interface AtHand {
   readonly json: string
   readonly template: Template
-  /** The file's version when `json` was last seen in it. */
+  /** Version of the file when `json` was last read from it. */
   version: number
 }
 
-/** Reads in the caller's turn; gives the same object as long as a template is unchanged and fits at hand. */
+/** Reads in the caller's turn. Returns the same object while a template is unchanged and in the cache. */
 export function createTemplates({
   db,
   commits,
@@ -26,7 +26,7 @@ export function createTemplates({
   readonly commits: Pick<Commits, 'call'>
 }): Templates {
   const atHand = createLRU<string, AtHand>({ max: MAX_AT_HAND })
-  // SQLite gives another number after each commit of another connection, also one whose caller was given up.
+  // SQLite changes this number after each commit of another connection, including commits of timed-out calls.
   const fileVersion = db.query<{ data_version: number }, []>('PRAGMA data_version')
   const select = db.query<{ json: string }, [string, string]>(
     'SELECT json FROM templates WHERE tenant = ? AND id = ?',
@@ -37,14 +37,14 @@ export function createTemplates({
   const count = db.query<{ total: number }, [string]>(
     'SELECT count(*) AS total FROM templates WHERE tenant = ?',
   )
-  // A tenant holds no colon.
+  // Unique, because a tenant contains no colon.
   const nameOf = (tenant: string, id: string): string => `${tenant}:${id}`
   const templateOf = ({ json }: { readonly json: string }): Template => JSON.parse(json) as Template
 
   const find = (tenant: string, id: string): Template | undefined => {
     const name = nameOf(tenant, id)
     const known = atHand.get(name)
-    // Read before the text: a commit in between is noticed by the next call.
+    // Reads the version before the text, so that the next call notices a commit in between.
     const version = fileVersion.get()?.data_version ?? 0
     if (known?.version === version) return known.template
     const row = select.get(tenant, id)

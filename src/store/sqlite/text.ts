@@ -1,7 +1,7 @@
-/** Marks a text that is kept as JSON; nothing that is kept begins with it otherwise. */
+/** Marks a text stored as JSON. No other stored text begins with it. */
 const MARK = '\u0001'
 
-/** SQLite keeps UTF-8, which has no lone surrogates: a text that holds one goes in and comes out the same by a detour. */
+/** SQLite stores UTF-8, which has no lone surrogates. A text with one is stored as JSON and restored exactly. */
 export const storable = (text: string): string => (text.isWellFormed() ? text : MARK + JSON.stringify(text))
 
 export const restored = (kept: string): string =>

@@ -1,20 +1,20 @@
 import type { Reply, ToWorker, WorkerSetup } from './batch.ts'
 
-/** The thread that writes: an fsync holds up whoever runs it, and that must not be the one that delivers. */
+/** The thread that writes. An fsync blocks its thread, which must not be the one that delivers. */
 export interface Thread {
-  /** Whether there is one: it may have ended by a fault. */
+  /** Whether the thread runs. A fault may have ended it. */
   isThere(): boolean
   send(message: ToWorker): void
-  /** Starts another one. */
+  /** Starts a new thread. */
   restart(): void
-  /** Resolves when it has closed the file, at the latest after a second. */
+  /** Resolves when the thread has closed the file, after a second at the latest. */
   close(): Promise<void>
 }
 
 interface ThreadOptions {
   readonly setup: WorkerSetup
   readonly onReply: (reply: Exclude<Reply, { readonly type: 'closed' }>) => void
-  /** It ended, and nobody had asked it to; what it was doing may or may not be done. */
+  /** The thread ended without being asked to. The outcome of its work is unknown. */
   readonly onEnded: () => void
   /** An error that the thread did not catch. */
   readonly onFault: (error: unknown) => void
@@ -22,7 +22,7 @@ interface ThreadOptions {
 
 const CLOSE_MS = 1_000
 
-/** Written out where it is, so that the build of the executable finds it (`scripts/build.ts`). */
+/** A literal path here, so that the build of the executable finds the file (`scripts/build.ts`). */
 const WORKER = new URL('./sqlite-worker.ts', import.meta.url)
 
 export function startThread({ setup, onReply, onEnded, onFault }: ThreadOptions): Thread {
@@ -36,7 +36,7 @@ export function startThread({ setup, onReply, onEnded, onFault }: ThreadOptions)
       if (data.type === 'closed') onClosed?.()
       else if (worker === started) onReply(data)
     }
-    // `close` tells its end.
+    // The event `close` reports its end.
     started.onerror = event => {
       event.preventDefault()
       onFault(event.error ?? new Error(event.message))

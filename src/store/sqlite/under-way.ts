@@ -5,17 +5,17 @@ export interface Waiting {
   readonly call: Call
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
-  /** When it was asked. */
+  /** Tick at which the call was made. */
   readonly tick: number
 }
 
-/** The batch that the writer has. */
+/** The batch that the writer is processing. */
 export class UnderWay {
-  /** The number of the first call. */
+  /** Number of the first call. */
   readonly first: number
   readonly notes: readonly Call[]
   readonly #calls: readonly Waiting[]
-  /** So many of the first calls were rejected because their time was up. */
+  /** Number of calls at the start that timed out. */
   #givenUp = 0
 
   constructor(first: number, notes: readonly Call[], calls: readonly Waiting[]) {
@@ -24,24 +24,24 @@ export class UnderWay {
     this.#calls = calls
   }
 
-  /** Rejects all callers that still wait; whether there were any. */
+  /** Rejects all callers that still wait. Returns whether there were any. */
   reject(error: unknown): boolean {
     const left = this.#calls.slice(this.#givenUp)
     for (const { reject } of left) reject(error)
     return left.length > 0
   }
 
-  /** Answers all callers that still wait; gives back the faults that none of them waits for. */
+  /** Answers all callers that still wait. Returns the faults that no caller waits for. */
   answer({ skipped, answers, faults }: Done): readonly unknown[] {
     const left = faults.filter(({ answer }) => answer === undefined || answer + skipped < this.#givenUp)
     for (const { answer = -1, error } of faults)
       if (answer + skipped >= this.#givenUp) this.#calls[answer + skipped]?.reject(error)
-    // Those that were rejected stay so.
+    // Timed-out calls stay rejected.
     for (let n = this.#givenUp; n < this.#calls.length; n++) this.#calls[n]?.resolve(answers[n - skipped])
     return left.map(({ error }) => error)
   }
 
-  /** Rejects the callers at the front that are overdue; the number of the last such call, and whether one is new. */
+  /** Rejects overdue callers at the start. Returns the number of the last one, and whether one is new. */
   giveUp(
     isOverdue: (asked: Waiting) => boolean,
     error: Error,

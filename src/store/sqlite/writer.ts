@@ -13,11 +13,11 @@ import type { Lives } from './life.ts'
 import { createRoom } from './room.ts'
 import { createSettling } from './settling.ts'
 
-/** Carries out batches, each in one transaction. It is all that ever writes to the file. */
+/** Carries out batches, one transaction each. The only code that writes to the file. */
 export type CarryOut = (batch: Batch) => Reply
 
 type Step = Call | 'purge'
-/** What failed, by the step in which it did. */
+/** Errors by the step that failed. */
 type Faults = Map<Step, unknown>
 
 const FAULT = Symbol('fault')
@@ -30,10 +30,10 @@ const listOf = (faults: Faults, calls: readonly Call[]): readonly Fault[] =>
     return { answer: answer < 0 ? undefined : answer, error }
   })
 
-/** Whoever looks into the file or copies it may hold it for moments. SQLite itself would wait whole seconds. */
+/** Another process that reads or copies the file may lock it for moments. SQLite itself would wait whole seconds. */
 const RETRY_MS = 10
 const MAX_TRIES = 50
-/** Entries between two signs of life. */
+/** Entries between two signs of progress. */
 const STEP = 500
 
 const isBusy = (error: unknown): boolean =>
@@ -78,9 +78,9 @@ export function createWriter({
   readonly db: Database
   readonly lives: Lives
   readonly limits: StoreLimits
-  /** Calls up to this number are not wanted any more: whoever asked has been told that they failed. */
+  /** Calls up to this number are not carried out: their callers were told that they failed. */
   readonly givenUp: () => number
-  /** Told after each STEP entries of one batch. */
+  /** Called after each STEP entries of one batch. */
   readonly onWork?: () => void
 }): CarryOut {
   let worked = 0
@@ -119,7 +119,7 @@ export function createWriter({
     clock: (jumped, ahead) => void noteTime.run(jumped, ahead, turn.now),
     probe: bytes => void probe.run(bytes, turn.now),
   }
-  // The verb of a call decides what it is given; the table above knows, the compiler cannot.
+  // The verb decides the types of its arguments. `Call` ensures it; the compiler cannot follow.
   const carryOut = ([verb, ...given]: Call): unknown =>
     (writer[verb] as (...given: readonly unknown[]) => ReturnType<Writer[Verb]>)(...given)
 
@@ -142,7 +142,7 @@ export function createWriter({
     ending.rollBack()
   }
 
-  /** Runs a step unless it failed before; a fault ends the attempt, and the next one leaves the step out. */
+  /** Runs a step unless it failed before. A fault ends the attempt; the next attempt skips the step. */
   const step = <T>(of: Step, faults: Faults, act: () => T): T | undefined => {
     if (faults.size > 0 && faults.has(of)) return undefined
     try {
@@ -159,7 +159,7 @@ export function createWriter({
     heads.begin()
     ending.begin()
     const take = (call: Call): unknown => step(call, faults, () => carryOut(call))
-    // What was handed over ends as such; a receipt saves nothing that has ended before it.
+    // Hands over first, so that such entries end as delivered. Receipts come after the purge: they save no ended entry.
     notes.filter(isHandOver).forEach(take)
     step('purge', faults, ending.purge)
     notes.filter(note => !isHandOver(note)).forEach(take)
@@ -180,7 +180,7 @@ export function createWriter({
       const calls = batch.calls.slice(skipped)
       try {
         const answers = attempt({ ...batch, calls }, faults)
-        // A caller who was told that it failed may try again elsewhere: its call must not be carried out after that.
+        // A caller that was told of a failure may retry elsewhere, so its call must not be carried out.
         if (givenUp() >= batch.first + skipped && calls.length > 0) undo()
         else {
           commit.run()
