@@ -1,15 +1,13 @@
+import type { Server } from 'bun'
 import { createApiKeys } from './auth/api-key.ts'
 import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
 import type { Config } from './config/config.ts'
-import { observeEntries } from './dispatch/observed/entry-stats.ts'
-import { traceStore } from './dispatch/observed/spans.ts'
-import { meterStore } from './dispatch/observed/store-meter.ts'
-import { watchStore } from './dispatch/observed/store-watch.ts'
-import { createPipeline } from './dispatch/pipeline.ts'
+import { openObservedStore } from './dispatch/observed/open.ts'
+import { createPipeline, type Pipeline } from './dispatch/pipeline.ts'
 import { createQueueTotals } from './http/answer/queue-totals.ts'
 import { createApi } from './http/api.ts'
-import { createSides, type Listeners, listen } from './http/listeners.ts'
+import { createSides, listen } from './http/listeners.ts'
 import { manyTenants, oneTenant, tracedCallers } from './http/request/caller.ts'
 import { createClientOf } from './http/request/client.ts'
 import { createGuard } from './http/request/guard.ts'
@@ -35,9 +33,7 @@ import type { Logger } from './observe/log.ts'
 import { tellRefusals } from './observe/refusals.ts'
 import { createRequestSpans } from './observe/request-spans.ts'
 import { createStats, type Stats } from './observe/stats.ts'
-import { tellOfStore } from './observe/store-lines.ts'
 import { openTracing } from './observe/tracing.ts'
-import { openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
 import type { Peer } from './transport/peer.ts'
 import { createTransport, type WrapQueues } from './transport/transport.ts'
@@ -50,7 +46,7 @@ export interface App extends AsyncDisposable {
   /** Undefined without INTERNAL_PORT. */
   readonly internalPort: number | undefined
   readonly stats: Stats
-  /** Sends every client away and resolves when what was in flight is answered, at the latest DRAIN_SECONDS and a little later. */
+  /** Disconnects every client and answers the requests in flight; resolves within DRAIN_SECONDS and one second. */
   drain(): Promise<void>
 }
 
@@ -59,18 +55,26 @@ export interface AppOptions {
   readonly version: string
   readonly logger: Logger
   readonly clock?: Clock
-  /** Log lines that were dropped so far. */
+  /** Counts the log lines dropped so far. */
   readonly linesDropped?: () => number
-  /** Instead of the one STORE_URL names: tests delay and break it. */
+  /** Only for tests, which delay and break the store. */
   readonly wrapStore?: (store: Store) => Store
-  /** Instead of the kernel's tables: tests let clients owe bytes. */
+  /** Only for tests, which add unacknowledged bytes to the kernel's tables. */
   readonly wrapQueues?: WrapQueues
 }
 
-/** What is left of the last second after DRAIN_SECONDS for cutting what did not go. */
+/** Parts that others use while the service runs, and that can only be made after them. */
+interface Late {
+  /** The server needs its handlers; they publish over it. */
+  server?: Server<WebSocketPeer>
+  /** The pipeline needs the store; the store tells it when an outage ends. */
+  pipeline?: Pick<Pipeline, 'catchUp'>
+}
+
+/** Part of the last second after DRAIN_SECONDS; cuts the connections that are still open. */
 const CUT_BEFORE_END_MS = 300
 
-/** Puts every part together in dependency order and starts to listen. */
+/** Assembles all parts in dependency order and starts to listen. A failed start closes the parts made so far. */
 export async function startApp({
   config,
   version,
@@ -80,30 +84,34 @@ export async function startApp({
   wrapStore = store => store,
   wrapQueues,
 }: AppOptions): Promise<App> {
+  await using starting = new AsyncDisposableStack()
+  const late: Late = {}
   const stats = createStats()
   const onFault = createOnFault({ logger, clock, stats })
   const hub = createHub<Peer>()
-  const observer = observeEntries(stats, () => pipeline.catchUp())
-  const storeLines = tellOfStore(logger, clock)
-  const opened = await openStore({ settings: config, clock, observer, onFault, ...storeLines })
   const tracing = await openTracing({ settings: config, version, clock, logger })
+  /** Spans are exported until then, monotonic milliseconds. */
+  let exportUntil = 0
+  starting.defer(() => tracing?.close(exportUntil - clock.monotonic()))
   const spans = tracing && createRequestSpans(tracing)
-  const metered = meterStore(wrapStore(opened), { clock, stats })
-  const store = tracing === undefined ? metered : traceStore(metered, tracing)
-  const storeWatch = watchStore({ store, clock, logger, onFault })
-  const lag = watchTime(clock, logger)
+  const onResumed = () => late.pipeline?.catchUp()
+  const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
+  const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
+  const lag = starting.use(watchTime(clock, logger))
   const pipeline = createPipeline({
     settings: config,
     hub,
     store,
     observer,
-    publish: (name, text) => listeners.server.publish(name, text, false),
+    publish: (name, text) => late.server?.publish(name, text, false) ?? 0,
     storeWatch,
     onFault,
     clock,
     stats,
     tracing,
   })
+  starting.use(pipeline)
+  late.pipeline = pipeline
   const { composer, dispatch, dispatchNow, largeCalls, once } = pipeline
 
   const onRefused = tellRefusals(logger, clock, stats.authFailures)
@@ -115,43 +123,73 @@ export async function startApp({
       if (!fetched.ok) logger.warn({ reason: fetched.reason }, 'auth.key_set_unavailable')
     },
   })
+  starting.use(identities)
 
-  const peerOf = (request: Request) => listeners.server.requestIP(request)?.address
-  const limits = createLimits({ settings: config, peerOf, clock, stats })
+  const peerOf = (request: Request) => late.server?.requestIP(request)?.address
+  const limits = starting.use(createLimits({ settings: config, peerOf, clock, stats }))
   const transport = createTransport({
     settings: config,
     hub,
     pipeline,
     identities,
     limits,
-    portOf: () => listeners.server.port ?? 0,
+    portOf: () => late.server?.port ?? 0,
     wrapQueues,
     onRefused,
-    persist: pipeline.persist,
     onFault,
     clock,
     logger,
     stats,
     spans,
   })
+  starting.use(transport)
   const { sessions, sockets } = transport
   const logEnabled = config.queueEnabled || config.ackEnabled
   const isDraining = () => sessions.draining
+  const { nodeId: node, redisUrl: address, storeMaxBytes: maxBytes } = config
+
+  const trigger =
+    address &&
+    startPubSub({ address, settings: config, composer, dispatch, once, clock, logger, stats, tracing })
+  starting.defer(() => void trigger?.stop())
   const redis = () => trigger?.state
-  const node = config.nodeId
 
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })
   const tenants = config.tenantEnabled ? manyTenants() : oneTenant()
   const callers = spans === undefined ? tenants : tracedCallers(tenants, spans)
   const userLog = logEnabled ? store.log : undefined
-  const totals = createQueueTotals({
-    store,
-    logEnabled,
-    maxBytes: config.storeMaxBytes,
-    onFailed: storeWatch.failed,
-  })
+  const totals = createQueueTotals({ store, logEnabled, maxBytes, onFailed: storeWatch.failed })
   const clientOf = createClientOf({ identities, limit: limits.requests, onRefused, spans })
   const sides = createSides(config)
+  const routes = [
+    healthRoutes({ hub, store, logEnabled, totals, redis, isDraining, sockets, clock, version, node }),
+    metricsRoutes({
+      hub,
+      stats,
+      store,
+      totals,
+      redis,
+      isDraining,
+      lag,
+      linesDropped,
+      version,
+      node,
+      key: config.metricsKey,
+      channelLimit: config.metricsChannelLimit,
+      onRefused,
+    }),
+    notificationRoutes({ composer, dispatch, once, callers, clock }),
+    batchRoutes({ composer, dispatch: dispatchNow, largeCalls, once, callers, clock, stats }),
+    templateRoutes({ templates: store.templates, callers, clock }),
+    channelRoutes({ hub, callers }),
+    clusterRoutes({ hub, callers, clock, version, node }),
+    userRoutes({ hub, callers, store, clock }),
+    tenantRoutes({ hub, callers, stats, tenancy: config.tenantEnabled }),
+    statsRoutes({ hub, callers, stats, ackEnabled: config.ackEnabled, redis }),
+    historyRoutes({ log: userLog, callers }),
+    meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf, spans }),
+    ...transport.routes,
+  ]
   const api = createApi({
     guard: createGuard({ keys, callers, sideOf: sides.of, limit: limits.requests, onRefused, spans }),
     corsOrigins: config.corsOrigins,
@@ -161,70 +199,24 @@ export async function startApp({
     clock,
     stats,
     spans,
-    routes: [
-      healthRoutes({ hub, store, logEnabled, totals, redis, isDraining, sockets, clock, version, node }),
-      metricsRoutes({
-        hub,
-        stats,
-        store,
-        totals,
-        redis,
-        isDraining,
-        lag,
-        linesDropped,
-        version,
-        node,
-        key: config.metricsKey,
-        channelLimit: config.metricsChannelLimit,
-        onRefused,
-      }),
-      notificationRoutes({ composer, dispatch, once, callers, clock }),
-      batchRoutes({ composer, dispatch: dispatchNow, largeCalls, once, callers, clock, stats }),
-      templateRoutes({ templates: store.templates, callers, clock }),
-      channelRoutes({ hub, callers }),
-      clusterRoutes({ hub, callers, clock, version, node: config.nodeId }),
-      userRoutes({ hub, callers, store, clock }),
-      tenantRoutes({ hub, callers, stats, tenancy: config.tenantEnabled }),
-      statsRoutes({
-        hub,
-        callers,
-        stats,
-        ackEnabled: config.ackEnabled,
-        redis,
-      }),
-      historyRoutes({ log: userLog, callers }),
-      meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf, spans }),
-      documentRoutes({ routes: () => api.routes, version }),
-      ...transport.routes,
-    ],
+    routes: [...routes, documentRoutes({ groups: routes, version })],
   })
-  const listeners: Listeners<WebSocketPeer> = listen({
+  const listeners = listen({
     settings: config,
     sides,
     fetch: api.fetch as (request: Request) => Response | Promise<Response>,
     websocket: transport.websocket,
   })
+  starting.defer(() => listeners.stop(true))
+  late.server = listeners.server
   sockets.guard(listeners.server.port ?? 0)
   // What handlers receive as `server`.
   api.server = listeners.server as unknown as typeof api.server
 
-  const { redisUrl: address } = config
-  const trigger =
-    address &&
-    startPubSub({ address, settings: config, composer, dispatch, once, clock, logger, stats, tracing })
-
-  /** Traces are sent until then, monotonic milliseconds. */
-  const stop = async (endsAt = Number.POSITIVE_INFINITY): Promise<void> => {
-    void trigger?.stop()
-    await listeners.stop(true)
-    transport[Symbol.dispose]()
-    identities[Symbol.dispose]()
-    limits[Symbol.dispose]()
-    pipeline[Symbol.dispose]()
-    lag[Symbol.dispose]()
-    storeWatch[Symbol.dispose]()
-    await store[Symbol.asyncDispose]()
-    await tracing?.close(endsAt - clock.monotonic())
+  const running = starting.move()
+  const stop = (endsAt = Number.POSITIVE_INFINITY): Promise<void> => {
+    exportUntil = endsAt
+    return running.disposeAsync()
   }
 
   return {
@@ -235,12 +227,12 @@ export async function startApp({
     drain: async () => {
       const endsAt = clock.monotonic() + config.drainSeconds * 1000 + 1000 - CUT_BEFORE_END_MS
       logger.info({ connections: hub.size, seconds: config.drainSeconds }, 'drain.started')
-      // In one turn: nothing new is heard, and readiness says no.
+      // In one turn: messages from Redis stop, and readiness fails.
       const dispatched = trigger?.stop()
       await sessions.drain(config.drainSeconds)
       const ended = Promise.all([listeners.stop(), dispatched])
       await Promise.race([ended, Bun.sleep(Math.max(0, endsAt - clock.monotonic()))])
-      // A disk that hangs must not keep the process: what was answered does not need it any more.
+      // A hanging disk must not keep the process: every answered request is stored already.
       const left = endsAt + CUT_BEFORE_END_MS / 2 - clock.monotonic()
       await Promise.race([stop(endsAt), Bun.sleep(Math.max(0, left))])
       logger.info({}, 'drain.ended')

@@ -22,7 +22,8 @@ type StoreSettings = Pick<
   | keyof ReconnectSettings
 >
 
-interface OpenOptions {
+export interface OpenOptions {
+  readonly settings: StoreSettings
   readonly clock: Clock
   readonly observer: StoreObserver
   /** Called with each new reason why the store is away. */
@@ -38,10 +39,7 @@ const MAX_TRACES = 100_000
 const MAX_REVOCATIONS = 10_000
 
 /** Opens the store that the settings name. Throws ConfigError when it cannot be used at all. */
-export async function openStore({
-  settings,
-  ...options
-}: OpenOptions & { readonly settings: StoreSettings }): Promise<Store> {
+export async function openStore({ settings, ...options }: OpenOptions): Promise<Store> {
   const { storeUrl, storeSync, storeReplicas } = settings
   const limits: StoreLimits = {
     maxEntries: settings.queueMaxSizePerUser,

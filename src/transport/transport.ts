@@ -3,7 +3,6 @@ import type { AnyElysia } from 'elysia'
 import type { Identities } from '../auth/identity.ts'
 import { createOrigins } from '../auth/origin.ts'
 import type { Config } from '../config/config.ts'
-import type { Persist } from '../dispatch/persist.ts'
 import type { Pipeline } from '../dispatch/pipeline.ts'
 import type { Hub } from '../hub/hub.ts'
 import { openSendQueues, type SendQueues } from '../lib/system/send-queues.ts'
@@ -60,7 +59,6 @@ interface TransportOptions {
   readonly portOf: () => number
   readonly wrapQueues?: WrapQueues | undefined
   readonly onRefused: AdmissionOptions['onRefused'] & RenewalOptions['onRefused']
-  readonly persist: Persist
   readonly onFault: OnFault
   readonly clock: Clock
   readonly logger: Logger
@@ -70,9 +68,8 @@ interface TransportOptions {
 }
 
 export function createTransport(options: TransportOptions): Transport {
-  const { settings, hub, pipeline, identities, limits, onRefused, persist, onFault, clock, logger, stats } =
-    options
-  const { delivery, receipts, acknowledgement, buffers } = pipeline
+  const { settings, hub, pipeline, identities, limits, onRefused, onFault, clock, logger, stats } = options
+  const { delivery, receipts, acknowledgement, buffers, persist } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
   const conversation = createConversation({

@@ -1,4 +1,4 @@
-import { Elysia } from 'elysia'
+import { type AnyElysia, Elysia } from 'elysia'
 import { AppError } from '../../errors.ts'
 import { type Asset, answerWith, assetOf } from '../openapi/asset.ts'
 import type { RouteInfo } from '../openapi/document.ts'
@@ -6,8 +6,8 @@ import { pageAssets } from '../openapi/page.ts'
 import { segment } from '../request/parameters.ts'
 
 interface DocumentOptions {
-  /** All of them, also those that are added later. */
-  readonly routes: () => readonly RouteInfo[]
+  /** All other routes; the document describes its own, too. */
+  readonly groups: readonly { readonly routes: readonly RouteInfo[] }[]
   readonly version: string
 }
 
@@ -27,16 +27,18 @@ const acceptsHtml = ({ headers }: Request): boolean =>
   headers.get('accept')?.toLowerCase().includes('text/html') ?? false
 
 /** The documents of the service: `/`, which leads to them, `/openapi.json`, and `/docs`, a page over it. Nothing is made before it is asked for. */
-export function documentRoutes({ routes, version }: DocumentOptions) {
+export function documentRoutes({ groups, version }: DocumentOptions) {
   const document = once(async (): Promise<Asset> => {
     const { describe } = await import('../openapi/document.ts')
-    const text = JSON.stringify(describe({ routes: routes(), version }))
+    const text = JSON.stringify(
+      describe({ routes: [...groups, documents].flatMap(({ routes }) => routes), version }),
+    )
     return assetOf(text, { 'content-type': 'application/json', 'cache-control': 'no-cache' })
   })
   const page = once(pageAssets)
   const route = (summary: string) => ({ detail: { summary, security: [], 'x-internal': true } as object })
 
-  return new Elysia({ name: 'documents' })
+  const documents: AnyElysia = new Elysia({ name: 'documents' })
     .get(
       '/',
       ({ request }) =>
@@ -56,4 +58,5 @@ export function documentRoutes({ routes, version }: DocumentOptions) {
       },
       route('What the page consists of'),
     )
+  return documents
 }
