@@ -77,7 +77,8 @@ export function derivedId(id: string, index: number): string {
 }
 
 /** Nothing was done: it said what cannot be done. */
-const isRefusal = (error: unknown): boolean => error instanceof AppError && error.code !== 'STORE_UNAVAILABLE'
+export const isRefusal = (error: unknown): boolean =>
+  error instanceof AppError && error.code !== 'STORE_UNAVAILABLE'
 
 const nameOf = ({ tenant, key }: Claim): string => `${tenant}:${key}`
 

@@ -2,8 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Config } from '../config/config.ts'
 import type { Composer } from '../dispatch/compose.ts'
 import type { Dispatch } from '../dispatch/dispatcher.ts'
-import type { KeyClaim, Once } from '../dispatch/once.ts'
-import { AppError } from '../errors.ts'
+import { isRefusal, type KeyClaim, type Once } from '../dispatch/once.ts'
 import { isPattern } from '../lib/redis/glob.ts'
 import { type ReconnectSettings, reconnectPolicyOf } from '../lib/redis/reconnect-policy.ts'
 import { keepLink, type LinkEvent, type LinkState } from '../lib/redis/reconnecting-link.ts'
@@ -17,7 +16,14 @@ import type { Logger } from '../observe/log.ts'
 import type { Rejection, Stats } from '../observe/stats.ts'
 import type { Tracing } from '../observe/tracing.ts'
 import { createIntake, type Fill, type Intake } from './intake.ts'
-import { type MessageResult, type Pending, type RejectedMessage, readMessage, SOURCE } from './trigger.ts'
+import {
+  type MessageResult,
+  type Pending,
+  type RejectedMessage,
+  readMessage,
+  rejectionOf,
+  SOURCE,
+} from './trigger.ts'
 
 /** Hears messages on Redis channels and dispatches them. */
 export interface PubSub {
@@ -114,13 +120,20 @@ export function startPubSub({
     clock,
     write: fields => logger.warn(fields, 'redis.rejected'),
   })
-  const reject = ({ channel, span }: Heard, { reason, fault }: RejectedMessage): void => {
+  const reject = ({ channel, span }: Heard, { reason, code, fault }: RejectedMessage): void => {
     stats.redisMessagesRejected[reason]++
-    sayRejected({ channel: channel.slice(0, MAX_NAME), reason, ...(fault && { fault }), ...traceOf(span) })
+    sayRejected({
+      channel: channel.slice(0, MAX_NAME),
+      reason,
+      ...(code && { code }),
+      ...(fault && { fault }),
+      ...traceOf(span),
+    })
     conclude(span, reason)
   }
   const onFault = (error: unknown, heard: Heard): void => {
-    if (error instanceof AppError && error.code === 'STORE_UNAVAILABLE') reject(heard, OVERLOADED)
+    const rejection = rejectionOf(error)
+    if (rejection !== undefined) reject(heard, rejection)
     else {
       stats.unhandledErrors++
       const source = `${SOURCE}${heard.channel}`.slice(0, MAX_NAME)
@@ -136,7 +149,7 @@ export function startPubSub({
     if (key === undefined) return dispatched
     dispatched.then(
       () => key.answered(''),
-      () => key.failed('retry'),
+      error => key.failed(isRefusal(error) ? 'free' : 'retry'),
     )
     return dispatched
   }

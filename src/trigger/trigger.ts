@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import type { Composer, Found } from '../dispatch/compose.ts'
 import { fingerprintOf, type KeyClaim, type Once } from '../dispatch/once.ts'
-import { AppError } from '../errors.ts'
+import { AppError, type HttpErrorCode } from '../errors.ts'
 import { type Document, type Fault, formatOf, readDocument } from '../lib/json/document.ts'
 import { decodeUtf8 } from '../lib/json/utf8.ts'
 import { NAME_RULE } from '../lib/name.ts'
@@ -26,6 +26,8 @@ export interface Arrival {
 /** Why it is not dispatched; `fault` names where and what was expected, never what was written. */
 export interface RejectedMessage {
   readonly reason: Rejection
+  /** Error code of a refused dispatch. */
+  readonly code?: HttpErrorCode
   readonly fault?: Fault
 }
 
@@ -104,15 +106,33 @@ const rejected = (reason: Rejection, fault?: Fault): Extract<MessageResult, { ok
 
 const inEvent = ({ path, message }: Fault): Fault => ({ path: `event.${path}`, message })
 
-/** Why the key of a message does not let it be dispatched. What is under way elsewhere need not be dispatched here. */
+/** Reasons by error code; every other refusal is a fault of the message. */
+const REASONS: Partial<Record<HttpErrorCode, Rejection>> = {
+  STORE_UNAVAILABLE: 'store',
+  STORE_FULL: 'store',
+  RATE_LIMITED: 'store',
+  PAYLOAD_TOO_LARGE: 'too_large',
+  SUBSTITUTION_FAILED: 'too_large',
+  TEMPLATE_NOT_FOUND: 'unknown_template',
+}
+
+/** Turns a refusal into a rejection; undefined for a defect of our code. */
+export function rejectionOf(error: unknown): RejectedMessage | undefined {
+  if (!(error instanceof AppError)) return undefined
+  const { code, details: [fault] = [] } = error
+  return { reason: REASONS[code] ?? 'invalid_shape', code, ...(fault && { fault: inEvent(fault) }) }
+}
+
+/** Explains a key that stops a message. A message that another node handles needs no second dispatch. */
 function withoutKey(error: unknown): MessageResult {
-  if (!(error instanceof AppError)) throw error
-  if (error.code === 'IDEMPOTENCY_IN_PROGRESS') return { ok: true, envelope: undefined }
-  if (error.code === 'STORE_UNAVAILABLE') return rejected('store')
-  return rejected('invalid_shape', {
-    path: 'idempotency_key',
-    message: 'expected the message it was first used for',
-  })
+  if (error instanceof AppError && error.code === 'IDEMPOTENCY_IN_PROGRESS')
+    return { ok: true, envelope: undefined }
+  if (error instanceof AppError && error.code === 'IDEMPOTENCY_KEY_REUSED')
+    return rejected('invalid_shape', {
+      path: 'idempotency_key',
+      message: 'expected the message it was first used for',
+    })
+  throw error
 }
 
 function judge(
