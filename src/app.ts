@@ -101,6 +101,7 @@ export async function startApp({
   const pipeline = createPipeline({
     settings: config,
     hub,
+    node: { id: config.nodeId, version, since: new Date(clock.now()).toISOString() },
     store,
     observer,
     publish: (name, text) => late.server?.publish(name, text, false) ?? 0,
@@ -112,7 +113,8 @@ export async function startApp({
   })
   starting.use(pipeline)
   late.pipeline = pipeline
-  const { composer, dispatch, dispatchNow, largeCalls, once } = pipeline
+  const { composer, dispatch, dispatchNow, largeCalls, once, reach } = pipeline
+  const { census } = reach
 
   const onRefused = tellRefusals(logger, clock, stats.authFailures)
   const identities = await createIdentities({
@@ -162,9 +164,9 @@ export async function startApp({
   const clientOf = createClientOf({ identities, limit: limits.requests, onRefused, spans })
   const sides = createSides(config)
   const routes = [
-    healthRoutes({ hub, store, logEnabled, totals, redis, isDraining, sockets, clock, version, node }),
+    healthRoutes({ census, store, logEnabled, totals, redis, isDraining, sockets, clock, version, node }),
     metricsRoutes({
-      hub,
+      census,
       stats,
       store,
       totals,
@@ -181,11 +183,11 @@ export async function startApp({
     notificationRoutes({ composer, dispatch, once, callers, clock }),
     batchRoutes({ composer, dispatch: dispatchNow, largeCalls, once, callers, clock, stats }),
     templateRoutes({ templates: store.templates, callers, clock }),
-    channelRoutes({ hub, callers }),
-    clusterRoutes({ hub, callers, clock, version, node }),
-    userRoutes({ hub, callers, store, clock }),
-    tenantRoutes({ hub, callers, stats, tenancy: config.tenantEnabled }),
-    statsRoutes({ hub, callers, stats, ackEnabled: config.ackEnabled, redis }),
+    channelRoutes({ census, callers }),
+    clusterRoutes({ census, callers, node }),
+    userRoutes({ reach, callers, store, clock }),
+    tenantRoutes({ census, callers, stats, tenancy: config.tenantEnabled }),
+    statsRoutes({ census, callers, stats, ackEnabled: config.ackEnabled, redis }),
     historyRoutes({ log: userLog, callers }),
     meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf, spans }),
     ...transport.routes,

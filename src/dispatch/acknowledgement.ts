@@ -1,29 +1,29 @@
 import type { Cursor } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Acks, UserLog } from '../store/store.ts'
-import type { CrowdAcks } from './crowd-acks.ts'
+import type { Reach } from './reach.ts'
 import type { Redeliveries } from './redelivery.ts'
 
-/** What clients say to have received: over any device, over WebSocket or HTTP, and however often. */
+/** Records acknowledgements of clients, over WebSocket and HTTP. A repeated acknowledgement gets the first answer. */
 export interface Acknowledgement {
-  /** Of single notifications, in the order of the ids: undefined for those this user did not get. */
+  /** Acknowledges single notifications; answers in the order of the ids, undefined for one that this user did not get. */
   ack(owner: Topic, ids: readonly string[]): Promise<readonly ({ readonly late: boolean } | undefined)[]>
-  /** Of everything in the user's log up to the cursor: how many; undefined for a cursor of another epoch or beyond the head. */
+  /** Acknowledges the user's log up to the cursor and counts; undefined for another epoch or a place beyond the head. */
   ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
 }
 
 export function createAcknowledgement({
   acks,
   log,
-  crowdAcks,
+  reach,
   redeliveries,
 }: {
-  readonly acks: Acks
+  readonly acks: Pick<Acks, 'ack' | 'ackThrough'>
   readonly log: Pick<UserLog, 'received'>
-  readonly crowdAcks: Pick<CrowdAcks, 'ack'>
+  readonly reach: Pick<Reach, 'acknowledge'>
   readonly redeliveries: Pick<Redeliveries, 'settled'>
 }): Acknowledgement {
-  const ackKept = async (owner: Topic, ids: readonly string[]) => {
+  const ackLogged = async (owner: Topic, ids: readonly string[]) => {
     const found = ids.length === 0 ? [] : await acks.ack(owner, ids)
     for (const each of found) if (each !== undefined) redeliveries.settled(owner, each.cursor)
     return new Map(ids.map((id, n) => [id, found[n]]))
@@ -31,12 +31,15 @@ export function createAcknowledgement({
 
   return {
     ack: async (owner, ids) => {
-      const unlogged = ids.map(id => crowdAcks.ack(id, owner))
-      const kept = await ackKept(
+      const answered = reach.acknowledge(owner, ids)
+      const unlogged = answered instanceof Promise ? await answered : answered
+      const logged = await ackLogged(
         owner,
-        ids.filter((_, n) => unlogged[n] === undefined),
+        ids.filter((_, n) => unlogged[n] === 'unknown'),
       )
-      return ids.map((id, n) => unlogged[n] ?? kept.get(id))
+      return ids.map((id, n) =>
+        unlogged[n] === 'unknown' ? logged.get(id) : { late: unlogged[n] === 'late' },
+      )
     },
     ackThrough: async (owner, cursor) => {
       const count = await acks.ackThrough(owner, cursor)

@@ -1,16 +1,15 @@
-import type { Connection } from '../hub/connection.ts'
 import { inTurns } from '../lib/flow/in-turns.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { every } from '../lib/time/every.ts'
-import { type Topic, userTopic } from '../notification/topic.ts'
+import type { Topic } from '../notification/topic.ts'
 import type { StoreObserver } from '../store/store.ts'
+import type { UnloggedAck } from './reach.ts'
 
 /** Acknowledgements of what no log holds: counted for a while, never asked for again. */
 export interface CrowdAcks extends Disposable {
-  /** The users of these connections are about to get it. */
-  expect(id: string, connections: Iterable<Connection>): void
-  /** Undefined when no such notification is known to have gone to that user. */
-  ack(id: string, owner: Topic): { readonly late: boolean } | undefined
+  /** These users are about to get it. */
+  expect(id: string, owners: Iterable<Topic>): void
+  ack(id: string, owner: Topic): UnloggedAck
 }
 
 interface CrowdAcksOptions {
@@ -73,10 +72,9 @@ export function createCrowdAcks({
   const cleaning = every(cleanupMs, () => inTurns(overdue(), each => end(...each)))
 
   return {
-    expect: (id, connections) => {
-      for (const { principal } of connections) {
+    expect: (id, owners) => {
+      for (const owner of owners) {
         const { waiting, acked } = expectedOf(id)
-        const owner = userTopic(principal.tenant, principal.user)
         if (waiting.has(owner) || acked.has(owner)) continue
         waiting.add(owner)
         pairs++
@@ -89,13 +87,13 @@ export function createCrowdAcks({
     },
     ack: (id, owner) => {
       const expected = sent.get(id)
-      if (expected?.acked.has(owner)) return { late: false }
-      if (!expected?.waiting.has(owner)) return undefined
-      if (isOver(expected)) return { late: true }
+      if (expected?.acked.has(owner)) return 'acked'
+      if (!expected?.waiting.has(owner)) return 'unknown'
+      if (isOver(expected)) return 'late'
       expected.waiting.delete(owner)
       expected.acked.add(owner)
       observer.acked(owner, clock.monotonic() - expected.at)
-      return { late: false }
+      return 'acked'
     },
     [Symbol.dispose]: () => cleaning[Symbol.dispose](),
   }

@@ -7,19 +7,14 @@ import type { Accept } from '../notification/audience.ts'
 import type { Frame } from '../notification/frame.ts'
 import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
-
-/** Connections that took a frame, and that refused it. */
-export interface CrowdOutcome {
-  readonly delivered: number
-  readonly failed: number
-}
+import type { WriteCount } from './reach.ts'
 
 /** The runtime's own publish: text to every socket that listens to `name`; above 0 when all took it. */
 export type Publish = (name: string, text: string) => number
 
 /** Sends to whoever is there; order of calls is the order on every socket. */
 export interface Crowd {
-  send(topics: readonly Topic[], frame: Frame, how?: CrowdSend): Promise<CrowdOutcome>
+  send(topics: readonly Topic[], frame: Frame, how?: CrowdSend): Promise<WriteCount>
 }
 
 interface CrowdSend {
@@ -44,8 +39,8 @@ interface Job {
   readonly size: number
   /** Set when the runtime publishes to it. */
   readonly shard?: Shard
-  run(): CrowdOutcome | Promise<CrowdOutcome>
-  done(handed: CrowdOutcome): void
+  run(): WriteCount | Promise<WriteCount>
+  done(handed: WriteCount): void
   failed(error: unknown): void
 }
 
@@ -55,7 +50,7 @@ const TURN_BUDGET = SHARD_SIZE * 1.5
 const REPEAT_COST = 1 / 32
 
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
-const total = (pieces: readonly CrowdOutcome[]): CrowdOutcome => ({
+const total = (pieces: readonly WriteCount[]): WriteCount => ({
   delivered: pieces.reduce((sum, each) => sum + each.delivered, 0),
   failed: pieces.reduce((sum, each) => sum + each.failed, 0),
 })
@@ -93,7 +88,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     }
   }
 
-  const handEach = (connections: Iterable<Connection>, frame: Frame): CrowdOutcome => {
+  const handEach = (connections: Iterable<Connection>, frame: Frame): WriteCount => {
     let delivered = 0
     let failed = 0
     for (const connection of connections) {
@@ -122,7 +117,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     shard: Shard,
     frame: Frame,
     before: CrowdSend['before'],
-  ): CrowdOutcome | Promise<CrowdOutcome> => {
+  ): WriteCount | Promise<WriteCount> => {
     before?.(shard.sockets)
     before?.(shard.streams)
     const streams = handEach(shard.streams, frame)
@@ -178,9 +173,9 @@ export function createCrowd(options: CrowdOptions): Crowd {
     tenant: string,
     piece: Pick<Job, 'size' | 'shard' | 'run'>,
     after: CrowdSend['after'],
-  ): Promise<CrowdOutcome> => {
-    const { promise, resolve, reject } = Promise.withResolvers<CrowdOutcome>()
-    const done = (handed: CrowdOutcome): void => {
+  ): Promise<WriteCount> => {
+    const { promise, resolve, reject } = Promise.withResolvers<WriteCount>()
+    const done = (handed: WriteCount): void => {
       after?.(handed.delivered)
       resolve(handed)
     }
@@ -204,7 +199,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     topics: readonly Topic[],
     frame: Frame,
     { accept, before, after }: CrowdSend,
-  ): Promise<CrowdOutcome>[] => {
+  ): Promise<WriteCount>[] => {
     const [only, ...others] = topics
     if (only === undefined) return []
     const tenant = tenantOf(only)

@@ -10,6 +10,7 @@ import type { Stats } from '../observe/stats.ts'
 import type { Tracing } from '../observe/tracing.ts'
 import type { Store, StoreObserver } from '../store/store.ts'
 import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
+import type { NodeIdentity } from './census.ts'
 import { type Composer, createComposer } from './compose.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
@@ -17,12 +18,15 @@ import { createDelivery, type Delivery } from './delivery.ts'
 import { directDelivery } from './direct.ts'
 import { createDispatcher, type Dispatch } from './dispatcher.ts'
 import { createLargeCalls, inTurn, type LargeCalls } from './large-calls.ts'
+import { createLocalCensus } from './local-census.ts'
+import { createLocalReach } from './local-reach.ts'
 import { counted } from './observed/counted.ts'
 import { startReplay } from './observed/spans.ts'
 import type { StoreWatch } from './observed/store-watch.ts'
 import { traced } from './observed/traced.ts'
 import { createOnce, type Once } from './once.ts'
 import { createPersist, type Persist } from './persist.ts'
+import type { Reach } from './reach.ts'
 import { createReceipts, type Receipts } from './receipts.ts'
 import { createRedeliveries } from './redelivery.ts'
 import { createReplayPace } from './replay-pace.ts'
@@ -37,6 +41,7 @@ export interface Pipeline extends Disposable {
   readonly dispatchNow: Dispatch
   readonly largeCalls: LargeCalls
   readonly once: Once
+  readonly reach: Reach
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly buffers: SendBuffers
@@ -61,6 +66,7 @@ interface PipelineOptions {
     | 'coalesceMs'
   >
   readonly hub: Hub
+  readonly node: NodeIdentity
   readonly store: Store
   readonly observer: StoreObserver
   readonly publish: Publish
@@ -75,6 +81,7 @@ interface PipelineOptions {
 export function createPipeline({
   settings,
   hub,
+  node,
   store,
   observer,
   publish,
@@ -97,26 +104,6 @@ export function createPipeline({
     maxBytes: settings.sendBuffersTotalBytes,
     onFault,
   })
-  const redeliveries = ackEnabled
-    ? stack.use(
-        createRedeliveries({
-          hub,
-          log,
-          acks,
-          clock,
-          timeoutMs,
-          maxDeliveries: settings.ackMaxDeliveries,
-          retentionMs: settings.queueMessageTtlSeconds * 1000,
-          onRedelivered: (owner, taken, refused) => {
-            stats.ackRedelivered++
-            tally.delivered(tenantOf(owner), taken)
-            tally.of(tenantOf(owner)).failed += refused
-          },
-          onFault: storeWatch.failed,
-          tracing,
-        }),
-      )
-    : undefined
   const crowdAcks = ackEnabled
     ? stack.use(
         createCrowdAcks({
@@ -136,6 +123,37 @@ export function createPipeline({
     redeliveries?.handed(owner, epoch, seqs)
   }
 
+  const reach = createLocalReach({
+    hub,
+    crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault }),
+    census: createLocalCensus(hub, node),
+    // Delivery needs redeliveries, and these need the reach.
+    offer: (connection, cursor, frame, isNew) => delivery.offer(connection, cursor, frame, isNew),
+    onHanded: (owner, { epoch, seq }) => handed(owner, epoch, [seq]),
+    crowdAcks,
+    onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
+    clock,
+  })
+  const redeliveries = ackEnabled
+    ? stack.use(
+        createRedeliveries({
+          reach,
+          log,
+          acks,
+          clock,
+          timeoutMs,
+          maxDeliveries: settings.ackMaxDeliveries,
+          retentionMs: settings.queueMessageTtlSeconds * 1000,
+          onRedelivered: (owner, delivered, failed) => {
+            stats.ackRedelivered++
+            tally.delivered(tenantOf(owner), delivered)
+            tally.of(tenantOf(owner)).failed += failed
+          },
+          onFault: storeWatch.failed,
+          tracing,
+        }),
+      )
+    : undefined
   const delivery = createDelivery({
     log,
     receipts,
@@ -153,14 +171,9 @@ export function createPipeline({
   })
   const sweep = stack.use(createSweep({ hub, log, delivery, retry: storeWatch.retry }))
   const dispatcher = createDispatcher({
-    hub,
-    crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault }),
-    delivery,
+    reach,
     log: queueEnabled || ackEnabled ? log : undefined,
     keepsForAll: queueEnabled,
-    onHanded: (owner, { epoch, seq }) => handed(owner, epoch, [seq]),
-    beforeUnlogged: crowdAcks?.expect,
-    onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
     clock,
   })
   const sent = counted(dispatcher, stats)
@@ -170,6 +183,7 @@ export function createPipeline({
 
   return {
     persist,
+    reach,
     dispatch: inTurn(dispatchNow, largeCalls),
     dispatchNow,
     largeCalls,
@@ -182,8 +196,7 @@ export function createPipeline({
     delivery: queueEnabled || ackEnabled ? delivery : directDelivery,
     receipts,
     buffers,
-    acknowledgement:
-      redeliveries && crowdAcks && createAcknowledgement({ acks, log, crowdAcks, redeliveries }),
+    acknowledgement: redeliveries && createAcknowledgement({ acks, log, reach, redeliveries }),
     catchUp: queueEnabled || ackEnabled ? sweep.start : () => {},
     [Symbol.dispose]: () => owned.dispose(),
   }

@@ -1,12 +1,14 @@
 import { StoreAway } from '../errors.ts'
 import type { Connection } from '../hub/connection.ts'
 import { FairQueue } from '../lib/collections/fair-queue.ts'
+import { whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { TimerWheel } from '../lib/time/timer-wheel.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
 import type { UserLog } from '../store/store.ts'
-import { createRedeliver, liveSockets, type RedeliverOptions } from './redeliver.ts'
+import type { Reach } from './reach.ts'
+import { createRedeliver, type RedeliverOptions } from './redeliver.ts'
 import { Unacknowledged } from './unacknowledged.ts'
 import { unsettledPages } from './unsettled.ts'
 
@@ -23,6 +25,7 @@ export interface Redeliveries extends Disposable {
 }
 
 interface RedeliveryOptions extends RedeliverOptions {
+  readonly reach: Pick<Reach, 'redeliver' | 'hasLiveSocket'>
   readonly log: Pick<UserLog, 'read'>
   readonly clock: Clock
   readonly timeoutMs: number
@@ -43,7 +46,7 @@ const PRUNE_ABOVE = 1_000
 const PAUSE_MS = 500
 
 export function createRedeliveries({
-  hub,
+  reach,
   log,
   clock,
   timeoutMs,
@@ -51,7 +54,7 @@ export function createRedeliveries({
   onFault,
   ...options
 }: RedeliveryOptions): Redeliveries {
-  const redeliver = createRedeliver({ hub, ...options })
+  const redeliver = createRedeliver({ reach, ...options })
   const users = new Map<Topic, Unacknowledged>()
   /** Users by their next due time, so that waiting costs nothing. */
   const wheel = new TimerWheel<Unacknowledged>(TICK_MS, clock.monotonic())
@@ -73,14 +76,23 @@ export function createRedeliveries({
     if (known !== undefined) forget(known)
     const now = clock.monotonic()
     const user = new Unacknowledged(owner, epoch, now, PRUNE_ABOVE)
-    user.run(liveSockets(hub, owner).length > 0, now)
     users.set(owner, user)
+    check(user)
     return user
   }
 
   const schedule = (user: Unacknowledged): void => {
     const at = user.wakesAt(retentionMs)
     if (at !== Number.POSITIVE_INFINITY) wheel.setBy(user, at)
+  }
+
+  /** Starts or stops the user's clock. */
+  const check = (user: Unacknowledged): void => {
+    const checked = whenReady(reach.hasLiveSocket(user.owner), isLive => {
+      user.run(isLive, clock.monotonic())
+      if (users.get(user.owner) === user) schedule(user)
+    })
+    if (checked instanceof Promise) checked.catch(onFault)
   }
 
   const begin = (owner: Topic, epoch: Epoch, seqs: readonly number[]): void => {
@@ -209,9 +221,7 @@ export function createRedeliveries({
     },
     changed: ({ transport, principal }) => {
       const user = users.get(userTopic(principal.tenant, principal.user))
-      if (user === undefined || transport !== 'ws') return
-      user.run(liveSockets(hub, user.owner).length > 0, clock.monotonic())
-      schedule(user)
+      if (user !== undefined && transport === 'ws') check(user)
     },
     [Symbol.dispose]: () => {
       isClosed = true

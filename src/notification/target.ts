@@ -1,5 +1,5 @@
 import type { Span } from '../lib/trace-context.ts'
-import { type Accept, acceptOf } from './audience.ts'
+import type { Audience } from './audience.ts'
 import type { Notification } from './notification.ts'
 import { channelTopic, type Topic, tenantTopic } from './topic.ts'
 
@@ -24,10 +24,10 @@ export interface Envelope {
 export const recipientsOf = (target: Target): number =>
   target.type === 'users' ? target.users.length : target.type === 'user' ? 1 : 0
 
-/** Users one by one, each with a log; or a crowd: whoever is connected now. */
+/** Users one by one, each with a log; or a crowd: the connections of the topics at dispatch. */
 export type Route =
   | { readonly users: readonly string[] }
-  | { readonly crowd: readonly Topic[]; readonly accept?: Accept }
+  | { readonly topics: readonly Topic[]; readonly audience?: Audience | undefined }
 
 /** Names given twice count once. */
 export function routeOf({ tenant, target, notification }: Envelope): Route {
@@ -37,12 +37,10 @@ export function routeOf({ tenant, target, notification }: Envelope): Route {
     case 'users':
       return { users: [...new Set(target.users)] }
     case 'channel':
-      return { crowd: [channelTopic(tenant, target.channel)] }
+      return { topics: [channelTopic(tenant, target.channel)] }
     case 'channels':
-      return { crowd: [...new Set(target.channels)].map(channel => channelTopic(tenant, channel)) }
-    case 'broadcast': {
-      const accept = acceptOf(notification.audience, tenant)
-      return { crowd: [tenantTopic(tenant)], ...(accept && { accept }) }
-    }
+      return { topics: [...new Set(target.channels)].map(channel => channelTopic(tenant, channel)) }
+    case 'broadcast':
+      return { topics: [tenantTopic(tenant)], audience: notification.audience }
   }
 }

@@ -1,3 +1,4 @@
+import type { Reach } from '../dispatch/reach.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
@@ -11,6 +12,7 @@ export type MakeRoom = (principal: Principal) => Promise<void> | undefined
 
 interface MakeRoomOptions {
   readonly hub: Hub<Peer>
+  readonly reach: Pick<Reach, 'admitted'>
   readonly limitsOf: LimitsOf
   readonly clock: Clock
 }
@@ -25,7 +27,7 @@ const MAX_WAITING = 1_000
  * Some proxies (HAProxy, Apache) notice that the client of a stream has gone only when they next write to it: until then it counts
  * against the user's limit. When that is full, all his streams are written to, and the new connection waits a moment for one to end.
  */
-export function createMakeRoom({ hub, limitsOf, clock }: MakeRoomOptions): MakeRoom {
+export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions): MakeRoom {
   let waiting = 0
 
   const probe = (streams: readonly SsePeer[]): void => {
@@ -46,7 +48,7 @@ export function createMakeRoom({ hub, limitsOf, clock }: MakeRoomOptions): MakeR
   return ({ tenant, user }) => {
     const { user: most } = limitsOf(tenant)
     const owner = userTopic(tenant, user)
-    const isFull = (): boolean => most > 0 && hub.members(owner).size >= most
+    const isFull = (): boolean => most > 0 && reach.admitted(tenant, user).user >= most
     if (!isFull() || waiting >= MAX_WAITING) return undefined
     const streams = [...hub.members(owner)].filter(each => each instanceof SsePeer)
     if (streams.length === 0) return undefined

@@ -1,5 +1,6 @@
 import type { Delivery } from '../dispatch/delivery.ts'
 import type { Persist } from '../dispatch/persist.ts'
+import type { Reach } from '../dispatch/reach.ts'
 import type { Receipts } from '../dispatch/receipts.ts'
 import type { ResumeRequest, StartedConnection } from '../dispatch/start.ts'
 import type { Hub } from '../hub/hub.ts'
@@ -8,7 +9,7 @@ import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Principal } from '../notification/principal.ts'
-import { tenantTopic, userTopic } from '../notification/topic.ts'
+import { userTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Logger } from '../observe/log.ts'
 import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
@@ -36,6 +37,7 @@ export interface Sessions {
 
 interface SessionOptions {
   readonly hub: Hub<Peer>
+  readonly reach: Pick<Reach, 'admitted'>
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly conversation: Conversation
@@ -66,8 +68,18 @@ const weightOf = (said: InboundMessage): number =>
   HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
 
 export function createSessions(options: SessionOptions): Sessions {
-  const { hub, delivery, receipts, conversation, clock, logger, stats, heartbeatSeconds, maxHeldBytes } =
-    options
+  const {
+    hub,
+    reach,
+    delivery,
+    receipts,
+    conversation,
+    clock,
+    logger,
+    stats,
+    heartbeatSeconds,
+    maxHeldBytes,
+  } = options
   let draining = false
 
   /** The connection would wait for ever: the client resumes on another one. */
@@ -84,11 +96,7 @@ export function createSessions(options: SessionOptions): Sessions {
   const overLimitOf = ({ principal: { tenant, user } }: Peer): ConnectionLimitKind | undefined =>
     overLimit(
       { total: options.maxConnections, ...options.limitsOf(tenant) },
-      {
-        total: hub.size,
-        tenant: hub.members(tenantTopic(tenant)).size,
-        user: hub.members(userTopic(tenant, user)).size,
-      },
+      { total: hub.size, ...reach.admitted(tenant, user) },
     )
 
   /** What takes time to answer makes the next messages wait: those of one client are handled in order. */

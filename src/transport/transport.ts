@@ -69,7 +69,7 @@ interface TransportOptions {
 
 export function createTransport(options: TransportOptions): Transport {
   const { settings, hub, pipeline, identities, limits, onRefused, onFault, clock, logger, stats } = options
-  const { delivery, receipts, acknowledgement, buffers, persist } = pipeline
+  const { reach, delivery, receipts, acknowledgement, buffers, persist } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
   const conversation = createConversation({
@@ -84,6 +84,7 @@ export function createTransport(options: TransportOptions): Transport {
   })
   const sessions = createSessions({
     hub,
+    reach,
     delivery,
     receipts,
     conversation,
@@ -130,7 +131,7 @@ export function createTransport(options: TransportOptions): Transport {
     identities,
     isDraining: () => sessions.draining,
     admits: sockets.admits,
-    makeRoom: createMakeRoom({ hub, limitsOf: limits.of, clock }),
+    makeRoom: createMakeRoom({ hub, reach, limitsOf: limits.of, clock }),
     retryAfterSeconds: Math.max(1, settings.drainSeconds),
     limit: limits.connects,
     stats,

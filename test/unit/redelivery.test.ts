@@ -1,4 +1,6 @@
 import { expect, test } from 'bun:test'
+import { createLocalCensus } from '../../src/dispatch/local-census.ts'
+import { createLocalReach } from '../../src/dispatch/local-reach.ts'
 import { createRedeliveries } from '../../src/dispatch/redelivery.ts'
 import { StoreAway } from '../../src/errors.ts'
 import { Connection } from '../../src/hub/connection.ts'
@@ -49,8 +51,21 @@ function start(
       return hub.members(topic)
     },
   }
-  const redeliveries = createRedeliveries({
+  const notCalled = () => {
+    throw new Error('not called')
+  }
+  const reach = createLocalReach({
     hub: looked,
+    crowd: { send: notCalled },
+    census: createLocalCensus(looked, { id: 'n', version: '1', since: '' }),
+    offer: notCalled,
+    onHanded: notCalled,
+    crowdAcks: undefined,
+    onLive: notCalled,
+    clock,
+  })
+  const redeliveries = createRedeliveries({
+    reach,
     log: { read },
     acks: { redeliver },
     clock,

@@ -1,7 +1,6 @@
 import { Elysia } from 'elysia'
+import type { Census } from '../../dispatch/census.ts'
 import { AppError } from '../../errors.ts'
-import { channelsOf } from '../../hub/census.ts'
-import type { Hub } from '../../hub/hub.ts'
 import { channelTopic } from '../../notification/topic.ts'
 import { jsonAnswer, listText } from '../answer/listing.ts'
 import type { Callers } from '../request/caller.ts'
@@ -10,7 +9,7 @@ import { integerIn, queryOf, segment } from '../request/parameters.ts'
 export const MAX_LISTED = 10_000
 
 /** Who subscribes to what, as far as it shows: channels with at least one subscriber. */
-export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly callers: Callers }) {
+export function channelRoutes({ census, callers }: { readonly census: Census; readonly callers: Callers }) {
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
   return new Elysia({ name: 'channels', prefix: '/api/v1/channels' })
@@ -25,21 +24,22 @@ export function channelRoutes({ hub, callers }: { readonly hub: Hub; readonly ca
         })
         const after = query.get('after') ?? ''
         const { tenant } = callers.of(request)
-        const channels = await listText(
-          channelsOf(hub, tenant, { after, limit }),
-          ({ name, subscribers }) => ({ name, subscriber_count: subscribers }),
-        )
-        return jsonAnswer(`{"channels":${channels},"total_channels":${hub.directory.channels(tenant).size}}`)
+        const { channels, total } = await census.channels(tenant, { after, limit })
+        const list = await listText(channels, ({ name, subscribers }) => ({
+          name,
+          subscriber_count: subscribers,
+        }))
+        return jsonAnswer(`{"channels":${list},"total_channels":${total}}`)
       },
       route('Channels with a subscriber'),
     )
     .get(
       '/:name',
-      ({ request, params }) => {
+      async ({ request, params }) => {
         const name = segment('name', params.name)
-        const { size } = hub.members(channelTopic(callers.of(request).tenant, name))
-        if (size === 0) throw new AppError('CHANNEL_NOT_FOUND')
-        return { name, subscriber_count: size }
+        const subscribers = await census.connections(channelTopic(callers.of(request).tenant, name))
+        if (subscribers === 0) throw new AppError('CHANNEL_NOT_FOUND')
+        return { name, subscriber_count: subscribers }
       },
       route('One channel'),
     )

@@ -1,28 +1,30 @@
 import { Elysia } from 'elysia'
+import type { Census } from '../../dispatch/census.ts'
 import { AppError } from '../../errors.ts'
-import type { Hub } from '../../hub/hub.ts'
-import type { Clock } from '../../lib/time/clock.ts'
 import type { Callers } from '../request/caller.ts'
 
 interface ClusterOptions {
-  readonly hub: Hub
+  readonly census: Pick<Census, 'nodes'>
   readonly callers: Callers
-  readonly clock: Clock
-  readonly version: string
+  /** The id of this node. */
   readonly node: string
 }
 
 /** The nodes that work together: without a bus this one alone. */
-export function clusterRoutes({ hub, callers, clock, version, node }: ClusterOptions) {
-  const since = new Date(clock.now()).toISOString()
+export function clusterRoutes({ census, callers, node }: ClusterOptions) {
   return new Elysia({ name: 'cluster' }).get(
     '/api/v1/cluster',
-    ({ request }) => {
+    async ({ request }) => {
       if (callers.of(request).isBound)
         throw new AppError('FORBIDDEN', {
           message: 'The API key is bound to a tenant; a cluster has all of them.',
         })
-      return { node, nodes: [{ id: node, version, connections: hub.size, since }], total: 1 }
+      const nodes = await census.nodes()
+      return {
+        node,
+        nodes: nodes.map(({ id, version, connections, since }) => ({ id, version, connections, since })),
+        total: nodes.length,
+      }
     },
     { detail: { summary: 'The nodes', security: [{ apiKey: [] }] } },
   )

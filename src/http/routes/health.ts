@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
+import type { Census } from '../../dispatch/census.ts'
 import { AppError } from '../../errors.ts'
-import type { Hub } from '../../hub/hub.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import type { Sockets } from '../../limit/sockets.ts'
@@ -9,7 +9,7 @@ import type { QueueTotals } from '../answer/queue-totals.ts'
 import { type RedisReport, redisReport } from '../answer/redis-report.ts'
 
 interface HealthOptions {
-  readonly hub: Hub
+  readonly census: Pick<Census, 'here'>
   readonly store: Store
   readonly logEnabled: boolean
   readonly totals: QueueTotals
@@ -26,7 +26,7 @@ const isWell = (redis: RedisReport['status']): boolean => redis === 'healthy' ||
 
 /** `/health` for people and dashboards, `/health/live` and `/health/ready` for whoever restarts and routes. */
 export function healthRoutes({
-  hub,
+  census,
   store,
   logEnabled,
   totals,
@@ -51,6 +51,7 @@ export function healthRoutes({
         const { status, connected } = redisReport(redis())
         const storeWell = isStoreWell()
         const { open, max, isFull } = sockets.state
+        const here = census.here.totals()
         return {
           status: isWell(status) && storeWell && !isFull ? 'healthy' : 'degraded',
           version,
@@ -58,9 +59,9 @@ export function healthRoutes({
           uptime_seconds: Math.floor((clock.monotonic() - startedAt) / 1000),
           node,
           connections: {
-            total: hub.size,
-            unique_users: hub.count('user'),
-            channels_count: hub.count('channel'),
+            total: here.connections,
+            unique_users: here.users,
+            channels_count: here.channels,
           },
           queue: {
             enabled: logEnabled,

@@ -1,9 +1,8 @@
 import { Elysia } from 'elysia'
 import { createApiKeys } from '../../auth/api-key.ts'
 import { bearerIn } from '../../auth/token.ts'
+import type { Census } from '../../dispatch/census.ts'
 import { AppError } from '../../errors.ts'
-import { largestChannels } from '../../hub/census.ts'
-import type { Hub } from '../../hub/hub.ts'
 import { takingTurns } from '../../lib/flow/taking-turns.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
 import { createExposition } from '../../observe/exposition.ts'
@@ -15,7 +14,7 @@ import type { Store } from '../../store/store.ts'
 import type { QueueTotals } from '../answer/queue-totals.ts'
 
 interface MetricsOptions {
-  readonly hub: Hub
+  readonly census: Pick<Census, 'here'>
   readonly stats: Stats
   readonly store: Pick<Store, 'isUp'>
   readonly totals: QueueTotals
@@ -35,7 +34,7 @@ interface MetricsOptions {
 
 /** `/metrics`: everything that is counted, for Prometheus. */
 export function metricsRoutes({
-  hub,
+  census,
   stats,
   store,
   totals,
@@ -68,14 +67,15 @@ export function metricsRoutes({
     const [queue, process, largest] = await Promise.all([
       totals(),
       readProcess(),
-      largestChannels(hub, channelLimit),
+      census.here.largestChannels(channelLimit),
     ])
+    const { byTransport, users, channels } = census.here.totals()
     return exposition.write({
       stats,
       total: stats.tally.total(),
-      connections: hub.transports,
-      users: hub.count('user'),
-      channels: hub.count('channel'),
+      connections: byTransport,
+      users,
+      channels,
       largestChannels: largest,
       redis: redis(),
       queue,

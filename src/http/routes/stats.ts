@@ -1,14 +1,14 @@
 import { Elysia } from 'elysia'
-import { countConnections, countUsers, largestOf } from '../../hub/census.ts'
-import type { Hub } from '../../hub/hub.ts'
+import type { Census } from '../../dispatch/census.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
+import { tenantTopic } from '../../notification/topic.ts'
 import type { Stats } from '../../observe/stats.ts'
 import { type AckCounts, sentOf } from '../../observe/tally.ts'
 import { redisReport } from '../answer/redis-report.ts'
 import type { Callers } from '../request/caller.ts'
 
 interface StatsOptions {
-  readonly hub: Hub
+  readonly census: Census
   readonly callers: Callers
   readonly stats: Pick<Stats, 'tally'>
   /** Of the trigger's connection; undefined without a trigger. */
@@ -30,12 +30,12 @@ const ackReport = ({ tracked, acked, expired, latencyMs }: AckCounts) => ({
 })
 
 /** `/stats`: what there is and what happened in the caller's tenant. */
-export function statsRoutes({ hub, callers, stats, redis, ackEnabled }: StatsOptions) {
+export function statsRoutes({ census, callers, stats, redis, ackEnabled }: StatsOptions) {
   const connections = async (tenant: string) => {
-    const channels = await largestOf(hub, tenant, MAX_CHANNELS)
+    const channels = await census.largestChannels(tenant, MAX_CHANNELS)
     return {
-      total_connections: countConnections(hub, tenant),
-      unique_users: countUsers(hub, tenant),
+      total_connections: await census.connections(tenantTopic(tenant)),
+      unique_users: await census.users(tenant),
       channels: Object.fromEntries(channels.map(({ name, subscribers }) => [name, subscribers])),
     }
   }

@@ -1,11 +1,10 @@
 import { Elysia } from 'elysia'
+import type { Census, TenantCount } from '../../dispatch/census.ts'
 import { AppError, invalidValue } from '../../errors.ts'
-import { countConnections, countUsers } from '../../hub/census.ts'
-import type { Hub } from '../../hub/hub.ts'
 import { SortedNames } from '../../lib/collections/sorted-names.ts'
 import { inTurns } from '../../lib/flow/in-turns.ts'
 import { NAME_RULE } from '../../lib/name.ts'
-import { tenantOf } from '../../notification/topic.ts'
+import { tenantTopic } from '../../notification/topic.ts'
 import type { Stats } from '../../observe/stats.ts'
 import { sentOf } from '../../observe/tally.ts'
 import { isTenant } from '../../protocol/names.ts'
@@ -14,7 +13,7 @@ import type { Caller, Callers } from '../request/caller.ts'
 import { segment } from '../request/parameters.ts'
 
 interface TenantOptions {
-  readonly hub: Hub
+  readonly census: Census
   readonly callers: Callers
   readonly stats: Pick<Stats, 'tally'>
   readonly tenancy: boolean
@@ -23,28 +22,30 @@ interface TenantOptions {
 const maySee = ({ tenant, isBound }: Caller, seen: string): boolean => !isBound || seen === tenant
 
 /** Tenants in which there is a connection or something has happened. */
-export function tenantRoutes({ hub, callers, stats: { tally }, tenancy }: TenantOptions) {
-  const statsOf = (tenant: string) => {
+export function tenantRoutes({ census, callers, stats: { tally }, tenancy }: TenantOptions) {
+  const statsOf = (tenant: string, connections: number) => {
     const record = tally.find(tenant)
     return {
-      active_connections: countConnections(hub, tenant),
+      active_connections: connections,
       total_connections: record.opened,
       messages_sent: sentOf(record),
       messages_delivered: record.delivered,
     }
   }
   /** In order. Works in turns, since there may be a hundred thousand tenants. */
-  const tenantsFor = async (caller: Caller): Promise<readonly string[]> => {
-    const known = new Set<string>()
+  const tenantsFor = async (caller: Caller): Promise<readonly TenantCount[]> => {
+    const counts = new Map<string, number>()
     const names = new SortedNames()
-    const add = (tenant: string): void => {
-      if (known.has(tenant) || !maySee(caller, tenant)) return
-      known.add(tenant)
-      names.add(tenant)
+    const add = (tenant: string, connections: number): void => {
+      if (!maySee(caller, tenant)) return
+      if (!counts.has(tenant)) names.add(tenant)
+      counts.set(tenant, connections)
     }
-    await inTurns(tally.tenants(), add)
-    await inTurns(hub.rooms('tenant'), ({ topic }) => add(tenantOf(topic)))
-    return names.after(undefined, Number.POSITIVE_INFINITY)
+    await inTurns(tally.tenants(), tenant => add(tenant, 0))
+    await inTurns(await census.tenants(), ({ tenant, connections }) => add(tenant, connections))
+    return names
+      .after(undefined, Number.POSITIVE_INFINITY)
+      .map(tenant => ({ tenant, connections: counts.get(tenant) ?? 0 }))
   }
 
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
@@ -55,23 +56,26 @@ export function tenantRoutes({ hub, callers, stats: { tally }, tenancy }: Tenant
       async ({ request }) => {
         const caller = callers.of(request)
         const tenants = await tenantsFor(caller)
-        const list = await listText(tenants, tenant => ({ tenant_id: tenant, stats: statsOf(tenant) }))
+        const list = await listText(tenants, ({ tenant, connections }) => ({
+          tenant_id: tenant,
+          stats: statsOf(tenant, connections),
+        }))
         return jsonAnswer(`{"enabled":${tenancy},"tenants":${list},"total":${tenants.length}}`)
       },
       route('Tenants'),
     )
     .get(
       '/:tenant_id',
-      ({ request, params }) => {
+      async ({ request, params }) => {
         const tenant = segment('tenant_id', params.tenant_id)
         if (!isTenant(tenant)) throw invalidValue('tenant_id', `expected ${NAME_RULE}`)
-        const open = countConnections(hub, tenant)
+        const open = await census.connections(tenantTopic(tenant))
         const isKnown = open > 0 || tally.has(tenant)
         if (!isKnown || !maySee(callers.of(request), tenant)) throw new AppError('TENANT_NOT_FOUND')
         return {
           tenant_id: tenant,
-          stats: statsOf(tenant),
-          connection_stats: { total_connections: open, unique_users: countUsers(hub, tenant) },
+          stats: statsOf(tenant, open),
+          connection_stats: { total_connections: open, unique_users: await census.users(tenant) },
         }
       },
       route('One tenant'),

@@ -1,9 +1,8 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
 import { REVOCATION_MS } from '../../auth/revocation.ts'
+import type { Reach } from '../../dispatch/reach.ts'
 import { AppError, storeUnavailable } from '../../errors.ts'
-import { subscriptionsOf } from '../../hub/census.ts'
-import type { Hub } from '../../hub/hub.ts'
 import { documented, formatOf, integer, rule } from '../../lib/json/document.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import { parseTimestamp } from '../../lib/time/timestamp.ts'
@@ -15,7 +14,7 @@ import type { Callers } from '../request/caller.ts'
 import { segment } from '../request/parameters.ts'
 
 interface UserOptions {
-  readonly hub: Hub
+  readonly reach: Pick<Reach, 'census' | 'close'>
   readonly callers: Callers
   readonly store: Pick<Store, 'revocations'>
   readonly clock: Pick<Clock, 'now'>
@@ -58,33 +57,30 @@ export const disconnection = v.object({
 const format = formatOf(disconnection)
 
 /** One user: what its connections are subscribed to, whether there are any, and their end. */
-export function userRoutes({ hub, callers, store, clock }: UserOptions) {
+export function userRoutes({ reach, callers, store, clock }: UserOptions) {
   const find = (request: Request, given: string | null | undefined) => {
     const user = segment('user_id', given)
-    const owner = userTopic(callers.of(request).tenant, user)
-    return { user, owner, connections: hub.members(owner) }
+    return { user, owner: userTopic(callers.of(request).tenant, user) }
   }
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
   return new Elysia({ name: 'users', prefix: '/api/v1/users' })
     .get(
       '/:user_id/subscriptions',
-      ({ request, params }) => {
-        const { user, connections } = find(request, params.user_id)
-        if (connections.size === 0) throw new AppError('USER_NOT_CONNECTED')
-        return {
-          user_id: user,
-          connection_count: connections.size,
-          subscriptions: [...new Set([...connections].flatMap(subscriptionsOf))].sort(),
-        }
+      async ({ request, params }) => {
+        const { user, owner } = find(request, params.user_id)
+        const { connections, channels } = await reach.census.subscriptions(owner)
+        if (connections === 0) throw new AppError('USER_NOT_CONNECTED')
+        return { user_id: user, connection_count: connections, subscriptions: channels }
       },
       route('The channels of one user'),
     )
     .get(
       '/:user_id/presence',
-      ({ request, params }) => {
-        const { user, connections } = find(request, params.user_id)
-        return { user_id: user, online: connections.size > 0, connections: connections.size }
+      async ({ request, params }) => {
+        const { user, owner } = find(request, params.user_id)
+        const connections = await reach.census.connections(owner)
+        return { user_id: user, online: connections > 0, connections }
       },
       route('Whether a user is connected'),
     )
@@ -101,10 +97,9 @@ export function userRoutes({ hub, callers, store, clock }: UserOptions) {
                 .revoke(owner, before, clock.now() + REVOCATION_MS)
                 .catch(storeUnavailable)
             : 'revoked'
-        const closed = [...hub.members(owner)]
-        for (const connection of closed) connection.close('disconnected', reason ?? undefined)
+        const disconnected = await reach.close(owner, 'disconnected', reason ?? undefined)
         if (revoked === 'full') throw new AppError('TOO_MANY_REVOCATIONS')
-        return { user_id: user, disconnected: closed.length }
+        return { user_id: user, disconnected }
       },
       { parse: 'none', ...route('Closes all connections of a user') },
     )

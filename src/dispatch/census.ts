@@ -1,0 +1,75 @@
+import type { Awaitable } from '../lib/flow/awaitable.ts'
+import type { Topic } from '../notification/topic.ts'
+
+/** Look-ups over all open connections, as plain data. Counts are numbers of connections unless named otherwise. */
+export interface Census {
+  /** Connections in a user's, channel's or tenant's topic. */
+  connections(topic: Topic): Awaitable<number>
+  /** Users of the tenant with a connection. */
+  users(tenant: string): Awaitable<number>
+  subscriptions(owner: Topic): Awaitable<UserSubscriptions>
+  /** Channels of the tenant with a subscriber, by name. */
+  channels(tenant: string, page: ChannelRange): Promise<ChannelPage>
+  /** The channels of the tenant with the most subscribers, largest first, then by name. */
+  largestChannels(tenant: string, most: number): Promise<readonly ChannelCount[]>
+  /** Tenants with a connection, in no order. */
+  tenants(): Promise<readonly TenantCount[]>
+  nodes(): Awaitable<readonly NodeCount[]>
+  /** This node alone. */
+  readonly here: LocalCensus
+}
+
+/** Look-ups that never leave the node, for its own health and metrics. */
+export interface LocalCensus {
+  totals(): NodeTotals
+  /** The channels of all tenants with the most subscribers, largest first. A foreign tenant's name is `tenant:channel`. */
+  largestChannels(most: number): Promise<readonly ChannelCount[]>
+}
+
+export interface UserSubscriptions {
+  readonly connections: number
+  /** Channel names, unique and sorted. */
+  readonly channels: readonly string[]
+}
+
+/** At most `limit` names after `after`; without them all from the first. */
+export interface ChannelRange {
+  readonly after?: string | undefined
+  readonly limit?: number | undefined
+}
+
+export interface ChannelPage {
+  readonly channels: readonly ChannelCount[]
+  /** All channels of the tenant, on this page or not. */
+  readonly total: number
+}
+
+export interface ChannelCount {
+  readonly name: string
+  readonly subscribers: number
+}
+
+export interface TenantCount {
+  readonly tenant: string
+  readonly connections: number
+}
+
+/** A node of the cluster. */
+export interface NodeIdentity {
+  readonly id: string
+  readonly version: string
+  /** When it started, RFC 3339. */
+  readonly since: string
+}
+
+export interface NodeCount extends NodeIdentity {
+  readonly connections: number
+}
+
+export interface NodeTotals {
+  readonly connections: number
+  readonly byTransport: Readonly<Record<'ws' | 'sse', number>>
+  /** Users with a connection and channels with a subscriber, of all tenants. */
+  readonly users: number
+  readonly channels: number
+}

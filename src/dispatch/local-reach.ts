@@ -1,0 +1,153 @@
+import type { Connection } from '../hub/connection.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { Awaitable } from '../lib/flow/awaitable.ts'
+import { inTurns } from '../lib/flow/in-turns.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { acceptOf } from '../notification/audience.ts'
+import type { Cursor } from '../notification/cursor.ts'
+import { crowdFrame, type Frame, redeliveredFrame, userFrame } from '../notification/frame.ts'
+import { type Topic, tenantOf, tenantTopic, userTopic } from '../notification/topic.ts'
+import type { Census } from './census.ts'
+import type { Crowd } from './crowd.ts'
+import type { CrowdAcks } from './crowd-acks.ts'
+import type { Delivery, OfferResult } from './delivery.ts'
+import type { LoggedEntry, Reach, UserReach } from './reach.ts'
+
+interface LocalReachOptions {
+  readonly hub: Hub
+  readonly crowd: Crowd
+  readonly census: Census
+  readonly offer: Delivery['offer']
+  /** An entry was handed over live. */
+  readonly onHanded: (owner: Topic, cursor: Cursor) => void
+  /** Absent when acknowledgement is off. */
+  readonly crowdAcks: Pick<CrowdAcks, 'expect' | 'ack'> | undefined
+  /** Called with the connections that took a message live, and the time since its acceptance. */
+  readonly onLive: (connections: number, ms: number) => void
+  readonly clock: Pick<Clock, 'monotonic'>
+}
+
+/** The result for a user without a connection. */
+const AWAY: UserReach = { delivered: 0, failed: 0, has: false }
+
+/** Users and bytes delivered in one turn of the event loop. */
+const USERS_PER_TURN = 250
+const BYTES_PER_TURN = 4 * 1024 * 1024
+
+const isHanded = (offered: OfferResult): boolean => offered === 'sent' || offered === 'buffered'
+
+/** `known` counts when a replay wrote the entry of this send, not when the log knew it before. */
+function tally(offers: Iterable<OfferResult>, isRepeated: boolean): UserReach {
+  let delivered = 0
+  let failed = 0
+  let has = false
+  for (const offered of offers) {
+    if (offered === 'refused') failed++
+    else if (offered !== 'later') {
+      has = true
+      if (offered !== 'known' || !isRepeated) delivered++
+    }
+  }
+  return { delivered, failed, has }
+}
+
+/** Works in turns: a send to ten thousand users must not delay other callers. */
+function reachEach<T>(
+  items: readonly T[],
+  body: string,
+  reach: (item: T) => UserReach,
+): Awaitable<readonly UserReach[]> {
+  const perTurn = Math.max(1, Math.min(USERS_PER_TURN, Math.floor(BYTES_PER_TURN / body.length)))
+  if (items.length <= perTurn) return items.map(reach)
+  const reached: UserReach[] = []
+  return inTurns(items, item => reached.push(reach(item)), perTurn).then(() => reached)
+}
+
+function* ownersOf(connections: Iterable<Connection>): Generator<Topic> {
+  for (const { principal } of connections) yield userTopic(principal.tenant, principal.user)
+}
+
+const isLiveSocket = ({ transport, phase }: Connection): boolean => transport === 'ws' && phase === 'live'
+
+/** Reaches the connections of this node. */
+export function createLocalReach(options: LocalReachOptions): Reach {
+  const { hub, crowd, census, offer, onHanded, crowdAcks, onLive, clock } = options
+
+  const reportLive = (connections: number, acceptedAt: number): void => {
+    if (connections > 0) onLive(connections, clock.monotonic() - acceptedAt)
+  }
+
+  const offerTo = ({ owner, cursor, repeated }: LoggedEntry, body: string, acceptedAt: number): UserReach => {
+    const members = hub.members(owner)
+    if (members.size === 0) return AWAY
+    const frame = userFrame(body, cursor)
+    const offers = [...members].map(connection => offer(connection, cursor, frame, !repeated))
+    const handed = offers.filter(isHanded).length
+    if (handed > 0) onHanded(owner, cursor)
+    reportLive(handed, acceptedAt)
+    return tally(offers, repeated)
+  }
+
+  const writeTo = (owner: Topic, id: string, frame: Frame, acceptedAt: number): UserReach => {
+    let delivered = 0
+    let failed = 0
+    for (const connection of hub.members(owner)) {
+      if (connection.phase !== 'live') continue
+      crowdAcks?.expect(id, [owner])
+      if (connection.write(frame) !== 'refused') delivered++
+      else {
+        failed++
+        connection.cut()
+      }
+    }
+    reportLive(delivered, acceptedAt)
+    return { delivered, failed, has: delivered > 0 }
+  }
+
+  return {
+    census,
+    offer: (entries, body, acceptedAt) => reachEach(entries, body, entry => offerTo(entry, body, acceptedAt)),
+    write: (owners, { id, body, acceptedAt }) => {
+      const frame = crowdFrame(body)
+      return reachEach(owners, body, owner => writeTo(owner, id, frame, acceptedAt))
+    },
+    publish: ({ topics: [first, ...others], audience }, { id, body, acceptedAt }) => {
+      if (first === undefined) return Promise.resolve({ delivered: 0, failed: 0 })
+      return crowd.send([first, ...others], crowdFrame(body), {
+        accept: acceptOf(audience, tenantOf(first)),
+        before: crowdAcks && (connections => crowdAcks.expect(id, ownersOf(connections))),
+        after: connections => reportLive(connections, acceptedAt),
+      })
+    },
+    redeliver: ({ owner, cursor, body, redelivered }) => {
+      const frame = redeliveredFrame(body, cursor, redelivered)
+      let delivered = 0
+      let failed = 0
+      for (const socket of hub.members(owner)) {
+        // A connection that has not come to this place gets the entry there.
+        if (!isLiveSocket(socket) || socket.epoch !== cursor.epoch || socket.position < cursor.seq) continue
+        if (socket.write(frame) !== 'refused') delivered++
+        else {
+          failed++
+          socket.cut()
+        }
+      }
+      return { delivered, failed }
+    },
+    acknowledge: (owner, ids) => ids.map(id => crowdAcks?.ack(id, owner) ?? 'unknown'),
+    areConnected: owners => owners.map(owner => hub.members(owner).size > 0),
+    hasLiveSocket: owner => {
+      for (const connection of hub.members(owner)) if (isLiveSocket(connection)) return true
+      return false
+    },
+    close: (owner, reason, text) => {
+      const closed = [...hub.members(owner)]
+      for (const connection of closed) connection.close(reason, text)
+      return closed.length
+    },
+    admitted: (tenant, user) => ({
+      tenant: hub.members(tenantTopic(tenant)).size,
+      user: hub.members(userTopic(tenant, user)).size,
+    }),
+  }
+}

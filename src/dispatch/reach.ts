@@ -1,0 +1,86 @@
+import type { Awaitable } from '../lib/flow/awaitable.ts'
+import type { Audience } from '../notification/audience.ts'
+import type { Cursor } from '../notification/cursor.ts'
+import type { Topic } from '../notification/topic.ts'
+import type { CloseReason } from '../protocol/close-codes.ts'
+import type { Census } from './census.ts'
+
+/**
+ * The port to every open connection. Arguments and results are plain data, so a bus can send them to other nodes and merge
+ * the answers. A local answer needs no promise: the path of a send stays synchronous after its append.
+ */
+export interface Reach {
+  /** Offers entries to their owners' connections; one result per entry, in order. All entries share `body`. */
+  offer(entries: readonly LoggedEntry[], body: string, acceptedAt: number): Awaitable<readonly UserReach[]>
+  /** Writes past the log, to live connections only; one result per owner, in order. */
+  write(owners: readonly Topic[], message: UnloggedMessage): Awaitable<readonly UserReach[]>
+  /** Writes to a crowd; each connection gets the message once, in the order of the calls. */
+  publish(crowd: CrowdAddress, message: UnloggedMessage): Promise<WriteCount>
+  /** Writes an entry again to the owner's live WebSockets that are past its place. */
+  redeliver(entry: RepeatedEntry): Awaitable<WriteCount>
+  /** Records acknowledgements of messages outside any log; one result per id, in order. */
+  acknowledge(owner: Topic, ids: readonly string[]): Awaitable<readonly UnloggedAck[]>
+  /** Whether each owner has a connection, live or not; in the order of the owners. */
+  areConnected(owners: readonly Topic[]): Awaitable<readonly boolean[]>
+  /** Whether the owner has a live WebSocket: then the time to acknowledge runs. */
+  hasLiveSocket(owner: Topic): Awaitable<boolean>
+  /** Closes all connections of the owner and counts them. `text` of at most 123 bytes goes into the close frame. */
+  close(owner: Topic, reason: CloseReason, text?: string): Awaitable<number>
+  /**
+   * Open connections that count against the limits. Always answers at once: check and registration share a turn. A bus adds
+   * the counts that it last received from other nodes.
+   */
+  admitted(tenant: string, user: string): Admitted
+  readonly census: Census
+}
+
+/** An entry that the log of its owner has taken. */
+export interface LoggedEntry {
+  readonly owner: Topic
+  readonly cursor: Cursor
+  /** The log knew the notification before: a connection that has it counts no delivery. */
+  readonly repeated: boolean
+}
+
+export interface RepeatedEntry {
+  readonly owner: Topic
+  readonly cursor: Cursor
+  readonly body: string
+  /** Counts from 1. */
+  readonly redelivered: number
+}
+
+/** A notification without a place in a log. */
+export interface UnloggedMessage {
+  readonly id: string
+  /** As `encode` makes it. */
+  readonly body: string
+  /** Monotonic milliseconds of this node; a bus sends the elapsed time. */
+  readonly acceptedAt: number
+}
+
+/** Connections in any of the topics that match the audience. All topics belong to one tenant. */
+export interface CrowdAddress {
+  readonly topics: readonly Topic[]
+  readonly audience?: Audience | undefined
+}
+
+/** Connections that took a message, and that refused it. */
+export interface WriteCount {
+  readonly delivered: number
+  readonly failed: number
+}
+
+/** The result for one user. */
+export interface UserReach extends WriteCount {
+  /** A connection of the user has the message, from now or from before. */
+  readonly has: boolean
+}
+
+/** `late`: after the timeout, not counted; `unknown`: this user did not get such a message. */
+export type UnloggedAck = 'acked' | 'late' | 'unknown'
+
+export interface Admitted {
+  readonly tenant: number
+  readonly user: number
+}

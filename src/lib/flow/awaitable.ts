@@ -1,0 +1,6 @@
+/** A value, or a promise of it: a caller that tests for the promise gains a synchronous path. */
+export type Awaitable<T> = T | Promise<T>
+
+/** Passes the value on, in this turn when it is there. */
+export const whenReady = <T, U>(value: Awaitable<T>, use: (value: T) => U): Awaitable<U> =>
+  value instanceof Promise ? value.then(use) : use(value)
