@@ -18,6 +18,24 @@ async function faultOf(from: string, file: string, anchor: string | undefined): 
   return anchorsOf(await read(target)).has(anchor) ? undefined : `${target} has no #${anchor}`
 }
 
+const FOLDERS = ['src', 'test', 'scripts', 'k6', 'docs']
+const FILE = /^\w[\w.-]*(?:\/[\w.-]+)*\.(?:ts|lua|md|yaml|json)$/
+const FOLDER = new RegExp(`^(?:${FOLDERS.join('|')})(?:/[\\w-]+)*/?$`)
+const files = ['*', ...FOLDERS.map(folder => `${folder}/**/*`)].flatMap(pattern => [
+  ...new Bun.Glob(pattern).scanSync(ROOT),
+])
+
+/** Accepts `src/app.ts`, the end of a path such as `app.ts`, and the folder `src`. */
+const exists = (path: string): boolean =>
+  files.some(file => `/${file}`.endsWith(`/${path}`) || file.startsWith(path.replace(/\/?$/, '/')))
+
+/** Returns the paths in backticks that lead nowhere. Routes begin with a slash and are not paths. */
+const missingPaths = (text: string): readonly string[] =>
+  [...text.matchAll(/`([^`\s]+)`/g)]
+    .map(([, path = '']) => path)
+    .filter(path => FILE.test(path) || FOLDER.test(path))
+    .filter(path => !exists(path))
+
 /** JSON may be shortened by an ellipsis; several messages may stand one a line. */
 const jsonTexts = (text: string): readonly string[] =>
   text
@@ -55,6 +73,12 @@ describe.each(documents)('%s', file => {
   })
 })
 
+describe.each(['CONTRIBUTING.md', 'docs/ARCHITECTURE.md'])('%s', file => {
+  test('every file and folder that it names exists', async () => {
+    expect(missingPaths(await read(file))).toEqual([])
+  })
+})
+
 test('the README in Chinese has the code of the README', async () => {
   const codeOf = async (file: string) =>
     blocksOf(await read(file))
@@ -68,6 +92,12 @@ describe('the checks themselves', () => {
     expect(await faultOf('README.md', 'docs/NOWHERE.md', undefined)).toBe('docs/NOWHERE.md is not there')
     expect(await faultOf('docs/API.md', '', 'nowhere')).toBe('docs/API.md has no #nowhere')
     expect(await faultOf('docs/API.md', 'OPERATIONS.md', 'health')).toBeUndefined()
+  })
+
+  test('a file or folder that is named and is not there is found', () => {
+    const text =
+      '`src/app.ts`, `dispatch/delivery.ts`, `src/store/`, `test/http`, `/docs`, `nowhere.ts`, `src/nowhere`'
+    expect(missingPaths(text)).toEqual(['nowhere.ts', 'src/nowhere'])
   })
 
   test('a block that is no JSON, or no JavaScript, is found', () => {
