@@ -25,6 +25,7 @@ async function openCaller(port: number): Promise<Caller> {
   const end = (): void => {
     isClosed = true
   }
+  // A connection that is turned away may be reset before it counts as open.
   const socket = await Bun.connect({
     hostname: '127.0.0.1',
     port,
@@ -34,8 +35,9 @@ async function openCaller(port: number): Promise<Caller> {
       },
       close: end,
       error: end,
+      connectError: end,
     },
-  })
+  }).catch(end)
   return {
     get isClosed() {
       return isClosed
@@ -45,7 +47,7 @@ async function openCaller(port: number): Promise<Caller> {
       const json = body === undefined ? '' : JSON.stringify(body)
       const fields = `Host: 127.0.0.1\r\nX-API-Key: ${API_KEY}\r\nContent-Type: application/json\r\n`
       const method = body === undefined ? 'GET' : 'POST'
-      socket.write(`${method} ${path} HTTP/1.1\r\n${fields}Content-Length: ${json.length}\r\n\r\n${json}`)
+      socket?.write(`${method} ${path} HTTP/1.1\r\n${fields}Content-Length: ${json.length}\r\n\r\n${json}`)
       await eventually(() => {
         const [, head = '', body = ''] = /^([\s\S]*?)\r\n\r\n([\s\S]*)$/.exec(text) ?? []
         const length = Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? Number.NaN)
@@ -53,7 +55,7 @@ async function openCaller(port: number): Promise<Caller> {
       })
       return text
     },
-    [Symbol.dispose]: () => void socket.terminate(),
+    [Symbol.dispose]: () => void socket?.terminate(),
   }
 }
 
