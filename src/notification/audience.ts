@@ -1,17 +1,17 @@
 import type { Principal } from './principal.ts'
 import { channelTopic, type Topic } from './topic.ts'
 
-/** Whom of a broadcast's crowd a notification is for. */
+/** Selects receivers of a broadcast. */
 export type Audience =
   | { readonly type: 'All' }
   | { readonly type: 'Roles'; readonly value: readonly string[] }
   | { readonly type: 'Users'; readonly value: readonly string[] }
   | { readonly type: 'Channels'; readonly value: readonly string[] }
 
-/** Decides over one connection; `isIn` tells whether it is in a topic. */
+/** Decides for one connection; `isIn` tells whether it is in a topic. */
 export type Accept = (principal: Principal, isIn: (topic: Topic) => boolean) => boolean
 
-/** Undefined when everybody is meant. */
+/** Returns undefined when the audience includes all. */
 export function acceptOf(audience: Audience | undefined, tenant: string): Accept | undefined {
   if (audience === undefined) return undefined
   switch (audience.type) {

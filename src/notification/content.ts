@@ -14,7 +14,7 @@ import type { Notification } from './notification.ts'
 
 export const MAX_TTL_SECONDS = 4_294_967_295
 
-/** How many may be named in one send, and how many bytes its payload may have where no cap of a body says so already. */
+/** Bounds of one send: names, and payload bytes where no body limit applies. */
 export const MAX = { ...MAX_NAMED, payloadBytes: 65_536 } as const
 
 const correlationId = v.pipe(
@@ -29,10 +29,11 @@ export const idempotencyKey = v.pipe(
 
 const more = {
   priority: documented(v.nullish(v.picklist(PRIORITIES)), {
-    description: 'Otherwise that of the template, else `Normal`',
+    description: 'Default: the priority of the template, else `Normal`',
   }),
   ttl: documented(v.nullish(integer(0, MAX_TTL_SECONDS, 'a whole number of seconds')), {
-    description: 'Seconds; otherwise that of the template, else none. 0: only who is live now, never kept',
+    description:
+      'Seconds; default: the ttl of the template, else none. 0: only for clients connected now, never kept',
   }),
   correlation_id: v.nullish(correlationId),
 }
@@ -48,22 +49,22 @@ const templated = {
   template_id: documented(v.string(), { ...NAME_RULES.templateId, description: 'A template' }),
   variables: documented(v.optional(anyJson), {
     type: 'object',
-    description: 'What goes into the template',
+    description: 'Values for the variables of the template',
   }),
   strict: documented(v.nullish(v.boolean()), {
-    description: 'Whether a variable that is missing is a fault; otherwise the template says so',
+    description: 'Whether a missing variable is an error; default: as the template says',
   }),
   ...more,
 }
 
-/** A template is meant whenever one is named, whatever else is given. */
+/** A template id decides, whatever other keys there are. */
 const namesTemplate = (value: unknown): boolean =>
   typeof value === 'object' &&
   value !== null &&
   'template_id' in value &&
   typeof value.template_id === 'string'
 
-/** What every send says beside `own`, its target: event type and payload, or a template and what belongs in it. */
+/** Schema of a send: the fields in `own`, and either a payload or a template. */
 export const sending = <T extends v.ObjectEntries>(own: T) =>
   either(namesTemplate, v.object({ ...own, ...direct }), v.object({ ...own, ...templated }))
 
@@ -74,7 +75,7 @@ type Direct = ContentFields<typeof direct>
 export type TemplateContent = ContentFields<typeof templated>
 export type Content = Direct | TemplateContent
 
-/** A list that is longer than allowed is well-formed, and still cannot be meant: check it before any item is used. */
+/** Rejects an over-long list, which the schemas accept. Call it before using any item. */
 export const lengthFault = (path: string, list: readonly unknown[], most: number): Fault | undefined =>
   list.length > most ? { path, message: `expected at most ${most} items (got ${list.length})` } : undefined
 
@@ -89,13 +90,13 @@ export function audienceFault(
 
 export interface Origin {
   readonly source: string
-  /** Its id, when it has one already: UUID v4. */
+  /** UUID v4; absent: a new one. */
   readonly id?: string | undefined
-  /** When it is accepted, milliseconds since 1970. */
+  /** Time of acceptance, milliseconds since 1970. */
   readonly now: number
 }
 
-/** A new notification of that content; `payload` is its JSON text. */
+/** Creates a notification; `payload` is JSON text. */
 export function notificationOf(
   { event_type, priority, ttl, correlation_id, audience: meant }: Omit<Direct, 'payload'>,
   payload: string,
@@ -109,7 +110,7 @@ export function notificationOf(
     source,
     priority: priority ?? 'Normal',
   }
-  // Assigned, since spreading what is mostly not there costs more than all the rest.
+  // Assignments: spreading mostly absent fields would cost more than all the rest.
   if (typeof ttl === 'number') notification.ttl = ttl
   if (meant) notification.audience = meant
   if (typeof correlation_id === 'string') notification.correlationId = correlation_id

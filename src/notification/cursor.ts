@@ -1,6 +1,6 @@
 import { CURSOR_PATTERN } from '../protocol/values.ts'
 
-/** The name of one life of a log: 1–32 of `[A-Za-z0-9_-]`, opaque. */
+/** Names one life of a log: 1–32 of `[A-Za-z0-9_-]`, opaque. */
 export type Epoch = string
 
 /** A place in a user's log: everything up to `seq` lies before it. */
@@ -11,10 +11,10 @@ export interface Cursor {
 
 const MAX_LENGTH = 128
 
-/** `<epoch>:<seq>`, as clients keep it. */
+/** The text that clients keep: `<epoch>:<seq>`. */
 export const formatCursor = ({ epoch, seq }: Cursor): string => `${epoch}:${seq}`
 
-/** Undefined for anything the service cannot have sent. */
+/** Returns undefined for text that the service cannot have sent. */
 export function parseCursor(text: string): Cursor | undefined {
   if (text.length > MAX_LENGTH) return undefined
   const [, epoch, digits] = CURSOR_PATTERN.exec(text) ?? []

@@ -1,11 +1,11 @@
 import type { Target } from './target.ts'
 
-/** Recipients times payload of one call or batch, in bytes: what storing it may take. */
+/** Bound on the bytes that one call or batch stores: recipients times payload. */
 export const MAX_FAN_OUT_BYTES = 64 * 1024 * 1024
-/** With fewer recipients no payload reaches the bound. */
+/** Fewer recipients never reach the bound, whatever the payload. */
 const FEW = 1_024
 
-/** A target, and how large the payload for it is; asked only when it may matter. */
+/** A target and its payload size, which is computed only when it may matter. */
 export interface Portion {
   readonly target: Target
   readonly payloadBytes: () => number
@@ -13,7 +13,7 @@ export interface Portion {
 
 const namedIn = (target: Target): number => (target.type === 'users' ? target.users.length : 1)
 
-/** False when no payload for these targets can be too large. */
+/** False: no payload for these targets can be too large. */
 export const mayBeOverFanOut = (targets: readonly Target[]): boolean =>
   targets.reduce((sum, target) => sum + namedIn(target), 0) > FEW
 
@@ -24,7 +24,7 @@ const bytesOf = ({ target, payloadBytes }: Portion): number => {
   return bytes === 0 ? 0 : new Set(target.users).size * bytes
 }
 
-/** Whether what is stored for users would be over MAX_FAN_OUT_BYTES; crowds are not stored. */
+/** Tells whether the logs of users would store more than MAX_FAN_OUT_BYTES. Crowds have no log. */
 export const isOverFanOut = (portions: readonly Portion[]): boolean =>
   mayBeOverFanOut(portions.map(({ target }) => target)) &&
   portions.reduce((sum, portion) => sum + bytesOf(portion), 0) > MAX_FAN_OUT_BYTES

@@ -3,17 +3,17 @@ import { type Cursor, formatCursor } from './cursor.ts'
 import type { Notification } from './notification.ts'
 
 interface SseFields {
-  /** What `Last-Event-ID` will say. */
+  /** The cursor that a browser returns as `Last-Event-ID`. */
   readonly id?: string
-  /** When to come back after the stream has ended. */
+  /** Milliseconds after which a browser reconnects. */
   readonly retryMs?: number
 }
 
-/** One message to a client, encoded once however many connections it goes to. */
+/** One message to clients, encoded once for all connections. */
 export class Frame {
   /** The event name on SSE. */
   readonly event: string
-  /** The whole WebSocket text; one line of JSON. */
+  /** The WebSocket text: one line of JSON. */
   readonly json: string
   readonly #fields: SseFields
   #sse: string | undefined
@@ -24,14 +24,14 @@ export class Frame {
     this.#fields = fields
   }
 
-  /** The same as an SSE event, made when a stream first asks for it. The JSON holds no line break, so it cannot end early. */
+  /** The SSE event, encoded when the first stream needs it. */
   get sse(): string {
     this.#sse ??= formatEvent({ event: this.event, data: this.json, ...this.#fields })
     return this.#sse
   }
 }
 
-/** The notification as JSON without its closing brace, so that what differs by user can follow. Keys in the order of docs/API.md. */
+/** The notification as JSON without its closing brace: cursor and count differ by user. Keys as in docs/API.md. */
 export function encode(notification: Notification): string {
   const { id, occurredAt, eventType, payload, source, priority, ttl, audience, correlationId } = notification
   let metadata = `"source":${JSON.stringify(source)},"priority":"${priority}"`
@@ -44,16 +44,16 @@ export function encode(notification: Notification): string {
   )
 }
 
-/** A notification outside any log. */
+/** A notification that is in no log. */
 export const crowdFrame = (body: string): Frame => new Frame('notification', `${body}}`)
 
-/** A notification at its place in the receiving user's log. */
+/** A notification with its cursor in the user's log. */
 export function userFrame(body: string, cursor: Cursor): Frame {
   const place = formatCursor(cursor)
   return new Frame('notification', `${body},"cursor":"${place}"}`, { id: place })
 }
 
-/** The same again, since it was not acknowledged; `redelivered` counts from 1. */
+/** A notification that was not acknowledged; `redelivered` counts from 1. */
 export function redeliveredFrame(body: string, cursor: Cursor, redelivered: number): Frame {
   const place = formatCursor(cursor)
   return new Frame('notification', `${body},"cursor":"${place}","redelivered":${redelivered}}`, { id: place })

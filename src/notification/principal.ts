@@ -1,13 +1,13 @@
-/** Who a client is, as its token says. */
+/** The identity in a client's token. */
 export interface Principal {
   /** 1–256 bytes, no control characters. */
   readonly user: string
   readonly tenant: string
   readonly roles: readonly string[]
-  /** Patterns of the channels the token allows; absent when it says nothing of channels. */
+  /** Patterns of the channels that the token allows; absent without a claim about channels. */
   readonly channels?: readonly string[]
   /** End of the token without leeway, milliseconds since 1970. */
   readonly expiresAt: number
-  /** When the token was made, seconds since 1970. */
+  /** Issue time of the token, seconds since 1970. */
   readonly issuedAt?: number
 }

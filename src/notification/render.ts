@@ -7,44 +7,44 @@ export type RenderResult =
   | { readonly ok: false; readonly fault: 'missing'; readonly names: readonly string[] }
 
 interface RenderOptions {
-  /** Whether a place without its variable is a fault. */
+  /** Rejects templates with a missing variable. */
   readonly strict: boolean
-  /** Of the payload, in UTF-8. */
+  /** Bound on the payload, in UTF-8. */
   readonly maxBytes: number
 }
 
-/** JSON text that goes out as it stands, and its length in UTF-8. */
+/** JSON text for the payload, and its length in UTF-8. */
 interface Chunk {
   readonly text: string
   readonly bytes: number
 }
 
-/** Under way; what is inserted is made when it is first needed. */
+/** State of a rendering. Inserts are encoded at their first use. */
 interface Rendering extends CompiledTemplate {
   readonly found: readonly (JsonText | undefined)[]
-  /** By name: as text into strings, and as values. */
+  /** Inserts by name: text inside strings, and whole values. */
   readonly inserts: readonly [texts: (Chunk | undefined)[], values: (Chunk | undefined)[]]
   readonly maxBytes: number
-  /** The next slot, and the next object with a variable in a key. */
+  /** Indexes of the next slot and the next keyed object. */
   slot: number
   keyed: number
   payload: string
   bytes: number
-  /** Bytes of keys of objects with a variable in a key, those included that another key displaces. */
+  /** Key bytes of keyed objects, displaced keys included. */
   keyBytes: number
 }
 
-/** Displaced keys are not in the payload, so its cap does not bound the work on them. */
+/** Bounds the work on displaced keys, which the cap of the payload does not. */
 const MAX_KEY_BYTES = 262_144
 
-/** The variable of exactly that name, else what a path of keys and indexes leads to. */
+/** Finds the variable of exactly that name, else by a path of keys and indexes. */
 const find = (variables: JsonText, name: string): JsonText | undefined =>
   variables.get(name) ??
   (name.includes('.')
     ? name.split('.').reduce<JsonText | undefined>((at, key) => at?.get(key), variables)
     : undefined)
 
-/** What a value is inside a string: JSON text of a string's inside. */
+/** The value as JSON text inside a string, without quotes. */
 function textOf(json: string): string {
   if (json.startsWith('"')) return json.slice(1, -1)
   if (json.startsWith('{') || json.startsWith('[')) return JSON.stringify(compact(json)).slice(1, -1)
@@ -63,7 +63,7 @@ const startOfSlot = ({ slots, slot }: Rendering): number => slots[slot * SLOT.si
 const endOfSlot = ({ slots, slot }: Rendering): number => slots[slot * SLOT.size + SLOT.end] ?? END
 const startOfKeyed = ({ keyeds, keyed }: Rendering): number => keyeds[keyed * KEYED.size + KEYED.start] ?? END
 
-/** The text for the next slot; the placeholder itself when the variable is missing. */
+/** Text for the next slot; the placeholder itself when the variable is missing. */
 function insertOf(rendering: Rendering): Chunk {
   const { found, slots, slot } = rendering
   const numbered = slots[slot * SLOT.size + SLOT.name] ?? 0
@@ -80,7 +80,7 @@ function insertOf(rendering: Rendering): Chunk {
   return insert
 }
 
-/** False as soon as the payload is over its cap. */
+/** False: the payload is over its cap. */
 function put(rendering: Rendering, { text, bytes }: Chunk): boolean {
   rendering.bytes += bytes
   if (rendering.bytes > rendering.maxBytes) return false
@@ -88,7 +88,7 @@ function put(rendering: Rendering, { text, bytes }: Chunk): boolean {
   return true
 }
 
-/** Undefined when there are too many bytes of keys. */
+/** Returns undefined beyond MAX_KEY_BYTES. */
 function keyOf(rendering: Rendering, start: number, end: number): Chunk | undefined {
   let text = ''
   let bytes = 0
@@ -108,7 +108,7 @@ function keyOf(rendering: Rendering, start: number, end: number): Chunk | undefi
   return rendering.keyBytes > MAX_KEY_BYTES ? undefined : { text, bytes }
 }
 
-/** Of keys that become one the last as written stays, in its place; the values of the others are not even rendered. */
+/** Keys may become equal: the last by rank stays, and only its value is rendered. */
 function putKeyed(rendering: Rendering): boolean {
   const { keyeds, members } = rendering
   const own = (field: number): number => keyeds[at + field] ?? 0
@@ -139,7 +139,7 @@ function putKeyed(rendering: Rendering): boolean {
   return put(rendering, { text: '}', bytes: 1 })
 }
 
-/** Renders the text from `start` to `end`; false as soon as the payload is over its cap. */
+/** Renders the text from `start` to `end`; false: the payload is over its cap. */
 function putRange(rendering: Rendering, start: number, end: number): boolean {
   for (let at = start; ; ) {
     const keyedAt = startOfKeyed(rendering)
@@ -159,8 +159,8 @@ function putRange(rendering: Rendering, start: number, end: number): boolean {
 }
 
 /**
- * The payload, as JSON text without white space between its tokens. `variables` is the JSON text of an object. What is
- * inserted is never looked at again, and no more is put together than `maxBytes`.
+ * Renders the payload as JSON text without white space between tokens. `variables` is the JSON text of an object.
+ * Inserted text is never searched for placeholders. The work stops at `maxBytes`.
  */
 export function render(
   template: CompiledTemplate,

@@ -14,22 +14,22 @@ export interface Envelope {
   readonly tenant: string
   readonly target: Target
   readonly notification: Notification
-  /** Monotonic milliseconds; absent: when it is dispatched. */
+  /** Monotonic milliseconds; absent: the time of the dispatch counts. */
   readonly acceptedAt?: number
-  /** Of what brought it in, when that is traced. */
+  /** Span of the request or message that carried it; absent when traces are off. */
   readonly span?: Span | undefined
 }
 
-/** How many users a target names; crowds name none. */
+/** Number of users that a target names; 0 for a crowd. */
 export const recipientsOf = (target: Target): number =>
   target.type === 'users' ? target.users.length : target.type === 'user' ? 1 : 0
 
-/** Users one by one, each with a log; or a crowd: the connections of the topics at dispatch. */
+/** Users, each with a log, or a crowd: the connections in the topics at dispatch. */
 export type Route =
   | { readonly users: readonly string[] }
   | { readonly topics: readonly Topic[]; readonly audience?: Audience | undefined }
 
-/** Names given twice count once. */
+/** Counts repeated names once. */
 export function routeOf({ tenant, target, notification }: Envelope): Route {
   switch (target.type) {
     case 'user':

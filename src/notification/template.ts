@@ -1,19 +1,19 @@
 import { compact, endsOf, stringOf } from '../lib/json/text.ts'
 
 /**
- * A compiled template: its text, and the places of its variables as numbers in flat lists. One object per place would take
- * thirty times the memory of the text. Nesting is bounded by the reader of documents.
+ * A compiled template: its text, and the places of variables in flat lists of numbers. One object per place
+ * would take thirty times the memory of the text. The JSON reader bounds nesting.
  */
 export interface CompiledTemplate {
   /** JSON text without white space between its tokens. */
   readonly text: string
   /** Whether a slice has as many bytes as characters. */
   readonly isAscii: boolean
-  /** The names of the variables, each once, in the order of their first places. */
+  /** Names of the variables without repeats, in the order of the text. */
   readonly names: readonly string[]
   /** Places of variables in the order of the text, each of SLOT.size numbers. */
   readonly slots: Int32Array
-  /** Objects with a variable in a key, in the order of the text, each of KEYED.size numbers. */
+  /** Keyed objects: those with a variable in a key. Each takes KEYED.size numbers, in text order. */
   readonly keyeds: Int32Array
   /** Members of these objects, each of MEMBER.size numbers; members of one object are adjacent. */
   readonly members: Int32Array
@@ -25,7 +25,7 @@ export interface CompiledTemplate {
 export const SLOT = {
   start: 0,
   end: 1,
-  /** Twice the index of the name; one more when the value itself takes the place of the string. */
+  /** Twice the index of the name, plus one if the value replaces the whole string. */
   name: 2,
   size: 3,
 } as const
@@ -35,7 +35,7 @@ export const KEYED = {
   end: 1,
   firstMember: 2,
   memberCount: 3,
-  /** The first slot, and the first such object, behind it. */
+  /** The first slot and the first keyed object behind it. */
   slotAfter: 4,
   keyedAfter: 5,
   size: 6,
@@ -46,11 +46,11 @@ export const MEMBER = {
   keyStart: 0,
   keyEnd: 1,
   valueEnd: 2,
-  /** Where the key as written comes among the keys of the object, by code points. */
+  /** Rank of the key as written among the object's keys, by code points. */
   rank: 3,
   /** The first slot in the key. */
   keySlot: 4,
-  /** The first slot, and the first object with a variable in a key, in the value. */
+  /** The first slot and the first keyed object in the value. */
   valueSlot: 5,
   valueKeyed: 6,
   size: 7,
@@ -71,7 +71,7 @@ const WHOLE = /^\{\{\{([^{}]{1,128})\}\}\}$/u
 /** Size of a name in memory, beside its characters. */
 const NAME_BYTES = 64
 
-/** Where each UTF-16 unit of a string stands in its JSON text, and where the closing quote. */
+/** JSON text index of each UTF-16 unit of a string, and of its closing quote. */
 function placesOf(text: string): readonly number[] {
   const places: number[] = []
   for (let at = 1; at < text.length; at += text[at] !== '\\' ? 1 : text[at + 1] === 'u' ? 6 : 2)
@@ -173,7 +173,7 @@ class Compiler {
     for (const [n, each] of entry.entries()) this.#keyeds[at + n] = each
   }
 
-  /** A string with its quotes; what is not replaced keeps its escapes. */
+  /** Finds placeholders in a string; the rest of it keeps its escapes. */
   #string(start: number, end: number): void {
     const text = this.#text.slice(start, end)
     const places = text.includes('\\') ? placesOf(text) : undefined

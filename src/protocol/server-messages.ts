@@ -22,12 +22,12 @@ export const notificationFields = {
   }),
 }
 
-/** Whether a connection or a listing continues without a gap behind the cursor it started from. */
+/** Tell whether a connection or a listing continues its cursor without a gap. */
 export const resumeFields = {
   recovered: documented(v.boolean(), { description: 'Whether nothing behind the cursor is missing' }),
   reason: v.optional(
     documented(v.picklist(['epoch_changed', 'trimmed']), {
-      description: 'Why not: the log is another one, or overflow or age removed something behind the cursor',
+      description: 'Why not: the log is a new one, or overflow or age removed entries behind the cursor',
     }),
   ),
 }
@@ -47,7 +47,7 @@ const SHARED = {
         v.number(),
         v.integer(),
         v.minValue(1),
-        v.description('How often it was sent again for want of an acknowledgement'),
+        v.description('Number of times it was redelivered for lack of an acknowledgement'),
       ),
     ),
   }),
@@ -55,14 +55,14 @@ const SHARED = {
     connection_id: id,
     user_id: v.string(),
     cursor: documented(v.nullable(cursor), {
-      description: 'Nothing at or before it follows; null without a log',
+      description: 'The connection starts behind it; null without a log',
     }),
     ...resumeFields,
-    replayed: v.pipe(count, v.description('How many retained notifications follow it now')),
-    expires_in: v.pipe(seconds, v.description('Seconds until the token ends')),
+    replayed: v.pipe(count, v.description('Number of retained notifications behind it')),
+    expires_in: v.pipe(seconds, v.description('Seconds until the token expires')),
     heartbeat_seconds: v.pipe(
       seconds,
-      v.description('A heartbeat follows at least this often; without one the network is gone'),
+      v.description('Longest time between heartbeats; without one the network is down'),
     ),
   }),
   heartbeat: messageOf('heartbeat', {}),

@@ -10,7 +10,7 @@ export const CURSOR_PATTERN = /^([A-Za-z0-9_-]{1,32}):(0|[1-9]\d{0,15})$/
 
 export const cursor = documented(v.string(), {
   pattern: CURSOR_PATTERN.source,
-  description: 'A place in the log of a user: everything up to it lies before it',
+  description: 'A position in the log of a user',
 })
 export const id = documented(v.string(), { format: 'uuid' })
 export const timestamp = documented(v.string(), { format: 'date-time' })

@@ -11,19 +11,19 @@ import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { MakeRoom } from './make-room.ts'
 
-/** Who asks for a connection, as far as the request tells. */
+/** An admitted request for a connection. */
 export interface Admission {
   readonly principal: Principal
   readonly wish: ResumeRequest
-  /** Nobody could say whether the token was revoked. */
+  /** The store could not tell whether the token was revoked. */
   readonly unchecked: boolean
-  /** To be selected in the answer to an upgrade. */
+  /** Subprotocol for the answer to the upgrade. */
   readonly subprotocol?: 'bearer'
 }
 
 type IdentityRefusal = Pick<Extract<IdentityResult, { ok: false }>, 'kind' | 'reason'>
 
-/** `headers` are those of the answer, by lower-case name. */
+/** Admits a request or throws; `headers` are those of the answer, in lower case. */
 export type Admit = (
   request: Request,
   transport: 'ws' | 'sse',
@@ -34,11 +34,11 @@ export interface AdmissionOptions {
   readonly origins: Origins
   readonly identities: Pick<Identities, 'forNow'>
   readonly isDraining: () => boolean
-  /** False when there are too many sockets. */
+  /** Returns false above MAX_SOCKETS. */
   readonly admits?: () => boolean
   readonly makeRoom?: MakeRoom
   readonly retryAfterSeconds: number
-  /** Absent when tries to connect are not limited. */
+  /** Absent without a rate limit on connecting. */
   readonly limit: ConnectLimit | undefined
   readonly stats: Stats
   /** Absent when traces are off. */
@@ -48,17 +48,17 @@ export interface AdmissionOptions {
   ) => void
 }
 
-/** Most clients wish for nothing: one for all of them, since each would be kept. */
+/** Shared by all connections without a cursor, to save memory. */
 const NO_WISH: ResumeRequest = {}
 
-/** An empty header is none; the header wins. */
+/** Prefers `Last-Event-ID`; an empty header counts as absent. */
 function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse'): ResumeRequest {
   const header = transport === 'sse' ? headers.get('last-event-id') : null
   const cursor = header || query.get('cursor')
   return cursor === null ? NO_WISH : { cursor }
 }
 
-/** The checks before a connection, in this order: origin, draining, rate, query, token. */
+/** Checks a request, in this order: origin, draining, sockets, rate, query, token. */
 export function createAdmission({
   origins,
   identities,
@@ -92,7 +92,7 @@ export function createAdmission({
     })
   }
 
-  /** Before the token is looked at: a wrong one costs as much. */
+  /** Runs before the token check, which costs the same for a wrong token. */
   const checkRate = (request: Request): void => {
     try {
       limit?.(request)
@@ -127,7 +127,7 @@ export function createAdmission({
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
     spans?.belongs(request, identified.principal.tenant)
     await makeRoom?.(identified.principal)
-    // Who comes when the drain has begun would not be told of it.
+    // The drain may have begun during the awaits; it would miss this connection.
     checkDraining()
     const wish = wishOf(query, headers, transport)
     const { principal, unchecked } = identified

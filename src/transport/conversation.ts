@@ -13,11 +13,11 @@ import { ackedId, ackedThrough, errorFrame, PONG, subscribed, unsubscribed } fro
 import { BINARY, type InboundMessage, type Peer, TOO_FAST, tell } from './peer.ts'
 import type { Renew } from './renewal.ts'
 
-/** What a client says and is answered. */
+/** Answers the messages of clients. */
 export interface Conversation {
-  /** Whether one more message is within the client's rate; asked when it comes, for what is `said` may wait. */
+  /** Tells whether a message is within the rate. Call it on arrival: `said` may come later. */
   admits(peer: Peer, message: string | typeof BINARY): boolean
-  /** A promise when the answer takes its time: what the client says meanwhile must wait for it. */
+  /** Returns a promise for an asynchronous answer: later messages must wait for it. */
   said(peer: Peer, message: InboundMessage): Promise<void> | undefined
 }
 
@@ -36,15 +36,15 @@ interface ConversationOptions {
 const MAX_BAD = 100
 const MAX_FAST = 3
 const WINDOW_MS = 60_000
-/** Channels named in one error. */
+/** Channels that one error names. */
 const MAX_NAMED = 20
-/** Characters of a name in an error. */
+/** Characters of a channel name in an error. */
 const MAX_SHOWN = 256
 
 const INVALID_ID = errorFrame('INVALID_ACK', 'no notification that you got has this id')
 const INVALID_CURSOR = errorFrame('INVALID_ACK', 'no place in your log')
 
-/** No channel is that long. */
+/** Shortens names in errors. Valid names are shorter than MAX_SHOWN. */
 const shortened = (name: string): string => (name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}…` : name)
 
 const faultText = (faults: readonly string[]): string => {
@@ -53,14 +53,14 @@ const faultText = (faults: readonly string[]): string => {
   return (more > 0 ? [...named, `${more} more`] : named).join('; ')
 }
 
-/** Adds a moment to the last `most` of them; true when that many lie within the window. */
+/** Adds a moment; true when `most` moments lie within the window. */
 function isTooOften(moments: number[], now: number, most: number): boolean {
   moments.push(now)
   if (moments.length < most) return false
   return now - (moments.shift() ?? now) <= WINDOW_MS
 }
 
-/** How a kind of message is counted. */
+/** Metric label of each message type. */
 const KINDS = {
   Subscribe: 'subscribe',
   Unsubscribe: 'unsubscribe',
@@ -79,7 +79,7 @@ export function createConversation({
   persist,
   stats,
 }: ConversationOptions): Conversation {
-  /** Answers a bad message; too many within a minute end the connection. */
+  /** Answers a bad message; MAX_BAD of them within a minute end the connection. */
   const refuse = (peer: Peer, code: 'INVALID_MESSAGE' | 'UNSUPPORTED_FORMAT', message: string): void => {
     tell(peer, errorFrame(code, message))
     peer.badAt ??= []
@@ -138,7 +138,7 @@ export function createConversation({
     if (!peer.hasEnded()) tell(peer, count === undefined ? INVALID_CURSOR : ackedThrough(text))
   }
 
-  /** Without acknowledgement a well-formed one gets no answer. */
+  /** Ignores acknowledgements when they are off. */
   const acknowledge = (peer: Peer, payload: AckPayload): Promise<void> | undefined => {
     if (acknowledgement === undefined) return undefined
     return 'cursor' in payload

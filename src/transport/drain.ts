@@ -3,7 +3,7 @@ import type { OnFault } from '../observe/fault.ts'
 import { shutdown } from './outbound.ts'
 import type { Peer } from './peer.ts'
 
-/** Fisher–Yates, so that clients do not come back in the order in which they came. */
+/** Shuffles (Fisher–Yates), so that clients reconnect in random order. */
 function shuffle<T>(items: readonly T[]): T[] {
   const shuffled = [...items]
   for (let n = shuffled.length - 1; n > 0; n--) {
@@ -14,10 +14,10 @@ function shuffle<T>(items: readonly T[]): T[] {
   return shuffled
 }
 
-/** No other node is known: the time this one still needs, and a random second or two for the next to start. */
+/** Seconds before a reconnect: the rest of the drain, plus 1 to 2 to restart. */
 const comeBackIn = (leftMs: number): number => Math.ceil(Math.max(0, leftMs) / 1000 + 1 + Math.random())
 
-/** Tells each peer when to come back and closes it, in random order, evenly over the seconds; the first at once. */
+/** Sends `shutdown` to each peer and closes it, in random order, spread evenly over `seconds`. */
 export async function closeAll(
   peers: readonly Peer[],
   { seconds, clock, onFault }: { readonly seconds: number; readonly clock: Clock; readonly onFault: OnFault },

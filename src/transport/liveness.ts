@@ -20,11 +20,11 @@ interface LivenessOptions {
   readonly onFault: OnFault
 }
 
-/** How often due heartbeats, token ends and silence are looked for: bounds how late they come. */
+/** Interval of the checks: heartbeats, token expiry and silence are at most this late. */
 const TICK_MS = 250
 const EXPIRY_NOTICE_MS = 25_000
 
-/** Heartbeats, silence, stuck readers and the end of tokens, by one timer for all connections. Ends when disposed. */
+/** Runs heartbeats, silence checks and token expiry by one timer for all connections. Dispose to stop. */
 export function keepAlive({
   hub,
   buffers,
@@ -40,7 +40,7 @@ export function keepAlive({
   const cleanupMs = seconds.cleanupSeconds * 1000
   let nextCleanupAt = clock.monotonic() + cleanupMs
 
-  /** A stream or a replay that takes nothing of what waits for it is cut; a live WebSocket that does not read is silent too. */
+  /** Cuts a stream or a replay whose client takes nothing. A live WebSocket that does not read times out as silent. */
   const watchProgress = (peer: Peer, now: number): void => {
     const taken = peer.taken()
     const isWatched = peer.transport === 'sse' || peer.phase === 'replaying'
@@ -61,7 +61,7 @@ export function keepAlive({
     if (!peer.hasEnded()) peer.beat()
   }
 
-  /** Between heartbeats that are far apart. */
+  /** Pings between heartbeats that are far apart. */
   const ping = (peer: Peer, now: number): void => {
     peer.nextPingAt = now + MAX_PING_MS
     peer.ping()
@@ -92,7 +92,7 @@ export function keepAlive({
     else if (now >= peer.nextPingAt) ping(peer, now)
   }
 
-  /** A connection whose care fails would fail at each tick: it ends. */
+  /** Ends a connection whose check failed: it would fail again at each tick. */
   const giveUp = (peer: Peer): void => {
     try {
       end(peer, { code: peer.transport === 'ws' ? 1006 : 'sse' })
@@ -102,7 +102,7 @@ export function keepAlive({
     }
   }
 
-  /** True when the send queues of streams are being read. */
+  /** True: this tick reads the send queues of streams. */
   const lookAtAll = (now: number): boolean => {
     try {
       buffers.measure()
@@ -117,7 +117,7 @@ export function keepAlive({
     const now = clock.monotonic()
     const cleanup = now >= nextCleanupAt
     if (cleanup) nextCleanupAt = now + cleanupMs
-    // What is written in this turn would be found unacknowledged: heartbeats of streams wait for the next one.
+    // Delays heartbeats of streams: bytes written in this turn would read as unacknowledged.
     const readsQueues = lookAtAll(now)
     for (const peer of hub.connections()) {
       try {

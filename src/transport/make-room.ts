@@ -7,7 +7,7 @@ import { userTopic } from '../notification/topic.ts'
 import type { Peer } from './peer.ts'
 import { SsePeer } from './sse-peer.ts'
 
-/** Undefined when the user may have one more connection, or waiting cannot help. */
+/** Returns undefined when there is room, or when waiting cannot help. */
 export type MakeRoom = (principal: Principal) => Promise<void> | undefined
 
 interface MakeRoomOptions {
@@ -17,15 +17,16 @@ interface MakeRoomOptions {
   readonly clock: Clock
 }
 
-/** Long enough for a proxy to write to its client and to be told by a reset that there is none. */
+/** Long enough for a proxy to write to its client and to receive a reset. */
 const WAIT_MS = 1_000
 const LOOK_MS = 25
-/** Requests that wait at one time; any further one is answered at once. */
+/** Bound on waiting requests; further ones are answered at once. */
 const MAX_WAITING = 1_000
 
 /**
- * Some proxies (HAProxy, Apache) notice that the client of a stream has gone only when they next write to it: until then it counts
- * against the user's limit. When that is full, all his streams are written to, and the new connection waits a moment for one to end.
+ * Some proxies (HAProxy, Apache) notice a vanished client only at their next write. Until then its stream counts
+ * against the user's limit. At the limit, the server writes to all streams of the user. The new connection waits
+ * up to WAIT_MS for one of them to end.
  */
 export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions): MakeRoom {
   let waiting = 0

@@ -3,7 +3,7 @@ import { Frame } from '../notification/frame.ts'
 import type { SocketErrorCode } from '../protocol/error-codes.ts'
 import type { ServerMessage } from '../protocol/server-messages.ts'
 
-/** Encodes a message that is no notification. */
+/** Encodes any message but a notification. */
 const frame = (message: ServerMessage, retryMs?: number): Frame =>
   new Frame(message.type, JSON.stringify(message), retryMs === undefined ? {} : { retryMs })
 

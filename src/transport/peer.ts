@@ -6,41 +6,41 @@ import type { Principal } from '../notification/principal.ts'
 export const BINARY = Symbol('binary')
 export const TOO_FAST = Symbol('too fast')
 
-/** The runtime closes a WebSocket on which nothing arrives for 960 s; pings make its client answer. */
+/** Longest time between pings: the runtime closes a WebSocket after 960 s without input. */
 export const MAX_PING_MS = 300_000
 
-/** What a client sends: text, or what stands for a message that is not even read. */
+/** Text of a client, or a symbol for a message that is not read. */
 export type InboundMessage = string | typeof BINARY | typeof TOO_FAST
 
-/** A connection with what its session keeps of it. All moments are monotonic milliseconds. */
+/** A connection with the state of its session. All times are monotonic milliseconds. */
 export abstract class Peer extends Connection {
-  /** It gets `connected` and `token_expiring`: every SSE stream, and a WebSocket that gave `cursor`. */
+  /** Receives `connected` and `token_expiring`: every SSE stream, and a WebSocket with `cursor`. */
   readonly optedIn: boolean
   readonly openedAt: number
-  /** `connected` was sent, or is not to be: replies and crowd frames flow. */
+  /** `connected` was sent or is not needed: replies and crowd frames may follow. */
   greeted = false
-  /** The last frame from the client. */
+  /** Time of the last frame from the client. */
   seenAt: number
-  /** Control frames that nobody asked for since the last tick. */
+  /** Unsolicited control frames since the last tick. */
   unaskedFrames = 0
   nextBeatAt = 0
-  /** A ping between heartbeats that are far apart. */
+  /** Time of the next ping between heartbeats that are far apart. */
   nextPingAt: number
-  /** Nobody could say whether its token was revoked: nothing of the log reaches it before somebody does. */
+  /** The store could not check the token for revocation: the replay waits for the check. */
   unchecked = false
   warnedOfExpiry = false
-  /** Messages that wait for `connected`, or for the answer to the one before; absent as long as there were none. */
+  /** Messages that wait for `connected` or for the previous answer; undefined until the first. */
   held: InboundMessage[] | undefined = undefined
-  /** A message is being answered. */
+  /** True while a message is being answered. */
   isBusy = false
   heldBytes = 0
-  /** When its last bad messages came, oldest first; absent as long as there were none. */
+  /** Times of the last bad messages, oldest first; undefined until the first. */
   badAt: number[] | undefined = undefined
-  /** The same of messages that came too fast. */
+  /** Times of the last messages over the rate, likewise. */
   fastAt: number[] | undefined = undefined
-  /** What the limit of its messages keeps: see Speaker. */
+  /** State of the message rate limit: see Speaker. */
   quietAt = 0
-  /** What had been taken at the last beat. */
+  /** Value of `taken()` at the last heartbeat. */
   lastTaken = 0
   stuckSince: number | undefined = undefined
 
@@ -52,23 +52,23 @@ export abstract class Peer extends Connection {
     this.nextPingAt = now + MAX_PING_MS
   }
 
-  /** Bytes of frames that the client has taken; what is published to it natively may not count. */
+  /** Bytes of frames that the client has taken; natively published frames may be left out. */
   abstract taken(): number
-  /** Shows the other side that this one lives, and asks the same of it; a heartbeat message was sent if it is greeted. */
+  /** Shows that the server is alive and makes the client answer. A greeted client also received `heartbeat`. */
   abstract beat(): void
-  /** The same without a heartbeat message. */
+  /** Like `beat`, without a `heartbeat` message before. */
   abstract ping(): void
-  /** Goes on with what waited for the client to take all, if it has: the runtime may forget to tell. */
+  /** Resumes waiting work if nothing is buffered: the runtime may fail to call `drain`. */
   abstract unblock(): void
-  /** Says when to come back, then ends. */
+  /** Sends the `shutdown` frame, then closes. */
   abstract shutdown(frame: Frame): void
 }
 
-/** Whole seconds until its token ends, as clients are told. */
+/** Whole seconds until the token expires. */
 export const secondsLeft = ({ principal }: Peer, clock: Pick<Clock, 'now'>): number =>
   Math.max(0, Math.floor((principal.expiresAt - clock.now()) / 1000))
 
-/** What a client does not take ends it: it would have a hole. */
+/** Cuts a client that refuses a frame: it would have a gap. */
 export function tell(peer: Peer, frame: Frame): void {
   if (!peer.hasEnded() && peer.write(frame) === 'refused') peer.cut()
 }

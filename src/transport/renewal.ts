@@ -10,7 +10,7 @@ import type { OnFault } from '../observe/fault.ts'
 import { authenticated, errorFrame, unsubscribed } from './outbound.ts'
 import { type Peer, secondsLeft, tell } from './peer.ts'
 
-/** A client presents another token on its open connection. Never rejects. */
+/** Replaces the token of an open connection. Never rejects. */
 export type Renew = (peer: Peer, token: string) => Promise<void>
 
 export interface RenewalOptions {
@@ -23,7 +23,7 @@ export interface RenewalOptions {
 }
 
 export function createRenewal({ hub, identities, access, clock, onRefused, onFault }: RenewalOptions): Renew {
-  /** Ends the subscriptions that the new token does not allow. */
+  /** Unsubscribes from channels that the new token does not allow. */
   const confine = (peer: Peer): void => {
     const { tenant } = peer.principal
     const lost = subscriptionsOf(peer).filter(channel => !mayHear(peer.principal, channel, access))
@@ -39,7 +39,7 @@ export function createRenewal({ hub, identities, access, clock, onRefused, onFau
   }
 
   return async (peer, token) => {
-    // Whatever keeps the store from telling, this token was not found to be good.
+    // The old token stays in force when the new one cannot be checked.
     const identified = await identities.of(token).catch(error => {
       if (error instanceof AppError)
         return { ok: false, kind: 'revoked', reason: 'store unavailable' } as const

@@ -1,4 +1,4 @@
-/** Constants of the runtime: for the ends it makes itself it reports 1006 and one of these, and sends the client another code. */
+/** Close codes that the runtime sends, by the reason that it reports with 1006. */
 const SENT: ReadonlyMap<string, number> = new Map([
   ['Received invalid UTF-8', 1007],
   ['Received too big message', 1009],
@@ -14,6 +14,6 @@ const SENT: ReadonlyMap<string, number> = new Map([
   ['Received unexpected RSV2 or RSV3 bit', 1002],
 ])
 
-/** The code that ended a WebSocket, from what the runtime reports; a reason it may use in future counts as it reports it. */
+/** The code that the client received. Unknown reasons keep the reported code. */
 export const closeCodeOf = (code: number, reason: string): number =>
   code === 1006 ? (SENT.get(reason) ?? code) : code

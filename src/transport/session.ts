@@ -18,20 +18,20 @@ import { closeAll } from './drain.ts'
 import { connected } from './outbound.ts'
 import { BINARY, type InboundMessage, type Peer, secondsLeft, TOO_FAST, tell } from './peer.ts'
 
-/** What every connection lives through, whatever carries it: limit, greeting, replay, messages, the end. */
+/** The life of every connection, WebSocket or SSE: limit, greeting, replay, messages, end. */
 export interface Sessions {
   readonly draining: boolean
-  /** Registers the peer, or says which limit it would break. */
+  /** Registers the peer, or returns the limit that it would exceed. */
   open(peer: Peer, wish: ResumeRequest): ConnectionLimitKind | undefined
   message(peer: Peer, text: string): void
   binary(peer: Peer): void
-  /** A ping, or a pong that answers nothing: a sign of life, of which there may be only so many. */
+  /** Notes a ping or an unsolicited pong; too many of them end the connection. */
   seen(peer: Peer): void
-  /** The client has read everything up to here; `handedAt` as in Proof. */
+  /** Notes that the client has read everything up to the cursor; `handedAt` as in Proof. */
   proved(peer: Peer, proof: { readonly cursor: Cursor; readonly handedAt: number | undefined }): void
-  /** Takes it out of every index, however it ended and however often it is said. */
+  /** Removes the peer from every index. Further calls have no effect. */
   ended(peer: Peer, how: { readonly code: number | 'sse'; readonly slow?: boolean }): void
-  /** Refuses new connections and closes the open ones over the seconds; resolves when all have been told. */
+  /** Refuses new connections and closes the open ones over `seconds`; resolves after the last one. */
   drain(seconds: number): Promise<void>
 }
 
@@ -48,17 +48,17 @@ interface SessionOptions {
   /** Connections of this node; 0 = no limit. */
   readonly maxConnections: number
   readonly limitsOf: LimitsOf
-  /** Whether the token has been revoked since it was looked at. */
+  /** Tells whether the token was revoked since its first check. */
   readonly isRevoked: (principal: Principal) => boolean | Promise<boolean>
   readonly persist: Persist
   readonly heartbeatSeconds: number
-  /** What a client may say before it is greeted, or while an answer takes its time. */
+  /** Bound on messages that wait for `connected` or for an asynchronous answer. */
   readonly maxHeldBytes: number
 }
 
-/** What a held message takes beside its text: many empty ones are not free. */
+/** Size of a held message beside its text, so that empty messages count too. */
 const HELD_OVERHEAD_BYTES = 64
-/** Control frames are no messages and count to no rate; no client needs so many between two ticks (250 ms). */
+/** Bound on control frames per tick (250 ms); the message rate does not count them. */
 const MAX_UNASKED_FRAMES = 1_000
 
 const resumeOf = ({ reason }: StartedConnection, { cursor }: ResumeRequest): Resume =>
@@ -82,7 +82,7 @@ export function createSessions(options: SessionOptions): Sessions {
   } = options
   let draining = false
 
-  /** The connection would wait for ever: the client resumes on another one. */
+  /** Cuts a connection that would wait for ever: the client resumes on a new one. */
   const fail = (peer: Peer, error: unknown): void => {
     options.onFault(error)
     if (!peer.hasEnded()) peer.cut()
@@ -99,7 +99,7 @@ export function createSessions(options: SessionOptions): Sessions {
       { total: hub.size, ...reach.admitted(tenant, user) },
     )
 
-  /** What takes time to answer makes the next messages wait: those of one client are handled in order. */
+  /** Keeps a client's messages in order: later ones wait for an asynchronous answer. */
   const answer = async (peer: Peer, answered: Promise<void>): Promise<void> => {
     peer.isBusy = true
     await answered
@@ -162,7 +162,7 @@ export function createSessions(options: SessionOptions): Sessions {
     else hold(peer, said)
   }
 
-  /** An outage of the store delays the answer. */
+  /** Waits for the store during an outage. */
   const checkLater = async (peer: Peer, asked: Promise<boolean>): Promise<void> => {
     let first: Promise<boolean> | undefined = asked
     const revoked = await options.persist(peer, () => {
@@ -173,7 +173,7 @@ export function createSessions(options: SessionOptions): Sessions {
     if (revoked && !peer.hasEnded()) peer.close('disconnected')
   }
 
-  /** It is registered: a disconnect from now on finds it, and one that came while its token was looked at is seen here. */
+  /** Checks for a disconnect that happened during admission. Later ones find the registered peer. */
   const enter = async (peer: Peer, wish: ResumeRequest): Promise<void> => {
     const revoked = options.isRevoked(peer.principal)
     if (revoked === true) peer.close('disconnected')
@@ -194,7 +194,7 @@ export function createSessions(options: SessionOptions): Sessions {
         if (peer.transport === 'ws') stats.closes[1013]++
         return over
       }
-      // Spread, so that clients who came together do not all get their heartbeat in one turn.
+      // Spreads heartbeats of clients that connected at the same time.
       peer.nextBeatAt = peer.openedAt + Math.random() * heartbeatSeconds * 1000
       hub.open(peer)
       stats.tally.of(tenant).opened++

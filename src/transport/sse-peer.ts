@@ -10,12 +10,12 @@ import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
 import { type StreamProgress, StreamProof } from './stream-proof.ts'
 
-/** Of the stream's queue, in bytes: it only counts, the limit is ours. The runtime reserves memory by it. */
+/** Bytes. The runtime reserves that much memory per stream; `write` enforces the real limit. */
 const HIGH_WATER_MARK = 1
-/** What one turn may bring beyond the limit before the stream could hand it on. */
+/** Bytes beyond the limit that one turn may add before the stream can send. */
 const TURN_SLACK_BYTES = 4 * 1024 * 1024
 
-/** Collects the streams written to in this turn and flushes each once: one joined string is far cheaper than many chunks. */
+/** Flushes each stream once per turn: one joined string is far cheaper than many chunks. */
 interface Turns {
   add(peer: SsePeer): void
 }
@@ -46,10 +46,10 @@ export function createTurns(onFault: OnFault): Turns {
 export class SsePeer extends Peer {
   readonly transport = 'sse'
   readonly body: ReadableStream<string>
-  /** The client's end of the connection, as `endName` names it. */
+  /** Address and port of the client, as `endName` formats them. */
   readonly clientEnd: string
   readonly proof = new StreamProof()
-  /** When it was last written to for no other reason than to find out whether its client is there. */
+  /** Time of the last comment sent to find out whether the client is still there. */
   probedAt = Number.NEGATIVE_INFINITY
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
@@ -62,7 +62,7 @@ export class SsePeer extends Peer {
   #pendingBytes = 0
   #writtenBytes = 0
   #lastChunkBytes = 0
-  /** Within a batch. */
+  /** True within a batch. */
   #isPaced = false
   #drained: PromiseWithResolvers<void> | undefined
 
@@ -74,9 +74,9 @@ export class SsePeer extends Peer {
     readonly buffers: Pick<SendBuffers, 'grew'>
     readonly turns: Turns
     readonly end: Sessions['ended']
-    /** After so many seconds without traffic the socket is closed; 0 = never. */
+    /** Sets the idle time-out of the socket in seconds; 0: none. */
     readonly setIdleSeconds: (seconds: number) => void
-    /** For the socket once the stream has ended. */
+    /** Idle time-out of the socket after the end of the stream. */
     readonly keepAliveSeconds: number
   }) {
     super(options.principal, true, options.now)
@@ -87,13 +87,13 @@ export class SsePeer extends Peer {
     this.#turns = options.turns
     this.#setIdleSeconds = options.setIdleSeconds
     this.#keepAliveSeconds = options.keepAliveSeconds
-    // A quiet stream is not an idle one.
+    // Quiet streams stay open.
     this.#setIdleSeconds(0)
     this.body = new ReadableStream<string>(
       {
         start: controller => {
           this.#controller = controller
-          // Headers leave with the first chunk.
+          // The runtime sends the headers with the first chunk.
           controller.enqueue(COMMENT)
         },
         pull: () => this.unblock(),
@@ -107,7 +107,7 @@ export class SsePeer extends Peer {
     if (this.#controller === undefined) return 'refused'
     const bytes = Buffer.byteLength(sse)
     const waiting = this.buffered() + bytes
-    // Nobody is slow before there was a turn to send in; and a frame alone always fits, or a large one never could.
+    // Output of the current turn does not count as backlog. A single frame always fits.
     const isWaiting = this.buffered() > this.#pendingBytes
     const slack = isWaiting ? 0 : TURN_SLACK_BYTES
     const isOver = waiting > bytes && waiting > this.#sendBufferBytes + slack
@@ -129,7 +129,7 @@ export class SsePeer extends Peer {
     this.#controller?.enqueue(text)
   }
 
-  /** The client has left: a closed stream throws when it is written to. */
+  /** Handles a disconnected client: writes to its stream would throw. */
   gone(): void {
     this.#controller = undefined
     this.#pending = []
@@ -151,7 +151,7 @@ export class SsePeer extends Peer {
     }
   }
 
-  /** Of a client that reads slowly none is refused: it is paced. */
+  /** Never refuses frames of the batch: `buffered` slows down the writer. */
   override batch(writes: () => void): void {
     this.#isPaced = true
     writes()
@@ -164,14 +164,14 @@ export class SsePeer extends Peer {
   }
 
   override ask(): void {
-    // A stream cannot answer; the session counts what it was handed an interval ago.
+    // Streams cannot answer; TCP acknowledgements prove delivery, see stream-watch.
   }
 
   override beat(): void {
     if (!this.greeted) this.ping()
   }
 
-  /** A comment: clients ignore it, and a proxy whose client has gone finds out when it hands it on. */
+  /** Sends a comment. Clients ignore it; a proxy notices by it that its client has gone. */
   override ping(): void {
     this.flush()
     this.#lastChunkBytes = COMMENT.length
@@ -206,7 +206,7 @@ export class SsePeer extends Peer {
     this.#drop()
   }
 
-  /** Frees the socket of a client that does not read: closing the stream alone does not. */
+  /** Closes the socket of a client that does not read: closing the stream does not. */
   #drop(): void {
     this.#setIdleSeconds(1)
   }
@@ -216,7 +216,7 @@ export class SsePeer extends Peer {
   }
 
   override unlisten(): void {
-    // Not listening natively.
+    // Streams have no native subscriptions.
   }
 
   #finish(): void {

@@ -1,26 +1,26 @@
 import type { Cursor } from '../notification/cursor.ts'
 
-/** What had been handed over when the send queues were read. Bytes are those of events, without the framing of HTTP. */
+/** Output of a stream at the time of a reading. Bytes are those of events, without HTTP framing. */
 export interface StreamProgress {
-  /** Undefined while bytes wait here: they have not even reached the kernel. */
+  /** Undefined while bytes wait in this process: the kernel does not have them yet. */
   readonly place: Cursor | undefined
   readonly bytes: number
-  /** Without the last chunk: it may still wait in the runtime, which hands on one after the other. */
+  /** Bytes without the last chunk, which may still wait in the runtime. */
   readonly surelyBytes: number
 }
 
-/** What the TCP of one stream's client has acknowledged. */
+/** TCP acknowledgements of one stream's client. */
 export class StreamProof {
-  /** Since when nothing was acknowledged although bytes wait. */
+  /** Time since which bytes wait and none was acknowledged. */
   owesSince: number | undefined = undefined
-  /** The most that has been acknowledged. */
+  /** Highest number of acknowledged bytes. */
   #bytes = 0
-  /** A place that waits for its receipt, and the bytes up to it. */
+  /** A cursor that waits for its receipt, and the bytes up to it. */
   #due: { readonly cursor: Cursor; readonly bytes: number } | undefined
 
   /**
-   * All that was `handed` but so many bytes had been acknowledged. They may include framing: then less counts as acknowledged
-   * than was. Returns the place that is now proved to be received.
+   * Judges one reading of the send queue. `unacknowledged` may include HTTP framing, which errs on the safe side.
+   * Returns the cursor that is now proved to be received.
    */
   judge(
     { place, bytes, surelyBytes }: StreamProgress,

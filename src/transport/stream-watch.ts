@@ -17,9 +17,9 @@ interface StreamWatchOptions {
   readonly onFault: OnFault
 }
 
-/** Receipts of SSE streams, and their end when the client's network has vanished: by what the client's TCP acknowledges. */
+/** Takes TCP acknowledgements as receipts of SSE streams, and ends streams whose network has vanished. */
 export interface StreamWatch {
-  /** Reads the send queues when an interval has passed; true in the turn in which it begins to. */
+  /** Starts to read the send queues when an interval has passed; true if it does. */
   tick(now: number): boolean
 }
 

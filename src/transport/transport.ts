@@ -26,7 +26,7 @@ import { watchStreams } from './stream-watch.ts'
 import { webSocketHandler, webSocketRoutes } from './websocket.ts'
 import type { WebSocketPeer } from './websocket-peer.ts'
 
-/** Everything between the clients' sockets and the pipeline, put together as the settings say. */
+/** All parts between client sockets and the pipeline, assembled from the settings. */
 export interface Transport extends Disposable {
   readonly sessions: Pick<Sessions, 'draining' | 'drain'>
   readonly sockets: Sockets

@@ -10,16 +10,16 @@ import { CLOSES, type CloseReason } from '../protocol/close-codes.ts'
 import { Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
 
-/** Of a WebSocket frame (RFC 6455 §5.2). */
+/** Longest header of a WebSocket frame (RFC 6455 §5.2). */
 const MAX_HEADER_BYTES = 14
-/** Of unanswered pings so many are remembered, the last ones. */
+/** Number of unanswered pings to remember; older ones are forgotten. */
 const MAX_PINGS = 16
 const NO_PINGS: readonly Ping[] = []
 
-/** What a pong proves: everything up to the place was read. */
+/** A pong's proof: the client has read everything up to the cursor. */
 export interface Proof {
   readonly cursor: Cursor
-  /** When the first frame that it is the proof of was handed over, monotonic milliseconds; undefined for none. */
+  /** Time of the first write that it proves, monotonic milliseconds; undefined without one. */
   readonly handedAt: number | undefined
 }
 
@@ -27,7 +27,7 @@ interface Ping extends Proof {
   readonly payload: string
 }
 
-/** One WebSocket. It is its own `ws.data`. */
+/** One WebSocket; the runtime keeps it as `ws.data`. */
 export class WebSocketPeer extends Peer {
   readonly transport = 'ws'
   readonly wish: ResumeRequest
@@ -36,13 +36,13 @@ export class WebSocketPeer extends Peer {
   readonly #clock: Clock
   readonly #buffers: Pick<SendBuffers, 'grew'> | undefined
   #socket: ServerWebSocket<WebSocketPeer> | undefined
-  /** Pings that carried a place and are not answered, oldest first. */
+  /** Unanswered pings with a cursor, oldest first. */
   #pings = NO_PINGS
   #askAgain = false
-  /** When the first frame was handed over that no ping stands behind. */
+  /** Time of the first write after the last ping. */
   #handedAt: number | undefined = undefined
   #writtenBytes = 0
-  /** Within a batch: what it has written. */
+  /** Bytes that the current batch has written; undefined outside a batch. */
   #batchBytes: number | undefined = undefined
   #drained: PromiseWithResolvers<void> | undefined
 
@@ -76,12 +76,12 @@ export class WebSocketPeer extends Peer {
     if (taken < 0) this.#buffers?.grew(bytes)
     if (this.#batchBytes !== undefined) return this.#pace(taken < 0, bytes)
     if (taken > 0) return 'sent'
-    // A frame alone always fits, or a large one could never be sent.
+    // A single frame always fits: a large one could never be sent otherwise.
     const waiting = socket.getBufferedAmount()
     return waiting > this.#sendBufferBytes && waiting > bytes + MAX_HEADER_BYTES ? 'refused' : 'buffered'
   }
 
-  /** In one packet when nothing waits: then the frame fits, which is all that writing together would hide. */
+  /** Sends frame and ping in one packet when nothing waits. Corking hides backpressure, but then the frame fits. */
   override writeAndAsk(frame: Frame, cursor: Cursor): WriteResult {
     const socket = this.#socket
     if (socket === undefined || this.#pings.length > 0 || socket.getBufferedAmount() > 0)
@@ -97,7 +97,7 @@ export class WebSocketPeer extends Peer {
     return this.#writtenBytes - this.buffered()
   }
 
-  /** Of a client that reads slowly none is refused: it is paced. */
+  /** Never refuses frames of the batch: `buffered` slows down the writer. */
   override batch(writes: () => void): void {
     this.#batchBytes = 0
     this.#socket?.cork(writes)
@@ -109,8 +109,8 @@ export class WebSocketPeer extends Peer {
   }
 
   /**
-   * A ping behind what was written: its pong proves that all before was read (RFC 6455 §5.5.3). One at a time; what is
-   * written meanwhile is asked for when it is answered.
+   * Pings after the written frames: the pong proves that the client has read them (RFC 6455 §5.5.3). One ping is open
+   * at a time; the next one covers later frames.
    */
   override ask(cursor: Cursor): void {
     this.#handedAt ??= this.#clock.monotonic()
@@ -127,7 +127,7 @@ export class WebSocketPeer extends Peer {
     else this.#ping({ epoch: this.epoch, seq: this.position })
   }
 
-  /** What this pong proves; undefined for one that was not asked for. A pong for a later ping settles the earlier. */
+  /** Matches a pong; undefined for an unsolicited one. A pong for a later ping settles the earlier ones. */
   answered(payload: string): Proof | undefined {
     const at = this.#pings.findLastIndex(ping => ping.payload === payload)
     const cursor = this.#pings[at]?.cursor
@@ -150,17 +150,17 @@ export class WebSocketPeer extends Peer {
     return this.#drained !== undefined || this.#askAgain
   }
 
-  /** Told of each part that goes, a replay that wrote more after each would pile up what does not. */
+  /** Waits for an empty buffer: writing more after each part would pile up the rest. */
   override unblock(): void {
     if (this.#waits && this.buffered() === 0) this.release()
   }
 
-  /** What waited may leave in the turn in which something came in, and then the runtime does not call `drain`. */
+  /** Checks after input: the runtime may flush then without calling `drain`. */
   unblockSoon(): void {
     if (this.#waits) setImmediate(() => this.unblock())
   }
 
-  /** The client has taken what waited, or there is no client any more. */
+  /** Resumes waiting work: the buffer is empty or the client has gone. */
   release(): void {
     this.#drained?.resolve()
     this.#drained = undefined
@@ -172,7 +172,7 @@ export class WebSocketPeer extends Peer {
   override close(reason: CloseReason, text: string = CLOSES[reason].reason): void {
     const { code } = CLOSES[reason]
     this.#leave(code)
-    // A close frame behind bytes that nobody reads would keep the socket for ever.
+    // A close frame behind unread bytes would keep the socket open for ever.
     if (this.buffered() > 0) this.#socket?.terminate()
     else this.#socket?.close(code, text)
   }
@@ -196,7 +196,7 @@ export class WebSocketPeer extends Peer {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.unsubscribe(name)
   }
 
-  /** The runtime holds back what a batch writes and takes it all: only its size tells when to look how the client is. */
+  /** Paces a batch by its size: the runtime corks it and reports no backpressure. */
   #pace(isBehind: boolean, bytes: number): WriteResult {
     this.#batchBytes = (this.#batchBytes ?? 0) + bytes
     return isBehind || this.#batchBytes > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'

@@ -10,9 +10,9 @@ import type { Sessions } from './session.ts'
 import { WebSocketPeer } from './websocket-peer.ts'
 
 const MAX_MESSAGE_BYTES = 65_536
-/** Never reached by a peer that answers pings; frees what a lost one left behind. */
+/** Frees sockets of lost clients; clients that answer pings never reach it. */
 const IDLE_SECONDS = 960
-/** What one flush of the runtime may add before a sweep finds who does not read; the runtime itself cuts beyond it. */
+/** Bytes beyond the limit before the runtime itself cuts; one flush may add that much. */
 const FLUSH_SLACK_BYTES = 4 * 1024 * 1024
 interface WebSocketOptions {
   readonly admit: Admit
@@ -43,16 +43,16 @@ export const webSocketRoutes = ({ admit, sessions, buffers, clock, sendBufferByt
         end: sessions.ended,
       })
       data.unchecked = unchecked
-      // Left out, the runtime would select the first one offered.
+      // Without this header the runtime would select the first subprotocol that is offered.
       const headers = { ...set.headers, 'sec-websocket-protocol': subprotocol ?? '' } as Record<
         string,
         string
       >
-      // Elysia's type of the server knows nothing of our socket data.
+      // Elysia's server type does not include our socket data.
       const upgraded =
         isUpgrade(request) && (server as Server<WebSocketPeer> | null)?.upgrade(request, { data, headers })
       if (!upgraded) throw new AppError('UPGRADE_REQUIRED', { headers: { upgrade: 'websocket' } })
-      // The runtime has sent it; whoever counts answers is to know.
+      // The runtime has sent 101 itself; this status is for the metrics.
       set.status = 101
     },
     {
@@ -61,7 +61,7 @@ export const webSocketRoutes = ({ admit, sessions, buffers, clock, sendBufferByt
     },
   )
 
-/** What the runtime tells of open sockets; each handler is synchronous up to where work is queued and counted. */
+/** Handlers of the runtime. Each is synchronous until its work is queued and counted. */
 export const webSocketHandler = ({
   sessions,
   sendBufferBytes,

@@ -3,28 +3,28 @@ import { LARGE } from '../dispatch/large-calls.ts'
 import { Deque } from '../lib/collections/deque.ts'
 import { type Envelope, recipientsOf } from '../notification/target.ts'
 
-/** Dispatches in order of arrival what nobody waits for. */
+/** Dispatches messages in order of arrival; no caller waits for an answer. */
 export interface Intake {
-  /** False when too much is under way already: it is not taken. */
+  /** False: over the bound, not taken. */
   take(envelope: Envelope): boolean
   /**
-   * Keeps a place in the order for what is being found out, which takes so many bytes until it is known; undefined when
-   * too much is under way already. What comes later waits for it.
+   * Reserves a place for a message that needs a look-up. Later messages wait for it. It counts `bytes` until then.
+   * Undefined: over the bound.
    */
   reserve(bytes: number): Fill | undefined
-  /** Resolves when everything taken up to now is done. */
+  /** Resolves when all messages taken up to now are dispatched. */
   settled(): Promise<void>
 }
 
 /**
- * Ends the waiting; with undefined nothing comes of it. False when what it is takes too much: nothing comes of it either.
+ * Fills a reserved place; undefined leaves it empty. False: the envelope is over the bound, and the place stays empty.
  * Only the first call counts.
  */
 export type Fill = (envelope: Envelope | undefined) => boolean
 
 interface IntakeOptions {
   readonly dispatch: Dispatch
-  /** What may be under way. */
+  /** Bound on messages in progress. */
   readonly maxBytes: number
   readonly onFault: (error: unknown, envelope: Envelope) => void
 }
@@ -34,7 +34,7 @@ interface Place {
   content: Envelope | 'awaited' | 'nothing'
 }
 
-/** What one takes beside its payload, roughly: a flood of small ones is not free. */
+/** Approximate size of a message beside its payload, so that small messages count too. */
 const OVERHEAD_BYTES = 1_024
 
 /** Approximate size of each recipient beyond the first. */
@@ -46,9 +46,9 @@ const sizeOf = ({ notification, target }: Envelope): number =>
   OVERHEAD_BYTES + notification.payload.length + Math.max(0, recipientsOf(target) - 1) * RECIPIENT_BYTES
 
 /**
- * Appends are issued without waiting for each other: the log keeps their order, and they may share a commit. What is for
- * users goes out after its append, what is for a crowd at once: it waits, to come in its place. A message for
- * many users waits for its turn among other callers; later messages wait behind it.
+ * Appends do not wait for each other: the log keeps their order. They may share a commit. Users receive a message
+ * after its append, so a crowd message waits for earlier appends. A message to many users takes turns with
+ * other callers; later messages wait behind it.
  */
 export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): Intake {
   const waiting = new Deque<Place>()

@@ -25,10 +25,10 @@ import {
   SOURCE,
 } from './trigger.ts'
 
-/** Hears messages on Redis channels and dispatches them. */
+/** Receives messages from Redis channels and dispatches them. */
 export interface PubSub {
   readonly state: LinkState
-  /** Hears nothing more from this moment on; resolves when what was heard before is dispatched. */
+  /** Stops receiving at once. Resolves when all received messages are dispatched. */
   stop(): Promise<void>
 }
 
@@ -45,23 +45,23 @@ interface PubSubOptions {
   readonly tracing?: Tracing | undefined
 }
 
-/** A message as it is told of. */
+/** Identity of a message in log lines and traces. */
 interface Heard {
   readonly channel: string
   readonly span: Span | undefined
 }
 
-/** Redis cannot be told to wait: what comes while so much is under way is rejected. */
+/** Redis Pub/Sub has no back-pressure: messages beyond this bound are rejected. */
 const MAX_BYTES_UNDER_WAY = 67_108_864
 const STATE_LINES_PER_SECOND = 2
 const REJECTION_LINES_PER_SECOND = 10
-/** Of a channel's name in a line. */
+/** Characters of a channel's name in a log line. */
 const MAX_NAME = 256
 
-/** The log did not take it, or too much is under way. */
+/** The store failed, or too many messages are in progress. */
 const OVERLOADED: RejectedMessage = { reason: 'store' }
 
-/** Tells what happens to the connection; before it was ever up only that there is no Redis, and that once. */
+/** Logs changes of the connection. Before the first connection, breaker changes are debug lines. */
 function createReporter({ address, clock, logger }: Pick<PubSubOptions, 'address' | 'clock' | 'logger'>) {
   const server = describe(address)
   let wasUp = false
@@ -94,7 +94,7 @@ function conclude(span: Span | undefined, outcome: Rejection | 'accepted' | 'rep
   span?.end()
 }
 
-/** The same dispatch; what succeeds concludes the span of its message. */
+/** Wraps a dispatch: success ends the span of the message. */
 const concluding =
   (dispatch: Dispatch): Dispatch =>
   envelope =>
@@ -103,7 +103,7 @@ const concluding =
       return outcome
     })
 
-/** Subscribes to REDIS_CHANNELS, and again whenever the connection was lost. The start waits for nothing. */
+/** Subscribes to REDIS_CHANNELS, again after each loss of the connection. The start does not wait for Redis. */
 export function startPubSub({
   address,
   settings,
@@ -141,7 +141,7 @@ export function startPubSub({
       conclude(heard.span, 'fault')
     }
   }
-  /** Of messages with a key that are taken and not yet dispatched. */
+  /** Key claims of messages that are taken and not yet dispatched. */
   const held = new WeakMap<Envelope, KeyClaim>()
   const dispatchHeld: Dispatch = envelope => {
     const key = held.get(envelope)
@@ -160,7 +160,7 @@ export function startPubSub({
       onFault(error, { channel: source.slice(SOURCE.length), span }),
   })
 
-  /** Takes what is ready; `take` is false when too much is under way. */
+  /** Takes a message that needs no further look-up. */
   const obey = (heard: Heard, judged: MessageResult, take: Intake['take']): void => {
     if (!judged.ok) reject(heard, judged)
     else if (judged.envelope === undefined) conclude(heard.span, 'replayed')
@@ -180,7 +180,7 @@ export function startPubSub({
     } catch (error) {
       onFault(error, heard)
     } finally {
-      // What was rejected holds nobody up any longer; of what was taken nothing changes.
+      // Frees the place of a rejected message; has no effect on a taken one.
       fill(undefined)
     }
   }

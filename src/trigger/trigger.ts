@@ -13,17 +13,17 @@ import type { Rejection } from '../observe/stats.ts'
 import { audience } from '../protocol/audience.ts'
 import { DEFAULT_TENANT, isChannel, isTenant, isUserId } from '../protocol/names.ts'
 
-/** A message as it came: where, and its bytes. */
+/** A message as Redis delivered it. */
 export interface Arrival {
   readonly channel: string
   readonly bytes: Uint8Array
-  /** When, milliseconds since 1970. */
+  /** Time of arrival, milliseconds since 1970. */
   readonly now: number
-  /** Whether `tenant_id` counts; else only its type does. */
+  /** Whether `tenant_id` selects the tenant. Its type is checked in any case. */
   readonly tenancy: boolean
 }
 
-/** Why it is not dispatched; `fault` names where and what was expected, never what was written. */
+/** Reason of a rejection. `fault` gives path and expectation, never the text of the message. */
 export interface RejectedMessage {
   readonly reason: Rejection
   /** Error code of a refused dispatch. */
@@ -31,26 +31,26 @@ export interface RejectedMessage {
   readonly fault?: Fault
 }
 
-/** Ready to be dispatched, dispatched before under the same key, or not worth it. */
+/** Ready for dispatch, already dispatched under the same key (no envelope), or rejected. */
 export type MessageResult =
   | { readonly ok: true; readonly envelope: Envelope; readonly held?: KeyClaim | undefined }
   | { readonly ok: true; readonly envelope: undefined }
   | ({ readonly ok: false } & RejectedMessage)
 
-/** Not known before its template, or its key, has been looked up. */
+/** A message whose template or key must be looked up first. */
 export interface Pending {
   judge(): Promise<MessageResult>
 }
 
 export type Verdict = (MessageResult | Pending) & {
-  /** Where the message says that it belongs. */
+  /** Trace that the message names. */
   readonly parent?: RemoteParent
 }
 
-/** With its channel, whose name is sent on with the notification. */
+/** Includes the channel's name, which goes on as the source. */
 const MAX_BYTES = 1_048_576
 
-/** What a channel's name follows in `metadata.source`. */
+/** Prefix of the channel's name in `metadata.source`. */
 export const SOURCE = 'redis:'
 
 const text = v.nullish(v.string())
@@ -78,7 +78,7 @@ const isList = (
   value.length <= most &&
   value.every(item => typeof item === 'string' && isName(item))
 
-/** One may stand without its list. */
+/** Accepts a single name in place of a list. */
 const listOf = (target: unknown): unknown => (typeof target === 'string' ? [target] : target)
 
 function targetOf({ type, target }: Message): Target | Rejection {
@@ -194,7 +194,7 @@ function judge(
   return 'payload' in event ? judgedWith() : { judge: async () => judgedWith(await find()) }
 }
 
-/** What messages are read with. */
+/** Services that reading a message needs. */
 interface Readers {
   readonly composer: Composer
   readonly once: Once
@@ -203,7 +203,7 @@ interface Readers {
 const inTrace = (verdict: Verdict, { traceparent, tracestate }: Message): Verdict =>
   typeof traceparent === 'string' ? { ...verdict, parent: { traceparent, tracestate } } : verdict
 
-/** What a message from Redis means, or why it means nothing. The channel decides nothing; it is only named as the source. */
+/** Reads a message from Redis. Its channel only becomes the source of the notification. */
 export function readMessage(arrival: Arrival, readers: Readers): Verdict {
   const { bytes, channel } = arrival
   if (bytes.length + channel.length > MAX_BYTES) return rejected('too_large')

@@ -8,14 +8,14 @@ import { type Message, SAID, STREAM, TOLD, WEBSOCKET } from './messages.ts'
 
 const AT = '#/components/schemas/'
 
-/** What is told over a stream only differs in one message. */
+/** Messages that are the same on WebSockets and streams. */
 const SHARED = new Set(Object.keys(TOLD))
 const keyOf = (channel: 'ws' | 'sse', type: string): string =>
   channel === 'sse' && !SHARED.has(type) ? `stream_${type}` : type
 
 const refer = (...path: readonly string[]) => ({ $ref: `#/${path.join('/')}` })
 
-/** Under a name with a capital what clients say; otherwise what they are told. */
+/** All messages by name. Names of client messages begin with a capital. */
 const everything = (): Readonly<Record<string, Message>> => ({
   ...SAID,
   ...WEBSOCKET,
@@ -34,17 +34,17 @@ const table = (head: string, rows: readonly string[]): string =>
 const query = {
   type: 'object',
   properties: {
-    token: { type: 'string', description: 'A JWT, unless it comes otherwise' },
+    token: { type: 'string', description: 'A JWT, unless it is sent as a header' },
     cursor: {
       type: 'string',
       description:
-        'The last cursor the client was sent: the connection starts behind it. Empty: nothing seen yet',
+        'The last cursor that the client received: the connection starts behind it. Empty: nothing received yet',
     },
   },
 }
 
-const WEBSOCKET_DESCRIPTION = `Text frames of one JSON object each, at most 64 KiB inbound. Keys, messages and events that a client does not know are to be ignored.
-A token comes in the query, as \`Authorization: Bearer\`, or as \`Sec-WebSocket-Protocol: bearer, <token>\`.
+const WEBSOCKET_DESCRIPTION = `Each text frame holds one JSON object; frames from clients have at most 64 KiB. Clients MUST ignore unknown keys, messages and events.
+The token is sent in the query, as \`Authorization: Bearer\`, or as \`Sec-WebSocket-Protocol: bearer, <token>\`.
 
 ${table(
   'Error',
@@ -54,7 +54,7 @@ ${table(
   'Close code',
   Object.values(CLOSES).map(({ code, reason }) => `| ${code} | ${reason} |`),
 )}
-Beside these, 1002, 1007 and 1009 for what breaks the protocol, is no UTF-8 or too long.`
+Also 1002 for a protocol error, 1007 for bad UTF-8 and 1009 for a message that is too long.`
 
 /** The AsyncAPI document of `/ws` and `/sse`. */
 export function asyncApi() {
@@ -73,7 +73,8 @@ export function asyncApi() {
     info: {
       title: 'Ara Notification Service',
       version,
-      description: 'What clients are told and say. What goes over HTTP otherwise is in `/openapi.json`.',
+      description:
+        'Messages between clients and the server over WebSocket and SSE. `/openapi.json` describes the HTTP API.',
       license: { name: 'MIT' },
     },
     defaultContentType: 'application/json',
@@ -100,8 +101,8 @@ export function asyncApi() {
       sse: {
         address: '/sse',
         description:
-          'Server-sent events: `event:` is the name of the message, `data:` the message in one line. `Last-Event-ID` is as the ' +
-          'parameter `cursor`, which it comes before. Channels cannot be subscribed to.',
+          'Server-sent events: `event:` is the name of the message, `data:` the message in one line. `Last-Event-ID` is like ' +
+          'the parameter `cursor` and overrides it. A stream cannot subscribe to channels.',
         servers: [refer('servers', 'http')],
         messages: messagesOf('sse', Object.keys(STREAM)),
       },
@@ -119,10 +120,10 @@ export function asyncApi() {
           },
         ]),
       ),
-      tellSocket: { ...told('ws', WEBSOCKET), summary: 'What a WebSocket is told, asked or not.' },
+      tellSocket: { ...told('ws', WEBSOCKET), summary: 'Messages that the server sends on a WebSocket.' },
       tellStream: {
         ...told('sse', STREAM),
-        summary: 'What a stream is told.',
+        summary: 'Messages that the server sends on a stream.',
         bindings: { http: { method: 'GET', query, bindingVersion: '0.3.0' } },
       },
     },
@@ -146,4 +147,4 @@ export function asyncApi() {
 
 /** The text of `docs/asyncapi.yaml`. */
 export const asyncApiDocument = (): string =>
-  `# Written by \`bun run docs\`, from the schemas by which messages are understood.\n${Bun.YAML.stringify(asyncApi(), null, 2)}\n`
+  `# Written by \`bun run docs\` from the schemas in src/protocol.\n${Bun.YAML.stringify(asyncApi(), null, 2)}\n`

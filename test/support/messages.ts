@@ -2,7 +2,7 @@ import type * as v from 'valibot'
 import { CLIENT_MESSAGES, type ClientMessage } from '../../src/protocol/client-messages.ts'
 import { SOCKET_MESSAGES, STREAM_MESSAGES } from '../../src/protocol/server-messages.ts'
 
-/** A message, and examples of it by names; an answer has the name of what it answers. */
+/** A message of the document. An example of an answer has the name of the example that it answers. */
 export interface Message {
   readonly summary: string
   readonly schema: v.GenericSchema
@@ -12,12 +12,12 @@ export interface Message {
 const ID = '6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11'
 const UNKNOWN_ID = '11111111-1111-4111-8111-111111111111'
 
-/** What clients say: the shapes by which they are understood. */
+/** Messages that clients send. */
 export const SAID: Readonly<
   Record<ClientMessage['type'], Message & { readonly answers: readonly string[] }>
 > = {
   Subscribe: {
-    summary: 'Hear channels. Names that cannot be subscribed to are told in one `error`.',
+    summary: 'Subscribe to channels. One `error` lists the names that were refused.',
     schema: CLIENT_MESSAGES.Subscribe,
     examples: {
       channels: { type: 'Subscribe', payload: { channels: ['orders', 'system'] } },
@@ -26,20 +26,20 @@ export const SAID: Readonly<
     answers: ['subscribed', 'error'],
   },
   Unsubscribe: {
-    summary: 'Hear channels no more.',
+    summary: 'Unsubscribe from channels.',
     schema: CLIENT_MESSAGES.Unsubscribe,
     examples: { 'a channel': { type: 'Unsubscribe', payload: { channels: ['orders'] } } },
     answers: ['unsubscribed'],
   },
   Ping: {
-    summary: 'Is anybody there?',
+    summary: 'Ask for a `pong`.',
     schema: CLIENT_MESSAGES.Ping,
     examples: { ping: { type: 'Ping' } },
     answers: ['pong'],
   },
   Ack: {
     summary:
-      'Received: one notification, or everything up to a cursor. With `ACK_ENABLED=false` there is no answer.',
+      'Acknowledge one notification, or everything up to a cursor. With `ACK_ENABLED=false` there is no answer.',
     schema: CLIENT_MESSAGES.Ack,
     examples: {
       'a notification': { type: 'Ack', payload: { notification_id: ID } },
@@ -49,7 +49,7 @@ export const SAID: Readonly<
     answers: ['acked', 'error'],
   },
   Auth: {
-    summary: 'Another token of the same user, to go on without reconnecting.',
+    summary: 'Present a new token of the same user, without reconnecting.',
     schema: CLIENT_MESSAGES.Auth,
     examples: {
       'a token': { type: 'Auth', payload: { token: 'eyJ0.eyJz.c2ln' } },
@@ -59,10 +59,10 @@ export const SAID: Readonly<
   },
 }
 
-/** What the service says over both. */
+/** Messages that the server sends on WebSockets and streams. */
 export const TOLD = {
   notification: {
-    summary: 'On a stream `id:` is the cursor, so that a browser resumes by itself.',
+    summary: 'A notification. On a stream `id:` is the cursor, so that a browser resumes by itself.',
     schema: SOCKET_MESSAGES.notification,
     examples: {
       'in the log': {
@@ -90,7 +90,7 @@ export const TOLD = {
   },
   connected: {
     summary:
-      'The first message: where the connection starts. On a WebSocket only to clients that gave `cursor`.',
+      'The first message: where the connection starts. On a WebSocket only for clients that gave `cursor`.',
     schema: SOCKET_MESSAGES.connected,
     examples: {
       resumed: {
@@ -117,17 +117,18 @@ export const TOLD = {
     },
   },
   heartbeat: {
-    summary: 'Every `WEBSOCKET_HEARTBEAT_INTERVAL`.',
+    summary: 'Sent every `WEBSOCKET_HEARTBEAT_INTERVAL` seconds.',
     schema: SOCKET_MESSAGES.heartbeat,
     examples: { heartbeat: { type: 'heartbeat' } },
   },
   token_expiring: {
-    summary: 'The token ends in so many seconds. On a WebSocket only to clients that gave `cursor`.',
+    summary: 'The token expires in `in` seconds. On a WebSocket only for clients that gave `cursor`.',
     schema: SOCKET_MESSAGES.token_expiring,
     examples: { soon: { type: 'token_expiring', in: 25 } },
   },
   shutdown: {
-    summary: 'The node goes; then the connection ends. On a stream `retry:` says when to come back, too.',
+    summary:
+      'The node shuts down and closes the connection. On a stream `retry:` also gives the time to reconnect.',
     schema: SOCKET_MESSAGES.shutdown,
     examples: {
       drain: { type: 'shutdown', reason: 'server is draining', reconnect_after_seconds: 3 },
@@ -135,22 +136,28 @@ export const TOLD = {
   },
 } satisfies Record<string, Message>
 
-/** What the service says over a WebSocket, by `type`. */
+/** Messages that the server sends on a WebSocket, by `type`. */
 export const WEBSOCKET: Readonly<Record<string, Message>> = {
   ...TOLD,
   subscribed: {
-    summary: 'Whatever is sent to these channels from now on arrives.',
+    summary: 'The client receives all notifications to these channels from now on.',
     schema: SOCKET_MESSAGES.subscribed,
     examples: { channels: { type: 'subscribed', payload: ['orders', 'system'] } },
   },
   unsubscribed: {
-    summary: 'Nothing of these channels follows. Also when another token does not allow them.',
+    summary:
+      'The client receives no more from these channels. Also sent when a new token does not allow them.',
     schema: SOCKET_MESSAGES.unsubscribed,
     examples: { 'a channel': { type: 'unsubscribed', payload: ['orders'] } },
   },
-  pong: { summary: 'Yes.', schema: SOCKET_MESSAGES.pong, examples: { ping: { type: 'pong' } } },
+  pong: {
+    summary: 'The answer to `Ping`.',
+    schema: SOCKET_MESSAGES.pong,
+    examples: { ping: { type: 'pong' } },
+  },
   acked: {
-    summary: 'It is settled, on all devices of the user. `late`: it had been given up before.',
+    summary:
+      'The notification is acknowledged on all devices of the user. `late`: it had been given up before.',
     schema: SOCKET_MESSAGES.acked,
     examples: {
       'a notification': { type: 'acked', notification_id: ID },
@@ -158,12 +165,12 @@ export const WEBSOCKET: Readonly<Record<string, Message>> = {
     },
   },
   authenticated: {
-    summary: 'The other token counts from now on.',
+    summary: 'The new token is in force.',
     schema: SOCKET_MESSAGES.authenticated,
     examples: { 'a token': { type: 'authenticated', expires_in: 3600 } },
   },
   error: {
-    summary: 'A message could not be obeyed; the connection stays, unless the table says otherwise.',
+    summary: 'A message was refused. The connection stays open, unless the table says otherwise.',
     schema: SOCKET_MESSAGES.error,
     examples: {
       'no name': { type: 'error', code: 'SUBSCRIPTION_ERROR', message: 'x y: invalid name' },
@@ -181,11 +188,11 @@ export const WEBSOCKET: Readonly<Record<string, Message>> = {
   },
 }
 
-/** What it says over a stream. */
+/** Messages that the server sends on a stream, by `type`. */
 export const STREAM: Readonly<Record<string, Message>> = {
   ...TOLD,
   error: {
-    summary: 'Why the stream ends.',
+    summary: 'The reason why the stream ends.',
     schema: STREAM_MESSAGES.error,
     examples: {
       'sent away': { type: 'error', code: 'FORBIDDEN', message: 'disconnected by the backend' },
