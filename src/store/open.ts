@@ -35,7 +35,7 @@ export interface OpenOptions {
 }
 
 /** Notifications that stay known by id after leaving every log; about 300 bytes each in memory. */
-const MAX_TRACES = 100_000
+const MAX_REPORTS = 100_000
 const MAX_REVOCATIONS = 10_000
 
 /** Opens the store that the settings name. Throws ConfigError when it cannot be used at all. */
@@ -46,7 +46,7 @@ export async function openStore({ settings, ...options }: OpenOptions): Promise<
     retentionMs: settings.queueMessageTtlSeconds * 1000,
     cleanupMs: settings.queueCleanupIntervalSeconds * 1000,
     acknowledged: settings.ackEnabled,
-    maxReports: MAX_TRACES,
+    maxReports: MAX_REPORTS,
     maxBytes: settings.storeMaxBytes,
     tenantMaxBytes: settings.tenantMaxStoredBytes,
     maxRevocations: MAX_REVOCATIONS,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { userTopic } from '../../src/notification/topic.ts'
-import { resume } from '../../src/store/sqlite/past.ts'
+import { resumeClock } from '../../src/store/sqlite/resume-clock.ts'
 import { sqliteStore } from '../../src/store/sqlite/sqlite.ts'
 import type { Draft } from '../../src/store/store.ts'
 import { LIMITS, noting } from '../contract/store.contract.ts'
@@ -29,25 +29,25 @@ describe('when the store opens, the clock', () => {
     ],
     ['is that of a new file', { jumped: 0, seenAt: 0, ahead: undefined }, on(NOW, 1), 0],
   ])('%s: no jump, no warning', (_, before, present, jump) => {
-    expect(resume(before, present)).toEqual({ jumped: before.jumped + jump })
+    expect(resumeClock(before, present)).toEqual({ jumped: before.jumped + jump })
   })
 
   test.each([
     ['was set forward by an hour', on(NOW + HOUR + 9_000, 59_000), HOUR, /set forward by 3600 s/],
     ['was set back by an hour', on(NOW - HOUR + 9_000, 59_000), -HOUR, /set back by 3600 s/],
   ])('%s while the machine ran: entries do not age by it', (_, present, jump, warning) => {
-    expect(resume(past, present)).toEqual({ jumped: jump, warning: expect.stringMatching(warning) })
+    expect(resumeClock(past, present)).toEqual({ jumped: jump, warning: expect.stringMatching(warning) })
   })
 
   test('is behind on a machine that has started since: it goes on from the last write', () => {
-    expect(resume({ ...past, ahead: undefined }, on(NOW - HOUR, 1))).toEqual({
+    expect(resumeClock({ ...past, ahead: undefined }, on(NOW - HOUR, 1))).toEqual({
       jumped: -HOUR,
       warning: expect.stringMatching(/3600 s behind the last write/),
     })
   })
 
   test('is far ahead on a machine that has started since: that counts as a pause, and is told', () => {
-    expect(resume({ ...past, ahead: undefined }, on(NOW + 2 * HOUR, 1))).toEqual({
+    expect(resumeClock({ ...past, ahead: undefined }, on(NOW + 2 * HOUR, 1))).toEqual({
       jumped: 0,
       warning: expect.stringMatching(/7200 s ahead of the last write/),
     })

@@ -263,9 +263,9 @@ test('a mass of entries that end at once leaves in steps, and overflow takes non
   writer.carryOut({ now: 1, notes: [], first: 1, calls: [] })
   const more = Array.from({ length: 600 }, (_, n) => append(`m${n}`))
   const reply = writer.carryOut({ now: 11, notes: [], first: 1, calls: more })
-  const told = reply.type === 'done' ? reply.told : []
-  expect(told.length).toBe(600)
-  expect(told.every(each => each[0] === 'left' && each[2].state === 'expired')).toBe(true)
+  const calls = reply.type === 'done' ? reply.observerCalls : []
+  expect(calls.length).toBe(600)
+  expect(calls.every(each => each[0] === 'left' && each[2].state === 'expired')).toBe(true)
   for (let turns = 0; turns < 3; turns++) writer.carryOut({ now: 11, notes: [], first: 1, calls: [] })
   const counted = writer.carryOut({ now: 11, notes: [], first: 1, calls: [['totals']] })
   expect(counted).toMatchObject({ answers: [{ messages: 610, users: 1 }] })

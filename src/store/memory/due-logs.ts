@@ -1,5 +1,5 @@
 /** A log that `DueLogs` can hold. */
-export interface Due {
+export interface DueLog {
   /** Slot that holds the log; infinite when none does. */
   dueSlot: number
 }
@@ -13,7 +13,7 @@ export const slotOf = (time: number): number => Math.floor(time / SLOT_MS)
  * Logs by the time when their next entry ends. A log that moves to an earlier slot leaves a stale place behind, which is
  * ignored. A place therefore costs only one array element.
  */
-export class DueLogs<T extends Due> {
+export class DueLogs<T extends DueLog> {
   readonly #slots = new Map<number, T[]>()
   /** Lower bound: no slot before this one holds a log. */
   #first = Number.POSITIVE_INFINITY

@@ -27,7 +27,7 @@ export class LogEntry {
   readonly priority: Priority
   readonly eventType: string
   readonly occurredAt: number
-  readonly trace: string | undefined
+  readonly traceparent: string | undefined
   /** End of the ttl, by the wall clock; infinite without one. */
   readonly expiresAt: number
   /** End by ttl or age, on the steady clock. Delivered while now <= endsAt. */
@@ -49,7 +49,7 @@ export class LogEntry {
   isAcked = false
 
   constructor(
-    { id, priority, occurredAt, expiresAt = Number.POSITIVE_INFINITY, body, traceparent: trace }: Draft,
+    { id, priority, occurredAt, expiresAt = Number.POSITIVE_INFINITY, body, traceparent }: Draft,
     { owner, eventType, size, seq, at, ttlEndsAt, ageEndsAt }: Facts,
   ) {
     this.owner = owner
@@ -59,7 +59,7 @@ export class LogEntry {
     this.eventType = eventType
     this.size = size
     this.occurredAt = occurredAt
-    this.trace = trace
+    this.traceparent = traceparent
     this.expiresAt = expiresAt
     this.endsAt = Math.min(ttlEndsAt, ageEndsAt)
     this.endsByTtl = ttlEndsAt === this.endsAt

@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/time/clock.ts'
 import type { Claim, Idempotency, Reservation } from '../idempotency.ts'
 import { RESERVED_MS } from '../idempotency.ts'
-import { type KeysSize, Mark, TenantKeys } from './tenant-keys.ts'
+import { KeyRecord, type KeysSize, TenantKeys } from './tenant-keys.ts'
 
 const BOUNDS: Readonly<KeysSize> = { records: 200_000, bytes: 64 * 1024 * 1024 }
 /** Expired keys removed at each use. The bound spares the first request after a quiet day. */
@@ -22,7 +22,7 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
   /** A tenant that was over its share when last checked. */
   let largest: TenantKeys | undefined
 
-  const isOver = ({ firstAt }: Mark): boolean => clock.monotonic() > firstAt + ttlMs
+  const isOver = ({ firstAt }: KeyRecord): boolean => clock.monotonic() > firstAt + ttlMs
 
   const dropOver = (keys: TenantKeys): void => {
     const before = clock.monotonic() - ttlMs
@@ -63,11 +63,11 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     return keys
   }
 
-  const find = (claim: Claim): Mark | undefined => {
+  const find = (claim: Claim): KeyRecord | undefined => {
     const keys = tenants.get(claim.tenant)
-    const mark = keys?.find(claim.key)
-    if (mark === undefined || !isOver(mark)) return mark
-    keys?.forget(mark)
+    const record = keys?.find(claim.key)
+    if (record === undefined || !isOver(record)) return record
+    keys?.forget(record)
     return undefined
   }
 
@@ -75,49 +75,50 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     dropOverInTurn()
     const keys = keysOf(claim)
     dropOver(keys)
-    const mark = new Mark(claim, clock.monotonic())
-    keys.add(mark)
+    const record = new KeyRecord(claim, clock.monotonic())
+    keys.add(record)
     trim(keys)
-    return { type: 'reserved', id: mark.id }
+    return { type: 'reserved', id: record.id }
   }
 
-  const again = (mark: Mark, claim: Claim): Reservation => {
+  const again = (record: KeyRecord, claim: Claim): Reservation => {
     const now = clock.monotonic()
-    const isSame = mark.fingerprint === claim.fingerprint
-    if (mark.answer !== undefined)
-      return isSame ? { type: 'answered', answer: mark.answer } : { type: 'conflict' }
-    if (now <= mark.reservedUntil) return isSame ? { type: 'in_progress', id: mark.id } : { type: 'conflict' }
+    const isSame = record.fingerprint === claim.fingerprint
+    if (record.answer !== undefined)
+      return isSame ? { type: 'answered', answer: record.answer } : { type: 'conflict' }
+    if (now <= record.reservedUntil)
+      return isSame ? { type: 'in_progress', id: record.id } : { type: 'conflict' }
     if (isSame) {
-      mark.reservedUntil = now + RESERVED_MS
-      return { type: 'reserved', id: mark.id }
+      record.reservedUntil = now + RESERVED_MS
+      return { type: 'reserved', id: record.id }
     }
-    keysOf(claim).forget(mark)
+    keysOf(claim).forget(record)
     return begin(claim)
   }
 
-  /** Finds the mark that this request made, while it has no answer. */
-  const openMarkOf = (claim: Claim): Mark | undefined => {
-    const mark = find(claim)
-    return mark?.answer === undefined && mark?.id === claim.id ? mark : undefined
+  /** Finds the record that this request made, while it has no answer. */
+  const openRecordOf = (claim: Claim): KeyRecord | undefined => {
+    const record = find(claim)
+    return record?.answer === undefined && record?.id === claim.id ? record : undefined
   }
 
   return {
     reserve: async claim => {
-      const mark = find(claim)
-      return mark === undefined ? begin(claim) : again(mark, claim)
+      const record = find(claim)
+      return record === undefined ? begin(claim) : again(record, claim)
     },
     answer: (claim, answer) => {
-      const mark = openMarkOf(claim)
-      if (mark === undefined) return
+      const record = openRecordOf(claim)
+      if (record === undefined) return
       const keys = keysOf(claim)
-      keys.answer(mark, answer)
+      keys.answer(record, answer)
       trim(keys)
     },
     release: (claim, how) => {
-      const mark = openMarkOf(claim)
-      if (mark === undefined) return
-      if (how === 'free') keysOf(claim).forget(mark)
-      else mark.reservedUntil = 0
+      const record = openRecordOf(claim)
+      if (record === undefined) return
+      if (how === 'free') keysOf(claim).forget(record)
+      else record.reservedUntil = 0
     },
   }
 }

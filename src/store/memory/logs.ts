@@ -39,7 +39,7 @@ interface LogsOptions {
 
 /** The logs of all users in this process, with the sweep that removes ended entries. */
 export interface Logs extends Disposable {
-  readonly traces: DeliveryReports
+  readonly reports: DeliveryReports
   /** Time on the steady clock, milliseconds. */
   now(): number
   /** Undefined for a user without a log. */
@@ -56,7 +56,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   const steady = createSteadyClock(clock)
   const ledger = new Ledger()
   const due = new DueLogs<MemoryLog>()
-  const traces = new DeliveryReports(limits.maxReports)
+  const reports = new DeliveryReports(limits.maxReports)
   const eventTypes = new Map<string, string>()
   /** Shares equal event types. One string per entry would burden the garbage collector. */
   const sharedName = (eventType: string): string => {
@@ -65,21 +65,21 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     eventTypes.set(eventType, eventType)
     return eventType
   }
-  const around: LogContext = {
+  const context: LogContext = {
     limits,
     observer,
     steady,
     ledger,
     sharedName,
-    kept: (entry, now) => traces.add(entry, now),
-    left: () => traces.left(),
+    kept: (entry, now) => reports.add(entry, now),
+    left: () => reports.left(),
   }
   /** Epoch of new logs, reported for each user without a log. */
   let life = newLife()
   let isClosed = false
 
   const wake = (owner: Topic, head: Head): MemoryLog =>
-    new MemoryLog(owner, head, ledger.accountOf(tenantOf(owner)), around)
+    new MemoryLog(owner, head, ledger.accountOf(tenantOf(owner)), context)
 
   const find = (owner: Topic): MemoryLog | undefined => {
     const known = logs.get(owner)
@@ -87,7 +87,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   }
 
   /** Not kept: a read creates neither a log for a user nor an account for a tenant. */
-  const empty = (owner: Topic): MemoryLog => new MemoryLog(owner, new Head(life), { bytes: 0 }, around)
+  const empty = (owner: Topic): MemoryLog => new MemoryLog(owner, new Head(life), { bytes: 0 }, context)
 
   /** Returns the log to append to, and keeps it. */
   const take = (owner: Topic): MemoryLog => {
@@ -201,14 +201,14 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   const cleanUp = async (): Promise<void> => {
     await sweepAll()
     await forgetHeads()
-    while (traces.forgetBefore(steady.now() - limits.retentionMs) && !isClosed) await nextTurn()
+    while (reports.forgetBefore(steady.now() - limits.retentionMs) && !isClosed) await nextTurn()
   }
 
   const sweeping = every(SWEEP_MS, sweepAll)
   const cleaning = every(limits.cleanupMs, cleanUp)
 
   return {
-    traces,
+    reports,
     now: steady.now,
     find,
     look: owner => find(owner) ?? empty(owner),

@@ -6,8 +6,8 @@ import { createLogs } from './logs.ts'
 import { memoryRevocations } from './revocations.ts'
 import { memoryTemplates } from './templates.ts'
 
-const entryOf = ({ seq, trace }: LogEntry, body: string): Entry =>
-  trace === undefined ? { seq, body } : { seq, body, traceparent: trace }
+const entryOf = ({ seq, traceparent }: LogEntry, body: string): Entry =>
+  traceparent === undefined ? { seq, body } : { seq, body, traceparent }
 
 /** Keeps everything in this process. Nothing survives a restart; the new epoch tells clients so. */
 export function memoryStore({
@@ -20,7 +20,7 @@ export function memoryStore({
   readonly observer: StoreObserver
 }): Store {
   const logs = createLogs({ limits, clock, observer })
-  const { traces, now, find, look } = logs
+  const { reports, now, find, look } = logs
 
   const log: UserLog = {
     append: async drafts => logs.append(drafts),
@@ -35,7 +35,7 @@ export function memoryStore({
       }),
     received: (owner, cursor) => find(owner)?.received(cursor, now()),
     handed: (owner, epoch, seqs) => find(owner)?.handed(epoch, seqs, now()),
-    report: async (tenant, id, recipients) => traces.find(tenant, id, recipients),
+    report: async (tenant, id, recipients) => reports.find(tenant, id, recipients),
     totals: async () => logs.totals(),
   }
 
@@ -43,7 +43,7 @@ export function memoryStore({
     ack: async (owner, ids) => {
       const userLog = find(owner)
       return ids.map(id => {
-        const entry = userLog?.find(id) ?? traces.entryOf(id, owner)
+        const entry = userLog?.find(id) ?? reports.entryOf(id, owner)
         return entry && userLog?.ack(entry, now())
       })
     },

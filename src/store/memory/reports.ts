@@ -3,17 +3,18 @@ import type { DeliveryReport, Recipient } from '../store.ts'
 import type { LogEntry } from './entry.ts'
 
 /** Entries of one notification, in the order of the send. Most notifications have one recipient. */
-type Entries = LogEntry | LogEntry[]
+type NotificationEntries = LogEntry | LogEntry[]
 
 /** A group of consecutive notifications. */
 interface Generation {
-  readonly byId: Map<string, Entries>
+  readonly byId: Map<string, NotificationEntries>
   /** When the last notification was added, on the steady clock. */
   lastAt: number
 }
 
 const isRetained = ({ body }: LogEntry): boolean => body !== undefined
-const listOf = (entries: Entries): readonly LogEntry[] => (Array.isArray(entries) ? entries : [entries])
+const listOf = (entries: NotificationEntries): readonly LogEntry[] =>
+  Array.isArray(entries) ? entries : [entries]
 
 /** Small, because one generation is processed in one turn of the event loop. */
 const GENERATION_SIZE = 4_096
@@ -78,7 +79,7 @@ export class DeliveryReports {
     return { id, eventType, occurredAt, ...(Number.isFinite(expiresAt) && { expiresAt }), recipients }
   }
 
-  #find(id: string): Entries | undefined {
+  #find(id: string): NotificationEntries | undefined {
     return this.#generations.find(({ byId }) => byId.has(id))?.byId.get(id)
   }
 
@@ -98,7 +99,7 @@ export class DeliveryReports {
       last.lastAt = Math.max(last.lastAt, now)
       return last
     }
-    const next = { byId: new Map<string, Entries>(), lastAt: now }
+    const next = { byId: new Map<string, NotificationEntries>(), lastAt: now }
     this.#generations.push(next)
     return next
   }

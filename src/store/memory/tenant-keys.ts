@@ -8,14 +8,14 @@ export interface KeysSize {
   bytes: number
 }
 
-/** Bytes of a mark without its texts: the object, its places in map and queue, its string headers. */
+/** Bytes of a record without its texts: the object, its places in map and queue, its string headers. */
 const OVERHEAD = 300
 
 /** Copies a key: a slice would keep the whole request in memory. A key is ASCII. */
 const copy = (key: string): string => Buffer.from(key, 'latin1').toString('latin1')
 
 /** A key in use. A class, because there are hundreds of thousands of them. */
-export class Mark {
+export class KeyRecord {
   readonly key: string
   readonly fingerprint: string
   /** Empty once the key has an answer: no later request needs the id. */
@@ -25,7 +25,7 @@ export class Mark {
   /** Until then only the request that reserved the key may be carried out. */
   reservedUntil: number
   answer: string | undefined = undefined
-  /** Approximate bytes that the mark takes. */
+  /** Approximate bytes that the record takes. */
   size: number
   isGone = false
 
@@ -43,39 +43,39 @@ export class Mark {
 export class TenantKeys {
   readonly size: KeysSize = { records: 0, bytes: 0 }
   readonly #ofAll: KeysSize
-  readonly #marks = new Map<string, Mark>()
+  readonly #records = new Map<string, KeyRecord>()
   /** Forgotten marks stay until they reach the front or are the majority. */
-  readonly #oldest = new Deque<Mark>()
+  readonly #oldest = new Deque<KeyRecord>()
 
   /** `ofAll` counts the keys of all tenants together. */
   constructor(ofAll: KeysSize) {
     this.#ofAll = ofAll
   }
 
-  find(key: string): Mark | undefined {
-    return this.#marks.get(key)
+  find(key: string): KeyRecord | undefined {
+    return this.#records.get(key)
   }
 
-  add(mark: Mark): void {
-    this.#marks.set(mark.key, mark)
-    this.#oldest.insert(this.#oldest.length, mark)
-    this.#count(1, mark.size)
+  add(record: KeyRecord): void {
+    this.#records.set(record.key, record)
+    this.#oldest.insert(this.#oldest.length, record)
+    this.#count(1, record.size)
   }
 
-  answer(mark: Mark, answer: string): void {
+  answer(record: KeyRecord, answer: string): void {
     const bytes = Buffer.byteLength(answer)
-    mark.answer = answer
-    mark.id = ''
-    mark.size += bytes
+    record.answer = answer
+    record.id = ''
+    record.size += bytes
     this.#count(0, bytes)
   }
 
-  forget(mark: Mark): void {
-    if (mark.isGone) return
-    mark.isGone = true
-    this.#marks.delete(mark.key)
-    this.#count(-1, -mark.size)
-    if (this.#oldest.length > 2 * this.#marks.size + 100) this.#oldest.retain(({ isGone }) => !isGone)
+  forget(record: KeyRecord): void {
+    if (record.isGone) return
+    record.isGone = true
+    this.#records.delete(record.key)
+    this.#count(-1, -record.size)
+    if (this.#oldest.length > 2 * this.#records.size + 100) this.#oldest.retain(({ isGone }) => !isGone)
   }
 
   /** Forgets the oldest key if it was first used before that moment. Returns whether it did. */

@@ -12,27 +12,27 @@ import type {
   Redelivery,
 } from '../store.ts'
 import type { LogContext, ReadOptions } from './context.ts'
-import type { Due } from './due-logs.ts'
+import type { DueLog } from './due-logs.ts'
 import { Entries } from './entries.ts'
 import { LogEntry, type SharedBody } from './entry.ts'
 import type { Head } from './head.ts'
 import type { Account } from './ledger.ts'
 
 /** One user's log: its head and its retained entries. The caller passes the time of the steady clock. */
-export class MemoryLog implements Due {
+export class MemoryLog implements DueLog {
   dueSlot = Number.POSITIVE_INFINITY
   readonly owner: Topic
   readonly head: Head
   readonly account: Account
-  readonly #around: LogContext
+  readonly #context: LogContext
   /** Undefined while the log has no entries. */
   #retained: Entries | undefined
 
-  constructor(owner: Topic, head: Head, account: Account, around: LogContext) {
+  constructor(owner: Topic, head: Head, account: Account, context: LogContext) {
     this.owner = owner
     this.head = head
     this.account = account
-    this.#around = around
+    this.#context = context
   }
 
   get isEmpty(): boolean {
@@ -52,7 +52,7 @@ export class MemoryLog implements Due {
     head.seq++
     head.appendedAt = now
     // The wall clock decides whether a draft expired. One that arrives expired only uses up a seq.
-    const ttlEndsAt = (draft.expiresAt ?? Number.POSITIVE_INFINITY) - this.#around.steady.jumped
+    const ttlEndsAt = (draft.expiresAt ?? Number.POSITIVE_INFINITY) - this.#context.steady.jumped
     if (now <= ttlEndsAt) this.#keep(draft, size, ttlEndsAt)
     return { cursor: this.#at(head.seq), repeated: false }
   }
@@ -127,7 +127,7 @@ export class MemoryLog implements Due {
     // An acknowledgement proves a delivery even before that delivery is noted.
     if (entry.attempts === 0) this.#deliver(entry, now)
     this.#enter(entry, 'acked', now)
-    this.#around.observer.acked(entry.owner, now - entry.firstAt)
+    this.#context.observer.acked(entry.owner, now - entry.firstAt)
     return { late, cursor }
   }
 
@@ -152,13 +152,13 @@ export class MemoryLog implements Due {
     if (entry?.body === undefined || !entry.isPending) return undefined
     if (entry.attempts >= most) {
       this.#enter(entry, 'expired', now)
-      this.#around.observer.gaveUp(entry.owner)
+      this.#context.observer.gaveUp(entry.owner)
       return undefined
     }
     this.#deliver(entry, now)
     entry.redelivered++
-    const { body, redelivered, trace } = entry
-    return { body, redelivered, ...(trace !== undefined && { traceparent: trace }) }
+    const { body, redelivered, traceparent } = entry
+    return { body, redelivered, ...(traceparent !== undefined && { traceparent }) }
   }
 
   /** Removes at most `most` ended entries. Returns how many it removed. */
@@ -179,7 +179,7 @@ export class MemoryLog implements Due {
   /** `at` uses the wall clock. */
   #enter(entry: LogEntry, state: DeliveryState, now: number): void {
     entry.state = state
-    entry.at = now + this.#around.steady.jumped
+    entry.at = now + this.#context.steady.jumped
   }
 
   #receive(entry: LogEntry | undefined, now: number): true {
@@ -194,11 +194,11 @@ export class MemoryLog implements Due {
     entry.firstAt = now
     if (entry.state === 'queued') this.#enter(entry, 'sent', now)
     // Skipped with acknowledgement off: only its statistics use this, and every send runs it.
-    if (this.#around.limits.acknowledged) this.#around.observer.tracked(entry.owner, 1)
+    if (this.#context.limits.acknowledged) this.#context.observer.tracked(entry.owner, 1)
   }
 
   #keep(draft: Draft, size: number | SharedBody, ttlEndsAt: number): void {
-    const { limits, ledger, sharedName, steady } = this.#around
+    const { limits, ledger, sharedName, steady } = this.#context
     const { appendedAt, received, seq } = this.head
     const entry = new LogEntry(draft, {
       owner: this.owner,
@@ -216,7 +216,7 @@ export class MemoryLog implements Due {
     ledger.messages++
     ledger.add(this.account, entry.takeBytes())
     this.#retained.add(entry)
-    this.#around.kept(entry, appendedAt)
+    this.#context.kept(entry, appendedAt)
     if (this.#retained.size <= limits.maxEntries) return
     // With acknowledgement on, a receipt settles nothing.
     const victim = this.#retained.victim(limits.acknowledged ? 0 : received)
@@ -224,7 +224,7 @@ export class MemoryLog implements Due {
   }
 
   #remove(entry: LogEntry, cause: 'ttl' | 'age' | 'overflow', now: number): void {
-    const { limits, ledger, observer } = this.#around
+    const { limits, ledger, observer } = this.#context
     const { head } = this
     const isReceived = entry.seq <= head.received
     if (cause !== 'ttl') {
@@ -245,6 +245,6 @@ export class MemoryLog implements Due {
     const isKept = cause === 'overflow' && !limits.acknowledged && entry.state !== 'queued'
     if (entry.isOpen && !isKept) this.#enter(entry, state, now)
     observer.left(entry.owner, { state, unsettled: !isSettled, pending: isPending })
-    this.#around.left()
+    this.#context.left()
   }
 }

@@ -24,7 +24,7 @@ export function createAcks({ commits, scripts, bodies, notes, observer }: AcksOp
     await notes.flush(owner)
     const [reply] = await commits.run({
       bytes: BYTES + given.length * BYTES_OF_ID,
-      build: present => [scripts.command(present, owner, script, given)],
+      build: connection => [scripts.command(connection, owner, script, given)],
     })
     return scripts.answer(owner, reply)
   }

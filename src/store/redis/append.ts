@@ -8,11 +8,11 @@ import type { LogScripts } from './log-scripts.ts'
 import type { NoteBatch, Notes } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command, LiveConnection } from './server.ts'
-import type { EndAdmission, StoredSizes } from './stored.ts'
+import type { EndAdmission, StoredSizes } from './stored-sizes.ts'
 
 interface AppendOptions {
   readonly commits: Batches
-  readonly stored: StoredSizes
+  readonly storedSizes: StoredSizes
   readonly scripts: LogScripts
   readonly notes: Notes
   readonly limits: StoreLimits
@@ -57,13 +57,19 @@ const weightOf = (group: readonly PlacedDraft[]): number =>
  * Appends one script per draft, in groups. One user's entry is appended whole or not at all; a call may succeed for some
  * users only.
  */
-export function createAppend({ commits, stored, scripts, notes, limits }: AppendOptions): UserLog['append'] {
+export function createAppend({
+  commits,
+  storedSizes,
+  scripts,
+  notes,
+  limits,
+}: AppendOptions): UserLog['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
   /** Keeps the recipients as long as the delivery state of any of them, plus one cleanup. */
   const keptMs = retentionMs + cleanupMs + MINUTE_MS
 
-  const appendOne = (present: LiveConnection, deadline: number, { draft, kept }: PlacedDraft): Command =>
-    scripts.command(present, draft.owner, SCRIPTS.append, [
+  const appendOne = (connection: LiveConnection, deadline: number, { draft, kept }: PlacedDraft): Command =>
+    scripts.command(connection, draft.owner, SCRIPTS.append, [
       Math.floor(deadline),
       maxEntries,
       draft.id,
@@ -102,12 +108,12 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
   ): Promise<readonly AppendResult[]> => {
     const before: Command[] = []
     const taken: (readonly [owner: Topic, taken: NoteBatch])[] = []
-    const build = (present: LiveConnection, deadline: number): readonly Command[] => {
+    const build = (connection: LiveConnection, deadline: number): readonly Command[] => {
       for (const owner of new Set(group.map(({ draft }) => draft.owner))) {
         const noted = notes.take(owner)
         if (noted === undefined) continue
         taken.push([owner, noted])
-        before.push(scripts.command(present, owner, SCRIPTS.note, noted.given))
+        before.push(scripts.command(connection, owner, SCRIPTS.note, noted.given))
       }
       before.push(...noteRecipients(group))
       if (sharers.size > 0)
@@ -118,8 +124,8 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
             keptMs,
           ),
         )
-      const appends = group.map(placed => appendOne(present, deadline, placed))
-      return [...before, ...appends, noteDue(group, present.time() || present.now())]
+      const appends = group.map(placed => appendOne(connection, deadline, placed))
+      return [...before, ...appends, noteDue(group, connection.time() || connection.now())]
     }
     try {
       const replies = await commits.run({ bytes: weightOf(group), build })
@@ -139,16 +145,16 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
   const isRetained = async ({ owner, id }: Draft): Promise<boolean> =>
     (await scripts.ask(owner, SCRIPTS.known, [id])).length > 0
 
-  /** Like `stored.admit`, but known ids need no room: a retry succeeds in a full store. */
+  /** Like `storedSizes.admit`, but known ids need no room: a retry succeeds in a full store. */
   const admit = async (drafts: readonly Draft[], sharers: Sharers): Promise<EndAdmission> => {
     try {
-      return stored.admit(drafts, sharers)
+      return storedSizes.admit(drafts, sharers)
     } catch (error) {
       const isKnown: boolean[] = []
       for (let from = 0; from < drafts.length; from += MAX_DRAFTS)
         isKnown.push(...(await Promise.all(drafts.slice(from, from + MAX_DRAFTS).map(isRetained))))
       if (!isKnown.includes(true)) throw error
-      return stored.admit(
+      return storedSizes.admit(
         drafts.filter((_, n) => !isKnown[n]),
         sharers,
       )
@@ -157,7 +163,7 @@ export function createAppend({ commits, stored, scripts, notes, limits }: Append
 
   return async drafts => {
     const sharers = sharersOf(drafts)
-    const ended = stored.isLimited ? await admit(drafts, sharers) : NOTHING
+    const ended = storedSizes.isLimited ? await admit(drafts, sharers) : NOTHING
     let isNew = true
     try {
       const appended: AppendResult[] = []

@@ -8,7 +8,7 @@ export interface Unit {
    * Builds the commands, in the turn in which they are sent. `deadline` is when the caller learns that the outcome is
    * unknown, by the clock of Redis in milliseconds since 1970.
    */
-  readonly build: (present: LiveConnection, deadline: number) => readonly Command[]
+  readonly build: (connection: LiveConnection, deadline: number) => readonly Command[]
   /** Approximate bytes on the wire. */
   readonly bytes: number
 }
@@ -58,7 +58,7 @@ const MAX_WAITING = 50_000
 const MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 const away = (): StoreAway => new StoreAway('the store is away')
-const overloaded = (): StoreAway => new StoreAway('too much waits for the store')
+const overloaded = (): StoreAway => new StoreAway('the store is overloaded: too many calls wait for it')
 const late = (): StoreAway => new StoreAway('the store took too long')
 
 export function createBatches({ server, groups, replicas, onUnknown, onError }: BatchesOptions): Batches {
@@ -116,7 +116,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   ): void => {
     // Without enough replicas the write does not count.
     if (replicas > 0 && !(Number(replies.at(-1)) >= replicas))
-      giveUp(group, new StoreAway(`fewer than ${replicas} replicas have it`))
+      giveUp(group, new StoreAway(`fewer than ${replicas} replicas confirmed the write`))
     else answeredAt = tick
     if (!underWay.delete(group)) return
     let from = 0
@@ -130,18 +130,23 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   }
 
   /** Builds the commands. Undefined when `build` threw: the caller was told. */
-  const build = (asked: PendingUnit, present: LiveConnection): readonly Command[] | undefined => {
+  const build = (asked: PendingUnit, connection: LiveConnection): readonly Command[] | undefined => {
     try {
-      return asked.build(present, present.now() + ticksLeft(asked) * TICK_MS)
+      return asked.build(connection, connection.now() + ticksLeft(asked) * TICK_MS)
     } catch (error) {
-      refuse(asked, error instanceof Error ? error : new Error('no error was thrown', { cause: error }))
+      refuse(
+        asked,
+        error instanceof Error
+          ? error
+          : new Error('a value other than an error was thrown', { cause: error }),
+      )
       return undefined
     }
   }
 
-  const post = (all: readonly PendingUnit[], present: LiveConnection): void => {
+  const post = (all: readonly PendingUnit[], connection: LiveConnection): void => {
     const pairs = all.flatMap(asked => {
-      const commands = build(asked, present)
+      const commands = build(asked, connection)
       return commands === undefined ? [] : [[asked, commands] as const]
     })
     if (pairs.length === 0) return
@@ -150,7 +155,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     underWay.add(group)
     const leftMs = Math.min(...group.map(ticksLeft)) * TICK_MS - MARGIN_MS
     const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, Math.max(1, leftMs)]] : []
-    void present
+    void connection
       .send([...built.flat(), ...wait])
       .then(
         replies => succeed(group, built, replies),
@@ -175,16 +180,16 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   const postWaiting = (): void => {
     isScheduled = false
     while (waiting.length > 0 && underWay.size < groups) {
-      const { present } = server
-      if (present === undefined) refuseWaiting(away())
-      else post(take(), present)
+      const { connection } = server
+      if (connection === undefined) refuseWaiting(away())
+      else post(take(), connection)
     }
   }
 
   /** Rejects callers whose time is up because Redis does not answer. */
   const onTick = (): void => {
     tick++
-    if (waiting.length > 0 && server.present === undefined) refuseWaiting(away())
+    if (waiting.length > 0 && server.connection === undefined) refuseWaiting(away())
     const isOverdue = (asked: PendingUnit): boolean => ticksLeft(asked) <= 0
     if (waiting.some(isOverdue)) {
       const overdue = waiting.filter(isOverdue)
@@ -205,7 +210,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
 
   return {
     run: unit => {
-      if (server.present === undefined) return Promise.reject(away())
+      if (server.connection === undefined) return Promise.reject(away())
       if (waiting.length >= MAX_WAITING || waitingBytes >= MAX_WAITING_BYTES)
         return Promise.reject(overloaded())
       return new Promise((resolve, reject) => {

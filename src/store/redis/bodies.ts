@@ -14,7 +14,7 @@ export interface KeptBody {
 }
 
 /** An entry whose body may be a reference. */
-interface Referring {
+interface UnresolvedEntry {
   readonly seq: number
   readonly body: string
 }
@@ -65,7 +65,7 @@ export function writeBodies(drafts: readonly Draft[], sharers: Sharers, keptMs: 
 /** Replaces references with the bodies they name. */
 export interface Bodies {
   /** Undefined when a body is missing. Its entries are then dropped, and the log gets a new epoch. */
-  resolve<E extends Referring>(owner: Topic, entries: readonly E[]): Promise<readonly E[] | undefined>
+  resolve<E extends UnresolvedEntry>(owner: Topic, entries: readonly E[]): Promise<readonly E[] | undefined>
 }
 
 export function createBodies({

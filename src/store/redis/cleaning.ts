@@ -1,13 +1,13 @@
 import type { Topic } from '../../notification/topic.ts'
 import type { UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
+import type { ReportFault } from './fault-reporter.ts'
 import { DUE_KEY, LEASED_KEY, SIZES_KEY } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Notes } from './notes.ts'
-import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
-import type { StoredSizes } from './stored.ts'
+import type { StoredSizes } from './stored-sizes.ts'
 
 /** Physically removes ended entries, and reports the totals. */
 export interface Cleaning extends Disposable {
@@ -20,9 +20,9 @@ interface CleaningOptions {
   readonly batches: Batches
   readonly scripts: LogScripts
   readonly notes: Notes
-  readonly stored: StoredSizes
+  readonly storedSizes: StoredSizes
   readonly cleanupMs: number
-  readonly report: Report
+  readonly reportFault: ReportFault
 }
 
 const OWNERS_AT_ONCE = 100
@@ -39,9 +39,9 @@ export function createCleaning({
   batches,
   scripts,
   notes,
-  stored,
+  storedSizes,
   cleanupMs,
-  report,
+  reportFault,
 }: CleaningOptions): Cleaning {
   let isClosed = false
   let isCleaning = false
@@ -59,7 +59,7 @@ export function createCleaning({
   /** Cleans each log, even if others fail. A failed one is due again when its lease ends. */
   const cleanAll = async (owners: readonly Topic[]): Promise<void> => {
     const cleaned = await Promise.allSettled(owners.map(clean))
-    for (const result of cleaned) if (result.status === 'rejected') report(result.reason)
+    for (const result of cleaned) if (result.status === 'rejected') reportFault(result.reason)
     const done = owners.filter((_, n) => cleaned[n]?.status === 'fulfilled')
     const next = cleaned.flatMap(result => (result.status === 'fulfilled' ? result.value : []))
     await batches.run({
@@ -75,7 +75,9 @@ export function createCleaning({
   const step = async (): Promise<boolean> => {
     const [taken] = await batches.run({
       bytes: BYTES,
-      build: present => [run(SCRIPTS.take, [DUE_KEY, LEASED_KEY], present.time(), OWNERS_AT_ONCE, LEASE_MS)],
+      build: connection => [
+        run(SCRIPTS.take, [DUE_KEY, LEASED_KEY], connection.time(), OWNERS_AT_ONCE, LEASE_MS),
+      ],
     })
     // `append` wrote these values.
     const owners = (Array.isArray(taken) ? taken : []) as readonly Topic[]
@@ -110,7 +112,7 @@ export function createCleaning({
       }
     } catch (error) {
       // The next cleanup continues.
-      report(error)
+      reportFault(error)
     } finally {
       isCleaning = false
     }
@@ -124,7 +126,7 @@ export function createCleaning({
       for (let n = 0; n < STEPS_FOR_TOTALS && (await step()); n++);
       await check()
       await notes.flushAll()
-      return stored.totals()
+      return storedSizes.totals()
     },
     hurry: () => {
       if (performance.now() < hurriedAt + HURRY_MS) return

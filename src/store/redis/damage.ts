@@ -1,7 +1,7 @@
 import type { Batches } from './batches.ts'
+import type { ReportFault } from './fault-reporter.ts'
 import { bodyKey, DUE_KEY, SIZES_KEY } from './keys.ts'
 import { isDamage } from './refusal.ts'
-import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { type Command, run } from './server.ts'
 
@@ -30,8 +30,8 @@ function mendingOf([name, ...given]: Command): Command | undefined {
  * Mends the data behind a failed command: a key of another type under one of our names, or an unreadable entry. The
  * command itself stays failed and succeeds when it is repeated.
  */
-export function mendDamage(batches: Batches, report: Report, command: Command, error: Error): void {
+export function mendDamage(batches: Batches, reportFault: ReportFault, command: Command, error: Error): void {
   // Prevents a loop: a failed repair is not repaired.
   const mending = isDamage(error) && command[1] !== SCRIPTS.mend.sha ? mendingOf(command) : undefined
-  if (mending !== undefined) batches.run({ bytes: BYTES, build: () => [mending] }).catch(report)
+  if (mending !== undefined) batches.run({ bytes: BYTES, build: () => [mending] }).catch(reportFault)
 }

@@ -25,7 +25,7 @@ function reservationOf(reply: unknown): Reservation {
     case 'conflict':
       return { type }
     default:
-      throw new Error('Redis answered something else than its script does')
+      throw new Error('Redis sent an unexpected reply to a script')
   }
 }
 
@@ -55,11 +55,11 @@ export function createIdempotency({ commits, ttlMs }: IdempotencyOptions): Idemp
   return {
     reserve: async claim => {
       const { tenant, key, fingerprint, id } = claim
-      const build = (present: LiveConnection, deadline: number): readonly Command[] => [
+      const build = (connection: LiveConnection, deadline: number): readonly Command[] => [
         run(
           SCRIPTS.reserve,
           [onceKey(tenant, key)],
-          present.time(),
+          connection.time(),
           Math.floor(deadline),
           ttlMs,
           RESERVED_MS,

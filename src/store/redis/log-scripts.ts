@@ -17,7 +17,12 @@ export type Answer = readonly unknown[]
 
 /** Runs the scripts of users' logs, and passes on the sizes and events in their replies. */
 export interface LogScripts {
-  command(present: LiveConnection, owner: Topic, script: Script, given: readonly (string | number)[]): Command
+  command(
+    connection: LiveConnection,
+    owner: Topic,
+    script: Script,
+    given: readonly (string | number)[],
+  ): Command
   /** Separates a script's own answer from the part that all replies share. */
   answer(owner: Topic, reply: Reply): { readonly more: boolean; readonly answer: Answer }
   /** Sends the script until it answers, and resolves with the answer. */
@@ -37,32 +42,32 @@ const BYTES = 500
 export function createLogScripts({ batches, limits, observer, onSize }: LogScriptsOptions): LogScripts {
   const { retentionMs, acknowledged } = limits
 
-  const command: LogScripts['command'] = (present, owner, script, given) =>
+  const command: LogScripts['command'] = (connection, owner, script, given) =>
     run(
       script,
       logKeys(owner),
-      present.time(),
-      present.life,
+      connection.time(),
+      connection.life,
       newName(),
       retentionMs,
-      `${acknowledged ? 'a' : ''}${present.mayEvict() ? 'e' : ''}`,
+      `${acknowledged ? 'a' : ''}${connection.mayEvict() ? 'e' : ''}`,
       ...given,
     )
 
   /** Reports each entry that left. Each digit is explained at `leave` in log.lua. */
   const tellGone = (owner: Topic, digits: string): void => {
     for (const digit of digits) {
-      const told = Number(digit)
+      const flags = Number(digit)
       observer.left(owner, {
-        state: told >= 4 ? 'dropped' : 'expired',
-        unsettled: (told & 2) > 0,
-        pending: (told & 1) > 0,
+        state: flags >= 4 ? 'dropped' : 'expired',
+        unsettled: (flags & 2) > 0,
+        pending: (flags & 1) > 0,
       })
     }
   }
 
   const answer: LogScripts['answer'] = (owner, reply) => {
-    if (!Array.isArray(reply)) throw new Error('Redis answered something else than its script does')
+    if (!Array.isArray(reply)) throw new Error('Redis sent an unexpected reply to a script')
     const [entries, bytes, gone, tracked, more, ...rest]: unknown[] = reply
     if (Number(entries) >= 0) onSize(owner, { entries: Number(entries), bytes: Number(bytes) })
     tellGone(owner, String(gone))
@@ -77,7 +82,7 @@ export function createLogScripts({ batches, limits, observer, onSize }: LogScrip
       for (;;) {
         const [reply] = await batches.run({
           bytes: BYTES,
-          build: present => [command(present, owner, script, given)],
+          build: connection => [command(connection, owner, script, given)],
         })
         const { more, answer: found } = answer(owner, reply)
         if (!more) return found

@@ -21,11 +21,11 @@ import type { Answer, LogScripts } from './log-scripts.ts'
 import type { Notes } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
-import type { StoredSizes } from './stored.ts'
+import type { StoredSizes } from './stored-sizes.ts'
 
 interface LogOptions {
   readonly bodies: Bodies
-  readonly stored: StoredSizes
+  readonly storedSizes: StoredSizes
   /** For writes that must survive. */
   readonly commits: Batches
   readonly reads: Batches
@@ -53,7 +53,7 @@ function basesOf(text: string): readonly Base[] {
     })
 }
 
-function openedOf([epoch, seq, received, removed, lost, bases]: Answer): LogStart {
+function logStartOf([epoch, seq, received, removed, lost, bases]: Answer): LogStart {
   return {
     head: { epoch: String(epoch), seq: Number(seq) },
     received: Number(received),
@@ -91,7 +91,7 @@ export function createLog({
   reads,
   scripts,
   bodies,
-  stored,
+  storedSizes,
   notes,
   limits,
   totals,
@@ -128,9 +128,9 @@ export function createLog({
   }
 
   const headOf = async (owner: Topic): Promise<Cursor> =>
-    openedOf(await scripts.ask(owner, SCRIPTS.open, [])).head
+    logStartOf(await scripts.ask(owner, SCRIPTS.open, [])).head
 
-  const trace: UserLog['report'] = async (tenant, id, { after, limit }) => {
+  const report: UserLog['report'] = async (tenant, id, { after, limit }) => {
     const key = recipientsKey(tenant, id)
     const [reply] = await reads.run({
       bytes: BYTES,
@@ -138,8 +138,8 @@ export function createLog({
     })
     const [first, ...page] = (Array.isArray(reply) ? reply : []).map(user => userTopic(tenant, String(user)))
     if (first === undefined) return undefined
-    const told = await Promise.all([first, ...page].map(owner => ask(owner, SCRIPTS.trace, [id])))
-    const known = told.find(({ length }) => length > 0)
+    const answers = await Promise.all([first, ...page].map(owner => ask(owner, SCRIPTS.report, [id])))
+    const known = answers.find(({ length }) => length > 0)
     if (known === undefined) return undefined
     const [eventType, occurredAt, expiresAt] = known
     return {
@@ -149,15 +149,15 @@ export function createLog({
       ...(Number(expiresAt) >= 0 && { expiresAt: Number(expiresAt) }),
       // Leaves out users whose log never got the notification.
       recipients: page.flatMap((owner, n) => {
-        const answer = told[n + 1] ?? []
+        const answer = answers[n + 1] ?? []
         return answer.length === 0 ? [] : [recipientOf(owner, answer)]
       }),
     } satisfies DeliveryReport
   }
 
   return {
-    append: createAppend({ commits, stored, scripts, notes, limits }),
-    open: async owner => openedOf(await ask(owner, SCRIPTS.open, [])),
+    append: createAppend({ commits, storedSizes, scripts, notes, limits }),
+    open: async owner => logStartOf(await ask(owner, SCRIPTS.open, [])),
     heads: async owners => {
       const heads: Cursor[] = []
       for (let from = 0; from < owners.length; from += HEADS_AT_ONCE)
@@ -173,7 +173,7 @@ export function createLog({
       return { ...page, entries: entries.map(withoutState) }
     },
     list: (owner, after, limit) => readPage(owner, after, limit, { withState: true }),
-    report: trace,
+    report,
     handed: notes.handed,
     received: notes.received,
     totals,

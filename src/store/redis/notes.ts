@@ -1,8 +1,8 @@
 import { StoreAway } from '../../errors.ts'
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import type { Topic } from '../../notification/topic.ts'
+import type { ReportFault } from './fault-reporter.ts'
 import type { Answer, LogScripts } from './log-scripts.ts'
-import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 
 /** Writes that no caller waits for. They are sent soon, in batches. */
@@ -38,7 +38,7 @@ interface NotesOptions {
   readonly isThere: () => boolean
   /** Milliseconds since 1970, by the clock of the store. */
   readonly now: () => number
-  readonly report: Report
+  readonly reportFault: ReportFault
 }
 
 /** Pending notes of one log. */
@@ -56,7 +56,7 @@ const MAX_OWNERS = 100_000
 const MAX_HANDED = 10_000
 const MAX_RECEIVED = 100
 
-export function createNotes({ scripts, isThere, now, report }: NotesOptions): Notes {
+export function createNotes({ scripts, isThere, now, reportFault }: NotesOptions): Notes {
   const noted = new Map<Topic, Note>()
 
   const of = (owner: Topic): Note | undefined => {
@@ -106,7 +106,7 @@ export function createNotes({ scripts, isThere, now, report }: NotesOptions): No
 
   const flush = (owner: Topic): Promise<void> | undefined => {
     const taken = take(owner)
-    return taken && write(owner, taken).catch(report)
+    return taken && write(owner, taken).catch(reportFault)
   }
 
   const flushAll = async (): Promise<void> => {

@@ -7,14 +7,14 @@ import { createBatches, UNKNOWN_MS } from './batches.ts'
 import { createBodies } from './bodies.ts'
 import { type Cleaning, createCleaning } from './cleaning.ts'
 import { mendDamage } from './damage.ts'
+import { createFaultReporter } from './fault-reporter.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createLog } from './log.ts'
 import { createLogScripts, type LogSize } from './log-scripts.ts'
 import { createNotes } from './notes.ts'
-import { createReport } from './report.ts'
 import { createRevocations } from './revocations.ts'
 import { type Command, connectServer, type Server, type ServerOptions } from './server.ts'
-import { createStored } from './stored.ts'
+import { createStoredSizes } from './stored-sizes.ts'
 import { createTemplates } from './templates.ts'
 
 interface RedisStoreOptions {
@@ -48,13 +48,13 @@ function createStates({
   readonly onBack: () => void
 }): (name: string, reason: string | undefined) => void {
   const reasons = new Map<string, string>()
-  let told: string | undefined
+  let reported: string | undefined
   return (name, reason) => {
     if (reason === undefined) reasons.delete(name)
     else reasons.set(name, reason)
     const [first] = reasons.values()
-    if (first === told) return
-    told = first
+    if (first === reported) return
+    reported = first
     if (first === undefined) onBack()
     else onAway(first)
   }
@@ -62,10 +62,10 @@ function createStates({
 
 /** Reports each warning once. */
 function createWarner(onWarning: (warning: string) => void): (warnings: readonly string[]) => void {
-  const told = new Set<string>()
+  const reported = new Set<string>()
   return warnings => {
-    for (const warning of warnings) if (!told.has(warning)) onWarning(warning)
-    for (const warning of warnings) told.add(warning)
+    for (const warning of warnings) if (!reported.has(warning)) onWarning(warning)
+    for (const warning of warnings) reported.add(warning)
   }
 }
 
@@ -85,7 +85,7 @@ export function redisStore({
   onFault = () => {},
   testTime,
 }: RedisStoreOptions): Store {
-  const report = createReport(onFault)
+  const reportFault = createFaultReporter(onFault)
   /** When a caller may last have been told less than what was written, monotonic milliseconds. */
   let unknownSince: number | undefined
   const onUnknown = (): void => {
@@ -115,7 +115,7 @@ export function redisStore({
   const writer = connect('writes', replicas)
   // Uses a second connection for reads: a WAIT for replicas blocks its connection.
   const reader = replicas === 0 ? writer : connect('reads', 0)
-  const onError = (command: Command, error: Error): void => mendDamage(reads, report, command, error)
+  const onError = (command: Command, error: Error): void => mendDamage(reads, reportFault, command, error)
   const commits = createBatches({ server: writer, groups: 1, replicas, onUnknown, onError })
   const reads = createBatches({
     server: reader,
@@ -125,21 +125,27 @@ export function redisStore({
     onError,
   })
 
-  const isThere = (): boolean => reader.present !== undefined
-  const stored = createStored({ batches: reads, limits, isThere, onFull: () => cleaning.hurry(), report })
-  const onSize = (owner: Topic, size: LogSize): void => stored.sized(owner, size)
+  const isThere = (): boolean => reader.connection !== undefined
+  const storedSizes = createStoredSizes({
+    batches: reads,
+    limits,
+    isThere,
+    onFull: () => cleaning.hurry(),
+    reportFault,
+  })
+  const onSize = (owner: Topic, size: LogSize): void => storedSizes.noteSize(owner, size)
   const scripts = createLogScripts({ batches: reads, limits, observer, onSize })
-  const now = (): number => testTime?.() ?? reader.present?.now() ?? clock.now()
-  const notes = createNotes({ scripts, isThere, now, report })
+  const now = (): number => testTime?.() ?? reader.connection?.now() ?? clock.now()
+  const notes = createNotes({ scripts, isThere, now, reportFault })
   const bodies = createBodies({ reads, scripts })
   const { cleanupMs } = limits
   const cleaning: Cleaning = createCleaning({
     batches: reads,
     scripts,
     notes,
-    stored,
+    storedSizes,
     cleanupMs,
-    report,
+    reportFault,
   })
   const { totals } = cleaning
 
@@ -147,7 +153,7 @@ export function redisStore({
     kind: 'redis',
     isUp: () => writer.isUp() && reader.isUp(),
     isSafe: () => writer.isSafe() && reader.isSafe(),
-    log: createLog({ commits, reads, scripts, bodies, stored, notes, limits, totals }),
+    log: createLog({ commits, reads, scripts, bodies, storedSizes, notes, limits, totals }),
     acks: createAcks({ commits, scripts, bodies, notes, observer }),
     idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs }),
     revocations: createRevocations({ commits, reads, max: limits.maxRevocations }),
@@ -155,9 +161,9 @@ export function redisStore({
     [Symbol.asyncDispose]: async () => {
       cleaning[Symbol.dispose]()
       notes.close()
-      const flushed = notes.flushAll().then(stored.flush)
+      const flushed = notes.flushAll().then(storedSizes.flush)
       await Promise.race([flushed, Bun.sleep(CLOSE_MS)])
-      stored[Symbol.dispose]()
+      storedSizes[Symbol.dispose]()
       for (const each of new Set([commits, reads, writer, reader])) each[Symbol.dispose]()
     },
   }

@@ -18,19 +18,21 @@ const BYTES = 300
 export const createRevocations = ({ commits, reads, max }: RevocationsOptions): Revocations => ({
   revoke: async (owner, before, until) => {
     // Counts first: a crash in between leaves a place taken, but never a revocation uncounted.
-    const admit = (present: LiveConnection) => [
-      run(SCRIPTS.admit, [revocationsKey(tenantOf(owner))], present.time(), userOf(owner), until, max),
+    const admit = (connection: LiveConnection) => [
+      run(SCRIPTS.admit, [revocationsKey(tenantOf(owner))], connection.time(), userOf(owner), until, max),
     ]
     const [isAdmitted] = await commits.run({ bytes: BYTES, build: admit })
     if (isAdmitted !== 1) return 'full'
-    const build = (present: LiveConnection) => [
-      run(SCRIPTS.revoke, [revokedKey(owner)], present.time(), before, until),
+    const build = (connection: LiveConnection) => [
+      run(SCRIPTS.revoke, [revokedKey(owner)], connection.time(), before, until),
     ]
     await commits.run({ bytes: BYTES, build })
     return 'revoked'
   },
   before: async owner => {
-    const build = (present: LiveConnection) => [run(SCRIPTS.revoked, [revokedKey(owner)], present.time())]
+    const build = (connection: LiveConnection) => [
+      run(SCRIPTS.revoked, [revokedKey(owner)], connection.time()),
+    ]
     const [moment] = await reads.run({ bytes: BYTES, build })
     return moment === null ? undefined : Number(moment)
   },

@@ -22,12 +22,12 @@ import recipients from './recipients-1.lua' with { type: 'text' }
 import redeliver from './redeliver-7.lua' with { type: 'text' }
 import release from './release-1.lua' with { type: 'text' }
 import replace from './replace-1.lua' with { type: 'text' }
+import report from './report-7.lua' with { type: 'text' }
 import reserve from './reserve-1.lua' with { type: 'text' }
 import revoke from './revoke-1.lua' with { type: 'text' }
 import revoked from './revoked-1.lua' with { type: 'text' }
 import sizes from './sizes-1.lua' with { type: 'text' }
 import take from './take-2.lua' with { type: 'text' }
-import trace from './trace-7.lua' with { type: 'text' }
 
 /** One atomic step inside Redis. Its file documents arguments and reply. */
 export interface Script {
@@ -51,7 +51,7 @@ export const SCRIPTS = {
   ack: ofLog(handling, ack),
   ackThrough: ofLog(handling, ackThrough),
   redeliver: ofLog(handling, redeliver),
-  trace: ofLog(trace),
+  report: ofLog(report),
   clean: ofLog(clean),
   mend: script([log, mend, find, 'return reply(false)'].join('\n')),
   lose: ofLog(lose),

@@ -5,9 +5,9 @@ import { keepLink, type OpenLinkConnection } from '../../lib/redis/reconnecting-
 import { openRedis } from '../../lib/redis/redis.ts'
 import type { RedisAddress } from '../../lib/redis/url.ts'
 import type { Clock } from '../../lib/time/clock.ts'
-import { evictionOf, greet } from './greeting.ts'
 import { LIFE_KEY } from './keys.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
+import { checkServer, evictionOf } from './server-check.ts'
 
 /** Name and arguments of a Redis command. */
 export type Command = readonly [name: string, ...given: (string | number)[]]
@@ -34,7 +34,7 @@ export interface LiveConnection {
 /** One watched connection to the Redis of a store. Reconnects until it succeeds. */
 export interface Server extends Disposable {
   /** Undefined while there is no connection. */
-  readonly present: LiveConnection | undefined
+  readonly connection: LiveConnection | undefined
   /** Whether Redis is connected and accepts writes. */
   isUp(): boolean
   /** Whether Redis evicts nothing. */
@@ -134,9 +134,9 @@ export function connectServer({
   onAnswer,
   testTime,
 }: ServerOptions): Server {
-  let present: LiveConnection | undefined
+  let connection: LiveConnection | undefined
   let fault: string | undefined
-  let told: string | undefined
+  let reported: string | undefined
   let mayEvict = false
   /** Keys evicted since Redis started, when last checked. */
   let evicted: number | undefined
@@ -149,13 +149,13 @@ export function connectServer({
     mayEvict = eviction.mayEvict || isEvicting
     if (isEvicting)
       onWarnings([
-        `STORE_URL: this Redis evicts keys, and notifications are lost (maxmemory-policy is ${eviction.policy}, expected noeviction)`,
+        `STORE_URL: Redis evicts keys, so notifications are lost (maxmemory-policy is ${eviction.policy}, expected noeviction)`,
       ])
   }
 
   const tell = (reason: string | undefined): void => {
-    if (reason === told) return
-    told = reason
+    if (reason === reported) return
+    reported = reason
     onState(reason)
   }
 
@@ -177,16 +177,17 @@ export function connectServer({
       const [reply, ...rest] = await send(client, [beat, ...wait, ['info', 'memory'], ['info', 'stats']])
       const reached = replicas > 0 ? rest.shift() : undefined
       watchEviction(rest.join('\n'))
-      if (!Array.isArray(reply)) return reply instanceof Error ? reply.message : 'a strange answer'
-      if (reply[1] === 0) throw new ReplacedError('its data were replaced')
+      if (!Array.isArray(reply))
+        return reply instanceof Error ? reply.message : 'Redis sent an unexpected reply to the health check'
+      if (reply[1] === 0) throw new ReplacedError('the data in Redis were replaced')
       note(reply[0])
       const isEnough = replicas === 0 || (typeof reached === 'number' && reached >= replicas)
       return isEnough ? undefined : `fewer than ${replicas} replicas answer`
     }
 
     const prepare = async (client: Redis): Promise<void> => {
-      const { warnings, ...greeting } = await greet(client, address)
-      anchor = greeting.anchor
+      const { warnings, ...check } = await checkServer(client, address)
+      anchor = check.anchor
       await load(client)
       const [reply] = await send(client, [run(SCRIPTS.life, [LIFE_KEY], anchor, newName())])
       if (!Array.isArray(reply)) throw reply
@@ -218,11 +219,11 @@ export function connectServer({
 
     evicted = undefined
     const line = await openRedis({ address, setting: 'STORE_URL', prepare, ask, alive, signal })
-    present = made
+    connection = made
     tell(fault)
     onAnswer(clock.monotonic())
     void line.ended.then(() => {
-      present = undefined
+      connection = undefined
     })
     return line
   }
@@ -237,10 +238,10 @@ export function connectServer({
   })
 
   return {
-    get present() {
-      return present
+    get connection() {
+      return connection
     },
-    isUp: () => present !== undefined && fault === undefined,
+    isUp: () => connection !== undefined && fault === undefined,
     isSafe: () => !mayEvict,
     [Symbol.dispose]: () => link[Symbol.dispose](),
   }

@@ -7,7 +7,7 @@ import { templatesKey } from './keys.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 
-interface Read {
+interface CachedTemplate {
   readonly text: string
   readonly template: Template
 }
@@ -17,7 +17,7 @@ const LISTED_AT_ONCE = 50
 /** Changes by other callers that an update tolerates. */
 const MAX_TRIES = 100
 /** Parsed templates in the cache; each at most 128 KiB. */
-const MAX_AT_HAND = 1_000
+const MAX_CACHED = 1_000
 
 /** Keeps templates as JSON and reads them anew each time, so that every node sees every change at once. */
 export function createTemplates({
@@ -27,16 +27,16 @@ export function createTemplates({
   readonly commits: Batches
   readonly reads: Batches
 }): Templates {
-  const atHand = createLRU<string, Read>({ max: MAX_AT_HAND })
+  const cache = createLRU<string, CachedTemplate>({ max: MAX_CACHED })
 
   /** Returns the same object while the text is the same, so that callers can cache what they derive from it. */
   const parse = (key: string, id: string, text: string): Template => {
     const name = `${key} ${id}`
-    const known = atHand.get(name)
+    const known = cache.get(name)
     if (known?.text === text) return known.template
     // `create` or `update` wrote this text.
     const template = JSON.parse(text) as Template
-    atHand.set(name, { text, template })
+    cache.set(name, { text, template })
     return template
   }
 
@@ -104,7 +104,7 @@ export function createTemplates({
         const after = JSON.stringify(changed(parse(key, id, before), changes))
         if (await replace(key, id, before, after)) return parse(key, id, after)
       }
-      throw new StoreAway('others keep changing the template')
+      throw new StoreAway('other callers keep changing the template')
     },
     delete: async (tenant, id) => {
       const [deleted] = await commits.run({

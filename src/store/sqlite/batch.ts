@@ -3,8 +3,8 @@ import type { Topic } from '../../notification/topic.ts'
 import type { Claim, Reservation } from '../idempotency.ts'
 import type { AckResult, Redelivery, StoreLimits, StoreObserver } from '../store.ts'
 import type { Template, TemplateChanges } from '../template.ts'
+import type { FileIdentity } from './file-watch.ts'
 import type { Lives } from './life.ts'
-import type { FileIdentity } from './presence.ts'
 
 /** A draft in a message between threads. Arrays cost half of what objects cost there. */
 export type DraftRow = readonly [
@@ -82,18 +82,18 @@ export interface Fault {
 }
 
 /** The answer to a committed batch. */
-export interface Done {
+export interface BatchResult {
   readonly type: 'done'
   /** Number of calls at the start that had timed out and were not carried out. */
   readonly skipped: number
   /** Answers to the other calls, in order. */
   readonly answers: readonly unknown[]
-  readonly told: readonly ObserverCall[]
+  readonly observerCalls: readonly ObserverCall[]
   readonly faults: readonly Fault[]
 }
 
 export type Reply =
-  | Done
+  | BatchResult
   /** The file cannot be written. Nothing of the batch was written. */
   | { readonly type: 'failed'; readonly reason: string }
   /** An error of our own code outside every step. Nothing of the batch was written. */

@@ -31,21 +31,21 @@ export function createBodies(db: Database, heads: Heads): Bodies {
   const update = db.query('UPDATE bodies SET entries = ? WHERE n = ?')
   const remove = db.query('DELETE FROM bodies WHERE n = ?')
   /** Bodies used in this batch. Each row is written once, at the end, because writing it rewrites the text. */
-  const atHand = new Map<number, SharedBody>()
+  const loaded = new Map<number, SharedBody>()
   const released = new Set<SharedBody>()
   let last = db.query<{ n: number | null }, []>('SELECT max(n) AS n FROM bodies').get()?.n ?? 0
 
   const find = (n: number): SharedBody | undefined => {
-    const known = atHand.get(n)
+    const known = loaded.get(n)
     const row = known === undefined ? select.get(n) : null
     if (row === null) return known
     const body = { ...row, isInFile: true }
-    atHand.set(n, body)
+    loaded.set(n, body)
     return body
   }
 
   const clear = (): void => {
-    atHand.clear()
+    loaded.clear()
     released.clear()
   }
 
@@ -53,7 +53,7 @@ export function createBodies(db: Database, heads: Heads): Bodies {
     begin: (tenant, text) => {
       const bytes = Buffer.byteLength(text)
       const body = { n: ++last, tenant, bytes, entries: 0, isInFile: false }
-      atHand.set(body.n, body)
+      loaded.set(body.n, body)
       return body
     },
     keep: (body, text) => {

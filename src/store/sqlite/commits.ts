@@ -2,8 +2,8 @@ import { StoreAway } from '../../errors.ts'
 import type { SteadyClock } from '../../lib/time/steady-clock.ts'
 import type { StoreObserver } from '../store.ts'
 import {
+  type BatchResult,
   type Call,
-  type Done,
   type ObserverCall,
   takeBatch,
   type Verb,
@@ -13,8 +13,8 @@ import {
 } from './batch.ts'
 import { createDeadline, TICK_MS, WAIT_TICKS } from './deadline.ts'
 import { createNotes } from './notes.ts'
+import { PendingBatch, type PendingCall } from './pending-batch.ts'
 import { startThread } from './thread.ts'
-import { UnderWay, type Waiting } from './under-way.ts'
 
 /** Sends all writes to another thread, in batches. Calls that arrive during a commit go into the next one. */
 export interface Commits {
@@ -58,11 +58,11 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
   const givenUpThrough = new BigInt64Array(givenUp)
   const work = new SharedArrayBuffer(8)
   const deadline = createDeadline(new BigInt64Array(work))
-  const isOverdue = ({ tick }: Waiting): boolean => deadline.isOverdue(tick)
-  let waiting: Waiting[] = []
+  const isOverdue = ({ tick }: PendingCall): boolean => deadline.isOverdue(tick)
+  let waiting: PendingCall[] = []
   const notes = createNotes()
   let failures = 0
-  let underWay: UnderWay | undefined
+  let pending: PendingBatch | undefined
   let next = 1
   let repliedAt = 0
   let isUp = true
@@ -74,14 +74,14 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
 
   /** Fails the batch under way: it met a fault of our own code, and a retry would meet it again. */
   const refuse = (fault: unknown): void => {
-    const refused = underWay
-    underWay = undefined
+    const refused = pending
+    pending = undefined
     if (refused?.reject(fault) !== true) onFault(fault)
   }
 
-  const post = (calls: readonly Waiting[], noted: readonly Call[]): void => {
+  const post = (calls: readonly PendingCall[], noted: readonly Call[]): void => {
     const first = next
-    underWay = new UnderWay(first, noted, calls)
+    pending = new PendingBatch(first, noted, calls)
     next += calls.length
     try {
       thread.send({
@@ -100,7 +100,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
 
   const postWaiting = (): void => {
     isScheduled = false
-    if (underWay !== undefined) return
+    if (pending !== undefined) return
     if (!isUp || (waiting.length === 0 && notes.isEmpty)) {
       onIdle()
       return
@@ -115,7 +115,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
 
   /** Sends at the end of this turn, so that all calls of the turn go together. */
   const schedule = (): void => {
-    if (isScheduled || underWay !== undefined) return
+    if (isScheduled || pending !== undefined) return
     isScheduled = true
     setImmediate(postWaiting)
   }
@@ -145,8 +145,8 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
   }
 
   const fail = (reason: string): void => {
-    const failed = underWay
-    underWay = undefined
+    const failed = pending
+    pending = undefined
     goDown()
     if (reason !== awayFor) onAway(reason)
     awayFor = reason
@@ -157,11 +157,11 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     notes.putBack(failed.notes)
   }
 
-  const succeed = (reply: Done): void => {
-    const done = underWay
-    underWay = undefined
+  const succeed = (reply: BatchResult): void => {
+    const done = pending
+    pending = undefined
     repliedAt = deadline.now
-    for (const each of reply.told) tell(each)
+    for (const each of reply.observerCalls) tell(each)
     comeUp()
     if (done === undefined) return
     if (done.notes.length > 0) failures = 0
@@ -178,16 +178,16 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     },
     onFault,
     onEnded: () => {
-      fail('the writer has ended')
+      fail('the writer thread has ended')
       postWaiting()
     },
   })
 
   /** Rejects callers whose time is up, and tells the writer not to commit their calls. */
   const giveUpOverdue = (): void => {
-    if (underWay !== undefined) {
+    if (pending !== undefined) {
       const late = new StoreAway('the store took too long')
-      const { through, isNew } = underWay.giveUp(isOverdue, late)
+      const { through, isNew } = pending.giveUp(isOverdue, late)
       Atomics.store(givenUpThrough, 0, BigInt(through))
       if (isNew) goDown()
     }
@@ -202,7 +202,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
   const onTick = (): void => {
     deadline.tick()
     giveUpOverdue()
-    if (underWay !== undefined || isClosing) return
+    if (pending !== undefined || isClosing) return
     if (isUp && deadline.now - repliedAt >= HEARTBEAT_EVERY) probe(0)
     if (isUp || deadline.now % PROBE_EVERY !== 0) return
     if (thread.isThere()) probe(PROBE_BYTES)
@@ -219,7 +219,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
       return new Promise((resolve, reject) => {
         // `verb` and `given` match, and the answers arrive in the order of the calls.
         const call = [verb, ...given] as unknown as Call
-        waiting.push({ call, resolve: resolve as Waiting['resolve'], reject, tick: deadline.now })
+        waiting.push({ call, resolve: resolve as PendingCall['resolve'], reject, tick: deadline.now })
         schedule()
       })
     },

@@ -10,7 +10,7 @@ import { ENTRY_BYTES } from './schema.ts'
 import { storable } from './text.ts'
 
 /** State that the verbs of one batch share. */
-export interface Turn {
+export interface BatchContext {
   /** Milliseconds since 1970. */
   now: number
   /** How far the wall clock is ahead of `now`, milliseconds. */
@@ -20,7 +20,7 @@ export interface Turn {
   /** Whether every entry that has ended by `now` has left its log. */
   isClean: boolean
   /** Calls of the observer, made after the commit. */
-  told: ObserverCall[]
+  observerCalls: ObserverCall[]
   /** Counts one entry as processed. */
   work(): void
 }
@@ -44,12 +44,12 @@ export function createEntries(
     heads,
     bodies,
     limits,
-    turn,
+    context,
   }: {
     readonly heads: Heads
     readonly bodies: Bodies
     readonly limits: StoreLimits
-    readonly turn: Turn
+    readonly context: BatchContext
   },
 ): Entries {
   const insert = db.query(
@@ -74,7 +74,7 @@ export function createEntries(
   let last = db.query<{ n: number | null }, []>('SELECT max(n) AS n FROM entries').get()?.n ?? 0
 
   const leave = (head: Head, entry: EntryRow, cause: Cause): void => {
-    turn.work()
+    context.work()
     const isAcked = entry.is_acked === 1
     const isReceived = entry.seq <= head.received
     const pending = limits.acknowledged && isPending(entry)
@@ -82,7 +82,7 @@ export function createEntries(
     const state = cause === 'overflow' ? 'dropped' : 'expired'
     // With acknowledgement off an evicted entry that was handed over keeps its state.
     const isKept = cause === 'overflow' && !limits.acknowledged && stateOf(entry) !== 'queued'
-    if (isOpen(entry) && !isKept) bury.run(numberOf(state), turn.now, entry.n)
+    if (isOpen(entry) && !isKept) bury.run(numberOf(state), context.now, entry.n)
     else strip.run(entry.n)
     if (cause !== 'ttl') {
       head.removedThrough = Math.max(head.removedThrough, entry.seq)
@@ -90,12 +90,12 @@ export function createEntries(
     }
     heads.count(head, entry.rank, -1, -(entry.size ?? 0))
     if (entry.shared !== null) bodies.release(entry.shared)
-    turn.told.push(['left', head.owner, { state, unsettled: !isSettled, pending }])
+    context.observerCalls.push(['left', head.owner, { state, unsettled: !isSettled, pending }])
   }
 
   const makeRoom = (head: Head): void => {
     for (let n = 0; head.total > limits.maxEntries && n < MAX_EVICTED; n++) {
-      const over = turn.isClean ? null : ended.get(head.id, turn.now)
+      const over = context.isClean ? null : ended.get(head.id, context.now)
       const entry = over ?? overflow.victim(head)
       if (entry === undefined) return
       leave(head, entry, over === null ? 'overflow' : endOf(over))
@@ -104,7 +104,7 @@ export function createEntries(
 
   /** End by ttl on the store's clock, so that the wall clock may jump. */
   const endByTtl = ([, , , , , , expiresAt]: DraftRow): number | undefined =>
-    expiresAt === undefined ? undefined : expiresAt - turn.jumped
+    expiresAt === undefined ? undefined : expiresAt - context.jumped
 
   const add = (head: Head, draft: DraftRow, body: string | SharedBody): boolean => {
     const [, id, , eventType, occurredAt, rank, , trace] = draft
@@ -118,8 +118,8 @@ export function createEntries(
       rank,
       occurredAt,
       expiresAt ?? null,
-      turn.now + limits.retentionMs,
-      turn.now,
+      context.now + limits.retentionMs,
+      context.now,
       storable(eventType),
       trace ?? null,
       isShared ? null : body,
@@ -127,8 +127,8 @@ export function createEntries(
     )
     if (changes === 0) return false
     last++
-    if (turn.jumped !== 0) noteJump.run(turn.jumped, last)
-    turn.appended++
+    if (context.jumped !== 0) noteJump.run(context.jumped, last)
+    context.appended++
     earliestTtl = Math.min(earliestTtl, expiresAt ?? earliestTtl)
     heads.count(head, rank, 1, ENTRY_BYTES + (isShared ? 0 : Buffer.byteLength(body)))
     if (isShared) body.entries++
@@ -136,7 +136,7 @@ export function createEntries(
   }
 
   const hasEnded = ({ ages_at, expires_at }: EntryRow): boolean =>
-    turn.now > Math.min(ages_at, expires_at ?? ages_at)
+    context.now > Math.min(ages_at, expires_at ?? ages_at)
 
   /** Finds the retained entry with that id. Deletes the row of one that has left its log. */
   const known = (head: Head, id: string): EntryRow | undefined => {
@@ -150,18 +150,18 @@ export function createEntries(
   }
 
   const appendOne = (draft: DraftRow, body: string | SharedBody): AppendedRow => {
-    turn.work()
+    context.work()
     const [owner, id] = draft
     const head = heads.findOrMake(owner)
     // A draft that arrives expired only uses up a seq.
-    const isLate = turn.now > (endByTtl(draft) ?? turn.now)
+    const isLate = context.now > (endByTtl(draft) ?? context.now)
     if (isLate || !add(head, draft, body)) {
       const entry = known(head, id)
       if (entry !== undefined) return [head.epoch, entry.seq, true]
       if (!isLate) add(head, draft, body)
     }
     head.seq++
-    head.appendedAt = turn.now
+    head.appendedAt = context.now
     heads.changed(head)
     makeRoom(head)
     return [head.epoch, head.seq, false]

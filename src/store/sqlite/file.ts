@@ -3,9 +3,9 @@ import { closeSync, openSync, readFileSync, realpathSync, statSync } from 'node:
 import { resolve } from 'node:path'
 import { ConfigError } from '../../config/config.ts'
 import { kindOf } from './faults.ts'
+import { createFileWatch, type FileIdentity, forgetOpened, rememberOpened } from './file-watch.ts'
 import { type Lives, newName } from './life.ts'
-import type { KnownTime } from './past.ts'
-import { createPresence, type FileIdentity, forgetOpened, rememberOpened } from './presence.ts'
+import type { KnownTime } from './resume-clock.ts'
 import { APPLICATION_ID, STEPS } from './schema.ts'
 
 export type Sync = 'full' | 'normal'
@@ -17,7 +17,7 @@ export interface StoreFile extends Disposable {
   /** A read-only connection. */
   readonly reader: Database
   readonly opened: FileIdentity
-  readonly past: KnownTime
+  readonly knownTime: KnownTime
 }
 
 /** Larger files are not checked: the start would take too long. */
@@ -95,7 +95,7 @@ function migrate(db: Database): void {
 }
 
 /** Facts that tell a file from its copies, and detect a restart of the system. */
-interface Whereabouts {
+interface FileOrigin {
   readonly device: string
   readonly inode: string
   /** Birth time: a freed inode is soon used again. */
@@ -113,13 +113,13 @@ function bootId(): string {
   }
 }
 
-function whereabouts(path: string, sync: Sync): Whereabouts {
+function originOf(path: string, sync: Sync): FileOrigin {
   const { dev, ino, birthtimeNs } = statSync(path, { bigint: true })
   return { device: `${dev}`, inode: `${ino}`, born: `${birthtimeNs}`, boot: bootId(), sync }
 }
 
 /** Without an fsync before each answer, a system crash may have lost the last answers. */
-const isSameLife = (before: Whereabouts, now: Whereabouts): boolean =>
+const isSameLife = (before: FileOrigin, now: FileOrigin): boolean =>
   before.device === now.device &&
   before.inode === now.inode &&
   before.born === now.born &&
@@ -130,7 +130,7 @@ interface Life {
   readonly name: string
 }
 
-interface ServiceRow extends Whereabouts {
+interface ServiceRow extends FileOrigin {
   readonly life: number
   readonly jumped: number
   readonly seen_at: number
@@ -138,7 +138,7 @@ interface ServiceRow extends Whereabouts {
 }
 
 /** A restored copy may have lost its tail and grown past it again. Its numbers prove nothing, so it is a new life. */
-function beginLife(db: Database, last: number, now: Whereabouts): void {
+function beginLife(db: Database, last: number, now: FileOrigin): void {
   const name = newName()
   const number = last + 1
   const { device, inode, born, boot, sync } = now
@@ -163,7 +163,7 @@ const livesOf = (db: Database): Lives => {
 }
 
 /** The last entry may be newer than the last stored time. */
-function pastOf(db: Database, before: ServiceRow | null, now: Whereabouts): KnownTime {
+function knownTimeOf(db: Database, before: ServiceRow | null, now: FileOrigin): KnownTime {
   const last = db.query<{ at: number }, []>('SELECT at FROM entries ORDER BY n DESC LIMIT 1').get()
   const ahead = before?.boot === now.boot ? before.ahead : null
   return {
@@ -175,14 +175,14 @@ function pastOf(db: Database, before: ServiceRow | null, now: Whereabouts): Know
 
 interface FileState {
   readonly lives: Lives
-  readonly past: KnownTime
+  readonly knownTime: KnownTime
 }
 
-function live(db: Database, now: Whereabouts): FileState {
+function continueLife(db: Database, now: FileOrigin): FileState {
   const before = db.query<ServiceRow, []>('SELECT * FROM service').get()
   if (before === null || !isSameLife(before, now)) beginLife(db, before?.life ?? 0, now)
   else db.run('UPDATE service SET boot = ?, sync = ?', [now.boot, now.sync])
-  return { lives: livesOf(db), past: pastOf(db, before, now) }
+  return { lives: livesOf(db), knownTime: knownTimeOf(db, before, now) }
 }
 
 function prepare(path: string, sync: Sync): FileState & { readonly db: Database } {
@@ -196,7 +196,7 @@ function prepare(path: string, sync: Sync): FileState & { readonly db: Database 
     checkWhole(db, path)
     const begin = db.transaction(() => {
       migrate(db)
-      return live(db, whereabouts(path, sync))
+      return continueLife(db, originOf(path, sync))
     })
     const prepared = begin.exclusive()
     db.run('PRAGMA query_only = ON')
@@ -209,7 +209,7 @@ function prepare(path: string, sync: Sync): FileState & { readonly db: Database 
 
 /** The last close checkpoints the log. A truncated log would bring half a commit into the file. */
 function close(reader: Database, opened: FileIdentity): void {
-  if (createPresence(opened).look() === 'log cut') return
+  if (createFileWatch(opened).look() === 'log cut') return
   reader.close()
   forgetOpened(opened)
 }
@@ -222,14 +222,14 @@ export function openFile(given: string, sync: Sync): StoreFile {
     // Resolves links, because the lock file stands beside the real file.
     const path = realpathSync(given)
     stack.adopt(lock(path), held => held.close())
-    const { db, lives, past } = prepare(path, sync)
+    const { db, lives, knownTime } = prepare(path, sync)
     using closing = new DisposableStack()
     closing.adopt(db, reader => reader.close())
     const opened = rememberOpened(path)
     closing.move()
     stack.defer(() => close(db, opened))
     const owned = stack.move()
-    return { path, lives, past, reader: db, opened, [Symbol.dispose]: () => owned.dispose() }
+    return { path, lives, knownTime, reader: db, opened, [Symbol.dispose]: () => owned.dispose() }
   } catch (error) {
     throw refusalOf(error)
   }

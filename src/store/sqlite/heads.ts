@@ -3,9 +3,9 @@ import { createLRU } from 'lru.min'
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { Writer } from './batch.ts'
-import { type Lives, present, textOf } from './life.ts'
+import { inCurrentLife, type Lives, textOf } from './life.ts'
+import { LogTotals, type TenantBytes } from './log-totals.ts'
 import { LOG_BYTES } from './schema.ts'
-import { Tally, type Tenant } from './tally.ts'
 
 interface LogRow {
   readonly id: number
@@ -29,7 +29,7 @@ interface LogRow {
 export class Head {
   readonly id: number
   readonly owner: Topic
-  readonly tenant: Tenant
+  readonly tenant: TenantBytes
   readonly epoch: Epoch
   /** As stored in the file. */
   readonly bases: string
@@ -45,8 +45,8 @@ export class Head {
   /** No retained entry of the rank has a smaller seq. Saves a search from the beginning each time. */
   readonly from: [number, number, number, number] = [0, 0, 0, 0]
 
-  constructor(row: LogRow, tenant: Tenant, lives: Lives) {
-    const { head, bases } = present(row, lives)
+  constructor(row: LogRow, tenant: TenantBytes, lives: Lives) {
+    const { head, bases } = inCurrentLife(row, lives)
     this.tenant = tenant
     this.id = row.id
     this.owner = row.owner
@@ -98,7 +98,7 @@ export interface Heads {
 }
 
 /** Cached heads; about 500 bytes each. */
-const MAX_AT_HAND = 50_000
+const MAX_CACHED = 50_000
 
 export function createHeads(db: Database, lives: Lives): Heads {
   const select = db.query<LogRow, [Topic]>('SELECT * FROM logs WHERE owner = ?')
@@ -135,27 +135,27 @@ export function createHeads(db: Database, lives: Lives): Heads {
       id,
     )
   }
-  const atHand = createLRU<Topic, Head>({
-    max: MAX_AT_HAND,
+  const cache = createLRU<Topic, Head>({
+    max: MAX_CACHED,
     // Writes a changed head before it leaves the cache; a re-read must see the change.
     onEviction: (_, head) => {
       if (dirty.delete(head)) writeOne(head)
     },
   })
 
-  const counted = new Tally(db)
-  let before = counted.totals
-  let changedTenants: Tenant[] = []
+  const sums = new LogTotals(db)
+  let before = sums.totals
+  let changedTenants: TenantBytes[] = []
   let grown = 0
 
-  const change = (tenant: Tenant, bytes: number): void => {
+  const change = (tenant: TenantBytes, bytes: number): void => {
     if (!tenant.hasChanged) {
       tenant.before = tenant.bytes
       tenant.hasChanged = true
       changedTenants.push(tenant)
     }
     tenant.bytes += bytes
-    counted.bytes += bytes
+    sums.bytes += bytes
     if (bytes > 0) grown += bytes
   }
 
@@ -172,20 +172,20 @@ export function createHeads(db: Database, lives: Lives): Heads {
 
   const keep = (row: LogRow | null): Head | undefined => {
     if (row === null) return undefined
-    const head = new Head(row, counted.tenant(tenantOf(row.owner)), lives)
-    atHand.set(row.owner, head)
+    const head = new Head(row, sums.tenant(tenantOf(row.owner)), lives)
+    cache.set(row.owner, head)
     return head
   }
-  const find = (owner: Topic): Head | undefined => atHand.get(owner) ?? keep(select.get(owner))
+  const find = (owner: Topic): Head | undefined => cache.get(owner) ?? keep(select.get(owner))
 
   const write = (): void => {
     for (const head of dirty) writeOne(head)
     dirty.clear()
   }
 
-  const forgetAtHand = (): void => {
+  const clearCache = (): void => {
     dirty.clear()
-    atHand.clear()
+    cache.clear()
   }
 
   return {
@@ -202,16 +202,16 @@ export function createHeads(db: Database, lives: Lives): Heads {
     count: (head, rank, by, bytes) => {
       const was = head.total
       head.counts[rank] = (head.counts[rank] ?? 0) + by
-      counted.messages += by
-      counted.users += Number(was + by > 0) - Number(was > 0)
+      sums.messages += by
+      sums.users += Number(was + by > 0) - Number(was > 0)
       weigh(head, bytes)
     },
     weigh,
-    weighShared: (tenant, bytes) => change(counted.tenant(tenant), bytes),
-    totals: () => counted.totals,
-    bytesOf: tenant => counted.tenant(tenant).bytes,
+    weighShared: (tenant, bytes) => change(sums.tenant(tenant), bytes),
+    totals: () => sums.totals,
+    bytesOf: tenant => sums.tenant(tenant).bytes,
     begin: () => {
-      before = counted.totals
+      before = sums.totals
       keepTenants()
     },
     get grown() {
@@ -219,18 +219,18 @@ export function createHeads(db: Database, lives: Lives): Heads {
     },
     save: name => {
       write()
-      const tenant = counted.tenant(name)
-      const saved = { totals: counted.totals, bytes: tenant.bytes }
+      const tenant = sums.tenant(name)
+      const saved = { totals: sums.totals, bytes: tenant.bytes }
       return () => {
-        forgetAtHand()
-        Object.assign(counted, saved.totals)
+        clearCache()
+        Object.assign(sums, saved.totals)
         tenant.bytes = saved.bytes
       }
     },
     write,
     rollBack: () => {
-      forgetAtHand()
-      Object.assign(counted, before)
+      clearCache()
+      Object.assign(sums, before)
       for (const tenant of changedTenants) tenant.bytes = tenant.before
       keepTenants()
     },
@@ -239,7 +239,7 @@ export function createHeads(db: Database, lives: Lives): Heads {
       remove.run(head.id)
       rename.run(next)
       dirty.delete(head)
-      atHand.delete(head.owner)
+      cache.delete(head.owner)
     },
   }
 }

@@ -1,7 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { type Claim, RESERVED_MS, type Reservation } from '../idempotency.ts'
 import type { Writer } from './batch.ts'
-import type { Turn } from './entries.ts'
+import type { BatchContext } from './entries.ts'
 import { restored, storable } from './text.ts'
 
 interface KeyRow {
@@ -18,7 +18,7 @@ const nameOf = ({ tenant, key }: Claim): string => `${tenant}:${key}`
 /** Idempotency keys and the answers to their requests. */
 export function createKeys(
   db: Database,
-  { ttlMs, turn }: { readonly ttlMs: number; readonly turn: Turn },
+  { ttlMs, context }: { readonly ttlMs: number; readonly context: BatchContext },
 ): Pick<Writer, 'reserve' | 'answer' | 'release'> {
   const select = db.query<KeyRow, [string]>(
     'SELECT n, fingerprint, id, first_at, reserved_until, answer FROM keys WHERE name = ?',
@@ -31,7 +31,7 @@ export function createKeys(
   const record = db.query('UPDATE keys SET answer = ? WHERE n = ?')
 
   const begin = (claim: Claim): Reservation => {
-    insert.run(nameOf(claim), claim.fingerprint, claim.id, turn.now, turn.now + RESERVED_MS)
+    insert.run(nameOf(claim), claim.fingerprint, claim.id, context.now, context.now + RESERVED_MS)
     return { type: 'reserved', id: claim.id }
   }
 
@@ -39,10 +39,10 @@ export function createKeys(
     const isSame = row.fingerprint === claim.fingerprint
     if (row.answer !== null)
       return isSame ? { type: 'answered', answer: restored(row.answer) } : { type: 'conflict' }
-    if (turn.now <= row.reserved_until)
+    if (context.now <= row.reserved_until)
       return isSame ? { type: 'in_progress', id: row.id } : { type: 'conflict' }
     if (isSame) {
-      extend.run(turn.now + RESERVED_MS, row.n)
+      extend.run(context.now + RESERVED_MS, row.n)
       return { type: 'reserved', id: row.id }
     }
     remove.run(row.n)
@@ -58,7 +58,7 @@ export function createKeys(
   return {
     reserve: claim => {
       const row = select.get(nameOf(claim))
-      if (row !== null && turn.now <= row.first_at + ttlMs) return again(row, claim)
+      if (row !== null && context.now <= row.first_at + ttlMs) return again(row, claim)
       if (row !== null) remove.run(row.n)
       return begin(claim)
     },

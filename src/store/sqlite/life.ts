@@ -42,7 +42,7 @@ function livesSince({ number, names }: Lives, since: number): readonly Epoch[] {
  * Returns a log as seen from the current life. A log of an earlier life has a new epoch, and a base: its head when that
  * life ended. Readers derive this from the file without writing. The next write to the log stores it.
  */
-export function present(
+export function inCurrentLife(
   log: LogLife,
   lives: Lives,
 ): { readonly head: Cursor; readonly bases: readonly Base[] } {

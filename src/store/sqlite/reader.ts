@@ -6,10 +6,10 @@ import type { PageLimit } from '../page-limit.ts'
 import type { DeliveryReport, Entry, ListedEntry, LogStart, Page, Recipient, UserLog } from '../store.ts'
 import { BODY, isOpen, stateOf } from './entry.ts'
 import { readable } from './faults.ts'
-import { type Lives, present } from './life.ts'
+import { inCurrentLife, type Lives } from './life.ts'
 import { restored } from './text.ts'
 
-interface LogRow {
+interface SnapshotRow {
   /** Epoch of logs that do not exist yet. */
   readonly next_epoch: Epoch
   readonly id: number | null
@@ -29,7 +29,7 @@ interface PageRow {
   readonly body: string
 }
 
-interface TraceRow {
+interface RecipientRow {
   readonly owner: Topic
   readonly event_type: string
   readonly occurred_at: number
@@ -44,7 +44,7 @@ interface TraceRow {
 }
 
 /** A log as seen in one snapshot. */
-interface Found extends Required<LogStart> {
+interface LogSnapshot extends Required<LogStart> {
   /** 0 for a log that does not exist. */
   readonly id: number
   /** Entries before this seq have ended by age. */
@@ -58,7 +58,7 @@ const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
 })
 
 /** Reports an ended entry as expired even before a purge takes it out of its log. */
-function recipientOf(row: TraceRow, now: number, jumped: number): Recipient {
+function recipientOf(row: RecipientRow, now: number, jumped: number): Recipient {
   const { owner, attempts, at, ages_at, expires_at } = row
   const endsAt = Math.min(ages_at, expires_at ?? ages_at)
   const isOver = row.is_kept === 1 && now > endsAt && isOpen(row)
@@ -82,7 +82,7 @@ export function createReader({
   readonly lives: Lives
   readonly clock: SteadyClock
 }): Reader {
-  const select = db.query<LogRow, [Topic]>(
+  const select = db.query<SnapshotRow, [Topic]>(
     'SELECT service.epoch AS next_epoch, logs.* FROM service LEFT JOIN logs ON owner = ?',
   )
   // Entries age in the order of the log, so the search ends at the first entry with time left.
@@ -109,13 +109,13 @@ export function createReader({
   )
   const columns = `owner, event_type, occurred_at, expires_at, state, attempts, at, is_acked, ages_at,
      is_kept, jumped`
-  const firstOf = db.query<TraceRow, [string]>(
+  const firstOf = db.query<RecipientRow, [string]>(
     `SELECT ${columns} FROM entries JOIN logs ON logs.id = log WHERE n = (SELECT min(n) FROM entries WHERE id = ?)`,
   )
   const placeOf = db.query<{ n: number }, [string, Topic]>(
     'SELECT n FROM entries WHERE id = ? AND log = (SELECT id FROM logs WHERE owner = ?)',
   )
-  const recipients = db.query<TraceRow, [string, number, number]>(
+  const recipients = db.query<RecipientRow, [string, number, number]>(
     `SELECT ${columns} FROM entries JOIN logs ON logs.id = log
      WHERE n IN (SELECT n FROM entries WHERE id = ? AND n > ? ORDER BY n LIMIT ?) ORDER BY n`,
   )
@@ -123,23 +123,23 @@ export function createReader({
   const begin = db.query('BEGIN')
   const end = db.query('COMMIT')
 
-  const rowOf = (owner: Topic): LogRow => {
+  const rowOf = (owner: Topic): SnapshotRow => {
     const row = select.get(owner)
-    if (row === null) throw new Error('the file does not say what it is')
+    if (row === null) throw new Error('the table `service` of the store file is empty')
     return row
   }
 
-  const headOf = (row: LogRow): Cursor =>
-    row.id === null ? { epoch: row.next_epoch, seq: 0 } : present(row, lives).head
+  const headOf = (row: SnapshotRow): Cursor =>
+    row.id === null ? { epoch: row.next_epoch, seq: 0 } : inCurrentLife(row, lives).head
 
-  const find = (owner: Topic, moment: number): Found => {
+  const find = (owner: Topic, moment: number): LogSnapshot => {
     const row = rowOf(owner)
     if (row.id === null) return { ...NEVER_SEEN, head: headOf(row) }
     const from = firstInAge.get(row.id, moment)?.seq ?? row.seq + 1
     const aged = lastAged.get(row.id, from)?.seq ?? 0
     const lost = lastLost.get(row.id, row.received, from)?.seq ?? 0
     return {
-      ...present(row, lives),
+      ...inCurrentLife(row, lives),
       received: row.received,
       removedThrough: Math.max(row.removed_through, aged),
       lostThrough: Math.max(row.lost_through, lost),
@@ -191,7 +191,7 @@ export function createReader({
     return { head, received, removedThrough, lostThrough, bases }
   }
 
-  const trace = (
+  const report = (
     tenant: string,
     id: string,
     { after, limit }: { readonly after?: Topic; readonly limit: number },
@@ -243,6 +243,6 @@ export function createReader({
           of: (row): ListedEntry => ({ ...entryOf(row), state: stateOf(row) }),
         }),
       ),
-    report: async (tenant, id, recipients) => atOnce(() => trace(tenant, id, recipients)),
+    report: async (tenant, id, recipients) => atOnce(() => report(tenant, id, recipients)),
   }
 }

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import type { Batch, Reply, ToWorker, WorkerSetup } from './batch.ts'
 import { isAway } from './faults.ts'
-import { type Absence, createPresence, type Presence, REASONS } from './presence.ts'
+import { createFileWatch, type FileProblem, type FileWatch, REASONS } from './file-watch.ts'
 import { type CarryOut, createWriter } from './writer.ts'
 
 declare const self: Worker
@@ -16,20 +16,20 @@ const MAX_LOG_BYTES = 64 * 1024 * 1024
 interface OpenFile {
   readonly db: Database
   readonly carryOut: CarryOut
-  readonly presence: Presence
+  readonly watch: FileWatch
 }
 
 let setup: WorkerSetup | undefined
 let open: OpenFile | undefined
 /** The problem found at the last look, and whether its data is rescued. */
-let absence: Absence | undefined
+let problem: FileProblem | undefined
 let isRescued = false
 
 function connect({ opened, synchronous, limits, lives, givenUp, work }: WorkerSetup): OpenFile | undefined {
-  const presence = createPresence(opened)
+  const watch = createFileWatch(opened)
   // Never touches another file that has taken its place.
-  absence = presence.look()
-  if (absence !== undefined) return undefined
+  problem = watch.look()
+  if (problem !== undefined) return undefined
   const db = new Database(opened.path, { strict: true, readwrite: true })
   db.run('PRAGMA busy_timeout = 0')
   db.run(`PRAGMA synchronous = ${synchronous}`)
@@ -45,20 +45,20 @@ function connect({ opened, synchronous, limits, lives, givenUp, work }: WorkerSe
     givenUp: () => Number(Atomics.load(through, 0)),
     onWork: () => void Atomics.add(done, 0, 1n),
   })
-  return { db, carryOut, presence }
+  return { db, carryOut, watch }
 }
 
 const failure = (error: unknown): Reply =>
   isAway(error) ? { type: 'failed', reason: error.message } : { type: 'failed', fault: error }
 
 /** Whether the file is in place. If not, saves its data to where a restart finds it. */
-function isThere({ db, presence }: OpenFile): boolean {
-  const found = presence.look()
-  if (found !== absence) isRescued = false
-  absence = found
-  if (absence === undefined || isRescued) return absence === undefined
+function isThere({ db, watch }: OpenFile): boolean {
+  const found = watch.look()
+  if (found !== problem) isRescued = false
+  problem = found
+  if (problem === undefined || isRescued) return problem === undefined
   try {
-    isRescued = presence.rescue(db, absence)
+    isRescued = watch.rescue(db, problem)
   } catch (error) {
     // The next batch tries again.
     if (!isAway(error)) throw error
@@ -68,13 +68,13 @@ function isThere({ db, presence }: OpenFile): boolean {
 
 const astray = (): Reply => ({
   type: 'failed',
-  reason: absence === undefined ? 'the file is away' : REASONS[absence],
+  reason: problem === undefined ? 'the file cannot be opened' : REASONS[problem],
 })
 
 /** Opens the file again if that failed before. */
 function replyToBatch(batch: Batch): Reply {
   try {
-    if (setup === undefined) throw new Error('a batch came before the file was named')
+    if (setup === undefined) throw new Error('the worker got a batch before its setup')
     open ??= connect(setup)
     if (open === undefined || !isThere(open)) return astray()
     // A file moved during the write is noticed at the next batch, and rescued then.

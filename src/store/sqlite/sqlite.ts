@@ -9,8 +9,8 @@ import { type DraftRow, PARTS, type Part } from './batch.ts'
 import { type Commits, startCommits } from './commits.ts'
 import { surface } from './faults.ts'
 import { openFile, type StoreFile, type Sync } from './file.ts'
-import { resume } from './past.ts'
 import { createReader } from './reader.ts'
+import { resumeClock } from './resume-clock.ts'
 import { createTemplates } from './templates.ts'
 
 interface SqliteOptions {
@@ -53,7 +53,7 @@ function logOf(file: StoreFile, commits: Commits, clock: SteadyClock): UserLog {
     append: async drafts => {
       if (drafts.length === 0) return []
       const appended = await commits.call('append', drafts.map(rowOf))
-      if (appended === 'full') throw new StoreFull('logs hold as many bytes as they may')
+      if (appended === 'full') throw new StoreFull('STORE_MAX_BYTES or TENANT_MAX_STORED_BYTES is reached')
       return appended.map(([epoch, seq, repeated]) => ({ cursor: { epoch, seq }, repeated }))
     },
     received: (owner, cursor) => commits.note('received', owner, cursor),
@@ -90,15 +90,15 @@ function revocationsOf(
 ): Revocations {
   const rows = reader.query<RevocationRow, [number]>('SELECT * FROM revocations WHERE until >= ?')
   const recorded = rows.all(steady.now()).map(row => ({ ...row, until: row.until + steady.jumped }))
-  const atHand = memoryRevocations({ clock, maxPerTenant, recorded })
+  const revoked = memoryRevocations({ clock, maxPerTenant, recorded })
   return {
     revoke: async (owner, before, until) => {
       // In force in this process from here on. If the write fails, the caller retries.
-      if ((await atHand.revoke(owner, before, until)) === 'full') return 'full'
+      if ((await revoked.revoke(owner, before, until)) === 'full') return 'full'
       await commits.call('revoke', owner, before, until - steady.jumped)
       return 'revoked'
     },
-    before: atHand.before,
+    before: revoked.before,
   }
 }
 
@@ -118,7 +118,7 @@ export async function sqliteStore({
   onFault = surface,
 }: SqliteOptions): Promise<Store> {
   const file = openFile(path, sync)
-  const { jumped, warning } = resume(file.past, { wall: clock.now(), uptime: clock.uptime?.() })
+  const { jumped, warning } = resumeClock(file.knownTime, { wall: clock.now(), uptime: clock.uptime?.() })
   if (warning !== undefined) onWarning(warning)
   const steady = createSteadyClock(clock, { jumped, onJump: () => noteTime() })
   const commits = startCommits({

@@ -6,11 +6,11 @@ import type { Commits } from './commits.ts'
 import { readable } from './faults.ts'
 
 /** Parsed templates in the cache; each at most 64 KiB. */
-const MAX_AT_HAND = 500
+const MAX_CACHED = 500
 /** Templates read in one turn of the event loop. */
 const TURN = 100
 
-interface AtHand {
+interface CachedTemplate {
   readonly json: string
   readonly template: Template
   /** Version of the file when `json` was last read from it. */
@@ -25,7 +25,7 @@ export function createTemplates({
   readonly db: Database
   readonly commits: Pick<Commits, 'call'>
 }): Templates {
-  const atHand = createLRU<string, AtHand>({ max: MAX_AT_HAND })
+  const cache = createLRU<string, CachedTemplate>({ max: MAX_CACHED })
   // SQLite changes this number after each commit of another connection, including commits of timed-out calls.
   const fileVersion = db.query<{ data_version: number }, []>('PRAGMA data_version')
   const select = db.query<{ json: string }, [string, string]>(
@@ -43,13 +43,13 @@ export function createTemplates({
 
   const find = (tenant: string, id: string): Template | undefined => {
     const name = nameOf(tenant, id)
-    const known = atHand.get(name)
+    const known = cache.get(name)
     // Reads the version before the text, so that the next call notices a commit in between.
     const version = fileVersion.get()?.data_version ?? 0
     if (known?.version === version) return known.template
     const row = select.get(tenant, id)
     if (row === null) {
-      atHand.delete(name)
+      cache.delete(name)
       return undefined
     }
     if (known?.json === row.json) {
@@ -57,7 +57,7 @@ export function createTemplates({
       return known.template
     }
     const template = templateOf(row)
-    atHand.set(name, { json: row.json, template, version })
+    cache.set(name, { json: row.json, template, version })
     return template
   }
 

@@ -4,14 +4,14 @@ import type { Template } from '../template.ts'
 import { changed } from '../template.ts'
 import type { Batch, Call, Fault, Reply, Verb, Writer } from './batch.ts'
 import { createBodies } from './bodies.ts'
-import { createEnding } from './ending.ts'
-import { createEntries, type Turn } from './entries.ts'
+import { createDeliveryStates } from './delivery-states.ts'
+import { type BatchContext, createEntries } from './entries.ts'
+import { createExpiry } from './expiry.ts'
 import { isAway } from './faults.ts'
 import { createHeads } from './heads.ts'
 import { createKeys } from './keys.ts'
 import type { Lives } from './life.ts'
-import { createRoom } from './room.ts'
-import { createSettling } from './settling.ts'
+import { createLimitedAppend } from './limited-append.ts'
 
 /** Carries out batches, one transaction each. The only code that writes to the file. */
 export type CarryOut = (batch: Batch) => Reply
@@ -84,20 +84,20 @@ export function createWriter({
   readonly onWork?: () => void
 }): CarryOut {
   let worked = 0
-  const turn: Turn = {
+  const context: BatchContext = {
     now: 0,
     jumped: 0,
     appended: 0,
     isClean: true,
-    told: [],
+    observerCalls: [],
     work: () => {
       if (++worked % STEP === 0) onWork()
     },
   }
   const heads = createHeads(db, lives)
   const bodies = createBodies(db, heads)
-  const entries = createEntries(db, { heads, bodies, limits, turn })
-  const ending = createEnding(db, { heads, entries, limits, turn })
+  const entries = createEntries(db, { heads, bodies, limits, context })
+  const expiry = createExpiry(db, { heads, entries, limits, context })
   const revoke = db.query(
     `INSERT INTO revocations (owner, before, until) VALUES (?1, ?2, ?3) ON CONFLICT (owner) DO UPDATE SET
        before = CASE WHEN until < ?4 THEN ?2 ELSE max(before, ?2) END, until = max(until, ?3)`,
@@ -109,15 +109,15 @@ export function createWriter({
   const rollBack = db.query('ROLLBACK')
 
   const writer: Writer = {
-    ...createRoom(db, { heads, bodies, entries, limits, turn }),
-    ...createSettling(db, { heads, entries, limits, turn }),
-    ...createKeys(db, { ttlMs: limits.idempotencyTtlMs, turn }),
+    ...createLimitedAppend(db, { heads, bodies, entries, limits, context }),
+    ...createDeliveryStates(db, { heads, entries, limits, context }),
+    ...createKeys(db, { ttlMs: limits.idempotencyTtlMs, context }),
     ...templatesOf(db),
-    revoke: (owner, before, until) => void revoke.run(owner, before, until, turn.now),
+    revoke: (owner, before, until) => void revoke.run(owner, before, until, context.now),
     totals: heads.totals,
-    cleanUp: ending.cleanUp,
-    clock: (jumped, ahead) => void noteTime.run(jumped, ahead, turn.now),
-    probe: bytes => void probe.run(bytes, turn.now),
+    cleanUp: expiry.cleanUp,
+    clock: (jumped, ahead) => void noteTime.run(jumped, ahead, context.now),
+    probe: bytes => void probe.run(bytes, context.now),
   }
   // The verb decides the types of its arguments. `Call` ensures it; the compiler cannot follow.
   const carryOut = ([verb, ...given]: Call): unknown =>
@@ -139,7 +139,7 @@ export function createWriter({
     if (db.inTransaction) rollBack.run()
     bodies.rollBack()
     heads.rollBack()
-    ending.rollBack()
+    expiry.rollBack()
   }
 
   /** Runs a step unless it failed before. A fault ends the attempt; the next attempt skips the step. */
@@ -157,11 +157,11 @@ export function createWriter({
   const attempt = ({ notes, calls }: Batch, faults: Faults): readonly unknown[] => {
     begin()
     heads.begin()
-    ending.begin()
+    expiry.begin()
     const take = (call: Call): unknown => step(call, faults, () => carryOut(call))
     // Hands over first, so that such entries end as delivered. Receipts come after the purge: they save no ended entry.
     notes.filter(isHandOver).forEach(take)
-    step('purge', faults, ending.purge)
+    step('purge', faults, expiry.purge)
     notes.filter(note => !isHandOver(note)).forEach(take)
     const answers = calls.map(take)
     bodies.write()
@@ -170,11 +170,11 @@ export function createWriter({
   }
 
   const run = (batch: Batch): Reply => {
-    turn.now = batch.now
-    turn.jumped = batch.jumped ?? 0
+    context.now = batch.now
+    context.jumped = batch.jumped ?? 0
     const faults: Faults = new Map()
     for (;;) {
-      turn.told = []
+      context.observerCalls = []
       worked = 0
       const skipped = Math.max(0, givenUp() - batch.first + 1)
       const calls = batch.calls.slice(skipped)
@@ -184,12 +184,18 @@ export function createWriter({
         if (givenUp() >= batch.first + skipped && calls.length > 0) undo()
         else {
           commit.run()
-          return { type: 'done', skipped, answers, told: turn.told, faults: listOf(faults, calls) }
+          return {
+            type: 'done',
+            skipped,
+            answers,
+            observerCalls: context.observerCalls,
+            faults: listOf(faults, calls),
+          }
         }
       } catch (error) {
         if (error !== FAULT) throw error
         undo()
-        if (faults.has('purge')) ending.pause()
+        if (faults.has('purge')) expiry.pause()
       }
     }
   }

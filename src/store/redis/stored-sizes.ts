@@ -3,16 +3,16 @@ import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { Draft, StoreLimits, Totals } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { bytesOf, type Sharers } from './bodies.ts'
+import type { ReportFault } from './fault-reporter.ts'
 import { SIZES_KEY } from './keys.ts'
 import type { LogSize } from './log-scripts.ts'
-import type { Report } from './report.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 
 /** Bytes and entries of all logs of all nodes; up to a second old. */
 export interface StoredSizes extends Disposable {
   /** Notes the size of one log, to be written soon. */
-  sized(owner: Topic, size: LogSize): void
+  noteSize(owner: Topic, size: LogSize): void
   /** Writes the noted sizes. Never rejects. */
   flush(): Promise<void>
   totals(): Promise<Totals>
@@ -25,14 +25,14 @@ export interface StoredSizes extends Disposable {
 /** Ends an admission. `isNew`: bytes were or may have been added. They count until the sums are read again. */
 export type EndAdmission = (isNew: boolean) => void
 
-interface StoredOptions {
+interface StoredSizesOptions {
   readonly batches: Batches
   readonly limits: Pick<StoreLimits, 'maxBytes' | 'tenantMaxBytes'>
   /** Whether a Redis is connected; otherwise sizes stay pending. */
   readonly isThere: () => boolean
   /** Called when drafts are refused: ended entries may take up room. */
   readonly onFull: () => void
-  readonly report: Report
+  readonly reportFault: ReportFault
 }
 
 /** Estimated bytes of all logs, or of one tenant's logs. */
@@ -63,7 +63,13 @@ const ENTRY_BYTES = 2_000
 const weightOf = (drafts: readonly Draft[], sharers: Sharers): number =>
   drafts.reduce((sum, draft) => sum + ENTRY_BYTES + bytesOf(draft, sharers), 0)
 
-export function createStored({ batches, limits, isThere, onFull, report }: StoredOptions): StoredSizes {
+export function createStoredSizes({
+  batches,
+  limits,
+  isThere,
+  onFull,
+  reportFault,
+}: StoredSizesOptions): StoredSizes {
   const { maxBytes, tenantMaxBytes } = limits
   const isLimited = maxBytes > 0 || tenantMaxBytes > 0
   const all: SizeEstimate = { ...EMPTY }
@@ -119,7 +125,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
   const write = async (some: readonly (readonly [Topic, LogSize])[]): Promise<void> => {
     await exchange(some, []).catch(error => {
       for (const [owner, size] of some) if (!sizes.has(owner)) sizes.set(owner, size)
-      report(error)
+      reportFault(error)
     })
   }
 
@@ -140,7 +146,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
     sizes = new Map()
     for (let from = 0; from < noted.length; from += AT_ONCE) await write(noted.slice(from, from + AT_ONCE))
     if (mark !== undefined && (noted.length > 0 || beats % BEATS_PER_LOOK === 0))
-      await look(mark).catch(report)
+      await look(mark).catch(reportFault)
   }
 
   /** Runs flushes one at a time, so that a mark matches the sizes written before it is used. */
@@ -166,7 +172,7 @@ export function createStored({ batches, limits, isThere, onFull, report }: Store
   timer.unref()
 
   return {
-    sized: (owner, size) => {
+    noteSize: (owner, size) => {
       if (sizes.size < MAX_OWNERS || sizes.has(owner)) sizes.set(owner, size)
     },
     flush,

@@ -1,7 +1,7 @@
-import type { Call, Done } from './batch.ts'
+import type { BatchResult, Call } from './batch.ts'
 
 /** A call and its caller. */
-export interface Waiting {
+export interface PendingCall {
   readonly call: Call
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
@@ -10,15 +10,15 @@ export interface Waiting {
 }
 
 /** The batch that the writer is processing. */
-export class UnderWay {
+export class PendingBatch {
   /** Number of the first call. */
   readonly first: number
   readonly notes: readonly Call[]
-  readonly #calls: readonly Waiting[]
+  readonly #calls: readonly PendingCall[]
   /** Number of calls at the start that timed out. */
   #givenUp = 0
 
-  constructor(first: number, notes: readonly Call[], calls: readonly Waiting[]) {
+  constructor(first: number, notes: readonly Call[], calls: readonly PendingCall[]) {
     this.first = first
     this.notes = notes
     this.#calls = calls
@@ -32,7 +32,7 @@ export class UnderWay {
   }
 
   /** Answers all callers that still wait. Returns the faults that no caller waits for. */
-  answer({ skipped, answers, faults }: Done): readonly unknown[] {
+  answer({ skipped, answers, faults }: BatchResult): readonly unknown[] {
     const left = faults.filter(({ answer }) => answer === undefined || answer + skipped < this.#givenUp)
     for (const { answer = -1, error } of faults)
       if (answer + skipped >= this.#givenUp) this.#calls[answer + skipped]?.reject(error)
@@ -43,7 +43,7 @@ export class UnderWay {
 
   /** Rejects overdue callers at the start. Returns the number of the last one, and whether one is new. */
   giveUp(
-    isOverdue: (asked: Waiting) => boolean,
+    isOverdue: (asked: PendingCall) => boolean,
     error: Error,
   ): { readonly through: number; readonly isNew: boolean } {
     const inTime = this.#calls.findIndex(asked => !isOverdue(asked))

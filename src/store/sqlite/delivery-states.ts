@@ -2,7 +2,7 @@ import type { Database } from 'bun:sqlite'
 import type { Topic } from '../../notification/topic.ts'
 import type { AckResult, StoreLimits } from '../store.ts'
 import type { Writer } from './batch.ts'
-import type { Entries, Turn } from './entries.ts'
+import type { BatchContext, Entries } from './entries.ts'
 import { BODY, ENTRY, type EntryRow, isPending, numberOf, stateOf } from './entry.ts'
 import type { Head, Heads } from './heads.ts'
 import { restored } from './text.ts'
@@ -25,18 +25,18 @@ function runsOf(seqs: readonly number[]): readonly SeqRange[] {
 }
 
 /** Changes of delivery states: handed over, received, acknowledged, given up. */
-export function createSettling(
+export function createDeliveryStates(
   db: Database,
   {
     heads,
     entries,
     limits,
-    turn,
+    context,
   }: {
     readonly heads: Heads
     readonly entries: Entries
     readonly limits: StoreLimits
-    readonly turn: Turn
+    readonly context: BatchContext
   },
 ): Pick<Writer, 'handed' | 'received' | 'ack' | 'ackThrough' | 'redeliver'> {
   const handing = `UPDATE entries SET
@@ -74,7 +74,7 @@ export function createSettling(
     }
     const handed = handTold.all(at, redelivered, head.id, first, last)
     const tracked = handed.filter(({ attempts }) => attempts === 1).length
-    if (tracked > 0) turn.told.push(['tracked', head.owner, tracked])
+    if (tracked > 0) context.observerCalls.push(['tracked', head.owner, tracked])
   }
 
   const find = (owner: Topic, epoch: string): Head | undefined => {
@@ -83,7 +83,7 @@ export function createSettling(
   }
 
   const ackOne = (head: Head, entry: EntryRow): AckResult => {
-    turn.work()
+    context.work()
     const state = stateOf(entry)
     const late = state === 'expired' || state === 'dropped'
     const acked = { late, cursor: head.at(entry.seq) }
@@ -93,10 +93,10 @@ export function createSettling(
       return acked
     }
     // An acknowledgement proves a delivery that is not noted yet.
-    const firstAt = entry.attempts === 0 ? turn.now : entry.first_at
-    if (entry.attempts === 0 && limits.acknowledged) turn.told.push(['tracked', head.owner, 1])
-    acknowledge.run(numberOf('acked'), turn.now, firstAt, entry.n)
-    turn.told.push(['acked', head.owner, turn.now - firstAt])
+    const firstAt = entry.attempts === 0 ? context.now : entry.first_at
+    if (entry.attempts === 0 && limits.acknowledged) context.observerCalls.push(['tracked', head.owner, 1])
+    acknowledge.run(numberOf('acked'), context.now, firstAt, entry.n)
+    context.observerCalls.push(['acked', head.owner, context.now - firstAt])
     return acked
   }
 
@@ -109,7 +109,7 @@ export function createSettling(
       const head = find(owner, epoch)
       // A cursor beyond the head proves no receipt.
       if (head === undefined || seq > head.seq || seq <= head.received) return
-      receive.run(turn.now, head.id, head.received, seq)
+      receive.run(context.now, head.id, head.received, seq)
       head.received = seq
       heads.changed(head)
     },
@@ -132,11 +132,11 @@ export function createSettling(
       const entry = head && bySeq.get(head.id, seq)
       if (!head || !entry || !isPending(entry) || entries.hasEnded(entry)) return undefined
       if (entry.attempts >= most) {
-        enter.run(numberOf('expired'), turn.now, entry.n)
-        turn.told.push(['gaveUp', owner])
+        enter.run(numberOf('expired'), context.now, entry.n)
+        context.observerCalls.push(['gaveUp', owner])
         return undefined
       }
-      deliver(head, [seq, seq], turn.now, 1)
+      deliver(head, [seq, seq], context.now, 1)
       const redelivered = entry.redelivered + 1
       const { trace } = entry
       return { body: restored(entry.body), redelivered, ...(trace !== null && { traceparent: trace }) }

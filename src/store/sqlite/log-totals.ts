@@ -3,7 +3,7 @@ import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { Writer } from './batch.ts'
 
 /** Bytes of the logs of one tenant. */
-export interface Tenant {
+export interface TenantBytes {
   bytes: number
   /** The value when the batch that changed it began. */
   before: number
@@ -11,11 +11,11 @@ export interface Tenant {
 }
 
 /** Totals of all logs. */
-export class Tally {
+export class LogTotals {
   messages = 0
   users = 0
   bytes = 0
-  readonly #tenants = new Map<string, Tenant>()
+  readonly #tenants = new Map<string, TenantBytes>()
 
   /** Counts once, at the start. The caller keeps the totals up to date. */
   constructor(db: Database) {
@@ -36,7 +36,7 @@ export class Tally {
     return { messages, users, bytes }
   }
 
-  tenant(name: string): Tenant {
+  tenant(name: string): TenantBytes {
     const known = this.#tenants.get(name)
     if (known !== undefined) return known
     const tenant = { bytes: 0, before: 0, hasChanged: false }

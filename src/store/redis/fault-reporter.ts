@@ -1,10 +1,10 @@
 import { StoreAway } from '../../errors.ts'
 
 /** Reports a fault of our own code that no caller waits for. Ignores StoreAway, which is reported elsewhere. */
-export type Report = (error: unknown) => void
+export type ReportFault = (error: unknown) => void
 
-export const createReport =
-  (onFault: (error: unknown) => void): Report =>
+export const createFaultReporter =
+  (onFault: (error: unknown) => void): ReportFault =>
   error => {
     if (!(error instanceof StoreAway)) onFault(error)
   }

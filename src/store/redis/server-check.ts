@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { describe, type RedisAddress } from '../../lib/redis/url.ts'
 
 /** Facts about a Redis that the store checks before it writes. */
-export interface Greeting {
+export interface ServerCheck {
   /** Changes whenever the data may have been replaced or may have lost confirmed writes. */
   readonly anchor: string
   /** Reasons why stored data may be lost. */
@@ -51,12 +51,12 @@ function check(info: ReadonlyMap<string, string>): void {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const [leastMajor, leastMinor] = LEAST_VERSION
   if (!(major > leastMajor || (major === leastMajor && minor >= leastMinor)))
-    throw new Error(`Redis ${leastMajor}.${leastMinor} or later is needed, this one is ${version}`)
+    throw new Error(`Redis ${leastMajor}.${leastMinor} or later is needed (got ${version})`)
   if (info.get('cluster_enabled') === '1') throw new Error('Redis Cluster is not supported')
 }
 
 /** Checks the Redis behind a fresh connection, before any other command. Rejects when it cannot be used at all. */
-export async function greet(client: Redis, address: RedisAddress): Promise<Greeting> {
+export async function checkServer(client: Redis, address: RedisAddress): Promise<ServerCheck> {
   const info = parseInfo(await client.info())
   check(info)
   const save = await settingOf(client, 'save')
@@ -73,12 +73,12 @@ export async function greet(client: Redis, address: RedisAddress): Promise<Greet
         : `run@${info.get('run_id') ?? crypto.randomUUID()}`,
     warnings: [
       ...(save === '' && !appends
-        ? ['STORE_URL: this Redis persists nothing: what is kept ends with it (set save or appendonly)']
+        ? ['STORE_URL: Redis persists nothing: its data is lost when it stops (set save or appendonly)']
         : []),
       ...(policy === 'noeviction'
         ? []
         : [
-            `STORE_URL: this Redis may evict what is kept (maxmemory-policy is ${policy}, expected noeviction)`,
+            `STORE_URL: Redis may evict stored notifications (maxmemory-policy is ${policy}, expected noeviction)`,
           ]),
     ],
   }

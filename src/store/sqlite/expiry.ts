@@ -2,14 +2,14 @@ import type { Database } from 'bun:sqlite'
 import type { Topic } from '../../notification/topic.ts'
 import type { StoreLimits } from '../store.ts'
 import type { Part } from './batch.ts'
-import type { Entries, Turn } from './entries.ts'
+import type { BatchContext, Entries } from './entries.ts'
 import { ENTRY, type EntryRow, endOf } from './entry.ts'
 import type { Head, Heads } from './heads.ts'
 import { newName } from './life.ts'
 import { ENTRY_BYTES, LOG_BYTES } from './schema.ts'
 
 /** Removal of entries and other items by age. */
-export interface Ending {
+export interface Expiry {
   /** Removes a bounded number of ended entries from their logs. Sets `isClean` when none is left. */
   purge(): void
   /** Physically removes a bounded number of obsolete items of one part. Returns whether there are more. */
@@ -25,7 +25,7 @@ interface OwnedRow extends EntryRow {
   readonly owner: Topic
 }
 
-interface LogRow {
+interface IdleLogRow {
   readonly id: number
   readonly owner: Topic
   readonly appended_at: number
@@ -43,20 +43,20 @@ const PAUSE_MS = 60_000
 /** Whether no trace of any entry is left. Only then may the log be forgotten. */
 const isBare = ({ bytes }: Head): boolean => bytes <= LOG_BYTES
 
-export function createEnding(
+export function createExpiry(
   db: Database,
   {
     heads,
     entries,
     limits,
-    turn,
+    context,
   }: {
     readonly heads: Heads
     readonly entries: Entries
     readonly limits: StoreLimits
-    readonly turn: Turn
+    readonly context: BatchContext
   },
-): Ending {
+): Expiry {
   const columns = ENTRY.replace(/\bseq\b/, 'entries.seq')
   const following = db.query<OwnedRow, [number, number]>(
     `SELECT ${columns}, owner FROM entries JOIN logs ON logs.id = log WHERE n > ? ORDER BY n LIMIT ?`,
@@ -80,7 +80,7 @@ export function createEnding(
   const removeRevocations = db.query(
     'DELETE FROM revocations WHERE owner IN (SELECT owner FROM revocations WHERE until < ? ORDER BY until LIMIT ?)',
   )
-  const someLogs = db.query<LogRow, [number, number]>(
+  const someLogs = db.query<IdleLogRow, [number, number]>(
     'SELECT id, owner, appended_at FROM logs WHERE id > ? ORDER BY id LIMIT ?',
   )
 
@@ -98,12 +98,12 @@ export function createEnding(
   let toRemove = 0
 
   const leaveAged = (most: number): number => {
-    if (turn.now <= nextAge) return 0
+    if (context.now <= nextAge) return 0
     const rows = following.all(aged, most)
     let seen = 0
     for (const row of rows) {
       nextAge = row.ages_at
-      if (turn.now <= row.ages_at) break
+      if (context.now <= row.ages_at) break
       const head = row.is_kept === 1 ? heads.find(row.owner) : undefined
       if (head !== undefined) entries.leave(head, row, endOf(row))
       aged = row.n
@@ -114,8 +114,8 @@ export function createEnding(
 
   const leaveByTtl = (most: number): number => {
     nextTtl = Math.min(nextTtl, entries.takeEarliestTtl())
-    if (turn.now <= nextTtl) return 0
-    const rows = byTtl.all(turn.now, most)
+    if (context.now <= nextTtl) return 0
+    const rows = byTtl.all(context.now, most)
     for (const row of rows) {
       const head = heads.find(row.owner)
       if (head !== undefined) entries.leave(head, row, endOf(row))
@@ -125,14 +125,14 @@ export function createEnding(
   }
 
   const purge = (): void => {
-    turn.isClean = false
+    context.isClean = false
     hasMore = false
-    if (turn.now < pausedUntil) return
-    const most = MAX_PURGED + PER_APPENDED * turn.appended
-    toRemove = Math.min(toRemove + PER_APPENDED * turn.appended, MAX_TO_REMOVE)
-    turn.appended = 0
+    if (context.now < pausedUntil) return
+    const most = MAX_PURGED + PER_APPENDED * context.appended
+    toRemove = Math.min(toRemove + PER_APPENDED * context.appended, MAX_TO_REMOVE)
+    context.appended = 0
     hasMore = [leaveByTtl(most), leaveAged(most)].includes(most)
-    turn.isClean = !hasMore
+    context.isClean = !hasMore
   }
 
   /** Deletes the rows of entries that left their logs by age. Returns whether there may be more. */
@@ -141,7 +141,7 @@ export function createEnding(
     toRemove = 0
     const rows = leftBehind.all(aged, most)
     for (const { n, owner } of rows) {
-      turn.work()
+      context.work()
       const head = owner === null ? undefined : heads.find(owner)
       if (head !== undefined) heads.weigh(head, -ENTRY_BYTES)
       removeEntry.run(n)
@@ -151,7 +151,7 @@ export function createEnding(
 
   /** Selects old logs by the file, then checks the head: this batch may have changed it without writing it yet. */
   const visitLogs = (): boolean => {
-    const before = turn.now - HEAD_KEPT_MS
+    const before = context.now - HEAD_KEPT_MS
     const rows = someLogs.all(visited, MAX_REMOVED)
     for (const { owner, appended_at } of rows) {
       const head = appended_at < before ? heads.find(owner) : undefined
@@ -169,15 +169,15 @@ export function createEnding(
         case 'entries':
           return removeEntries() || hasMore
         case 'keys':
-          return removeKeys.run(MAX_REMOVED, turn.now - limits.idempotencyTtlMs).changes === MAX_REMOVED
+          return removeKeys.run(MAX_REMOVED, context.now - limits.idempotencyTtlMs).changes === MAX_REMOVED
         case 'revocations':
-          return removeRevocations.run(turn.now, MAX_REMOVED).changes === MAX_REMOVED
+          return removeRevocations.run(context.now, MAX_REMOVED).changes === MAX_REMOVED
         case 'logs':
           return visitLogs()
       }
     },
     pause: () => {
-      pausedUntil = turn.now + PAUSE_MS
+      pausedUntil = context.now + PAUSE_MS
     },
     begin: () => {
       agedBefore = aged

@@ -16,7 +16,7 @@ export interface FileIdentity {
   readonly index: number
 }
 
-export type Absence =
+export type FileProblem =
   /** No file has the name. */
   | 'gone'
   | 'replaced'
@@ -27,21 +27,21 @@ export type Absence =
   | 'log cut'
 
 /** Reason for the log line, with the action an operator can take. */
-export const REASONS: Readonly<Record<Absence, string>> = {
+export const REASONS: Readonly<Record<FileProblem, string>> = {
   gone: 'the file was moved or deleted: move it back, or restart the service with the copy made under its name',
   replaced:
-    'another file has taken its place: move the former one back, or restart the service with the other',
+    'another file has taken its place: move the original back, or restart the service to use the new one',
   'log gone': 'the -wal beside the file was moved or deleted: restart the service, the file holds everything',
   'file cut': 'the file was truncated: restart the service, and restore a backup if it does not start',
   'log cut': 'the -wal beside the file was truncated: restart the service; the last sends may be lost',
 }
 
 /** Checks the names of opened files. */
-export interface Presence {
+export interface FileWatch {
   /** Returns the problem; undefined when all names lead to the opened files and nothing is missing. */
-  look(): Absence | undefined
+  look(): FileProblem | undefined
   /** Saves data that only the open files hold to where a restart finds it. Returns whether that is complete. */
-  rescue(db: Database, absence: Absence): boolean
+  rescue(db: Database, problem: FileProblem): boolean
 }
 
 /** Wal-index header and checkpoint info (sqlite.org/walformat.html §2.2). */
@@ -67,12 +67,12 @@ export function rememberOpened(path: string): FileIdentity {
 
 export const forgetOpened = ({ index }: FileIdentity): void => closeSync(index)
 
-export function createPresence({ path, file, log, index }: FileIdentity): Presence {
+export function createFileWatch({ path, file, log, index }: FileIdentity): FileWatch {
   const logPath = `${path}-wal`
   const words = new Uint16Array(INDEX_BYTES / 2)
   const numbers = new Uint32Array(words.buffer)
   let size = 0
-  let cut: Absence | undefined
+  let cut: FileProblem | undefined
   /** The copy that `rescue` made in place of a missing file. */
   let copy: Inode | undefined
 
@@ -89,7 +89,7 @@ export function createPresence({ path, file, log, index }: FileIdentity): Presen
     }
   }
 
-  const look = (): Absence | undefined => {
+  const look = (): FileProblem | undefined => {
     if (cut !== undefined) return cut
     const atFile = lookUp(path)
     if (atFile === undefined || (copy !== undefined && isSame(atFile, copy))) return 'gone'
@@ -106,11 +106,11 @@ export function createPresence({ path, file, log, index }: FileIdentity): Presen
 
   return {
     look,
-    rescue: (db, absence) => {
+    rescue: (db, problem) => {
       // A checkpoint would write half a commit to the file. The next start reads the whole commits.
-      if (absence === 'log cut') return true
+      if (problem === 'log cut') return true
       if (!emptyLog(db)) return false
-      if (absence !== 'gone' || copy !== undefined) return true
+      if (problem !== 'gone' || copy !== undefined) return true
       const part = copyOf(db, path)
       // A link, unlike a rename, never overwrites a file that appeared meanwhile.
       if (lookUp(path) === undefined) linkSync(part, path)

@@ -33,7 +33,10 @@ const seconds = (ms: number): string => `${Math.round(Math.abs(ms) / 1_000)} s`
  * Continues the store's clock. Without a restart of the machine, its uptime tells a jump of the clock from a pause. After
  * a restart, a clock behind the file was set back. A clock ahead of it counts as a pause: entries age by it.
  */
-export function resume({ jumped, seenAt, ahead }: KnownTime, { wall, uptime }: CurrentTime): ResumedClock {
+export function resumeClock(
+  { jumped, seenAt, ahead }: KnownTime,
+  { wall, uptime }: CurrentTime,
+): ResumedClock {
   if (seenAt === 0) return { jumped }
   const gap = wall - jumped - seenAt
   if (ahead !== undefined && uptime !== undefined) {
@@ -48,11 +51,11 @@ export function resume({ jumped, seenAt, ahead }: KnownTime, { wall, uptime }: C
   if (gap < -DRIFT_MS)
     return {
       jumped: jumped + gap,
-      warning: `the clock is ${seconds(gap)} behind the last write; entries age from there`,
+      warning: `the clock is ${seconds(gap)} behind the last write; entries continue to age from that write`,
     }
   if (gap < LONG_MS) return { jumped }
   return {
     jumped,
-    warning: `the clock is ${seconds(gap)} ahead of the last write; entries have aged by that, also if the clock was set`,
+    warning: `the clock is ${seconds(gap)} ahead of the last write; entries have aged by that time, even if the clock was set`,
   }
 }

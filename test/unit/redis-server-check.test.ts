@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import type { Redis } from 'ioredis'
 import type { RedisAddress } from '../../src/lib/redis/url.ts'
-import { greet } from '../../src/store/redis/greeting.ts'
+import { checkServer } from '../../src/store/redis/server-check.ts'
 
 const ADDRESS: RedisAddress = { hosts: [{ host: 'r', port: 6379 }], tls: false, db: 0 }
 
@@ -31,16 +31,16 @@ const redisOf = (info: Partial<Record<string, string>>, settings?: Record<string
 describe('a Redis is refused', () => {
   for (const version of ['6.0.16', '5.0.14', '2.8.0', '', 'x'])
     test(`of version ${version || 'unknown'}`, () => {
-      expect(greet(redisOf({ redis_version: version }), ADDRESS)).rejects.toThrow('Redis 6.2 or later')
+      expect(checkServer(redisOf({ redis_version: version }), ADDRESS)).rejects.toThrow('Redis 6.2 or later')
     })
 
   for (const version of ['6.2.0', '6.2.14', '7.0.0', '8.2.1', '10.0.0'])
     test(`but not of version ${version}`, async () => {
-      expect((await greet(redisOf({ redis_version: version }), ADDRESS)).anchor).toBe('run@f00')
+      expect((await checkServer(redisOf({ redis_version: version }), ADDRESS)).anchor).toBe('run@f00')
     })
 
   test('that is a cluster', () => {
-    expect(greet(redisOf({ cluster_enabled: '1' }), ADDRESS)).rejects.toThrow('Redis Cluster')
+    expect(checkServer(redisOf({ cluster_enabled: '1' }), ADDRESS)).rejects.toThrow('Redis Cluster')
   })
 })
 
@@ -50,7 +50,7 @@ describe('a life lasts as long as', () => {
     info: Partial<Record<string, string>>,
     settings?: Record<string, string>,
     address: Partial<RedisAddress> = {},
-  ) => (await greet(redisOf(info, settings), { ...ADDRESS, ...address })).anchor
+  ) => (await checkServer(redisOf(info, settings), { ...ADDRESS, ...address })).anchor
 
   test('the address, for a lone Redis that has everything on its disk before it answers', async () => {
     expect(await anchorOf({}, ALWAYS)).toBe('always@r:6379')

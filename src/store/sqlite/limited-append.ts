@@ -3,16 +3,16 @@ import { tenantOf } from '../../notification/topic.ts'
 import type { StoreLimits } from '../store.ts'
 import type { DraftRow, Writer } from './batch.ts'
 import type { Bodies } from './bodies.ts'
-import type { Entries, Turn } from './entries.ts'
+import type { BatchContext, Entries } from './entries.ts'
 import type { Heads } from './heads.ts'
 import { ENTRY_BYTES, LOG_BYTES } from './schema.ts'
 
-interface RoomOptions {
+interface LimitedAppendOptions {
   readonly heads: Heads
   readonly bodies: Bodies
   readonly entries: Entries
   readonly limits: StoreLimits
-  readonly turn: Turn
+  readonly context: BatchContext
 }
 
 /** Upper bound of the bytes that the drafts add. A UTF-16 unit takes at most 3 bytes in UTF-8. */
@@ -20,9 +20,9 @@ const mostOf = (drafts: readonly DraftRow[]): number =>
   drafts.reduce((sum, [, , body]) => sum + ENTRY_BYTES + LOG_BYTES + 3 * (body?.length ?? 0), 0)
 
 /** Appends drafts within the limits on stored bytes. */
-export function createRoom(
+export function createLimitedAppend(
   db: Database,
-  { heads, bodies, entries, limits, turn }: RoomOptions,
+  { heads, bodies, entries, limits, context }: LimitedAppendOptions,
 ): Pick<Writer, 'append'> {
   const save = db.query('SAVEPOINT room')
   const goBack = db.query('ROLLBACK TO room')
@@ -36,7 +36,7 @@ export function createRoom(
     const undo = heads.save(tenant)
     save.run()
     const before = { bytes: heads.totals().bytes, tenant: heads.bytesOf(tenant), grown: heads.grown }
-    const told = turn.told.length
+    const callsBefore = context.observerCalls.length
     const appended = entries.append(drafts)
     const added = heads.grown - before.grown
     const hasRoom =
@@ -45,7 +45,7 @@ export function createRoom(
       goBack.run()
       bodies.rollBack()
       undo()
-      turn.told.length = told
+      context.observerCalls.length = callsBefore
     }
     release.run()
     return added > 0 && !hasRoom ? 'full' : appended
