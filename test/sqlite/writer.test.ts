@@ -144,7 +144,7 @@ describe('a fault of our own code in one step of a batch', () => {
         { messages: 1, users: 1 },
       ],
       faults: [{ answer: 1, error: { message: 'no more keys' } }],
-      told: [
+      observerCalls: [
         ['left', ANN, { state: 'dropped' }],
         ['left', ANN, { state: 'dropped' }],
       ],
@@ -331,7 +331,7 @@ describe('bounds on stored bytes:', () => {
       [row(ANN, id, 1, body), row(BOB, id, 1, undefined)],
     ]
     const reply = writer.carryOut({ now: 2, notes: [], first: 1, calls: [many('c', '{'.repeat(11))] })
-    expect(reply).toMatchObject({ answers: ['full'], told: [] })
+    expect(reply).toMatchObject({ answers: ['full'], observerCalls: [] })
     expect([writer.kept(), writer.bytes()]).toEqual([
       [
         ['a', 1],
