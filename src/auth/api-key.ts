@@ -1,33 +1,33 @@
 import { timingSafeEqual } from 'node:crypto'
 
-/** Whoever shows a key that is accepted. */
+/** The holder of an accepted API key. */
 export interface KeyHolder {
-  /** Tells this key from the others, and nothing of it; absent when every caller is accepted. */
+  /** Id of the key that reveals nothing of it; absent if no key is configured. */
   readonly id?: string
-  /** The one tenant its key is good for; absent when it is good for all. */
+  /** The tenant that the key is bound to; absent if it serves all tenants. */
   readonly tenant?: string
 }
 
-/** The keys callers show in `X-API-Key`. */
+/** The accepted values of `X-API-Key`. */
 export interface ApiKeys {
-  /** Takes the header's value as HTTP gives it, one character per byte; null when there is none. Undefined for a wrong one. */
+  /** Takes the header, one character per byte, or null. Gives undefined for a wrong key. */
   holderOf(key: string | null): KeyHolder | undefined
 }
 
 interface KeysOptions {
   readonly keys: readonly string[]
-  /** Keys bound to a tenant. */
+  /** Keys that are bound to a tenant. */
   readonly bound: readonly { readonly tenant: string; readonly key: string }[]
 }
 
-const ANYBODY: KeyHolder = {}
+const ANONYMOUS: KeyHolder = {}
 
 const digestOf = (text: string): Uint8Array => Bun.SHA256.hash(text, new Uint8Array(32)) as Uint8Array
 
-/** A setting is UTF-8, a header is read byte by byte: a key outside ASCII meets itself only in the header's form. */
+/** Converts a key to its form in a header, where each UTF-8 byte is a character. */
 const asHeader = (key: string): string => Buffer.from(key).toString('latin1')
 
-/** Without any key every caller is accepted. */
+/** Creates the check of API keys. Without any key every caller is accepted. */
 export function createApiKeys({ keys, bound }: KeysOptions): ApiKeys {
   const all: readonly { readonly key: string; readonly tenant?: string }[] = [
     ...keys.map(key => ({ key })),
@@ -40,10 +40,10 @@ export function createApiKeys({ keys, bound }: KeysOptions): ApiKeys {
 
   return {
     holderOf: key => {
-      if (known.length === 0) return ANYBODY
+      if (known.length === 0) return ANONYMOUS
       if (key === null) return undefined
       const shown = digestOf(key)
-      // Digests hide the length, and all keys are compared: the time tells neither which one fits nor how much of it.
+      // Compares digests of all keys: timing reveals neither lengths nor the matching key.
       return known.filter(({ digest }) => timingSafeEqual(digest, shown))[0]?.holder
     },
   }

@@ -4,13 +4,13 @@ import { DEFAULT_TENANT, isTenant, isUserId } from '../protocol/names.ts'
 
 const MAX_ROLES = 100
 const MAX_PATTERNS = 1_000
-/** One list for all who have none. */
+/** Shared by all principals without roles. */
 const NO_ROLES: readonly string[] = []
 
-/** A NumericDate (RFC 7519 §2), with a fraction or without. */
+/** A NumericDate (RFC 7519 §2), with or without a fraction. */
 const seconds = v.pipe(v.number(), v.minValue(Number.MIN_SAFE_INTEGER), v.maxValue(Number.MAX_SAFE_INTEGER))
 
-/** Own schema, since a token that verifies may still have no `sub`, no `exp` or `roles` of another type. */
+/** Claims must be checked too: a valid signature proves no `sub`, `exp` or type of `roles`. */
 const claims = v.object({
   sub: v.pipe(v.string(), v.check(isUserId)),
   exp: seconds,
@@ -27,11 +27,11 @@ export interface ClaimRules {
   readonly issuer?: string | undefined
   readonly audience?: string | undefined
   readonly leewaySeconds: number
-  /** Whether `tenant_id` counts; else only its type does. */
+  /** False: `tenant_id` is ignored, but must be text. */
   readonly tenancy: boolean
 }
 
-/** A principal, or why there is none: for the log only, and without a word of the token. */
+/** A principal, or a reason for the log, which contains nothing of the token. */
 export type VerifyResult =
   | { readonly ok: true; readonly principal: Principal }
   | { readonly ok: false; readonly reason: string }
@@ -41,7 +41,7 @@ export const refused = (reason: string): VerifyResult => ({ ok: false, reason })
 const isFor = (audience: string, aud: unknown): boolean =>
   aud === audience || (Array.isArray(aud) && aud.includes(audience))
 
-/** Who the token's payload says it is for; `now` in milliseconds since 1970. */
+/** The principal that a token's payload names; `now` in milliseconds since 1970. */
 export function principalOf(
   payload: unknown,
   { issuer, audience, leewaySeconds, tenancy }: ClaimRules,

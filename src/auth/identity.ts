@@ -6,36 +6,36 @@ import type { FetchResult } from './jwks.ts'
 import { createTokens, type TokenSettings } from './jwt.ts'
 import { isRevoked } from './revocation.ts'
 
-/** A principal, or why there is none: for the log only. */
+/** A principal, or a reason for the log. */
 export type IdentityResult =
   | {
       readonly ok: true
       readonly principal: Principal
-      /** Nobody could say whether the token was revoked. */
+      /** True if revocation could not be checked. */
       readonly unchecked: boolean
     }
   | { readonly ok: false; readonly kind: 'jwt' | 'revoked'; readonly reason: string }
 
-/** Who clients are: what their tokens say, unless these were revoked. */
+/** Identifies clients by tokens that are valid and not revoked. */
 export interface Identities extends Disposable {
-  /** Rejects with STORE_UNAVAILABLE when nobody can say whether the token was revoked. */
+  /** Identifies a client. Rejects with STORE_UNAVAILABLE if revocation cannot be checked. */
   of(token: string): Promise<IdentityResult>
-  /** The same for whoever comes to stay, and of whom it is asked again: good as long as nobody can say. */
+  /** Like `of`, but accepts the token if revocation cannot be checked: check it again later. */
   forNow(token: string): Promise<IdentityResult>
-  /** Whether the token of a principal has been revoked since. Not a promise when that is known at once. */
+  /** Whether the token of a principal is revoked. No promise if the answer is known already. */
   isRevoked(principal: Principal): boolean | Promise<boolean>
 }
 
 interface IdentityOptions {
   readonly settings: TokenSettings
   readonly clock: Clock
-  /** Before which moment tokens of a user must not have been made; undefined for any. */
+  /** Time before which tokens of a user are revoked, in milliseconds; undefined without one. */
   readonly revokedBefore: (owner: Topic) => number | undefined | Promise<number | undefined>
-  /** Told how each fetch of the key set ended. */
+  /** Called after each fetch of the key set. */
   readonly onKeySet: (fetched: FetchResult) => void
 }
 
-/** Throws ConfigError for an unfit public key. */
+/** Creates the check of tokens. Throws ConfigError for an unfit public key. */
 export async function createIdentities({
   settings,
   clock,

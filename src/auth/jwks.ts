@@ -9,21 +9,21 @@ import {
 } from 'jose'
 import type { Clock } from '../lib/time/clock.ts'
 
-/** The part of a token's header that chooses its key. */
+/** The part of a token's header that selects its key. */
 export interface KeyHint {
   readonly alg: string
   readonly kid?: string
 }
 
-/** The public keys of another server, fetched in the background. */
+/** Public keys of another server, fetched in the background. */
 export interface KeySet extends Disposable {
-  /** False until the first set has arrived, and when the last one is older than a day. */
+  /** False before the first fetch succeeds, and if the last success is over a day ago. */
   readonly loaded: boolean
-  /** The keys that may have signed such a token; none when the set has none, or there is no set. Never throws. */
+  /** The keys that may have signed such a token. Never throws; empty without a set. */
   keysFor(hint: KeyHint): Promise<readonly CryptoKey[]>
 }
 
-/** How a fetch of the key set ended; the reason is for the log. */
+/** Result of a fetch; the reason is for the log. */
 export type FetchResult = { readonly ok: true } | { readonly ok: false; readonly reason: string }
 
 export type FetchKeySet = (
@@ -35,7 +35,7 @@ interface KeySetOptions {
   readonly url: URL | string
   readonly clock: Pick<Clock, 'monotonic'>
   readonly fetch?: FetchKeySet | undefined
-  /** Told of every fetch that ended, except after disposal. */
+  /** Called after every fetch, but not after disposal. */
   readonly onFetched?: ((fetched: FetchResult) => void) | undefined
 }
 
@@ -59,7 +59,7 @@ async function bodyOf({ body }: Response): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
-/** Algorithms of a key that names none. */
+/** Algorithms of keys without `alg`, by curve or key type. */
 const ALGORITHMS: Readonly<Record<string, string>> = {
   RSA: 'RS256',
   'P-256': 'ES256',
@@ -77,7 +77,7 @@ const isUsable = async (key: JWK): Promise<boolean> => {
   )
 }
 
-/** Whether a token could be verified with one of the keys at all. */
+/** Whether any key of the set can verify a token. */
 const hasUsableKey = async ({ keys }: JSONWebKeySet): Promise<boolean> =>
   (await Promise.all(keys.map(isUsable))).includes(true)
 
@@ -89,7 +89,7 @@ async function keysIn(set: LocalJWKSet, hint: KeyHint): Promise<readonly CryptoK
   }
 }
 
-/** Begins to fetch at once and waits for nothing. */
+/** Starts the first fetch at once and does not wait for it. */
 export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeySetOptions): KeySet {
   const href = new URL(url).href
   const closing = new AbortController()
@@ -123,7 +123,7 @@ export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeyS
 
   function postpone(error: unknown): FetchResult {
     const now = clock.monotonic()
-    // A fetch for an unknown key that fails brings no retries: a set that is still fresh keeps its time.
+    // A failed fetch for an unknown key id must not shorten a set's life.
     if (now >= dueAt) {
       dueAt = now + retryMs
       retryMs = Math.min(2 * retryMs, LAST_RETRY_MS)
@@ -137,7 +137,7 @@ export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeyS
     if (!closing.signal.aborted) onFetched?.(fetched)
   }
 
-  /** One at a time: who comes while it runs shares it. */
+  /** Fetches the set; calls during a fetch share it. */
   function refresh(): Promise<void> {
     underWay ??= fetchOnce()
     return underWay
@@ -147,7 +147,7 @@ export function createKeySet({ url, clock, fetch: get = fetch, onFetched }: KeyS
     if (clock.monotonic() >= dueAt && !closing.signal.aborted) void refresh()
   }
 
-  /** Anybody can make up key ids: their fetches are rationed, joining one that runs is free. */
+  /** Fetches for an unknown key id. Rate limited, since clients can invent key ids. */
   async function refetch(): Promise<void> {
     if (underWay === undefined) {
       if (clock.monotonic() - refetchAt < UNKNOWN_KEY_MS || closing.signal.aborted) return

@@ -6,15 +6,15 @@ import { type ClaimRules, principalOf, refused, type VerifyResult } from './clai
 import { hmacKeys, payloadByHmac } from './hmac.ts'
 import { createKeySet, type FetchKeySet, type FetchResult } from './jwks.ts'
 
-/** What a token must be to be accepted. */
+/** Keys and rules that a token must satisfy. */
 export interface TokenSettings extends ClaimRules {
-  /** Key of HS* tokens. */
+  /** Key for HS* tokens. */
   readonly secret?: string | undefined
-  /** Also accepted, for rotation. */
+  /** Former key for HS* tokens, accepted during rotation. */
   readonly previousSecret?: string | undefined
-  /** PEM text, SPKI or X.509: key of all other tokens. */
+  /** PEM text (SPKI or X.509) of the key for all other tokens. */
   readonly publicKey?: string | undefined
-  /** Key set of all other tokens. */
+  /** URL of the key set for all other tokens. */
   readonly jwksUrl?: URL | string | undefined
   readonly algorithms: readonly string[]
 }
@@ -33,26 +33,27 @@ export const tokenSettings = (config: Config): TokenSettings => ({
 
 interface TokensOptions extends TokenSettings {
   readonly clock: Clock
-  /** Instead of the runtime's, for the key set. */
+  /** Replaces the runtime's `fetch` for the key set. */
   readonly fetch?: FetchKeySet
-  /** Told how each fetch of the key set ended. */
+  /** Called after each fetch of the key set. */
   readonly onKeySet?: (fetched: FetchResult) => void
 }
 
 export interface Tokens extends Disposable {
-  /** Who the token speaks for. Never throws. */
+  /** Verifies a token and gives its principal. Never throws. */
   verify(token: string): Promise<VerifyResult>
 }
 
-/** The payload of a token when one of the keys made its signature. */
-type Check = (token: string) => Uint8Array | undefined | Promise<Uint8Array | undefined>
+/** Gives the payload of a token if one of its keys made the signature. */
+type SignatureCheck = (token: string) => Uint8Array | undefined | Promise<Uint8Array | undefined>
 
-type HeldKeys = ReadonlyMap<string, Check>
+/** Signature checks by algorithm. */
+type SignatureChecks = ReadonlyMap<string, SignatureCheck>
 
 const MAX_TOKEN_BYTES = 8192
 const MIN_RSA_BITS = 2048
 
-// Other members (jku, x5u, jwk, x5c) are not even looked at. No extension is known here, so any `crit` is unknown.
+// Ignores `jku`, `x5u`, `jwk` and `x5c`. Rejects `crit`, since no extension is supported.
 const Header = v.object({ alg: v.string(), kid: v.exactOptional(v.string()), crit: v.optional(v.never()) })
 type Header = v.InferOutput<typeof Header>
 
@@ -61,36 +62,41 @@ const isSymmetric = (algorithm: string): boolean => algorithm.startsWith('HS')
 const isStrong = ({ algorithm }: CryptoKey): boolean =>
   !('modulusLength' in algorithm) || Number(algorithm.modulusLength) >= MIN_RSA_BITS
 
-/** Empty when the key is not of the kind the algorithm needs, or too short for it. */
+/** Imports a public key. Empty if its type does not fit the algorithm or it is too short. */
 async function importPublic(pem: string, algorithm: string): Promise<readonly CryptoKey[]> {
   const read = pem.includes('BEGIN CERTIFICATE') ? importX509 : importSPKI
   const key = await read(pem.trim(), algorithm).catch(() => undefined)
   return key !== undefined && isStrong(key) ? [key] : []
 }
 
-/** Imported once per algorithm, so that none ever meets a key of the other kind: a public key is no HMAC secret. */
-async function holdKeys({ algorithms, secret, previousSecret, publicKey }: TokenSettings): Promise<HeldKeys> {
+/** Imports keys per algorithm, so that a public key is never used as an HMAC secret. */
+async function importKeys({
+  algorithms,
+  secret,
+  previousSecret,
+  publicKey,
+}: TokenSettings): Promise<SignatureChecks> {
   const secrets = [secret, previousSecret].filter(text => text !== undefined)
-  const held = new Map<string, Check>()
+  const checks = new Map<string, SignatureCheck>()
   const fitting: CryptoKey[] = []
   for (const algorithm of algorithms) {
     if (isSymmetric(algorithm)) {
       const keys = hmacKeys(algorithm, secrets)
-      held.set(algorithm, token => payloadByHmac(token, keys))
+      checks.set(algorithm, token => payloadByHmac(token, keys))
       continue
     }
     const keys = publicKey === undefined ? [] : await importPublic(publicKey, algorithm)
     fitting.push(...keys)
-    held.set(algorithm, token => payloadOf(token, keys))
+    checks.set(algorithm, token => payloadOf(token, keys))
   }
   if (publicKey !== undefined && fitting.length === 0 && !algorithms.every(isSymmetric))
     throw new ConfigError('JWT_PUBLIC_KEY: expected PEM (SPKI or X.509) of a key that fits JWT_ALGORITHMS')
-  return held
+  return checks
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Undefined for anything but JSON in UTF-8 without a byte order mark. */
+/** Parses JSON in UTF-8 without a byte order mark; undefined for anything else. */
 function jsonOf(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(utf8.decode(bytes))
@@ -99,7 +105,7 @@ function jsonOf(bytes: Uint8Array): unknown {
   }
 }
 
-/** The header of a token of three canonical base64url parts: no padding, no stray bits, one spelling only. */
+/** The header of a token with three canonical base64url parts: no padding, no stray bits. */
 function headerOf(token: string): Header | undefined {
   if (token.length > MAX_TOKEN_BYTES) return undefined
   const parts = token.split('.', 4)
@@ -110,7 +116,7 @@ function headerOf(token: string): Header | undefined {
   return success ? output : undefined
 }
 
-/** The payload when one of the keys made the signature. */
+/** The payload if one of the keys made the signature. */
 async function payloadOf(token: string, keys: readonly CryptoKey[]): Promise<Uint8Array | undefined> {
   for (const key of keys) {
     const verified = await compactVerify(token, key).catch(() => undefined)
@@ -119,9 +125,9 @@ async function payloadOf(token: string, keys: readonly CryptoKey[]): Promise<Uin
   return undefined
 }
 
-/** Imports the keys and starts to fetch the key set, for which it does not wait. Throws ConfigError for an unfit public key. */
+/** Imports the keys and starts to fetch the key set. Throws ConfigError for an unfit public key. */
 export async function createTokens({ clock, fetch, onKeySet, ...settings }: TokensOptions): Promise<Tokens> {
-  const held = await holdKeys(settings)
+  const checks = await importKeys(settings)
   const { jwksUrl } = settings
   const keySet =
     jwksUrl === undefined ? undefined : createKeySet({ url: jwksUrl, clock, fetch, onFetched: onKeySet })
@@ -130,7 +136,7 @@ export async function createTokens({ clock, fetch, onKeySet, ...settings }: Toke
     verify: async token => {
       const header = headerOf(token)
       if (header === undefined) return refused('malformed')
-      const own = held.get(header.alg)
+      const own = checks.get(header.alg)
       if (own === undefined) return refused('algorithm not allowed')
       const fetched = isSymmetric(header.alg) ? undefined : keySet
       const payload =

@@ -1,10 +1,10 @@
-/** Which pages may open a connection. */
+/** Web pages that may open a connection. */
 export interface Origins {
-  /** Takes the header `Origin`; null, that is no browser, passes. */
+  /** Takes the header `Origin`. Allows null, which no browser sends. */
   allows(origin: string | null): boolean
 }
 
-/** An empty list and `*` allow every origin; otherwise it must equal one of the list, character by character. */
+/** Allows every origin for an empty list or `*`, else exact matches only. */
 export function createOrigins(allowed: readonly string[]): Origins {
   const listed = new Set(allowed)
   const any = listed.size === 0 || listed.has('*')

@@ -4,14 +4,14 @@ import type { Clock } from '../lib/time/clock.ts'
 interface SignOptions {
   readonly secret: string
   readonly user: string
-  /** Without it the token has no `tenant_id`. */
+  /** Claim `tenant_id`; absent without it. */
   readonly tenant?: string
-  /** How long the token is good for. */
+  /** Life of the token. */
   readonly seconds: number
   readonly clock: Pick<Clock, 'now'>
 }
 
-/** A HS256 token for a user, as the development start prints one. */
+/** Signs an HS256 token for a user; the development start prints one. */
 export function signToken({ secret, user, tenant, seconds, clock }: SignOptions): Promise<string> {
   const iat = Math.floor(clock.now() / 1000)
   return new SignJWT({

@@ -1,29 +1,29 @@
-/** Where a request may carry its token; a header that is not there is null. */
+/** Parts of a request that may carry its token; null for an absent header. */
 interface TokenPlaces {
   readonly query: URLSearchParams
   readonly authorization: string | null
-  /** `Sec-WebSocket-Protocol`; null everywhere but on /ws. */
+  /** `Sec-WebSocket-Protocol`; null except on `/ws`. */
   readonly protocols: string | null
 }
 
-export interface TokenFound {
-  /** Absent when the request carries none; the empty string is present and invalid. */
+export interface TokenResult {
+  /** Absent if the request has no token. The empty string is an invalid token. */
   readonly token?: string
-  /** To be selected in the answer to the upgrade: the token came with it. */
+  /** Present if the subprotocol carried the token: the upgrade must select it. */
   readonly subprotocol?: 'bearer'
-  /** More than one in the query: the caller answers 400. */
+  /** True if the query has several tokens, which must be answered with 400. */
   readonly repeated?: true
 }
 
-/** In any case, and one blank or more (RFC 9110 §11.1). */
+/** Case-insensitive scheme and one or more blanks (RFC 9110 §11.1). */
 const BEARER = /^bearer +(.*)$/is
 
-/** What follows the scheme `Bearer`; undefined for another scheme or none. */
+/** The token after the scheme `Bearer`; undefined for another scheme or none. */
 export const bearerIn = (authorization: string | null): string | undefined =>
   BEARER.exec(authorization ?? '')?.[1]
 
-/** The token of a request from the first place that has one: query, `Authorization`, subprotocol. */
-export function tokenOf({ query, authorization, protocols }: TokenPlaces): TokenFound {
+/** Finds the token of a request: in the query, `Authorization`, then the subprotocol. */
+export function tokenOf({ query, authorization, protocols }: TokenPlaces): TokenResult {
   const [token, ...more] = query.getAll('token')
   if (more.length > 0) return { repeated: true }
   if (token !== undefined) return { token }

@@ -9,12 +9,12 @@ import { type StoreUrl, storeOf } from './storage.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
 import { unknownIn } from './unknown.ts'
 
-/** A problem with a setting: one line that names it and what was expected, never its value. */
+/** An invalid setting. The message names it and the expected value, never the given one. */
 export class ConfigError extends Error {}
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Allowed when nothing is said and only public keys are there. */
+/** Default of JWT_ALGORITHMS if only public keys are configured. */
 const PUBLIC_ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
 const MIN_SECRET_BYTES = 32
 const MIN_KEY_CHARACTERS = 16
@@ -29,7 +29,7 @@ type Raw = {
   readonly [N in Name as Camel<N>]: Table[N]['default'] extends string ? Output<N> : Output<N> | undefined
 }
 
-/** Aliases resolved and computed defaults filled in. */
+/** The settings, with aliases resolved and computed defaults filled in. */
 export interface Config extends Omit<Raw, 'rustLog' | 'allowedOrigins' | 'runMode' | 'storeUrl'> {
   readonly production: boolean
   readonly storeUrl: StoreUrl
@@ -41,19 +41,19 @@ export interface Config extends Omit<Raw, 'rustLog' | 'allowedOrigins' | 'runMod
   readonly trustedProxies: readonly AddressRange[]
   readonly corsOrigins: readonly string[]
   readonly jwtAlgorithms: readonly string[]
-  /** PEM text, SPKI or X.509, whichever way it was given. */
+  /** PEM text (SPKI or X.509), also if the setting is a path. */
   readonly jwtPublicKey: string | undefined
-  /** True when no key of any kind was given: development makes a secret for this run. */
+  /** True if no key was given: development generates a secret for this run. */
   readonly madeSecret: boolean
 }
 
 interface LoadedConfig {
   readonly config: Config
-  /** Things worth a line at start that do not stop it. */
+  /** Problems to log at the start that do not prevent it. */
   readonly warnings: readonly string[]
 }
 
-/** Names that mean something elsewhere and nothing here, under what does their work. */
+/** Unsupported settings of other services, grouped by the advice to give. */
 const REPLACED: Readonly<Record<string, string>> = {
   'use STORE_URL':
     'QUEUE_BACKEND ACK_BACKEND DATABASE_URL DATABASE_POOL_SIZE DATABASE_CONNECT_TIMEOUT_SECONDS DATABASE_IDLE_TIMEOUT_SECONDS QUEUE_REDIS_PREFIX ACK_REDIS_PREFIX',
@@ -62,7 +62,7 @@ const REPLACED: Readonly<Record<string, string>> = {
   'nothing replaces it': 'RATELIMIT_BACKEND RATELIMIT_REDIS_PREFIX',
 }
 
-/** Every name that is read or answered here. */
+/** All names that are read, or rejected with a reason. */
 const knownNames = (): readonly string[] => [...Object.keys(SETTINGS), ...Object.keys(LATER)]
 /** `SERVER_PORT` → `serverPort`. */
 export const camel = (name: string) =>
@@ -77,7 +77,7 @@ function read(name: Name, env: Environment): unknown {
   return result.output
 }
 
-/** Settings of a later version: set, they would be ignored silently. Value: what changes nothing. */
+/** Settings of a later version, rejected rather than ignored; by name, the harmless value. */
 const LATER: Readonly<Record<string, string | undefined>> = { BUS_URL: 'none:', REDIS_STREAM: undefined }
 
 function refuseLater(env: Environment): void {
@@ -101,7 +101,7 @@ const replacedIn = (env: Environment): readonly string[] =>
       .map(name => `${name} has no effect; ${advice}`),
   )
 
-/** LOG_LEVEL, else the first bare level of RUST_LOG, whose list may also hold directives such as `tower=debug`, which say nothing here. */
+/** LOG_LEVEL, else the first bare level of RUST_LOG. Ignores directives such as `tower=debug`. */
 function levelOf({ logLevel, rustLog = '' }: Raw): (typeof LEVELS)[number] {
   if (logLevel !== undefined) return logLevel
   const [level] = itemsOf(rustLog.toLowerCase()).flatMap(word => LEVELS.filter(known => known === word))
@@ -136,13 +136,13 @@ function algorithmsOf(raw: Raw, hasSecret: boolean): readonly string[] {
   return given
 }
 
-/** The names of the secrets that are too easily guessed. */
+/** Names of the secrets that are too short. */
 const weakSecrets = ({ jwtSecret, jwtSecretPrevious }: Raw): readonly string[] =>
   Object.entries({ JWT_SECRET: jwtSecret, JWT_SECRET_PREVIOUS: jwtSecretPrevious })
     .filter(([, secret]) => secret !== undefined && Buffer.byteLength(secret) < MIN_SECRET_BYTES)
     .map(([name]) => name)
 
-/** What only development may do without. */
+/** Checks the secrets that production requires. */
 function checkProduction(raw: Raw): void {
   const enough = `at least ${MIN_SECRET_BYTES} bytes in production`
   const [weak] = weakSecrets(raw)
@@ -160,7 +160,7 @@ function checkProduction(raw: Raw): void {
     throw new ConfigError(`API_KEY: expected ${strong}`)
 }
 
-/** A message on a channel that fits two entries comes twice. */
+/** Warns about overlapping entries: a message that matches two is handled twice. */
 const overlapsIn = (entries: readonly string[]): readonly string[] =>
   entries.flatMap((one, n) =>
     entries
@@ -181,20 +181,20 @@ function warningsOf(
   )
   if (raw.redisUrl !== undefined) warnings.push(...overlapsIn(raw.redisChannels))
   if (tenantApiKeys.length > 0 && !raw.tenantEnabled)
-    warnings.push('TENANT_API_KEYS are bound to nothing: TENANT_ENABLED is false, and all is one tenant')
+    warnings.push('TENANT_API_KEYS are bound to no tenant, because TENANT_ENABLED is false')
   if (production && !raw.queueEnabled && !raw.ackEnabled)
     warnings.push('QUEUE_ENABLED and ACK_ENABLED are false: notifications for users who are away are dropped')
   if (production && corsOrigins.length === 0) warnings.push('CORS_ORIGINS is empty: every origin may connect')
   if (!production && /^\s*prod/i.test(raw.runMode))
-    warnings.push('RUN_MODE is neither production nor prod to the letter: this is development')
+    warnings.push('RUN_MODE is neither production nor prod: the service runs in development mode')
   if (hasPublicKey(raw) && jwtAlgorithms.every(isSymmetric))
     warnings.push('JWT_PUBLIC_KEY and JWT_JWKS_URL have no effect: JWT_ALGORITHMS allows HS* only')
   return warnings
 }
 
-/** Reads the environment. Throws ConfigError for anything the service must not start with. */
+/** Reads the environment. Throws ConfigError if the service must not start with it. */
 export function loadConfig(env: Environment): LoadedConfig {
-  // The table above names every key of Raw once.
+  // The settings table has every key of Raw exactly once.
   const raw = Object.fromEntries(
     Object.keys(SETTINGS).map(name => [camel(name), read(name as Name, env)]),
   ) as unknown as Raw
@@ -211,7 +211,7 @@ export function loadConfig(env: Environment): LoadedConfig {
   if (production) checkProduction(raw)
   const storeUrl = storeOf(raw.storeUrl, raw.redisUrl)
   if (storeUrl === undefined)
-    throw new ConfigError('STORE_URL: expected REDIS_URL to be set, whose server `redis:` means')
+    throw new ConfigError('STORE_URL: expected REDIS_URL to be set, because `redis:` means its server')
 
   const madeSecret = raw.jwtSecret === undefined && !hasPublicKey(raw)
   const jwtSecret = madeSecret ? randomBytes(48).toString('base64url') : raw.jwtSecret

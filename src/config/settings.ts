@@ -22,17 +22,17 @@ import {
 import { storeUrl } from './storage.ts'
 import { tenantKeys, tenantOverrides } from './tenancy.ts'
 
-/** One row of the table. */
+/** A row of the settings table. */
 export interface Setting {
   readonly group: string
   readonly schema: Reader
-  /** As text; undefined when an unset one stays unset. */
+  /** Default as text; undefined if the setting stays unset. */
   readonly default: string | undefined
-  /** True when an empty one means something of its own, and not the default. */
+  /** True if the empty text is a value, not a request for the default. */
   readonly mayBeEmpty?: boolean
-  /** What an unset one becomes, in words. */
+  /** Describes the computed value of an unset setting. */
   readonly computed?: string
-  /** Whoever is told of the settings learns only whether it is set. */
+  /** True for secrets: logs tell only whether they are set. */
   readonly hidden?: boolean
   readonly help: string
 }
@@ -40,10 +40,7 @@ export interface Setting {
 export const LEVELS = ['error', 'warn', 'info', 'debug', 'trace'] as const
 const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
-/**
- * Every setting: how its text is read, its default as text, and what it means. The table makes the Config, `.env.example`
- * and `docs/SETTINGS.md`.
- */
+/** All settings: schema, default and help. Config, `.env.example` and `docs/SETTINGS.md` are made from this table. */
 // biome-ignore format: one row a setting
 export const SETTINGS = {
   SERVER_HOST: { group: 'Server', schema: matching(/^\S+$/, 'an address'), default: '0.0.0.0', help: 'listen address' },
@@ -120,5 +117,5 @@ export const SETTINGS = {
   OTEL_SAMPLING_RATIO: { group: 'Traces', schema: decimal, default: undefined, computed: '1.0', help: 'share of the traces begun here that are sent: 1 or more = all, 0 or less = none; a trace begun elsewhere brings its own decision; wins over OTEL_TRACES_SAMPLER' },
 } as const satisfies Record<string, Setting>
 
-/** What a setting expects, in words, for refusals and the settings table. */
+/** Describes the values that a setting accepts, for errors and the settings table. */
 export const expectation = ({ schema }: Setting): string => expectedBy(schema)

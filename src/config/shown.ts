@@ -1,18 +1,18 @@
 import { type Config, camel, type Environment } from './config.ts'
 import { SETTINGS, type Setting } from './settings.ts'
 
-/** Without what stands before the host and behind the path of an address, however odd that is. */
+/** Removes user, password, query and fragment from an address, even a malformed one. */
 const withoutSecrets = (text: string): string =>
   text.replace(/^([a-z][a-z0-9+.-]*:\/\/)(?:.*@)?([^?#]*).*$/is, '$1$2')
 
-const isTold = (value: unknown): value is string | number | boolean | readonly string[] =>
+const isShowable = (value: unknown): value is string | number | boolean | readonly string[] =>
   Array.isArray(value)
     ? value.every(item => typeof item === 'string')
     : ['string', 'number', 'boolean'].includes(typeof value)
 
 /**
- * The settings in effect, by name, for a log line: as they were written, else what an unset one became. Of a hidden one only
- * that it is `set`; of an address neither user nor password nor query.
+ * The effective settings by name, for a log line: the given text, else the default or computed value. A secret shows as
+ * `set`; an address shows without user, password and query.
  */
 export function shownSettings(env: Environment, config: Config): Readonly<Record<string, string>> {
   const known: Readonly<Record<string, unknown>> = { ...config }
@@ -20,7 +20,7 @@ export function shownSettings(env: Environment, config: Config): Readonly<Record
     const became = known[camel(name)]
     if (hidden) return env[name] ? 'set' : undefined
     const written = (mayBeEmpty ? env[name] : env[name] || undefined) ?? usual
-    return written ?? (isTold(became) ? String(became) || undefined : undefined)
+    return written ?? (isShowable(became) ? String(became) || undefined : undefined)
   }
   return Object.fromEntries(
     Object.entries<Setting>(SETTINGS).flatMap(row => {

@@ -1,18 +1,18 @@
 import * as v from 'valibot'
 import { parseRedisUrl, REDIS_URL_RULES, type RedisAddress } from '../lib/redis/url.ts'
 
-/** Where logs, acknowledgements, templates, keys and revocations are kept. */
+/** The store of logs, acknowledgements, templates, idempotency keys and revocations. */
 export type StoreUrl =
   | { readonly kind: 'memory' }
   | { readonly kind: 'sqlite'; readonly path: string }
   | { readonly kind: 'redis'; readonly address: RedisAddress }
 
-/** The same as it is written; `redis:` is the server of REDIS_URL, whichever that is. */
+/** A STORE_URL before resolution; `redis:` means the server of REDIS_URL. */
 type StoreUrlSetting = StoreUrl | { readonly kind: 'redis of REDIS_URL' }
 
 const SQLITE = 'sqlite:'
 
-/** Undefined for what names no store; `:memory:` is what others call a file that is none. */
+/** Parses a STORE_URL; undefined for an invalid one, such as SQLite's `:memory:`. */
 function parse(text: string): StoreUrlSetting | undefined {
   if (text === 'memory:') return { kind: 'memory' }
   if (text === 'redis:') return { kind: 'redis of REDIS_URL' }
@@ -33,7 +33,7 @@ export const storeUrl = v.pipe(
   }),
 )
 
-/** The store that is meant; undefined when it is the server of a REDIS_URL that is empty. */
+/** Resolves a STORE_URL; undefined if it needs a REDIS_URL that is empty. */
 export function storeOf(written: StoreUrlSetting, redisUrl: RedisAddress | undefined): StoreUrl | undefined {
   if (written.kind !== 'redis of REDIS_URL') return written
   return redisUrl && { kind: 'redis', address: redisUrl }

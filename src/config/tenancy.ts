@@ -2,13 +2,13 @@ import * as v from 'valibot'
 import { NAME, NAME_RULE } from '../lib/name.ts'
 import { list } from '../lib/setting.ts'
 
-/** A key that is good for one tenant only. */
+/** An API key that is bound to a tenant. */
 export interface TenantKey {
   readonly tenant: string
   readonly key: string
 }
 
-/** The tenant ends at the first colon. No header begins or ends with a blank. */
+/** Splits at the first colon. A key cannot begin with a blank, since headers cannot. */
 const TENANT_KEY = /^([^:]*):(\S.*)$/
 
 const tenantKey = v.pipe(
@@ -33,12 +33,12 @@ const isObject = (value: unknown): value is object =>
 
 const most = v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0)))
 
-/** Limits of single tenants, by tenant; one that is absent keeps its default. */
+/** Limits of single tenants by tenant; absent limits keep their defaults. */
 export const tenantOverrides = v.pipe(
   v.string(),
   v.parseJson(),
   v.custom<object>(isObject),
-  // As an object, a tenant named like what every object has would be passed over.
+  // A Map, since a tenant may be named like a member of Object.prototype.
   v.transform(object => new Map<string, unknown>(Object.entries(object))),
   v.map(
     v.pipe(v.string(), v.regex(NAME)),
@@ -57,7 +57,7 @@ export const tenantOverrides = v.pipe(
   }),
 )
 
-/** What is wrong with the keys taken together; undefined when nothing is. */
+/** The fault of bound keys that conflict; undefined without one. */
 export function keyFault(apiKey: readonly string[], bound: readonly TenantKey[]): string | undefined {
   if (bound.some(({ key }) => apiKey.includes(key))) return 'keys that are not in API_KEY too'
   const tenantOf = new Map(bound.map(({ key, tenant }) => [key, tenant]))

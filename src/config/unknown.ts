@@ -1,15 +1,15 @@
-/** What stands at the beginning of our settings and of few others. */
+/** Prefixes that our settings share with few other variables. */
 const PREFIX = /^(?:WEBSOCKET|QUEUE|ACK|RATELIMIT|TENANT|STORE|BUS|REDIS|OTEL|JWT)_/
 
-/** Names of the OpenTelemetry specification: they belong to the SDK. */
+/** Names of the OpenTelemetry specification, which the SDK reads. */
 const OTEL_STANDARD =
   /^OTEL_(?:EXPORTER|BSP|BLRP|SPAN|EVENT|LINK|LOGRECORD|ATTRIBUTE|METRICS?|LOGS?|TRACES|EXPERIMENTAL|SEMCONV|NODE|RESOURCE|GO|CONFIG)_|^OTEL_(?:PROPAGATORS|SDK_DISABLED|ENTITIES|CONFIG_FILE)$/
 
-/** What Kubernetes and Docker set for a service that is called `redis`. */
+/** Variables that Kubernetes and Docker set for a service named `redis`. */
 const OF_CLUSTER = /_SERVICE_(?:HOST|PORT)(?:_|$)|_PORT_\d+_(?:TCP|UDP)/
 const isOfCluster = (name: string, value: string) => OF_CLUSTER.test(name) || /^(?:tcp|udp):\/\//.test(value)
 
-/** Insertions, deletions, replacements and swaps of neighbours that make one text of the other. */
+/** Number of insertions, deletions, replacements and swaps between two texts. */
 function editsBetween(one: string, other: string): number {
   const rows = [Array.from({ length: other.length + 1 }, (_, n) => n)]
   const at = (row: number, column: number): number => rows[row]?.[column] ?? Number.POSITIVE_INFINITY
@@ -25,7 +25,7 @@ function editsBetween(one: string, other: string): number {
   return at(one.length, other.length)
 }
 
-/** `ACK_TIMEOUT` is nearer to `ACK_TIMEOUT_SECONDS` than edits say. */
+/** Counts a missing last word as two edits: `ACK_TIMEOUT` for `ACK_TIMEOUT_SECONDS`. */
 const distanceBetween = (one: string, other: string): number =>
   one.startsWith(`${other}_`) || other.startsWith(`${one}_`) ? 2 : editsBetween(one, other)
 
@@ -34,7 +34,7 @@ const nearestOf = (name: string, known: readonly string[]): string | undefined =
     .map(each => ({ each, distance: distanceBetween(name, each) }))
     .sort((a, b) => a.distance - b.distance)[0]?.each
 
-/** One line for each variable that looks like a setting and is none. */
+/** One warning for each variable that looks like a setting but is none. */
 export function unknownIn(
   env: Readonly<Record<string, string | undefined>>,
   known: readonly string[],
@@ -42,7 +42,7 @@ export function unknownIn(
   const isKnown = new Set(known)
   return Object.entries(env).flatMap(([name, value = '']) => {
     if (value === '' || isKnown.has(name) || OTEL_STANDARD.test(name) || isOfCluster(name, value)) return []
-    // Further away in length than one edit: no need to compare.
+    // Skips names whose lengths differ by more than one edit.
     const isNear = known.some(
       each => Math.abs(each.length - name.length) <= 1 && editsBetween(name, each) === 1,
     )

@@ -19,7 +19,7 @@ interface ApiOptions {
   readonly logger: Logger
   readonly clock: Clock
   readonly stats: Stats
-  /** Absent when traces are off. */
+  /** Absent without traces. */
   readonly spans?: RequestSpans | undefined
   readonly routes: readonly AnyElysia[]
 }
@@ -47,21 +47,22 @@ const EXPOSED = [
 const LINES_PER_SECOND = 2
 const MAX_AGE_SECONDS = '600'
 
-interface Set {
+/** Status and headers of an answer, which Elysia calls `set`. */
+interface AnswerHead {
   status?: number | string
   headers: Record<string, string | number>
 }
 
 type Handle = (request: Request) => Response | Promise<Response>
 
-/** Without a host, as in HTTP/1.0, the runtime tells only the path; all that reads a URL, the router included, wants a whole one. */
+/** Completes the URL of a request without Host (HTTP/1.0): the router needs a whole URL. */
 function completeUrl(request: Request): Request {
   if (request.url.startsWith('/'))
     Object.defineProperty(request, 'url', { value: `http://localhost${request.url}` })
   return request
 }
 
-/** Any origin: the answer is the same for all, so nothing is computed. Else the plugin, told exactly what to take. */
+/** CORS headers: constant ones for any origin, else those of the plugin. */
 const crossOrigin = (corsOrigins: readonly string[], anyOrigin: boolean): AnyElysia =>
   anyOrigin
     ? new Elysia({ name: 'any-origin' }).headers({
@@ -69,7 +70,7 @@ const crossOrigin = (corsOrigins: readonly string[], anyOrigin: boolean): AnyEly
         'access-control-expose-headers': EXPOSED.join(', '),
       })
     : cors({
-        // Given names, the plugin also takes what only resembles them.
+        // A list of names would also match origins that only resemble them.
         origin: ({ headers }) => corsOrigins.includes(headers.get('origin') ?? ''),
         methods: METHODS,
         allowedHeaders: REQUEST_HEADERS,
@@ -78,13 +79,13 @@ const crossOrigin = (corsOrigins: readonly string[], anyOrigin: boolean): AnyEly
         preflight: false,
       })
 
-/** Elysia wraps what a hook throws. */
+/** Finds the AppError. Elysia wraps errors that a hook throws. */
 function refusalIn(error: unknown): AppError | undefined {
   if (error instanceof AppError) return error
   return error instanceof Error && error.cause instanceof AppError ? error.cause : undefined
 }
 
-/** Routes behind one guard, with CORS, request ids and one error envelope for everything. */
+/** Puts all routes behind one guard, with CORS, request ids and one error envelope. */
 export function createApi({
   guard,
   corsOrigins,
@@ -98,8 +99,8 @@ export function createApi({
 }: ApiOptions) {
   const anyOrigin = corsOrigins.length === 0 || corsOrigins.includes('*')
 
-  /** OPTIONS ends here: no authentication, no rate limit. */
-  const preflight = ({ headers }: Request, set: Set): Response => {
+  /** Answers OPTIONS without authentication and rate limit. */
+  const preflight = ({ headers }: Request, set: AnswerHead): Response => {
     const asked = (name: string) => headers.get(name) ?? '*'
     if (anyOrigin) set.headers['access-control-allow-methods'] = asked('access-control-request-method')
     if (anyOrigin) set.headers['access-control-allow-headers'] = asked('access-control-request-headers')
@@ -107,48 +108,48 @@ export function createApi({
     return new Response(null, { status: 200 })
   }
 
-  const envelope = (refusal: AppError, set: Set) => {
+  const envelope = (refusal: AppError, set: AnswerHead) => {
     const { code, status, message, details, headers, beside } = refusal
     set.status = status
     Object.assign(set.headers, headers)
     return { error: { code, message, ...(details && { details }) }, ...beside }
   }
 
-  const fieldsOf = (err: unknown, request: Request, set: Set) => ({
+  const fieldsOf = (err: unknown, request: Request, set: AnswerHead) => ({
     err,
     ...idsOf(set.headers, spans?.of(request)),
     method: request.method,
     path: pathOf(request.url),
   })
 
-  // An outage of the store refuses every request for users.
+  // Limited: an outage of the store refuses every request for users.
   const logRefusal = limited({
     perSecond: LINES_PER_SECOND,
     clock,
     write: fields => logger.warn(fields, 'http.refused'),
   })
 
-  const expected = (refusal: AppError, request: Request, set: Set) => {
+  const expected = (refusal: AppError, request: Request, set: AnswerHead) => {
     if (refusal.cause !== undefined) logRefusal(fieldsOf(refusal.cause, request, set))
     return envelope(refusal, set)
   }
 
-  const unforeseen = (error: unknown, request: Request, set: Set) => {
+  const unforeseen = (error: unknown, request: Request, set: AnswerHead) => {
     stats.unhandledErrors++
     logger.error(fieldsOf(error, request, set), 'http.fault')
     const message =
       error instanceof Error && !production
         ? withoutFilePaths(error.message)
-        : 'Something went wrong on our side.'
+        : 'Internal error: the log has the details under this request id.'
     return envelope(new AppError('INTERNAL_ERROR', { message }), set)
   }
 
   const readOn = createReadOn()
 
-  /** Of the request whose hooks ran last: they run in the turn in which it comes. */
+  /** Route pattern of the latest request: hooks run in the turn in which it arrives. */
   let pattern: string | undefined
 
-  /** Counts the answer, whatever it is. An upgrade too: the answer to it says 101. */
+  /** Counts every answer, including upgrades, whose answer has status 101. */
   const counted =
     (handle: Handle): Handle =>
     request => {
@@ -176,7 +177,7 @@ export function createApi({
     normalize: false,
     handler: { standardHostname: false },
   })
-    // Elysia's type of what it wraps is not what that is.
+    // Elysia types the wrapped function as something else.
     .wrap(handle => counted(handle as unknown as Handle))
     .use(crossOrigin(corsOrigins, anyOrigin))
     .onRequest(({ request, set }) => {
@@ -185,19 +186,19 @@ export function createApi({
       const place = guard.find(request)
       pattern = place?.pattern
       spans?.start(request, pattern, pathOf(request.url))
-      if (request.method === 'OPTIONS') return preflight(request, set as Set)
-      guard.check(place, request, (set as Set).headers)
+      if (request.method === 'OPTIONS') return preflight(request, set as AnswerHead)
+      guard.check(place, request, (set as AnswerHead).headers)
       return undefined
     })
     .onAfterHandle(({ set }) => {
-      // What came before the drain is answered in it.
+      // The drain may have begun after the request arrived.
       if (isDraining()) set.headers['connection'] = 'close'
     })
     .onError(({ error, request, set }) => {
       const refusal = refusalIn(error)
       return refusal === undefined
-        ? unforeseen(error, request, set as Set)
-        : expected(refusal, request, set as Set)
+        ? unforeseen(error, request, set as AnswerHead)
+        : expected(refusal, request, set as AnswerHead)
     })
   for (const group of routes) app.use(group)
   guard.learn(app.routes)

@@ -1,22 +1,22 @@
 import { get } from 'node:http'
 
 interface Address {
-  /** As in SERVER_HOST: also an IPv6 address in brackets, or one that means every address. */
+  /** Value of SERVER_HOST, also an IPv6 address in brackets or a wildcard address. */
   readonly host: string
   readonly port: number
 }
 
 const DEADLINE_MS = 3_000
 
-/** Whether the service at that address answers; rejects when nothing does. */
+/** Resolves with whether `/health/live` answers 200. Rejects without an answer. */
 export function isAlive({ host, port }: Address): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>()
   const hostname = host.replace(/^\[(.*)\]$/, '$1')
-  // Unlike `fetch`, this asks no HTTP_PROXY.
+  // Unlike `fetch`, `get` ignores HTTP_PROXY.
   const request = get({ hostname, port, path: '/health/live' }, ({ statusCode }) =>
     resolve(statusCode === 200),
   ).on('error', reject)
-  // For all of it: an answer that comes drop by drop is none.
+  // Bounds the whole request, also an answer that trickles in.
   const timer = setTimeout(() => reject(new Error(`no answer on ${host}:${port}`)), DEADLINE_MS)
   return promise.finally(() => {
     clearTimeout(timer)

@@ -17,12 +17,12 @@ interface Sides {
   readonly noteInternal: (request: Request) => void
 }
 
-/** One listener for everybody, and one for operators when INTERNAL_PORT is set. */
+/** The public listener, and the internal one if INTERNAL_PORT is set. */
 export interface Listeners<T> {
-  /** The one for everybody. */
+  /** The public listener. */
   readonly server: Server<T>
   readonly internalPort: number | undefined
-  /** Resolves when requests in flight have ended; `force` cuts them. */
+  /** Resolves when requests in flight have ended; `force` aborts them. */
   stop(force?: boolean): Promise<void>
 }
 
@@ -45,13 +45,13 @@ function refusalOf(error: unknown, name: 'SERVER_PORT' | 'INTERNAL_PORT', port: 
   )
 }
 
-/** Opens the listeners. Throws ConfigError for a port in use, and leaves none open then. */
+/** Opens the listeners. Throws ConfigError for a port in use, and then leaves none open. */
 export function listen<T>({ settings, sides, fetch, websocket }: ListenOptions<T>): Listeners<T> {
   const { serverHost: hostname, serverPort, internalPort, keepAliveSeconds } = settings
   const common = {
     hostname,
     idleTimeout: keepAliveSeconds,
-    // The body readers count by route; the runtime's own refusal would have no envelope.
+    // Routes check body sizes: the runtime's own refusal has no error envelope.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
   }
   const open = <S>(name: 'SERVER_PORT' | 'INTERNAL_PORT', port: number, serve: () => S): S => {

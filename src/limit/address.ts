@@ -1,21 +1,21 @@
 import { type Address, type AddressRange, matcherOf, parseAddress } from '../lib/system/address.ts'
 
-/** What stands for the client of a request where limits count by address; never fails. */
+/** Gives the address of a client, by which limits count. Never throws. */
 export type AddressOf = (request: Request) => string
 
 interface AddressOptions {
-  /** Whose `X-Forwarded-For` is believed. */
+  /** Proxies whose `X-Forwarded-For` is trusted. */
   readonly trusted: readonly AddressRange[]
-  /** The other end of the request's connection; undefined once that is gone. */
+  /** Remote address of the request's connection; undefined after it closed. */
   readonly peerOf: (request: Request) => string | undefined
 }
 
 const UNKNOWN = 'unknown'
-/** As some proxies write it: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
+/** Matches addresses with a port, as some proxies write them: `[2001:db8::1]:4711`. */
 const WITH_PORT = /^(?:\[([^\]]+)\](?::\d+)?|([^:]+):\d+)$/
-/** Proxies behind each other that are looked through. */
+/** Longest chain of proxies that is followed. */
 const MAX_HOPS = 32
-/** Of IPv6: a customer is given a /64 at least (RFC 6177), and may use any address in it. */
+/** IPv6 groups that count: a customer controls at least a whole /64 (RFC 6177). */
 const NETWORK_GROUPS = 4
 
 function entryOf(text: string): Address | undefined {
@@ -32,9 +32,8 @@ const nameOf = ({ family, text, parts }: Address): string =>
         .join(':')}::/64`
 
 /**
- * The client of a request: the peer, or when that is a trusted proxy the rightmost entry of `X-Forwarded-For` that is not
- * one. Entries left of it are the client's own words. What is no address ends the search at the proxy that passed it on, so that
- * nobody gets a bucket of his own by writing nonsense.
+ * Finds the client: the peer, or behind trusted proxies the rightmost untrusted entry of `X-Forwarded-For`. Clients control
+ * the entries left of it. An invalid entry ends the search: invented entries must not give a client its own bucket.
  */
 export function createAddressOf({ trusted, peerOf }: AddressOptions): AddressOf {
   const isTrusted = matcherOf(trusted)

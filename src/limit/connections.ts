@@ -1,4 +1,4 @@
-/** Connections of the whole node, of one tenant, and of one user of that tenant. */
+/** Numbers of connections of the node, of a tenant, and of a user of that tenant. */
 interface Connections {
   readonly total: number
   readonly tenant: number
@@ -9,6 +9,6 @@ const KINDS = ['total', 'tenant', 'user'] as const
 
 export type ConnectionLimitKind = (typeof KINDS)[number]
 
-/** Which limit one more connection would break, 0 being none; undefined when it fits. Asked in the turn in which it is registered. */
+/** The limit that one more connection exceeds; 0 = no limit. Ask in the turn that registers it. */
 export const overLimit = (most: Connections, open: Connections): ConnectionLimitKind | undefined =>
   KINDS.find(kind => most[kind] > 0 && open[kind] >= most[kind])

@@ -2,7 +2,7 @@ import { createMessageLimit, type MessageLimit } from './messages.ts'
 import { type ConnectLimit, createRateLimits, type RateLimitOptions, type RequestLimit } from './requests.ts'
 import { createTenantLimits, type LimitsOf, type TenantSettings } from './tenants.ts'
 
-/** What may not be too much. The rates are absent when RATELIMIT_ENABLED is false. */
+/** All limits of clients and callers. Rates are undefined without RATELIMIT_ENABLED. */
 export interface Limits extends Disposable {
   readonly of: LimitsOf
   readonly requests: RequestLimit | undefined

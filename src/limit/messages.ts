@@ -1,19 +1,19 @@
 import { take } from '../lib/flow/bucket.ts'
 import type { Clock } from '../lib/time/clock.ts'
 
-/** What is kept of each connection: one number. */
-export interface Speaker {
-  /** When it may again send as many messages at once as it ever may, in monotonic milliseconds. */
+/** State of the message limit for one connection. */
+export interface MessageBucket {
+  /** When the bucket is full again, in monotonic milliseconds. */
   quietAt: number
 }
 
-/** Whether one more message of that length, in characters, is within the rate of the connection; counts it when it is. */
-export type MessageLimit = (speaker: Speaker, length: number) => boolean
+/** Whether a message of `length` characters is within the rate; counts it if so. */
+export type MessageLimit = (bucket: MessageBucket, length: number) => boolean
 
-/** A longer message costs as much as several: reading it takes as long. */
+/** Characters per token: a long message takes as long to read as several short ones. */
 const CHARACTERS_PER_TOKEN = 4_096
 
-/** So many messages at once, and so many a second; a message never costs more than a full bucket. */
+/** Allows `perSecond` messages at once and per second. No message costs more than a full bucket. */
 export function createMessageLimit({
   perSecond,
   clock,
@@ -22,10 +22,10 @@ export function createMessageLimit({
   readonly clock: Clock
 }): MessageLimit {
   const rate = { capacity: perSecond, intervalMs: 1_000 / perSecond }
-  return (speaker, length) => {
+  return (bucket, length) => {
     const cost = Math.min(perSecond, Math.max(1, Math.ceil(length / CHARACTERS_PER_TOKEN)))
-    const { fullAt, waitMs } = take(speaker.quietAt, clock.monotonic(), rate, cost)
-    speaker.quietAt = fullAt
+    const { fullAt, waitMs } = take(bucket.quietAt, clock.monotonic(), rate, cost)
+    bucket.quietAt = fullAt
     return waitMs === 0
   }
 }

@@ -4,21 +4,21 @@ import { createBuckets, type Rate } from '../lib/flow/bucket.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { type AddressOf, createAddressOf } from './address.ts'
 
-/** `X-RateLimit-Limit`, `-Remaining` and `-Reset`. */
+/** Headers `X-RateLimit-Limit`, `-Remaining` and `-Reset`. */
 type RateHeaders = Readonly<Record<string, string>>
 
-/** Takes a token out of a bucket and tells how it stands. Throws RATE_LIMITED when it is empty. */
+/** Takes a token from a bucket and gives its state. Throws RATE_LIMITED if it is empty. */
 type Charge = (identity: string) => RateHeaders
 
-/** Requests over HTTP. */
+/** Rate limit of HTTP requests. */
 export interface RequestLimit {
-  /** `identity` names a caller, or what stands for one. */
+  /** Charges a caller, a client, or an address. */
   readonly charge: Charge
-  /** Whoever is not known by anything better. */
+  /** Identity of a request without a valid key or token. */
   readonly addressOf: AddressOf
 }
 
-/** Tries to open a connection, by address. Throws RATE_LIMITED. */
+/** Charges the address that opens a connection. Throws RATE_LIMITED. */
 export type ConnectLimit = (request: Request) => void
 
 interface RateLimits extends Disposable {
@@ -26,7 +26,7 @@ interface RateLimits extends Disposable {
   readonly connects: ConnectLimit
 }
 
-/** Where tokens that were and were not there are counted. */
+/** Counters of allowed and denied requests and connections. */
 interface Counts {
   readonly rateAllowed: Record<'http' | 'ws', number>
   readonly rateDenied: Record<'http' | 'ws', number>
@@ -50,7 +50,7 @@ const MAX_BUCKETS = 100_000
 const SECOND_MS = 1_000
 const MINUTE_MS = 60_000
 
-/** Requests by caller or address, connections by address. Buckets are of this node. */
+/** Rate limits of this node: requests by caller or address, connections by address. */
 export function createRateLimits({ settings, peerOf, clock, stats }: RateLimitOptions): RateLimits {
   const buckets = createBuckets({
     clock,
@@ -59,7 +59,7 @@ export function createRateLimits({ settings, peerOf, clock, stats }: RateLimitOp
   })
   const addressOf = createAddressOf({ trusted: settings.trustedProxies, peerOf })
 
-  /** `limit` is what callers are told: tokens a second or a minute. */
+  /** `limit` is the value of `X-RateLimit-Limit`: tokens per second or minute. */
   const chargeBy = (kind: 'http' | 'ws', limit: number, rate: Rate): Charge => {
     return identity => {
       const { waitMs, fullInMs, left } = buckets.take(`${kind}:${identity}`, rate)

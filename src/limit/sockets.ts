@@ -7,17 +7,17 @@ export interface SocketState {
   readonly isFull: boolean
 }
 
-/** Keeps sockets below MAX_SOCKETS, and descriptors free for files. */
+/** Keeps sockets below MAX_SOCKETS, so that descriptors stay free for files. */
 export interface Sockets extends Disposable {
   readonly state: SocketState
-  /** Whether one more connection may stay; false for one that came in before the listener could be paused. */
+  /** False for a connection that was accepted before the listener paused. */
   admits(): boolean
-  /** Turns connections to this port away while there are too many. */
+  /** Closes new connections to this port while there are too many. */
   guard(port: number): void
 }
 
 interface SocketsOptions {
-  /** Undefined: as many as the limit of descriptors leaves. */
+  /** Undefined: the limit of descriptors minus a reserve. */
   readonly max: number | undefined
   readonly onTurnedAway: (count: number, state: SocketState) => void
   readonly onFull: (state: SocketState) => void
@@ -25,16 +25,16 @@ interface SocketsOptions {
 
 const SPARE_DESCRIPTORS = 100
 const LOOK_MS = 50
-/** Where descriptors have to be listed to be counted: once a second. */
+/** Lists descriptors once a second on systems that cannot count them. */
 const LOOKS_PER_LISTING = 20
-/** Of one look, so that a flood does not take the loop. */
+/** Connections closed per check, so that a flood does not block the event loop. */
 const MAX_TURNED_AWAY = 256
 
 const defaultMax = (): number =>
   Math.max(1, (descriptorLimit() ?? Number.POSITIVE_INFINITY) - SPARE_DESCRIPTORS)
 
 export function createSockets({ max = defaultMax(), onTurnedAway, onFull }: SocketsOptions): Sockets {
-  /** Files, pipes and what else was open before the first client came. */
+  /** Descriptors that were open before the first client connected. */
   let others = countDescriptors()
   let open = 0
   let isFull = false

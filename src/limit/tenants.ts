@@ -1,8 +1,8 @@
 import type { Config } from '../config/config.ts'
 
-/** What the clients of one tenant may hold; 0 = no limit. */
+/** Limits for the clients of one tenant; 0 = no limit. */
 export interface TenantLimits {
-  /** Connections of all its users. */
+  /** Connections of all its users together. */
   readonly tenant: number
   /** Connections of one user. */
   readonly user: number
@@ -25,10 +25,10 @@ export type TenantSettings = Pick<
 
 type Override = TenantSettings['tenantOverrides'] extends ReadonlyMap<string, infer O> ? O : never
 
-/** The smaller of two limits of which 0 is none. */
+/** The smaller of two limits; 0 = no limit. */
 const smaller = (one: number, other: number): number => Math.min(one || other, other || one)
 
-/** The limits of each tenant: its override, else the tenant defaults, within those that hold for everybody. */
+/** The limits of each tenant: its override, else the defaults, within the global limits. */
 export function createTenantLimits(settings: TenantSettings): LimitsOf {
   const { websocketMaxConnectionsPerUser: user, websocketMaxSubscriptionsPerConnection: subscriptions } =
     settings

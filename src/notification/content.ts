@@ -68,12 +68,12 @@ const namesTemplate = (value: unknown): boolean =>
 export const sending = <T extends v.ObjectEntries>(own: T) =>
   either(namesTemplate, v.object({ ...own, ...direct }), v.object({ ...own, ...templated }))
 
-type ContentFields<T extends v.ObjectEntries> = v.InferOutput<v.ObjectSchema<T, undefined>> & {
+type ContentOf<T extends v.ObjectEntries> = v.InferOutput<v.ObjectSchema<T, undefined>> & {
   readonly audience?: Audience | null | undefined
 }
-type Direct = ContentFields<typeof direct>
-export type TemplateContent = ContentFields<typeof templated>
-export type Content = Direct | TemplateContent
+type DirectContent = ContentOf<typeof direct>
+export type TemplateContent = ContentOf<typeof templated>
+export type Content = DirectContent | TemplateContent
 
 /** Rejects an over-long list, which the schemas accept. Call it before using any item. */
 export const lengthFault = (path: string, list: readonly unknown[], most: number): Fault | undefined =>
@@ -98,7 +98,7 @@ export interface Origin {
 
 /** Creates a notification; `payload` is JSON text. */
 export function notificationOf(
-  { event_type, priority, ttl, correlation_id, audience: meant }: Omit<Direct, 'payload'>,
+  { event_type, priority, ttl, correlation_id, audience: meant }: Omit<DirectContent, 'payload'>,
   payload: string,
   { source, now, id = crypto.randomUUID() }: Origin,
 ): Notification {

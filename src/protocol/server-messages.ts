@@ -24,7 +24,7 @@ export const notificationFields = {
 
 /** Tell whether a connection or a listing continues its cursor without a gap. */
 export const resumeFields = {
-  recovered: documented(v.boolean(), { description: 'Whether nothing behind the cursor is missing' }),
+  recovered: documented(v.boolean(), { description: 'Whether no entry after the cursor is missing' }),
   reason: v.optional(
     documented(v.picklist(['epoch_changed', 'trimmed']), {
       description: 'Why not: the log is a new one, or overflow or age removed entries behind the cursor',

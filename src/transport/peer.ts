@@ -38,7 +38,7 @@ export abstract class Peer extends Connection {
   badAt: number[] | undefined = undefined
   /** Times of the last messages over the rate, likewise. */
   fastAt: number[] | undefined = undefined
-  /** State of the message rate limit: see Speaker. */
+  /** State of the message rate limit: see MessageBucket. */
   quietAt = 0
   /** Value of `taken()` at the last heartbeat. */
   lastTaken = 0

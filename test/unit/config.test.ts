@@ -517,7 +517,7 @@ describe('refusals', () => {
 
   test('a store on the server of REDIS_URL, which is empty', () => {
     expect(refusal({ STORE_URL: 'redis:', REDIS_URL: '' })).toBe(
-      'STORE_URL: expected REDIS_URL to be set, whose server `redis:` means',
+      'STORE_URL: expected REDIS_URL to be set, because `redis:` means its server',
     )
   })
 
@@ -709,13 +709,13 @@ describe('warnings', () => {
     [{ ...PRODUCTION, QUEUE_ENABLED: '', ACK_ENABLED: 'true' }, []],
     [
       { TENANT_API_KEYS: 'acme:k' },
-      ['TENANT_API_KEYS are bound to nothing: TENANT_ENABLED is false, and all is one tenant'],
+      ['TENANT_API_KEYS are bound to no tenant, because TENANT_ENABLED is false'],
     ],
     [{ TENANT_API_KEYS: 'acme:k', TENANT_ENABLED: 'true' }, []],
     [{ TENANT_API_KEYS: ' ,' }, []],
     [
       { RUN_MODE: 'Production' },
-      ['RUN_MODE is neither production nor prod to the letter: this is development'],
+      ['RUN_MODE is neither production nor prod: the service runs in development mode'],
     ],
     [{ RUN_MODE: 'staging' }, []],
     [{ REDIS_CHANNELS: 'a*,b*,a:b' }, [OVERLAP]],

@@ -1,4 +1,4 @@
 const FILE_PATHS = /(?<![\w.])(?:file:\/\/)?(?:\/[^\s/'"`:,)]+){2,}/g
 
-/** The text of an error of the system or the runtime without the files that it names: callers are told none. */
+/** Removes file paths from an error text: callers must not learn them. */
 export const withoutFilePaths = (text: string): string => text.replace(FILE_PATHS, '…')

@@ -7,6 +7,6 @@ export async function listText<T>(items: Iterable<T>, itemOf: (item: T) => unkno
   return `[${texts.join(',')}]`
 }
 
-/** An answer from a JSON text. */
+/** An answer with JSON text. */
 export const jsonAnswer = (text: string): Response =>
   new Response(text, { headers: { 'content-type': 'application/json' } })

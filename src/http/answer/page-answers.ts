@@ -1,29 +1,30 @@
 import { AppError } from '../../errors.ts'
 import { createSlots, type Release } from '../../lib/flow/slots.ts'
 
-/** Of the bodies on one page, in characters; what is left is on the next page. */
+/** Characters of notification bodies or templates on one page. */
 export const MAX_PAGE_BYTES = 1024 * 1024
-/** Pages of one caller or client that are made or sent at once, and how many more may wait. */
+/** Pages that are made or sent at the same time for one caller or client. */
 const MAX_AT_ONCE = 4
+/** Requests of one caller or client that wait for their page. */
 const MAX_WAITING = 100
-/** A caller that takes nothing of its page for so long is cut. */
+/** Time without progress after which a caller is disconnected. */
 const STALLED_SECONDS = 30
-/** Shorter answers fit the kernel's buffers: nothing of them stays here. */
+/** Shorter answers fit into the kernel's buffers and hold no memory here. */
 const SHORT_BYTES = 65_536
 const PIECE_BYTES = 65_536
 const HEADERS = { 'content-type': 'application/json' }
 
-/** Who asks, by what is counted, and how its connection is told to end when it stalls. */
-interface Asker {
+/** A request for a page. `identity` counts its pages; `server` ends a stalled connection. */
+interface PageRequest {
   readonly request: Request
   readonly identity: string
   readonly server: { timeout(request: Request, seconds: number): void } | null
 }
 
-/** Answers with a page of JSON text; 429 when too many of the same identity wait. */
-export type AnswerPage = (asker: Asker, make: () => Promise<string>) => Promise<Response>
+/** Answers with a page of JSON text. Throws 429 when too many of one identity wait. */
+export type AnswerPage = (asker: PageRequest, make: () => Promise<string>) => Promise<Response>
 
-/** Hands out a piece whenever the socket has room: a page that nobody reads holds a slot, and no second page comes. */
+/** Streams a page as the socket drains. An unread page keeps its slot, which bounds memory. */
 function streamOf(bytes: Uint8Array, release: Release): ReadableStream<Uint8Array> {
   let at = 0
   return new ReadableStream<Uint8Array>(
@@ -48,7 +49,7 @@ export function createPageAnswers(): AnswerPage {
     const release = await slots.take(identity)
     if (release === undefined)
       throw new AppError('RATE_LIMITED', {
-        message: `Too many listings at once: at most ${MAX_AT_ONCE} are answered and ${MAX_WAITING} wait.`,
+        message: `Too many listings at once (at most ${MAX_AT_ONCE} running and ${MAX_WAITING} waiting): retry after a second.`,
         headers: { 'retry-after': '1' },
       })
     try {
@@ -67,5 +68,5 @@ export function createPageAnswers(): AnswerPage {
   }
 }
 
-/** The API key of a request, as an identity; without one all share. */
+/** The API key as an identity. Requests without a key share one identity. */
 export const keyOf = ({ headers }: Request): string => headers.get('x-api-key') ?? ''

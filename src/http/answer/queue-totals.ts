@@ -8,10 +8,10 @@ interface QueueSize {
   readonly maxBytes: number
 }
 
-/** How much is kept in all logs. Never rejects, and is never late: of a store that does not answer, what it last said. */
+/** Sizes of all logs. Never rejects; gives the last known sizes if the store is slow or down. */
 export type QueueTotals = () => Promise<QueueSize>
 
-const PATIENCE_MS = 250
+const TIMEOUT_MS = 250
 
 export function createQueueTotals({
   store,
@@ -25,7 +25,7 @@ export function createQueueTotals({
   readonly onFailed: (error: unknown) => void
 }): QueueTotals {
   let last: QueueSize = { messages: 0, users: 0, bytes: 0, maxBytes }
-  /** Asked once, however many wait for it. */
+  /** The call in progress, shared by all who wait for it. */
   let asked: Promise<void> | undefined
 
   const ask = async (): Promise<void> => {
@@ -40,7 +40,7 @@ export function createQueueTotals({
   return async () => {
     if (!logEnabled || !store.isUp()) return last
     asked ??= ask()
-    await Promise.race([asked, Bun.sleep(PATIENCE_MS)])
+    await Promise.race([asked, Bun.sleep(TIMEOUT_MS)])
     return last
   }
 }

@@ -15,7 +15,7 @@ export interface RedisReport {
 
 const OFF: LinkState = { connected: false, breaker: 'closed', failures: 0, attempts: 0, reconnections: 0 }
 
-/** What is said of the trigger's connection to Redis; of no trigger, that it is disabled. */
+/** Report on the trigger's connection to Redis; `disabled` without a trigger. */
 export function redisReport(link: LinkState | undefined): RedisReport {
   const { connected, breaker, failures, attempts, reconnections } = link ?? OFF
   return {

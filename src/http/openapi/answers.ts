@@ -4,24 +4,24 @@ import { anyJson, documented } from '../../lib/json/document.ts'
 import { notificationFields, resumeFields } from '../../protocol/server-messages.ts'
 import { count, cursor, id, PRIORITIES, timestamp } from '../../protocol/values.ts'
 
-/** Shapes of answers. Nothing is checked by them while the service runs; the tests check by them whatever it answers. */
+/** Shapes of answers. The server does not check its answers; the tests check every one. */
 
 const countOf = (what: string) => v.pipe(count, v.description(what))
 const text = v.string()
 const status = v.picklist(['delivered', 'partial', 'queued', 'no_recipient', 'expired'])
-// Not as a literal, which generators of clients do not compile.
+// Avoids a literal, which client generators fail to compile.
 const yes = documented(v.boolean(), { description: '`true`, or left out' })
 
 const errorOf = (codes: readonly ErrorCode[]) =>
   v.object({
     code: v.picklist(codes),
-    message: documented(v.string(), { description: 'For people; it may change' }),
+    message: documented(v.string(), { description: 'Text for people; it may change' }),
     details: v.optional(
       documented(
         v.array(
           v.object({
-            path: documented(v.string(), { description: 'Where: `notifications[3].target`' }),
-            message: documented(v.string(), { description: 'What was expected' }),
+            path: documented(v.string(), { description: 'Path of the fault: `notifications[3].target`' }),
+            message: documented(v.string(), { description: 'The expected value' }),
           }),
         ),
         { maxItems: 20 },
@@ -29,7 +29,7 @@ const errorOf = (codes: readonly ErrorCode[]) =>
     ),
   })
 
-/** The envelope of an answer with one of these codes. */
+/** The error envelope with one of these codes. */
 export const envelopeOf = (codes: readonly ErrorCode[]): v.GenericSchema =>
   codes.includes('NOT_READY')
     ? v.object({
@@ -42,10 +42,10 @@ export const envelopeOf = (codes: readonly ErrorCode[]): v.GenericSchema =>
 export const sendResult = v.object({
   success: documented(v.boolean(), { description: '`delivered_to > 0 or queued > 0`' }),
   notification_id: id,
-  delivered_to: countOf('Connections that took it before this answer'),
+  delivered_to: countOf('Connections that accepted it before this answer'),
   failed: countOf('Connections that refused it'),
   timestamp,
-  queued: countOf('Users for whom it is kept and who have not got it yet'),
+  queued: countOf('Users whose log holds it and who have not received it yet'),
   status,
 })
 
@@ -56,7 +56,7 @@ export const batchResult = v.object({
       index: count,
       notification_id: documented(v.string(), {
         format: 'uuid',
-        description: 'All zeros of an item that was not sent',
+        description: 'All zeros for an item that was not sent',
       }),
       delivered_to: count,
       failed: count,
@@ -86,7 +86,7 @@ export const log = v.object({
   user_id: text,
   notifications: v.array(v.object({ ...notificationFields, cursor, state })),
   cursor: documented(v.nullable(cursor), {
-    description: 'The last one listed, else the end of the log; null without a log',
+    description: 'Cursor of the last listed entry, else the end of the log; null without a log',
   }),
   has_more: v.boolean(),
   ...resumeFields,

@@ -6,7 +6,7 @@ import { type Operation, TAGS } from './operation.ts'
 import { jsonSchemasOf } from './schema.ts'
 import { SCHEMAS } from './schemas.ts'
 
-/** A route as the router knows it; what it needs of a caller stands in its detail, by which the guard goes as well. */
+/** A route of the router. Its detail names its authentication, which the guard enforces. */
 export interface RouteInfo {
   readonly method: string
   readonly path: string
@@ -23,28 +23,29 @@ const DIALECT = { target: 'draft-2020-12', at: '#/components/schemas/' } as cons
 const text = { type: 'string' }
 const count = { type: 'string', pattern: '^\\d+$' }
 
-/** Of answers. Those that are not required come with what their description says. */
+/** Headers of answers. The description says when an optional one is present. */
 const HEADERS = {
-  'X-Request-Id': { description: 'That of the request, else a new one', required: true, schema: text },
+  'X-Request-Id': { description: 'The id of the request, else a new one', required: true, schema: text },
   'X-RateLimit-Limit': {
-    description: 'With `RATELIMIT_ENABLED=true`: requests a second; of `/ws` and `/sse` connections a minute',
+    description:
+      'With `RATELIMIT_ENABLED=true`: requests per second; for `/ws` and `/sse` connections per minute',
     schema: count,
   },
   'X-RateLimit-Remaining': {
-    description: 'With `RATELIMIT_ENABLED=true`: how many may follow at once',
+    description: 'With `RATELIMIT_ENABLED=true`: requests that may follow at once',
     schema: count,
   },
   'X-RateLimit-Reset': {
     description:
-      'With `RATELIMIT_ENABLED=true`: when all of the burst is there again, milliseconds since 1970',
+      'With `RATELIMIT_ENABLED=true`: when the whole burst is available again, milliseconds since 1970',
     schema: count,
   },
   'Retry-After': { description: 'Seconds', schema: count },
   'Idempotency-Replayed': {
-    description: '`true` when this was answered before, and nothing was done now',
+    description: '`true` if this answer is that of an earlier request with the same key',
     schema: { type: 'string', const: 'true' },
   },
-  'WWW-Authenticate': { description: '`Bearer`, where a token is needed', schema: text },
+  'WWW-Authenticate': { description: '`Bearer`, if a token is needed', schema: text },
   Upgrade: { description: '`websocket`', schema: text },
 } as const
 
@@ -52,22 +53,20 @@ const PARAMETERS = {
   RequestId: {
     name: 'X-Request-Id',
     in: 'header',
-    description:
-      'What the request is called in logs and in the answer; anything else is replaced by a new id',
+    description: 'Id of the request in logs and in the answer; an invalid one is replaced by a new id',
     schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,128}$' },
   },
   Tenant: {
     name: 'X-Tenant-ID',
     in: 'header',
     description:
-      'With `TENANT_ENABLED=true`: whose users and channels are meant; otherwise that of the key, else `default`',
+      'With `TENANT_ENABLED=true`: the tenant of the users and channels; without this header the tenant of the key, else `default`',
     schema: { type: 'string', ...NAME_RULES.tenant },
   },
   IdempotencyKey: {
     name: 'Idempotency-Key',
     in: 'header',
-    description:
-      'Whatever is sent again with the same key is carried out once; comes before `idempotency_key` in the body',
+    description: 'Requests with the same key run once; takes precedence over `idempotency_key` in the body',
     schema: { type: 'string', ...NAME_RULES.idempotencyKey },
   },
 } as const
@@ -77,18 +76,23 @@ const SECURITY = {
     type: 'apiKey',
     in: 'header',
     name: 'X-API-Key',
-    description: 'One of `API_KEY` or `TENANT_API_KEYS`. In development without any key none is needed.',
+    description: 'A key of `API_KEY` or `TENANT_API_KEYS`. In development without any key none is needed.',
   },
   token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The JWT of a client.' },
-  tokenInQuery: { type: 'apiKey', in: 'query', name: 'token', description: 'The same, for browsers.' },
+  tokenInQuery: {
+    type: 'apiKey',
+    in: 'query',
+    name: 'token',
+    description: 'The JWT of a client, for browsers.',
+  },
 } as const
 
-const DESCRIPTION = `Notifies users now and never loses a notification. \`docs/API.md\` tells all of it in words.
+const DESCRIPTION = `Notifies users now and never loses a notification. \`docs/API.md\` explains the API.
 
-A request is checked in this order: path and method, authentication, rate, size of the body, media type, JSON, shape, meaning.
-\`HEAD\` works wherever \`GET\` does but on \`/ws\` and \`/sse\`; \`OPTIONS\` works on every path. An unknown path is 404
-\`NOT_FOUND\`, a known one with another method 405 \`METHOD_NOT_ALLOWED\` with \`Allow\`. Clients must ignore keys, messages and
-events that they do not know. Whatever is not 2xx is one envelope:
+The server checks a request in this order: path and method, authentication, rate, size of the body, media type, JSON, shape, meaning.
+\`HEAD\` works wherever \`GET\` does, except on \`/ws\` and \`/sse\`; \`OPTIONS\` works on every path. An unknown path is
+404 \`NOT_FOUND\`, a known one with another method 405 \`METHOD_NOT_ALLOWED\` with \`Allow\`. Clients must ignore keys,
+messages and events that they do not know. Every failed request is answered with one envelope:
 
 | Code | Status | |
 |---|---|---|
@@ -101,7 +105,7 @@ const refer = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${n
 const referAll = (kind: string, names: readonly string[]) =>
   Object.fromEntries(names.map(name => [name, refer(kind, name)]))
 
-/** Of every answer of a route with these needs. */
+/** Headers of every answer of a route with these needs. */
 const commonHeaders = ({ apiKey, token }: Needs): readonly string[] =>
   apiKey || token
     ? ['X-Request-Id', 'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset']
@@ -138,13 +142,13 @@ function answerOf({ answer, examples, isKeyed }: Operation, needs: Needs) {
   return { description, headers: referAll('headers', headers), ...(content && { content }) }
 }
 
-/** Two places for a token, of which one is enough. */
+/** Security schemes of a route. A token may come in a header or in the query. */
 const securityOf = ({ apiKey, token }: Needs): readonly object[] => [
   ...(apiKey ? [{ apiKey: [] }] : []),
   ...(token ? [{ token: [] }, { tokenInQuery: [] }] : []),
 ]
 
-/** Describes every route; throws for one that has no operation. */
+/** Describes every route. Throws for a route without an operation. */
 export function describe({
   routes,
   version,

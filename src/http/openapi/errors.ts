@@ -3,7 +3,7 @@ import { envelopeOf } from './answers.ts'
 import type { Operation } from './operation.ts'
 import { type Dialect, jsonSchemasOf } from './schema.ts'
 
-/** What must be given with a request: part of its route. */
+/** Authentication that a route requires. */
 export interface Needs {
   readonly apiKey: boolean
   readonly token: boolean
@@ -12,10 +12,10 @@ export interface Needs {
 type Refusal = readonly [status: number, code: HttpErrorCode]
 
 const refusal = (code: HttpErrorCode): Refusal => [ERRORS[code].status, code]
-/** A value that is well-formed but cannot be meant. */
+/** The answer to a well-formed value with an invalid meaning. */
 const MEANING: Refusal = [400, 'VALIDATION_ERROR']
 
-/** Whatever a route can be refused with: what follows from what it takes, and what its operation names. */
+/** Errors of a route by status: those of its inputs and those its operation names. */
 export function refusalsOf(
   operation: Operation,
   { apiKey, token }: Needs,
@@ -42,7 +42,7 @@ export function refusalsOf(
   )
 }
 
-/** Headers that come with a code, beside those of every answer. */
+/** Additional headers of an error. */
 const HEADERS: { readonly [C in HttpErrorCode]?: readonly string[] } = {
   UNAUTHORIZED: ['WWW-Authenticate'],
   RATE_LIMITED: ['Retry-After'],
@@ -64,11 +64,11 @@ const exampleOf = (code: HttpErrorCode) => ({
   ...(code === 'NOT_READY' && { status: 'not_ready', reasons: ['draining'] }),
 })
 
-/** Under which name the document keeps the answer with these codes. */
+/** Name of the answer with these codes in the document. */
 export const nameOf = (status: number, codes: readonly HttpErrorCode[]): string =>
   `${status}.${codes.join('.')}`
 
-/** The answer with one of these codes; `headersOf` refers to headers. */
+/** The answer with one of these codes; `headersOf` gives references to headers. */
 export function refusedWith(
   codes: readonly HttpErrorCode[],
   dialect: Dialect,

@@ -1,11 +1,11 @@
 import * as v from 'valibot'
 import { documented } from '../../lib/json/document.ts'
 
-/** Shapes of the answers for operators. */
+/** Shapes of answers for operators. */
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0))
 const text = v.string()
-// Not as a literal, which generators of clients do not compile.
+// Avoids a literal, which client generators fail to compile.
 const yes = documented(v.boolean(), { description: '`true`, or left out' })
 
 const redis = {
@@ -18,7 +18,7 @@ export const stats = v.object({
     total_connections: count,
     unique_users: count,
     channels: documented(v.record(v.string(), count), {
-      description: 'Subscribers by channel, of the 1,000 largest',
+      description: 'Subscribers of the 1,000 largest channels',
     }),
   }),
   notifications: v.object({
@@ -67,8 +67,8 @@ export const health = v.object({
   store: v.object({
     kind: v.picklist(['memory', 'sqlite', 'redis']),
     status: working,
-    bytes: v.optional(v.pipe(count, v.description('What logs hold; only with STORE_MAX_BYTES set'))),
-    max_bytes: v.optional(v.pipe(count, v.description('STORE_MAX_BYTES; only when it is set'))),
+    bytes: v.optional(v.pipe(count, v.description('Bytes in all logs; only if STORE_MAX_BYTES is set'))),
+    max_bytes: v.optional(v.pipe(count, v.description('STORE_MAX_BYTES; only if it is set'))),
   }),
   bus: v.object({ kind: v.picklist(['none', 'redis']), status: working }),
   sockets: v.optional(v.object({ status: v.literal('full'), open: count, max: count })),

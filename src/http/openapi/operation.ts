@@ -2,15 +2,15 @@ import type { HttpErrorCode } from '../../errors.ts'
 import type { SchemaName } from './schemas.ts'
 
 export const TAGS = {
-  Sending: 'Notifications to users, to channels and to all who are connected.',
-  Templates: 'Messages with places for variables, kept by the service.',
-  'Looking up': 'What has become of notifications, who is connected, and to what.',
+  Sending: 'Notifications to users, to channels and to all connected clients.',
+  Templates: 'Stored messages with variables.',
+  'Looking up': 'Delivery status, presence, channels and tenants.',
   Clients:
-    'What clients do with their token. What goes over `/ws` and `/sse` is told by the AsyncAPI document `docs/asyncapi.yaml`.',
+    'Requests of clients with their token. The AsyncAPI document `docs/asyncapi.yaml` specifies the messages on `/ws` and `/sse`.',
   Operating: 'Health, statistics and documents.',
 } as const
 
-/** A part of the path, of the query, or a header. */
+/** A path segment, query parameter or header. */
 export interface Parameter {
   readonly name: string
   readonly in: 'path' | 'query' | 'header'
@@ -19,15 +19,15 @@ export interface Parameter {
   readonly example?: string | number
 }
 
-/** A request and what it is answered, under one name. */
+/** An example request and its answer. */
 export interface Example {
   readonly summary: string
   readonly body?: unknown
-  /** JSON, or the text where the answer is none. */
+  /** JSON, or text if the answer is not JSON. */
   readonly answer?: unknown
 }
 
-/** What a route's `detail` does not say of it. Errors that follow from its keys, parameters and body are not named again. */
+/** Description of a route, beyond its `detail`. `errors` omits those of keys, parameters and body. */
 export interface Operation {
   readonly id: string
   readonly tag: keyof typeof TAGS
@@ -38,30 +38,30 @@ export interface Operation {
     readonly maxBytes: number
     readonly optional?: true
   }
-  /** It may be given an idempotency key. */
+  /** True if the route accepts an idempotency key. */
   readonly isKeyed?: true
   readonly answer: {
     readonly status: number
     readonly description: string
-    /** Of JSON. */
+    /** Schema of a JSON answer. */
     readonly schema?: SchemaName
-    /** Of what has no schema. */
+    /** Media type of an answer without schema. */
     readonly mediaType?: string
-    /** Another answer that is no refusal, and what it means. */
+    /** Further answers that are no errors: status and meaning. */
     readonly otherwise?: Readonly<Record<number, string>>
   }
   readonly errors?: readonly HttpErrorCode[]
   readonly examples: Readonly<Record<string, Example>>
 }
 
-/** By method and path, as routes have them: `GET /api/v1/channels/:name`. */
+/** Operations by method and path of the route: `GET /api/v1/channels/:name`. */
 export type Operations = Readonly<Record<string, Operation>>
 
-/** How many of a list are answered. */
+/** The query parameter `limit`. */
 export const limitOf = (most: number, otherwise?: number): Parameter => ({
   name: 'limit',
   in: 'query',
-  description: otherwise === undefined ? 'At most so many; otherwise all' : 'At most so many',
+  description: otherwise === undefined ? 'Maximum number of items; all if absent' : 'Maximum number of items',
   schema: {
     type: 'integer',
     minimum: 1,
@@ -71,22 +71,23 @@ export const limitOf = (most: number, otherwise?: number): Parameter => ({
   example: 100,
 })
 
-/** A variable segment. */
+/** A variable path segment. */
 export const segmentOf = (
   name: string,
   description: string,
   example: string,
-  says: object = {},
+  rule: object = {},
 ): Parameter => ({
   name,
   in: 'path',
   description,
-  schema: { type: 'string', ...says },
+  schema: { type: 'string', ...rule },
   example,
 })
 
+/** The segment `user_id`. */
 export const userSegment = segmentOf(
   'user_id',
-  'A user; an id that no user can have is answered like an unknown one',
+  'Id of a user; an invalid id is answered like an unknown one',
   'u-7',
 )

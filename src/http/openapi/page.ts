@@ -2,7 +2,7 @@ import style from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 import script from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import { type Asset, assetOf } from './asset.ts'
 
-/** Nothing from other hosts, and no code inside the page. */
+/** Forbids other hosts and inline code. */
 const SAFE = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
@@ -10,15 +10,15 @@ const SAFE = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
 }
-/** The name of a file tells its content. */
+/** Cached for good: each file name contains the hash of its content. */
 const FOREVER = 'public, max-age=31536000, immutable'
 
-// Requests go where the page comes from, under whatever path a proxy has it.
+// Sends requests to the page's own address, also behind a proxy with a path prefix.
 const START = `fetch('openapi.json').then(answer => answer.json()).then(spec => SwaggerUIBundle({
   spec: { ...spec, servers: [{ url: new URL('.', location.href).href }] },
   dom_id: '#page', deepLinking: true, validatorUrl: null }))`
 
-// Relative, so that it works under whatever path a proxy has it.
+// Uses relative URLs, which work behind a proxy with a path prefix.
 const pageWith = (names: {
   readonly script: string
   readonly style: string
@@ -38,7 +38,7 @@ const pageWith = (names: {
 
 interface Page {
   readonly page: Asset
-  /** By name. */
+  /** Scripts and style sheets by name. */
   readonly files: ReadonlyMap<string, Asset>
 }
 
@@ -57,7 +57,7 @@ async function fileOf(path: string, name: string, type: string) {
   }
 }
 
-/** A page over the OpenAPI document, with all that it loads. */
+/** The page that shows the OpenAPI document, with the files it loads. */
 export async function pageAssets(): Promise<Page> {
   const bundle = await fileOf(script, 'swagger-ui.js', 'text/javascript')
   const css = await fileOf(style, 'swagger-ui.css', 'text/css')

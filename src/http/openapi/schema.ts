@@ -2,12 +2,12 @@ import { type ConversionConfig, type JsonSchema, toJsonSchemaDefs } from '@valib
 import type * as v from 'valibot'
 import { alternativesOf, saysOf } from '../../lib/json/document.ts'
 
-/** Schemas by the names under which a document refers to them. */
+/** Schemas by their names in a document. */
 export type NamedSchemas = Readonly<Record<string, v.GenericSchema>>
 
 export interface Dialect {
   readonly target: 'draft-07' | 'draft-2020-12'
-  /** Where a document keeps its schemas: `#/components/schemas/`. */
+  /** Reference prefix of a document's schemas: `#/components/schemas/`. */
   readonly at: string
 }
 
@@ -15,14 +15,14 @@ type Override<K extends keyof ConversionConfig> = NonNullable<ConversionConfig[K
 
 const isNull = (schema: JsonSchema | boolean): boolean => typeof schema === 'object' && schema.type === 'null'
 
-/** Without properties that may only be null, which generators of clients do not know: leaving them out says the same. */
+/** Removes properties that may only be null: client generators do not support them. */
 function withoutNulls({ properties, ...schema }: JsonSchema): JsonSchema {
   if (properties === undefined) return schema
   const rest = Object.entries(properties).filter(([, value]) => !isNull(value))
   return { ...schema, ...(rest.length > 0 && { properties: Object.fromEntries(rest) }) }
 }
 
-/** A value or null, on one level where that will do. */
+/** A schema for a value or null, without `anyOf` if possible. */
 function orNull(value: JsonSchema): JsonSchema {
   if (value.not !== undefined) return { type: 'null' }
   const { type, const: only, enum: some } = value
@@ -31,7 +31,7 @@ function orNull(value: JsonSchema): JsonSchema {
     : { anyOf: [value, { type: 'null' }] }
 }
 
-/** No such thing is left out with a warning: a document that says less than what holds is wrong. */
+/** Throws instead of warning: a document must not omit a rule that is enforced. */
 function refuse(errors: readonly string[] | undefined): void {
   if (errors !== undefined) throw new Error(errors.join(' '))
 }
@@ -44,7 +44,7 @@ const overrideAction: Override<'overrideAction'> = ({ valibotAction, jsonSchema,
         description: String(Reflect.get(valibotAction, 'message')),
         ...saysOf(valibotAction),
       }
-    // What the reading of bodies notes for itself.
+    // `integer` is a note for the JSON reader only.
     case 'metadata': {
       const { integer, ...rest } = jsonSchema as JsonSchema & { readonly integer?: boolean }
       return rest
@@ -61,8 +61,8 @@ const overrideAction: Override<'overrideAction'> = ({ valibotAction, jsonSchema,
 }
 
 /**
- * JSON Schemas of what schemas take, each under its name; where one is part of another, the other refers to it. The shapes
- * that `either` chooses from must have names. Throws for what JSON Schema cannot say.
+ * JSON Schemas of the inputs that schemas accept, by name. Nested named schemas become references. Both shapes of an
+ * `either` must have names. Throws for a rule that JSON Schema cannot express.
  */
 export function jsonSchemasOf(
   named: NamedSchemas,
@@ -74,12 +74,12 @@ export function jsonSchemasOf(
     const says = saysOf(valibotSchema)
     const alternatives = alternativesOf(valibotSchema as v.GenericSchema).map(schema => {
       const name = referenceMap.get(schema)
-      if (name === undefined) throw new Error('one of two shapes has no name')
+      if (name === undefined) throw new Error('a shape of `either` has no name')
       return { $ref: at + name }
     })
     if (alternatives.length > 0) return { anyOf: alternatives, ...says }
     const { anyOf: [value] = [], required, default: usual, ...others } = jsonSchema
-    // Generated clients compile with simple defaults only.
+    // Client generators compile simple defaults only.
     const rest =
       typeof usual === 'object' ? others : { ...others, ...(usual !== undefined && { default: usual }) }
     if (valibotSchema.type === 'nullish' || valibotSchema.type === 'nullable')

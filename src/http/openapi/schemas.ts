@@ -10,7 +10,7 @@ import { disconnection } from '../routes/users.ts'
 import * as answers from './answers.ts'
 import * as operating from './operating-answers.ts'
 
-/** What is sent directly or by a template, and each of the two. */
+/** The schema of a send, and its two alternatives: with a payload and by a template. */
 function sending<N extends string>(
   name: N,
   schema: v.GenericSchema,
@@ -22,7 +22,7 @@ function sending<N extends string>(
   >
 }
 
-/** All schemas of the document by their names: those of requests are the very ones that requests are checked by. */
+/** All schemas of the document by name. Request schemas are those that validate requests. */
 export const SCHEMAS = {
   ...sending('SendToUser', formats.user.schema),
   ...sending('SendToUsers', formats.users.schema),

@@ -1,4 +1,4 @@
-/** Files of the package, imported `with { type: 'file' }`: their paths, in an executable too. */
+/** Paths of the package's files, imported `with { type: 'file' }`; work in an executable too. */
 declare module 'swagger-ui-dist/*' {
   const path: string
 

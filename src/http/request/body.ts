@@ -9,17 +9,17 @@ const invalidJson = (message: string) => new AppError('INVALID_JSON', { message 
 
 const unsupported = (message: string) => new AppError('UNSUPPORTED_MEDIA_TYPE', { message })
 
-/** Values that callers send by mistake; no others are repeated in an answer. */
+/** Values that callers send by mistake. Error texts repeat no others. */
 const COMMON =
   /^(?:text\/(?:plain|html|xml)|application\/(?:x-www-form-urlencoded|octet-stream|xml)|multipart\/form-data|gzip|deflate|br|zstd|iso-8859-1|latin1|us-ascii|utf-16|windows-1252)$/
 const shown = (value: string): string => (value === '' ? 'none' : COMMON.test(value) ? value : 'another one')
 
-/** `application/json` or `application/*+json`, in UTF-8, not encoded. */
+/** Accepts `application/json` and `application/*+json` in UTF-8 without Content-Encoding. */
 function checkMediaType({ headers }: Request): void {
   const given = headers.get('content-type') ?? ''
   const encoding = headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity'
   if (encoding !== 'identity')
-    throw unsupported(`Content-Encoding is not supported (got ${shown(encoding)}): send the JSON as it is.`)
+    throw unsupported(`Content-Encoding is not supported (got ${shown(encoding)}): send plain JSON.`)
   if (given === 'application/json') return
   const [type = '', ...parameters] = given
     .toLowerCase()
@@ -35,7 +35,7 @@ function checkMediaType({ headers }: Request): void {
     throw unsupported(`The charset of Content-Type must be utf-8 (got ${shown(charset ?? '')}).`)
 }
 
-/** Counts while it reads: a body that says nothing of its length is refused as soon as it is over. */
+/** Counts while reading: a body without Content-Length is rejected once it exceeds the cap. */
 async function readChunks(request: Request, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   const reader = request.body?.getReader()
@@ -44,25 +44,27 @@ async function readChunks(request: Request, maxBytes: number): Promise<Uint8Arra
     size += read.value.byteLength
     chunks.push(read.value)
     if (size <= maxBytes) continue
-    // Not cancelled: the rest is still to be read before the answer.
+    // Does not cancel: the rest of the body must be read before the answer.
     reader?.releaseLock()
     throw tooLarge(maxBytes)
   }
   return Buffer.concat(chunks)
 }
 
-/** The caller has left in the middle of the body: no fault of ours, and nobody reads the answer. */
+/** A caller that disconnects in the middle of its body is no fault of the server. */
 const faultOf = (error: unknown): unknown =>
-  error instanceof Error && error.name === 'AbortError' ? invalidJson('The body broke off.') : error
+  error instanceof Error && error.name === 'AbortError'
+    ? invalidJson('The connection closed before the whole body arrived.')
+    : error
 
 const messages = {
-  depth: `The body is nested deeper than ${MAX_DEPTH} levels.`,
-  syntax: 'The body is not JSON.',
+  depth: `The body must be nested at most ${MAX_DEPTH} levels deep.`,
+  syntax: 'The body must be JSON.',
 }
 
 function documentOf<T>(bytes: Uint8Array, format: Format<T>): Document<T> {
   const text = decodeUtf8(bytes)
-  if (text === undefined) throw invalidJson('The body is not UTF-8, or begins with a byte order mark.')
+  if (text === undefined) throw invalidJson('The body must be UTF-8 without a byte order mark.')
   const reading = readDocument(text, format)
   if (reading.ok) return reading
   if (reading.fault === 'shape') throw new AppError('VALIDATION_ERROR', { details: reading.faults })
@@ -75,7 +77,7 @@ function bytesOf(request: Request, maxBytes: number): Promise<Uint8Array> {
   return length === null ? readChunks(request, maxBytes) : request.bytes()
 }
 
-/** The body of a request, or its refusal: 413, 415, 400 for what is not JSON, 422 for another shape. */
+/** Reads a body. Throws 413 for size, 415 for media type, 400 for syntax, 422 for shape. */
 export async function readBody<T>(
   request: Request,
   format: Format<T>,
@@ -91,7 +93,7 @@ export async function readBody<T>(
   return documentOf(bytes, format)
 }
 
-/** The same of one that may be empty, whatever media type that has; undefined then. */
+/** Like `readBody`, but an empty body of any media type gives undefined. */
 export async function readOptionalBody<T>(
   request: Request,
   format: Format<T>,

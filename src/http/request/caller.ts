@@ -3,31 +3,31 @@ import type { Span } from '../../lib/trace-context.ts'
 import type { RequestSpans } from '../../observe/request-spans.ts'
 import { DEFAULT_TENANT, isTenant } from '../../protocol/names.ts'
 
-/** Who sends a request with an API key. */
+/** The backend that sends a request with an API key. */
 export interface Caller {
-  /** Whose users and channels the request is about. */
+  /** The tenant whose users and channels the request concerns. */
   readonly tenant: string
-  /** Its key is good for that tenant only: of others it must not learn anything. */
+  /** True if the key belongs to this tenant: it must learn nothing of others. */
   readonly isBound: boolean
-  /** Of the request, when it is traced. */
+  /** Span of the request; absent without traces. */
   readonly span?: Span | undefined
 }
 
-/** Who sends which request: the guard tells, handlers ask. */
+/** Callers by request: the guard notes them, handlers ask for them. */
 export interface Callers {
-  /** Takes note of the caller, or says why there is none: a header of another tenant than the key's, or of no tenant. */
+  /** Notes the caller. `foreign`: the key has another tenant; `malformed`: invalid tenant name. */
   note(request: Request, holder: KeyHolder): 'foreign' | 'malformed' | undefined
-  /** Of a request that the guard let through. */
+  /** The caller of a request that the guard accepted. */
   of(request: Request): Caller
 }
 
-/** Everything is one tenant's, whatever keys and headers say. */
+/** Callers without tenancy: every request concerns the default tenant. */
 export function oneTenant(): Callers {
   const caller = { tenant: DEFAULT_TENANT, isBound: false }
   return { note: () => undefined, of: () => caller }
 }
 
-/** The tenant of a bound key, else that of `X-Tenant-ID`, else the default one. */
+/** Callers with tenancy: the key's tenant, else `X-Tenant-ID`, else the default tenant. */
 export function manyTenants(): Callers {
   const callers = new WeakMap<Request, Caller>()
   return {
@@ -40,13 +40,13 @@ export function manyTenants(): Callers {
     },
     of: request => {
       const caller = callers.get(request)
-      if (caller === undefined) throw new Error('no caller is known of a request that was not let through')
+      if (caller === undefined) throw new Error('the guard did not accept this request')
       return caller
     },
   }
 }
 
-/** The same; whose request it is stands in its trace too, and the caller has its span. */
+/** Adds the tenant to the trace of a request, and the span to its caller. */
 export const tracedCallers = (callers: Callers, spans: RequestSpans): Callers => ({
   note: (request, holder) => {
     const fault = callers.note(request, holder)

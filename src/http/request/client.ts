@@ -10,25 +10,22 @@ import { queryOf } from './parameters.ts'
 
 type IdentityRefusal = Pick<Extract<IdentityResult, { ok: false }>, 'kind' | 'reason'>
 
-/** Of an answer, by lower-case name. */
+/** Headers of an answer by lower-case name. */
 type AnswerHeaders = Record<string, string | number>
 
-/**
- * Who sends a request with a token. Throws what it is refused with; in both cases the answer is to carry what is put into
- * `headers`.
- */
+/** Identifies a client by its token. Throws AppError. Adds to `headers` also when it throws. */
 export type ClientOf = (request: Request, headers: AnswerHeaders) => Promise<Principal>
 
 interface ClientOptions {
   readonly identities: Pick<Identities, 'of'>
-  /** Absent when requests are not limited. */
+  /** Absent without RATELIMIT_ENABLED. */
   readonly limit: RequestLimit | undefined
   readonly onRefused: (fields: IdentityRefusal & RequestIds) => void
-  /** Absent when traces are off. */
+  /** Absent without traces. */
   readonly spans?: RequestSpans | undefined
 }
 
-/** A client pays as the user it is; whoever is refused, with the bucket of his address. */
+/** Charges an accepted request to its user and a rejected one to its address. */
 export function createClientOf({ identities, limit, onRefused, spans }: ClientOptions): ClientOf {
   const refusal = ({ kind, reason }: IdentityRefusal, ids: RequestIds, message: string): AppError => {
     onRefused({ kind, reason, ...ids })

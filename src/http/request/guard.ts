@@ -6,12 +6,12 @@ import { idsOf, type RequestIds } from '../../observe/request-ids.ts'
 import type { RequestSpans } from '../../observe/request-spans.ts'
 import type { Callers } from './caller.ts'
 
-/** What the guard needs to know of a route; read from its OpenAPI detail, so that document and enforcement are one. */
+/** Access rules of a route, from its OpenAPI detail: the document states what is enforced. */
 interface Access {
   readonly apiKey: boolean
-  /** `/ws` and `/sse`: no HEAD. */
+  /** True for `/ws` and `/sse`, which answer no HEAD. */
   readonly socket: boolean
-  /** Served on INTERNAL_PORT only, when that is set. */
+  /** Served on INTERNAL_PORT only, if that is set. */
   readonly internal: boolean
 }
 
@@ -27,29 +27,29 @@ interface Detail {
   readonly 'x-internal'?: boolean
 }
 
-/** Which listener a request arrived at; `only` when there is no internal one. */
+/** The listener that received a request; `only` without INTERNAL_PORT. */
 export type Side = 'public' | 'internal' | 'only'
 
-/** Of an answer, by lower-case name. */
+/** Headers of an answer by lower-case name. */
 type AnswerHeaders = Record<string, string | number>
 
-/** Stands before everything else: unknown paths, other methods, missing keys and too many requests end here, before any body is read. */
+/** Rejects unknown paths, wrong methods, missing keys and excess requests before any body is read. */
 export interface Guard {
-  /** Where the request goes; undefined for an unknown path. */
+  /** Finds the route of a request; undefined for an unknown path. */
   find(request: Request): Place | undefined
-  /** Throws what the request is refused with; in both cases the answer is to carry what is put into `headers`. */
+  /** Throws the AppError that rejects a request. Adds to `headers` also when it throws. */
   check(place: Place | undefined, request: Request, headers: AnswerHeaders): void
-  /** Takes the routes it decides over. */
+  /** Registers the routes to guard. */
   learn(routes: readonly RouteInfo[]): void
 }
 
-/** A route with all its methods. */
+/** A path with all its methods. */
 interface Place {
-  /** With variable segments as in `/users/{id}`. */
+  /** Pattern with variable segments in braces: `/users/{id}`. */
   readonly pattern: string
   readonly segments: readonly string[]
   readonly methods: Map<string, Access>
-  /** The side that does not serve it: operator routes are internal, sockets public. */
+  /** The side that does not serve this path: `public` for operator routes, `internal` for sockets. */
   hiddenFrom: Side | undefined
 }
 
@@ -57,22 +57,22 @@ interface GuardOptions {
   readonly keys: ApiKeys
   readonly callers: Callers
   readonly sideOf: (request: Request) => Side
-  /** Absent when requests are not limited. */
+  /** Absent without RATELIMIT_ENABLED. */
   readonly limit: RequestLimit | undefined
   readonly onRefused: (fields: { readonly kind: 'api_key'; readonly reason: string } & RequestIds) => void
-  /** Absent when traces are off. */
+  /** Absent without traces. */
   readonly spans?: RequestSpans | undefined
 }
 
 const VISIBLE = /^[\x21-\x7e]{1,128}$/
 
-/** The caller's id for the request when it is fit for a header and a log, else a new one. */
+/** `X-Request-Id` if it is safe in headers and logs, else a new id. */
 export const requestIdOf = ({ headers }: Request): string => {
   const given = headers.get('x-request-id')
   return given !== null && VISIBLE.test(given) ? given : crypto.randomUUID()
 }
 
-/** The path as sent, without query: nothing is normalised, so that one resource has one name. */
+/** The path exactly as sent, without query. Nothing is normalised: one resource has one path. */
 export function pathOf(url: string): string {
   const start = url.indexOf('/', url.indexOf('://') + 3)
   const query = url.indexOf('?', start)
@@ -88,7 +88,7 @@ function accessOf({ hooks }: RouteInfo): Access {
   return { apiKey: security.some(scheme => 'apiKey' in scheme), socket, internal }
 }
 
-/** A variable segment stands for any text that is not empty. */
+/** A variable segment matches any text but the empty one. */
 const matches = (pattern: readonly string[], segments: readonly string[]): boolean =>
   pattern.length === segments.length &&
   pattern.every((part, at) => (part.startsWith(':') ? segments[at] !== '' : part === segments[at]))
@@ -97,11 +97,11 @@ export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: 
   const table = new Map<string, Place>()
   const variable: Place[] = []
 
-  /** A fixed path comes before a variable one: `/notifications/send` is no look-up of the id `send`. */
+  /** Prefers fixed paths: `/notifications/send` does not look up the id `send`. */
   const find = (path: string): Place | undefined => {
     const fixed = table.get(path)
     if (fixed !== undefined) return fixed
-    // The runtime reads a backslash as a slash where it sees a host: here it must not be another name for a path.
+    // The runtime reads a backslash after a host as a slash: it must not alias a path.
     if (path.includes('\\')) return undefined
     const segments = path.split('/')
     return variable.find(place => matches(place.segments, segments))
@@ -127,12 +127,12 @@ export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: 
     return place
   }
 
-  /** Whoever has no id, made-up keys included, shares the bucket of his address. */
+  /** Callers without a valid key share the bucket of their address. */
   const charge = (id: string | undefined, request: Request, headers: AnswerHeaders): void => {
     if (limit !== undefined) Object.assign(headers, limit.charge(id ?? limit.addressOf(request)))
   }
 
-  /** The answer tells how the bucket of the address stands, unless it is empty: then that is the answer. */
+  /** Charges the address as well. An empty bucket throws RATE_LIMITED instead of the refusal. */
   const refuse = (reason: string, request: Request, headers: AnswerHeaders): void => {
     onRefused({ kind: 'api_key', reason, ...idsOf(headers, spans?.of(request)) })
     charge(undefined, request, headers)
@@ -151,7 +151,7 @@ export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: 
     if (fault === 'foreign') {
       refuse('key of another tenant', request, headers)
       throw new AppError('FORBIDDEN', {
-        message: 'X-Tenant-ID names another tenant than the one the API key is bound to.',
+        message: 'X-Tenant-ID must be the tenant that the API key is bound to.',
       })
     }
     charge(holder.id, request, headers)

@@ -3,13 +3,13 @@ import { invalidValue } from '../../errors.ts'
 import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../../protocol/names.ts'
 import { pathOf } from './guard.ts'
 
-/** A request that may be answered as it was before. */
-interface KeyedRequests {
+/** A request that may carry an idempotency key. */
+interface KeyedRequest {
   readonly request: Request
   readonly tenant: string
-  /** As its body says it; the header wins. */
+  /** `idempotency_key` of the body; the header `Idempotency-Key` wins. */
   readonly key: string | null | undefined
-  /** Its body, as it was sent. */
+  /** The body exactly as sent. */
   readonly text: string
   readonly partsOf?: PartsOf | undefined
 }
@@ -18,18 +18,18 @@ interface Answer {
   readonly headers: Record<string, string | number>
 }
 
-/** The key that the caller has given to a request. Throws 400 for a header that is none. */
-function keyOf({ request, key }: KeyedRequests): string | undefined {
+/** The idempotency key of a request. Throws 400 for an invalid header. */
+function keyOf({ request, key }: KeyedRequest): string | undefined {
   const header = request.headers.get('idempotency-key')
   if (header === null) return key ?? undefined
   if (!isIdempotencyKey(header)) throw invalidValue('Idempotency-Key', `expected ${IDEMPOTENCY_KEY_RULE}`)
   return header
 }
 
-/** Carries out a request, once when it has a key; a repeat gets the same answer, and a header that says so. */
+/** Runs a request once per key. A repeat gets the first answer and `Idempotency-Replayed`. */
 export function answering(once: Once) {
   const answerOnce = async <T extends object>(
-    { request, tenant, text, partsOf }: KeyedRequests,
+    { request, tenant, text, partsOf }: KeyedRequest,
     key: string,
     set: Answer,
     carryOut: (as: Try) => Promise<T>,
@@ -46,17 +46,17 @@ export function answering(once: Once) {
       partsOf,
     )
     if (isReplay) set.headers['idempotency-replayed'] = 'true'
-    // It was an answer of the same route, made into text above.
+    // The stored text is an answer of this route, serialised above.
     return JSON.parse(answer) as T
   }
 
   return <T extends object>(
-    keyed: KeyedRequests,
+    keyed: KeyedRequest,
     set: Answer,
     carryOut: (as?: Try) => Promise<T>,
   ): Promise<T> => {
     const key = keyOf(keyed)
-    // Nothing is awaited for those who have none.
+    // Requests without a key await nothing.
     return key === undefined ? carryOut() : answerOnce(keyed, key, set, carryOut)
   }
 }

@@ -1,20 +1,20 @@
 import { invalidValue } from '../../errors.ts'
 import { readQuery } from '../../lib/query.ts'
 
-/** A variable segment of a path, as the router decoded it; it gives null for broken percent-encoding and invalid UTF-8. */
+/** A decoded path segment. The router gives null for broken percent-encoding or UTF-8. */
 export function segment(name: string, value: string | null | undefined): string {
   if (typeof value !== 'string') throw invalidValue(name, 'expected percent-encoded UTF-8')
   return value
 }
 
-/** The query of a request. Unknown parameters are ignored; a known one that is given twice is refused. */
+/** The query of a request. Ignores unknown parameters; throws 400 for a repeated known one. */
 export function queryOf(url: string, known: readonly string[]): URLSearchParams {
   const query = readQuery(url, known)
   if (query instanceof URLSearchParams) return query
   throw invalidValue(query.path, query.message)
 }
 
-/** An integer of the query between two bounds, both included. */
+/** An integer query parameter from `least` to `most`, both included. */
 export function integerIn(
   query: URLSearchParams,
   name: string,

@@ -1,23 +1,23 @@
 /**
- * Closing a socket that still holds unread bytes resets it, and the caller loses the answer (RFC 9112 §9.6). An answer
- * that comes before the end of the body therefore waits until the body has arrived, within these bounds.
+ * Bounds for reading the rest of a body before an early answer. Closing a socket with unread bytes resets it, and the
+ * caller loses the answer (RFC 9112 §9.6).
  */
 const MAX_BYTES = 4 * 1024 * 1024
 const MAX_MS = 3_000
-/** Bodies being read at once; beyond it an early answer goes out at once and closes. */
+/** Bodies read at the same time. Beyond it an early answer is sent at once and closes. */
 const MAX_AT_ONCE = 200
 
 const hasBody = ({ headers }: Request): boolean =>
   (headers.get('content-length') ?? '0') !== '0' || headers.has('transfer-encoding')
 
-/** A body over its cap has been read in part. */
+/** True also for a body over its cap, which was read in part. */
 const isUnread = (request: Request, { status }: Response): boolean =>
   (!request.bodyUsed || status === 413) && status !== 101 && hasBody(request)
 
-/** Resolves with whether the whole body has arrived; what arrives is dropped. */
+/** Reads and drops the rest of a body. Resolves with whether all of it arrived. */
 async function discard(request: Request): Promise<boolean> {
   const { body, headers } = request
-  // The runtime hides the body of a GET, and passes over one of a stated length by itself.
+  // The runtime hides the body of a GET, and skips it itself if it has a Content-Length.
   if (body === null) return !headers.has('transfer-encoding')
   if (body.locked) return false
   const reader = body.getReader()
@@ -32,17 +32,17 @@ async function discard(request: Request): Promise<boolean> {
     }
     return false
   } catch {
-    // The caller has gone.
+    // The caller disconnected.
     return false
   } finally {
     clearTimeout(timer)
   }
 }
 
-/** Takes an answer; what it gives is to be sent instead. */
+/** Gives the answer to send, after reading the rest of the body. */
 export type ReadOn = (request: Request, response: Response) => Response | Promise<Response>
 
-/** Lets early answers reach their callers. */
+/** Makes early answers reach their callers. */
 export function createReadOn(): ReadOn {
   let reading = 0
 

@@ -10,7 +10,7 @@ export const channelOperations: Operations = {
       {
         name: 'after',
         in: 'query',
-        description: 'The name of a channel: those behind it are listed',
+        description: 'Name of a channel: the list starts after it',
         schema: { type: 'string' },
         example: '',
       },
@@ -33,8 +33,12 @@ export const channelOperations: Operations = {
   'GET /api/v1/channels/:name': {
     id: 'getChannel',
     tag: 'Looking up',
-    parameters: [segmentOf('name', 'A channel', 'orders', NAME_RULES.channel)],
-    answer: { status: 200, description: 'Connections are counted, not users', schema: 'Channel' },
+    parameters: [segmentOf('name', 'Name of a channel', 'orders', NAME_RULES.channel)],
+    answer: {
+      status: 200,
+      description: 'The channel; `subscriber_count` counts connections, not users',
+      schema: 'Channel',
+    },
     errors: ['CHANNEL_NOT_FOUND'],
     examples: { channel: { summary: 'Two subscribers', answer: { name: 'orders', subscriber_count: 2 } } },
   },

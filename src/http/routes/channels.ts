@@ -8,7 +8,7 @@ import { integerIn, queryOf, segment } from '../request/parameters.ts'
 
 export const MAX_LISTED = 10_000
 
-/** Who subscribes to what, as far as it shows: channels with at least one subscriber. */
+/** Routes of channels that have at least one subscriber. */
 export function channelRoutes({ census, callers }: { readonly census: Census; readonly callers: Callers }) {
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
@@ -31,7 +31,7 @@ export function channelRoutes({ census, callers }: { readonly census: Census; re
         }))
         return jsonAnswer(`{"channels":${list},"total_channels":${total}}`)
       },
-      route('Channels with a subscriber'),
+      route('Lists channels with a subscriber'),
     )
     .get(
       '/:name',
@@ -41,6 +41,6 @@ export function channelRoutes({ census, callers }: { readonly census: Census; re
         if (subscribers === 0) throw new AppError('CHANNEL_NOT_FOUND')
         return { name, subscriber_count: subscribers }
       },
-      route('One channel'),
+      route('Gets a channel'),
     )
 }

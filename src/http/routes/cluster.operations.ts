@@ -4,8 +4,8 @@ export const clusterOperations: Operations = {
   'GET /api/v1/cluster': {
     id: 'getCluster',
     tag: 'Operating',
-    description: 'Not for keys that are bound to a tenant.',
-    answer: { status: 200, description: 'The nodes that work together', schema: 'Cluster' },
+    description: 'Rejects keys that are bound to a tenant.',
+    answer: { status: 200, description: 'The nodes of the cluster', schema: 'Cluster' },
     examples: {
       alone: {
         summary: 'One node',

@@ -10,14 +10,14 @@ interface ClusterOptions {
   readonly node: string
 }
 
-/** The nodes that work together: without a bus this one alone. */
+/** `/api/v1/cluster`: the nodes of the cluster; without a bus only this one. */
 export function clusterRoutes({ census, callers, node }: ClusterOptions) {
   return new Elysia({ name: 'cluster' }).get(
     '/api/v1/cluster',
     async ({ request }) => {
       if (callers.of(request).isBound)
         throw new AppError('FORBIDDEN', {
-          message: 'The API key is bound to a tenant; a cluster has all of them.',
+          message: 'The API key must not be bound to a tenant: the nodes serve all tenants.',
         })
       const nodes = await census.nodes()
       return {
@@ -26,6 +26,6 @@ export function clusterRoutes({ census, callers, node }: ClusterOptions) {
         total: nodes.length,
       }
     },
-    { detail: { summary: 'The nodes', security: [{ apiKey: [] }] } },
+    { detail: { summary: 'Lists the nodes', security: [{ apiKey: [] }] } },
   )
 }

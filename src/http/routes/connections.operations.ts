@@ -4,8 +4,8 @@ const cursor = {
   name: 'cursor',
   in: 'query',
   description:
-    'The last cursor the client was sent: the connection starts behind it. Empty: nothing seen yet. Any other text is none of ' +
-    'this log, and all that it holds follows',
+    'The last cursor that the client received: the connection starts after it. Empty: the client has received nothing. Any ' +
+    'other text is no cursor of this log, and the whole log follows',
   schema: { type: 'string' },
   example: '',
 } as const
@@ -15,23 +15,23 @@ export const connectionOperations: Operations = {
     id: 'openWebSocket',
     tag: 'Clients',
     description:
-      'With a `cursor`, be it an empty one, the first message says where the connection starts. A token may also come as ' +
+      'With a `cursor`, even an empty one, the first message tells where the connection starts. The token may also be sent as ' +
       '`Sec-WebSocket-Protocol: bearer, <token>`.',
     parameters: [cursor],
-    answer: { status: 101, description: 'From here on messages: see `docs/asyncapi.yaml`' },
+    answer: { status: 101, description: 'Messages follow: see `docs/asyncapi.yaml`' },
     errors: ['FORBIDDEN', 'UPGRADE_REQUIRED', 'SHUTTING_DOWN'],
     examples: {},
   },
   'GET /sse': {
     id: 'openStream',
     tag: 'Clients',
-    description: 'Notifications for the user and for all; channels cannot be subscribed to.',
+    description: 'Notifications to the user and broadcasts. A stream cannot subscribe to channels.',
     parameters: [
       cursor,
       {
         name: 'Last-Event-ID',
         in: 'header',
-        description: 'As `cursor`, which it comes before: browsers send it by themselves',
+        description: 'Like `cursor`, and takes precedence over it. Browsers send it automatically',
         schema: { type: 'string' },
       },
     ],
@@ -43,7 +43,7 @@ export const connectionOperations: Operations = {
     errors: ['FORBIDDEN', 'CONNECTION_LIMIT', 'SHUTTING_DOWN'],
     examples: {
       resumed: {
-        summary: 'The beginning, with nothing seen yet',
+        summary: 'First events of a client that has received nothing',
         answer: `: heartbeat
 event: connected
 data: {"type":"connected","connection_id":"5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11","user_id":"u-7","cursor":"k3f9:0","recovered":true,"replayed":1,"expires_in":3540,"heartbeat_seconds":30}

@@ -1,6 +1,6 @@
 import { type Operations, segmentOf } from '../openapi/operation.ts'
 
-const NOT_MODIFIED = { 304: 'The `ETag` that `If-None-Match` names is still that of the answer' }
+const NOT_MODIFIED = { 304: 'The copy that `If-None-Match` names is current' }
 
 export const documentOperations: Operations = {
   'GET /': {
@@ -45,7 +45,7 @@ export const documentOperations: Operations = {
   'GET /docs/:file': {
     id: 'getPartOfPage',
     tag: 'Operating',
-    parameters: [segmentOf('file', 'What the page names; it never changes under that name', '')],
+    parameters: [segmentOf('file', 'A file that the page loads; its content never changes', '')],
     answer: { status: 200, description: 'A script or a style sheet', mediaType: 'text/*' },
     errors: ['NOT_FOUND'],
     examples: {},

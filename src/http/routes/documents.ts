@@ -6,12 +6,12 @@ import { pageAssets } from '../openapi/page.ts'
 import { segment } from '../request/parameters.ts'
 
 interface DocumentOptions {
-  /** All other routes; the document describes its own, too. */
+  /** All other routes; the document also describes those of this group. */
   readonly groups: readonly { readonly routes: readonly RouteInfo[] }[]
   readonly version: string
 }
 
-/** Makes it when it is first asked for; a failure is not kept. */
+/** Calls `make` at the first use and caches its result, but no failure. */
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let making: Promise<T> | undefined
   return () => {
@@ -26,7 +26,7 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 const acceptsHtml = ({ headers }: Request): boolean =>
   headers.get('accept')?.toLowerCase().includes('text/html') ?? false
 
-/** The documents of the service: `/`, which leads to them, `/openapi.json`, and `/docs`, a page over it. Nothing is made before it is asked for. */
+/** `/`, `/openapi.json` and `/docs`. Builds documents at the first request. */
 export function documentRoutes({ groups, version }: DocumentOptions) {
   const document = once(async (): Promise<Asset> => {
     const { describe } = await import('../openapi/document.ts')
@@ -45,10 +45,18 @@ export function documentRoutes({ groups, version }: DocumentOptions) {
         acceptsHtml(request)
           ? new Response(null, { status: 302, headers: { location: '/docs' } })
           : { service: 'ara-notification-service', version, docs: '/docs' },
-      route('What this service is'),
+      route('Name and version of the service'),
     )
-    .get('/openapi.json', async ({ request }) => answerWith(request, await document()), route('The document'))
-    .get('/docs', async ({ request }) => answerWith(request, (await page()).page), route('The page'))
+    .get(
+      '/openapi.json',
+      async ({ request }) => answerWith(request, await document()),
+      route('This OpenAPI document'),
+    )
+    .get(
+      '/docs',
+      async ({ request }) => answerWith(request, (await page()).page),
+      route('This document as a page'),
+    )
     .get(
       '/docs/:file',
       async ({ request, params }) => {
@@ -56,7 +64,7 @@ export function documentRoutes({ groups, version }: DocumentOptions) {
         if (asset === undefined) throw new AppError('NOT_FOUND')
         return answerWith(request, asset)
       },
-      route('What the page consists of'),
+      route('Files of the page'),
     )
   return documents
 }

@@ -4,8 +4,8 @@ export const healthOperations: Operations = {
   'GET /health': {
     id: 'getHealth',
     tag: 'Operating',
-    description: 'Answers 200 in any case; for people and dashboards.',
-    answer: { status: 200, description: 'How the service is', schema: 'Health' },
+    description: 'Always answers 200; for people and dashboards.',
+    answer: { status: 200, description: 'State of the service', schema: 'Health' },
     examples: {
       healthy: {
         summary: 'Without Redis',
@@ -26,13 +26,13 @@ export const healthOperations: Operations = {
   'GET /health/live': {
     id: 'getLiveness',
     tag: 'Operating',
-    answer: { status: 200, description: 'The process answers', schema: 'Alive' },
+    answer: { status: 200, description: 'The process runs', schema: 'Alive' },
     examples: { alive: { summary: 'Alive', answer: { status: 'alive' } } },
   },
   'GET /health/ready': {
     id: 'getReadiness',
     tag: 'Operating',
-    answer: { status: 200, description: 'New work may be sent here', schema: 'Ready' },
+    answer: { status: 200, description: 'The node accepts new work', schema: 'Ready' },
     errors: ['NOT_READY'],
     examples: { ready: { summary: 'Ready', answer: { status: 'ready' } } },
   },

@@ -13,7 +13,7 @@ interface HealthOptions {
   readonly store: Store
   readonly logEnabled: boolean
   readonly totals: QueueTotals
-  /** Of the trigger's connection; undefined without a trigger. */
+  /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
   readonly isDraining: () => boolean
   readonly sockets: Pick<Sockets, 'state'>
@@ -22,9 +22,9 @@ interface HealthOptions {
   readonly node: string
 }
 
-const isWell = (redis: RedisReport['status']): boolean => redis === 'healthy' || redis === 'disabled'
+const isHealthy = (redis: RedisReport['status']): boolean => redis === 'healthy' || redis === 'disabled'
 
-/** `/health` for people and dashboards, `/health/live` and `/health/ready` for whoever restarts and routes. */
+/** `/health` for people and dashboards; `/health/live` and `/health/ready` for orchestrators. */
 export function healthRoutes({
   census,
   store,
@@ -38,7 +38,7 @@ export function healthRoutes({
   node,
 }: HealthOptions) {
   const startedAt = clock.monotonic()
-  const isStoreWell = (): boolean => store.isUp() && store.isSafe?.() !== false
+  const isStoreHealthy = (): boolean => store.isUp() && store.isSafe?.() !== false
   const reasons = () => [...(isDraining() ? ['draining'] : []), ...(store.isUp() ? [] : ['store'])]
   const route = (summary: string) => ({ detail: { summary, security: [], 'x-internal': true } as object })
 
@@ -47,13 +47,13 @@ export function healthRoutes({
       '/health',
       async () => {
         const { messages, users, bytes, maxBytes } = await totals()
-        // Each state is read once, after the wait, so that the answer does not contradict itself.
+        // Reads each state once, after the wait: the answer must not contradict itself.
         const { status, connected } = redisReport(redis())
-        const storeWell = isStoreWell()
+        const storeHealthy = isStoreHealthy()
         const { open, max, isFull } = sockets.state
         const here = census.here.totals()
         return {
-          status: isWell(status) && storeWell && !isFull ? 'healthy' : 'degraded',
+          status: isHealthy(status) && storeHealthy && !isFull ? 'healthy' : 'degraded',
           version,
           redis: { status, connected },
           uptime_seconds: Math.floor((clock.monotonic() - startedAt) / 1000),
@@ -71,17 +71,17 @@ export function healthRoutes({
           },
           store: {
             kind: store.kind,
-            status: storeWell ? 'healthy' : 'unavailable',
-            // How full it is: without a limit it has no end.
+            status: storeHealthy ? 'healthy' : 'unavailable',
+            // Without a limit there is no fill level to show.
             ...(maxBytes > 0 && { bytes, max_bytes: maxBytes }),
           },
           bus: { kind: 'none', status: 'healthy' },
           ...(isFull && { sockets: { status: 'full', open, max } }),
         }
       },
-      route('How the service is'),
+      route('State of the service'),
     )
-    .get('/health/live', () => ({ status: 'alive' }), route('Answers while the process does'))
+    .get('/health/live', () => ({ status: 'alive' }), route('Answers as long as the process runs'))
     .get(
       '/health/ready',
       () => {
@@ -89,6 +89,6 @@ export function healthRoutes({
         if (missing.length === 0) return { status: 'ready' }
         throw new AppError('NOT_READY', { beside: { status: 'not_ready', reasons: missing } })
       },
-      route('Whether new work may be sent here'),
+      route('Whether this node accepts new work'),
     )
 }

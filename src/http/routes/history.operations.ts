@@ -2,12 +2,12 @@ import { CURSOR_PATTERN } from '../../protocol/values.ts'
 import { limitOf, type Operations, segmentOf, userSegment } from '../openapi/operation.ts'
 import { LIMIT } from './history.ts'
 
-/** Where a listing of a log goes on. */
+/** Parameters of a page of a log. */
 export const logPage = [
   {
     name: 'after',
     in: 'query',
-    description: 'A cursor: what follows it is listed; otherwise from the oldest',
+    description: 'A cursor: the listing starts after it; without it at the oldest entry',
     schema: { type: 'string', pattern: `${CURSOR_PATTERN.source}|^$` },
     example: '',
   },
@@ -37,7 +37,8 @@ export const historyOperations: Operations = {
   'GET /api/v1/notifications/:id': {
     id: 'getNotification',
     tag: 'Looking up',
-    description: 'Of what went to a channel or to all, with `ttl` 0, or without a log, nothing is known.',
+    description:
+      'Channel and broadcast notifications, those with `ttl` 0 and those sent without a log have no report.',
     parameters: [
       segmentOf('id', 'The `notification_id` of a send', exampleListing.notifications[0]?.id ?? '', {
         format: 'uuid',
@@ -45,7 +46,7 @@ export const historyOperations: Operations = {
       {
         name: 'after',
         in: 'query',
-        description: 'A user id: recipients behind it are listed',
+        description: 'A user id: the list starts after this recipient',
         schema: { type: 'string' },
         example: '',
       },
@@ -53,7 +54,7 @@ export const historyOperations: Operations = {
     ],
     answer: {
       status: 200,
-      description: 'What has become of it for each recipient, in the order of the send',
+      description: 'Delivery status per recipient, in the order of the send',
       schema: 'Trace',
     },
     errors: ['NOTIFICATION_NOT_FOUND', 'STORE_UNAVAILABLE'],
@@ -75,7 +76,7 @@ export const historyOperations: Operations = {
     tag: 'Looking up',
     description: 'Oldest first, whether acknowledged or not. Reading changes nothing.',
     parameters: [userSegment, ...logPage],
-    answer: { status: 200, description: 'What the log holds', schema: 'Log' },
+    answer: { status: 200, description: 'The log of the user', schema: 'Log' },
     errors: ['STORE_UNAVAILABLE'],
     examples: { one: { summary: 'One notification', answer: exampleListing } },
   },

@@ -36,11 +36,11 @@ function cursorIn(query: URLSearchParams): Cursor | undefined {
   return cursor
 }
 
-/** A notification as its user gets it, and its state. */
-const listed = ({ seq, body, state }: ListedEntry, epoch: string): string =>
+/** JSON text of a notification as its user receives it, with its state. */
+const entryText = ({ seq, body, state }: ListedEntry, epoch: string): string =>
   `${body},"cursor":"${formatCursor({ epoch, seq })}","state":"${state}"}`
 
-/** Whose log is listed, and the span of who asks, when that is traced. */
+/** The user whose log is listed, and the span of the request, if it is traced. */
 interface Reader {
   readonly tenant: string
   readonly user: string
@@ -49,7 +49,7 @@ interface Reader {
 
 type ListedLog = Pick<UserLog, 'open' | 'count'> & Pick<TracedLog, 'list'>
 
-/** What a user's log holds, as JSON text, since payloads go out as they came; without a log an empty list. */
+/** JSON text of a user's log, with payloads exactly as sent; an empty list without a log. */
 export async function historyOf(
   log: ListedLog | undefined,
   { tenant, user, span }: Reader,
@@ -74,11 +74,11 @@ export async function historyOf(
   const hasMore = last !== undefined && (await log.count(owner, last.seq).catch(storeUnavailable)) > 0
   const cursor = formatCursor({ epoch, seq: last?.seq ?? through })
   const rest = { cursor, has_more: hasMore, recovered, ...(reason && { reason }) }
-  const notifications = entries.map(entry => listed(entry, epoch)).join(',')
+  const notifications = entries.map(entry => entryText(entry, epoch)).join(',')
   return answer(`"notifications":[${notifications}],${JSON.stringify(rest).slice(1, -1)}`)
 }
 
-/** What has become of notifications, and what a user's log holds, for backends. */
+/** Routes for backends: the delivery report of a notification and the log of a user. */
 export function historyRoutes({
   log,
   callers,
@@ -99,13 +99,13 @@ export function historyRoutes({
         const { tenant } = callers.of(request)
         const user = query.get('after')
         const after = user === null || user === '' ? {} : { after: userTopic(tenant, user) }
-        const trace = UUID.test(id)
+        const report = UUID.test(id)
           ? await log?.report(tenant, id, { ...after, limit }).catch(storeUnavailable)
           : undefined
-        if (trace === undefined) throw new AppError('NOTIFICATION_NOT_FOUND')
-        return reportOf(trace)
+        if (report === undefined) throw new AppError('NOTIFICATION_NOT_FOUND')
+        return reportOf(report)
       },
-      route('What has become of a notification'),
+      route('Delivery status of a notification'),
     )
     .get(
       '/users/:user_id/notifications',
@@ -116,6 +116,6 @@ export function historyRoutes({
           historyOf(log, reader, request.url),
         )
       },
-      route('What the log of a user holds'),
+      route('Lists the log of a user'),
     )
 }

@@ -7,18 +7,18 @@ export const meOperations: Operations = {
     id: 'listOwnNotifications',
     tag: 'Clients',
     description:
-      'Also for a browser to learn why its WebSocket was refused: the same token is refused here with the reason.',
+      'Also tells a browser why its WebSocket was refused: the same token is refused here with the reason.',
     parameters: logPage,
-    answer: { status: 200, description: 'What the log of the client holds', schema: 'Log' },
+    answer: { status: 200, description: 'The log of the client', schema: 'Log' },
     errors: ['STORE_UNAVAILABLE'],
     examples: { one: { summary: 'One notification', answer: exampleListing } },
   },
   'POST /api/v1/me/acks': {
     id: 'acknowledge',
     tag: 'Clients',
-    description: 'With `ACK_ENABLED=false` nothing is acknowledged, and that is answered.',
+    description: 'With `ACK_ENABLED=false` nothing is acknowledged, and the answer says so.',
     body: { schema: 'Acknowledgement', maxBytes: MAX_BODY_BYTES },
-    answer: { status: 200, description: 'What is acknowledged now', schema: 'Acknowledged' },
+    answer: { status: 200, description: 'The acknowledged notifications', schema: 'Acknowledged' },
     errors: ['STORE_UNAVAILABLE'],
     examples: {
       ids: {
@@ -27,7 +27,7 @@ export const meOperations: Operations = {
         answer: { acked: [exampleListing.notifications[0]?.id], invalid: [] },
       },
       cursor: {
-        summary: 'Everything up to a place in the log',
+        summary: 'All notifications up to a position in the log',
         body: { cursor: 'k3f9:12' },
         answer: { cursor: 'k3f9:12', acked_count: 1 },
       },

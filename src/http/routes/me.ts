@@ -16,12 +16,12 @@ import type { ClientOf } from '../request/client.ts'
 import { historyOf } from './history.ts'
 
 interface MeOptions {
-  /** Absent when it is off. */
+  /** Undefined if neither queue nor acknowledgement is enabled. */
   readonly log: UserLog | undefined
-  /** Absent when it is off. */
+  /** Undefined without ACK_ENABLED. */
   readonly acknowledgement: Acknowledgement | undefined
   readonly clientOf: ClientOf
-  /** Absent when traces are off. */
+  /** Absent without traces. */
   readonly spans?: RequestSpans | undefined
 }
 
@@ -37,7 +37,7 @@ export const acks = v.pipe(
     ({ notification_ids, cursor }) => (typeof cursor === 'string') !== Array.isArray(notification_ids),
     'either `notification_ids` or `cursor`',
     {
-      // With `items`, which some generators of clients want of every array.
+      // Repeats `items`: some client generators require it of every array.
       oneOf: [
         {
           required: ['notification_ids'],
@@ -68,11 +68,11 @@ async function ackCursor(by: Acknowledgement | undefined, owner: Topic, text: st
   if (by === undefined) return { cursor: text, acked_count: 0 }
   const cursor = parseCursor(text)
   const count = cursor && (await by.ackThrough(owner, cursor).catch(storeUnavailable))
-  if (count === undefined) throw invalidValue('cursor', 'expected a place in your log')
+  if (count === undefined) throw invalidValue('cursor', 'expected a cursor of your log')
   return { cursor: text, acked_count: count }
 }
 
-/** What clients ask and say about themselves, by their token. */
+/** Routes for clients, with their token: their log and their acknowledgements. */
 export function meRoutes({ log, acknowledgement, clientOf, spans }: MeOptions) {
   const answerPage = createPageAnswers()
   const route = (summary: string) => ({ detail: { summary, security: [{ token: [] }] } })
@@ -87,7 +87,7 @@ export function meRoutes({ log, acknowledgement, clientOf, spans }: MeOptions) {
           historyOf(log, { ...client, span: spans?.of(request) }, request.url),
         )
       },
-      route('What the log of the client holds'),
+      route('Lists the log of the client'),
     )
     .post(
       '/acks',
@@ -100,6 +100,6 @@ export function meRoutes({ log, acknowledgement, clientOf, spans }: MeOptions) {
           ? ackCursor(acknowledgement, owner, cursor)
           : ackIds(acknowledgement, owner, notification_ids ?? [])
       },
-      { parse: 'none', ...route('Acknowledges what the client has received') },
+      { parse: 'none', ...route('Acknowledges notifications of the client') },
     )
 }

@@ -5,10 +5,10 @@ export const metricsOperations: Operations = {
     id: 'getMetrics',
     tag: 'Operating',
     description:
-      'In the text format of Prometheus, of all tenants. With `METRICS_KEY` it wants that key, as `X-API-Key` or as a bearer token; keys of backends do not open it.',
+      'Text format of Prometheus, for all tenants. If METRICS_KEY is set, send it as `X-API-Key` or as a bearer token; the API keys of backends are not accepted.',
     answer: {
       status: 200,
-      description: 'What is counted',
+      description: 'All metrics',
       mediaType: 'text/plain',
     },
     errors: ['UNAUTHORIZED'],

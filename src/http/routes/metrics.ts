@@ -18,21 +18,21 @@ interface MetricsOptions {
   readonly stats: Stats
   readonly store: Pick<Store, 'isUp'>
   readonly totals: QueueTotals
-  /** Of the trigger's connection; undefined without a trigger. */
+  /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
   readonly isDraining: () => boolean
   readonly lag: Pick<Lag, 'seconds'>
   readonly linesDropped: () => number
   readonly version: string
   readonly node: string
-  /** Without one everybody may look. */
+  /** METRICS_KEY; without it `/metrics` is open. */
   readonly key: string | undefined
-  /** How many channels are named. */
+  /** METRICS_CHANNEL_LIMIT: the number of channels with a series of their own. */
   readonly channelLimit: number
   readonly onRefused: (fields: { readonly kind: 'metrics'; readonly reason: string } & RequestIds) => void
 }
 
-/** `/metrics`: everything that is counted, for Prometheus. */
+/** `/metrics`: all metrics in the text format of Prometheus. */
 export function metricsRoutes({
   census,
   stats,
@@ -58,7 +58,7 @@ export function metricsRoutes({
     const reason = (shown ?? bearer) === null ? 'no key' : 'wrong key'
     onRefused({ kind: 'metrics', reason, ...idsOf(answer, undefined) })
     throw new AppError('UNAUTHORIZED', {
-      message: 'The key of the metrics is missing or invalid.',
+      message: 'The METRICS_KEY is missing or invalid: send it as X-API-Key or as a bearer token.',
       headers: { 'www-authenticate': 'Bearer' },
     })
   }
@@ -98,7 +98,7 @@ export function metricsRoutes({
     },
     {
       detail: {
-        summary: 'What is counted, as text for Prometheus',
+        summary: 'All metrics, as text for Prometheus',
         security: [],
         'x-internal': true,
       } as object,

@@ -16,13 +16,13 @@ const sent = {
 export const invoiceContent = { event_type: 'invoice.paid', payload: { no: 42, ok: true } }
 export const templateContent = { template_id: 'inv_paid', variables: { no: 42, who: 'Ada' } }
 
-/** The same target, with a payload of its own and by a template. */
+/** Two examples with one target: its own payload, and a template. */
 const examplesOf = (target: object, answer: object): Readonly<Record<string, Example>> => ({
   direct: { summary: 'With its own payload', body: { ...target, ...invoiceContent }, answer },
   template: { summary: 'By a template', body: { ...target, ...templateContent }, answer },
 })
 
-/** What the five sends have in common. */
+/** The operation of a send, with everything that the five sends share. */
 const send = (
   id: string,
   schema: SchemaName,
@@ -31,10 +31,10 @@ const send = (
 ): Operation => ({
   id,
   tag: 'Sending',
-  description: `${description} With the log on, what is for users is in their logs before this is answered.`,
+  description: `${description} With the log on, notifications to users are in their logs before the answer.`,
   body: { schema, maxBytes: MAX_BODY_BYTES },
   isKeyed: true,
-  answer: { status: 200, description: 'What has become of it', schema: 'SendResult' },
+  answer: { status: 200, description: 'The result of the send', schema: 'SendResult' },
   // Only notifications for users are stored.
   errors: [
     'SUBSTITUTION_FAILED',
@@ -48,7 +48,7 @@ export const notificationOperations: Operations = {
   [`POST ${AT}/send`]: send('sendToUser', 'SendToUser', 'Reaches all connections of one user.', {
     ...examplesOf({ target_user_id: 'u-7' }, sent),
     everything: {
-      summary: 'With everything that may be said',
+      summary: 'With all fields',
       body: {
         target_user_id: 'u-7',
         ...invoiceContent,
@@ -63,7 +63,7 @@ export const notificationOperations: Operations = {
   [`POST ${AT}/send-to-users`]: send(
     'sendToUsers',
     'SendToUsers',
-    'Reaches each of these users; who is named twice counts once. The list may be empty.',
+    'Reaches each of these users once. The list may be empty.',
     examplesOf(
       { target_user_ids: ['u-7', 'u-8'] },
       { ...sent, delivered_to: 2, queued: 1, status: 'partial' },
@@ -72,11 +72,11 @@ export const notificationOperations: Operations = {
   [`POST ${AT}/broadcast`]: send(
     'broadcast',
     'Broadcast',
-    'Reaches everyone who is connected, or of them whom `audience` describes. Never kept.',
+    'Reaches all connected clients, or those that match `audience`. Never stored.',
     {
       ...examplesOf({}, sent),
       audience: {
-        summary: 'To those with a role',
+        summary: 'To users with a role',
         body: { ...invoiceContent, audience: { type: 'Roles', value: ['admin'] } },
         answer: { ...sent, success: false, delivered_to: 0, status: 'no_recipient' },
       },
@@ -85,13 +85,13 @@ export const notificationOperations: Operations = {
   [`POST ${AT}/channel`]: send(
     'sendToChannel',
     'SendToChannel',
-    'Reaches who subscribes to the channel now. Never kept.',
+    'Reaches the current subscribers of the channel. Never stored.',
     examplesOf({ channel: 'orders' }, sent),
   ),
   [`POST ${AT}/channels`]: send(
     'sendToChannels',
     'SendToChannels',
-    'Reaches who subscribes to one of the channels now, each connection once. Never kept.',
+    'Reaches the current subscribers of the channels, each connection once. Never stored.',
     examplesOf({ channels: ['orders', 'system'] }, sent),
   ),
 }

@@ -22,7 +22,7 @@ import type { Callers } from '../request/caller.ts'
 import { answering } from '../request/keyed.ts'
 
 export const MAX_BODY_BYTES = 65_536
-/** What HTTP sends name as their source. */
+/** `metadata.source` of notifications sent over HTTP. */
 export const SOURCE = 'http-api'
 
 const keyed = { idempotency_key: v.nullish(idempotencyKey) }
@@ -34,20 +34,20 @@ export const formats = {
   channels: formatOf(sending({ channels: channelNames, ...keyed })),
 }
 
-/** What the body of each of them says. */
-type SendBody = Content & { readonly idempotency_key?: string | null | undefined }
+/** Content of a send and its idempotency key; each route adds its target. */
+type KeyedContent = Content & { readonly idempotency_key?: string | null | undefined }
 
 function check(fault: Fault | undefined): void {
   if (fault !== undefined) throw invalidValue(fault.path, fault.message)
 }
 
-/** More bytes for users than one call or batch may store. */
-export const tooMuchAtOnce = (): AppError =>
+/** Rejects a call or batch that would store too many bytes for its users. */
+export const fanOutTooLarge = (): AppError =>
   new AppError('PAYLOAD_TOO_LARGE', {
     message: `Recipients times payload must be at most ${MAX_FAN_OUT_BYTES} bytes: send to fewer users at once.`,
   })
 
-/** The send result. */
+/** Body of the answer to a send. */
 const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outcome, now: number) => ({
   success: deliveredTo > 0 || queued > 0,
   notification_id: notificationId,
@@ -58,13 +58,13 @@ const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outco
   status,
 })
 
-/** Of a request, as far as a send needs it. */
-interface Context {
+/** The part of Elysia's context that a send needs. */
+interface SendContext {
   readonly request: Request
   readonly set: { readonly headers: Record<string, string | number> }
 }
 
-/** What every way to send over HTTP needs. */
+/** Parts that every send over HTTP needs. */
 export interface SendOptions {
   readonly composer: Composer
   readonly dispatch: Dispatch
@@ -73,11 +73,15 @@ export interface SendOptions {
   readonly clock: Clock
 }
 
-/** The five sends. */
+/** Routes of the five sends. */
 export function notificationRoutes({ composer, dispatch, once, callers, clock }: SendOptions) {
   const answer = answering(once)
 
-  const send = (context: Context, { value: content, raw, text }: Document<SendBody>, target: Target) => {
+  const send = (
+    context: SendContext,
+    { value: content, raw, text }: Document<KeyedContent>,
+    target: Target,
+  ) => {
     const { request, set } = context
     const { tenant, span } = callers.of(request)
     return answer({ request, tenant, key: content.idempotency_key, text }, set, async as => {
@@ -87,7 +91,7 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
       const notification = composer.compose(draft, found)
       if ('reason' in notification) throw refusalOf(notification)
       const payloadBytes = () => Buffer.byteLength(notification.payload)
-      if (isOverFanOut([{ target, payloadBytes }])) throw tooMuchAtOnce()
+      if (isOverFanOut([{ target, payloadBytes }])) throw fanOutTooLarge()
       return resultOf(await dispatch({ tenant, target, notification, span }), clock.now())
     })
   }
@@ -103,7 +107,7 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
         const body = await readBody(request, formats.user, MAX_BODY_BYTES)
         return send({ request, set }, body, { type: 'user', user: body.value.target_user_id })
       },
-      route('To one user'),
+      route('Sends to one user'),
     )
     .post(
       '/send-to-users',
@@ -112,7 +116,7 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
         check(lengthFault('target_user_ids', body.value.target_user_ids, MAX.users))
         return send({ request, set }, body, { type: 'users', users: body.value.target_user_ids })
       },
-      route('To several users'),
+      route('Sends to several users'),
     )
     .post(
       '/broadcast',
@@ -121,7 +125,7 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
         check(audienceFault(body.value.audience))
         return send({ request, set }, body, { type: 'broadcast' })
       },
-      route('To everyone connected'),
+      route('Sends to all connected clients'),
     )
     .post(
       '/channel',
@@ -129,7 +133,7 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
         const body = await readBody(request, formats.channel, MAX_BODY_BYTES)
         return send({ request, set }, body, { type: 'channel', channel: body.value.channel })
       },
-      route('To the subscribers of a channel'),
+      route('Sends to the subscribers of a channel'),
     )
     .post(
       '/channels',
@@ -138,6 +142,6 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
         check(lengthFault('channels', body.value.channels, MAX.channels))
         return send({ request, set }, body, { type: 'channels', channels: body.value.channels })
       },
-      route('To the subscribers of several channels, each once'),
+      route('Sends to the subscribers of several channels, once per connection'),
     )
 }

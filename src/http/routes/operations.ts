@@ -14,7 +14,7 @@ import { templateOperations } from './templates.operations.ts'
 import { tenantOperations } from './tenants.operations.ts'
 import { userOperations } from './users.operations.ts'
 
-/** The operations of all routes: one table per group, beside its routes. */
+/** Operations of all routes. Each group keeps its table beside its routes. */
 export const OPERATIONS: Operations = {
   ...batchOperations,
   ...channelOperations,

@@ -4,8 +4,9 @@ export const statsOperations: Operations = {
   'GET /stats': {
     id: 'getStats',
     tag: 'Operating',
-    description: 'Of the tenant; `redis` is of the node. `ack` only with `ACK_ENABLED=true`.',
-    answer: { status: 200, description: 'What there is, and what happened since the start', schema: 'Stats' },
+    description:
+      'Figures of the tenant; `redis` concerns the node. `ack` is present with `ACK_ENABLED=true`.',
+    answer: { status: 200, description: 'Open connections, and counters since the start', schema: 'Stats' },
     examples: {
       stats: {
         summary: 'With acknowledgement, without Redis',

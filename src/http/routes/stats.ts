@@ -11,14 +11,14 @@ interface StatsOptions {
   readonly census: Census
   readonly callers: Callers
   readonly stats: Pick<Stats, 'tally'>
-  /** Of the trigger's connection; undefined without a trigger. */
+  /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
   readonly ackEnabled: boolean
 }
 
 const MAX_CHANNELS = 1_000
 
-/** Nothing is settled at first: then the rate is that of no failure. */
+/** The rate is 1 until a notification is acknowledged or expires. */
 const ackReport = ({ tracked, acked, expired, latencyMs }: AckCounts) => ({
   enabled: true,
   total_tracked: tracked,
@@ -29,7 +29,7 @@ const ackReport = ({ tracked, acked, expired, latencyMs }: AckCounts) => ({
   avg_latency_ms: acked === 0 ? 0 : latencyMs / acked,
 })
 
-/** `/stats`: what there is and what happened in the caller's tenant. */
+/** `/stats`: open connections and counters of the caller's tenant. */
 export function statsRoutes({ census, callers, stats, redis, ackEnabled }: StatsOptions) {
   const connections = async (tenant: string) => {
     const channels = await census.largestChannels(tenant, MAX_CHANNELS)
@@ -65,7 +65,7 @@ export function statsRoutes({ census, callers, stats, redis, ackEnabled }: Stats
     },
     {
       detail: {
-        summary: 'What there is and what happened',
+        summary: 'Open connections and counters of the tenant',
         security: [{ apiKey: [] }],
         'x-internal': true,
       } as object,

@@ -36,18 +36,18 @@ export const templateOperations: Operations = {
     id: 'listTemplates',
     tag: 'Templates',
     description:
-      'A page ends at `limit` or 1 MiB, whichever comes first; `next` is then the `after` of the next page.',
+      'A page ends at `limit` or 1 MiB, whichever comes first. `next` is the `after` of the next page.',
     parameters: [
       {
         name: 'after',
         in: 'query',
-        description: 'An id: the templates after it are listed; otherwise from the first',
+        description: 'Id of a template: the list starts after it; without it at the first',
         schema: { type: 'string' },
         example: '',
       },
       limitOf(MAX_TEMPLATES, MAX_TEMPLATES),
     ],
-    answer: { status: 200, description: 'By id, in the order of code points', schema: 'Templates' },
+    answer: { status: 200, description: 'Templates by id, in the order of code points', schema: 'Templates' },
     errors: ['STORE_UNAVAILABLE'],
     examples: { one: { summary: 'One template', answer: { templates: [template], total: 1 } } },
   },
@@ -63,10 +63,10 @@ export const templateOperations: Operations = {
     id: 'changeTemplate',
     tag: 'Templates',
     description:
-      'What is left out stays as it is. `null` removes `default_ttl` and `description`; for any other field it means: leave it.',
+      'Absent fields keep their values. `null` removes `default_ttl` and `description`; other fields keep their values then too.',
     parameters: [id],
     body: { schema: 'TemplateChange', maxBytes: MAX_BODY_BYTES },
-    answer: { status: 200, description: 'The template as it is then', schema: 'Template' },
+    answer: { status: 200, description: 'The changed template', schema: 'Template' },
     errors: ['INVALID_TEMPLATE', 'TEMPLATE_NOT_FOUND', 'STORE_UNAVAILABLE'],
     examples: {
       change: {
@@ -80,7 +80,7 @@ export const templateOperations: Operations = {
     id: 'deleteTemplate',
     tag: 'Templates',
     parameters: [id],
-    answer: { status: 204, description: 'There is none of that id any more' },
+    answer: { status: 204, description: 'The template is deleted' },
     errors: ['TEMPLATE_NOT_FOUND', 'STORE_UNAVAILABLE'],
     examples: { deleted: { summary: 'Deleted' } },
   },

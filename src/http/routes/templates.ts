@@ -15,19 +15,19 @@ import { integerIn, queryOf, segment } from '../request/parameters.ts'
 export const MAX_BODY_BYTES = 2_097_152
 export const MAX_TEMPLATES = 10_000
 const MAX_NAME_BYTES = 256
-/** Of the text with its places, and of the description. */
+/** Bound of `payload_template` and of `description`. */
 const MAX_TEXT_BYTES = 65_536
 
-/** Any integer at all: one out of range is no matter of its shape. */
+/** Any integer. RULES checks the range, with INVALID_TEMPLATE instead of a shape error. */
 const seconds = integer(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)
 const priority = v.picklist(PRIORITIES)
 const name = { minLength: 1, maxLength: MAX_NAME_BYTES, description: `1 to ${MAX_NAME_BYTES} bytes` }
 const payload = { description: `Any JSON of up to ${MAX_TEXT_BYTES} bytes, \`null\` too` }
 const ttl = { minimum: 0, maximum: MAX_TTL_SECONDS, description: 'Seconds' }
 const words = { maxLength: MAX_TEXT_BYTES, description: `At most ${MAX_TEXT_BYTES} bytes` }
-const strict = { description: 'Whether a variable that is missing is a fault' }
+const strict = { description: 'Whether a missing variable is an error' }
 
-// Of what is too long or out of range the shape is right: see RULES.
+// Checks types only: RULES checks lengths and ranges.
 export const creation = formatOf(
   v.object({
     id: documented(v.string(), { ...NAME_RULES.templateId, description: '1 to 64 bytes' }),
@@ -55,7 +55,7 @@ export const change = formatOf(
 
 const fits = (text: string, bytes: number): boolean => Buffer.byteLength(text) <= bytes
 
-/** What must hold of a template beyond its shape; `payloadTemplate` is JSON text. */
+/** Rules of a template beyond its shape; `payloadTemplate` is JSON text. */
 const RULES = [
   {
     path: 'name',
@@ -91,7 +91,7 @@ function check(given: Partial<TemplateChanges>): void {
 
 const timestamp = (time: number): string => `"${new Date(time).toISOString()}"`
 
-/** As JSON text, since the payload template is to come back as it was written. Keys in the order of docs/API.md. */
+/** JSON text of a template. Returns the payload template exactly as it was written. */
 function textOf(template: Template): string {
   const { id, name, eventType, payloadTemplate, defaultPriority, defaultTtl, description, strict } = template
   const { createdAt, updatedAt } = template
@@ -105,7 +105,7 @@ function textOf(template: Template): string {
   )
 }
 
-/** `next` is what `after` is to be for the next page. */
+/** JSON text of a page; `next` is the `after` of the next page. */
 function pageText({ templates, total, hasMore }: TemplatePage): string {
   const next = hasMore ? `,"next":${JSON.stringify(templates.at(-1)?.id)}` : ''
   return `{"templates":[${templates.map(textOf).join(',')}],"total":${total}${next}}`
@@ -121,10 +121,12 @@ const notFound = (): never => {
 const REFUSALS = {
   exists: () => new AppError('TEMPLATE_EXISTS'),
   full: () =>
-    new AppError('INVALID_TEMPLATE', { message: `There are ${MAX_TEMPLATES} templates, which is the most.` }),
+    new AppError('INVALID_TEMPLATE', {
+      message: `The tenant has ${MAX_TEMPLATES} templates already, which is the maximum: delete one first.`,
+    }),
 }
 
-/** Kept messages with places for variables. */
+/** Routes of templates: stored messages with variables. */
 export function templateRoutes({
   templates,
   callers,
@@ -166,7 +168,7 @@ export function templateRoutes({
         if (created !== 'created') throw REFUSALS[created]()
         return answer(textOf(template), 201)
       },
-      route('Create a template'),
+      route('Creates a template'),
     )
     .get(
       '',
@@ -182,7 +184,7 @@ export function templateRoutes({
           return pageText(page)
         })
       },
-      route('Templates, a page at a time'),
+      route('Lists templates, page by page'),
     )
     .get(
       '/:id',
@@ -191,7 +193,7 @@ export function templateRoutes({
         const template = await templates.get(callers.of(request).tenant, id).catch(storeUnavailable)
         return answer(textOf(template ?? notFound()))
       },
-      route('One template'),
+      route('Gets a template'),
     )
     .put(
       '/:id',
@@ -215,7 +217,7 @@ export function templateRoutes({
           .catch(storeUnavailable)
         return answer(textOf(template ?? notFound()))
       },
-      route('Change some of a template'),
+      route('Changes fields of a template'),
     )
     .delete(
       '/:id',
@@ -224,6 +226,6 @@ export function templateRoutes({
         const existed = await templates.delete(callers.of(request).tenant, id).catch(storeUnavailable)
         return existed ? new Response(null, { status: 204 }) : notFound()
       },
-      route('Delete a template'),
+      route('Deletes a template'),
     )
 }

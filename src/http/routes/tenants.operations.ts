@@ -12,10 +12,10 @@ export const tenantOperations: Operations = {
   'GET /api/v1/tenants': {
     id: 'listTenants',
     tag: 'Looking up',
-    description: 'A key that is bound to a tenant sees that one only.',
+    description: 'A key that is bound to a tenant sees only that tenant.',
     answer: {
       status: 200,
-      description: 'Those with a connection, or in which something has happened, by id',
+      description: 'Tenants that have a connection or have sent something since the start, by id',
       schema: 'Tenants',
     },
     examples: {
@@ -28,12 +28,12 @@ export const tenantOperations: Operations = {
   'GET /api/v1/tenants/:tenant_id': {
     id: 'getTenant',
     tag: 'Looking up',
-    parameters: [segmentOf('tenant_id', 'A tenant', 'default', NAME_RULES.tenant)],
+    parameters: [segmentOf('tenant_id', 'Id of a tenant', 'default', NAME_RULES.tenant)],
     answer: { status: 200, description: 'The tenant', schema: 'Tenant' },
     errors: ['TENANT_NOT_FOUND'],
     examples: {
       tenant: {
-        summary: 'With a user who is connected twice',
+        summary: 'A user with two connections',
         answer: {
           tenant_id: 'default',
           stats: tenantStats,

@@ -21,7 +21,7 @@ interface TenantOptions {
 
 const maySee = ({ tenant, isBound }: Caller, seen: string): boolean => !isBound || seen === tenant
 
-/** Tenants in which there is a connection or something has happened. */
+/** Routes of tenants that have a connection or have sent something since the start. */
 export function tenantRoutes({ census, callers, stats: { tally }, tenancy }: TenantOptions) {
   const statsOf = (tenant: string, connections: number) => {
     const record = tally.find(tenant)
@@ -32,7 +32,7 @@ export function tenantRoutes({ census, callers, stats: { tally }, tenancy }: Ten
       messages_delivered: record.delivered,
     }
   }
-  /** In order. Works in turns, since there may be a hundred thousand tenants. */
+  /** Visible tenants by id. Yields to other requests: there may be 100,000 tenants. */
   const tenantsFor = async (caller: Caller): Promise<readonly TenantCount[]> => {
     const counts = new Map<string, number>()
     const names = new SortedNames()
@@ -62,7 +62,7 @@ export function tenantRoutes({ census, callers, stats: { tally }, tenancy }: Ten
         }))
         return jsonAnswer(`{"enabled":${tenancy},"tenants":${list},"total":${tenants.length}}`)
       },
-      route('Tenants'),
+      route('Lists tenants'),
     )
     .get(
       '/:tenant_id',
@@ -78,6 +78,6 @@ export function tenantRoutes({ census, callers, stats: { tally }, tenancy }: Ten
           connection_stats: { total_connections: open, unique_users: await census.users(tenant) },
         }
       },
-      route('One tenant'),
+      route('Gets a tenant'),
     )
 }

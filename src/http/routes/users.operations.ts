@@ -6,7 +6,7 @@ export const userOperations: Operations = {
     id: 'getSubscriptions',
     tag: 'Looking up',
     parameters: [userSegment],
-    answer: { status: 200, description: 'Of all connections of the user', schema: 'Subscriptions' },
+    answer: { status: 200, description: 'Channels of all connections of the user', schema: 'Subscriptions' },
     errors: ['USER_NOT_CONNECTED'],
     examples: {
       two: {
@@ -19,7 +19,7 @@ export const userOperations: Operations = {
     id: 'getPresence',
     tag: 'Looking up',
     parameters: [userSegment],
-    answer: { status: 200, description: 'WebSockets and streams alike', schema: 'Presence' },
+    answer: { status: 200, description: 'Number of WebSockets and SSE streams', schema: 'Presence' },
     examples: {
       online: { summary: 'Connected twice', answer: { user_id: 'u-7', online: true, connections: 2 } },
     },
@@ -28,21 +28,21 @@ export const userOperations: Operations = {
     id: 'disconnectUser',
     tag: 'Looking up',
     description:
-      'WebSockets are closed with 4403, streams with an `error` event. With `issued_before` tokens that the user was given ' +
-      'earlier are refused for 24 hours. At 10,000 revocations in force in the tenant one more is 429, and the connections ' +
-      'are closed all the same.',
+      'Closes WebSockets with 4403 and SSE streams with an `error` event. `issued_before` revokes the tokens that were issued to ' +
+      'the user earlier, for 24 hours. A tenant may have 10,000 revocations in force: one more is 429, and the connections ' +
+      'are closed nevertheless.',
     parameters: [userSegment],
     body: { schema: 'Disconnection', maxBytes: MAX_BODY_BYTES, optional: true },
     answer: {
       status: 200,
-      description: 'How many connections were closed; 0 is fine',
+      description: 'Number of closed connections; 0 is no error',
       schema: 'Disconnected',
     },
     errors: ['STORE_UNAVAILABLE', 'TOO_MANY_REVOCATIONS'],
     examples: {
       plain: { summary: 'Without a reason', answer: { user_id: 'u-7', disconnected: 2 } },
       revoked: {
-        summary: 'With the tokens of the time before',
+        summary: 'Also revoking earlier tokens',
         body: { reason: 'signed out everywhere', issued_before: '2026-01-02T03:04:05Z' },
         answer: { user_id: 'u-7', disconnected: 2 },
       },

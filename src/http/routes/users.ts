@@ -21,12 +21,12 @@ interface UserOptions {
 }
 
 export const MAX_BODY_BYTES = 65_536
-/** A close frame has room for 123 (RFC 6455 §5.5). */
+/** A close frame holds at most 123 bytes of reason (RFC 6455 §5.5). */
 const MAX_REASON_BYTES = 120
-/** The last second that a timestamp can name; so milliseconds, given by mistake, are refused. */
+/** The last second of the year 9999. Rejects milliseconds given by mistake. */
 const LAST_SECOND = 253_402_300_799
 
-/** Milliseconds since 1970. */
+/** Seconds since 1970 or RFC 3339 text; gives milliseconds. */
 const moment = v.pipe(
   v.union([
     v.pipe(
@@ -46,7 +46,7 @@ export const disconnection = v.object({
   reason: v.nullish(
     v.pipe(
       v.string(),
-      // What is no Unicode has no bytes to put into a frame.
+      // A lone surrogate has no UTF-8 bytes for the close frame.
       rule(text => text.isWellFormed() && Buffer.byteLength(text) <= MAX_REASON_BYTES, 'at most 120 bytes', {
         maxLength: MAX_REASON_BYTES,
       }),
@@ -56,7 +56,7 @@ export const disconnection = v.object({
 })
 const format = formatOf(disconnection)
 
-/** One user: what its connections are subscribed to, whether there are any, and their end. */
+/** Routes of one user: subscriptions, presence and disconnect. */
 export function userRoutes({ reach, callers, store, clock }: UserOptions) {
   const find = (request: Request, given: string | null | undefined) => {
     const user = segment('user_id', given)
@@ -73,7 +73,7 @@ export function userRoutes({ reach, callers, store, clock }: UserOptions) {
         if (connections === 0) throw new AppError('USER_NOT_CONNECTED')
         return { user_id: user, connection_count: connections, subscriptions: channels }
       },
-      route('The channels of one user'),
+      route('Lists the channels of a user'),
     )
     .get(
       '/:user_id/presence',
@@ -90,7 +90,7 @@ export function userRoutes({ reach, callers, store, clock }: UserOptions) {
         const body = await readOptionalBody(request, format, MAX_BODY_BYTES)
         const { reason, issued_before: before } = body?.value ?? {}
         const { user, owner } = find(request, params.user_id)
-        // Revoked first, so that no client reconnects with the same token.
+        // Revokes first: otherwise a client could reconnect with the same token.
         const revoked =
           typeof before === 'number' && isUserId(user)
             ? await store.revocations

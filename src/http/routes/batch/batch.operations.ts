@@ -7,8 +7,8 @@ export const batchOperations: Operations = {
     id: 'batch',
     tag: 'Sending',
     description:
-      'Takes effect in order; not atomic. An item of a wrong shape refuses the whole batch; everything else is the fault of ' +
-      'its item alone, told in its result.',
+      'Items take effect in order; the batch is not atomic. An item with an invalid shape rejects the whole batch; any other ' +
+      'fault fails only its item, and the result of the item tells it.',
     body: { schema: 'Batch', maxBytes: MAX_BODY_BYTES },
     isKeyed: true,
     answer: {

@@ -47,7 +47,7 @@ type Batch = v.InferOutput<typeof batch>
 function checkSize({ length }: readonly Item[]): void {
   if (length > MAX_ITEMS)
     throw new AppError('BATCH_TOO_LARGE', {
-      message: `A batch holds at most ${MAX_ITEMS} items (got ${length}).`,
+      message: `A batch must have at most ${MAX_ITEMS} items (got ${length}): send the rest in another one.`,
     })
   if (length === 0)
     throw new AppError('VALIDATION_ERROR', {
@@ -61,11 +61,11 @@ interface BatchOptions extends SendOptions {
   readonly largeCalls: LargeCalls
 }
 
-/** Up to 100 sends in one request, in order; not atomic. */
+/** `/batch`: up to 100 sends in one request, in order; not atomic. */
 export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clock, stats }: BatchOptions) {
   const answer = answering(once)
 
-  /** All that the items name, looked up before the first takes effect: between two items nobody is waited for. */
+  /** Looks up all templates before the first item: no item waits between two others. */
   const findAll = async (tenant: string, items: readonly Item[]): Promise<ReadonlyMap<string, Found>> => {
     const ids = new Set(items.flatMap(item => ('payload' in item ? [] : [item.template_id])))
     return new Map(
@@ -73,7 +73,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
     )
   }
 
-  // Appends are issued in order without waiting for each other, so that they may share a commit.
+  // Does not await the append: appends of a batch share a commit.
   const carryOut = (task: Task, { id, storedAt }: Partial<Try>): Promise<Fate> | Fate => {
     const failure = failureOf(task)
     if (failure !== undefined) return { failure }
@@ -86,7 +86,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
     )
   }
 
-  /** The same for each item whenever the batch is tried. */
+  /** Ids of the items, equal in each retry of the batch. */
   const triesOf = ({ id, isRetry }: Try, tenant: string, items: readonly Item[]): Promise<readonly Try[]> =>
     Promise.all(
       items.map(async (_, index) => {
@@ -108,7 +108,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
   const carryOutAll = async (tasks: readonly Task[], options: Batch['options']): Promise<readonly Fate[]> => {
     const duplicates = options.deduplicate ? duplicatesOf(tasks) : new Set<Task>()
     const own = tasks.filter(task => !duplicates.has(task))
-    // With a stop nobody knows yet how far it goes, and a key that is not reached stays free.
+    // With `stop_on_error` later items may not run, and their keys must stay free.
     using keys = await claimKeys({ once, tasks: own, carryOut, ahead: !options.stop_on_error })
     const fates: (Promise<Fate> | Fate)[] = []
     let stopped = false
@@ -118,7 +118,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
       if (stopped) fates.push({ skipped: 'stopped' })
       else if (duplicates.has(task)) fates.push({ skipped: 'duplicate' })
       else {
-        // What is for users goes out after its append, what is for a crowd at once: it waits, to come in its place.
+        // Keeps the order: a crowd item goes out at once, so it waits for earlier appends.
         if (isForCrowd(task.item)) await Promise.all(fates)
         const fate = keys.of(task) ?? carryOut(task, task.as)
         fates.push(fate)
@@ -162,6 +162,6 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
         },
       )
     },
-    { parse: 'none', detail: { summary: 'Up to 100 sends', security: [{ apiKey: [] }] } },
+    { parse: 'none', detail: { summary: 'Sends up to 100 notifications', security: [{ apiKey: [] }] } },
   )
 }

@@ -16,7 +16,7 @@ import { isOverFanOut, mayBeOverFanOut, type Portion } from '../../../notificati
 import type { Notification } from '../../../notification/notification.ts'
 import { recipientsOf, type Target } from '../../../notification/target.ts'
 import { audience, channelName, channelNames, userId, userIds } from '../../../protocol/audience.ts'
-import { SOURCE, tooMuchAtOnce } from '../notifications.ts'
+import { fanOutTooLarge, SOURCE } from '../notifications.ts'
 import type { Failure, Fate } from './result.ts'
 
 export const target = v.variant('type', [
@@ -27,10 +27,10 @@ export const target = v.variant('type', [
   v.object({ type: v.literal('channels'), value: channelNames }),
 ])
 
-/** Payloads rendered in one turn of the event loop to learn their sizes. */
+/** Payloads rendered per turn of the event loop to measure them. */
 const COMPOSED_PER_TURN = 4
 
-/** One of a batch. */
+/** Schema of a batch item. */
 export const item = sending({
   target,
   audience: v.nullish(audience),
@@ -39,18 +39,19 @@ export const item = sending({
 
 export type Item = v.InferOutput<typeof item>
 
-/** One item on its way. */
+/** An item with everything that sending it needs. */
 export interface Task {
   readonly tenant: string
-  /** Of the request, when it is traced. */
+  /** Span of the request; undefined without traces. */
   readonly span: Span | undefined
   readonly item: Item
-  /** The texts of its values by path, and what stands before the names of its keys. */
+  /** JSON texts of the batch's values by path. */
   readonly raw: ReadonlyMap<string, string>
+  /** Path of the item with a final dot: `notifications[3].`. */
   readonly at: string
-  /** What its template id stands for. */
+  /** Result of looking up its `template_id`; undefined without one. */
   readonly found: Found
-  /** In a batch with a key, so that a retry of it repeats nobody. */
+  /** Its id in a batch with a key: a retry sends nothing twice. */
   readonly as: Partial<Try>
 }
 
@@ -71,33 +72,33 @@ export const targetOf = ({ target: { type, value } }: { readonly target: Item['t
 
 export const isForCrowd = ({ target: { type } }: Item): boolean => type !== 'user' && type !== 'users'
 
-/** Its names have not been looked at then. */
+/** The fault of a target with too many names, whose names were not checked. */
 function longList({ target }: Item): Fault | undefined {
   if (target.type === 'users') return lengthFault('target.value', target.value, MAX.users)
   return target.type === 'channels' ? lengthFault('target.value', target.value, MAX.channels) : undefined
 }
 
-/** A list of values that is too long, or a payload that is too large: the fault of this item alone. */
+/** The failure of an item with too many names, audience values or payload bytes. */
 export function failureOf({ item, raw, at }: Task): Failure | undefined {
   const { target, audience } = item
   const payload = 'payload' in item ? raw.get(`${at}payload`) : undefined
   if (payload !== undefined && Buffer.byteLength(payload) > MAX.payloadBytes)
-    return { code: 'PAYLOAD_TOO_LARGE', message: `The payload is over ${MAX.payloadBytes} bytes.` }
+    return { code: 'PAYLOAD_TOO_LARGE', message: `The payload must be at most ${MAX.payloadBytes} bytes.` }
   const fault = longList(item) ?? (target.type === 'broadcast' ? audienceFault(audience) : undefined)
   return fault && { code: 'VALIDATION_ERROR', message: `${fault.path}: ${fault.message}` }
 }
 
-/** What the item is about; undefined when its template is not to be had. */
+/** The event type of an item; undefined without its template. */
 function eventTypeOf(item: Item, found: Found): string | undefined {
   if ('payload' in item) return item.event_type
   return found === undefined || 'reason' in found ? undefined : found.eventType
 }
 
-/** Items alike in kind and set of targets and in event type; as JSON, so that no two different ones become one text. */
+/** Key of equal items: kind and set of targets, event type. JSON keeps different items apart. */
 const likenessOf = ({ target: { type, value } }: Item, eventType: string): string =>
   JSON.stringify([type, [...new Set([value].flat())].sort(), eventType])
 
-/** Of the tasks those that are like an earlier one. */
+/** The tasks that equal an earlier one. */
 export function duplicatesOf(tasks: readonly Task[]): ReadonlySet<Task> {
   const seen = new Set<string>()
   const duplicates = new Set<Task>()
@@ -111,19 +112,19 @@ export function duplicatesOf(tasks: readonly Task[]): ReadonlySet<Task> {
   return duplicates
 }
 
-/** Whether an earlier try of the batch stored all that this one would have sent to users. */
+/** Whether an earlier attempt stored everything that this one sent to users. */
 export function wasStored(tasks: readonly Task[], fates: readonly Fate[]): boolean {
   const sent = tasks.filter(({ item }, n) => !isForCrowd(item) && fates[n] && 'outcome' in fates[n])
   return sent.length > 0 && sent.every(({ as }) => as.storedAt !== undefined)
 }
 
-/** The ids of the notifications of a batch, as its retries name them; none when crowds are addressed too. */
+/** Notification ids of a batch, equal in each retry; none if it also addresses crowds. */
 export const partsOf =
   (items: readonly Item[]): PartsOf =>
   id =>
     items.some(isForCrowd) ? [] : items.map((_, index) => derivedId(id, index))
 
-/** What the composer makes of an item. */
+/** Composes the notification of an item. */
 export function composeOf(
   { item, raw, at, found }: Task,
   composer: Pick<Composer, 'compose'>,
@@ -142,7 +143,7 @@ function payloadBytesOf(task: Task, composer: Pick<Composer, 'compose'>): number
   return 'reason' in notification ? 0 : Buffer.byteLength(notification.payload)
 }
 
-/** Rendering a KiB of template costs about as much as a recipient. */
+/** Template bytes that cost about as much to render as one recipient costs to send to. */
 const TEMPLATE_BYTES_PER_RECIPIENT = 1_024
 
 /** The cost of an item, in recipients. */
@@ -151,7 +152,7 @@ export function costOf({ item, found }: Task): number {
   return recipientsOf(targetOf(item)) + template.length / TEMPLATE_BYTES_PER_RECIPIENT
 }
 
-/** Rejects with 413 when recipients times payload are over the bound. */
+/** Rejects with 413 if recipients times payload bytes exceed the bound. */
 export async function checkFanOut(
   tasks: readonly Task[],
   composer: Pick<Composer, 'compose'>,
@@ -167,5 +168,5 @@ export async function checkFanOut(
     },
     COMPOSED_PER_TURN,
   )
-  if (isOverFanOut(portions)) throw tooMuchAtOnce()
+  if (isOverFanOut(portions)) throw fanOutTooLarge()
 }

@@ -2,7 +2,7 @@ import { type BeginResult, fingerprintOf, type Once, type Try } from '../../../d
 import { AppError } from '../../../errors.ts'
 import { asFailure, type FailedItem, type Fate } from './result.ts'
 
-/** What is known of an item with regard to its key. */
+/** The part of a task that its key concerns. */
 interface KeyedTask {
   readonly tenant: string
   readonly item: {
@@ -17,23 +17,23 @@ interface KeyedTask {
 
 interface ClaimOptions<T extends KeyedTask> {
   readonly once: Once
-  /** In order. */
+  /** Tasks in batch order. */
   readonly tasks: readonly T[]
-  /** Begins in the same turn. */
+  /** Sends the item; must begin in the same turn. */
   readonly carryOut: (task: T, as: Try) => Promise<Fate> | Fate
-  /** All keys at once, before the first item takes effect: then they may share a commit, and no item waits between two others. */
+  /** True to claim all keys before the first item, in one commit, so that no item waits later. */
   readonly ahead: boolean
 }
 
 /** The items of one batch that have keys of their own. */
 interface KeyedItems<T> extends Disposable {
-  /** Carries it out, unless that was done before; undefined for an item without a key. */
+  /** Runs an item or replays its earlier result; undefined for an item without a key. */
   of(task: T): Promise<Fate> | undefined
 }
 
 type ClaimResult = BeginResult | FailedItem
 
-/** Of an item: its fields, and the texts that its values are kept as. */
+/** Fingerprint of an item: its fields, and the texts of payload and variables. */
 const printOf = ({ item: { payload: _, variables: __, ...fields }, raw, at }: KeyedTask): string =>
   fingerprintOf(
     'batch item',
@@ -42,7 +42,7 @@ const printOf = ({ item: { payload: _, variables: __, ...fields }, raw, at }: Ke
     raw.get(`${at}variables`) ?? '',
   )
 
-/** A key that comes again in its batch stands for its first item. */
+/** Claims the keys of a batch. Items that share a key share the result of the first. */
 export async function claimKeys<T extends KeyedTask>({
   once,
   tasks,
@@ -64,7 +64,7 @@ export async function claimKeys<T extends KeyedTask>({
     return once.begin({ tenant: task.tenant, key, fingerprint, id }).catch(asFailure)
   }
   const claimed = new Map<T, ClaimResult>()
-  /** What a fault of another item kept from being carried out. */
+  /** Frees the keys of items that did not run because another item failed. */
   const release = (): void => {
     for (const begun of claimed.values()) if ('failed' in begun) begun.failed('free')
   }
@@ -83,7 +83,7 @@ export async function claimKeys<T extends KeyedTask>({
     if ('failure' in begun) return begun
     if ('replay' in begun) return { outcome: JSON.parse(begun.replay), isReplay: true }
     try {
-      // In a batch that is tried again its own id is the earlier one.
+      // A retried batch gives the item its earlier id, which may be stored already.
       const fate = await carryOut(task, { ...begun, storedAt: begun.storedAt ?? task.as.storedAt })
       if ('outcome' in fate) begun.answered(JSON.stringify(fate.outcome))
       else begun.failed('failure' in fate && fate.failure.code === 'STORE_UNAVAILABLE' ? 'retry' : 'free')
@@ -102,7 +102,7 @@ export async function claimKeys<T extends KeyedTask>({
       return asFailure(new AppError('IDEMPOTENCY_KEY_REUSED'))
     }
     const fate = await fates.get(first)
-    if (fate === undefined) throw new Error('the first item of a key comes before the others')
+    if (fate === undefined) throw new Error('the first item of a key must run before the others')
     if (!('outcome' in fate)) return fate
     once.note('replayed')
     return { ...fate, isReplay: true }

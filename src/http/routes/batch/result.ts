@@ -8,21 +8,21 @@ export interface Failure {
   readonly message: string
 }
 
-/** It was refused, or the store did not take it. */
+/** An item that was rejected, or that the store did not accept. */
 export interface FailedItem {
   readonly failure: Failure
 }
 
-/** What became of one item; `skipped` ones have had no effect. */
+/** Result of one item; `skipped` items had no effect. */
 export type Fate =
-  /** `isReplay`: of an earlier item or request with the same key. */
+  /** `isReplay`: the outcome of an earlier item or request with the same key. */
   | { readonly outcome: Outcome; readonly isReplay?: boolean }
   | FailedItem
   | { readonly skipped: 'duplicate' | 'stopped' }
 
 const isSuccess = ({ deliveredTo, queued }: Outcome): boolean => deliveredTo > 0 || queued > 0
 
-/** Whether `stop_on_error` stops behind it. What an earlier try has delivered is delivered to nobody now, and no failure. */
+/** Whether `stop_on_error` stops here. Items that an earlier attempt delivered do not stop it. */
 export const stops = (fate: Fate): boolean =>
   'failure' in fate ||
   ('outcome' in fate && (fate.outcome.status === 'no_recipient' || fate.outcome.status === 'expired'))
@@ -62,13 +62,13 @@ export function summaryOf(fates: readonly Fate[]) {
   }
 }
 
-/** Nothing was taken, and all for the same reason: the caller is to come back with all of it. */
+/** Throws STORE_UNAVAILABLE if every item failed with it: the caller must retry the whole batch. */
 export function checkStore(fates: readonly Fate[]): void {
   const isAway = (fate: Fate) => 'failure' in fate && fate.failure.code === 'STORE_UNAVAILABLE'
   if (fates.every(isAway)) throw unavailable()
 }
 
-/** One text of an error: an item has no place for its details. */
+/** Joins message and details of an error: an item has no `details`. */
 export const failedBy = ({ code, message, details = [] }: AppError): FailedItem => ({
   failure: {
     code,
