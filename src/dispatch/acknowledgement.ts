@@ -6,9 +6,9 @@ import type { Redeliveries } from './redelivery.ts'
 
 /** Records acknowledgements of clients, over WebSocket and HTTP. A repeated acknowledgement gets the first answer. */
 export interface Acknowledgement {
-  /** Acknowledges single notifications; answers in the order of the ids, undefined for one that this user did not get. */
+  /** Acknowledges single notifications. Answers per id, in order: undefined if the user did not receive it. */
   ack(owner: Topic, ids: readonly string[]): Promise<readonly ({ readonly late: boolean } | undefined)[]>
-  /** Acknowledges the user's log up to the cursor and counts; undefined for another epoch or a place beyond the head. */
+  /** Acknowledges the log up to the cursor and counts. Undefined for another epoch or beyond the head. */
   ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
 }
 

@@ -14,35 +14,35 @@ import { render } from '../notification/render.ts'
 import { type CompiledTemplate, compile } from '../notification/template.ts'
 import type { Template, Templates } from '../store/template.ts'
 
-/** Why what a send says of a template makes no notification. */
+/** The reason why a send with a template makes no notification. */
 export interface ComposeError {
   readonly reason: 'unknown_template' | 'variables' | 'too_large' | 'store'
-  /** By paths inside what the send says. */
+  /** Faults by path inside the send. */
   readonly faults: readonly Fault[]
-  /** Of what the store did. */
+  /** The error of the store. */
   readonly cause?: unknown
 }
 
-/** What an id stands for; undefined when the tenant has no such template. */
+/** Result of a template look-up; undefined if the tenant has no such template. */
 export type Found = Template | ComposeError | undefined
 
-/** What a send says, as it was read. */
+/** A send as it was read. */
 interface Draft extends Origin {
   readonly content: Content
-  /** The texts of its values by path, where the content stands under `at`: `''`, `event.`, `notifications[3].`. */
+  /** JSON texts of its values by path. `at` prefixes the content: `''`, `event.`, `notifications[3].`. */
   readonly raw: ReadonlyMap<string, string>
   readonly at: string
 }
 
-/** Makes notifications of what sends say, the same way for all that brings sends in. */
+/** Turns sends into notifications, for HTTP and Redis alike. */
 export interface Composer {
-  /** Never rejects: a store that is away is a misfit. */
+  /** Never rejects: an outage of the store is a ComposeError. */
   find(tenant: string, id: string): Promise<Found>
-  /** `found` is what the template id of the content stands for; without an id it does not count. */
+  /** Composes a notification. `found` is the look-up of the template id, and ignored without one. */
   compose(draft: Draft, found?: Found): Notification | ComposeError
 }
 
-/** Bounds of the cache of compiled templates, for all tenants together. */
+/** Bounds of the cache of compiled templates, for all tenants. */
 const MAX_COMPILED_BYTES = 32 * 1024 * 1024
 const MAX_COMPILED = 10_000
 
@@ -66,7 +66,7 @@ const missing = (names: readonly string[]): ComposeError => ({
     .map(name => ({ path: `variables.${name}`, message: 'the template needs it' })),
 })
 
-/** The answer to a send that made no notification. */
+/** The error answer to a send that made no notification. */
 export function refusalOf({ reason, faults, cause }: ComposeError): AppError {
   switch (reason) {
     case 'unknown_template':

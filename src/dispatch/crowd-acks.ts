@@ -5,9 +5,9 @@ import type { Topic } from '../notification/topic.ts'
 import type { StoreObserver } from '../store/store.ts'
 import type { UnloggedAck } from './reach.ts'
 
-/** Acknowledgements of what no log holds: counted for a while, never asked for again. */
+/** Acknowledgements of notifications outside any log. They are counted, never redelivered. */
 export interface CrowdAcks extends Disposable {
-  /** These users are about to get it. */
+  /** Starts to wait for acknowledgements of users who are about to receive it. */
   expect(id: string, owners: Iterable<Topic>): void
   ack(id: string, owner: Topic): UnloggedAck
 }
@@ -15,12 +15,12 @@ export interface CrowdAcks extends Disposable {
 interface CrowdAcksOptions {
   readonly clock: Clock
   readonly observer: Pick<StoreObserver, 'tracked' | 'acked'>
-  /** Called with a number of users of `owner`'s tenant that did not acknowledge in time. */
+  /** Called with the number of users in `owner`'s tenant that did not acknowledge in time. */
   readonly onGivenUp: (owner: Topic, users: number) => void
-  /** How long an acknowledgement is waited for, and how often what is over is removed; milliseconds. */
+  /** Time to acknowledge, and interval of removing expired records; milliseconds. */
   readonly timeoutMs: number
   readonly cleanupMs: number
-  /** Pairs of notification and user that may wait; beyond it the oldest notifications are over early. */
+  /** Maximum pairs of notification and user; above it the oldest notifications expire early. */
   readonly max?: number
 }
 
@@ -40,7 +40,7 @@ export function createCrowdAcks({
   cleanupMs,
   max = MAX_PAIRS,
 }: CrowdAcksOptions): CrowdAcks {
-  /** Oldest first. */
+  /** Notifications by id, oldest first. */
   const sent = new Map<string, PendingAck>()
   let pairs = 0
 

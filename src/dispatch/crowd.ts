@@ -9,19 +9,19 @@ import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { WriteCount } from './reach.ts'
 
-/** The runtime's own publish: text to every socket that listens to `name`; above 0 when all took it. */
+/** The runtime's own publish to all sockets that listen to `name`. Above 0: all took it. */
 export type Publish = (name: string, text: string) => number
 
-/** Sends to whoever is there; order of calls is the order on every socket. */
+/** Writes to the connections of topics. The order of calls is the order on every socket. */
 export interface Crowd {
   send(topics: readonly Topic[], frame: Frame, how?: CrowdSend): Promise<WriteCount>
 }
 
 interface CrowdSend {
   readonly accept?: Accept | undefined
-  /** Told of connections right before they are written to. */
+  /** Called with connections right before the write to them. */
   readonly before?: ((connections: Iterable<Connection>) => void) | undefined
-  /** Told how many have just been handed it, piece by piece. */
+  /** Called after each piece, with the number of connections that took the frame. */
   readonly after?: ((connections: number) => void) | undefined
 }
 
@@ -37,16 +37,16 @@ interface CrowdOptions {
 /** One piece of a send, small enough for one turn of the event loop. */
 interface Job {
   readonly size: number
-  /** Set when the runtime publishes to it. */
+  /** Set for a native publish. */
   readonly shard?: Shard
   run(): WriteCount | Promise<WriteCount>
   done(handed: WriteCount): void
   failed(error: unknown): void
 }
 
-/** In sockets written to: so many in one turn of the event loop, whatever sends they belong to. */
+/** Sockets written to in one turn of the event loop, for all sends. */
 const TURN_BUDGET = SHARD_SIZE * 1.5
-/** The runtime joins what is published to a socket in one turn: publishing once more costs only this part. */
+/** Cost of another publish to a shard in one turn: the runtime joins the writes. */
 const REPEAT_COST = 1 / 32
 
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
@@ -55,7 +55,7 @@ const total = (pieces: readonly WriteCount[]): WriteCount => ({
   failed: pieces.reduce((sum, each) => sum + each.failed, 0),
 })
 
-/** A connection that refuses is cut, since it would have a hole. */
+/** Writes the frame, and cuts a connection that refuses: it would have a gap. */
 function hand(connection: Connection, frame: Frame): boolean {
   if (connection.hasEnded()) return false
   if (connection.write(frame) !== 'refused') return true
@@ -70,14 +70,14 @@ const chunksOf = (connections: readonly Connection[]): readonly (readonly Connec
 
 export function createCrowd(options: CrowdOptions): Crowd {
   const { hub, publish, sendBufferBytes, coalesceMs, buffers, onFault } = options
-  /** Tenants take turns; a socket belongs to one tenant, so the order on each socket stays. */
+  /** Takes tenants in turn. A socket belongs to one tenant, so its order stays. */
   const queue = new FairQueue<Job>()
   let isPlanned = false
   let budget = TURN_BUDGET
-  /** Published to in this turn. */
+  /** Shards of this turn. */
   const reached = new Set<Shard>()
 
-  /** A fault with one connection costs that one. */
+  /** Cuts a connection whose write throws; others are not affected. */
   const handSafely = (connection: Connection, frame: Frame): boolean => {
     try {
       return hand(connection, frame)
@@ -107,7 +107,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     return true
   }
 
-  /** What the runtime could not hand over shows once it has flushed: at the next turn. */
+  /** Counts sockets that fell behind. The runtime flushes at the end of the turn. */
   const sweep = async (members: readonly Connection[], bytes: number): Promise<number> => {
     await turn()
     return members.filter(connection => isBehind(connection, bytes)).length
@@ -129,7 +129,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     )
   }
 
-  /** A fault ends this piece of a send; its caller learns of it. */
+  /** Runs a piece. An exception ends it and rejects its send. */
   const run = (job: Job): void => {
     try {
       const handed = job.run()
@@ -143,7 +143,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
   const costOf = ({ size, shard }: Job): number =>
     Math.max(1, shard !== undefined && reached.has(shard) ? size * REPEAT_COST : size)
 
-  /** In the order of the queue, as far as the turn's budget goes, so that no room and no number of sends stalls the loop. */
+  /** Runs queued pieces up to the turn's budget: no send stalls the event loop. */
   const pump = (): void => {
     for (let job = queue.peek(); job !== undefined; job = queue.peek()) {
       const cost = costOf(job)
@@ -207,7 +207,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
       return (hub.room(only)?.shards ?? []).map(shard =>
         enqueue(tenant, { size: shard.size, shard, run: () => publishTo(shard, frame, before) }, after),
       )
-    // Asked again at its turn: whoever has left meanwhile must get nothing more.
+    // Checked again at the write: a connection that has left MUST receive nothing.
     const isMeant = (connection: Connection): boolean => {
       const isIn = (topic: Topic): boolean => hub.isIn(connection, topic)
       return topics.some(isIn) && (accept === undefined || accept(connection.principal, isIn))

@@ -12,34 +12,34 @@ import type { Redeliveries } from './redelivery.ts'
 import type { ReplayPace } from './replay-pace.ts'
 import { type ResumeRequest, rebase, type StartedConnection, type StartPosition, startOf } from './start.ts'
 
-/** What became of an offer: `later` means that a read of the log will bring it, `known` that one has brought it before. */
+/** Result of an offer. `later`: a read of the log will write it; `known`: one already has. */
 export type OfferResult = WriteResult | 'later' | 'known'
 
 /**
- * Brings each connection its user's log by one rule: `seq === position + 1` is written, what is older is
- * dropped, and a gap is read from the log. Replay, live delivery and lost hints are all this rule.
+ * Delivers a user's log to each connection by one rule. `seq === position + 1` is written. Older entries are dropped.
+ * A gap is read from the log. Replay, live delivery and lost hints all follow this rule.
  */
 export interface Delivery {
-  /** A live push: a hint that carries the data. Not `isNew` when the log knew the entry before: then nobody counts it again. */
+  /** Offers an entry: a hint that carries the data. `isNew` is false if the log knew it before. */
   offer(connection: Connection, cursor: Cursor, frame: Frame, isNew: boolean): OfferResult
-  /** The log goes as far as that, as is known without an offer: who is not there reads. */
+  /** Reports the head of the log without an offer. A connection behind it reads. */
   behind(connection: Connection, head: Cursor): void
-  /** Finds where the connection starts; nothing is written to it before `replay`. Undefined when it ended meanwhile. */
+  /** Finds the start position; `replay` writes first. Undefined if the connection ended meanwhile. */
   start(connection: Connection, wish: ResumeRequest): Promise<StartedConnection | undefined>
   /** Reads the log from the connection's position until it is live. */
   replay(connection: Connection): Promise<void>
-  /** The connection has ended and left the hub. */
+  /** Call after the connection has ended and left the hub. */
   ended(connection: Connection): void
 }
 
 interface DeliveryOptions {
   readonly log: Pick<UserLog, 'open' | 'count'> & Pick<TracedLog, 'read'>
   readonly receipts: Receipts
-  /** What acknowledgement adds; absent when it is off. */
+  /** Absent when acknowledgement is off. */
   readonly acknowledged?: Pick<Redeliveries, 'resume' | 'changed'> | undefined
-  /** A replay wrote these. */
+  /** Called with the entries that a replay wrote. */
   readonly onReplayed: (connection: Connection, epoch: Epoch, seqs: readonly number[]) => void
-  /** An offer found that a replay had been there before: what is written once is told of twice, here and by the offer. */
+  /** Called when an offer finds a replayed entry. Both count it, so one must be taken back. */
   readonly onOfferedLate: (connection: Connection) => void
   /** Absent when replays are not traced. */
   readonly startSpan?: (() => ReplaySpan) | undefined
@@ -47,20 +47,20 @@ interface DeliveryOptions {
   readonly persist: Persist
   readonly onFault: OnFault
   readonly pace?: ReplayPace
-  /** Lets other work run between two pages. */
+  /** Yields to other work between two pages. */
   readonly turn?: () => Promise<void>
 }
 
-/** Everything that is not acknowledged, from the beginning. */
+/** The start of every unacknowledged entry. */
 const OLDEST: StartPosition = { position: 0, recovered: true }
 
-/** Bounds what a slow reader holds in memory. */
+/** Bounds the memory of a slow reader. */
 const PAGE: PageLimit = { entries: 1_000, bytes: 256 * 1024 }
 
 const ownerOf = ({ principal: { tenant, user } }: Connection): Topic => userTopic(tenant, user)
 const placeOf = ({ epoch, position }: Connection): Cursor => ({ epoch, seq: position })
 
-/** Heard of an entry that this connection cannot take now. Of several lives, any forces a read; the read decides. */
+/** Notes an offer that cannot be written now. Another epoch forces a read; its answer decides. */
 function note(connection: Connection, cursor: Cursor): void {
   const { latest } = connection
   if (latest === undefined) connection.latest = cursor
@@ -68,7 +68,7 @@ function note(connection: Connection, cursor: Cursor): void {
   else if (latest.seq < cursor.seq) connection.latest = cursor
 }
 
-/** A read that begins now will answer for what was heard of in other lives. True when that was anything. */
+/** Drops offers of other epochs before a read, which covers them. True if there were any. */
 function forgetOtherLives(connection: Connection): boolean {
   const { stale, latest, epoch } = connection
   const isOther = latest !== undefined && latest.epoch !== epoch
@@ -80,7 +80,7 @@ function forgetOtherLives(connection: Connection): boolean {
 const isLevel = ({ stale, latest, epoch, position }: Connection): boolean =>
   !stale && (latest === undefined || (latest.epoch === epoch && latest.seq <= position))
 
-/** An opted-in client was promised that nothing after its start is missing; overflow or age broke that while it read. */
+/** True if overflow or age removed unread entries of a client that resumes by cursor. */
 const isBroken = ({ toldRemoved, position }: Connection, { removedThrough }: Page): boolean =>
   toldRemoved !== undefined && removedThrough > toldRemoved && removedThrough > position
 
@@ -97,7 +97,7 @@ export function createDelivery({
   pace,
   turn = () => new Promise(setImmediate),
 }: DeliveryOptions): Delivery {
-  /** Moves to the life that the log has now: what both surely share is not written again. */
+  /** Moves to the log's present epoch. Entries that both epochs surely share are not repeated. */
   const adopt = async (connection: Connection): Promise<void> => {
     const { head, bases, removedThrough } = await log.open(ownerOf(connection))
     if (head.epoch !== connection.epoch) connection.position = rebase(placeOf(connection), bases)
@@ -107,14 +107,14 @@ export function createDelivery({
     acknowledged?.resume(connection)
   }
 
-  /** The connection has got it, or can get nothing any more. */
+  /** Advances the position, or cuts a connection that refused. */
   const advance = (connection: Connection, { seq }: Cursor, written: WriteResult): WriteResult => {
     if (written === 'refused') connection.cut()
     else connection.position = seq
     return written
   }
 
-  /** Writes until the client falls behind. The rest is read again when it has caught up: by then some may have expired. */
+  /** Writes until the client falls behind. The rest is read again later: some may have expired. */
   const writePage = (
     connection: Connection,
     { epoch, entries, through }: Page,
@@ -135,7 +135,7 @@ export function createDelivery({
     if (written.length === entries.length) connection.position = Math.max(connection.position, through)
   }
 
-  /** Reads and writes one page; true when the log had nothing more. */
+  /** Reads and writes one page; true if the log had no more entries. */
   const readPage = async (connection: Connection, span: ReplaySpan | undefined): Promise<boolean> => {
     const page = await persist(connection, () =>
       log.read(ownerOf(connection), connection.position, limit, connection.unsettledOnly, span?.span),
@@ -152,7 +152,7 @@ export function createDelivery({
   }
 
   const readOn = async (connection: Connection, span: ReplaySpan | undefined): Promise<boolean> => {
-    // Replay is paced by the client's reading: nothing is written before it has taken what waits.
+    // The client's reading paces the replay: wait until its buffer is empty.
     if (connection.buffered() > 0) await connection.drained()
     const read = () => readPage(connection, span)
     return pace === undefined ? read() : pace.run(connection.principal.tenant, read)
@@ -161,9 +161,9 @@ export function createDelivery({
   const replay = async (connection: Connection): Promise<void> => {
     if (connection.hasEnded()) return
     connection.phase = 'replaying'
-    // Whether what was heard of tells how far the log goes; else only an empty page does.
+    // False after an offer of another epoch: then only an empty page proves the end.
     let isKnown = true
-    // Whoever has nothing to read has no replay to tell of.
+    // A connection with nothing to read starts no span.
     let span: ReplaySpan | undefined
     while (!(isKnown && isLevel(connection))) {
       if (forgetOtherLives(connection)) isKnown = false
@@ -172,14 +172,14 @@ export function createDelivery({
       if (connection.hasEnded()) return span?.end()
       if (!isLevel(connection)) await turn()
     }
-    // No await between that look and this: an offer in between would be lost.
+    // No await between the check above and `live`: an offer in between would be lost.
     connection.phase = 'live'
     connection.latest = undefined
     acknowledged?.changed(connection)
     span?.end()
   }
 
-  /** Heard of a place it has not come to: it reads, at once or when it can. */
+  /** Notes a cursor ahead of the position, and reads if the connection is live. */
   const hint = (connection: Connection, cursor: Cursor): void => {
     note(connection, cursor)
     if (connection.phase !== 'live') return

@@ -1,6 +1,6 @@
 import type { Delivery } from './delivery.ts'
 
-/** Without a log there is nothing to read: every connection is live at once. */
+/** Delivery without a log: every connection is live at once. */
 export const directDelivery: Pick<Delivery, 'start' | 'replay' | 'ended'> = {
   start: async (connection, { cursor }) => {
     connection.phase = 'live'

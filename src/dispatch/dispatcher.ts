@@ -22,19 +22,19 @@ export interface Outcome {
   readonly status: Status
 }
 
-/** The only entrance: every sender calls it, nothing else delivers. Rejects with STORE_UNAVAILABLE when the append fails. */
+/** The only way to send; nothing else delivers. Rejects with STORE_UNAVAILABLE if the append fails. */
 export type Dispatch = (envelope: Envelope) => Promise<Outcome>
 
 interface DispatcherOptions {
   readonly reach: Pick<Reach, 'offer' | 'write' | 'publish' | 'areConnected'>
-  /** Absent: users get only what they are connected for. */
+  /** Absent when the log is off: then sends reach live connections only. */
   readonly log: Pick<TracedLog, 'append'> | undefined
-  /** Whether it also appends for users without a connection. */
+  /** Append for users without a connection too. */
   readonly keepsForAll: boolean
   readonly clock: Clock
 }
 
-/** `addressed` also counts users without an entry. */
+/** Sums up the users. `addressed` also counts users without an entry. */
 function usersOutcome(
   notificationId: string,
   users: readonly UserReach[],
@@ -58,7 +58,7 @@ function statusOf(users: number, got: number, queued: number): Status {
 }
 
 function entryOf({ owner }: Draft, appended: AppendResult | undefined): LoggedEntry {
-  if (appended === undefined) throw new Error('the log answered fewer entries than it was given')
+  if (appended === undefined) throw new Error('the log returned fewer entries than it was given')
   return { owner, cursor: appended.cursor, repeated: appended.repeated }
 }
 

@@ -13,8 +13,8 @@ export interface CallSize {
 }
 
 /**
- * Runs small calls at once and large calls in turn, tenant by tenant: large calls of one tenant delay neither small calls nor
- * large calls of other tenants. Rejects with STORE_UNAVAILABLE when too many calls wait, or one waits too long.
+ * Runs small calls at once and large calls in turn, tenant by tenant. Large calls of one tenant do not delay
+ * small calls or other tenants. Rejects with STORE_UNAVAILABLE if too many calls wait, or one waits too long.
  */
 export type LargeCalls = <T>(tenant: string, size: CallSize, work: () => Promise<T>) => Promise<T>
 

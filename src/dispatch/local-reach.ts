@@ -36,7 +36,7 @@ const BYTES_PER_TURN = 4 * 1024 * 1024
 
 const isHanded = (offered: OfferResult): boolean => offered === 'sent' || offered === 'buffered'
 
-/** `known` counts when a replay wrote the entry of this send, not when the log knew it before. */
+/** Sums up one user's offers. `known` counts unless the log knew the entry before this send. */
 function tally(offers: Iterable<OfferResult>, isRepeated: boolean): UserReach {
   let delivered = 0
   let failed = 0
@@ -111,10 +111,10 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       const frame = crowdFrame(body)
       return reachEach(owners, body, owner => writeTo(owner, id, frame, acceptedAt))
     },
-    publish: ({ topics: [first, ...others], audience }, { id, body, acceptedAt }) => {
-      if (first === undefined) return Promise.resolve({ delivered: 0, failed: 0 })
-      return crowd.send([first, ...others], crowdFrame(body), {
-        accept: acceptOf(audience, tenantOf(first)),
+    publish: ({ topics, audience }, { id, body, acceptedAt }) => {
+      const [first] = topics
+      return crowd.send(topics, crowdFrame(body), {
+        accept: first && acceptOf(audience, tenantOf(first)),
         before: crowdAcks && (connections => crowdAcks.expect(id, ownersOf(connections))),
         after: connections => reportLive(connections, acceptedAt),
       })
@@ -124,7 +124,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       let delivered = 0
       let failed = 0
       for (const socket of hub.members(owner)) {
-        // A connection that has not come to this place gets the entry there.
+        // A connection behind this entry gets it from the log.
         if (!isLiveSocket(socket) || socket.epoch !== cursor.epoch || socket.position < cursor.seq) continue
         if (socket.write(frame) !== 'refused') delivered++
         else {

@@ -4,41 +4,41 @@ import type { Stats } from '../observe/stats.ts'
 import type { Claim, Idempotency, Reservation } from '../store/idempotency.ts'
 import type { UserLog } from '../store/store.ts'
 
-/** What a request is carried out under. */
+/** An attempt to execute a request with a key. */
 export interface Try {
-  /** Its own id, or that of an earlier try whose outcome nobody knows. */
+  /** Its own id, or that of an earlier attempt with an unknown outcome. */
   readonly id: string
-  /** Whether there was such a try. */
+  /** True if there was such an attempt. */
   readonly isRetry: boolean
-  /** When that try had its notification stored, milliseconds since 1970: it is still of that moment. Undefined when it had not. */
+  /** When that attempt stored its notification, milliseconds since 1970; undefined if it did not. */
   readonly storedAt: number | undefined
 }
 
-/** A request that is to be carried out now, by nobody else. */
+/** An attempt that this process alone executes now. */
 export interface KeyClaim extends Try {
-  /** Remembered for whoever comes with the same key; not waited for. */
+  /** Stores the answer for repeats of the key, in the background. */
   answered(answer: string): void
-  /** `free`: it has brought nothing about; `retry`: nobody knows, and the same request may try again, and completes it. */
+  /** Releases the key. `free`: nothing happened; `retry`: the outcome is unknown, and a repeat completes it. */
   failed(how: 'free' | 'retry'): void
 }
 
 export type BeginResult = KeyClaim | { readonly replay: string }
 
-/** Carries out each request that its caller has given a key to once, however often and wherever it comes. */
+/** Executes each request with an idempotency key once, however often it arrives. */
 export interface Once {
   /** Rejects with IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS or STORE_UNAVAILABLE. */
   begin(claim: Claim, partsOf?: PartsOf): Promise<BeginResult>
-  /** From beginning to end; `carryOut` resolves with what is to be remembered. */
+  /** Begins, executes and ends a request; `carryOut` resolves with the answer to store. */
   run(claim: Claim, carryOut: (as: Try) => Promise<string>, partsOf?: PartsOf): Promise<OnceResult>
-  /** When a notification came that the log knows, milliseconds since 1970; else undefined. Rejects with STORE_UNAVAILABLE. */
+  /** When the log took a notification, milliseconds since 1970. Rejects with STORE_UNAVAILABLE. */
   storedAt(tenant: string, id: string): Promise<number | undefined>
-  /** Counts a repeat that needed no asking. */
+  /** Counts a repeat that was recognized without the store. */
   note(result: 'replayed' | 'conflict'): void
 }
 
 /**
- * The notification ids of a request with several, by its id. One that the log knows proves that the request got that far: it
- * is completed at once. None for what a log does not hold, which a second try would send again.
+ * The notification ids of a request with several. If the log knows one, a repeat completes the request at
+ * once. Empty for notifications outside any log, which a repeat would send again.
  */
 export type PartsOf = (id: string) => readonly string[]
 
@@ -46,7 +46,7 @@ const noParts: PartsOf = () => []
 
 export interface OnceResult {
   readonly answer: string
-  /** It was answered before, or stored by a try that was not answered: no notification is new. */
+  /** True if it was answered or stored before: no notification is new. */
   readonly isReplay: boolean
 }
 
@@ -57,18 +57,18 @@ interface OnceOptions {
   readonly stats: Pick<Stats, 'idempotency'>
 }
 
-/** How many reservations that were given up are remembered. */
+/** Maximum released reservations to remember. */
 const MAX_GIVEN_UP = 10_000
 
-/** What tells a request from every other one: where it was sent to, and each part of what it says. */
+/** Identifies a request by its endpoint and each part of its content. */
 export function fingerprintOf(endpoint: string, ...parts: readonly (string | Uint8Array)[]): string {
   const hash = new Bun.CryptoHasher('sha256').update(endpoint)
-  // No part may pass for the end of the one before.
+  // The length keeps `["ab", "c"]` and `["a", "bc"]` apart.
   for (const part of parts) hash.update(`\0${part.length}\0`).update(part)
   return hash.digest('base64url')
 }
 
-/** The same UUID v4 (RFC 9562 §5.4) for the same id and index, so that a batch that is tried again repeats nobody. */
+/** A UUID v4 (RFC 9562 §5.4) from id and index: a repeated batch repeats no item. */
 export function derivedId(id: string, index: number): string {
   const bytes = new Bun.CryptoHasher('sha256').update(`${id}:${index}`).digest().subarray(0, 16)
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6)
@@ -76,18 +76,18 @@ export function derivedId(id: string, index: number): string {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 }
 
-/** Nothing was done: it said what cannot be done. */
+/** True for a rejected request: it had no effect. */
 export const isRefusal = (error: unknown): boolean =>
   error instanceof AppError && error.code !== 'STORE_UNAVAILABLE'
 
 const nameOf = ({ tenant, key }: Claim): string => `${tenant}:${key}`
 
 export function createOnce({ idempotency, log, stats: { idempotency: counts } }: OnceOptions): Once {
-  /** What this process is carrying out right now: name → fingerprint. */
+  /** Requests in progress in this process: name → fingerprint. */
   const underWay = new Map<string, string>()
   /**
-   * What this process has given up, by name: another try goes on under the same id. A store that was away may not have heard
-   * of it, or have reserved more than it could say, and would keep the request waiting for nobody.
+   * Requests that this process released, by name: a repeat continues under the same id. During an outage the
+   * store may have missed the release, or kept an unanswered reservation.
    */
   const givenUp = createLRU<string, Claim>({ max: MAX_GIVEN_UP })
 
@@ -121,7 +121,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
       },
       failed: how => {
         underWay.delete(name)
-        // An earlier try may have brought something about that this one has not.
+        // An earlier attempt may have had an effect that this one had not.
         giveUp(own, as.isRetry ? 'retry' : how)
       },
     }
@@ -130,7 +130,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
   const holdAgain = async (claim: Claim, id: string): Promise<KeyClaim> =>
     hold(claim, { id, isRetry: true, storedAt: await storedAt(claim.tenant, id) })
 
-  /** What the store could not say may have been done all the same. */
+  /** Reserves the key. After an outage the store may have reserved it all the same. */
   const reserve = (claim: Claim, earlier: string | undefined): Promise<Reservation> =>
     idempotency.reserve(claim).catch(cause => {
       giveUp(claim, earlier === undefined ? 'free' : 'retry')
@@ -158,7 +158,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
       case 'in_progress': {
         const { id } = reservation
         if (id === earlier) return await holdAgain(claim, id)
-        // One that died after the log had taken it may be completed at once: what the log knows it does not take again.
+        // The log took it before the attempt died. Complete it at once: a second append is a no-op.
         const at = await storedAt(claim.tenant, id)
         if (at !== undefined) return hold(claim, { id, isRetry: true, storedAt: at })
         const parts = await Promise.all(partsOf(id).map(part => storedAt(claim.tenant, part)))
@@ -175,7 +175,7 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
     const name = nameOf(claim)
     const known = underWay.get(name)
     if (known !== undefined) throw known === claim.fingerprint ? inProgress() : conflict()
-    // In the same turn: of two that come at once one finds the other here.
+    // Same turn as the check: the second of two concurrent requests finds the first.
     underWay.set(name, claim.fingerprint)
     let begun: BeginResult | undefined
     try {

@@ -1,11 +1,11 @@
 import type { Connection } from '../hub/connection.ts'
 
-/** Called with why the store did not answer: waits, and is true when another try makes sense. */
+/** Takes the error of the store, waits, and resolves true if another attempt makes sense. */
 export type Retry = (error: unknown) => Promise<boolean>
 
 /**
- * Asks the store until it answers: an outage delays a connection, it does not end it. After a fault of our own code another
- * try would fail too, so the connection is cut and the client resumes on a new one. Undefined when the connection has ended.
+ * Repeats a store call until it succeeds: an outage delays a connection without ending it. A fault of our own code cuts
+ * the connection: the client resumes on another. Undefined if the connection has ended.
  */
 export type Persist = <T>(
   connection: Pick<Connection, 'hasEnded' | 'cut'>,

@@ -32,12 +32,12 @@ import { createRedeliveries } from './redelivery.ts'
 import { createReplayPace } from './replay-pace.ts'
 import { createSweep } from './sweep.ts'
 
-/** Everything between a send and the connections, put together as the settings say. */
+/** All parts between a send and the connections, assembled by the settings. */
 export interface Pipeline extends Disposable {
   readonly composer: Composer
-  /** Dispatches one envelope; with many recipients it waits for its turn. */
+  /** Dispatches one envelope; one with many recipients waits for its turn. */
   readonly dispatch: Dispatch
-  /** Dispatches at once; for calls that wait for their turn by `largeCalls`. */
+  /** Dispatches at once, for callers that use `largeCalls` themselves. */
   readonly dispatchNow: Dispatch
   readonly largeCalls: LargeCalls
   readonly once: Once
@@ -48,7 +48,7 @@ export interface Pipeline extends Disposable {
   readonly persist: Persist
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
-  /** Logs may go further than appends have answered: connections that are behind read on. */
+  /** Compares logs with connections after an outage: an unanswered append may have succeeded. */
   catchUp(): void
 }
 

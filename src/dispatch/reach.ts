@@ -6,15 +6,15 @@ import type { CloseReason } from '../protocol/close-codes.ts'
 import type { Census } from './census.ts'
 
 /**
- * The port to every open connection. Arguments and results are plain data, so a bus can send them to other nodes and merge
- * the answers. A local answer needs no promise: the path of a send stays synchronous after its append.
+ * The port to every open connection. Arguments and results are plain data: a bus can send them and merge the answers.
+ * A local answer needs no promise, so a send stays synchronous after its append.
  */
 export interface Reach {
   /** Offers entries to their owners' connections; one result per entry, in order. All entries share `body`. */
   offer(entries: readonly LoggedEntry[], body: string, acceptedAt: number): Awaitable<readonly UserReach[]>
   /** Writes past the log, to live connections only; one result per owner, in order. */
   write(owners: readonly Topic[], message: UnloggedMessage): Awaitable<readonly UserReach[]>
-  /** Writes to a crowd; each connection gets the message once, in the order of the calls. */
+  /** Writes to a crowd, in the order of the calls; each connection gets the message once. */
   publish(crowd: CrowdAddress, message: UnloggedMessage): Promise<WriteCount>
   /** Writes an entry again to the owner's live WebSockets that are past its place. */
   redeliver(entry: RepeatedEntry): Awaitable<WriteCount>

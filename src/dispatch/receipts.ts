@@ -4,11 +4,11 @@ import type { Cursor } from '../notification/cursor.ts'
 import { userTopic } from '../notification/topic.ts'
 import type { UserLog } from '../store/store.ts'
 
-/** What clients have proved to have read, told to their logs. */
+/** Records in each user's log what a client has provably read. */
 export interface Receipts {
-  /** Everything up to `cursor` was read on this connection. */
+  /** The client has read everything up to `cursor` on this connection. */
   proved(connection: Connection, cursor: Cursor): void
-  /** A connection knows where it starts, or has ended: receipts that waited for it may now count. */
+  /** Applies waiting receipts; call when a connection has its start or has ended. */
   settle(owner: Connection): void
 }
 
@@ -22,7 +22,7 @@ export function createReceipts({
   readonly hub: Hub
   readonly log: Pick<UserLog, 'received'>
 }): Receipts {
-  // While a device waits for its start, what another one reads must not move the place it starts from.
+  // A receipt must not move the start of another device that waits for it.
   const settle = ({ principal: { tenant, user } }: Connection): void => {
     const owner = userTopic(tenant, user)
     const devices = hub.members(owner)

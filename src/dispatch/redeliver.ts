@@ -7,14 +7,14 @@ import type { Reach } from './reach.ts'
 export interface RedeliverOptions {
   readonly reach: Pick<Reach, 'redeliver'>
   readonly acks: Pick<Acks, 'redeliver'>
-  /** Deliveries of one entry, the first included. */
+  /** Maximum deliveries of one entry, the first included. */
   readonly maxDeliveries: number
   readonly onRedelivered: (owner: Topic, delivered: number, failed: number) => void
   /** Absent when traces are off. */
   readonly tracing?: Tracing | undefined
 }
 
-/** Redelivers one entry. False when the entry was acknowledged, has expired or left the log. */
+/** Redelivers one entry. False if it was acknowledged, has expired or left the log. */
 export type Redeliver = (owner: Topic, cursor: Cursor) => Promise<boolean>
 
 export function createRedeliver({

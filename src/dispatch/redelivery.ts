@@ -12,15 +12,15 @@ import { createRedeliver, type RedeliverOptions } from './redeliver.ts'
 import { Unacknowledged } from './unacknowledged.ts'
 import { unsettledPages } from './unsettled.ts'
 
-/** Sends again what is not acknowledged in time. The clock of a user runs only while a WebSocket of theirs is live. */
+/** Redelivers entries that are not acknowledged in time. A user's clock runs only with a live WebSocket. */
 export interface Redeliveries extends Disposable {
-  /** Entries were handed over just now: their time begins anew. */
+  /** Starts the time of entries that were just delivered. */
   handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
-  /** An entry, or all up to one, was acknowledged. */
+  /** Ends the waiting for an acknowledged entry, or for all up to it. */
   settled(owner: Topic, cursor: Cursor, andBefore?: boolean): void
-  /** A connection begins: what it will not be replayed, and is not acknowledged, waits again. */
+  /** Call when a connection starts: unacknowledged entries before its position wait again. */
   resume(connection: Connection): void
-  /** A connection became live or is live no more: starts or stops the user's clock. */
+  /** Call when a connection becomes live or stops being live: checks the user's clock. */
   changed(connection: Connection): void
 }
 
@@ -29,20 +29,20 @@ interface RedeliveryOptions extends RedeliverOptions {
   readonly log: Pick<UserLog, 'read'>
   readonly clock: Clock
   readonly timeoutMs: number
-  /** After so long without a live WebSocket nothing of a log can be left; milliseconds. */
+  /** Retention of the log, milliseconds: a user away for longer has no entries left. */
   readonly retentionMs: number
   readonly onFault: (error: unknown) => void
 }
 
 /** Bounds the lateness of a redelivery. */
 const TICK_MS = 100
-/** Entries that the store is asked about in one turn of the event loop. */
+/** Maximum entries that the store is asked about in one turn of the event loop. */
 const MAX_PER_TURN = 100
-/** Entries that the store is asked about at once. */
+/** Maximum entries with an unanswered question to the store. */
 const MAX_ASKED = 1_000
-/** With more entries of one user, those that left the log are removed. */
+/** Above this number, a user's entries that left the log are removed. */
 const PRUNE_ABOVE = 1_000
-/** Pause after an outage of the store was seen. */
+/** Pause after an outage of the store. */
 const PAUSE_MS = 500
 
 export function createRedeliveries({
@@ -56,12 +56,12 @@ export function createRedeliveries({
 }: RedeliveryOptions): Redeliveries {
   const redeliver = createRedeliver({ reach, ...options })
   const users = new Map<Topic, Unacknowledged>()
-  /** Users by their next due time, so that waiting costs nothing. */
+  /** Users by their next due time: waiting costs nothing. */
   const wheel = new TimerWheel<Unacknowledged>(TICK_MS, clock.monotonic())
   const due = new FairQueue<Unacknowledged>()
   let asked = 0
   let isWorking = false
-  /** The store is not asked before this moment; monotonic. */
+  /** No question to the store before this moment; monotonic. */
   let pausedUntil = 0
   let isClosed = false
 
@@ -120,7 +120,7 @@ export function createRedeliveries({
     }
   }
 
-  /** The next step of an entry. `now`: an outage of the store must not cost it another timeout. */
+  /** Redelivers an entry. `now`: an outage of the store must not cost another timeout. */
   const tryRedeliver = async (user: Unacknowledged, seq: number): Promise<'ends' | 'waits' | 'now'> => {
     try {
       return (await redeliver(user.owner, { epoch: user.epoch, seq })) ? 'waits' : 'ends'
@@ -137,12 +137,12 @@ export function createRedeliveries({
     asked--
     user.answered(seq)
     if (next === 'ends') user.settle(seq)
-    // Not when it was acknowledged meanwhile.
+    // An acknowledgement may have arrived meanwhile.
     if (next === 'waits' && user.has(seq)) user.begin(seq, clock.monotonic(), timeoutMs)
     attend(user)
   }
 
-  /** Queues a user with due entries, schedules one with later entries, and forgets one without entries. */
+  /** Queues a user with due entries. Schedules one with later entries, forgets one without entries. */
   const visit = (user: Unacknowledged): void => {
     if (user.isQueued || users.get(user.owner) !== user) return
     const now = clock.monotonic()
@@ -156,7 +156,7 @@ export function createRedeliveries({
     }
   }
 
-  /** A fault over one user costs no other one their turn; that user is redelivered to after the next connect. */
+  /** Forgets a user whose visit throws, until the next connect. Other users are not affected. */
   const attend = (user: Unacknowledged): void => {
     try {
       visit(user)
@@ -166,7 +166,7 @@ export function createRedeliveries({
     }
   }
 
-  /** Redelivers one portion of the due entries; the rest follows in later turns of the event loop. */
+  /** Redelivers one portion of the due entries; the rest follows in later turns. */
   const work = (): void => {
     if (isWorking || isClosed || due.size === 0 || asked >= MAX_ASKED) return
     isWorking = true
@@ -193,7 +193,7 @@ export function createRedeliveries({
     work()
   }
 
-  /** What a client says to have seen and has not acknowledged; the present node may never have handed it over. */
+  /** Waits for unacknowledged entries before the position, which another node may have delivered. */
   const recall = async ({ principal: { tenant, user }, epoch, position }: Connection): Promise<void> => {
     const owner = userTopic(tenant, user)
     for await (const { seqs, through } of unsettledPages(log, owner, epoch)) {

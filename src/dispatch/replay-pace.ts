@@ -2,17 +2,17 @@ import { Deque } from '../lib/collections/deque.ts'
 import { FairQueue } from '../lib/collections/fair-queue.ts'
 import type { Page } from '../store/store.ts'
 
-/** Bounds the work of all replays in one turn of the event loop, so that many replays at once delay nothing else. */
+/** Bounds the work of all replays in one turn of the event loop. */
 export interface ReplayPace {
-  /** Runs `work`, which reads and writes one page; the tenants take turns. */
+  /** Runs `work`, which reads and writes one page. Tenants take turns. */
   run<T>(tenant: string, work: () => Promise<T>): Promise<T>
-  /** Waits before a page is written. Undefined: it may be written at once. */
+  /** Waits before a page is written; undefined if it may be written at once. */
   write(page: Page): Promise<void> | undefined
 }
 
-/** Pages held in memory at once. */
+/** Maximum pages in memory. */
 const MAX_PAGES = 64
-/** Entries written in one turn; every BYTES_PER_ENTRY bytes count as one more. */
+/** Maximum entries written in one turn. Every BYTES_PER_ENTRY bytes count as one more. */
 const ENTRIES_PER_TURN = 1_000
 const BYTES_PER_ENTRY = 512
 

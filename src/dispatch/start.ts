@@ -1,27 +1,27 @@
 import { type Cursor, parseCursor } from '../notification/cursor.ts'
 import type { Base, LogStart } from '../store/store.ts'
 
-/** What a client presents when it connects: nothing, or the text of a cursor, empty for "nothing seen yet". */
+/** The cursor that a client presents, as text. Empty: it has seen nothing yet. */
 export type ResumeRequest = { readonly cursor?: string }
 
-/** Where it starts. */
+/** The start of a connection. */
 export interface StartPosition {
-  /** The last seq it does not get. */
+  /** Last seq before the start. */
   readonly position: number
   readonly recovered: boolean
   readonly reason?: 'epoch_changed' | 'trimmed'
 }
 
 export interface StartedConnection extends StartPosition {
-  /** Undefined when there is no log. */
+  /** Undefined without a log. */
   readonly cursor: Cursor | undefined
   /** Retained entries after the start. */
   readonly replayed: number
 }
 
 /**
- * The place in the present life up to which a reader of an earlier one has surely seen the same: the smallest of its own
- * seq and of what every life since then kept. Zero when the life is not known.
+ * The last seq of the present epoch that a reader of an earlier one surely saw. Takes the smallest of the reader's
+ * seq and all bases since. Example: `a:9` with bases `a:7` and `b:8` gives 7. Zero for an unknown epoch.
  */
 export function rebase({ epoch, seq }: Cursor, bases: readonly Base[]): number {
   const first = bases.findLastIndex(base => base.epoch === epoch)
@@ -34,7 +34,7 @@ export function startOf(
   { cursor: text }: ResumeRequest,
 ): StartPosition {
   if (text === undefined) return { position: received, recovered: true }
-  // A client that has seen nothing misses the entries that no device received before they were removed.
+  // An empty cursor misses entries that were removed before any device received them.
   if (text === '')
     return lostThrough > 0
       ? { position: 0, recovered: false, reason: 'trimmed' }

@@ -11,18 +11,15 @@ interface SweepOptions {
   readonly retry: Retry
 }
 
-/** Compares all logs of this node's users with what their connections have got. */
+/** Compares the logs of this node's users with the positions of their connections. */
 export interface Sweep extends Disposable {
-  /** Soon; while one is under way another follows it. */
+  /** Starts a run soon. A call during a run causes another one. */
   start(): void
 }
 
 const OWNERS_AT_ONCE = 500
 
-/**
- * An append that nobody answered for may have been carried out, and so there is nothing that would tell connections of it:
- * the end of each log does.
- */
+/** An append without an answer may have succeeded, but sends no offer. The head of the log shows it. */
 export function createSweep({ hub, log, delivery, retry }: SweepOptions): Sweep {
   let isClosed = false
   let isUnderWay = false
@@ -34,11 +31,11 @@ export function createSweep({ hub, log, delivery, retry }: SweepOptions): Sweep 
       const head = heads[n]
       if (head !== undefined) for (const connection of hub.members(owner)) delivery.behind(connection, head)
     }
-    // A store that answers at once must not keep others waiting.
+    // Yields: a store that answers at once must not delay other work.
     if (owners.length === OWNERS_AT_ONCE) await new Promise(setImmediate)
   }
 
-  /** False when the owners are to be compared again; after a fault of our code they are passed over. */
+  /** False if the owners must be compared again. After a fault of our own code they are skipped. */
   const tryCompare = async (owners: readonly Topic[]): Promise<boolean> => {
     try {
       await compare(owners)

@@ -1,12 +1,12 @@
 import type { Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 
-/** Entries of one user that the store is asked about at once, so that a long log does not delay other users. */
+/** Maximum open questions for one user: a long log must not delay other users. */
 const MAX_ASKED = 32
 
 /**
- * The unacknowledged entries of one user, by due time on the user's own clock. That clock runs only while the user has a live
- * WebSocket.
+ * The unacknowledged entries of one user, by due time on the user's own clock. It runs only while the user
+ * has a live WebSocket.
  */
 export class Unacknowledged {
   readonly owner: Topic
@@ -17,12 +17,12 @@ export class Unacknowledged {
   newest = 0
   /** Above this number of entries, those that the log no longer holds are removed. */
   pruneAbove: number
-  /** In the order of due times: each entry waits equally long, and one whose time begins anew is put last. */
+  /** Due times in order: all entries wait equally long, and a restarted one goes last. */
   readonly #dueAt = new Map<number, number>()
   /** Entries that the store is being asked about; absent when there are none. */
   #asked: Set<number> | undefined
   #ranMs = 0
-  /** Since when the clock runs, or stands still; monotonic. */
+  /** When the clock last started or stopped; monotonic. */
   #since: number
   #runs = false
 
@@ -52,7 +52,7 @@ export class Unacknowledged {
     this.#runs = runs
   }
 
-  /** The entry is due `timeoutMs` from now. */
+  /** Makes the entry due in `timeoutMs`. */
   begin(seq: number, now: number, timeoutMs: number): void {
     // While the clock stands still, retention counts from the newest entry.
     if (!this.#runs) this.#since = now
@@ -73,7 +73,7 @@ export class Unacknowledged {
     this.retain(each => each >= seq)
   }
 
-  /** The next moment to act, monotonic: an entry is due or, while the clock stands still, retention ends for all. */
+  /** The next moment to act, monotonic. Running clock: an entry is due; stopped clock: retention ends. */
   wakesAt(retentionMs: number): number {
     if (!this.#runs) return this.#since + retentionMs
     // The next answer wakes it.
@@ -82,7 +82,7 @@ export class Unacknowledged {
     return Number.POSITIVE_INFINITY
   }
 
-  /** Takes the next entries that are due, at most `most`, until each is answered. */
+  /** Takes at most `most` due entries, which stay taken until `answered`. */
   ask(now: number, most: number): readonly number[] {
     const asked = this.#asked ?? new Set()
     const room = Math.min(most, MAX_ASKED - asked.size)
@@ -101,7 +101,7 @@ export class Unacknowledged {
     if (this.#asked?.size === 0) this.#asked = undefined
   }
 
-  /** The moment at which a running clock shows `dueAt`; monotonic whole milliseconds, so that rounding adds no delay. */
+  /** The moment at which a running clock shows `dueAt`. Whole milliseconds: rounding adds no delay. */
   #momentOf(dueAt: number): number {
     return Math.floor(this.#since + dueAt - this.#ranMs)
   }

@@ -4,7 +4,7 @@ import type { UserLog } from '../store/store.ts'
 
 const PAGE = { entries: 1_000, bytes: 256 * 1024 }
 
-/** Reads the unacknowledged entries of a log, one page per turn of the event loop; ends when the epoch changes. */
+/** Reads the unacknowledged entries of a log, one page per turn. Ends when the epoch changes. */
 export async function* unsettledPages(
   log: Pick<UserLog, 'read'>,
   owner: Topic,

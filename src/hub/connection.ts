@@ -4,67 +4,67 @@ import type { Principal } from '../notification/principal.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { CloseReason } from '../protocol/close-codes.ts'
 
-/** `buffered`: taken, but the client is behind; `refused`: not taken, nothing of it will arrive. */
+/** Result of a write. `buffered`: accepted, but the client is behind; `refused`: no byte will arrive. */
 export type WriteResult = 'sent' | 'buffered' | 'refused'
 
-/** `starting` until the place it starts from is known; `replaying` while it reads the log; `live` when it has nothing to read. */
+/** `starting` until its start position is known, `replaying` while it reads the log, then `live`. */
 export type Phase = 'starting' | 'replaying' | 'live' | 'ended'
 
-/** One open WebSocket or SSE stream. A class, since there are a hundred thousand of them. */
+/** An open WebSocket or SSE stream. A class, since a node has a hundred thousand. */
 export abstract class Connection {
   readonly id: string = crypto.randomUUID()
-  /** Of the same user and tenant for as long as it lives; the rest changes when the client presents another token. */
+  /** Keeps its user and tenant for life; a new token changes the rest. */
   principal: Principal
   abstract readonly transport: 'ws' | 'sse'
   phase: Phase = 'starting'
-  /** The life of the log that `position` counts in. */
+  /** Epoch of the log in which `position` counts. */
   epoch: Epoch = ''
-  /** The last seq written, or known to be passed over. */
+  /** Last seq that was written or skipped. */
   position = 0
-  /** The furthest place heard of while not live. */
+  /** Highest offered cursor while not live. */
   latest: Cursor | undefined = undefined
-  /** A place in yet another life was heard of: what a read in flight answers may be out of date. */
+  /** An offer of a third epoch arrived: a running read may be out of date. */
   stale = false
-  /** What overflow or age had removed when the client was told where it starts; undefined for clients that were not told. */
+  /** `removedThrough` at the start of a client that resumes by cursor; undefined for others. */
   toldRemoved: number | undefined = undefined
-  /** What has been acknowledged is passed over: a WebSocket without a cursor, with acknowledgement on. */
+  /** Skips acknowledged entries: a WebSocket without a cursor, with acknowledgement on. */
   unsettledOnly = false
-  /** Proved to be read by the client, not yet told to the log. */
+  /** Last cursor proved to be read, but not yet recorded in the log. */
   confirmed: Cursor | undefined = undefined
-  /** Channels it is in, kept by the hub; absent as long as there were none. */
+  /** Subscribed channels, maintained by the hub; absent before the first. */
   channels: Set<Topic> | undefined = undefined
 
   constructor(principal: Principal) {
     this.principal = principal
   }
 
-  /** A function, so that it is asked anew after each await. */
+  /** A method, since TypeScript would narrow a property across an await. */
   hasEnded(): boolean {
     return this.phase === 'ended'
   }
 
-  /** Takes the whole frame or nothing. A connection that refuses is to be cut. */
+  /** Accepts the whole frame or nothing. The caller MUST cut a connection that refuses. */
   abstract write(frame: Frame): WriteResult
-  /** Writes what has a place in the user's log and, unless it is refused, asks for its receipt. */
+  /** Writes an entry of the user's log and, unless refused, asks for its receipt. */
   writeAndAsk(frame: Frame, cursor: Cursor): WriteResult {
     const written = this.write(frame)
     if (written !== 'refused') this.ask(cursor)
     return written
   }
 
-  /** Runs `writes` so that they leave together. */
+  /** Runs `writes` and sends their output together. */
   abstract batch(writes: () => void): void
-  /** Bytes accepted that the client has not taken. */
+  /** Accepted bytes that the client has not read yet. */
   abstract buffered(): number
-  /** Asks the client to prove that it has read everything up to here. */
+  /** Asks for a receipt: proof that the client has read everything up to the cursor. */
   abstract ask(cursor: Cursor): void
-  /** Resolves when the client has taken what was buffered, or the connection has ended. */
+  /** Resolves when the client has read all buffered bytes, or the connection has ended. */
   abstract drained(): Promise<void>
-  /** Ends it as the client expects: close frame with code, or end of stream. `text` of at most 123 bytes says more than the reason. */
+  /** Ends it in order: close frame, or end of stream. `text` has at most 123 bytes. */
   abstract close(reason: CloseReason, text?: string): void
-  /** Ends it at once: it does not read. */
+  /** Ends it at once, without a close frame: the client does not read. */
   abstract cut(): void
-  /** From now on what is published natively under this name reaches the socket; false when the transport has no such thing. */
+  /** Subscribes the socket to a native topic; false if the transport has none. */
   abstract listen(name: string): boolean
   abstract unlisten(name: string): void
 }

@@ -1,9 +1,9 @@
 import { SortedNames } from '../lib/collections/sorted-names.ts'
 import { channelOf, kindOf, type Topic, tenantOf } from '../notification/topic.ts'
 
-/** Counts the users and sorts the channels of each tenant, so that no look-up visits all rooms. */
+/** User counts and sorted channels by tenant, so that no look-up visits all rooms. */
 export interface Directory {
-  /** A topic got its first member, or lost its last one. */
+  /** Adds a topic with its first member; `closed` removes one that lost its last. */
   opened(topic: Topic): void
   closed(topic: Topic): void
   /** Users of the tenant with a connection. */

@@ -4,29 +4,29 @@ import { createDirectory, type Directory } from './directory.ts'
 import { MemberSet, type Members } from './members.ts'
 import { Room } from './room.ts'
 
-/** Every connection of this node, found by topic. All counts are read off it. */
+/** The index of this node's connections by topic. All counts come from it. */
 export interface Hub<C extends Connection = Connection> {
   readonly size: number
   /** Open connections by transport. */
   readonly transports: Readonly<Record<Connection['transport'], number>>
   /** Users with a connection and channels with a subscriber, by tenant. */
   readonly directory: Omit<Directory, 'opened' | 'closed'>
-  /** Joins its user's and its tenant's room: it counts, but hears nothing of the crowd yet. */
+  /** Joins the rooms of its user and tenant. It counts, but receives no crowd frames yet. */
   open(connection: C): void
-  /** From now on crowd frames reach it. */
+  /** Starts to deliver crowd frames to it. */
   hear(connection: Connection): void
-  /** Leaves every room. */
+  /** Removes it from every room. */
   end(connection: Connection): void
   join(connection: Connection, topic: Topic): void
   leave(connection: Connection, topic: Topic): void
   room(topic: Topic): Room | undefined
-  /** Those of a kind that have a member. */
+  /** Rooms of a kind with a member. */
   rooms(kind: TopicKind): Iterable<Room>
   members(topic: Topic): Members
   connections(): Iterable<C>
   has(connection: Connection): boolean
   isIn(connection: Connection, topic: Topic): boolean
-  /** How many topics of a kind have a member: users connected, channels with a subscriber. */
+  /** Counts the topics of a kind with a member, such as connected users. */
   count(kind: TopicKind): number
 }
 
@@ -93,7 +93,7 @@ export function createHub<C extends Connection>(): Hub<C> {
       for (const topic of connection.channels ?? []) leave(connection, topic)
     },
     join: (connection, topic) => {
-      // A subscribe that outlived its connection must not bring it back into an index.
+      // A subscribe can outlive its connection: it must not bring it back into an index.
       if (!has(connection)) return
       connection.channels ??= new Set()
       connection.channels.add(topic)

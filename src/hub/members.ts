@@ -1,15 +1,15 @@
 import type { Connection } from './connection.ts'
 
-/** Connections that belong together, in the order in which they came. */
+/** Connections of one room, in the order in which they joined. */
 export interface Members extends Iterable<Connection> {
   readonly size: number
   has(connection: Connection): boolean
 }
 
-/** Most rooms are one user's with one connection: that one is held as it is, since a Set with one value takes 256 bytes. */
+/** Members of a room. A single member needs no Set, which takes 256 bytes: most users have one connection. */
 export class MemberSet implements Members {
   #only: Connection | undefined
-  /** Once there were two. */
+  /** Set when a second member joins. */
   #all: Set<Connection> | undefined
 
   get size(): number {

@@ -2,13 +2,16 @@ import type { Topic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'
 import { MemberSet, type Members } from './members.ts'
 
-/** Sockets of one room that one publish reaches. Bounded, since one publish to 10,000 sockets stalls the loop for 100 ms. */
+/**
+ * Connections of one room that one publish reaches. Bounded: a publish to 10,000 sockets stalls the loop for
+ * 100 ms.
+ */
 export class Shard {
-  /** The name sockets listen to; unique on this node. */
+  /** Native topic of the sockets; unique on this node. */
   readonly name: string
-  /** Reached by the runtime's own publish. */
+  /** Connections that the runtime's own publish reaches. */
   readonly sockets = new Set<Connection>()
-  /** Written to one by one. */
+  /** Connections that are written to one by one. */
   readonly streams = new Set<Connection>()
 
   constructor(name: string) {
@@ -21,10 +24,10 @@ export class Shard {
 }
 
 export const SHARD_SIZE = 1_000
-/** To a user's room nobody listens: one list for all of them. */
+/** Shared by all rooms without listeners, such as those of users. */
 const NO_SHARDS: readonly Shard[] = []
 
-/** Everyone in a topic. Members count; only those who listen get what is published. */
+/** The connections of a topic. All members count; only listening ones receive crowd frames. */
 export class Room {
   readonly topic: Topic
   readonly #members = new MemberSet()

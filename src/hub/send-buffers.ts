@@ -1,15 +1,15 @@
 import type { Connection } from './connection.ts'
 import type { Hub } from './hub.ts'
 
-/** Bounds the bytes that wait for all clients of this node together. */
+/** Bounds the bytes that wait for all clients of this node. */
 export interface SendBuffers {
-  /** So many bytes more wait for a client. What clients take shows at the next measurement. */
+  /** Adds bytes that wait for a client. The next measurement subtracts what clients have read. */
   grew(bytes: number): void
-  /** Measures anew if anything grew; when it is too much, cuts the connections for which most waits. */
+  /** Measures again if anything grew. Above the bound, cuts the connections with the most waiting bytes. */
   measure(): void
 }
 
-/** Cut down to that part, so that not every byte beyond the bound costs a measurement. */
+/** Share of the bound to cut down to: not every further byte costs a measurement. */
 const RELIEVED = 0.9
 
 export function createSendBuffers({
@@ -21,7 +21,7 @@ export function createSendBuffers({
   readonly maxBytes: number
   readonly onFault: (error: unknown) => void
 }): SendBuffers {
-  /** Never less than what waits. */
+  /** Upper estimate of the waiting bytes. */
   let waitingBytes = 0
   let isPlanned = false
 
@@ -53,7 +53,7 @@ export function createSendBuffers({
     grew: bytes => {
       waitingBytes += bytes
       if (waitingBytes <= maxBytes || isPlanned) return
-      // Not in the turn of a write: it may be in the middle of a room.
+      // Not in the turn of a write: it may be amid a room.
       isPlanned = true
       setImmediate(measure)
     },

@@ -1,7 +1,7 @@
 import type { Stats } from '../../observe/stats.ts'
 import type { Dispatch } from '../dispatcher.ts'
 
-/** The same dispatch, its outcomes counted. What had expired, or was not taken, was not sent. */
+/** Wraps a dispatch and counts its outcomes. Expired and failed sends are not counted. */
 export const counted =
   (dispatch: Dispatch, stats: Pick<Stats, 'tally' | 'queueEnqueued'>): Dispatch =>
   envelope =>

@@ -3,7 +3,7 @@ import type { Stats } from '../../observe/stats.ts'
 import type { AckCounts } from '../../observe/tally.ts'
 import type { StoreObserver } from '../../store/store.ts'
 
-/** Counts what a store sees happen to entries, and passes on that it has resumed. */
+/** Counts the events that a store reports, and forwards the end of an outage. */
 export function observeEntries(
   stats: Pick<Stats, 'tally' | 'queueExpired' | 'queueDropped' | 'ackSeconds'>,
   onResumed: () => void,

@@ -4,7 +4,7 @@ import type { Tracing } from '../../observe/tracing.ts'
 import type { PageLimit } from '../../store/page-limit.ts'
 import type { Draft, Entry, Page, Store, UserLog } from '../../store/store.ts'
 
-/** What a log does may belong to a span, which is told last. Without one, or when traces are off, nothing is told of it. */
+/** A log whose calls take a parent span as last argument. Without one nothing is traced. */
 export interface TracedLog {
   append(drafts: readonly Draft[], span?: Span): ReturnType<UserLog['append']>
   read(
@@ -17,14 +17,14 @@ export interface TracedLog {
   list(owner: Topic, after: number, limit: PageLimit, span?: Span): ReturnType<UserLog['list']>
 }
 
-/** One replay of a connection; a trace of it begins with the first page. */
+/** The trace of one replay, from its first page. */
 export interface ReplaySpan {
   readonly span: Span
   wrote(entries: readonly Entry[]): void
   end(): void
 }
 
-/** Ends with what it is about; `count` is how many entries that was. */
+/** Ends the span with the work; `count` returns the number of entries. */
 function within<T>(span: Span, work: Promise<T>, count: (done: T) => number): Promise<T> {
   return work.then(
     done => {
@@ -42,7 +42,7 @@ function within<T>(span: Span, work: Promise<T>, count: (done: T) => number): Pr
 
 const countPage = ({ entries }: Page): number => entries.length
 
-/** The same store; what its log does for a span is a span below it. */
+/** Wraps a store: log calls with a span get a child span. */
 export function traceStore(store: Store, { start }: Tracing): Store {
   const { log, kind } = store
   const below = (parent: Span, name: 'store.append' | 'store.read') =>
@@ -64,7 +64,7 @@ export function traceStore(store: Store, { start }: Tracing): Store {
   return { ...store, log: { ...log, ...traced } }
 }
 
-/** Linked to the traces of what it brings. */
+/** Starts the span of a replay, which links to the traces of its entries. */
 export function startReplay({ start }: Tracing): ReplaySpan {
   const span = start('replay')
   let count = 0

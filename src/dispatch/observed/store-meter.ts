@@ -7,7 +7,7 @@ interface MeterOptions {
   readonly stats: Pick<Stats, 'storeSeconds' | 'storeErrors'>
 }
 
-/** The same store; what callers wait for is timed, and its failures are counted. */
+/** Wraps a store: times the calls that callers wait for and counts their failures. */
 export function meterStore(store: Store, { clock, stats }: MeterOptions): Store {
   const metered = <A extends readonly unknown[], T>(
     operation: StoreOperation,
@@ -18,7 +18,7 @@ export function meterStore(store: Store, { clock, stats }: MeterOptions): Store 
       const startedAt = clock.monotonic()
       const tell = () => seconds.observe((clock.monotonic() - startedAt) / 1000)
       const answered = act(...given)
-      // Beside the answer, which waits for nothing.
+      // A side branch: the answer does not wait for it.
       answered.then(tell, () => {
         tell()
         stats.storeErrors[operation]++

@@ -6,9 +6,9 @@ import type { Logger } from '../../observe/log.ts'
 import type { Store } from '../../store/store.ts'
 import type { Retry } from '../persist.ts'
 
-/** Tells of a store that goes and comes back, once each way. */
+/** Logs the loss and the return of the store, once each. */
 export interface StoreWatch extends Disposable {
-  /** An operation failed. While the store is known to be away that says nothing new. */
+  /** Reports a failed operation. Repeats during an outage are not logged. */
   failed(error: unknown): void
   readonly retry: Retry
 }
@@ -17,7 +17,7 @@ interface WatchOptions {
   readonly store: Pick<Store, 'kind' | 'isUp'>
   readonly clock: Pick<Clock, 'monotonic'>
   readonly logger: Logger
-  /** Receives rejections that are no outage. */
+  /** Called with rejections other than outages. */
   readonly onFault: OnFault
 }
 

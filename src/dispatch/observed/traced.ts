@@ -1,7 +1,7 @@
 import type { Tracing } from '../../observe/tracing.ts'
 import type { Dispatch } from '../dispatcher.ts'
 
-/** The same dispatch, each in a span of its own, below that of what brought it in. */
+/** Wraps a dispatch in a span below the span of its request or message. */
 export const traced =
   (dispatch: Dispatch, { start }: Tracing): Dispatch =>
   envelope => {
