@@ -137,4 +137,54 @@ describe('a file that under a running service is', () => {
     await using service = await startService(envOf(place))
     expect(missing(answered, await keptBy(service))).toEqual([])
   }, 30_000)
+
+  const DIRECTORIES: readonly [string, (directory: string) => Promise<unknown>][] = [
+    ['moved', directory => Bun.$`mv ${directory} ${directory}.elsewhere`],
+    ['replaced by a file', directory => Bun.$`mv ${directory} ${directory}.elsewhere && touch ${directory}`],
+    [
+      'replaced by a link to itself',
+      directory => Bun.$`mv ${directory} ${directory}.elsewhere && ln -s ${directory} ${directory}`,
+    ],
+  ]
+
+  test.each(DIRECTORIES)(
+    'in a directory that is %s: sends are 503 and the service is not ready until the directory is back',
+    async (_, harm) => {
+      await using place = await storePlace()
+      const ready = async (service: Service) => (await fetch(`${service.url}/health/ready`)).status
+      const answered: string[] = []
+      {
+        await using service = await startService(envOf(place))
+        answered.push(...(await sendMany(service, 50)))
+        await harm(place.directory)
+        const startedAt = performance.now()
+        const refused = await service.send(USER, 1)
+        expect(refused.status).toBe(503)
+        expect(((await refused.json()) as Message).error.code).toBe('STORE_UNAVAILABLE')
+        await eventually(async () => (await ready(service)) === 503)
+        expect(performance.now() - startedAt).toBeLessThan(3_000)
+        const health = (await (await fetch(`${service.url}/health`)).json()) as Message
+        expect(health.store.status).toBe('unavailable')
+        await Bun.$`rm -f ${place.directory} && mv ${place.directory}.elsewhere ${place.directory}`
+        await eventually(async () => (await ready(service)) === 200)
+        answered.push(...(await sendMany(service, 50)))
+        expect(answered).toHaveLength(100)
+        service.signal('SIGKILL')
+        await service.ended
+      }
+      await using service = await startService(envOf(place))
+      expect(missing(answered, await keptBy(service))).toEqual([])
+    },
+    30_000,
+  )
+
+  test('deleted with its directory: sends are 503, also when nothing can be rescued', async () => {
+    await using place = await storePlace()
+    await using service = await startService(envOf(place))
+    expect(await sendMany(service, 5)).toHaveLength(5)
+    await Bun.$`rm -r ${place.directory}`
+    for (let n = 0; n < 3; n++) expect((await service.send(USER, 1)).status).toBe(503)
+    const metrics = await (await fetch(`${service.url}/metrics`)).text()
+    expect(metrics).toContain('ara_unhandled_errors_total 0')
+  }, 30_000)
 })

@@ -19,8 +19,14 @@ const AWAY = [
 /** `SQLITE_IOERR_WRITE` is a kind of `SQLITE_IOERR`. */
 export const kindOf = (code: string): string => code.split('_', 2).join('_')
 
-export const isAway = (error: unknown): error is SQLiteError =>
-  error instanceof SQLiteError && AWAY.some(kind => kindOf(error.code ?? '') === `SQLITE_${kind}`)
+/** An error of a system call, such as ENOENT, EACCES, EROFS, EIO or ENOSPC. */
+const isSystemError = (error: Error): boolean => 'syscall' in error && 'errno' in error
+
+/** Whether the error means that the file or its directory is away, whatever reports it. */
+export const isAway = (error: unknown): error is Error =>
+  error instanceof SQLiteError
+    ? AWAY.some(kind => kindOf(error.code ?? '') === `SQLITE_${kind}`)
+    : error instanceof Error && isSystemError(error)
 
 /** Runs a read; rejects with StoreAway when the file cannot be read. */
 export const readable = <T>(read: () => T): T => {

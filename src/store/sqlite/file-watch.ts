@@ -1,5 +1,6 @@
 import type { Database } from 'bun:sqlite'
-import { closeSync, linkSync, openSync, readSync, rmSync, type Stats, statSync } from 'node:fs'
+import { closeSync, linkSync, openSync, readSync, renameSync, rmSync, type Stats, statSync } from 'node:fs'
+import { isAway } from './faults.ts'
 
 /** Identity of a file, whatever its name. */
 interface Inode {
@@ -25,6 +26,8 @@ export type FileProblem =
   /** File or log is shorter than the data written to it. */
   | 'file cut'
   | 'log cut'
+  /** The system refuses to tell, for example without permission for the directory. */
+  | 'unreachable'
 
 /** Reason for the log line, with the action an operator can take. */
 export const REASONS: Readonly<Record<FileProblem, string>> = {
@@ -34,6 +37,7 @@ export const REASONS: Readonly<Record<FileProblem, string>> = {
   'log gone': 'the -wal beside the file was moved or deleted: restart the service, the file holds everything',
   'file cut': 'the file was truncated: restart the service, and restore a backup if it does not start',
   'log cut': 'the -wal beside the file was truncated: restart the service; the last sends may be lost',
+  unreachable: 'the file cannot be reached: check the permissions and the mount of its directory',
 }
 
 /** Checks the names of opened files. */
@@ -89,7 +93,7 @@ export function createFileWatch({ path, file, log, index }: FileIdentity): FileW
     }
   }
 
-  const look = (): FileProblem | undefined => {
+  const check = (): FileProblem | undefined => {
     if (cut !== undefined) return cut
     const atFile = lookUp(path)
     if (atFile === undefined || (copy !== undefined && isSame(atFile, copy))) return 'gone'
@@ -104,6 +108,15 @@ export function createFileWatch({ path, file, log, index }: FileIdentity): FileW
     return cut
   }
 
+  const look = (): FileProblem | undefined => {
+    try {
+      return check()
+    } catch (error) {
+      if (isAway(error)) return 'unreachable'
+      throw error
+    }
+  }
+
   return {
     look,
     rescue: (db, problem) => {
@@ -112,10 +125,9 @@ export function createFileWatch({ path, file, log, index }: FileIdentity): FileW
       if (!emptyLog(db)) return false
       if (problem !== 'gone' || copy !== undefined) return true
       const part = copyOf(db, path)
-      // A link, unlike a rename, never overwrites a file that appeared meanwhile.
-      if (lookUp(path) === undefined) linkSync(part, path)
       copy = inodeOf(statSync(part))
-      rmSync(part)
+      if (lookUp(path) === undefined) giveName(part, path)
+      rmSync(part, { force: true })
       return true
     },
   }
@@ -128,6 +140,17 @@ function emptyLog(db: Database): boolean {
     return db.query<{ busy: number }, []>('PRAGMA wal_checkpoint(TRUNCATE)').get()?.busy === 0
   } finally {
     db.run('PRAGMA busy_timeout = 0')
+  }
+}
+
+/** Renames. A link, unlike a rename, never overwrites a file that appeared meanwhile. */
+function giveName(part: string, path: string): void {
+  try {
+    linkSync(part, path)
+  } catch (error) {
+    if (!isAway(error)) throw error
+    // Some file systems have no hard links.
+    if (lookUp(path) === undefined) renameSync(part, path)
   }
 }
 
