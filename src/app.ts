@@ -43,7 +43,7 @@ import { startPubSub } from './trigger/pubsub.ts'
 export interface App extends AsyncDisposable {
   readonly host: string
   readonly port: number
-  /** Undefined without INTERNAL_PORT. */
+  /** Port of the operators' listener; undefined without INTERNAL_PORT. */
   readonly internalPort: number | undefined
   readonly stats: Stats
   /** Disconnects every client and answers the requests in flight; resolves within DRAIN_SECONDS and one second. */
@@ -212,7 +212,7 @@ export async function startApp({
   starting.defer(() => listeners.stop(true))
   late.server = listeners.server
   sockets.guard(listeners.server.port ?? 0)
-  // What handlers receive as `server`.
+  // Elysia passes it to handlers as `server`.
   api.server = listeners.server as unknown as typeof api.server
 
   const running = starting.move()

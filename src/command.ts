@@ -15,13 +15,13 @@ const DEMO_USER = 'demo'
 const DEMO_TOKEN_SECONDS = 86_400
 const SPARE_DESCRIPTORS = 100
 const STDERR = 2
-/** How long a refusal to start waits for the readers of stdout and stderr. */
+/** Longest wait of a refused start for the readers of stdout and stderr, milliseconds. */
 const REFUSAL_MS = 2_000
-/** How long the exit waits for the reader of stdout, within the drain's last second. */
+/** Longest wait of the exit for the reader of stdout, in milliseconds of the drain's last second. */
 const FLUSH_MS = 500
 const LAST_SECOND_MS = 950
 
-/** Exactly one line, naming the setting and what was expected. */
+/** Ends the process with one line that names the setting and the expected value. */
 async function refuse(error: unknown, out?: LineWriter): Promise<never> {
   const line = error instanceof Error ? error.message.split('\n', 1)[0] : 'unknown fault'
   const told = Promise.all([writeAll(STDERR, Buffer.from(`${line}\n`)), out?.flush(REFUSAL_MS)])
@@ -35,7 +35,7 @@ function warnOfDescriptors({ websocketMaxConnections: most }: Config, logger: Lo
     logger.warn({ limit, wanted: most + SPARE_DESCRIPTORS }, 'start.few_file_descriptors')
 }
 
-/** What a newcomer needs to see the first notification. */
+/** Shows a first-time user the commands for a first notification. */
 async function welcomeText(
   { port, internalPort = port }: App,
   { jwtSecret = '', apiKey, tenantApiKeys }: Config,
@@ -90,7 +90,7 @@ async function drainOnSignal({
   process.exit(0)
 }
 
-/** A fault nobody foresaw costs one request or one connection, never the process. */
+/** Keeps the process alive after an unexpected fault, which costs one request or connection. */
 function surviveFaults({ stats }: App, logger: Logger): void {
   const survive = createOnFault({ logger, clock: systemClock, stats })
   process.on('uncaughtException', survive)
@@ -117,7 +117,7 @@ async function serve(
   if (config.madeSecret) out.write(await welcomeText(app, config))
 }
 
-/** Exits with 0 when the service with the same settings answers: a container asks itself so, without any other program. */
+/** Exits with 0 if the service with these settings answers; serves as the container's health check. */
 async function checkHealth({ serverHost: host, serverPort, internalPort }: Config): Promise<never> {
   process.exit((await isAlive({ host, port: internalPort || serverPort })) ? 0 : 1)
 }

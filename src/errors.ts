@@ -1,4 +1,4 @@
-/** Every code a client or caller can meet, with its HTTP status; those without one are WebSocket messages only. */
+/** All error codes with their HTTP status; a code without a status occurs only in WebSocket messages. */
 export const ERRORS = {
   INVALID_JSON: {
     status: 400,
@@ -86,27 +86,27 @@ export type HttpErrorCode = {
   [C in ErrorCode]: (typeof ERRORS)[C] extends { status: number } ? C : never
 }[ErrorCode]
 
-/** One fault: where (`notifications[3].target`) and what was expected; never what was sent. */
+/** One fault: its place (`notifications[3].target`) and the expected value, never the sent one. */
 export interface Detail {
   readonly path: string
   readonly message: string
 }
 
-/** At most so many faults are named in one answer. */
+/** Limits the faults that one answer names. */
 const MAX_DETAILS = 20
 
 interface ErrorOptions {
   readonly message?: string
-  /** Where the code allows a second status: 400 for VALIDATION_ERROR by meaning. */
+  /** Overrides the status of the code, for example 400 for a VALIDATION_ERROR of the meaning. */
   readonly status?: number
   readonly details?: readonly Detail[]
   readonly headers?: Readonly<Record<string, string>>
-  /** Keys that stand beside `error` in the envelope. */
+  /** Keys of the envelope beside `error`. */
   readonly beside?: Readonly<Record<string, unknown>>
   readonly cause?: unknown
 }
 
-/** The first fault, as the message of an error that names several. */
+/** Makes the message of an error from the first of its faults. */
 function firstOf([first, ...more]: readonly Detail[] = []): string | undefined {
   if (first === undefined) return undefined
   const text = `${first.path === '' ? 'body' : first.path}: ${first.message}`
@@ -131,24 +131,24 @@ export class AppError extends Error {
   }
 }
 
-/** A value that is well-formed but cannot be meant: 400. */
+/** Rejects a well-formed value that makes no sense: 400. */
 export const invalidValue = (path: string, message: string): AppError =>
   new AppError('VALIDATION_ERROR', {
     status: 400,
     details: [{ path, message }],
   })
 
-/** The store did not take it, or did not answer: 503, to be tried again after a second. */
+/** Rejects a request that the store refused or did not answer: 503, retry after one second. */
 export const unavailable = (cause?: unknown): AppError =>
   new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' }, cause })
 
-/** A store rejects with it when it is away or does not answer in time; any other rejection is a fault of our code. */
+/** Rejection of a store that is unavailable or late; any other rejection is a fault of our code. */
 export class StoreAway extends Error {}
 
-/** A store rejects with it when a bound on stored bytes is reached: nothing was stored. */
+/** Rejection of a store that reached its bound on bytes; it stored nothing. */
 export class StoreFull extends Error {}
 
-/** Turns a rejection of the store into the refusal of a request; a fault of our code stays what it is, and becomes a 500. */
+/** Maps a rejection of the store to an AppError; a fault of our code passes and becomes a 500. */
 export const storeUnavailable = (cause: unknown): never => {
   if (cause instanceof StoreFull) throw new AppError('STORE_FULL', { cause })
   throw cause instanceof StoreAway ? unavailable(cause) : cause

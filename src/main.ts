@@ -1,9 +1,9 @@
-// The first process of a container loses each signal that it does not handle yet: everything else is loaded afterwards.
+// PID 1 loses signals that it does not handle yet: install handlers before loading the rest.
 
 let isSignalled = false
 const { promise: signalled, resolve } = Promise.withResolvers<string>()
 
-/** First signal: drain, once the service has started. Second: exit at once. */
+/** Drains on the first signal, once the service has started; exits on the second. */
 function onSignal(signal: string): void {
   if (isSignalled) process.exit(1)
   isSignalled = true

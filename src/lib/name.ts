@@ -1,5 +1,5 @@
-/** What nodes and tenants are called: fit for a header, a URL, a log and a part of a longer name. */
+/** Name of a node or tenant, safe in a header, a URL, a log line and a longer name. */
 export const NAME = /^[A-Za-z0-9_.-]{1,64}$/
 
-/** The same in words. */
+/** Describes NAME in words. */
 export const NAME_RULE = '1 to 64 of A-Z a-z 0-9 _ . -'

@@ -2,7 +2,7 @@ import type { Fault } from './json/document.ts'
 
 const BROKEN_PERCENT = /%(?![0-9a-f]{2})/i
 
-/** The query of a request's URL, or its fault: broken percent-encoding, or a known parameter that is given twice. */
+/** Reads the query of a URL, or its fault: broken percent-encoding or a repeated known parameter. */
 export function readQuery(url: string, known: readonly string[]): URLSearchParams | Fault {
   const start = url.indexOf('?')
   const text = start < 0 ? '' : url.slice(start + 1)

@@ -2,15 +2,15 @@ import * as v from 'valibot'
 import { parseRedisUrl, REDIS_URL_RULES } from './redis/url.ts'
 import { type AddressRange, parseRange } from './system/address.ts'
 
-/** Reads one setting out of its text; its metadata `expected` says in words what it accepts. */
+/** Reads one setting from its text; its metadata `expected` describes the accepted values. */
 export type Reader = v.GenericSchema<string, unknown>
 
-/** The largest whole number there is: no upper bound. */
+/** Stands for no upper bound: the largest safe integer. */
 export const UNBOUNDED = Number.MAX_SAFE_INTEGER
 
 export const text = v.string()
 
-/** A line break at its end usually comes from a file: two sides would use different secrets without knowing. */
+/** Rejects a trailing line break, which files often add: two sides would silently use different secrets. */
 export const trimmed = v.pipe(
   text,
   v.check(line => line === line.trim()),
@@ -27,7 +27,7 @@ export const whole = (min: number, max: number, unit = 'a whole number') =>
     v.metadata({ expected: `${unit} from ${min}${max === UNBOUNDED ? '' : ` to ${max}`}` }),
   )
 
-/** A decimal number, with an exponent or without. */
+/** Reads a decimal number, with or without exponent. */
 export const decimal = v.pipe(
   text,
   v.regex(/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?$/i),
@@ -50,7 +50,7 @@ export const boolean = v.pipe(
 export const matching = (pattern: RegExp, expected: string) =>
   v.pipe(text, v.regex(pattern), v.metadata({ expected }))
 
-/** One of the words, in any case. */
+/** Reads one of the words, in any case. */
 export const oneOf = <const W extends readonly string[]>(words: W) =>
   v.pipe(
     text,
@@ -59,7 +59,7 @@ export const oneOf = <const W extends readonly string[]>(words: W) =>
     v.metadata({ expected: `${words.length === 1 ? '' : 'one of '}${words.join(', ')}` }),
   )
 
-/** The items of a comma-separated text, without blanks around them; empty ones count for nothing. */
+/** Splits a comma-separated text, trims the items and drops empty ones. */
 export const itemsOf = (line: string): readonly string[] =>
   line
     .split(',')
@@ -72,7 +72,7 @@ export const list = v.pipe(
   v.metadata({ expected: 'a list, separated by commas' }),
 )
 
-/** The same with at least one item; what is given twice counts once. */
+/** Reads a list with at least one item; removes duplicates. */
 export const names = v.pipe(
   list,
   v.minLength(1),
@@ -80,7 +80,7 @@ export const names = v.pipe(
   v.metadata({ expected: 'a list of at least one, separated by commas' }),
 )
 
-/** At least one of the words, spelt exactly so. */
+/** Reads a list of at least one of the words, spelt exactly. */
 export const someOf = (words: readonly string[]) =>
   v.pipe(
     list,
@@ -88,7 +88,7 @@ export const someOf = (words: readonly string[]) =>
     v.metadata({ expected: `a list of ${words.join(', ')}` }),
   )
 
-/** As browsers write it in `Origin` (RFC 6454 §6.2); the schemes of apps, `capacitor://localhost`, count too. */
+/** Reads an origin as browsers send it (RFC 6454 §6.2), app schemes such as `capacitor://localhost` included. */
 function isOrigin(item: string): boolean {
   if (item === '*' || item === 'null') return true
   if (item.includes('*')) return false
@@ -117,7 +117,7 @@ export const httpUrl = v.pipe(
   v.metadata({ expected: 'an http or https URL' }),
 )
 
-/** Where a Redis is; empty text stands for none. */
+/** Reads the address of a Redis; empty text means none. */
 export const redisUrl = v.pipe(
   text,
   v.check(line => line === '' || parseRedisUrl(line) !== undefined),
@@ -127,7 +127,7 @@ export const redisUrl = v.pipe(
   }),
 )
 
-/** What a reader accepts, in words. */
+/** Describes the values that a reader accepts. */
 export function expectedBy(reader: Reader): string {
   const metadata: { readonly expected?: string } = v.getMetadata(reader)
   return metadata.expected ?? 'text'

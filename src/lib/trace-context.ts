@@ -1,44 +1,44 @@
-/** Where work belongs that came from elsewhere: the texts of W3C Trace Context, as they came. */
+/** Parent of work from another service: the unchanged headers of W3C Trace Context. */
 export interface RemoteParent {
   readonly traceparent: string | null | undefined
   readonly tracestate?: string | null | undefined
 }
 
-/** Names are those of docs/OPERATIONS.md; a value is never what a caller keeps from others: no payload, token, key or query. */
+/** Attributes that docs/OPERATIONS.md lists. Values never hold a payload, token, key or query. */
 export type Attributes = Readonly<Record<string, string | number | boolean>>
 
-/** One piece of work, as a trace tells of it. Sent when it has ended; one that never ends is never sent. */
+/** One piece of work in a trace. It is exported when it ends, and never before. */
 export interface Span {
   /** 32 hexadecimal digits. */
   readonly traceId: string
-  /** Whether the trace is sent; else all that is told of it is forgotten at once. */
+  /** True if the trace is exported; otherwise its data is dropped at once. */
   readonly isKept: boolean
-  /** Its place in the trace as text, for work that comes later. */
+  /** Place in the trace as text, for later work. */
   readonly traceparent: string
   set(attributes: Attributes): void
-  /** It continues what stands at that place; a place in a trace that nobody keeps, or none, counts for nothing. */
+  /** Links to the span at that place; ignores a place that is missing or not exported. */
   link(traceparent: string | undefined): void
-  /** It did not do what it was to do. */
+  /** Marks the work as failed. */
   fail(): void
   end(): void
 }
 
-/** For a log line. */
+/** Makes the field of a log line. */
 export const traceOf = (span: Span | undefined) => span && { trace_id: span.traceId }
 
 interface Place {
   readonly traceId: string
   readonly spanId: string
-  /** Bit 0: the trace is kept. */
+  /** Flag of a trace that is kept (bit 0). */
   readonly traceFlags: number
 }
 
 const TRACEPARENT = /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(-.*)?$/
 
-/** `traceparent` of W3C Trace Context (§3.2); undefined when it is none, and so counts for nothing. */
+/** Parses `traceparent` of W3C Trace Context (§3.2); undefined if malformed, and then ignored. */
 export function parseTraceparent(text: string | null | undefined): Place | undefined {
   const [match, version, traceId = '', spanId = '', flags = '', rest] = TRACEPARENT.exec(text ?? '') ?? []
-  // Later versions may say more behind it; this one says all.
+  // Later versions may append fields; version 00 has none.
   if (match === undefined || (version === '00' && rest !== undefined)) return undefined
   return { traceId, spanId, traceFlags: Number.parseInt(flags, 16) }
 }

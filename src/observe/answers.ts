@@ -1,6 +1,6 @@
 import { Histogram } from './histogram.ts'
 
-/** Answers to one method on one route. */
+/** Counts of the answers to one method on one route. */
 interface AnswerCounts {
   readonly method: string
   readonly path: string
@@ -8,9 +8,9 @@ interface AnswerCounts {
   readonly statuses: Map<number, number>
 }
 
-/** Every answer over HTTP. Bounded: routes are ours, methods are those of the standards. */
+/** Counts all HTTP answers. Bounded: routes are fixed, unknown methods share one name. */
 export interface Answers {
-  /** `path` is the pattern of the route; undefined for a path that is none. */
+  /** Counts an answer; `path` is the route pattern, undefined for an unknown path. */
   count(request: { readonly method: string; readonly path: string | undefined }, answer: Answer): void
   all(): Iterable<AnswerCounts>
 }
@@ -20,15 +20,15 @@ interface Answer {
   readonly seconds: number
 }
 
-/** Of answers over HTTP, seconds. */
+/** Bounds of the HTTP histogram, seconds. */
 export const ANSWER_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
-/** RFC 9110 §9.3 and RFC 5789. */
+/** Methods of RFC 9110 §9.3 and RFC 5789. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'])
 const UNMATCHED = 'unmatched'
 const OTHER = 'OTHER'
 
-/** The method by its name; all that are not of the standards are one. */
+/** Names the method; all non-standard methods share one name. */
 export const methodName = (method: string): string => (METHODS.has(method) ? method : OTHER)
 
 export function createAnswers(): Answers {

@@ -5,18 +5,18 @@ import { type Labels, METRICS, type Metric, type MetricSources } from './metrics
 /** Text in the format of Prometheus, version 0.0.4. */
 export interface Exposition {
   readonly contentType: string
-  /** All metrics as they are seen. */
+  /** Writes all metrics of these sources. */
   write(seen: MetricSources): Promise<string>
 }
 
-/** One value of a metric in prom-client's JSON. */
+/** Value of a metric in prom-client's JSON. */
 interface JsonValue {
   readonly metricName?: string
   readonly labels: Readonly<Record<string, string | number>>
   readonly value: number
 }
 
-/** Buckets are cumulative: each counts the values up to its bound `le`. */
+/** Makes cumulative buckets: each counts the values up to its bound `le`. */
 function histogramValues(name: string, labels: Labels, { bounds, counts, sum }: Histogram): JsonValue[] {
   let count = 0
   const buckets = counts.map((each, n) => {
@@ -35,7 +35,7 @@ const valuesOf = (name: string, metric: Metric, seen: MetricSources): readonly J
     ? metric.read(seen).flatMap(({ labels, histogram }) => histogramValues(name, labels, histogram))
     : metric.read(seen)
 
-/** A metric as `registry.getMetricsAsJSON()` of prom-client gives it. */
+/** Shapes a metric like `registry.getMetricsAsJSON()` of prom-client. */
 const jsonOf = (name: string, metric: Metric, seen: MetricSources) => ({
   name,
   help: metric.help,
@@ -56,7 +56,7 @@ export const createExposition = (): Exposition => ({
       const some = all.slice(from, from + METRICS_PER_TURN)
       const values = some.map(([name, metric]) => jsonOf(name, metric, seen))
       texts.push(await AggregatorRegistry.aggregate<PrometheusContentType>([values]).metrics())
-      // All at once would stall the event loop for some milliseconds.
+      // Write in portions: all at once would stall the event loop for milliseconds.
       await new Promise(setImmediate)
     }
     return texts.join('\n')

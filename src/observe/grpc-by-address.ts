@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import type { credentials } from '@grpc/grpc-js'
 
-/** What gRPC keeps to itself of a TLS connection that it is about to make. */
+/** Private options of gRPC for a TLS connection. */
 interface Connector {
   readonly connectionOptions: { servername?: string }
 }
@@ -10,8 +10,8 @@ interface Secure {
 }
 
 /**
- * Lets gRPC connect over TLS to an IP address. gRPC names the address as the server name, which RFC 6066 §3 forbids and the
- * runtime refuses; without a name the certificate is checked against the address all the same.
+ * Lets gRPC connect over TLS to an IP address. gRPC sends the address as server name, which RFC 6066 §3 forbids and the
+ * runtime rejects; without a server name the certificate is still checked against the address.
  */
 export function allowAddresses({ createSsl }: typeof credentials): void {
   const secure: Secure = Object.getPrototypeOf(createSsl())

@@ -1,8 +1,8 @@
-/** How many values lie within which bounds: plain numbers, since some are told of every delivery. A class, since each route has one. */
+/** Counts values by bounds, in plain numbers since every delivery counts. A class, since each route has one. */
 export class Histogram {
-  /** Rising; a value on a bound lies within it. */
+  /** Ascending bounds; a value equal to a bound lies within it. */
   readonly bounds: readonly number[]
-  /** For each bound the values within it and above the one before; the last is of those above all. */
+  /** Values per bound, above the previous bound; the last counter holds values above all bounds. */
   readonly counts: number[]
   sum = 0
 
@@ -15,7 +15,7 @@ export class Histogram {
     return this.counts.reduce((sum, each) => sum + each, 0)
   }
 
-  /** A value that came so many times at once. */
+  /** Counts a value, `times` times. */
   observe(value: number, times = 1): void {
     let at = 0
     while (value > (this.bounds[at] ?? Number.POSITIVE_INFINITY)) at++

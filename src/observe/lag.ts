@@ -2,16 +2,16 @@ import type { Clock } from '../lib/time/clock.ts'
 import { createSteadyClock } from '../lib/time/steady-clock.ts'
 import type { Logger } from './log.ts'
 
-/** How late the event loop runs what is due. */
+/** Delay of due work in the event loop. */
 export interface Lag extends Disposable {
-  /** The longest delay of the last 15 to 30 seconds, so that scrapes at usual intervals miss none. */
+  /** Longest delay of the last 15 to 30 seconds, so that usual scrapes miss none. */
   readonly seconds: number
 }
 
-/** How late what is due each TICK_MS comes; all moments in monotonic milliseconds. */
+/** Measures the delay of a tick due every TICK_MS; all moments are monotonic milliseconds. */
 interface Delays {
   came(now: number): void
-  /** Also of what has not come yet. */
+  /** Includes the delay of a tick that is still missing. */
   longest(now: number): number
 }
 
@@ -38,7 +38,7 @@ export function createDelays(start: number): Delays {
   }
 }
 
-/** Measures the lag, and logs each jump of the wall clock once. Tokens and timestamps follow it; ages in logs do not. */
+/** Measures the lag, and logs each jump of the wall clock once. Tokens and timestamps follow a jump; ages in logs do not. */
 export function watchTime(clock: Clock, logger: Logger): Lag {
   const steady = createSteadyClock(clock, {
     onJump: ms => logger.warn({ seconds: Math.round(ms / 1000) }, 'clock.jumped'),

@@ -5,22 +5,22 @@ import type { ProcessFigures } from './process.ts'
 import { BOUNDS, type Stats } from './stats.ts'
 import type { TenantTally } from './tally.ts'
 
-/** What one scrape reads: what was counted, and how things stand. */
+/** Sources of one scrape: counters and current values. */
 export interface MetricSources {
   readonly stats: Stats
-  /** Of all tenants. */
+  /** Totals over all tenants. */
   readonly total: Readonly<TenantTally>
   readonly connections: Readonly<Record<'ws' | 'sse', number>>
   readonly users: number
   readonly channels: number
   readonly largestChannels: readonly { readonly name: string; readonly subscribers: number }[]
-  /** Of the trigger's connection; undefined without a trigger. */
+  /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: LinkState | undefined
   readonly queue: {
     readonly messages: number
     readonly users: number
     readonly bytes: number
-    /** 0 = no limit. */
+    /** Limit; 0 = none. */
     readonly maxBytes: number
   }
   readonly storeUp: boolean
@@ -34,13 +34,13 @@ export interface MetricSources {
 
 export type Labels = Readonly<Record<string, string>>
 
-/** One number under its labels. */
+/** Number with its labels. */
 interface Sample {
   readonly labels: Labels
   readonly value: number
 }
 
-/** One histogram under its labels. */
+/** Histogram with its labels. */
 export interface Spread {
   readonly labels: Labels
   readonly histogram: Histogram
@@ -62,7 +62,7 @@ interface Spreads extends MetricBase {
   read(seen: MetricSources): readonly Spread[]
 }
 
-/** One row of the table. */
+/** Row of the table. */
 export type Metric = Numbers | Spreads
 
 type By<T> = (seen: MetricSources) => Readonly<Record<string, T>>
@@ -125,7 +125,7 @@ const sum = (values: Readonly<Record<string, number>>): number =>
 
 const BREAKER = { closed: 0, open: 1, half_open: 2 }
 
-/** Answers by method, path and status; their count by method and path is the histogram's. */
+/** Counts answers by method, path and status; their sum by method and path equals the histogram's count. */
 const ANSWERS: Numbers = {
   type: 'counter',
   help: 'HTTP answers; `path` is the route pattern or `unmatched`, `method` a standard method or `OTHER`',
@@ -164,10 +164,10 @@ const BUILD: Numbers = {
 }
 
 /**
- * Every metric by its name: all that `/metrics` shows, and `docs/METRICS.md` says. What has no part of its own in this
- * service (a bus, a stream) stands at what it is without one.
+ * All metrics by name, as `/metrics` shows and `docs/METRICS.md` lists them. A metric of a part that this
+ * service lacks (a bus, a stream) has the value for its absence.
  */
-// biome-ignore format: one row a metric
+// biome-ignore format: one row per metric
 export const METRICS: Readonly<Record<string, Metric>> = {
   ara_connections_total: gauge('open WebSockets and SSE streams', ({ connections }) => sum(connections)),
   ara_connections_open: gauges('open connections by transport', 'transport', ({ connections }) => connections),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { descriptorLimit, listDescriptors } from '../lib/system/descriptors.ts'
 
-/** What the system says of this process; 0 where it does not say. Linux says it all. */
+/** Figures of this process from the system; 0 if unknown. Linux knows all. */
 export interface ProcessFigures {
   readonly cpu: { readonly userSeconds: number; readonly systemSeconds: number }
   readonly residentBytes: number
@@ -9,11 +9,11 @@ export interface ProcessFigures {
   readonly heapBytes: number
   readonly openDescriptors: number
   readonly maxDescriptors: number
-  /** Seconds since 1970. */
+  /** Start of the process, seconds since 1970. */
   readonly startedAt: number
 }
 
-/** Files of `/proc` are memory of the kernel: reading one takes microseconds and waits for nothing. */
+/** Reads a file of `/proc`, which is kernel memory: it takes microseconds and never blocks. */
 function read(path: string): string {
   try {
     return readFileSync(path, 'utf8')

@@ -2,22 +2,22 @@ import type { Span } from '../lib/trace-context.ts'
 import { methodName } from './answers.ts'
 import type { Tracing } from './tracing.ts'
 
-/** The span of each request that is being answered. */
+/** Spans of the requests in progress. */
 export interface RequestSpans {
-  /** `pattern` is that of the route, undefined for a path that is none; `path` is without the query. */
+  /** Starts a span. `pattern` is the route's, undefined for an unknown path; `path` has no query. */
   start(request: Request, pattern: string | undefined, path: string): void
-  /** Undefined for requests that are not traced. */
+  /** Finds the span of a request; undefined if it is not traced. */
   of(request: Request): Span | undefined
-  /** Whose request it has turned out to be. */
+  /** Adds the tenant once it is known. */
   belongs(request: Request, tenant: string): void
   end(request: Request, status: number): void
 }
 
-/** Whoever asks for these asks every few seconds, and nobody wants to know. */
+/** Routes that are polled every few seconds and therefore not traced. */
 const isProbe = (pattern: string | undefined): boolean =>
   pattern !== undefined && (pattern === '/metrics' || pattern.startsWith('/health'))
 
-/** Of a path that is none nothing is told: anything may be written there. */
+/** Hides an unknown path, which may contain anything. */
 const whereOf = (pattern: string | undefined, path: string) =>
   pattern === undefined ? {} : { 'http.route': pattern, 'url.path': path }
 

@@ -10,7 +10,7 @@ interface Fields {
   readonly max: number
 }
 
-/** Counts and logs connections that were turned away since there are too many sockets. */
+/** Counts and logs connections rejected because too many sockets are open. */
 export function tellOfSockets(logger: Logger, clock: Clock, stats: Pick<Stats, 'connectionsRefused'>) {
   const say = limited<Fields & { readonly turned_away: number }>({
     perSecond: LINES_PER_SECOND,

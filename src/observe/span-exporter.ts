@@ -6,13 +6,13 @@ import { allowAddresses } from './grpc-by-address.ts'
 const PROTOCOLS = ['grpc', 'http/protobuf', 'http/json'] as const
 type Protocol = (typeof PROTOCOLS)[number]
 
-/** Path of traces at an OTLP/HTTP receiver. */
+/** Path for traces at an OTLP/HTTP receiver. */
 const TRACES_PATH = '/v1/traces'
-/** The collector is left alone for so long after a failure: batches are not even serialised. */
+/** Pause after a failure, milliseconds; batches are dropped unserialised. */
 const PAUSE_MS = 5_000
 const FAILED = 1
 
-/** Error codes of the system, of TLS and of the runtime: the only words of a fault that are surely not the collector's. */
+/** Matches error codes of system, TLS and runtime: words that the collector cannot choose. */
 const CODE = /\b(?:E[A-Z]{4,}|(?:ERR|CERT|SELF_SIGNED|DEPTH_ZERO|UNABLE)_[A-Z_]+)\b/
 
 /** Reads OTEL_EXPORTER_OTLP_TRACES_PROTOCOL or OTEL_EXPORTER_OTLP_PROTOCOL; throws ConfigError for an unknown one. */
@@ -27,14 +27,14 @@ export function protocolOf(read: (name: string) => string | undefined): Protocol
   return 'grpc'
 }
 
-/** The address of OTEL_ENDPOINT as an exporter takes it: gRPC has no path, HTTP has one of its own. */
+/** Adapts OTEL_ENDPOINT to an exporter: gRPC has no path, HTTP has its own. */
 function urlOf(protocol: Protocol, endpoint: string): string {
   const { origin, pathname, href } = new URL(endpoint)
   if (protocol === 'grpc') return origin
   return pathname === '/' ? origin + TRACES_PATH : href
 }
 
-/** Opens the official exporter; without an endpoint the standard variables say where it sends to. */
+/** Opens the official exporter; without an endpoint the standard variables name the target. */
 export async function openExporter(protocol: Protocol, endpoint: string | undefined): Promise<SpanExporter> {
   const options = endpoint === undefined ? {} : { url: urlOf(protocol, endpoint) }
   switch (protocol) {
@@ -48,7 +48,7 @@ export async function openExporter(protocol: Protocol, endpoint: string | undefi
   }
 }
 
-/** A word for a log line: never what a collector wrote. */
+/** Names a fault for the log, never in the collector's own words. */
 function reasonOf(error: Error | undefined): string {
   const text = `${error?.message} ${error?.cause}`
   const [word] = CODE.exec(text) ?? []
@@ -61,11 +61,11 @@ function reasonOf(error: Error | undefined): string {
 interface WatchOptions {
   readonly exporter: SpanExporter
   readonly clock: Pick<Clock, 'monotonic'>
-  /** Once each time the collector goes, with why, and comes back, with undefined. */
+  /** Called with the reason when the collector becomes unavailable, with undefined when it recovers. */
   readonly onChange: (fault: string | undefined) => void
 }
 
-/** The same exporter, which drops batches for a while after a failure, and tells of the collector's absence once. */
+/** Wraps an exporter: drops batches for a while after a failure and reports an outage once. */
 export function watchExporter({ exporter, clock, onChange }: WatchOptions): SpanExporter {
   let isUp = true
   let pausedUntil = Number.NEGATIVE_INFINITY

@@ -2,7 +2,7 @@ import { type Answers, createAnswers } from './answers.ts'
 import { Histogram } from './histogram.ts'
 import { createTally, type Tally } from './tally.ts'
 
-/** Why a message from Redis is not dispatched. */
+/** Reasons to reject a message from Redis. */
 export type Rejection =
   | 'invalid_json'
   | 'invalid_shape'
@@ -14,25 +14,25 @@ export type Rejection =
   | 'tenant'
   | 'store'
 
-/** Why a connection is not opened: a limit, or what was wrong with the request. */
+/** Reasons to reject a connection: a limit or a bad request. */
 type RefusedConnection = 'total' | 'user' | 'tenant' | 'rate' | 'origin' | 'token' | 'draining'
 
-/** The codes with which connections end; every other one is a client's own. */
+/** Close codes of the service; all other codes come from clients. */
 const CLOSE_CODES = [1000, 1001, 1002, 1006, 1007, 1008, 1009, 1012, 1013, 4401, 4403, 4408] as const
 
-/** A stream has no code. */
+/** Name for streams, which have no close code. */
 type Close = (typeof CLOSE_CODES)[number] | 'sse' | 'other'
 
-/** Who was not let in. */
+/** Kinds of failed authentication. */
 export type AuthFailure = 'api_key' | 'jwt' | 'revoked' | 'origin' | 'metrics'
 
-/** How a connect to a log began: without a cursor, or with one that counted, or did not, or was too old. */
+/** Start of a connection to a log: no cursor, or a cursor that was valid, invalid or too old. */
 export type Resume = 'none' | 'recovered' | 'epoch_changed' | 'trimmed'
 
-/** What is asked of a store while somebody waits for it. */
+/** Store operations that a caller waits for. */
 export type StoreOperation = 'append' | 'read' | 'ack' | 'template' | 'idempotency'
 
-/** Bounds of histograms; those of time in seconds. */
+/** Bounds of the histograms; times in seconds. */
 export const BOUNDS = {
   fast: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
   ack: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
@@ -41,65 +41,65 @@ export const BOUNDS = {
   batch: [1, 5, 10, 25, 50, 75, 100],
 } as const
 
-/** Counters of this node, plain numbers. */
+/** Counters of this node as plain numbers. */
 export interface Stats {
-  /** What is counted by tenant. */
+  /** Counters by tenant. */
   readonly tally: Tally
-  /** Faults that nobody foresaw, caught at the top. */
+  /** Unexpected faults, caught at the top. */
   unhandledErrors: number
-  /** Pub/Sub messages that came in, rejected ones included. */
+  /** Pub/Sub messages received, rejected ones included. */
   redisMessagesReceived: number
-  /** Of these, those that were rejected. */
+  /** Rejected Pub/Sub messages by reason. */
   readonly redisMessagesRejected: Record<Rejection, number>
-  /** Requests, and tries to open a connection (`ws`), for which there was a token. */
+  /** Requests and connection attempts (`ws`) allowed by the rate limit. */
   readonly rateAllowed: Record<'http' | 'ws', number>
-  /** Those for which there was none. */
+  /** Requests and connection attempts denied by the rate limit. */
   readonly rateDenied: Record<'http' | 'ws', number>
-  /** Messages of clients that came too fast. */
+  /** Client messages over the rate limit. */
   messagesLimited: number
   readonly connectionsRefused: Record<RefusedConnection, number>
-  /** Connections that ended, and sockets that were over a limit (1013). */
+  /** Ended connections, including sockets rejected by a limit (1013). */
   readonly closes: Record<Close, number>
-  /** Of these, those that were cut because they did not read. */
+  /** Connections cut because the client did not read. */
   slowConsumers: number
-  /** Well-formed messages of clients. */
+  /** Well-formed client messages. */
   readonly messagesReceived: Record<'subscribe' | 'unsubscribe' | 'ping' | 'ack' | 'auth', number>
-  /** Entries kept for a user who was away. */
+  /** Entries stored for a user without a live connection. */
   queueEnqueued: number
   /** Entries written by a replay. */
   queueReplayed: number
-  /** Entries that ttl or age took before they were received or acknowledged. */
+  /** Entries that expired by ttl or age before they were received or acknowledged. */
   queueExpired: number
-  /** Entries that overflow took before that. */
+  /** Entries that overflow evicted before they were received or acknowledged. */
   queueDropped: number
-  /** Entries sent again for want of an acknowledgement, once for each user. */
+  /** Entries redelivered without acknowledgement, once per user. */
   ackRedelivered: number
   readonly answers: Answers
   readonly authFailures: Record<AuthFailure, number>
-  /** Connections to a log whose start was found. */
+  /** Connections to a log, by the kind of start. */
   readonly resumes: Record<Resume, number>
-  /** Requests, batch items and messages with an idempotency key. */
+  /** Requests, batch items and messages with an idempotency key, by outcome. */
   readonly idempotency: Record<'new' | 'replayed' | 'conflict' | 'inProgress', number>
   readonly storeErrors: Record<StoreOperation, number>
   readonly storeSeconds: Readonly<Record<StoreOperation, Histogram>>
-  /** Connections of its user, at the registration of each. */
+  /** Connections per user, observed at each registration. */
   readonly connectionsPerUser: Histogram
-  /** From registration to end; so its count is of those that ended. */
+  /** Lifetime from registration to end; the count covers ended connections. */
   readonly connectionSeconds: Histogram
-  /** From acceptance until a socket was handed the frame; what a replay or a redelivery writes is not live. */
+  /** Time from acceptance until a socket took the frame; replays and redeliveries do not count. */
   readonly deliverySeconds: Histogram
-  /** From the first delivery to the acknowledgement. */
+  /** Time from the first delivery to the acknowledgement. */
   readonly ackSeconds: Histogram
-  /** From the first frame that a ping stands for to its pong. */
+  /** Time from the first frame that a ping covers to its pong. */
   readonly receiptSeconds: Histogram
-  /** Items of each batch. */
+  /** Items per batch. */
   readonly batchItems: Histogram
 }
 
-/** A close frame without a code: a plain end. */
+/** Code of a close frame without a code: a normal end. */
 const NO_CODE = 1005
 
-/** What an end with that code counts as. */
+/** Maps a close code to its counter. */
 export function closeOf(code: number | 'sse'): Close {
   if (code === 'sse') return code
   return CLOSE_CODES.find(known => known === (code === NO_CODE ? 1000 : code)) ?? 'other'

@@ -1,37 +1,37 @@
 import type { Target } from '../notification/target.ts'
 
-/** What became of acknowledgements, in pairs of notification and user. */
+/** Acknowledgement counts, one per notification and user. */
 export interface AckCounts {
   tracked: number
   acked: number
   expired: number
-  /** Milliseconds from the first delivery to the acknowledgement, summed over `acked`. */
+  /** Sum of milliseconds from first delivery to acknowledgement, over `acked`. */
   latencyMs: number
 }
 
-/** What happened in one tenant since the start. */
+/** Counters of one tenant since the start. */
 export interface TenantTally {
-  /** Sends that were accepted. */
+  /** Accepted sends. */
   readonly sent: Record<Target['type'], number>
-  /** Frames of notifications that a connection took. */
+  /** Notification frames that a connection took. */
   delivered: number
-  /** Those that one refused. */
+  /** Notification frames that a connection refused. */
   failed: number
   /** Connections opened. */
   opened: number
   readonly acks: AckCounts
 }
 
-/** What is counted by tenant; the node's own numbers are sums over all tenants. */
+/** Counters by tenant; the node's numbers are sums over all tenants. */
 export interface Tally {
-  /** Where a tenant is counted. Those that come when MAX_TENANTS have a record share one. */
+  /** Record of a tenant; beyond MAX_TENANTS, new tenants share one record. */
   of(tenant: string): TenantTally
-  /** So many frames more were taken by connections of the tenant. */
+  /** Adds frames taken by connections of the tenant. */
   delivered(tenant: string, frames: number): void
-  /** What was counted; nothing for a tenant without a record of its own. */
+  /** Reads the counters; zeros for a tenant without its own record. */
   find(tenant: string): Readonly<TenantTally>
   has(tenant: string): boolean
-  /** Those with a record of their own. */
+  /** Tenants with their own record. */
   tenants(): Iterable<string>
   total(): Readonly<TenantTally>
 }
@@ -61,11 +61,11 @@ function add(sum: TenantTally, { sent, delivered, failed, opened, acks }: Readon
   sum.acks.latencyMs += acks.latencyMs
 }
 
-/** Sends to all kinds of targets. */
+/** Sums the sends over all kinds of targets. */
 export const sentOf = ({ sent }: Pick<Readonly<TenantTally>, 'sent'>): number =>
   sent.user + sent.users + sent.broadcast + sent.channel + sent.channels
 
-/** `maxTenants` bounds what it holds, however many tenants callers name. */
+/** Makes the counters; `maxTenants` bounds their memory, however many tenants callers name. */
 export function createTally(maxTenants = MAX_TENANTS): Tally {
   const records = new Map<string, TenantTally>()
   const others = nothing()

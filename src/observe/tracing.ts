@@ -11,20 +11,20 @@ import {
 import type { Logger } from './log.ts'
 import { openExporter, protocolOf, watchExporter } from './span-exporter.ts'
 
-/** Traces of this process. Contexts are passed by hand. */
+/** Traces of this process. Callers pass spans explicitly. */
 export interface Tracing {
   start(name: string, how?: SpanOptions): Span
-  /** Sends what has ended, for `leftMs` and MAX_FLUSH_MS at most, and nothing after that. */
+  /** Exports the ended spans within `leftMs` and MAX_FLUSH_MS, then stops. */
   close(leftMs: number): Promise<void>
 }
 
-/** Of a request, as its headers say by the propagators of OTEL_PROPAGATORS; of a message, as W3C Trace Context. */
+/** Parent of a request (headers, read by OTEL_PROPAGATORS) or of a message (W3C Trace Context). */
 type Parent = Span | RemoteParent | Headers
 
 interface SpanOptions {
-  /** Internal unless it says otherwise. */
+  /** Kind of the span; internal by default. */
   readonly kind?: 'server' | 'client' | 'consumer'
-  /** Without one, or with one that is malformed, it begins a trace. */
+  /** Parent; without a well-formed one the span begins a trace. */
   readonly parent?: Parent | undefined
   readonly attributes?: Attributes
 }
@@ -41,7 +41,7 @@ interface TracingOptions {
 
 const SCOPE = 'ara-notification-service'
 const DEFAULT_SERVICE_NAME = 'ara-notification-service'
-/** Unless OTEL_BSP_… says otherwise. Spans beyond `waiting` are dropped. */
+/** Defaults of OTEL_BSP_…; spans beyond `waiting` are dropped. */
 const BATCHES = { waiting: 2_048, spans: 512, timeoutMs: 30_000, delayMs: 1_000 }
 const MAX_FLUSH_MS = 500
 const MAX_LINKS = 128
@@ -94,7 +94,7 @@ const CARRIER: TextMapGetter<Headers> = {
   get: (headers, name) => headers.get(name) ?? undefined,
 }
 
-/** Undefined when traces are off: then the SDK is not even loaded. Throws ConfigError for an unknown protocol. */
+/** Loads the SDK and starts it; undefined if traces are off. Throws ConfigError for an unknown protocol. */
 export async function openTracing({
   settings,
   version,
@@ -149,11 +149,11 @@ export async function openTracing({
         scheduledDelayMillis: numberOf('OTEL_BSP_SCHEDULE_DELAY') ?? BATCHES.delayMs,
       }),
     ],
-    // Traces only: metrics are at /metrics, logs at stdout.
+    // Export traces only: metrics are at /metrics, logs at stdout.
     metricReaders: [],
     logRecordProcessors: [],
   })
-  // What the SDK says of itself may hold settings, and would bypass the log.
+  // Disable messages of the SDK: they may contain settings and bypass the log.
   api.diag.disable()
   nodeSdk.start()
   const tracer = api.trace.getTracer(SCOPE, version)
@@ -178,7 +178,7 @@ export async function openTracing({
 
   return {
     start: (name, { kind, parent, attributes } = {}) => {
-      // Of a trace that nobody keeps the first span stands for all.
+      // Reuse the first span of a trace that is not kept.
       if (parent instanceof TracedSpan && !parent.isKept) return parent
       const as = kind === undefined ? SpanKind.INTERNAL : kinds[kind]
       const span = new TracedSpan(tracer.startSpan(name, { kind: as }, contextOf(parent)))

@@ -1,13 +1,13 @@
 import * as v from 'valibot'
 
-/** Faults after which the reading of a list ends: no answer names more. */
+/** Stops reading a list after this many faults: no answer names more. */
 export const MAX_FAULTS = 20
-/** Items of an over-long list that are read all the same: a wrong shape is reported before a wrong length. */
+/** Items checked in a list that is too long: a wrong shape is reported before a wrong length. */
 const MAX_READ = 1_000
 
 /**
  * Like `v.array`, with bounded work: reading ends after MAX_FAULTS faults, and an over-long list is read in part
- * (`readsLong: false`: not at all). Such a list passes: whoever takes it must check its length before its items.
+ * (`readsLong: false`: not at all). Such a list passes: the caller must check its length before its items.
  */
 export function boundedList<S extends v.GenericSchema>(item: S, maxItems: number, readsLong: boolean) {
   const list = v.array(item)

@@ -7,12 +7,12 @@ export class Deque<T> {
     return this.#items.length - this.#front
   }
 
-  /** The item that many places behind the first one; undefined outside. */
+  /** Returns the item at this distance from the first one; undefined outside. */
   at(index: number): T | undefined {
     return this.#items[this.#front + index]
   }
 
-  /** At the end O(1); elsewhere it moves all that follows. */
+  /** Inserts an item: O(1) at the end; elsewhere it moves all later items. */
   insert(index: number, item: T): void {
     if (index === this.length) this.#items.push(item)
     else this.#items.splice(this.#front + index, 0, item)
@@ -21,7 +21,7 @@ export class Deque<T> {
   shift(): T | undefined {
     const item = this.at(0)
     if (item === undefined) return undefined
-    // A place left behind must not keep its item in memory.
+    // Clear the freed place: it would keep its item in memory.
     this.#items[this.#front++] = undefined
     if (this.#front * 2 >= this.#items.length) this.#restart(this.#items.slice(this.#front))
     return item

@@ -26,12 +26,12 @@ export class FairQueue<T> {
     this.#size++
   }
 
-  /** The item that `shift` would return. */
+  /** Returns the item that `shift` would remove. */
   peek(): T | undefined {
     return this.#turns.at(0)?.items.at(0)
   }
 
-  /** The oldest item of the party whose turn it is. */
+  /** Removes the oldest item of the party whose turn it is. */
   shift(): T | undefined {
     const party = this.#turns.shift()
     if (party === undefined) return undefined

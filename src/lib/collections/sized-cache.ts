@@ -1,7 +1,7 @@
 import { createLRU } from 'lru.min'
 
 interface SizedCacheOptions<K, V> {
-  /** Bound of all values together. */
+  /** Limits the bytes of all values together. */
   readonly maxBytes: number
   readonly maxEntries: number
   readonly bytesOf: (key: K, value: V) => number

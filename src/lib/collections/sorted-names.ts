@@ -1,7 +1,7 @@
 /** A part with more names is split; bounds the names that one change moves. */
 const MAX_PART = 512
 
-/** The index of the name in a part, or the index to insert it at. */
+/** Finds the index of the name in a part, or the index to insert it at. */
 function placeOf(part: readonly string[], name: string): number {
   let [low, high] = [0, part.length]
   while (low < high) {
@@ -15,7 +15,7 @@ function placeOf(part: readonly string[], name: string): number {
 
 /** A set of names in order (by UTF-16 units, like `<`). Changes and look-ups cost O(log n). */
 export class SortedNames {
-  /** In order; no part is empty. */
+  /** Sorted; no part is empty. */
   readonly #parts: string[][] = []
   #size = 0
 
@@ -45,7 +45,7 @@ export class SortedNames {
     if (part?.length === 0) this.#parts.splice(at, 1)
   }
 
-  /** At most `limit` names after `name`; without `name` from the first one. */
+  /** Lists at most `limit` names after `name`; without `name` from the first one. */
   after(name: string | undefined, limit: number): readonly string[] {
     const found: string[] = []
     let at = name === undefined ? 0 : Math.max(0, this.#partOf(name))
@@ -57,7 +57,7 @@ export class SortedNames {
     return found
   }
 
-  /** The last part that begins with the name or before it; -1 when none does. */
+  /** Finds the last part that begins with the name or before it; -1 if there is none. */
   #partOf(name: string): number {
     let [low, high] = [0, this.#parts.length]
     while (low < high) {

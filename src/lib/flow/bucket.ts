@@ -2,20 +2,20 @@ import { createLRU } from 'lru.min'
 import type { Clock } from '../time/clock.ts'
 import { every } from '../time/every.ts'
 
-/** How many tokens a bucket holds, and how fast it fills. */
+/** Capacity of a bucket in tokens, and its refill interval. */
 export interface Rate {
   readonly capacity: number
-  /** Milliseconds until one more token is there. */
+  /** Milliseconds between two tokens. */
   readonly intervalMs: number
 }
 
-/** What came of asking for a token. */
+/** Result of a request for a token. */
 export interface TakeResult {
-  /** 0 when there was one; else the whole milliseconds until there is one. */
+  /** 0 if the token was granted, else whole milliseconds until one is available. */
   readonly waitMs: number
   /** Whole milliseconds until the bucket is full again. */
   readonly fullInMs: number
-  /** When the bucket is full again, in monotonic milliseconds: all there is to know of a bucket. */
+  /** Moment when the bucket is full again, monotonic milliseconds: the whole state of a bucket. */
   readonly fullAt: number
   /** Whole tokens left. */
   readonly left: number
@@ -24,29 +24,29 @@ export interface TakeResult {
 /** Buckets of one node, by name. */
 export interface Buckets extends Disposable {
   readonly size: number
-  /** Takes a token out of the bucket of that name; one that is not known is full. */
+  /** Takes a token from the bucket of this name; an unknown bucket is full. */
   take(name: string, rate: Rate): TakeResult
 }
 
 interface BucketsOptions {
   readonly clock: Clock
-  /** Beyond it the least recently used one goes. */
+  /** Limits the buckets; beyond it the least recently used one is removed. */
   readonly max: number
-  /** How often full ones that nobody uses are removed, milliseconds. */
+  /** Interval at which full, unused buckets are removed, milliseconds. */
   readonly cleanupMs: number
 }
 
-/** What floating point may add up to: without it the last token of a burst would be missing. */
+/** Rounding error of floating point; without it a burst would miss its last token. */
 const SLACK_MS = 1e-3
 const UNUSED_MS = 300_000
-/** Removed in one turn of the event loop. */
+/** Buckets removed in one turn of the event loop. */
 const TURN = 1_000
 
 const wholeMs = (ms: number): number => Math.max(0, Math.ceil(ms - SLACK_MS))
 
 /**
- * One token or several, by the generic cell rate algorithm (ITU-T I.371): `fullAt` of the bucket goes in, that of the bucket
- * afterwards comes out. Nothing is taken when there is none.
+ * Takes one token or several by the generic cell rate algorithm (ITU-T I.371). Maps the bucket's old `fullAt` to the new one.
+ * Takes nothing if tokens are missing.
  */
 export function take(fullAt: number, now: number, { capacity, intervalMs }: Rate, tokens = 1): TakeResult {
   const from = Math.max(fullAt, now)
@@ -57,12 +57,12 @@ export function take(fullAt: number, now: number, { capacity, intervalMs }: Rate
   return { waitMs, fullAt: next, fullInMs: wholeMs(next - now), left: Math.min(left, capacity) }
 }
 
-/** A bucket is one number: its name and when it is full. */
+/** Creates buckets; each is stored as one number, the moment when it is full again. */
 export function createBuckets({ clock, max, cleanupMs }: BucketsOptions): Buckets {
   const buckets = createLRU<string, number>({ max })
   const isUnused = (fullAt: number): boolean => clock.monotonic() - fullAt >= UNUSED_MS
 
-  /** Bit by bit: after an attack there are many. */
+  /** Removes buckets in small portions: after an attack there are many. */
   const remove = async (names: readonly string[]): Promise<void> => {
     for (const [n, name] of names.entries()) {
       if (isUnused(buckets.peek(name) ?? Number.POSITIVE_INFINITY)) buckets.delete(name)

@@ -1,9 +1,9 @@
-/** Gives a slot back; a second call does nothing. */
+/** Releases a slot; a second call does nothing. */
 export type Release = () => void
 
-/** A few slots for each name, so that nobody takes more than a share. */
+/** Limits concurrency per name, so that each name gets only its share. */
 export interface Slots {
-  /** Waits for a free slot; undefined when too many wait already. */
+  /** Waits for a free slot; undefined if too many callers wait already. */
   take(name: string): Promise<Release | undefined>
 }
 
@@ -22,7 +22,7 @@ export function createSlots({ most, waiting }: { readonly most: number; readonly
       if (!isHeld) return
       isHeld = false
       const next = line.waiting.shift()
-      // The slot goes on to the next one without becoming free.
+      // Pass the slot to the next caller; it is never free in between.
       if (next !== undefined) return next()
       line.taken--
       if (line.taken === 0) lines.delete(name)

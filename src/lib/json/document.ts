@@ -3,7 +3,7 @@ import { boundedList, MAX_FAULTS } from '../collections/bounded-list.ts'
 import { messageOf, pathOf } from './issue.ts'
 import { parseJson, type Shape } from './scan.ts'
 
-/** What documents tell of a schema beside what follows from it, in words of JSON Schema. */
+/** JSON Schema keywords that a document adds to a schema. */
 export interface Says {
   readonly title?: string
   readonly description?: string
@@ -19,21 +19,21 @@ export interface Says {
   readonly oneOf?: object[]
 }
 
-/** The same schema, of which documents tell more; of one with a pipe they tell what its rules say instead. */
+/** Adds documentation to a schema; in a pipe its rules are documented instead. */
 export const documented = <S extends v.GenericSchema>(schema: S, says: Says): S =>
   Object.assign(schema, { says })
 
-/** A check, and what of it JSON Schema can say: never more than what holds. */
+/** Makes a check with the part that JSON Schema can express, which never forbids a valid value. */
 export const rule = <T>(holds: (value: T) => boolean, message: string, says: Says) =>
   Object.assign(v.check(holds, message), { says })
 
-/** What `documented` and `rule` have noted. */
+/** Reads the notes of `documented` and `rule`. */
 export const saysOf = (noted: object): Says => ('says' in noted ? (noted.says as Says) : {})
 
-/** A value that is kept as the writer's JSON text: `raw` of the document holds it under its path. */
+/** Schema of a value kept as the sender's JSON text; `raw` of the document holds it by path. */
 export const anyJson = documented(v.unknown(), { description: 'any JSON, `null` too' })
 
-/** A JSON integer: `5.0`, `5e0` and `"5"` are none, which only the text can tell. `what` names it in faults. */
+/** Schema of a JSON integer. Rejects `5.0`, `5e0` and `"5"` by their text. `what` names the value in faults. */
 export const integer = (min: number, max: number, what = 'a whole number') =>
   v.pipe(
     v.number(what),
@@ -43,14 +43,14 @@ export const integer = (min: number, max: number, what = 'a whole number') =>
     v.metadata({ integer: true }),
   )
 
-/** A list of a bounded length. One that is longer is well-formed: its length is checked by whoever takes it. */
+/** Schema of a list of bounded length. A longer list is well-formed: the caller must check its length. */
 export const listOf = <S extends v.GenericSchema>(
   item: S,
   maxItems: number,
   { readsLong = true, ...says }: Says & { readonly readsLong?: boolean } = {},
 ) => documented(boundedList(item, maxItems, readsLong), { maxItems, ...says })
 
-/** One of two shapes: the second where `isSecond` holds of the value, else the first. Neither is tried in vain. */
+/** Chooses the second shape if `isSecond` accepts the value, else the first; checks only the chosen one. */
 export const either = <A extends v.GenericSchema, B extends v.GenericSchema>(
   isSecond: (value: unknown) => boolean,
   first: A,
@@ -61,11 +61,11 @@ export const either = <A extends v.GenericSchema, B extends v.GenericSchema>(
     { options: [first, second] },
   )
 
-/** The shapes that `either` chooses from; none of another schema. */
+/** Lists the two shapes of an `either` schema; none for any other schema. */
 export const alternativesOf = (schema: v.GenericSchema): readonly v.GenericSchema[] =>
   (schema as Schema).type === 'lazy' ? ((schema as Schema).options ?? []) : []
 
-/** How one kind of document is read. */
+/** Rules for reading one kind of document. */
 export interface Format<T> {
   readonly schema: v.GenericSchema<unknown, T>
   readonly shape: Shape
@@ -74,16 +74,16 @@ export interface Format<T> {
   readonly integers: ReadonlySet<string>
 }
 
-/** What a shape says of objects inside it, and no more. */
+/** Objects inside a shape. */
 interface Nesting {
   readonly isObject: boolean
   readonly inside: readonly { readonly key: string; readonly nesting: Nesting }[]
   readonly items: Nesting | undefined
-  /** A longer list is not looked into. */
+  /** Limits the list; the items of a longer one are not read. */
   readonly most: number
 }
 
-/** Where something is wrong, and what was expected; never what was written. */
+/** Place of a fault and the expected value, never the sent one. */
 export interface Fault {
   readonly path: string
   readonly message: string
@@ -91,9 +91,9 @@ export interface Fault {
 
 export interface Document<T> {
   readonly value: T
-  /** The text of each value kept raw, by path: `payload`, `notifications[3].payload`. */
+  /** Text of each raw value by path: `payload`, `notifications[3].payload`. */
   readonly raw: ReadonlyMap<string, string>
-  /** All of it, as it was written. */
+  /** Whole document as sent. */
   readonly text: string
 }
 
@@ -118,7 +118,7 @@ const isInteger = (schema: Schema): boolean =>
     ? isInteger(schema.wrapped)
     : (v.getMetadata(schema) as { integer?: boolean }).integer === true
 
-/** What the scan must look for follows from the schema: its keys, and the values whose text matters. */
+/** Derives from the schema what the scan must find: keys, and values whose text matters. */
 function shapeOf(schema: Schema): Shape {
   if (schema === anyJson || isInteger(schema)) return { raw: true }
   if (schema.wrapped !== undefined) return shapeOf(schema.wrapped)
@@ -163,13 +163,13 @@ const MINUS = 0x2d
 const ZERO = 0x30
 const NINE = 0x39
 
-/** By its first character, since most raw texts are long and no numbers. */
+/** Tests the first character: most raw texts are long and not numbers. */
 function isNumber(text: string): boolean {
   const code = text.charCodeAt(0)
   return code === MINUS || (code >= ZERO && code <= NINE)
 }
 
-/** Numbers that only their text shows to be no integers. */
+/** Finds numbers that only their text shows not to be integers. */
 function findFractions(
   raw: ReadonlyMap<string, string>,
   integers: ReadonlySet<string>,
@@ -185,7 +185,7 @@ function findFractions(
       faults.push({ path, message: 'expected a whole number, without fraction or exponent' })
 }
 
-/** Lists where objects belong: a schema takes them for objects without their keys. */
+/** Finds lists in place of objects: a schema accepts them as objects without keys. */
 function findLists(
   value: unknown,
   { isObject, inside, items, most }: Nesting,
@@ -202,7 +202,7 @@ function findLists(
     for (let n = 0; n < value.length; n++) findLists(value[n], items, `${path}[${n}]`, faults)
 }
 
-/** Depth, syntax, repeated keys and shape of a JSON text, in this order. */
+/** Checks depth, syntax, repeated keys and shape of a JSON text, in this order. */
 export function readDocument<T>(text: string, { schema, shape, nesting, integers }: Format<T>): Reading<T> {
   const parsed = parseJson(text, shape, MAX_DEPTH)
   if (!parsed.ok) return parsed

@@ -1,6 +1,6 @@
 import type * as v from 'valibot'
 
-/** What schemas expect, in words. */
+/** Words for the types that schemas expect. */
 const WORDS: Readonly<Record<string, string>> = {
   Array: 'a list',
   Object: 'an object',
@@ -10,7 +10,7 @@ const WORDS: Readonly<Record<string, string>> = {
   never: 'nothing',
 }
 
-/** The kind of a value; never the value itself. */
+/** Names the kind of a value, never the value itself. */
 function kindOf(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'
@@ -27,14 +27,14 @@ function inWords(expected: string): string {
   return areValues && words.length > 1 ? `one of ${words.join(', ')}` : words.join(' or ')
 }
 
-/** Where: `notifications[3].target`. */
+/** Writes the path of a fault: `notifications[3].target`. */
 export function pathOf({ path }: v.BaseIssue<unknown>): string {
   return (path ?? [])
     .map(({ key }, n) => (typeof key === 'number' ? `[${key}]` : `${n === 0 ? '' : '.'}${String(key)}`))
     .join('')
 }
 
-/** What was expected, and the kind of what came: `expected a whole number of seconds (got a string)`. */
+/** Says what was expected and which kind came: `expected a whole number of seconds (got a string)`. */
 export function messageOf({ kind, input, expected, message }: v.BaseIssue<unknown>): string {
   if (kind === 'schema' && input === undefined) return 'required'
   const wanted = message.startsWith('Invalid ') ? inWords(expected ?? 'another value') : message

@@ -1,46 +1,46 @@
-/** Which keys of a document matter, what is below them, and which values are kept as their text. */
+/** Shape that the scan knows: keys, the shapes below them, and values kept as text. */
 export interface Shape {
-  /** Known keys of an object at this place; no backslash, dot or bracket in them, so that paths are clear. */
+  /** Known keys of an object at this place, without backslash, dot or bracket, so that paths are unambiguous. */
   readonly keys?: ReadonlyMap<string, Shape>
-  /** The elements of an array at this place. */
+  /** Shape of the elements of an array at this place. */
   readonly items?: Shape
-  /** Of an array: with more elements its length is the fault. */
+  /** Limits an array; with more elements its length is the fault. */
   readonly most?: number
-  /** Keep this value's text; nothing inside it is looked at but its depth. */
+  /** Keeps the text of this value; the scan reads only the depth inside it. */
   readonly raw?: boolean
 }
 
-/** What `JSON.parse` hides, by path: `event.payload`, `notifications[3].ttl`, `''` for the document. */
+/** Findings that `JSON.parse` hides, by path: `event.payload`, `notifications[3].ttl`, `''` for the document. */
 interface Findings {
   /**
    * Raw values as they were sent: digits, key order, escapes. Line breaks are blanks, so each fits on one
    * line. They are slices, which keep the whole document in memory: copy what outlives the request.
    */
   readonly raw: ReadonlyMap<string, string>
-  /** Known keys that one object has twice or more, escaped or not. The last counts, as in `JSON.parse`. */
+  /** Known keys that one object repeats, escaped or not. The last value counts, as in `JSON.parse`. */
   readonly repeated: readonly string[]
 }
 
-/** Not ok: nested too deep. Of a text that is not JSON the findings mean nothing. */
+/** `ok` is false for a text nested too deep. Findings are meaningless if the text is not JSON. */
 export type Scan = (Findings & { readonly ok: true }) | { readonly ok: false }
 
 export type ParseResult =
   | (Findings & { readonly ok: true; readonly value: unknown })
   | { readonly ok: false; readonly fault: 'syntax' | 'depth' }
 
-/** Where a scan stands and what it has found. A place at or past the end of the text ends every loop. */
+/** State of a scan. A place at or past the end of the text ends every loop. */
 interface Scanner {
   readonly text: string
   readonly maxDepth: number
-  /** Keys and indexes that lead to the place, joined only for what is found. */
+  /** Keys and indexes that lead to the place; joined only for findings. */
   readonly steps: (string | number)[]
   readonly hits: { readonly path: string; readonly text: string }[]
-  /** Each repeated key, and how many hits came before its last value. */
+  /** Repeated keys, each with the number of hits before its last value. */
   readonly repeats: Map<string, number>
   at: number
   depth: number
   tooDeep: boolean
-  /** Whether tabs or line breaks stood between skipped tokens: only then can a raw text hold any. */
+  /** True after tabs or line breaks between skipped tokens: only then a raw text can hold any. */
   hasControls: boolean
 }
 
@@ -53,10 +53,10 @@ const BACKSLASH = 0x5c
 const CLOSE_BRACKET = 0x5d
 export const OPEN_BRACE = 0x7b
 export const CLOSE_BRACE = 0x7d
-/** All that a bracket and its brace differ in: one comparison finds both. */
+/** Bit in which a bracket and its brace differ, so that one comparison finds both. */
 export const BRACE_BIT = 0x20
 
-/** In an object, since a value may be anything and undefined is the fault. */
+/** Wraps the value in an object, since undefined means a fault. */
 function tryParse(text: string): { readonly value: unknown } | undefined {
   try {
     return { value: JSON.parse(text) }
@@ -83,15 +83,15 @@ function stopTooDeep(scan: Scanner): void {
 }
 
 /**
- * The code of the next character that is not white space; NaN at the end. All control characters pass as
- * white space: `JSON.parse` refuses those that are none.
+ * Returns the code of the next character that is not white space; NaN at the end. Control characters pass as
+ * white space: `JSON.parse` rejects the invalid ones.
  */
 function peek(scan: Scanner): number {
   while (scan.text.charCodeAt(scan.at) <= BLANK) scan.at++
   return scan.text.charCodeAt(scan.at)
 }
 
-/** Goes past this character if it is the next one. */
+/** Skips this character if it is the next one. */
 function take(scan: Scanner, code: number): boolean {
   if (peek(scan) !== code) return false
   scan.at++
@@ -107,21 +107,21 @@ function close(scan: Scanner, code: number): void {
   if (take(scan, code)) scan.depth--
 }
 
-/** Looks back no further than the quote before, so that all looks together are linear in the text. */
+/** Looks back to the previous quote at most, so that the whole scan is linear. */
 function isEscaped(text: string, at: number): boolean {
   let first = at
   while (text.charCodeAt(first - 1) === BACKSLASH) first--
   return (at - first) % 2 === 1
 }
 
-/** Where the string ends whose inside begins here: at its quote, or with the text. */
+/** Finds the end of the string whose content begins here: its quote, or the end of the text. */
 export function endOfString(text: string, start: number): number {
   let end = text.indexOf('"', start)
   while (end !== -1 && isEscaped(text, end)) end = text.indexOf('"', end + 1)
   return end === -1 ? text.length : end
 }
 
-/** Goes to the comma or bracket after a value. A loop, since the sender chooses how deep the value is. */
+/** Skips to the comma or bracket after a value. Loops instead of recursing: senders choose the depth. */
 function skip(scan: Scanner): void {
   const { text, maxDepth, depth: outside } = scan
   let { at, depth } = scan
@@ -149,13 +149,13 @@ function keep(scan: Scanner): void {
   scan.hits.push({ path: pathOf(scan.steps), text: scan.hasControls ? text.replace(/[\r\n]/g, ' ') : text })
 }
 
-/** The key written here, if it may be known. Only what matches none is copied, to look for escapes. */
+/** Reads the key at this place, if it may be a known one. Copies it only to resolve escapes. */
 function knownKey(scan: Scanner, start: number, end: number, keys: ReadonlyMap<string, Shape>) {
   const { text } = scan
   for (const key of keys.keys()) if (key.length === end - start && text.startsWith(key, start)) return key
   if (!text.slice(start, end).includes('\\')) return undefined
   const parsed = tryParse(text.slice(start - 1, end + 1))
-  // An exception costs a microsecond or more: the first one ends the scan, whose text is no JSON anyway.
+  // An exception costs a microsecond: stop at the first one, since the text is not JSON.
   if (parsed === undefined) stop(scan)
   return typeof parsed?.value === 'string' ? parsed.value : undefined
 }
@@ -195,7 +195,7 @@ function scanArray(scan: Scanner, items: Shape): void {
   close(scan, CLOSE_BRACKET)
 }
 
-/** Recurses only where the shape says so, and never deeper than `maxDepth`. */
+/** Recurses only into known places, never deeper than `maxDepth`. */
 function scanValue(scan: Scanner, shape: Shape): void {
   const code = peek(scan)
   if (shape.raw) keep(scan)
@@ -204,7 +204,7 @@ function scanValue(scan: Scanner, shape: Shape): void {
   else skip(scan)
 }
 
-/** Whether a hit stands in the earlier value of a repeated key: its own, or one around it. */
+/** Tells whether a hit lies in an earlier value of a repeated key, its own or an enclosing one. */
 function isReplaced(path: string, index: number, repeats: ReadonlyMap<string, number>): boolean {
   let end = path.length
   while (end > 0) {
@@ -223,7 +223,7 @@ function rawOf({ hits, repeats }: Scanner): ReadonlyMap<string, string> {
 }
 
 /**
- * One pass over the text of a document, before `JSON.parse` hides what it says: how deep it is nested
+ * Passes once over the text of a document for facts that `JSON.parse` hides: how deep it is nested
  * (`JSON.parse` takes 200,000 levels, on which `JSON.stringify` overflows the stack), which known keys it
  * repeats, and the values whose text matters. The outermost object or array is level 1. It validates nothing,
  * and ends in linear time on any text.
@@ -236,7 +236,7 @@ export function scanJson(text: string, shape: Shape, maxDepth: number): Scan {
   return { ok: true, raw: rawOf(scan), repeated: [...scan.repeats.keys()] }
 }
 
-/** `JSON.parse` after the scan: the value with what it hides, or why there is none. */
+/** Scans and then parses: returns the value with the findings, or the fault. */
 export function parseJson(text: string, shape: Shape, maxDepth: number): ParseResult {
   const scan = scanJson(text, shape, maxDepth)
   if (!scan.ok) return { ok: false, fault: 'depth' }

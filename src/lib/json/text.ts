@@ -1,13 +1,13 @@
 import { BLANK, BRACE_BIT, CLOSE_BRACE, COLON, COMMA, endOfString, OPEN_BRACE, QUOTE } from './scan.ts'
 
-// Everything here is given texts that `JSON.parse` takes, and validates nothing.
+// All functions expect text that `JSON.parse` accepts; they validate nothing.
 
 const INDEX = /^(?:0|[1-9]\d*)$/
 
-/** What a JSON string says. */
+/** Decodes a JSON string. */
 export const stringOf = (text: string): string => (text.includes('\\') ? JSON.parse(text) : text.slice(1, -1))
 
-/** The same without white space between its tokens. */
+/** Removes white space between tokens. */
 export function compact(text: string): string {
   let out = ''
   let start = 0
@@ -22,15 +22,15 @@ export function compact(text: string): string {
   return start === 0 ? text : out + text.slice(start)
 }
 
-/** A text, and where each string, list and object ends that begins at a place. */
+/** Text with the end of each string, list and object by its start. */
 interface Source {
   readonly text: string
   readonly ends: Int32Array
 }
 
 /**
- * Where each string, list and object ends that begins at a place. One pass, so that nothing has to be passed over character by
- * character again, however deep it is nested.
+ * Finds the end of each string, list and object by its start, in one pass. Later reads need not skip character by
+ * character, however deep the text is nested.
  */
 export function endsOf(text: string): Int32Array {
   const ends = new Int32Array(text.length)
@@ -47,14 +47,14 @@ export function endsOf(text: string): Int32Array {
   return ends
 }
 
-/** A value of a JSON text, split up only where somebody looks, and there once. */
+/** Value of a JSON text; splits itself on the first access and only at that place. */
 export class JsonText {
   readonly #source: Source
   readonly #start: number
   readonly #end: number
-  /** Where pieces begin and end, in turn: of a list its elements, of an object each key and its value. */
+  /** Start and end of each piece: elements of a list, or keys and values of an object in turn. */
   #places: readonly number[] | undefined
-  /** Which piece is the value of a key. */
+  /** Key → index of the piece with its value. */
   #members: ReadonlyMap<string, number> | undefined
   readonly #known = new Map<number, JsonText>()
 
@@ -72,13 +72,13 @@ export class JsonText {
     return this.#source.text.slice(this.#start, this.#end)
   }
 
-  /** The elements of a list, or each key of an object and its value in turn. */
+  /** Elements of a list, or each key of an object and its value in turn. */
   get pieces(): readonly JsonText[] {
     this.#places ??= this.#split()
     return Array.from({ length: this.#places.length / 2 }, (_, index) => this.#piece(index))
   }
 
-  /** The value under that key of an object, or at that decimal index of a list. */
+  /** Finds the value by the key of an object or the decimal index of a list. */
   get(key: string): JsonText | undefined {
     const first = this.#source.text[this.#start]
     if (first !== '{' && first !== '[') return undefined
@@ -96,7 +96,7 @@ export class JsonText {
     return new JsonText(this.#source, start, end)
   }
 
-  /** Of a key given twice the last value, as in `JSON.parse`. */
+  /** Keeps the last value of a repeated key, as `JSON.parse` does. */
   #memberAt(places: readonly number[], key: string): number | undefined {
     if (this.#members === undefined) {
       const members = new Map<string, number>()

@@ -1,14 +1,14 @@
 interface BackoffOptions {
   readonly initialMs: number
   readonly maxMs: number
-  /** From 0 up to 1. */
+  /** Random number in [0, 1). */
   readonly random?: () => number
 }
 
-/** So many clients that lost one server together do not come back together. */
+/** Jitter: clients that lost a server together reconnect at different times. */
 const SPREAD = 0.1
 
-/** Milliseconds to wait before try n, from 0: `min(maxMs, initialMs · 2ⁿ)`, give or take a tenth. */
+/** Milliseconds before attempt n, from 0: `min(maxMs, initialMs · 2ⁿ)` ± 10 %. */
 export const createBackoff =
   ({ initialMs, maxMs, random = Math.random }: BackoffOptions) =>
   (n: number): number =>

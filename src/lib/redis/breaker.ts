@@ -3,19 +3,19 @@ import type { Clock } from '../time/clock.ts'
 export type BreakerState = 'closed' | 'open' | 'half_open'
 
 /**
- * Says whether something that keeps failing may be tried again. Fed with events; it wraps no calls and has no timer: its
- * state is a function of the time.
+ * Decides whether a failing operation may be retried. It receives events, wraps no calls and has no timer: its
+ * state is a function of time.
  */
 export interface Breaker {
-  /** `closed`: try. `open`: do not. `half_open`: one failure opens it again, enough successes close it. */
+  /** `closed`: try. `open`: do not try. `half_open`: one failure opens it, enough successes close it. */
   readonly state: BreakerState
-  /** In a row. */
+  /** Consecutive failures. */
   readonly failures: number
-  /** Milliseconds until it is half-open by itself; 0 unless it is open. */
+  /** Milliseconds until an open breaker becomes half-open, else 0. */
   readonly waitMs: number
   success(): void
   failure(): void
-  /** Something else has shown that it may work again: open becomes half-open. */
+  /** Reports a successful probe: an open breaker becomes half-open. */
   probed(): void
 }
 
@@ -32,7 +32,7 @@ export function createBreaker({
   resetMs,
   clock,
 }: BreakerOptions): Breaker {
-  /** When it may be tried again; undefined while it is closed. */
+  /** Moment of the next permitted attempt; undefined while closed. */
   let opensAt: number | undefined
   let failures = 0
   let successes = 0

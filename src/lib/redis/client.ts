@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { Redis } from 'ioredis'
 import type { Host, RedisAddress } from './url.ts'
 
-/** The longest a server may take to accept a connection, milliseconds. */
+/** Time limit for a server to accept a connection, milliseconds. */
 export const CONNECT_MS = 2_500
 const KEEP_ALIVE_MS = 1_000
 
@@ -11,9 +11,9 @@ type Identity = Pick<RedisAddress, 'tls' | 'username' | 'password'>
 const ignore = (): void => {}
 
 /**
- * A client for one connection: it is not yet open, and is never opened again by itself. In the second protocol, since
- * ioredis goes on in the third when the server has refused it together with a password that it does not need. It is in
- * database 0: ioredis would go on there after a refused SELECT.
+ * Makes a client for one connection, which is not open yet and never reconnects by itself. It uses RESP2, since
+ * ioredis continues in RESP3 after a server refused HELLO because of an unneeded password. It starts in
+ * database 0, where ioredis would continue after a refused SELECT.
  */
 export function createClient({ host, port }: Host, { tls, username, password }: Identity): Redis {
   const client = new Redis({
@@ -32,7 +32,7 @@ export function createClient({ host, port }: Host, { tls, username, password }: 
     disconnectTimeout: 0,
     keepAlive: KEEP_ALIVE_MS,
   })
-  // Without a listener ioredis writes errors, with their stack, to the console.
+  // Without a listener ioredis writes errors with their stack to the console.
   client.on('error', ignore)
   return client
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../time/clock.ts'
 import { createBackoff } from './backoff.ts'
 import { type Breaker, createBreaker } from './breaker.ts'
 
-/** How long a Redis that is away is tried again and again, as the settings say. */
+/** Settings for reconnecting to Redis. */
 export interface ReconnectSettings {
   readonly redisCircuitBreakerFailureThreshold: number
   readonly redisCircuitBreakerSuccessThreshold: number
@@ -13,15 +13,15 @@ export interface ReconnectSettings {
 
 interface ReconnectPolicy {
   readonly breaker: Breaker
-  /** Milliseconds to wait before try n. */
+  /** Milliseconds to wait before attempt n. */
   readonly backoff: (n: number) => number
-  /** How often it is looked whether Redis is back, whatever the two say, milliseconds. */
+  /** Interval of probes that ignore back-off and breaker, milliseconds. */
   readonly probeMs: number
 }
 
 const PROBE_MS = 2_000
 
-/** Of one connection: each has a breaker of its own. */
+/** Makes the policy of one connection; each connection has its own breaker. */
 export const reconnectPolicyOf = (
   settings: ReconnectSettings,
   clock: Pick<Clock, 'monotonic'>,

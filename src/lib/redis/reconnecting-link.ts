@@ -2,14 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Clock } from '../time/clock.ts'
 import type { Breaker, BreakerState } from './breaker.ts'
 
-/** A connection that is up, and will end once. */
+/** Open connection that ends once. */
 export interface LinkConnection {
-  /** Resolves with why it ended. */
+  /** Resolves with the reason of the end. */
   readonly ended: Promise<Error>
   end(): void
 }
 
-/** One try. Settles by itself within a few seconds, at once when the signal says so; `alive` is told of each sign of life. */
+/** Attempts to connect once. Settles within seconds, or at once on abort; calls `alive` on each sign of life. */
 export type OpenLinkConnection = (options: {
   readonly signal: AbortSignal
   readonly alive: () => void
@@ -18,15 +18,15 @@ export type OpenLinkConnection = (options: {
 export interface LinkState {
   readonly connected: boolean
   readonly breaker: BreakerState
-  /** In a row, up to now. */
+  /** Consecutive failures so far. */
   readonly failures: number
-  /** Tries since it was lost. */
+  /** Attempts since the connection was lost. */
   readonly attempts: number
-  /** How often it came back; the first time does not count. */
+  /** Number of reconnections; the first connection does not count. */
   readonly reconnections: number
 }
 
-/** What is worth a line. Tries that fail like the one before are not. */
+/** Events worth a log line; an attempt that fails like the previous one is not reported. */
 export type LinkEvent =
   | { readonly type: 'connected' }
   | { readonly type: 'lost' | 'failed'; readonly reason: string }
@@ -35,15 +35,15 @@ export type LinkEvent =
 interface LinkOptions {
   readonly open: OpenLinkConnection
   readonly breaker: Breaker
-  /** Milliseconds to wait before try n. */
+  /** Milliseconds to wait before attempt n. */
   readonly backoff: (n: number) => number
-  /** How long after a try it is looked whether it works again, though no try is due. */
+  /** Milliseconds after an attempt until a probe, even if no attempt is due. */
   readonly probeMs: number
   readonly clock: Pick<Clock, 'monotonic'>
   readonly onChange: (event: LinkEvent) => void
 }
 
-/** Keeps one connection up until it is disposed of. */
+/** Keeps one connection open until disposed. */
 export interface ReconnectingLink extends Disposable {
   readonly state: LinkState
 }
@@ -53,7 +53,7 @@ function reasonOf(error: unknown): string {
   return 'code' in error && error.message === '' ? String(error.code) : error.message
 }
 
-/** Tries at once and, whenever that fails or the connection is lost, again: after the back-off, when the breaker allows it. */
+/** Connects at once; after a failure or loss it retries when back-off and breaker permit. */
 export function keepLink({
   open,
   breaker,
@@ -66,11 +66,11 @@ export function keepLink({
   const { signal } = stopped
   let current: LinkConnection | undefined
   let wasUp = false
-  /** Tries and losses since it was last up. */
+  /** Failed attempts and losses since the connection was last open. */
   let failed = 0
   let attempts = 0
   let reconnections = 0
-  /** When it was last tried, or was lost: probes count from here. */
+  /** Moment of the last attempt or loss; probes count from here. */
   let triedAt = 0
   let lastReason: string | undefined
   let lastState: BreakerState = 'closed'
@@ -95,7 +95,7 @@ export function keepLink({
     tellBreaker()
   }
 
-  /** The line, or why there is none. */
+  /** Returns the connection, or the reason of the failure. */
   const tryOpen = async (): Promise<LinkConnection | string> => {
     triedAt = clock.monotonic()
     try {
@@ -107,7 +107,7 @@ export function keepLink({
 
   const sleep = (ms: number): Promise<void> => delay(Math.max(0, ms), undefined, { signal }).catch(() => {})
 
-  /** Until a try is due. A probe that succeeds in the meantime has made the connection; one that fails is no failure. */
+  /** Waits until an attempt is due. A successful probe returns its connection; a failed probe does not count. */
   const wait = async (ms: number): Promise<LinkConnection | undefined> => {
     const dueAt = clock.monotonic() + ms
     while (clock.monotonic() < dueAt && !signal.aborted) {
@@ -137,7 +137,7 @@ export function keepLink({
     return undefined
   }
 
-  /** From up to lost. */
+  /** Follows the connection until it is lost. */
   const live = async (line: LinkConnection): Promise<void> => {
     current = line
     failed = 0

@@ -6,22 +6,22 @@ import type { Host, RedisAddress } from './url.ts'
 
 interface RedisOptions {
   readonly address: RedisAddress
-  /** Name of the variable that holds the address, for errors. */
+  /** Name of the setting with the address, for errors. */
   readonly setting: string
-  /** Makes the fresh connection ready for its work; `heard` is to be called for whatever arrives on it. */
+  /** Prepares the new connection; must call `heard` for everything that arrives on it. */
   readonly prepare: (client: Redis, heard: () => void) => Promise<unknown>
   /**
-   * What it is asked each second; a PING unless something else is. Resolves when Redis has answered, with a reason when the
-   * connection is of no use any more.
+   * Checks the connection each second; PING by default. Resolves when Redis has answered, with a reason if the
+   * connection is no longer usable.
    */
   readonly ask?: (client: Redis) => Promise<Error | undefined>
   readonly alive: () => void
   readonly signal: AbortSignal
 }
 
-/** From the connection to its last preparation, milliseconds. */
+/** Time limit from the first packet to the end of the preparation, milliseconds. */
 const READY_MS = CONNECT_MS
-/** Beats, not time: while this process itself stands still none passes, so its own silence is not taken for Redis'. */
+/** Counts beats instead of time: a stopped process has no beats, so it does not blame Redis. */
 const BEAT_MS = 500
 const BEATS_PER_PING = 2
 const BEATS_OF_SILENCE = 5
@@ -33,13 +33,13 @@ async function ping(client: Redis): Promise<undefined> {
 
 const isSame = (one: Host, other: Host): boolean => one.host === other.host && one.port === other.port
 
-/** Of Sentinels' masters only: right after a failover the former one may still be named. */
+/** Checks the role of a master named by Sentinels, which may name the old one after a failover. */
 async function checkRole(client: Redis): Promise<void> {
   const [role] = await client.role()
   if (String(role) !== 'master') throw new Error(`the server is no master but a ${role}`)
 }
 
-/** Selects the database. Another one would hold the data of another environment. */
+/** Selects the database; a wrong one would hold the data of another environment. */
 async function selectDatabase(client: Redis, db: number, setting: string): Promise<void> {
   try {
     if (db > 0) await client.select(db)
@@ -50,9 +50,9 @@ async function selectDatabase(client: Redis, db: number, setting: string): Promi
 }
 
 /**
- * One connection to Redis, tried once. Resolves when it has answered a PING and is prepared, rejects with the reason after
- * at most `READY_MS` (and the second that Sentinels may take). It ends when Redis closes it, when nothing at all was heard
- * of it for 2.5 s, in which it was asked, and when the Sentinels name another master.
+ * Connects to Redis, with one attempt. Resolves when Redis has answered a PING and the connection is prepared; rejects after
+ * at most `READY_MS` (and one second for Sentinels). The connection ends when Redis closes it, when Redis sends nothing
+ * for 2.5 s despite a PING, and when the Sentinels name another master.
  */
 export async function openRedis({
   address,
@@ -75,7 +75,7 @@ export async function openRedis({
     clearTimeout(limit)
     clearInterval(beating)
     signal.removeEventListener('abort', endAtOnce)
-    // What it still holds must not be handled: the next connection may be there before it is gone.
+    // Ignore its remaining events: the next connection may already be open.
     client.removeAllListeners()
     client.on('error', () => {})
     client.disconnect()
@@ -97,7 +97,7 @@ export async function openRedis({
         if (useless === undefined) heard()
         else end(useless)
       },
-      // Refused (READONLY, NOAUTH) or cut off: the silence tells.
+      // A refusal (READONLY, NOAUTH) or a cut connection shows as silence.
       () => {},
     )
   }
@@ -140,7 +140,7 @@ export async function openRedis({
     await Promise.race([failed, start()])
   } catch (error) {
     end(error instanceof Error ? error : new Error('failed'))
-    // The client's own reason is only that it is closed.
+    // Prefer the cause: ioredis itself says only that the connection is closed.
     throw cause ?? error
   }
   clearTimeout(limit)

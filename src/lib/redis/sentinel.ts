@@ -1,12 +1,12 @@
 import { createClient } from './client.ts'
 import type { Host, RedisAddress } from './url.ts'
 
-/** How long a Sentinel may take to answer, milliseconds: they are asked all at once. */
+/** Time limit for the Sentinels, which are asked all at once, milliseconds. */
 const ANSWER_MS = 1_000
 
 const WITHOUT_CREDENTIALS = { tls: false, db: 0 }
 
-/** Undefined when it does not answer, or knows no such master. */
+/** Asks one Sentinel; undefined if it does not answer or does not know the master. */
 async function ask(sentinel: Host, master: string): Promise<Host | undefined> {
   const client = createClient(sentinel, WITHOUT_CREDENTIALS)
   const timer = setTimeout(() => client.disconnect(), ANSWER_MS)
@@ -23,8 +23,8 @@ async function ask(sentinel: Host, master: string): Promise<Host | undefined> {
 }
 
 /**
- * The master as most of those Sentinels name it who answer: one that was cut off may still name the former. Rejects when
- * none answers. Connections to Sentinels live as long as the question.
+ * Returns the master that most answering Sentinels name: an isolated Sentinel may still name the old one. Rejects if
+ * none answers. Connections to Sentinels close after the answer.
  */
 export async function findMaster({ hosts, master = '' }: RedisAddress): Promise<Host> {
   const answers = (await Promise.all(hosts.map(sentinel => ask(sentinel, master)))).filter(

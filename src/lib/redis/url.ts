@@ -3,11 +3,11 @@ export interface Host {
   readonly port: number
 }
 
-/** Where a Redis is, and as whom to come. */
+/** Address of a Redis, with credentials. */
 export interface RedisAddress {
-  /** The server; with `master` the Sentinels who know it. */
+  /** Server; with `master`, the Sentinels that know it. */
   readonly hosts: readonly [Host, ...Host[]]
-  /** The name by which the Sentinels know the master. */
+  /** Name of the master at the Sentinels. */
   readonly master?: string
   readonly tls: boolean
   readonly username?: string
@@ -19,9 +19,9 @@ const REDIS_PORT = 6379
 const SENTINEL_PORT = 26_379
 const MAX_PORT = 65_535
 
-/** `scheme://[user[:password]@]hosts[/path]`. A query is refused: `?db=3` would silently mean database 0. */
+/** Matches `scheme://[user[:password]@]hosts[/path]`. No query: `?db=3` would silently mean database 0. */
 const PARTS = /^(rediss?|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/?#]+)(?:\/([^?#]*))?$/i
-/** A name, an IPv4 address, or an IPv6 one in brackets; a port may follow. */
+/** Matches a name, an IPv4 address or an IPv6 address in brackets, with an optional port. */
 const HOST = /^(?:\[([\da-f:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/i
 const DATABASE = /^\d{0,4}$/
 
@@ -32,7 +32,7 @@ function hostOf(text: string, defaultPort: number): Host | undefined {
   return { host: address ?? name ?? '', port }
 }
 
-/** Percent-decoded; undefined where that is impossible. */
+/** Percent-decodes; undefined for broken encoding. */
 function decode(text: string): string | undefined {
   try {
     return decodeURIComponent(text)
@@ -50,7 +50,7 @@ function credentialsOf(text: string): Pick<RedisAddress, 'username' | 'password'
   return { ...(username !== '' && { username }), ...(colon !== -1 && password !== '' && { password }) }
 }
 
-/** Ends the text that says which addresses a setting accepts. */
+/** Common end of the texts that say which addresses a setting accepts. */
 export const REDIS_URL_RULES =
   'no query; @, :, /, # and % in a user or password percent-encoded; /db is a whole number'
 
@@ -80,7 +80,7 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
   }
 }
 
-/** For people and log lines: where it is, without credentials. */
+/** Describes the address for log lines, without credentials. */
 export const describe = ({ hosts, master }: RedisAddress): string => {
   const places = hosts.map(({ host, port }) => `${host}:${port}`).join(',')
   return master === undefined ? places : `${master} by ${places}`

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 
 const DESCRIPTORS = '/proc/self/fd'
 
-/** The soft limit of open files; undefined where the system does not say, or has none. */
+/** Soft limit of open files; undefined if unknown or unlimited. */
 export function descriptorLimit(): number | undefined {
   try {
     const [, digits] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
@@ -13,7 +13,7 @@ export function descriptorLimit(): number | undefined {
   }
 }
 
-/** Linux tells it as the size of the directory since 6.2, which needs no descriptor; 0 where it does not. */
+/** Counts by the size of the directory (Linux 6.2 and later), without a descriptor; 0 if unknown. */
 export function countDescriptors(): number {
   try {
     return statSync(DESCRIPTORS).size
@@ -22,7 +22,7 @@ export function countDescriptors(): number {
   }
 }
 
-/** The same on older systems too: listing the directory takes milliseconds for many, so another thread does. */
+/** Counts on older systems by listing the directory, in another thread since that takes milliseconds. */
 export async function listDescriptors(): Promise<number> {
   try {
     return countDescriptors() || (await readdir(DESCRIPTORS)).length

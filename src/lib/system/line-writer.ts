@@ -1,42 +1,42 @@
 import { write } from 'node:fs'
 
-/** Writes lines to a descriptor: never waits for it, never throws, and counts what it had to drop. */
+/** Writes lines to a descriptor: never waits, never throws, and counts the lines it dropped. */
 export interface LineWriter {
   /** `line` ends with a line feed. */
   write(line: string): void
-  /** Lines that were lost, since the descriptor failed or its reader was too slow. */
+  /** Lines lost because the descriptor failed or its reader was too slow. */
   readonly dropped: number
-  /** Resolves when every line is written, after `ms` at the latest. */
+  /** Resolves when every line is written, or after `ms`. */
   flush(ms: number): Promise<void>
 }
 
 interface LineWriterOptions {
   readonly fd: number
-  /** The line that tells how many lines are missing; it is written once writing works again. */
+  /** Makes the line with the number of missing lines; written when writing works again. */
   readonly noteOf: (dropped: number) => Promise<string>
-  /** Bound of what waits, in UTF-16 units. */
+  /** Limits the waiting text, in UTF-16 units. */
   readonly maxWaiting?: number
-  /** Pause after a failure. */
+  /** Pause after a failure, milliseconds. */
   readonly retryMs?: number
 }
 
-/** About 5,000 lines: what a reader that pauses for a moment may leave unread. */
+/** About 5,000 lines, enough for a reader that pauses briefly. */
 const MAX_WAITING = 1_048_576
 const RETRY_MS = 1_000
-/** A full pipe that somebody else has made non-blocking is tried again after this pause. */
+/** Pause before the next write to a full pipe that another process made non-blocking. */
 const AGAIN_MS = 50
 
-/** Bytes taken, 0 when the descriptor cannot take any now, undefined when it failed. */
+/** Returns the bytes written, 0 if the descriptor is full, undefined if it failed. */
 const writeSome = (fd: number, bytes: Uint8Array): Promise<number | undefined> =>
   new Promise(resolve => {
-    // A thread of the runtime's pool waits for a stuck reader; the event loop goes on.
+    // A thread of the pool waits for a stuck reader; the event loop continues.
     write(fd, bytes, 0, bytes.length, null, (error, taken) => {
       if (error === null || error === undefined) resolve(taken)
       else resolve(error.code === 'EAGAIN' ? 0 : undefined)
     })
   })
 
-/** Resolves with the number of bytes written: fewer than given when the descriptor failed. */
+/** Resolves with the bytes written; fewer than given if the descriptor failed. */
 export async function writeAll(fd: number, bytes: Uint8Array): Promise<number> {
   let done = 0
   while (done < bytes.length) {
@@ -48,7 +48,7 @@ export async function writeAll(fd: number, bytes: Uint8Array): Promise<number> {
   return done
 }
 
-/** How many of the lines lie within the first `bytes`, and where the last of them ends. */
+/** Counts the lines within the first `bytes`, and finds the end of the last one. */
 function wholeLines(
   lines: readonly string[],
   bytes: number,
@@ -62,7 +62,7 @@ function wholeLines(
   return { count: lines.length, end }
 }
 
-/** One write is under way at a time; lines that arrive meanwhile share the next one. */
+/** Runs one write at a time; lines that arrive meanwhile share the next write. */
 export function createLineWriter({
   fd,
   noteOf,
@@ -70,12 +70,12 @@ export function createLineWriter({
   retryMs = RETRY_MS,
 }: LineWriterOptions): LineWriter {
   let waiting: string[] = []
-  /** UTF-16 units of `waiting` and of the write under way. */
+  /** UTF-16 units of `waiting` and of the current write. */
   let held = 0
   let dropped = 0
-  /** Dropped lines that no note has told yet. */
+  /** Dropped lines that no note has reported yet. */
   let untold = 0
-  /** A failed write ended inside a line. */
+  /** True if a failed write ended inside a line. */
   let isTorn = false
   let running: Promise<void> | undefined
 
@@ -84,7 +84,7 @@ export function createLineWriter({
     untold += count
   }
 
-  /** False when the descriptor failed. */
+  /** Resolves with false if the descriptor failed. */
   const writeBatch = async (lines: readonly string[], note: string): Promise<boolean> => {
     const start = isTorn ? '\n' : ''
     const bytes = Buffer.from(start + lines.join('') + note)

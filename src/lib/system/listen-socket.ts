@@ -1,14 +1,14 @@
 import { dlopen, FFIType, ptr } from 'bun:ffi'
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/** A listening socket of this process, which the runtime can be kept from accepting on. */
+/** Listening socket of this process that can stop accepting. */
 export interface ListenSocket extends Disposable {
-  /** Descriptors that are held back until it is paused. */
+  /** Descriptors held in reserve until the pause. */
   readonly reserved: number
-  /** From now on the runtime does not see who connects. */
+  /** Hides new connections from the runtime. */
   pause(): void
   resume(): void
-  /** While paused: accepts and closes what waits, at most `most`. Returns how many. */
+  /** While paused, accepts and closes at most `most` waiting connections; returns their number. */
   turnAway(most: number): number
 }
 
@@ -21,7 +21,7 @@ const LISTENING = '0A'
 const RESERVE = 16
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 
-/** `struct epoll_event`, which only x86-64 packs. */
+/** Builds a `struct epoll_event`, which only x86-64 packs. */
 function eventOf(events: number, data: bigint): Uint8Array {
   const at = process.arch === 'x64' ? 4 : 8
   const event = Buffer.alloc(at + 8)
@@ -39,13 +39,13 @@ function loadLibc() {
         close: { args: [int], returns: int },
       }).symbols
     } catch {
-      // The next name.
+      // Try the next name.
     }
   }
   return undefined
 }
 
-/** Inodes of the sockets that listen on the port. */
+/** Finds the inodes of the sockets that listen on the port. */
 function inodesOf(port: number): ReadonlySet<string> {
   const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
   const rows = TABLES.flatMap(path => {
@@ -67,18 +67,18 @@ function linkOf(descriptor: string): string {
   }
 }
 
-/** Descriptors for files, and for turning connections away, when sockets have taken all others. */
+/** Reserves descriptors for files and for rejecting connections when sockets use all others. */
 function openReserve(): readonly number[] {
   const reserve: number[] = []
   try {
     while (reserve.length < RESERVE) reserve.push(openSync('/dev/null', 'r'))
   } catch {
-    // As many as there are.
+    // Take as many as the limit allows.
   }
   return reserve
 }
 
-/** How an epoll instance of the runtime watches the socket: `tfd: 5 events: 19 data: 4fe273f80060 …`. */
+/** Finds how the runtime's epoll watches the socket: `tfd: 5 events: 19 data: 4fe273f80060 …`. */
 function watchOf(socket: string, descriptors: readonly string[]) {
   const pattern = new RegExp(`^tfd:\\s+${socket} events:\\s+([0-9a-f]+) data:\\s+([0-9a-f]+)`, 'm')
   for (const descriptor of descriptors) {
@@ -91,8 +91,8 @@ function watchOf(socket: string, descriptors: readonly string[]) {
 }
 
 /**
- * The runtime accepts for ever when no descriptor is free: the call fails, the socket stays readable, and the loop spins. Linux lets
- * the socket be taken out of the runtime's epoll instance and put back as it was. Undefined where that is not possible.
+ * Without a free descriptor the runtime spins: accept fails and the socket stays readable. Linux lets
+ * us remove the socket from the runtime's epoll instance and add it back. Undefined where that is impossible.
  */
 export function findListenSocket(port: number): ListenSocket | undefined {
   if (process.platform !== 'linux') return undefined

@@ -1,13 +1,13 @@
 import { parseAddress } from './address.ts'
 
-/** `  12: 0100007F:1F91 0100007F:8492 01 0000002E:00000000 …`: local end, remote end, state, bytes not acknowledged. */
+/** Matches `  12: 0100007F:1F91 0100007F:8492 01 0000002E:00000000 …`: local, remote, state, unacknowledged bytes. */
 const ROW = /^ *\d+: [0-9A-F]+:([0-9A-F]{4}) ([0-9A-F]+:[0-9A-F]{4}) [0-9A-F]{2} ((?!0{8})[0-9A-F]{8}):/gm
 const MAPPED = /^0{16}FFFF0000(?=[0-9A-F]{8}:)/
 const WORD_BYTES = 4
 
 const hex = (value: number, digits: number): string => value.toString(16).toUpperCase().padStart(digits, '0')
 
-/** The kernel writes words of four bytes, each in the byte order of the processor, which is little-endian. */
+/** Kernel format: words of four bytes in the little-endian order of the processor. */
 function wordsOf(bytes: readonly number[]): string {
   let text = ''
   for (let at = 0; at < bytes.length; at += WORD_BYTES)
@@ -15,7 +15,7 @@ function wordsOf(bytes: readonly number[]): string {
   return text
 }
 
-/** Names one end of a TCP connection as `/proc/net/tcp` does: `0100007F:1F91`. Empty when `address` is no IP address. */
+/** Names an end of a TCP connection like `/proc/net/tcp`: `0100007F:1F91`. Empty if `address` is not an IP address. */
 export function endName(address: string, port: number): string {
   const parsed = parseAddress(address)
   if (parsed === undefined) return ''
@@ -24,7 +24,7 @@ export function endName(address: string, port: number): string {
   return `${wordsOf(bytes)}:${hex(port, 4)}`
 }
 
-/** Bytes that the other ends of `localPort` have not acknowledged, by name; ends that owe nothing are absent. */
+/** Bytes not acknowledged by the remote ends of `localPort`, by name; ends without any are absent. */
 export function sendQueuesIn(table: string, localPort: number): [end: string, bytes: number][] {
   const port = hex(localPort, 4)
   const queues: [string, number][] = []

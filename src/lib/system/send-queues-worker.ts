@@ -4,11 +4,11 @@ import type { QueuesRead } from './send-queues.ts'
 
 declare const self: Worker
 
-/** One table for IPv4, one for IPv6; a kernel without IPv6 has no second one. */
+/** Tables for IPv4 and IPv6; a kernel without IPv6 lacks the second. */
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 const CHUNK_BYTES = 1024 * 1024
 
-/** Stays open: a process without free descriptors can still read. */
+/** Stays open, so that a process without free descriptors can still read. */
 let tables: number[] = []
 
 function openTables(): void {

@@ -1,26 +1,26 @@
-/** The send queues of the kernel, by the name of the other end: see `endName`. */
+/** Send queues of the kernel by the name of the remote end (`endName`). */
 export interface SendQueues extends Disposable {
-  /** Bytes that each client has not acknowledged, clients that owe nothing are absent; undefined when it cannot be told now. */
+  /** Unacknowledged bytes by client; clients without any are absent. Undefined if unreadable now. */
   read(): Promise<ReadonlyMap<string, number> | undefined>
 }
 
-/** Answer of the worker. `fault` is the system's code. */
+/** Answer of the worker; `fault` is the error code of the system. */
 export type QueuesRead = { readonly queues: [string, number][] } | { readonly fault: string }
 
 interface SendQueuesOptions {
   readonly portOf: () => number
-  /** The system does not let this process read its tables: told once. */
+  /** Called once if the system denies access to its tables. */
   readonly onUnreadable: (code: string) => void
 }
 
-/** Written out where it is, so that the build of the executable finds it (`scripts/build.ts`). */
+/** Literal URL, so that `scripts/build.ts` finds the worker. */
 const WORKER = new URL('./send-queues-worker.ts', import.meta.url)
-/** These do not pass: time alone has to do. */
+/** Permanent errors: receipts of streams then rely on time alone. */
 const LASTING = new Set(['ENOENT', 'EACCES', 'EPERM', 'ENOSYS', 'EINVAL', 'ENOTSUP'])
 
 /**
- * Reads `/proc/net/tcp` and `tcp6` of Linux in a thread of its own: with 8,000 connections one reading takes 30 ms.
- * Readings must not overlap.
+ * Reads `/proc/net/tcp` and `tcp6` of Linux in a separate thread: with 8,000 connections a read takes 30 ms.
+ * Reads must not overlap.
  */
 function linuxSendQueues({ portOf, onUnreadable }: SendQueuesOptions): SendQueues {
   let worker: Worker | undefined
@@ -66,7 +66,7 @@ function linuxSendQueues({ portOf, onUnreadable }: SendQueuesOptions): SendQueue
   }
 }
 
-/** Where the system has no such tables every byte counts as acknowledged. */
+/** Stand-in for other systems: every byte counts as acknowledged. */
 const noSendQueues: SendQueues = {
   read: async () => new Map(),
   [Symbol.dispose]: () => undefined,

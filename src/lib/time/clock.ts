@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 
-/** Where time comes from. `now` for timestamps and expiry; `monotonic` for everything that measures a span. */
+/** Source of time: `now` for timestamps and expiry, `monotonic` for durations. */
 export interface Clock {
-  /** Wall clock, milliseconds since 1970. */
+  /** Reads the wall clock, milliseconds since 1970. */
   now(): number
-  /** Milliseconds since some fixed moment; never goes back, whatever happens to the wall clock. */
+  /** Milliseconds since a fixed moment; never goes back, even if the wall clock does. */
   monotonic(): number
-  /** Milliseconds since the machine started; undefined where that is not known. */
+  /** Milliseconds since the machine started; undefined if unknown. */
   uptime?(): number | undefined
 }
 

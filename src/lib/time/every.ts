@@ -1,6 +1,6 @@
 /**
- * Runs `work` every `ms` until disposed. Skips a run while the one before lasts. A run that fails rejects into the process's
- * own handler, which counts and logs it, and the next run comes all the same.
+ * Runs `work` every `ms` until disposed. Skips a run while the previous one lasts. A failed run rejects into the process's
+ * own handler, which counts and logs it; later runs continue.
  */
 export function every(ms: number, work: () => void | Promise<void>): Disposable {
   let isRunning = false

@@ -1,26 +1,26 @@
 import type { Clock } from './clock.ts'
 
 /**
- * Time for ages and ends: goes with the wall clock through its drift, and not through its jumps. Read it at least once a
- * minute: what the wall clock gains or loses between two reads from JUMP_MS on is a jump.
+ * Time for ages and expiry: follows the drift of the wall clock but not its jumps. Read it at least once a
+ * minute: a gain or loss of JUMP_MS or more between two reads is a jump.
  */
 export interface SteadyClock {
-  /** Milliseconds since 1970, as the wall clock would tell had it never jumped. */
+  /** Milliseconds since 1970, without the jumps of the wall clock. */
   now(): number
-  /** How far jumps had put the wall clock ahead at the last `now()`, milliseconds; negative: behind. */
+  /** Sum of all jumps at the last `now()`, milliseconds; negative: the wall clock is behind. */
   readonly jumped: number
 }
 
 interface SteadyClockOptions {
-  /** The wall clock has jumped by so many milliseconds; told once for each jump. */
+  /** Called once for each jump of the wall clock, with its milliseconds. */
   readonly onJump?: (ms: number) => void
-  /** Jumps before this clock began, milliseconds. */
+  /** Sum of earlier jumps, milliseconds. */
   readonly jumped?: number
 }
 
-/** Steps that a time service takes to correct drift stay below. */
+/** Lower limit of a jump; steps of a time service that corrects drift stay below. */
 const JUMP_MS = 1_000
-/** A read so soon after the last full one needs only the wall clock: no jump fits in between. */
+/** A read within this time after a full read uses only the wall clock. */
 const FRESH_MS = 500
 
 export function createSteadyClock(
@@ -29,7 +29,7 @@ export function createSteadyClock(
 ): SteadyClock {
   let jumped = before
   let distance = clock.now() - clock.monotonic()
-  /** What the wall clock told at the last full read. */
+  /** Wall clock at the last full read. */
   let lastWall = Number.NEGATIVE_INFINITY
 
   const gapOf = (wall: number): number => Math.round(wall - clock.monotonic() - distance)
@@ -37,7 +37,7 @@ export function createSteadyClock(
   const readFully = (): number => {
     let wall = clock.now()
     let gap = gapOf(wall)
-    // Read again: a process that was stopped between its two readings has seen no jump.
+    // Read again: a process stopped between two readings has seen no jump.
     if (Math.abs(gap) >= JUMP_MS) {
       wall = clock.now()
       gap = gapOf(wall)

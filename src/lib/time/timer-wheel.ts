@@ -3,7 +3,7 @@ export class TimerWheel<T> {
   readonly #slotMs: number
   readonly #slots = new Map<number, Set<T>>()
   readonly #times = new Map<T, number>()
-  /** The first slot that may still hold an item. */
+  /** First slot that may still hold an item. */
   #first: number
 
   constructor(slotMs: number, now: number) {
@@ -11,7 +11,7 @@ export class TimerWheel<T> {
     this.#first = Math.floor(now / slotMs)
   }
 
-  /** Sets the time of an item, unless it has an earlier one. */
+  /** Sets the time of an item unless it already has an earlier one. */
   setBy(item: T, at: number): void {
     if ((this.#times.get(item) ?? Number.POSITIVE_INFINITY) > at) this.set(item, at)
   }
@@ -35,11 +35,11 @@ export class TimerWheel<T> {
     if (items?.size === 0) this.#slots.delete(slot)
   }
 
-  /** Removes and returns what is due at `now`, in the order of the slots. */
+  /** Removes and returns the items due at `now`, in the order of the slots. */
   take(now: number): readonly T[] {
     const due: T[] = []
     const last = this.#slotOf(now)
-    // Skips the slots of an idle hour.
+    // Skip the slots of an idle hour.
     if (this.#slots.size === 0) this.#first = last
     for (; this.#first < last; this.#first++) this.#takeFrom(this.#first, now, due)
     this.#takeFrom(last, now, due)
@@ -55,7 +55,7 @@ export class TimerWheel<T> {
     }
   }
 
-  /** A time in the past falls into the first slot. */
+  /** Puts a time in the past into the first slot. */
   #slotOf(at: number): number {
     return Math.max(this.#first, Math.floor(at / this.#slotMs))
   }
