@@ -4,7 +4,7 @@ import { connectSocket, connectStream } from '../support/client.ts'
 import { startLazyProxy } from '../support/lazy-proxy.ts'
 import { send, streamOf } from '../support/visit.ts'
 
-test('behind a proxy that does not notice clients that leave, a page may be loaded any number of times', async () => {
+test('a page can be reloaded any number of times behind a proxy that does not notice closed streams', async () => {
   await using app = await startTestApp()
   using proxy = startLazyProxy(app.port)
   const url = `http://127.0.0.1:${proxy.port}`
@@ -21,7 +21,7 @@ test('behind a proxy that does not notice clients that leave, a page may be load
   socket.close()
 }, 20_000)
 
-test('streams whose clients are there keep their places, and the one too many is refused', async () => {
+test('streams with a live client stay open, and one above the limit is rejected', async () => {
   await using app = await startTestApp()
   const streams = await Promise.all(Array.from({ length: 5 }, () => streamOf(app, 'u')))
   await Promise.all(streams.map(stream => stream.nextOf('connected')))
@@ -40,12 +40,12 @@ test('streams whose clients are there keep their places, and the one too many is
   }
 }, 20_000)
 
-test('a client that leaves while it waits for a place leaves nothing behind', async () => {
+test('a client that disconnects while it waits for room leaves no connection behind', async () => {
   await using app = await startTestApp()
   const streams = await Promise.all(Array.from({ length: 5 }, () => streamOf(app, 'u')))
   const abort = new AbortController()
   const waiting = fetch(`${app.url}/sse?token=${await app.token('u')}`, { signal: abort.signal })
-  // Its probe: a comment, seen with the next event.
+  // The probe is a comment, which the parser returns with the next event.
   await Bun.sleep(100)
   abort.abort()
   await waiting.catch(() => undefined)

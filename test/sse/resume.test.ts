@@ -29,7 +29,7 @@ async function leave(app: TestApp, stream: StreamClient): Promise<void> {
   await eventually(async () => (await connections(app)) < before)
 }
 
-/** What came up to now: a broadcast marks the place. */
+/** Returns the events up to now; a broadcast marks the end. */
 async function settleStream(app: TestApp, stream: StreamClient): Promise<StreamEvent[]> {
   const mark = crypto.randomUUID()
   await broadcast(app, mark)
@@ -47,7 +47,7 @@ interface Presented {
   readonly cursor?: string
 }
 
-/** How a stream is greeted, and the payloads it then gets. */
+/** The greeting of a stream and the payloads that follow. */
 async function resume(app: TestApp, user: string, { header, cursor }: Presented = {}) {
   using stream = await streamOf(app, user, {
     ...(cursor !== undefined && { cursor }),
@@ -65,7 +65,7 @@ async function epochOf(app: TestApp, user: string): Promise<string> {
   return (await resume(app, user)).cursor.split(':')[0]
 }
 
-test('the worked example A6, byte by byte', async () => {
+test('the server sends exactly the bytes of the documented SSE example', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(LOG_ON, { clock })
   await sendAll(app, 'u-7', 1, 14)
@@ -101,7 +101,7 @@ test('the worked example A6, byte by byte', async () => {
   expect(end).toBe('')
 })
 
-test('the headers leave at once, before there is anything to say', async () => {
+test('the server sends the headers at once, before the first event', async () => {
   const gate = Promise.withResolvers<void>()
   await using app = await startTestApp(LOG_ON, {
     wrapStore: store => ({
@@ -121,7 +121,7 @@ test('the headers leave at once, before there is anything to say', async () => {
   expect(await stream.next()).toMatchObject({ event: 'connected' })
 })
 
-test('a stream that presents nothing starts after what is known to be received, and is recovered', async () => {
+test('a stream without a cursor starts after the last received entry and is recovered', async () => {
   await using app = await startTestApp(LOG_ON)
   await sendAll(app, 'u', 1, 2)
   using socket = await socketOf(app, 'u')
@@ -151,12 +151,12 @@ test('a stream that presents nothing starts after what is known to be received, 
   for (const { id, data: frame } of events) expect(id).toBe(frame.cursor)
 })
 
-test('what a stream was handed counts as received one heartbeat interval later, not before', async () => {
+test('an event on a stream counts as received one heartbeat interval later, not before', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(LOG_ON, { clock })
   await sendAll(app, 'u', 1, 3)
   expect(await resume(app, 'u')).toMatchObject({ replayed: 3, payloads: [1, 2, 3] })
-  // Nothing proved that it was read.
+  // Nothing has proved yet that the client read it.
   using stream = await streamOf(app, 'u')
   expect(payloads(await stream.take(4))).toEqual([undefined, 1, 2, 3])
   for (let n = 0; n < 2; n++) {
@@ -172,7 +172,7 @@ test('what a stream was handed counts as received one heartbeat interval later, 
 for (const name of ['header', 'cursor'] as const) {
   const by = name === 'header' ? 'Last-Event-ID' : '?cursor='
 
-  test(`${by} starts exactly after the place, or at the oldest entry when the log cannot have given it`, async () => {
+  test(`${by} of the log starts exactly behind it, any other at the oldest entry`, async () => {
     await using app = await startTestApp(LOG_ON)
     const epoch = await epochOf(app, 'u')
     await sendAll(app, 'u', 1, 4)
@@ -207,7 +207,7 @@ for (const name of ['header', 'cursor'] as const) {
       ])
   })
 
-  test(`${by} older than what overflow or age removed is trimmed, an elapsed ttl is not`, async () => {
+  test(`${by} before entries that overflow or age removed is trimmed; an elapsed ttl does not count`, async () => {
     const clock = createTestClock()
     await using app = await startTestApp(
       { ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '3', QUEUE_MESSAGE_TTL_SECONDS: '60' },
@@ -239,7 +239,7 @@ for (const name of ['header', 'cursor'] as const) {
     })
   })
 
-  test(`${by} of a restarted service: the epoch has changed and everything in the new log follows`, async () => {
+  test(`${by} from before a restart is answered epoch_changed and the whole new log`, async () => {
     await using before = await startTestApp(LOG_ON)
     await sendAll(before, 'u', 1, 3)
     const epoch = await epochOf(before, 'u')
@@ -257,7 +257,7 @@ for (const name of ['header', 'cursor'] as const) {
   })
 }
 
-test('Last-Event-ID wins over the query, an empty one is none', async () => {
+test('Last-Event-ID overrides the query, and an empty one counts as absent', async () => {
   await using app = await startTestApp(LOG_ON)
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 4)
@@ -266,7 +266,7 @@ test('Last-Event-ID wins over the query, an empty one is none', async () => {
   expect(await replayed({ header: `${epoch}:1`, cursor: '' })).toEqual([2, 3, 4])
   expect(await replayed({ header: `${epoch}:4`, cursor: 'x' })).toEqual([])
   expect(await replayed({ header: '', cursor: `${epoch}:2` })).toEqual([3, 4])
-  // What the cursors above proved to be read is where one that presents nothing starts.
+  // Without a cursor a client starts behind what the cursors above proved.
   await sendAll(app, 'u', 5, 6)
   expect(await resume(app, 'u', { header: '' })).toMatchObject({
     cursor: `${epoch}:4`,
@@ -284,7 +284,7 @@ test('Last-Event-ID wins over the query, an empty one is none', async () => {
   ).toBe(426)
 })
 
-test('an empty Last-Event-ID on the wire is none', async () => {
+test('an empty Last-Event-ID header counts as absent', async () => {
   await using app = await startTestApp(LOG_ON)
   await sendAll(app, 'u', 1, 1)
   for (const line of ['Last-Event-ID:', 'Last-Event-ID: ', 'last-event-id:']) {
@@ -295,7 +295,7 @@ test('an empty Last-Event-ID on the wire is none', async () => {
   }
 })
 
-test('with the log off a stream is live only: recovered unless it brings a cursor, and nothing has an id', async () => {
+test('without a log a stream is live only: its events have no id, and only a cursor makes it unrecovered', async () => {
   await using app = await startTestApp()
   await send(app, 'u', 'missed')
   const start = { cursor: null, replayed: 0, payloads: [] }
@@ -318,7 +318,7 @@ test('with the log off a stream is live only: recovered unless it brings a curso
   expect(await stream.next()).toMatchObject({ id: undefined, data: { payload: 'live' } })
 })
 
-test('only what is in the log has an id: ttl 0 and broadcasts have none', async () => {
+test('only events from the log have an id: notifications with ttl 0 and broadcasts have none', async () => {
   await using app = await startTestApp(LOG_ON)
   using stream = await streamOf(app, 'u')
   await stream.next()
@@ -334,7 +334,7 @@ test('only what is in the log has an id: ttl 0 and broadcasts have none', async 
   expect(await resume(app, 'u', { cursor: '' })).toMatchObject({ payloads: ['kept'] })
 })
 
-test('what has expired in the queue is not delivered to a stream', async () => {
+test('a notification that expired in the queue is not delivered to a stream', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(LOG_ON, { clock })
   await send(app, 'u', 1, { ttl: 10 })
@@ -343,7 +343,7 @@ test('what has expired in the queue is not delivered to a stream', async () => {
   expect(await resume(app, 'u')).toMatchObject({ recovered: true, replayed: 1, payloads: [2] })
 })
 
-test('streams and sockets of one user each resume for themselves', async () => {
+test('each stream and each socket of a user resumes from its own cursor', async () => {
   await using app = await startTestApp(LOG_ON)
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 4)
@@ -360,7 +360,7 @@ test('streams and sockets of one user each resume for themselves', async () => {
   b.close()
 })
 
-test('a receipt of a socket moves the start of the next stream, one that proves less does not move it back', async () => {
+test('a receipt of a socket moves the start of the next stream forward, never back', async () => {
   await using app = await startTestApp(LOG_ON)
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 3)
@@ -374,7 +374,7 @@ test('a receipt of a socket moves the start of the next stream, one that proves 
   expect(await resume(app, 'u')).toMatchObject({ cursor: `${epoch}:3`, payloads: [] })
 })
 
-test('no line break of a caller, in whatever value, ends a line of an event', async () => {
+test('a line break in any value of a caller does not end a line of an event', async () => {
   await using app = await startTestApp(LOG_ON)
   using stream = await streamOf(app, 'u\u2028\u2029')
   using raw = await exchangeRaw(app.port, [`GET /sse?token=${await app.token('u\u2028\u2029')} HTTP/1.1`])

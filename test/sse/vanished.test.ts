@@ -21,7 +21,7 @@ async function openStream(app: TestApp, user: string): Promise<VanishingClient> 
   return client
 }
 
-/** The payloads that a WebSocket without a cursor gets first: what no device is known to have received. */
+/** The first payloads on a WebSocket without a cursor: entries that no device has received. */
 async function missedBy(app: TestApp, user: string, count: number): Promise<unknown[]> {
   using socket = await socketOf(app, user)
   return (await socket.take(count)).map(({ payload }) => payload)
@@ -30,7 +30,7 @@ async function missedBy(app: TestApp, user: string, count: number): Promise<unkn
 const SHORT = { WEBSOCKET_HEARTBEAT_INTERVAL: '1', WEBSOCKET_CONNECTION_TIMEOUT: '2' }
 
 for (const host of ['127.0.0.1', '::'])
-  test(`on ${host} what a vanished stream was sent is not received, and the stream is cut`, async () => {
+  test(`on ${host} events to a vanished client do not count as received, and its stream is cut`, async () => {
     await using app = await startTestApp({ ...LOG_ON, ...SHORT, SERVER_HOST: host })
     using client = await openStream(app, 'u')
     const { notification_id: seen } = await send(app, 'u', 'seen')
@@ -48,7 +48,7 @@ for (const host of ['127.0.0.1', '::'])
     expect(app.lines.filter(({ event }) => event === 'connection.slow_consumer')).toEqual([])
   }, 20_000)
 
-test('vanished streams do not fill the limit of their user for longer than the timeout', async () => {
+test('vanished streams count against the limit of their user until the timeout at most', async () => {
   await using app = await startTestApp({ ...SHORT, WEBSOCKET_MAX_CONNECTIONS_PER_USER: '2' })
   using first = await openStream(app, 'u')
   using second = await openStream(app, 'u')
@@ -59,7 +59,7 @@ test('vanished streams do not fill the limit of their user for longer than the t
   expect(await third.next()).toMatchObject({ event: 'connected' })
 }, 20_000)
 
-test('a stream that acknowledges is never cut, however busy, and what it was sent is received', async () => {
+test('a busy stream whose client acknowledges is never cut, and its events count as received', async () => {
   const clock = createTestClock()
   await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '1000' }, { clock })
   using stream = await streamOf(app, 'u')

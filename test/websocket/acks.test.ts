@@ -24,11 +24,11 @@ const stateOf = async (app: TestApp, id: string) =>
     ({ state, attempts }: Message) => `${state} ${attempts}`,
   )
 
-/** Waits for the pong behind a delivery, and for what a redelivery does of its own accord. */
+/** Waits for the pong behind a delivery and for background work of redelivery. */
 const reaches = (app: TestApp, id: string, state: string): Promise<void> =>
   eventually(async () => (await stateOf(app, id))[0] === state)
 
-/** A service whose time moves only when the test says so. */
+/** A service whose clock only the test advances. */
 async function start(env: Environment = {}) {
   const clock = createStoppedClock()
   const app = await startTestApp({ ...ACK_ON, ...env }, { clock })
@@ -49,7 +49,7 @@ async function leave(app: TestApp, client: SocketClient): Promise<void> {
 }
 
 describe('an acknowledgement', () => {
-  test('is answered by id in any form and again when it is repeated, and settles the state', async () => {
+  test('by id is answered in any form, also when repeated, and settles the state', async () => {
     await using service = await start()
     const { app } = service
     const client = await socketOf(app, 'u')
@@ -61,7 +61,7 @@ describe('an acknowledgement', () => {
     expect(await stateOf(app, id)).toEqual(['acked 1'])
   })
 
-  test('of an unknown id, of another user’s, and of no UUID is refused', async () => {
+  test('of an unknown id, of an id of another user, or of no UUID is rejected', async () => {
     await using service = await start()
     const { app } = service
     const [ann, bob] = [await socketOf(app, 'ann'), await socketOf(app, 'bob')]
@@ -104,7 +104,7 @@ describe('an acknowledgement', () => {
       ...store,
       log: {
         ...store.log,
-        // The second item of the batch is taken late: until then its caller waits.
+        // The second item of the batch is appended late: its caller waits until then.
         append: async drafts => {
           if (drafts.some(({ owner }) => owner.endsWith(':late'))) await held.promise
           return store.log.append(drafts)
@@ -142,7 +142,7 @@ describe('an acknowledgement', () => {
     expect(await stateOf(app, second.id)).toEqual(['acked 1'])
   })
 
-  test('by cursor settles all up to it; of another epoch, beyond the head or malformed it is refused', async () => {
+  test('by cursor settles everything up to it; a malformed, foreign or future cursor is rejected', async () => {
     await using service = await start()
     const { app } = service
     const client = await socketOf(app, 'u')
@@ -158,7 +158,7 @@ describe('an acknowledgement', () => {
     expect(await settle(again)).toEqual([])
   })
 
-  test('gets no answer when acknowledgement is off, unless it is no acknowledgement', async () => {
+  test('gets no answer when acknowledgement is off; a malformed one gets an error', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
     const client = await socketOf(app, 'u')
     client.send({ type: 'Ack', payload: { notification_id: STRANGE } })
@@ -168,7 +168,7 @@ describe('an acknowledgement', () => {
     expect(await client.next()).toMatchObject({ type: 'error', code: 'INVALID_MESSAGE' })
   })
 
-  test('of what a channel or everybody got is answered for whoever got it, for ACK_TIMEOUT_SECONDS', async () => {
+  test('of a crowd notification is answered to its receivers for ACK_TIMEOUT_SECONDS', async () => {
     await using service = await start({ ACK_CLEANUP_INTERVAL_SECONDS: '1', ACK_TIMEOUT_SECONDS: '30' })
     const { app, clock } = service
     const [member, other] = [await socketOf(app, 'member'), await socketOf(app, 'other')]
@@ -186,7 +186,7 @@ describe('an acknowledgement', () => {
     expect((await app.get(`/api/v1/notifications/${id}`)).status).toBe(404)
   })
 
-  test('of a ttl of 0 is answered, and nothing is kept', async () => {
+  test('of a notification with ttl 0 is answered, and the log stays empty', async () => {
     await using service = await start()
     const { app } = service
     const client = await socketOf(app, 'u')
@@ -196,8 +196,8 @@ describe('an acknowledgement', () => {
   })
 })
 
-describe('what is not acknowledged', () => {
-  test('is sent again after ACK_TIMEOUT_SECONDS, ACK_MAX_DELIVERIES times in all, then it is expired', async () => {
+describe('a notification without acknowledgement', () => {
+  test('is redelivered after ACK_TIMEOUT_SECONDS, up to ACK_MAX_DELIVERIES deliveries, then expires', async () => {
     await using service = await start()
     const { app, clock } = service
     const client = await socketOf(app, 'u')
@@ -222,14 +222,14 @@ describe('what is not acknowledged', () => {
       late: true,
     })
     expect(await stateOf(app, id)).toEqual(['expired 3'])
-    // A stream is never sent anything twice.
+    // Streams receive no redeliveries.
     await send(app, 'u', 'next')
     expect((await stream.nextOf('notification')).data).toMatchObject({ type, cursor, payload })
     expect((await stream.nextOf('notification')).data.payload).toBe('next')
     expect(payloads(await settle(client)).at(-1)).toBe('next')
   })
 
-  test('is sent again to no one who has acknowledged it on any device', async () => {
+  test('is not redelivered to a user who acknowledged it on any device', async () => {
     await using service = await start()
     const { app, clock } = service
     const [one, two] = [await socketOf(app, 'u'), await socketOf(app, 'u')]
@@ -243,7 +243,7 @@ describe('what is not acknowledged', () => {
     for (const client of [one, two]) expect(await settle(client)).toEqual([])
   })
 
-  test('waits while its user has no live WebSocket, and a replay counts as a delivery', async () => {
+  test('waits while its user has no live WebSocket; a replay counts as a delivery', async () => {
     await using service = await start()
     const { app, clock } = service
     const client = await socketOf(app, 'u')
@@ -263,7 +263,7 @@ describe('what is not acknowledged', () => {
     await reaches(app, id, 'received 3')
   })
 
-  test('comes again to a client whose cursor lies behind it', async () => {
+  test('is replayed to a client whose cursor is older', async () => {
     await using service = await start()
     const { app, clock } = service
     const client = await socketOf(app, 'u', { cursor: '' })
@@ -277,7 +277,7 @@ describe('what is not acknowledged', () => {
     expect(await back.nextOf('notification')).toMatchObject({ cursor, redelivered: 1 })
   })
 
-  test('counts the time of its user’s connections only, to the moment in which the last one leaves', async () => {
+  test('times out by connected time only, which stops when the last connection closes', async () => {
     await using service = await start()
     const { app, clock } = service
     const client = await socketOf(app, 'u', { cursor: '' })
@@ -295,7 +295,7 @@ describe('what is not acknowledged', () => {
     expect(await back.nextOf('notification')).toMatchObject({ cursor, redelivered: 1 })
   })
 
-  test('and was given up is replayed to a client without cursor until it is acknowledged late', async () => {
+  test('is replayed to a client without cursor after it was given up, until a late acknowledgement', async () => {
     await using service = await start({ ACK_MAX_DELIVERIES: '1' })
     const { app, clock } = service
     const client = await socketOf(app, 'u')
@@ -312,7 +312,7 @@ describe('what is not acknowledged', () => {
     expect(await settle(third)).toEqual([])
   })
 
-  test('is not sent again once its ttl has passed', async () => {
+  test('is not redelivered after its ttl', async () => {
     await using service = await start()
     const { app, clock } = service
     const client = await socketOf(app, 'u')
@@ -325,7 +325,7 @@ describe('what is not acknowledged', () => {
 })
 
 describe('with ACK on and QUEUE off', () => {
-  test('nothing is kept for a user without a connection', async () => {
+  test('the log keeps nothing for a user without a connection', async () => {
     await using service = await start({ QUEUE_ENABLED: 'false' })
     const { app } = service
     const answer = await sendToUsers(app, ['u', 'v'], 1)
@@ -334,7 +334,7 @@ describe('with ACK on and QUEUE off', () => {
     expect(await settle(client)).toEqual([])
   })
 
-  test('what was handed over is tracked, replayed while it is not acknowledged, and sent again', async () => {
+  test('a delivered notification is tracked, replayed and redelivered until it is acknowledged', async () => {
     await using service = await start({ QUEUE_ENABLED: 'false' })
     const { app, clock } = service
     const client = await socketOf(app, 'u')

@@ -8,12 +8,12 @@ import { faultOfTold } from '../support/told.ts'
 import { broadcast, eventually, send, socketOf, streamOf } from '../support/visit.ts'
 
 const document: Json = asyncApi()
-/** The parser takes its time on a busy machine. */
+/** Time for the parser on a busy machine. */
 const PARSE_MS = 60_000
 const ENV = { ACK_ENABLED: 'true', QUEUE_ENABLED: 'true', WEBSOCKET_HEARTBEAT_INTERVAL: '1' }
 const INVOICE = { event_type: 'invoice.paid', priority: 'High', ttl: 600, correlation_id: 'c-1' }
 
-/** Messages of a channel by the names that it has for them. */
+/** Messages of a channel, by their names there. */
 const messagesOf = (channel: string): readonly (readonly [type: string, message: Json])[] =>
   Object.entries<Json>(document.channels[channel].messages).map(([type, message]) => [
     type,
@@ -27,7 +27,7 @@ const exampleOf = (channel: 'ws' | 'sse', type: string, name: string): Json =>
 
 describe('the document', () => {
   test(
-    'is AsyncAPI 3.1, and nothing is to be said against it',
+    'is valid AsyncAPI 3.1',
     async () => {
       const { document: parsed, diagnostics } = await new Parser().parse(asyncApiDocument())
       expect(diagnostics).toEqual([])
@@ -37,7 +37,7 @@ describe('the document', () => {
   )
 
   test(
-    'does not pass when something in it is wrong',
+    'is invalid with a dangling reference',
     async () => {
       const broken = asyncApiDocument().replace('#/components/messages/pong', '#/components/messages/none')
       const { document: parsed, diagnostics } = await new Parser().parse(broken)
@@ -47,7 +47,7 @@ describe('the document', () => {
     PARSE_MS,
   )
 
-  test('has examples of every message, each as its schema says', () => {
+  test('has examples of every message, each valid for its schema', () => {
     const check = checksOf(document, { isClosed: true })
     for (const [type, { payload, examples }] of [...messagesOf('ws'), ...messagesOf('sse')]) {
       expect([type, examples.length > 0]).toEqual([type, true])
@@ -57,7 +57,7 @@ describe('the document', () => {
   })
 })
 
-describe('what a client is told is found out', () => {
+describe('a message to a client is a fault', () => {
   for (const [what, message] of [
     ['a message', { type: 'hello' }],
     ['a message of clients', { type: 'Ping' }],
@@ -65,13 +65,13 @@ describe('what a client is told is found out', () => {
     ['a code', { type: 'error', code: 'NOT_FOUND', message: '' }],
     ['a missing key', { type: 'subscribed' }],
   ] as const)
-    test(`when ${what} is not described`, () => {
+    test(`when the document does not describe ${what}`, () => {
       expect(faultOfTold('ws', message)).toBeString()
       expect(faultOfTold('ws', { type: 'pong' })).toBeUndefined()
     })
 })
 
-describe('sent as it is, every example of a client is answered as the document says', () => {
+describe('the server answers each example of a client message as documented', () => {
   for (const [name, operation] of Object.entries<Json>(document.operations)) {
     if (operation.action !== 'receive') continue
     const [message] = operation.messages.map((each: Json) => resolve(document, resolve(document, each)))
@@ -98,7 +98,7 @@ describe('sent as it is, every example of a client is answered as the document s
   }
 })
 
-/** Does what makes the service tell each message unasked. */
+/** Makes the service send each unsolicited message. */
 const UNASKED: Readonly<Record<string, (app: TestApp) => unknown>> = {
   heartbeat: () => undefined,
   token_expiring: () => undefined,
@@ -115,7 +115,7 @@ const UNASKED: Readonly<Record<string, (app: TestApp) => unknown>> = {
   error: app => app.post('/api/v1/users/u-7/disconnect', {}),
 }
 
-describe('every example of what is told unasked is told', () => {
+describe('the server sends each example of an unsolicited message', () => {
   for (const channel of ['ws', 'sse'] as const) {
     const answers = new Set(
       Object.values<Json>(document.operations).flatMap(({ reply }) =>
@@ -151,7 +151,7 @@ describe('every example of what is told unasked is told', () => {
   }
 })
 
-test('on a stream the event is the message’s name, and the id its cursor', async () => {
+test('on a stream the event is the type of the message, and the id its cursor', async () => {
   await using app = await startTestApp({ ...ENV, DRAIN_SECONDS: '0' })
   using stream = await streamOf(app, 'u-7')
   await send(app, 'u-7', 1)

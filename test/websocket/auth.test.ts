@@ -20,7 +20,7 @@ async function join(client: SocketClient, ...channels: readonly string[]): Promi
 const error = (code: string) => ({ type: 'error', code, message: expect.any(String) })
 
 describe('a token presented on an open connection', () => {
-  test('is answered with the seconds until it ends, also when those are none', async () => {
+  test('is answered with the seconds until it expires, also with 0', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u')
     await present(app, client, { exp: seconds() + 7_200 })
@@ -31,7 +31,7 @@ describe('a token presented on an open connection', () => {
     expect(await client.next()).toEqual({ type: 'authenticated', expires_in: 0 })
   })
 
-  test('moves the end of the connection, later or sooner', async () => {
+  test('moves the end of the connection, later or earlier', async () => {
     const clock = createTestClock()
     await using app = await startTestApp(
       { JWT_LEEWAY_SECONDS: '0', WEBSOCKET_HEARTBEAT_INTERVAL: '1', WEBSOCKET_CONNECTION_TIMEOUT: '3600' },
@@ -49,7 +49,7 @@ describe('a token presented on an open connection', () => {
     expect(await later.closed).toMatchObject({ code: 4401 })
   })
 
-  test('has a `token_expiring` of its own', async () => {
+  test('gets its own `token_expiring`', async () => {
     const clock = createTestClock()
     await using app = await startTestApp({ WEBSOCKET_CONNECTION_TIMEOUT: '3600' }, { clock })
     using client = await socketOf(app, 'u', { claims: { exp: seconds() + 20 }, cursor: '' })
@@ -64,7 +64,7 @@ describe('a token presented on an open connection', () => {
     expect(notice.in).toBeWithin(15, 22)
   })
 
-  test('has the roles that count from now on', async () => {
+  test('sets the roles of the connection', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u', { claims: { roles: ['guest'] } })
     const to = (role: string, payload: number) =>
@@ -85,7 +85,7 @@ describe('a token presented on an open connection', () => {
     expect(client.inbox.all.filter(({ type }) => type === 'notification')).toHaveLength(2)
   })
 
-  test('ends the subscriptions that it does not allow, at once, and says which', async () => {
+  test('ends at once the subscriptions that it does not allow, and lists them', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u')
     await join(client, 'news', 'Größe', 'orders.1', 'orders.2')
@@ -103,14 +103,14 @@ describe('a token presented on an open connection', () => {
     client.send({ type: 'Subscribe', payload: { channels: ['news', 'new', 'orders.3'] } })
     expect(await client.next()).toEqual({ type: 'subscribed', payload: ['new', 'orders.3'] })
     expect(await client.next()).toEqual(error('SUBSCRIPTION_ERROR'))
-    // Without the claim any channel is allowed again; what has ended stays ended.
+    // Without the claim any channel is allowed again; ended subscriptions stay ended.
     await present(app, client)
     expect((await settle(client)).map(({ type }: Message) => type)).toEqual(['authenticated'])
     expect((await publish(app, 'news', 1)).delivered_to).toBe(0)
     await join(client, 'news')
   })
 
-  test('without the claim `channels` ends all of them with CHANNEL_ACCESS=claims', async () => {
+  test('without the claim `channels` ends all subscriptions with CHANNEL_ACCESS=claims', async () => {
     await using app = await startTestApp({ CHANNEL_ACCESS: 'claims' })
     using client = await socketOf(app, 'u', { claims: { channels: ['*'] } })
     await join(client, 'a', 'b')
@@ -123,7 +123,7 @@ describe('a token presented on an open connection', () => {
     expect((await broadcast(app, 1)).delivered_to).toBe(1)
   })
 
-  test('that is invalid changes nothing', async () => {
+  test('changes nothing when it is invalid', async () => {
     const clock = createTestClock()
     await using app = await startTestApp({ WEBSOCKET_CONNECTION_TIMEOUT: '3600' }, { clock })
     using client = await socketOf(app, 'u', { claims: { exp: seconds() + 1_000, channels: ['a'] } })
@@ -162,7 +162,7 @@ describe('a token presented on an open connection', () => {
     ['a user whose name is another case of it', 'U', { tenant_id: 'acme' }],
   ]
   for (const [what, user, claims] of OTHERS)
-    test(`that is of ${what} is forbidden and ends the connection with 4401`, async () => {
+    test(`of ${what} is forbidden and closes the connection with 4401`, async () => {
       await using app = await startTestApp(TENANTS)
       using client = await socketOf(app, 'u', { claims: { tenant_id: 'acme' } })
       await present(app, client, claims, user)
@@ -171,7 +171,7 @@ describe('a token presented on an open connection', () => {
       expect(client.inbox.all).toHaveLength(1)
     })
 
-  test('is of the one tenant there is when tenancy is off, whatever it says', async () => {
+  test('belongs to the default tenant when tenancy is off, whatever its claim', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u', { claims: { tenant_id: 'acme' } })
     await present(app, client, { tenant_id: 'globex' })
@@ -194,7 +194,7 @@ describe('an Auth message', () => {
     '{"type":"auth","payload":{"token":"x"}}',
     '{"type":"AUTH","payload":{"token":"x"}}',
   ]
-  test('of a wrong shape is answered INVALID_MESSAGE', async () => {
+  test('of the wrong shape is answered INVALID_MESSAGE', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u')
     for (const text of MALFORMED) {
@@ -211,7 +211,7 @@ describe('an Auth message', () => {
     expect((await client.next()).type).toBe('authenticated')
   })
 
-  test('is counted among the messages, as every well-formed one is', async () => {
+  test('counts in the metrics like any well-formed message', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u')
     const { messagesReceived } = app.app.stats
@@ -227,8 +227,8 @@ describe('an Auth message', () => {
   })
 })
 
-describe('while a token is looked at', () => {
-  /** A service that says nothing of a token before the gate is open. */
+describe('while a new token is checked', () => {
+  /** A service that checks tokens once the gate is open. */
   const start = async (env = {}) => {
     let isOpen = true
     let gate = Promise.withResolvers<void>()
@@ -249,7 +249,7 @@ describe('while a token is looked at', () => {
     }
   }
 
-  test('what the client says waits, and is handled in its order when the token counts', async () => {
+  test('later messages wait and are handled in order under the new token', async () => {
     await using service = await start({ CHANNEL_ACCESS: 'claims' })
     const { app } = service
     using client = await socketOf(app, 'u')
@@ -266,7 +266,7 @@ describe('while a token is looked at', () => {
     client.sendRaw('nonsense')
     client.send(ping)
     await broadcast(app, 'while')
-    // What is for the client does not wait.
+    // Notifications to the client do not wait.
     expect((await client.next()).payload).toBe('while')
     service.open()
     expect(await client.take(10)).toEqual([
@@ -284,7 +284,7 @@ describe('while a token is looked at', () => {
     expect(await client.next()).toEqual({ type: 'pong' })
   })
 
-  test('a thousand messages in between keep their order', async () => {
+  test('a thousand waiting messages keep their order', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u')
     const token = await app.token('u')
@@ -298,7 +298,7 @@ describe('while a token is looked at', () => {
     expect(answers.map(({ type, payload }: Message) => payload?.[0] ?? type)).toEqual(expected)
   })
 
-  test('what waits is bounded: too much ends the connection with 1008', async () => {
+  test('waiting messages are bounded: too many close the connection with 1008', async () => {
     await using service = await start({ SEND_BUFFER_BYTES: '65536' })
     using client = await socketOf(service.app, 'u')
     await settle(client)
@@ -310,7 +310,7 @@ describe('while a token is looked at', () => {
     expect(client.inbox.all).toHaveLength(1)
   })
 
-  test('what was handled waits no more: over time it may be any amount', async () => {
+  test('handled messages no longer count against the bound', async () => {
     await using app = await startTestApp({ SEND_BUFFER_BYTES: '65536' })
     using client = await socketOf(app, 'u')
     for (let n = 0; n < 30; n++) {
@@ -323,7 +323,7 @@ describe('while a token is looked at', () => {
     }
   })
 
-  test('a connection that ends is not touched any more', async () => {
+  test('a closed connection is left alone', async () => {
     for (const end of ['disconnect', 'close'] as const) {
       await using service = await start()
       const { app } = service
@@ -346,7 +346,7 @@ describe('while a token is looked at', () => {
     }
   })
 
-  test('a client that presents tokens before its greeting is greeted first', async () => {
+  test('a client that sends Auth before its greeting is greeted first', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
     using client = await socketOf(app, 'u', { cursor: '' })
     await present(app, client)

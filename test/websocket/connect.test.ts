@@ -31,7 +31,7 @@ const codeOf = (payload: Buffer) => payload.readUInt16BE(0)
 const connections = async (app: TestApp) => (await app.get('/health')).json.connections
 const envelope = (code: string) => ({ error: { code, message: expect.any(String) } })
 
-/** Asks for a connection with exactly these headers; resolves with status and headers, and the body when it is refused. */
+/** Requests a connection with exactly these headers; resolves with status, headers and the body of a rejection. */
 async function ask(app: TestApp, path: string, headers: readonly string[] = UPGRADE) {
   using exchange = await exchangeRaw(app.port, [`GET ${path} HTTP/1.1`, ...headers])
   const [line = '', ...rest] = exchange.head.split('\r\n')
@@ -42,7 +42,7 @@ async function ask(app: TestApp, path: string, headers: readonly string[] = UPGR
   return { status, headers: fields, json: text === '' ? undefined : JSON.parse(text) }
 }
 
-test('the token is taken from the first place that has one, and `bearer` is selected only when it came with it', async () => {
+test('the server takes the token from the first place that has one, and selects `bearer` only for a subprotocol token', async () => {
   await using app = await startTestApp()
   const good = await app.token('u')
   const cases: [
@@ -93,14 +93,14 @@ test('the token is taken from the first place that has one, and `bearer` is sele
   await eventually(async () => (await connections(app)).total === 0)
 })
 
-test('a browser that passes its token as a subprotocol is connected', async () => {
+test('a browser connects with its token as a subprotocol', async () => {
   await using app = await startTestApp()
   using client = await connectSocket(`${app.url}/ws`, ['bearer', await app.token('u')])
   await send(app, 'u', 1)
   expect(await client.next()).toMatchObject({ type: 'notification', payload: 1 })
 })
 
-test('the answer to the upgrade is a bare 101 without compression, with a request id', async () => {
+test('the answer to the upgrade is 101 with a request id and without compression', async () => {
   await using app = await startTestApp()
   const answer = await ask(app, `/ws?token=${await app.token('u')}`, [
     ...UPGRADE,
@@ -132,7 +132,7 @@ test('a stream takes its token from the query or the header, never from a subpro
   expect(await statusOf('/sse', { 'sec-websocket-protocol': `bearer, ${good}` })).toBe(401)
 })
 
-test('a known query parameter given twice or broken percent-encoding is 400, an unknown one is ignored', async () => {
+test('a repeated known query parameter or bad percent-encoding is 400; unknown parameters are ignored', async () => {
   await using app = await startTestApp()
   const good = await app.token('u')
   for (const path of ['/ws', '/sse']) {
@@ -151,7 +151,7 @@ test('a known query parameter given twice or broken percent-encoding is 400, an 
   expect((await ask(app, `/ws?x=1&token=${good}&x=2&Token=y&Cursor=z`)).status).toBe(101)
 })
 
-test('an Origin that is not listed is 403 before anything else is looked at', async () => {
+test('an Origin that is not listed is 403 before any other check', async () => {
   await using app = await startTestApp({ CORS_ORIGINS: 'https://a.example, https://b.example:8443' })
   const good = await app.token('u')
   const ws = (origin: string, query = `token=${good}`) =>
@@ -194,7 +194,7 @@ test('without CORS_ORIGINS, or with `*` among them, every origin passes', async 
   }
 })
 
-test('a token that is missing or invalid is 401 with the envelope, before the upgrade, and nobody learns why', async () => {
+test('a missing or invalid token is 401 with the envelope, before the upgrade and without the reason', async () => {
   await using app = await startTestApp({ JWT_LEEWAY_SECONDS: '0' })
   const expired = await app.token('u', { exp: now() - 1 })
   const tokens = {
@@ -224,7 +224,7 @@ test('a token that is missing or invalid is 401 with the envelope, before the up
   expect(JSON.stringify(app.lines)).not.toContain(expired.slice(0, 60))
 })
 
-test('a valid token without valid upgrade headers is 426 and says what is expected', async () => {
+test('a valid token without valid upgrade headers is 426 with the Upgrade header', async () => {
   await using app = await startTestApp()
   const path = `/ws?token=${await app.token('u')}`
   const without = (name: string) => UPGRADE.filter(line => !line.startsWith(name))
@@ -271,7 +271,7 @@ test('other methods on the two routes are 405', async () => {
     }
 })
 
-test('one connection more than the node takes gets the error message and nothing else, then 1013', async () => {
+test('a connection above the limit of the node gets only the error message, then 1013', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS: '2', QUEUE_ENABLED: 'true' })
   using first = await socketOf(app, 'a')
   using second = await streamOf(app, 'b')
@@ -292,7 +292,7 @@ test('one connection more than the node takes gets the error message and nothing
   second.close()
 })
 
-test('five connections of a user, sockets and streams together, are the limit when nothing is set', async () => {
+test('a user may have five connections by default, sockets and streams together', async () => {
   await using app = await startTestApp()
   for (let n = 0; n < 3; n++) await socketOf(app, 'u')
   for (let n = 0; n < 2; n++) await streamOf(app, 'u')
@@ -305,7 +305,7 @@ test('five connections of a user, sockets and streams together, are the limit wh
   expect(await connections(app)).toEqual({ total: 6, unique_users: 2, channels_count: 0 })
 })
 
-test('0 is no limit', async () => {
+test('a limit of 0 allows any number of connections', async () => {
   await using app = await startTestApp({
     WEBSOCKET_MAX_CONNECTIONS: '0',
     WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
@@ -315,7 +315,7 @@ test('0 is no limit', async () => {
   for (const client of clients) expect(await client.next()).toMatchObject({ payload: 1 })
 })
 
-test('fifty simultaneous connects of one user leave exactly five', async () => {
+test('fifty simultaneous connects of one user leave exactly five connections', async () => {
   await using app = await startTestApp()
   const clients = await Promise.all(Array.from({ length: 50 }, () => socketOf(app, 'u')))
   const isOver = async (client: (typeof clients)[number]) => {
@@ -340,7 +340,7 @@ test('fifty simultaneous connects of one user leave exactly five', async () => {
   for (const { body } of streams) await body?.cancel()
 })
 
-test('a draining node refuses new connections with 503, when to come back, and without looking at the token', async () => {
+test('a draining node rejects new connections with 503 and Retry-After, without checking the token', async () => {
   await using app = await startTestApp({ DRAIN_SECONDS: '1', CORS_ORIGINS: 'https://a.example' })
   const good = await app.token('u')
   const clients = [await socketOf(app, 'u'), await socketOf(app, 'u')]
@@ -362,7 +362,7 @@ test('a draining node refuses new connections with 503, when to come back, and w
   await drained
 })
 
-test('a drain that begins while a token is verified still refuses the connection', async () => {
+test('a drain that begins during the token check rejects the connection', async () => {
   let isDraining = false
   const admit = createAdmission({
     origins: { allows: () => true },
@@ -386,7 +386,7 @@ test('a drain that begins while a token is verified still refuses the connection
   expect(await admit(request, 'ws', {}).catch(error => error.code)).toBe('SHUTTING_DOWN')
 })
 
-test('a connection ends with its token: 4401 at `exp` when no leeway is given, not before', async () => {
+test('a connection closes with 4401 at `exp` without leeway, not before', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(
     { JWT_LEEWAY_SECONDS: '0', WEBSOCKET_CONNECTION_TIMEOUT: '3600' },
@@ -412,7 +412,7 @@ test('a connection ends with its token: 4401 at `exp` when no leeway is given, n
   expect(await connections(app)).toMatchObject({ total: 1 })
 })
 
-test('the leeway counts for open connections too', async () => {
+test('the leeway applies to open connections too', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(
     { JWT_LEEWAY_SECONDS: '60', WEBSOCKET_HEARTBEAT_INTERVAL: '1' },
@@ -430,7 +430,7 @@ test('the leeway counts for open connections too', async () => {
   expect(await late.closed).toMatchObject({ code: 4401 })
 })
 
-test('`token_expiring` comes 25 seconds before `exp`, once, and only to those who opted in', async () => {
+test('opted-in clients receive `token_expiring` once, 25 seconds before `exp`', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(
     { WEBSOCKET_HEARTBEAT_INTERVAL: '1', WEBSOCKET_CONNECTION_TIMEOUT: '3600' },
@@ -457,7 +457,7 @@ test('`token_expiring` comes 25 seconds before `exp`, once, and only to those wh
   expect(optedIn.inbox.all.filter(({ type }) => type === 'token_expiring')).toHaveLength(1)
 })
 
-test('whose token has less left than 25 seconds is told at once', async () => {
+test('a client whose token expires within 25 seconds receives `token_expiring` at once', async () => {
   await using app = await startTestApp()
   const exp = now() + 10
   using client = await socketOf(app, 'u', { claims: { exp }, cursor: '' })
@@ -468,7 +468,7 @@ test('whose token has less left than 25 seconds is told at once', async () => {
   expect(notice.in).toBeWithin(8, 11)
 })
 
-test('each interval brings a heartbeat and a ping, the first within one interval of connecting', async () => {
+test('the server sends a heartbeat and a ping each interval, the first within one interval of connecting', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(
     { WEBSOCKET_CONNECTION_TIMEOUT: '3600', QUEUE_ENABLED: 'true' },
@@ -487,7 +487,7 @@ test('each interval brings a heartbeat and a ping, the first within one interval
   }
 })
 
-test('pings go out every 300 s between heartbeats that are farther apart, comments on streams', async () => {
+test('the server pings every 300 s between rarer heartbeats, on streams by comments', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(
     { WEBSOCKET_HEARTBEAT_INTERVAL: '3600', WEBSOCKET_CONNECTION_TIMEOUT: '3601' },
@@ -500,7 +500,7 @@ test('pings go out every 300 s between heartbeats that are farther apart, commen
     const [pings, before] = [pingsOf(client), signs()]
     clock.jump(300)
     await eventually(() => pingsOf(client) > pings)
-    // A comment ends no event: it is seen with the next one.
+    // The parser returns a comment with the next event.
     await eventually(async () => {
       await broadcast(app, passed)
       await stream.nextOf('notification')
@@ -510,7 +510,7 @@ test('pings go out every 300 s between heartbeats that are farther apart, commen
   expect(heartbeats(client)).toBeWithin(1, 3)
 }, 20_000)
 
-test('heartbeats really come each second when the interval is one', async () => {
+test('heartbeats arrive each second with an interval of one second', async () => {
   await using app = await startTestApp({ WEBSOCKET_HEARTBEAT_INTERVAL: '1' })
   using client = await socketOf(app, 'u')
   const began = performance.now()
@@ -518,7 +518,7 @@ test('heartbeats really come each second when the interval is one', async () => 
   expect(performance.now() - began).toBeWithin(1_400, 6_000)
 })
 
-test('heartbeats of many are spread over the interval', async () => {
+test('heartbeats of many clients are spread over the interval', async () => {
   const clock = createTestClock()
   await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' }, { clock })
   const clients = await Promise.all(Array.from({ length: 100 }, () => rawOf(app, 'u')))
@@ -532,7 +532,7 @@ test('heartbeats of many are spread over the interval', async () => {
   for (const client of clients) client.reset()
 })
 
-test('a silent client is closed with 4408 at the next check after the timeout, any frame keeps one alive', async () => {
+test('a silent client is closed with 4408 at the next check after the timeout; any frame prevents that', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(
     { WEBSOCKET_CLEANUP_INTERVAL: '1', QUEUE_ENABLED: 'true', WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' },
@@ -556,7 +556,7 @@ test('a silent client is closed with 4408 at the next check after the timeout, a
     clock.jump(40)
     await listener.nextOf('heartbeat')
     speak()
-    // Answered: what was sent before it has been read.
+    // The answer shows that the server has read everything before.
     await pings?.frames.until(({ opcode }) => opcode === PONG)
     await app.get('/health')
     if (passed === 80) expect(isClosed).toBe(false)
@@ -609,7 +609,7 @@ test('a silent client with bytes still buffered is terminated without a close fr
   expect(app.lines.at(-1)).toMatchObject({ event: 'connection.closed', code: 4408 })
 })
 
-test('what still waits for a stalled stream does not count as received', async () => {
+test('events that wait for a stalled stream do not count as received', async () => {
   const clock = createTestClock()
   await using app = await startTestApp({ QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '1000' }, { clock })
   for (let n = 0; n < 250; n++) await send(app, 'u', `${n} ${'x'.repeat(60_000)}`)
@@ -629,7 +629,7 @@ test('what still waits for a stalled stream does not count as received', async (
   )
 }, 30_000)
 
-test('the close frame of a client is answered with its own code', async () => {
+test('the server answers a close frame of a client with its code', async () => {
   await using app = await startTestApp()
   using client = await rawOf(app, 'u')
   client.send(CLOSE, Uint8Array.from([0x03, 0xe8]))
@@ -637,7 +637,7 @@ test('the close frame of a client is answered with its own code', async () => {
   await client.closed
 })
 
-test('a stream that takes nothing of what waits for it is cut after the timeout', async () => {
+test('a stream whose client stops reading is cut after the timeout', async () => {
   const clock = createTestClock()
   await using app = await startTestApp({ QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '1000' }, { clock })
   for (let n = 0; n < 250; n++) await send(app, 'u', 'x'.repeat(60_000))
@@ -656,7 +656,7 @@ test('a stream that takes nothing of what waits for it is cut after the timeout'
   expect((await connections(app)).total).toBe(1)
 }, 30_000)
 
-test('no entry in any index outlives its socket, however it ends', async () => {
+test('a closed socket leaves no entry in any index, however it ends', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(
     { QUEUE_ENABLED: 'true', WEBSOCKET_CLEANUP_INTERVAL: '1', WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' },
@@ -740,7 +740,7 @@ test('no entry in any index outlives its socket, however it ends', async () => {
   }
 }, 30_000)
 
-test('what a client presents never reaches the log', async () => {
+test('log lines never contain the token, cursor or messages of a client', async () => {
   await using app = await startTestApp()
   const token = await app.token('u')
   using client = await socketOf(app, 'u', { cursor: 'a-cursor-nobody-may-see' })

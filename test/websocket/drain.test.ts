@@ -8,13 +8,13 @@ import { spawnService as spawn, startService } from '../support/service.ts'
 import { eventually } from '../support/visit.ts'
 
 const CLOSE = 8
-/** What a busy machine may add to the seconds that are promised. */
+/** Tolerance for a busy machine, beyond the promised seconds. */
 const BUSY_MS = 500
 
 const shutdown = { type: 'shutdown', reason: expect.any(String), reconnect_after_seconds: expect.any(Number) }
 const clean = { code: 0, stderr: '' }
 
-test('SIGTERM with open SSE streams ends within the grace period: everyone is told and closed, sends are served meanwhile, the exit code is 0.', async () => {
+test('SIGTERM with open SSE streams ends within the grace period: every stream gets `shutdown` and ends, sends are served meanwhile, the exit code is 0.', async () => {
   await using service = await startService({ DRAIN_SECONDS: '2', QUEUE_ENABLED: 'true' })
   const { port, url } = service
   const v1 = await connectSocket(`${url}/ws?token=${await service.token('v1')}`)
@@ -51,7 +51,7 @@ test('SIGTERM with open SSE streams ends within the grace period: everyone is to
   expect([live.status, live.headers.get('connection')]).toEqual([200, 'close'])
   const refused = await fetch(`${url}/sse?token=${await service.token('late')}`)
   expect([refused.status, ((await refused.json()) as Message).error.code]).toEqual([503, 'SHUTTING_DOWN'])
-  // The kept-alive connection is not cut: its next request is answered, and it is the last one.
+  // The server answers one more request on the kept-alive connection, then closes it.
   kept.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n')
   expect(await kept.until(text => text.includes('{"status":"alive"}HTTP/1.1 200 OK'))).toMatch(
     /connection: close/i,
@@ -79,7 +79,7 @@ test('SIGTERM with open SSE streams ends within the grace period: everyone is to
   await expect(fetch(`${url}/health/live`)).rejects.toThrow()
 }, 20_000)
 
-test('connections are closed one after another over the whole drain, in no order of theirs', async () => {
+test('connections are closed one after another over the whole drain, in random order', async () => {
   await using service = await startService({ DRAIN_SECONDS: '1', WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
   const token = await service.token('u')
   const order: number[] = []
@@ -99,7 +99,7 @@ test('connections are closed one after another over the whole drain, in no order
   expect(await service.ended).toMatchObject(clean)
 }, 20_000)
 
-test('peers that read nothing, streams that are full and requests that never end do not hold it up', async () => {
+test('clients that stop reading, full streams and endless requests do not delay a drain', async () => {
   await using service = await startService({
     DRAIN_SECONDS: '1',
     QUEUE_ENABLED: 'true',
@@ -108,7 +108,7 @@ test('peers that read nothing, streams that are full and requests that never end
   const { port, url } = service
   const token = await service.token('u')
   for (let n = 0; n < 200; n++) await (await service.send('u', 'x'.repeat(60_000))).body?.cancel()
-  // Both are in the middle of a replay that they do not read.
+  // Both clients are in the middle of a replay that they do not read.
   using socket = await connectRaw(port, `/ws?token=${token}&cursor=`)
   socket.stall()
   using stream = await exchangeRaw(port, [`GET /sse?token=${token} HTTP/1.1`])
@@ -132,7 +132,7 @@ test('peers that read nothing, streams that are full and requests that never end
   expect(await never).toBeUndefined()
 }, 20_000)
 
-test('a send that was under way when the signal came is answered', async () => {
+test('a send in progress at the signal is answered', async () => {
   await using service = await startService({ DRAIN_SECONDS: '1', QUEUE_ENABLED: 'true' })
   using client = await connectSocket(`${service.url}/ws?token=${await service.token('v')}`)
   let body: ReadableStreamDefaultController<Uint8Array> | undefined
@@ -146,7 +146,7 @@ test('a send that was under way when the signal came is answered', async () => {
       },
     }),
   })
-  // A later request is answered: the beginning of the first has been read.
+  // The answer to a later request shows that the server has begun to read the first.
   await (await fetch(`${service.url}/health`)).text()
   service.signal('SIGTERM')
   expect(await client.closed).toMatchObject({ code: 1012 })
@@ -156,7 +156,7 @@ test('a send that was under way when the signal came is answered', async () => {
   expect(await service.ended).toMatchObject(clean)
 }, 20_000)
 
-test('with nobody connected a drain takes no time', async () => {
+test('a drain without connections takes no time', async () => {
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
     await using service = await startService({ DRAIN_SECONDS: '30' })
     using idle = await exchangeRaw(service.port, ['GET /health/live HTTP/1.1'])
@@ -168,7 +168,7 @@ test('with nobody connected a drain takes no time', async () => {
   }
 }, 20_000)
 
-test('with DRAIN_SECONDS=0 everyone is told and closed at once', async () => {
+test('with DRAIN_SECONDS=0 every client gets `shutdown` and is closed at once', async () => {
   await using service = await startService({ DRAIN_SECONDS: '0' })
   const clients = await Promise.all(
     Array.from({ length: 5 }, async (_, n) =>
@@ -204,7 +204,7 @@ test('a second signal ends the process at once with 1', async () => {
   }
 }, 20_000)
 
-test('what cannot be meant stops the start: 1, one line on stderr that names the setting, no secret', async () => {
+test('an invalid setting stops the start with code 1 and one line on stderr that names it, without secrets', async () => {
   const good = { JWT_SECRET: SECRET, API_KEY }
   const production = { RUN_MODE: 'production', ...good }
   const secret = 'tell-nobody'
@@ -278,7 +278,7 @@ test('a port in use stops the start and names SERVER_PORT', async () => {
   expect(await (await fetch(`${first.url}/health/live`)).json()).toEqual({ status: 'alive' })
 }, 20_000)
 
-test('a plain start needs nothing, and the token it prints listens at once', async () => {
+test('a start without settings works, and the printed token connects at once', async () => {
   const child = spawn({ LOG_FORMAT: 'text' })
   let text = ''
   const stderr = new Response(child.stderr).text()
@@ -301,7 +301,7 @@ test('a plain start needs nothing, and the token it prints listens at once', asy
   expect(await stderr).toBe('')
 }, 20_000)
 
-test('production starts with secret and key, logs JSON and shows neither', async () => {
+test('production starts with secret and key, logs JSON and logs neither of them', async () => {
   await using service = await startService({ RUN_MODE: 'production', LOG_FORMAT: '' })
   expect(service.lines.map(({ event }) => event)).toContain('started')
   expect(service.lines.some(({ warning }) => warning?.startsWith('CORS_ORIGINS'))).toBe(true)
@@ -312,7 +312,7 @@ test('production starts with secret and key, logs JSON and shows neither', async
   for (const value of [SECRET, API_KEY]) expect(stdout).not.toContain(value)
 }, 20_000)
 
-test('the start tells version, node and the settings in effect, of secrets that they are set', async () => {
+test('the start logs version, node and the settings in effect; secrets appear only as set', async () => {
   await using service = await startService({
     NODE_ID: 'n7',
     QUEUE_ENABLED: 'true',

@@ -15,7 +15,7 @@ const UPGRADE = [
   'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
 ]
 
-/** What the service answers to an upgrade and these messages, all sent in one packet. */
+/** The answer to an upgrade and these messages, all sent in one packet. */
 async function sendAtOnce(app: TestApp, messages: readonly string[], query = ''): Promise<() => string> {
   let text = ''
   const socket = await Bun.connect({
@@ -35,7 +35,7 @@ async function sendAtOnce(app: TestApp, messages: readonly string[], query = '')
 }
 
 for (const store of ['no log', 'memory:', 'sqlite:'])
-  test(`messages that come together with the upgrade are answered (${store})`, async () => {
+  test(`messages in the same packet as the upgrade are answered (${store})`, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'early-'))
     {
       await using app = await startTestApp(

@@ -15,7 +15,7 @@ for (const [name, opcode] of [
   ['pings', PING],
   ['pongs that answer nothing', PONG],
 ] as const)
-  test(`a client that floods ${name} is closed with 1008, one that sends a few stays`, async () => {
+  test(`a client that floods ${name} is closed with 1008; one that sends a few stays connected`, async () => {
     await using app = await startTestApp()
     using modest = await rawOf(app, 'modest')
     using flooding = await rawOf(app, 'flooding')
@@ -30,7 +30,7 @@ for (const [name, opcode] of [
     expect(await connections(app)).toBe(1)
   })
 
-test('when too much waits for all clients together, those with the most are cut and all others get everything', async () => {
+test('the clients with the largest buffers are cut when all buffers together are over the bound; all others get everything', async () => {
   await using app = await startTestApp({
     SEND_BUFFERS_TOTAL_BYTES: '8388608',
     SEND_BUFFER_BYTES: '67108864',

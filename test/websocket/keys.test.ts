@@ -33,7 +33,7 @@ const shown =
   () =>
     Response.json({ keys: signers.map(({ jwk }) => jwk) })
 
-/** A server of keys, and a service that asks it. */
+/** A key server and a service that uses it. */
 async function start(env: Record<string, string> = {}, answer: Answer = shown(ann)) {
   const state = { visits: 0, answer }
   const server = Bun.serve({
@@ -62,7 +62,7 @@ async function start(env: Record<string, string> = {}, answer: Answer = shown(an
   })
 }
 
-/** What the three ways in make of a token. */
+/** Results of one token over `/ws`, `/sse` and HTTP. */
 async function fateOf(app: TestApp, token: string): Promise<string> {
   const [socket, stream, me] = await Promise.all([
     connectSocket(`${app.url}/ws?token=${token}`).then(
@@ -89,8 +89,8 @@ const REFUSED = '401 401 401'
 const status = async (app: TestApp, token: string) =>
   (await fetch(`${app.url}/api/v1/me/notifications?token=${token}`)).status
 
-describe('tokens by a key set', () => {
-  test('are refused until the first one has come, which nothing waits for, and then taken', async () => {
+describe('tokens signed by a key set', () => {
+  test('are rejected until the first key set arrives, without delaying the start, and then accepted', async () => {
     const gate = Promise.withResolvers<Response>()
     await using keys = await start({}, () => gate.promise)
     const { app } = keys
@@ -103,7 +103,7 @@ describe('tokens by a key set', () => {
     expect(new Set(reasons.slice(0, 3))).toEqual(new Set(['no key set']))
   })
 
-  test('follow a rotation: the new key at once, the old one as long as it is shown', async () => {
+  test('follow a rotation: the new key is accepted at once, the old one while the set lists it', async () => {
     await using keys = await start()
     const { app } = keys
     await eventually(async () => (await status(app, await ann.token())) === 200)
@@ -117,7 +117,7 @@ describe('tokens by a key set', () => {
     expect(await fateOf(app, await ann.token())).toBe(REFUSED)
   })
 
-  test('are verified by the last good set for a day of outage, and by the next one after it', async () => {
+  test('are verified with the last good set for a day of outage, then with the next set', async () => {
     await using keys = await start()
     const { app, clock } = keys
     const token = await ann.token()
@@ -135,7 +135,7 @@ describe('tokens by a key set', () => {
     await eventually(async () => (await status(app, token)) === 200)
   })
 
-  test('of made-up keys bring at most one visit in 30 seconds', async () => {
+  test('with unknown key ids cause at most one request for keys in 30 seconds', async () => {
     await using keys = await start()
     const { app, clock } = keys
     await eventually(async () => (await status(app, await ann.token())) === 200)
@@ -157,7 +157,7 @@ describe('tokens by a key set', () => {
     expect(await status(app, await ann.token())).toBe(200)
   })
 
-  test('are never verified by a secret, nor is one made of a key', async () => {
+  test('are never verified with a secret, and a public key never serves as one', async () => {
     await using keys = await start({ JWT_SECRET: SECRET, JWT_ALGORITHMS: 'ES256' })
     const { app } = keys
     await eventually(async () => (await status(app, await ann.token())) === 200)
@@ -168,7 +168,7 @@ describe('tokens by a key set', () => {
     expect(await fateOf(app, forged)).toBe(REFUSED)
   })
 
-  test('of both kinds are taken when both are allowed', async () => {
+  test('of both kinds are accepted when both are allowed', async () => {
     await using keys = await start({ JWT_SECRET: SECRET, JWT_ALGORITHMS: 'ES256,HS256' })
     const { app } = keys
     await eventually(async () => (await status(app, await ann.token())) === 200)
@@ -188,13 +188,13 @@ describe('tokens by a key set', () => {
   })
 })
 
-describe('tokens by a secret', () => {
+describe('tokens signed with a secret', () => {
   const by = (secret: string, claims: Record<string, unknown> = {}, alg = 'HS256') =>
     new SignJWT({ sub: 'u', exp: seconds() + 600, ...claims })
       .setProtectedHeader({ alg })
       .sign(new TextEncoder().encode(secret))
 
-  test('are taken by the one and by the one before it', async () => {
+  test('are accepted with the current and the previous secret', async () => {
     await using app = await startTestApp({ JWT_SECRET_PREVIOUS: OLD_SECRET })
     for (const [secret, fate] of [
       [SECRET, TAKEN],
@@ -207,12 +207,12 @@ describe('tokens by a secret', () => {
     expect((await client.next()).type).toBe('authenticated')
   })
 
-  test('are refused by the one before it when that is not named', async () => {
+  test('are rejected with the previous secret when it is not set', async () => {
     await using app = await startTestApp()
     expect(await fateOf(app, await by(OLD_SECRET))).toBe(REFUSED)
   })
 
-  test('are of the algorithms that are allowed', async () => {
+  test('are accepted only with an allowed algorithm', async () => {
     await using app = await startTestApp({ JWT_SECRET_PREVIOUS: OLD_SECRET, JWT_ALGORITHMS: 'HS384,HS512' })
     expect(await fateOf(app, await by(OLD_SECRET, {}, 'HS384'))).toBe(TAKEN)
     expect(await fateOf(app, await by(SECRET, {}, 'HS512'))).toBe(TAKEN)
@@ -220,7 +220,7 @@ describe('tokens by a secret', () => {
   })
 })
 
-test('a stream and a socket end with their token at `exp` and the leeway, not before, also by a key set', async () => {
+test('a stream and a socket end at `exp` plus leeway, not before, also with a key set', async () => {
   await using keys = await start({ JWT_LEEWAY_SECONDS: '30' })
   const { app, clock } = keys
   await eventually(async () => (await status(app, await ann.token())) === 200)

@@ -19,7 +19,7 @@ const notification = (payload: unknown) => expect.objectContaining({ type: 'noti
 /** The code of a close frame. */
 const codeOf = (payload: Buffer | undefined) => payload?.readUInt16BE(0)
 
-/** A Ping of exactly so many bytes. */
+/** A Ping of exactly this many bytes. */
 function pingOf(bytes: number, filler = 'a'): string {
   const bare = Buffer.byteLength('{"type":"Ping","x":""}')
   const times = Math.floor((bytes - bare) / Buffer.byteLength(filler))
@@ -27,7 +27,7 @@ function pingOf(bytes: number, filler = 'a'): string {
   return `{"type":"Ping","x":"${filler.repeat(times)}${rest}"}`
 }
 
-test('the worked example A4, with acknowledgement off', async () => {
+test('the server answers the documented conversation byte by byte, with acknowledgement off', async () => {
   await using app = await startTestApp({
     WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '2',
     WEBSOCKET_HEARTBEAT_INTERVAL: '1',
@@ -58,7 +58,7 @@ test('the worked example A4, with acknowledgement off', async () => {
   expect(await client.nextOf('heartbeat')).toEqual({ type: 'heartbeat' })
 })
 
-test('a Ping is answered with its payload absent or null, in any key order and among extra keys', async () => {
+test('a Ping may have a null payload, extra keys and any key order', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
   const pings = [
@@ -73,7 +73,7 @@ test('a Ping is answered with its payload absent or null, in any key order and a
   expect(await client.take(pings.length)).toEqual(pings.map(() => ({ type: 'pong' })))
 })
 
-test('Subscribe and Unsubscribe take extra keys and any key order', async () => {
+test('Subscribe and Unsubscribe may have extra keys and any key order', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
   client.sendRaw('{"payload":{"x":1,"channels":["a"],"y":[]},"type":"Subscribe","z":null}')
@@ -84,7 +84,7 @@ test('Subscribe and Unsubscribe take extra keys and any key order', async () => 
   ])
 })
 
-test('with acknowledgement off every well-formed Ack stays without an answer', async () => {
+test('with acknowledgement off the server does not answer a well-formed Ack', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
   const compact = ID.replaceAll('-', '')
@@ -253,7 +253,7 @@ test('binary frames of any content are answered UNSUPPORTED_FORMAT and the conne
   expect(await settle(client)).toEqual(contents.map(() => error('UNSUPPORTED_FORMAT')))
 })
 
-test('before `connected` nothing is answered, and what was said is handled in its order', async () => {
+test('messages before `connected` wait for it and are then handled in order', async () => {
   const gate = Promise.withResolvers<void>()
   await using app = await startTestApp(
     { QUEUE_ENABLED: 'true' },
@@ -275,7 +275,7 @@ test('before `connected` nothing is answered, and what was said is handled in it
   client.send(BINARY, '{}')
   client.send(TEXT, 'nonsense')
   client.send(TEXT, '{"type":"Ping"}')
-  // The pong of the protocol shows that the server has read all that.
+  // The pong frame shows that the server has read all messages before.
   client.send(9, 'read')
   await client.frames.until(({ opcode }) => opcode === 10)
   expect(client.messages).toEqual([])
@@ -292,7 +292,7 @@ for (const [kind, opcode, text] of [
   ['binary', BINARY, ''],
   ['large', TEXT, pingOf(10_000)],
 ] as const) {
-  test(`what a client says before \`connected\` is bounded: too many ${kind} messages close with 1008`, async () => {
+  test(`messages before \`connected\` are bounded: too many ${kind} messages close with 1008`, async () => {
     const never = new Promise<never>(() => {})
     await using app = await startTestApp(
       { QUEUE_ENABLED: 'true', SEND_BUFFER_BYTES: '65536' },
@@ -320,14 +320,14 @@ test('100 bad messages within a minute close the connection with 1008', async ()
   expect(client.inbox.all).toHaveLength(98 + 1 + 2)
 })
 
-test('messages that cannot be carried out but are well-formed are not bad ones', async () => {
+test('well-formed messages that are refused do not count as bad', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
   for (let n = 0; n < 150; n++) client.send(subscribe([`no channel ${n}`]))
   expect(await settle(client)).toHaveLength(150)
 })
 
-test('bad messages count for a minute: any 100 within 60 seconds close, fewer never do', async () => {
+test('bad messages count for a minute: 100 within 60 seconds close the connection, fewer never do', async () => {
   const clock = createTestClock()
   await using app = await startTestApp({}, { clock })
   using client = await socketOf(app, 'u')
@@ -346,7 +346,7 @@ test('bad messages count for a minute: any 100 within 60 seconds close, fewer ne
   expect(await client.closed).toMatchObject({ code: 1008 })
 })
 
-test('a message may have 65,536 bytes, counted in UTF-8; one byte more closes with 1009', async () => {
+test('a message may have 65,536 bytes of UTF-8; one byte more closes with 1009', async () => {
   await using app = await startTestApp()
   for (const filler of ['a', 'é', '日', '🎉']) {
     using client = await socketOf(app, 'u')
@@ -361,7 +361,7 @@ test('a message may have 65,536 bytes, counted in UTF-8; one byte more closes wi
   expect(await binary.closed).toMatchObject({ code: 1009 })
 })
 
-test('a message in fragments is one message: of 65,536 bytes it is answered, of 65,537 it closes with 1009', async () => {
+test('fragments form one message: 65,536 bytes are answered, 65,537 close with 1009', async () => {
   await using app = await startTestApp()
   for (const [bytes, code] of [
     [65_536, undefined],
@@ -410,7 +410,7 @@ test('a character may be split between fragments', async () => {
   expect(await client.next()).toEqual({ type: 'subscribed', payload: ['日本'] })
 })
 
-test('what breaks the protocol closes with 1002', async () => {
+test('a protocol error closes with 1002', async () => {
   await using app = await startTestApp()
   const faults = {
     'no mask': [0x81, 0x01, 0x41],
@@ -434,7 +434,7 @@ test('what breaks the protocol closes with 1002', async () => {
   await eventually(() => app.app.stats.closes[1002] === Object.keys(faults).length)
 })
 
-test('Subscribing again at the limit to a channel already held succeeds, and of new names those that fit in request order.', async () => {
+test('Subscribing again at the limit to a channel already held succeeds; new names are accepted in request order while they fit.', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '3' })
   using client = await socketOf(app, 'u')
   const says = async (message: unknown, replies: unknown[]) => {
@@ -457,7 +457,7 @@ test('Subscribing again at the limit to a channel already held succeeds, and of 
   expect((await app.get('/health')).json.connections.channels_count).toBe(3)
 })
 
-test('the limit counts per connection, an invalid name takes no place, and 0 is no limit', async () => {
+test('the limit applies per connection, invalid names do not count, and 0 means no limit', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '1' })
   using first = await socketOf(app, 'u')
   using second = await socketOf(app, 'u')
@@ -473,7 +473,7 @@ test('the limit counts per connection, an invalid name takes no place, and 0 is 
   expect(await client.next()).toEqual({ type: 'subscribed', payload: names })
 })
 
-test('50 channels fit when nothing is set', async () => {
+test('a connection may subscribe to 50 channels by default', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
   const names = Array.from({ length: 51 }, (_, n) => `c${n}`)
@@ -520,7 +520,7 @@ test('channel names are letters and digits of any script, case-sensitive and not
   expect((await publish(app, 'STRASSE', 0)).delivered_to).toBe(0)
 })
 
-test('any other channel name is refused by name, all in one error', async () => {
+test('one error names every refused channel name', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '0' })
   using client = await socketOf(app, 'u')
   const names = [
@@ -548,7 +548,7 @@ test('any other channel name is refused by name, all in one error', async () => 
   expect((await app.get('/health')).json.connections.channels_count).toBe(0)
 })
 
-test('a token with the claim `channels` subscribes to what its patterns fit and to nothing else', async () => {
+test('a token with the claim `channels` subscribes only to channels that match its patterns', async () => {
   await using app = await startTestApp()
   const cases: [readonly string[] | undefined, readonly string[], readonly string[]][] = [
     [
@@ -575,7 +575,7 @@ test('a token with the claim `channels` subscribes to what its patterns fit and 
   }
 })
 
-test('with CHANNEL_ACCESS=claims a token without the claim subscribes to nothing', async () => {
+test('with CHANNEL_ACCESS=claims a token without the claim cannot subscribe', async () => {
   await using app = await startTestApp({ CHANNEL_ACCESS: 'claims' })
   using none = await socketOf(app, 'u')
   none.send(subscribe(['a', 'x y']))
@@ -586,7 +586,7 @@ test('with CHANNEL_ACCESS=claims a token without the claim subscribes to nothing
   expect(await publish(app, 'a', 1)).toMatchObject({ delivered_to: 1 })
 })
 
-test('Unsubscribe answers all names as given, repeats, invalid and never held ones too', async () => {
+test('Unsubscribe answers all names as given, even repeated, invalid and never subscribed ones', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
   client.send(subscribe(['a', 'b']))
@@ -601,7 +601,7 @@ test('Unsubscribe answers all names as given, repeats, invalid and never held on
   expect(await settle(client)).toEqual([notification(2)])
 })
 
-test('names of other rooms are no channels: nobody leaves his own or joins a foreign one', async () => {
+test('names of internal topics are no channels: clients cannot leave or join them', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
   client.send(unsubscribe(['default', 'u', 'user:default:u', 'tenant:default']))
@@ -618,7 +618,7 @@ test('names of other rooms are no channels: nobody leaves his own or joins a for
 })
 
 for (const coalesce of ['0', '20']) {
-  test(`after \`unsubscribed\` nothing of the channel arrives but by another one (COALESCE_MS=${coalesce})`, async () => {
+  test(`after \`unsubscribed\` the client receives no more from the channel (COALESCE_MS=${coalesce})`, async () => {
     await using app = await startTestApp({ COALESCE_MS: coalesce })
     using client = await socketOf(app, 'u')
     client.send(subscribe(['a', 'b', 'c']))
@@ -651,7 +651,7 @@ for (const coalesce of ['0', '20']) {
   }, 20_000)
 }
 
-test('messages sent in one go are handled and answered in their order', async () => {
+test('messages sent in one packet are handled and answered in order', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '0' })
   using client = await socketOf(app, 'u')
   const expected: unknown[] = []

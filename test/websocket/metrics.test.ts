@@ -24,7 +24,7 @@ const ACK_ON = { QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' }
 const BATCH = '/api/v1/notifications/batch'
 const TEXT = 1
 
-/** Without what requests and the store cost: that has tests of its own. */
+/** Changes of all metrics except those of requests and the store. */
 async function effectOf(app: TestApp, act: () => Promise<unknown>): Promise<Record<string, number>> {
   const changes = await changesBy(app, act)
   return Object.fromEntries(
@@ -32,7 +32,7 @@ async function effectOf(app: TestApp, act: () => Promise<unknown>): Promise<Reco
   )
 }
 
-/** What one open WebSocket, or stream, of another user changes. */
+/** Changes by one new WebSocket or stream of another user. */
 const opened = (transport: 'ws' | 'sse', connections = 1) => ({
   ara_connections_total: connections,
   [`ara_connections_open{transport="${transport}"}`]: connections,
@@ -71,7 +71,7 @@ const framesOf = (...clients: readonly (SocketClient | StreamClient)[]): number 
   )
 
 describe('sends', () => {
-  test('each kind counts once by its target, and as many frames as were handed over', async () => {
+  test('each kind counts once by its target, and once per delivered frame', async () => {
     await using app = await startTestApp()
     using one = await socketOf(app, 'u')
     using two = await socketOf(app, 'u')
@@ -86,7 +86,7 @@ describe('sends', () => {
         way.name,
         {
           [`ara_messages_sent_total{target="${target}"}`]: 1,
-          // A stream hears no channel.
+          // Streams have no channels.
           ...handed(target.startsWith('channel') ? 2 : 3),
           ...(isBatch && { ara_batch_requests_total: 1, ara_batch_size_count: 1, ara_batch_size_sum: 1 }),
         },
@@ -97,7 +97,7 @@ describe('sends', () => {
     expect((await scrape(app)).value('ara_messages_delivered_total')).toBe(framesOf(one, two, stream))
   })
 
-  test('that reach nobody count as sent; those that are refused or have expired do not count', async () => {
+  test('without receivers count as sent; rejected and expired ones do not', async () => {
     await using app = await startTestApp()
     expect(await effectOf(app, () => send(app, 'nobody', 1))).toEqual({
       'ara_messages_sent_total{target="user"}': 1,
@@ -105,7 +105,7 @@ describe('sends', () => {
     expect(await effectOf(app, () => app.post('/api/v1/notifications/send', {}))).toEqual({})
   })
 
-  test('a batch counts its items; one that is refused is none', async () => {
+  test('a batch counts its items; a rejected batch counts nothing', async () => {
     await using app = await startTestApp()
     const item = { target: { type: 'broadcast' }, event_type: 'e', payload: 1 }
     const post = (items: number) =>
@@ -122,7 +122,7 @@ describe('sends', () => {
     expect(seen.value('ara_batch_size_bucket{le="50"}')).toBe(1)
   })
 
-  test('how long a live delivery took is told by the clock, not how long a replay took', async () => {
+  test('the latency histogram measures live deliveries, not replays', async () => {
     const clock = createStoppedClock()
     const gate = Promise.withResolvers<void>()
     const asked = Promise.withResolvers<void>()
@@ -160,7 +160,7 @@ describe('sends', () => {
   })
 })
 
-test('what has a key counts as carried out once, and its repeats as what they are', async () => {
+test('a send with a key counts once; repeats count as replayed, conflict or in progress', async () => {
   const gate = Promise.withResolvers<void>()
   const asked = Promise.withResolvers<void>()
   let isSlow = false
@@ -205,7 +205,7 @@ test('what has a key counts as carried out once, and its repeats as what they ar
 })
 
 describe('connections', () => {
-  test('are counted when they open and when they end, by how they end', async () => {
+  test('count when they open and when they close, by close code', async () => {
     await using app = await startTestApp()
     let socket: SocketClient | undefined
     expect(
@@ -234,7 +234,7 @@ describe('connections', () => {
     ).toEqual(closed('sse', 'sse'))
   })
 
-  test('end with the code that the service gave', async () => {
+  test('count under the close code of the server; other codes of clients count as `other`', async () => {
     await using app = await startTestApp()
     using socket = await socketOf(app, 'u')
     expect(
@@ -252,7 +252,7 @@ describe('connections', () => {
     ).toEqual(closed('ws', 'other'))
   })
 
-  test('of one user are counted at each registration as they are then', async () => {
+  test('of one user are measured at each registration', async () => {
     await using app = await startTestApp()
     const clients = [await socketOf(app, 'u'), await socketOf(app, 'u'), await socketOf(app, 'u')]
     using _other = await socketOf(app, 'v')
@@ -266,7 +266,7 @@ describe('connections', () => {
     for (const client of clients) client.close()
   })
 
-  test('last as long as the clock says', async () => {
+  test('are measured from opening to close', async () => {
     const clock = createStoppedClock()
     await using app = await startTestApp({}, { clock })
     const client = await socketOf(app, 'u')
@@ -285,7 +285,7 @@ describe('connections', () => {
     ['tenant', { TENANT_ENABLED: 'true', TENANT_DEFAULT_MAX_CONNECTIONS: '1' }, { tenant_id: 'acme' }],
   ]
   for (const [reason, env, claims = {}] of TIGHT)
-    test(`over the limit (${reason}) are refused and never open`, async () => {
+    test(`over the limit (${reason}) count as refused and not as opened`, async () => {
       await using app = await startTestApp(env)
       using _first = await socketOf(app, 'u', { claims })
       expect(
@@ -303,7 +303,7 @@ describe('connections', () => {
       })
     })
 
-  test('by a bad token, a strange origin, too many tries or a drain are refused, each by its reason', async () => {
+  test('refused for token, origin, rate or drain count under their reason', async () => {
     await using app = await startTestApp({
       CORS_ORIGINS: 'https://a.example',
       RATELIMIT_ENABLED: 'true',
@@ -342,12 +342,12 @@ describe('connections', () => {
 
   const bulk = 'x'.repeat(60_000)
   const STUCK: readonly [how: string, env: Environment, send: (app: TestApp) => Promise<Message>][] = [
-    ['their user is sent, with the log off', {}, app => send(app, 'u', bulk)],
-    ['their user is sent, with the log on', LOG_ON, app => send(app, 'u', bulk)],
-    ['everybody is sent', {}, app => broadcast(app, bulk)],
+    ['goes to their user, with the log off', {}, app => send(app, 'u', bulk)],
+    ['goes to their user, with the log on', LOG_ON, app => send(app, 'u', bulk)],
+    ['is broadcast', {}, app => broadcast(app, bulk)],
   ]
   for (const [how, env, sendBulk] of STUCK)
-    test(`that do not read what ${how} are cut, and what they refused is told`, async () => {
+    test(`that do not read what ${how} count as slow consumers, and refused frames as failed`, async () => {
       await using app = await startTestApp({ ...env, SEND_BUFFER_BYTES: '65536' })
       using stuck = await rawOf(app, 'u')
       stuck.send(TEXT, '{"type":"Ping"}')
@@ -370,7 +370,7 @@ describe('connections', () => {
     })
 })
 
-test('messages of clients are counted by type when they are valid, and those that come too fast', async () => {
+test('client messages count by type when they are valid, and separately over the rate', async () => {
   await using app = await startTestApp({
     RATELIMIT_ENABLED: 'true',
     RATELIMIT_WS_MESSAGES_PER_SECOND: '6',
@@ -405,7 +405,7 @@ test('messages of clients are counted by type when they are valid, and those tha
 })
 
 describe('the log', () => {
-  test('what is kept for who is away, and what a replay writes', async () => {
+  test('entries kept for offline users and frames of replays are counted', async () => {
     await using app = await startTestApp(LOG_ON)
     expect(await effectOf(app, () => sendToUsers(app, ['u', 'v'], 1))).toEqual({
       'ara_messages_sent_total{target="users"}': 1,
@@ -425,14 +425,14 @@ describe('the log', () => {
       ...opened('ws'),
       'ara_resume_total{outcome="recovered"}': 1,
       ara_queue_replayed_total: 2,
-      // Not live.
+      // Not counted: the connection is not live.
       ara_messages_delivered_total: 2,
       ara_receipt_latency_seconds_count: 1,
     })
     client?.close()
   })
 
-  test('what ttl, age and overflow take before it was received', async () => {
+  test('entries that ttl, age and overflow remove before they are received are counted', async () => {
     const clock = createStoppedClock()
     await using app = await startTestApp(
       { ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '2', QUEUE_CLEANUP_INTERVAL_SECONDS: '1' },
@@ -469,7 +469,7 @@ describe('the log', () => {
         for (const n of [1, 2, 3, 4]) {
           await send(app, 'u', n)
           last = (await first.nextOf('notification')).cursor
-          // Received before the next one takes its place.
+          // Waits for the receipt before the next entry evicts this one.
           await settle(first)
         }
         const before = await scrape(app)
@@ -486,7 +486,7 @@ describe('the log', () => {
         client.close()
       })
 
-  test('nothing resumes, is asked for or is kept with the log off', async () => {
+  test('metrics of resuming, receipts and the log stay unchanged with the log off', async () => {
     await using app = await startTestApp()
     expect(
       await effectOf(app, async () => {
@@ -509,7 +509,7 @@ describe('the log', () => {
     })
   })
 
-  test('a receipt is counted when the pong has come, and takes as long as that', async () => {
+  test('a receipt counts when the pong arrives, with the time since the write', async () => {
     const clock = createStoppedClock()
     await using app = await startTestApp(LOG_ON, { clock })
     using raw = await rawOf(app, 'u', { answerPings: false })
@@ -527,7 +527,7 @@ describe('the log', () => {
     expect(after.value('ara_receipt_latency_seconds_sum')).toBeCloseTo(0.2, 6)
     expect(after.value('ara_receipt_latency_seconds_bucket{le="0.1"}')).toBe(0)
     expect(after.value('ara_receipt_latency_seconds_bucket{le="0.25"}')).toBe(1)
-    // Nobody asked for this one.
+    // Unsolicited pongs do not count.
     raw.send(10, payload)
     raw.send(TEXT, '{"type":"Ping"}')
     await raw.next()
@@ -536,7 +536,7 @@ describe('the log', () => {
 })
 
 describe('acknowledgements', () => {
-  test('are counted from the first delivery to their end, each once, and take as long as the clock says', async () => {
+  test('count as pending from the first delivery, once each, with the time until the acknowledgement', async () => {
     const clock = createStoppedClock()
     await using app = await startTestApp(
       { ...ACK_ON, ACK_TIMEOUT_SECONDS: '10', ACK_MAX_DELIVERIES: '2' },
@@ -580,7 +580,7 @@ describe('acknowledgements', () => {
     expect(await effectOf(app, ack)).toEqual({ 'ara_ws_messages_received_total{type="ack"}': 1 })
   })
 
-  test('that do not come are asked for again, and given up', async () => {
+  test('that are missing count as redelivered, then as expired', async () => {
     const clock = createStoppedClock()
     await using app = await startTestApp(
       { ...ACK_ON, ACK_TIMEOUT_SECONDS: '10', ACK_MAX_DELIVERIES: '2' },
@@ -605,7 +605,7 @@ describe('acknowledgements', () => {
   })
 })
 
-test('who was not let in is counted by what was wrong', async () => {
+test('failed authentication counts by kind', async () => {
   await using app = await startTestApp({ TENANT_ENABLED: 'true', TENANT_API_KEYS: 'acme:key-of-acme' })
   const failures = async (act: () => Promise<unknown>) =>
     Object.entries(await changesBy(app, act)).filter(([series]) => series.includes('auth_failures'))
@@ -623,7 +623,7 @@ test('who was not let in is counted by what was wrong', async () => {
   expect(await failures(() => app.get('/stats'))).toEqual([])
 })
 
-test('requests are counted by whether there was a token for them', async () => {
+test('requests count as allowed or denied by the rate limit', async () => {
   await using app = await startTestApp({ RATELIMIT_ENABLED: 'true', RATELIMIT_HTTP_BURST_SIZE: '2' })
   expect(await effectOf(app, () => app.get('/stats'))).toEqual({
     'ara_ratelimit_allowed_total{type="http"}': 1,
@@ -644,7 +644,7 @@ describe('the store', () => {
     count,
   ]
 
-  test('is timed by what is asked of it', async () => {
+  test('is timed by operation', async () => {
     await using app = await startTestApp(ACK_ON)
     expect(await operations(app, () => send(app, 'u', 1))).toEqual([took('append')])
     expect(await operations(app, () => app.get('/api/v1/users/u/notifications'))).toEqual([
@@ -663,7 +663,7 @@ describe('the store', () => {
     expect(await operations(app, () => app.get('/stats'))).toEqual([])
   })
 
-  test('that fails is counted, and timed all the same', async () => {
+  test('counts failed operations and times them too', async () => {
     const fail = () => Promise.reject(new StoreAway('away'))
     const wrapStore = (store: Store): Store => ({
       ...store,
@@ -683,7 +683,7 @@ describe('the store', () => {
   })
 })
 
-test('a fault that nobody foresaw is counted', async () => {
+test('an unhandled error is counted', async () => {
   const list = () => {
     throw new Error('broken')
   }
@@ -694,7 +694,7 @@ test('a fault that nobody foresaw is counted', async () => {
   expect(await effectOf(app, () => app.get('/api/v1/templates'))).toEqual({ ara_unhandled_errors_total: 1 })
 })
 
-test('in the end it all adds up to what clients have read: live, by replay, again and to crowds', async () => {
+test('the counters add up to the frames that clients read: live, replayed, redelivered and to crowds', async () => {
   const clock = createStoppedClock()
   await using app = await startTestApp(
     {
@@ -734,7 +734,7 @@ test('in the end it all adds up to what clients have read: live, by replay, agai
   const seen = await scrape(app)
   const delivered = seen.value('ara_messages_delivered_total')
   await eventually(() => framesOf(...sockets, stream) === delivered)
-  // A stream is sent 3 by replay and 3 of its own user's, broadcasts of each sender, and nothing again.
+  // A stream gets 3 by replay, 3 live, each sender's broadcasts and no redelivery.
   expect(seen.value('ara_message_delivery_latency_seconds_count')).toBe(
     delivered - seen.value('ara_queue_replayed_total') - redelivered(),
   )

@@ -12,7 +12,7 @@ const [TEXT, PING, PONG] = [1, 9, 10]
 async function start(env: Environment = {}, wrapStore?: (store: Store) => Store) {
   const clock = createStoppedClock()
   const app = await startTestApp(
-    // What follows from time standing still, or leaping, is no matter here.
+    // Timers that depend on a jumping clock do not matter here.
     {
       RATELIMIT_ENABLED: 'true',
       WEBSOCKET_CONNECTION_TIMEOUT: '36000',
@@ -25,7 +25,7 @@ async function start(env: Environment = {}, wrapStore?: (store: Store) => Store)
 }
 
 describe('connections of an address', () => {
-  /** A try that comes to nothing but its token is good: 426 for want of upgrade headers. */
+  /** Connects with a valid token and without upgrade headers: 426 unless limited. */
   const tryOut = async (app: TestApp, headers: Record<string, string> = {}) =>
     app.get(`/ws?token=${await app.token('u')}`, headers)
   const statuses = async (app: TestApp, count: number) => {
@@ -34,7 +34,7 @@ describe('connections of an address', () => {
     return got
   }
 
-  test('are ten at once and then ten a minute, really a minute', async () => {
+  test('may be ten at once and then ten a minute', async () => {
     await using service = await start()
     const { app, clock } = service
     expect(await statuses(app, 11)).toEqual([...Array(10).fill(426), 429])
@@ -58,7 +58,7 @@ describe('connections of an address', () => {
     expect(taken).toBe(100)
   })
 
-  test('count over WebSocket and SSE together, whatever becomes of them, and tell nothing when allowed', async () => {
+  test('count over WebSocket and SSE together, whatever their result; allowed ones carry no rate headers', async () => {
     await using service = await start({ RATELIMIT_WS_CONNECTIONS_PER_MINUTE: '6' })
     const { app } = service
     using socket = await connectRaw(app.port, `/ws?token=${await app.token('u')}`)
@@ -80,7 +80,7 @@ describe('connections of an address', () => {
     for (const path of [`/sse?token=${await app.token('u')}`, '/ws?token=wrong', '/sse?token=a&token=b'])
       expect((await app.get(path)).status).toBe(429)
     expect(await settleStats(app)).toEqual({ allowed: 6, denied: 3, rate: 3, token: 2 })
-    // Requests over HTTP have buckets of their own.
+    // HTTP requests have their own buckets.
     expect((await broadcast(app, 1)).delivered_to).toBe(2)
   })
 
@@ -91,7 +91,7 @@ describe('connections of an address', () => {
     token: stats.connectionsRefused.token,
   })
 
-  test('from a wrong origin cost nothing, and are told so first', async () => {
+  test('from a wrong origin are rejected first and do not count', async () => {
     await using service = await start({
       RATELIMIT_WS_CONNECTIONS_PER_MINUTE: '1',
       CORS_ORIGINS: 'https://a.example',
@@ -108,7 +108,7 @@ describe('connections of an address', () => {
     expect(app.app.stats.connectionsRefused).toMatchObject({ origin: 4, rate: 2 })
   })
 
-  test('are told apart by what a trusted proxy says', async () => {
+  test('are told apart by the address that a trusted proxy reports', async () => {
     await using service = await start({
       RATELIMIT_WS_CONNECTIONS_PER_MINUTE: '1',
       TRUSTED_PROXIES: '127.0.0.1',
@@ -136,7 +136,7 @@ describe('messages of a client', () => {
   const ENV = { RATELIMIT_WS_MESSAGES_PER_SECOND: '5' }
   const subscribe = (channel: string) => ({ type: 'Subscribe', payload: { channels: [channel] } })
 
-  test('are so many at once and so many a second; what is too much is answered and not obeyed', async () => {
+  test('have a burst and a rate; a message over the rate gets an error and no effect', async () => {
     await using service = await start(ENV)
     const { app, clock } = service
     using client = await socketOf(app, 'u')
@@ -158,7 +158,7 @@ describe('messages of a client', () => {
     expect(app.app.stats.messagesLimited).toBe(2)
   })
 
-  test('too fast for the third time within a minute end the connection with 1008', async () => {
+  test('over the rate for the third time within a minute close the connection with 1008', async () => {
     await using service = await start({ RATELIMIT_WS_MESSAGES_PER_SECOND: '1' })
     using client = await socketOf(service.app, 'u')
     using other = await socketOf(service.app, 'u')
@@ -171,7 +171,7 @@ describe('messages of a client', () => {
     expect((await service.app.get('/health')).json.connections.total).toBe(1)
   })
 
-  test('too fast now and then, less than three times in any minute, never end it', async () => {
+  test('over the rate less than three times in any minute never close the connection', async () => {
     await using service = await start({ RATELIMIT_WS_MESSAGES_PER_SECOND: '1' })
     const { app, clock } = service
     using client = await socketOf(app, 'u')
@@ -188,7 +188,7 @@ describe('messages of a client', () => {
     expect((await client.closed).code).toBe(1008)
   })
 
-  test('count also when they are binary, no message at all, or only an Ack', async () => {
+  test('count even when they are binary, malformed or an Ack', async () => {
     await using service = await start({ RATELIMIT_WS_MESSAGES_PER_SECOND: '3' })
     using client = await socketOf(service.app, 'u')
     client.sendRaw(new Uint8Array([1]))
@@ -204,7 +204,7 @@ describe('messages of a client', () => {
     ])
   })
 
-  test('are no control frames: pings and pongs cost nothing', async () => {
+  test('do not include control frames: pings and pongs are free', async () => {
     await using service = await start({ RATELIMIT_WS_MESSAGES_PER_SECOND: '1' })
     using client = await rawOf(service.app, 'u')
     for (let n = 0; n < 100; n++) {
@@ -217,7 +217,7 @@ describe('messages of a client', () => {
     expect(await client.next()).toEqual(LIMITED)
   })
 
-  test('are counted when they come, and answered behind `connected`', async () => {
+  test('count on arrival and are answered after `connected`', async () => {
     const gate = Promise.withResolvers<void>()
     await using service = await start(
       { RATELIMIT_WS_MESSAGES_PER_SECOND: '2', QUEUE_ENABLED: 'true' },
@@ -236,7 +236,7 @@ describe('messages of a client', () => {
     using client = await rawOf(app, 'u', { cursor: '' })
     const say = async (count: number) => {
       for (let n = 0; n < count; n++) client.send(TEXT, '{"type":"Ping"}')
-      // The answer to a ping comes when all before it has been read.
+      // The pong shows that the server has read everything before the ping.
       client.send(PING, `${count}`)
       await client.frames.until(({ opcode }) => opcode === PONG)
     }

@@ -30,7 +30,7 @@ const payloads = (messages: readonly Message[]) => messages.map(({ payload }) =>
 const seqs = (messages: readonly Message[]) => messages.map(({ cursor }) => Number(cursor.split(':')[1]))
 const connections = async (app: TestApp): Promise<number> => (await app.get('/health')).json.connections.total
 const isNotification = ({ type }: Message) => type === 'notification'
-/** About that many bytes that begin with the number. */
+/** A payload of about this many bytes that begins with the number. */
 const bulk = (n: number, bytes: number) => `${n} ${'x'.repeat(bytes)}`
 const numberOf = ({ payload }: Message) => Number.parseInt(payload, 10)
 
@@ -49,7 +49,7 @@ async function inParallel(count: number, width: number, work: (n: number) => Pro
   await Promise.all(Array.from({ length: width }, run))
 }
 
-/** Numbers of [0, 1) that are the same for the same seed. */
+/** Seeded random numbers of [0, 1). */
 function randomOf(seed: number): () => number {
   let state = seed
   return () => {
@@ -140,7 +140,7 @@ for (const [bytes, kind] of [
     await inParallel(101, 8, async k => {
       const seen = await die(`v1-${k}`, k)
       expect(seen.map(numberOf)).toEqual(numbers(k))
-      // What it read may come again, what it did not read must come, and all of it in order.
+      // Read entries may be repeated, unread ones must arrive, all in order.
       const again = k === 100 ? [] : (await rest(`v1-${k}`)).map(numberOf)
       const first = again[0] ?? 100
       expect(first).toBeLessThanOrEqual(k)
@@ -157,7 +157,7 @@ for (const [bytes, kind] of [
   }, 60_000)
 }
 
-test('receipts of a dying socket are never early: who answered pings up to a frame gets at least the rest', async () => {
+test('receipts of a dying socket are never early: the next replay includes every frame after the last answered ping', async () => {
   await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '1000' })
   const users = numbers(40).map(k => `u-${k}`)
   // Pages of 256 KiB hold some twenty of these; each page is followed by a ping.
@@ -178,7 +178,7 @@ test('receipts of a dying socket are never early: who answered pings up to a fra
     expect((await again.take(99 - first)).map(numberOf)).toEqual(numbers(99 - first, first + 1))
     spared += first
   })
-  // Receipts do move the start: else this would prove nothing.
+  // Receipts move the start; otherwise this test would prove nothing.
   expect(spared).toBeGreaterThan(0)
 }, 60_000)
 
@@ -231,7 +231,7 @@ test('One client stops reading: other clients and the HTTP caller are unaffected
   for (const other of others) other.close()
 }, 60_000)
 
-test('a client that stops reading what is published to it is cut, a slow one that goes on is not', async () => {
+test('a client that stops reading published frames is cut; a slow reader is not', async () => {
   await using app = await startTestApp()
   const [stuck, slow] = await Promise.all([rawOf(app, 'stuck'), rawOf(app, 'slow')])
   using fast = await subscribed(await socketOf(app, 'fast'), ['c'])
@@ -262,7 +262,7 @@ test('a client that stops reading what is published to it is cut, a slow one tha
   slow.reset()
 }, 60_000)
 
-test('300 notifications of 60 KB reach a slow reader on one connection, WebSocket and SSE, and it is not cut', async () => {
+test('a slow reader receives 300 notifications of 60 KB on one connection, WebSocket and SSE', async () => {
   await using app = await startTestApp({
     ...LOG_ON,
     QUEUE_MAX_SIZE_PER_USER: '1000',
@@ -277,10 +277,10 @@ test('300 notifications of 60 KB reach a slow reader on one connection, WebSocke
       isClosed = true
     })
     const got = () => client.messages.filter(isNotification)
-    // Each step leaves the service a turn to notice that there is room again, and how little.
+    // Each step gives the service a turn to notice the small room.
     while (got().length < 300 && !isClosed) {
       await client.step()
-      // What waits at the service may now leave together with the answer to this.
+      // Buffered frames may now leave together with the answer to this ping.
       client.send(9, 'ping')
       await app.get('/health/live')
     }
@@ -297,7 +297,7 @@ test('300 notifications of 60 KB reach a slow reader on one connection, WebSocke
     void exchange.closed.then(() => {
       isClosed = true
     })
-    // The last entry's cursor stands at the end of its event.
+    // The cursor is at the end of the last event.
     while (!exchange.tail().includes(':300"}\n\n') && !isClosed) {
       await exchange.step()
       await app.get('/health/live')
@@ -313,7 +313,7 @@ test('300 notifications of 60 KB reach a slow reader on one connection, WebSocke
   expect(app.lines.filter(({ event }) => event === 'connection.slow_consumer')).toEqual([])
 }, 60_000)
 
-/** A peer on a socket of which the test says what waits in it. */
+/** A peer on a fake socket whose buffered bytes the test sets. */
 function peerOn(socket: { buffered: number; readonly pinged: string[] }, clock = createStoppedClock()) {
   const peer = new WebSocketPeer({
     principal: { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
@@ -335,7 +335,7 @@ function peerOn(socket: { buffered: number; readonly pinged: string[] }, clock =
   return { peer, server }
 }
 
-test('the largest notifications are replayed through the smallest buffer, behind whatever else waits', async () => {
+test('the largest notifications are replayed through the smallest buffer', async () => {
   await using app = await startTestApp({ ...LOG_ON, SEND_BUFFER_BYTES: '65536' })
   const users = ['v1', 'cursor', 'sse']
   const largest =
@@ -354,7 +354,7 @@ test('the largest notifications are replayed through the smallest buffer, behind
   expect(await connections(app)).toBe(3)
 })
 
-test('a paced replay goes on only when all it wrote has gone: what goes in parts would pile up else', async () => {
+test('a paced replay continues only when its whole output has left the buffer', async () => {
   const socket = { buffered: 60_000, pinged: [] }
   const { peer, server } = peerOn(socket)
   const handler = webSocketHandler({ sessions: {} as Sessions, sendBufferBytes: 65_536 })
@@ -372,7 +372,7 @@ test('a paced replay goes on only when all it wrote has gone: what goes in parts
   await drained
 })
 
-test('a paced replay goes on when its buffer has emptied without a word of the runtime, at the next thing that comes in', async () => {
+test('a paced replay continues at the next input when the runtime emptied the buffer without calling `drain`', async () => {
   const socket = { buffered: 60_000, pinged: [] }
   const { peer, server } = peerOn(socket)
   const sessions = { seen: () => {}, message: () => {} } as unknown as Sessions
@@ -391,7 +391,7 @@ test('a paced replay goes on when its buffer has emptied without a word of the r
   }
 })
 
-test('a client that answers only the last of many pings, as RFC 6455 §5.5.3 allows, goes on giving receipts', () => {
+test('a client that answers only the last of many pings (RFC 6455 §5.5.3) keeps giving receipts', () => {
   const socket = { buffered: 0, pinged: [] as string[] }
   const { peer } = peerOn(socket)
   peer.position = 7
@@ -404,7 +404,7 @@ test('a client that answers only the last of many pings, as RFC 6455 §5.5.3 all
   expect(peer.answered('e:8')?.cursor).toEqual({ epoch: 'e', seq: 8 })
 })
 
-test('a receipt tells when the first frame was handed over that it is the proof of', () => {
+test('a receipt carries the time of the first write that it proves', () => {
   const clock = createStoppedClock()
   const { peer } = peerOn({ buffered: 0, pinged: [] }, clock)
   const moments: number[] = []
@@ -416,16 +416,16 @@ test('a receipt tells when the first frame was handed over that it is the proof 
   }
   for (const seq of [1, 2, 3]) handOver(seq)
   expect(peer.answered('e:1')).toEqual({ cursor: { epoch: 'e', seq: 1 }, handedAt: moments[0] })
-  // Only now it was asked about the others; what comes meanwhile waits again.
+  // The second ping covers the other frames; later frames wait for the third.
   handOver(4)
   expect(peer.answered('e:3')).toEqual({ cursor: { epoch: 'e', seq: 3 }, handedAt: moments[1] })
   expect(peer.answered('e:4')).toEqual({ cursor: { epoch: 'e', seq: 4 }, handedAt: moments[3] })
-  // A heartbeat's ping proves nothing that was not proved.
+  // The ping of a heartbeat proves nothing new.
   peer.beat()
   expect(peer.answered('e:4')).toEqual({ cursor: { epoch: 'e', seq: 4 }, handedAt: undefined })
 })
 
-test('a burst within one turn cuts no stream and no socket that reads, however small its buffer', async () => {
+test('a burst within one turn never cuts a stream or socket that reads, however small its buffer', async () => {
   await using app = await startTestApp({ ...LOG_ON, SEND_BUFFER_BYTES: '65536' })
   using stream = await streamOf(app, 'u')
   using socket = await socketOf(app, 'u')
@@ -442,7 +442,7 @@ test('a burst within one turn cuts no stream and no socket that reads, however s
   expect(await connections(app)).toBe(2)
 }, 20_000)
 
-test('10,000 times: what is published after `subscribed` was read arrives', async () => {
+test('10,000 times: a client receives what is published after it has read `subscribed`', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
   const clients = await Promise.all(numbers(50).map(() => socketOf(app, 'u')))
   await Promise.all(
@@ -469,10 +469,10 @@ test('10,000 times: what is published after `subscribed` was read arrives', asyn
   )
 }, 60_000)
 
-test('sends concurrent with connects: nothing is lost, nothing repeated on a connection, all in order', async () => {
+test('sends during connects are not lost, not repeated on a connection, and stay in order', async () => {
   await using app = await startTestApp(LOG_ON)
   await inParallel(150, 15, async at => {
-    // Of each user at most one device without cursor: what one has read, a second would not get.
+    // At most one device without cursor per user: devices share their receipts.
     const users = ['v1', 'sse', 'cursors'].map(kind => `${kind}-${at}`)
     const [v1 = '', sse = '', cursors = ''] = users
     const sending = (async () => {
@@ -500,7 +500,7 @@ test('sends concurrent with connects: nothing is lost, nothing repeated on a con
   })
 }, 60_000)
 
-test('clients that come and go while sends go on: by receipt nobody misses one, by cursor each is got once', async () => {
+test('clients that reconnect during sends miss nothing by receipts and receive each exactly once by cursor', async () => {
   await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '1000' })
   const TOTAL = 400
   await Promise.all(
@@ -528,7 +528,7 @@ test('clients that come and go while sends go on: by receipt nobody misses one, 
         client.reset()
         await client.closed
       }
-      // The two take turns: a user's receipts are one for all his devices.
+      // The two take turns: devices of a user share their receipts.
       for (let turn = 0; !isDone; turn++) {
         if (at % 2 === 0) await hop(undefined, ({ payload }) => byReceipt.push(payload), 1 + (turn % 13))
         else await hop(byCursor.at(-1)?.cursor ?? '', message => byCursor.push(message), 1 + (turn % 13))
@@ -542,7 +542,7 @@ test('clients that come and go while sends go on: by receipt nobody misses one, 
   )
 }, 60_000)
 
-test('to 2,100 sockets in one room, publishes and sends keep their order on every socket', async () => {
+test('publishes and sends keep their order on each of 2,100 sockets in one room', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
   const clients: SocketClient[] = []
   await inParallel(2_100, 50, async n => {
@@ -553,7 +553,7 @@ test('to 2,100 sockets in one room, publishes and sends keep their order on ever
       ]),
     )
   })
-  // One caller: each send is answered before the next.
+  // One caller sends after each answer.
   const expected: string[] = []
   for (const n of numbers(10)) {
     expect(await publish(app, 'large', `large ${n}`)).toMatchObject({ delivered_to: 2_100, failed: 0 })
@@ -562,7 +562,7 @@ test('to 2,100 sockets in one room, publishes and sends keep their order on ever
     expect(await broadcast(app, `all ${n}`)).toMatchObject({ delivered_to: 2_100 })
     expected.push(`large ${n}`, `some ${n}`, `small ${n}`, `all ${n}`)
   }
-  // Many callers at once: whatever the order, it is the same on every socket.
+  // Many callers at once: the order is the same on every socket.
   await Promise.all(
     numbers(30).map(n =>
       n % 3 === 0
@@ -596,7 +596,7 @@ test('to 2,100 sockets in one room, publishes and sends keep their order on ever
   await eventually(async () => (await connections(app)) === 0)
 }, 60_000)
 
-test('appends that take a random time: on every device seq rises by one, whoever connects meanwhile', async () => {
+test('with appends of random duration, seq rises by one on every device, also during connects', async () => {
   const seed = Math.floor(Math.random() * 2 ** 31)
   console.log(`seed ${seed}`)
   const random = randomOf(seed)

@@ -26,7 +26,7 @@ async function sendAll(
   for (let n = from; n <= to; n++) await send(app, user, n, more)
 }
 
-/** Closes it and waits until the service knows. */
+/** Closes the client and waits until the service has noticed. */
 async function leave(app: TestApp, client: SocketClient): Promise<void> {
   const before = await connections(app)
   client.close()
@@ -34,7 +34,7 @@ async function leave(app: TestApp, client: SocketClient): Promise<void> {
   await eventually(async () => (await connections(app)) < before)
 }
 
-/** The epoch of the user's log, as an empty log already names it. */
+/** Epoch of the user's log, which an empty log has too. */
 async function epochOf(app: TestApp, user: string): Promise<string> {
   using client = await socketOf(app, user, { cursor: '' })
   const { cursor } = await client.nextOf('connected')
@@ -42,7 +42,7 @@ async function epochOf(app: TestApp, user: string): Promise<string> {
   return cursor.split(':')[0]
 }
 
-/** What an opted-in client is greeted with, and the payloads it then gets. */
+/** The greeting of an opted-in client and the payloads that follow. */
 async function resume(app: TestApp, user: string, cursor: string) {
   using client = await socketOf(app, user, { cursor })
   const connected = await client.next()
@@ -58,7 +58,7 @@ async function resume(app: TestApp, user: string, cursor: string) {
   }
 }
 
-/** The payloads a client without cursor gets on connecting; with `reads` they count as received. */
+/** First payloads of a client without cursor; with `reads` they count as received. */
 async function visit(app: TestApp, user: string, count: number): Promise<unknown[]> {
   using client = await socketOf(app, user)
   const messages = [...(await client.take(count)), ...(await settle(client))]
@@ -80,7 +80,7 @@ function gated(method: 'open' | 'read', gate: Promise<void>) {
   })
 }
 
-test('the worked example A5: two missed notifications follow the greeting', async () => {
+test('two missed notifications follow the greeting, as documented', async () => {
   await using app = await startTestApp(LOG_ON)
   await sendAll(app, 'u-7', 1, 12)
   using first = await socketOf(app, 'u-7', { cursor: '' })
@@ -133,7 +133,7 @@ test('the worked example A5: two missed notifications follow the greeting', asyn
   expect(await stranger.next()).toMatchObject({ payload: 'new', cursor: greeting.cursor.replace(/0$/, '1') })
 })
 
-test('a client that presents nothing gets no greeting: its first message is what the service has for it', async () => {
+test('a client without cursor gets no greeting: its first message is a notification', async () => {
   await using app = await startTestApp(LOG_ON)
   using client = await socketOf(app, 'u')
   expect(await settle(client)).toEqual([])
@@ -141,7 +141,7 @@ test('a client that presents nothing gets no greeting: its first message is what
   expect(await client.next()).toMatchObject({ type: 'notification', payload: 1, cursor: expect.any(String) })
 })
 
-test('a client without cursor starts after the last entry that any device of its user is known to have received', async () => {
+test('a client without cursor starts after the last entry that any device of its user has received', async () => {
   await using app = await startTestApp(LOG_ON)
   await sendAll(app, 'u', 1, 3)
   expect(await visit(app, 'u', 3)).toEqual([1, 2, 3])
@@ -149,7 +149,7 @@ test('a client without cursor starts after the last entry that any device of its
   await sendAll(app, 'u', 4, 5)
   expect(await visit(app, 'u', 2)).toEqual([4, 5])
 
-  // Two devices: what one of them has read counts for the other.
+  // Receipts of one device count for the other.
   using reading = await socketOf(app, 'u')
   using deaf = await rawOf(app, 'u', { answerPings: false })
   await sendAll(app, 'u', 6, 8)
@@ -162,13 +162,13 @@ test('a client without cursor starts after the last entry that any device of its
   expect(await visit(app, 'u', 1)).toEqual([9])
 })
 
-test('what a client did not prove to have read comes again, with the same id', async () => {
+test('entries without a receipt are replayed with the same id', async () => {
   await using app = await startTestApp(LOG_ON)
   using client = await rawOf(app, 'u', { answerPings: false })
   await sendAll(app, 'u', 1, 2)
   const seen = [await client.next(), await client.next()]
   const [epoch] = seen[0].cursor.split(':')
-  // None of these was asked for.
+  // Unsolicited pongs.
   for (const payload of ['', `${epoch}:0`, `${epoch}:2`, `${epoch}:3`, 'x', `${epoch}:99`])
     client.send(PONG, payload)
   client.send(1, '{"type":"Ping"}')
@@ -179,7 +179,7 @@ test('what a client did not prove to have read comes again, with the same id', a
   expect(await again.take(2)).toEqual(seen)
 })
 
-test('presenting a cursor proves that all up to it was read', async () => {
+test('a presented cursor counts as a receipt for everything up to it', async () => {
   await using app = await startTestApp(LOG_ON)
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 5)
@@ -190,7 +190,7 @@ test('presenting a cursor proves that all up to it was read', async () => {
   expect(await visit(app, 'u', 2)).toEqual([4, 5])
 })
 
-test('a cursor beyond the head or of another life proves nothing', async () => {
+test('a cursor beyond the head or of another epoch is no receipt', async () => {
   await using app = await startTestApp(LOG_ON)
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 2)
@@ -213,7 +213,7 @@ test('an empty cursor starts at the oldest retained entry and is recovered', asy
     expect(await resume(app, 'u', '')).toEqual({ ...start, replayed: 3, payloads: [1, 2, 3] })
 })
 
-test('a cursor of the log starts exactly after it, whatever was received', async () => {
+test('a connection with a cursor of the log starts exactly after it, whatever the receipts', async () => {
   await using app = await startTestApp(LOG_ON)
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 6)
@@ -226,7 +226,7 @@ test('a cursor of the log starts exactly after it, whatever was received', async
     })
 })
 
-test('a cursor the log cannot have given starts at the oldest retained entry, and is never refused', async () => {
+test('an invalid cursor starts at the oldest retained entry and is never rejected', async () => {
   await using app = await startTestApp(LOG_ON)
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 3)
@@ -268,7 +268,7 @@ test('a cursor the log cannot have given starts at the oldest retained entry, an
     ])
 })
 
-test('a cursor of an earlier life that the log still knows starts after what both lives share', async () => {
+test('a cursor of a known earlier epoch starts after the last entry that both epochs share', async () => {
   const bases = [
     { epoch: 'first', seq: 4 },
     { epoch: 'second', seq: 3 },
@@ -304,7 +304,7 @@ test('a cursor of an earlier life that the log still knows starts after what bot
     ])
 })
 
-test('overflow after the cursor is told as trimmed, overflow before it is not', async () => {
+test('overflow after the cursor is reported as trimmed, overflow before it is not', async () => {
   await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '3' })
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 6)
@@ -325,10 +325,10 @@ test('overflow after the cursor is told as trimmed, overflow before it is not', 
   expect(await resume(app, 'u', '')).toMatchObject({ recovered: false, reason: 'trimmed', ...rest })
 })
 
-describe('an empty cursor is told that something is missing', () => {
+describe('a connection with an empty cursor is not recovered', () => {
   const OVERFLOW = { ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '3' }
 
-  test('when overflow removed what no device had received, over WebSocket, SSE and in the listing', async () => {
+  test('when overflow removed entries that no device had received, over WebSocket, SSE and in the listing', async () => {
     await using app = await startTestApp(OVERFLOW)
     await sendAll(app, 'u', 1, 4)
     const TRIMMED = { recovered: false, reason: 'trimmed' }
@@ -338,7 +338,7 @@ describe('an empty cursor is told that something is missing', () => {
     expect((await app.get('/api/v1/users/u/notifications')).json).toMatchObject(TRIMMED)
   })
 
-  test('and not when a device had received it before it was removed', async () => {
+  test('but is recovered when a device had received them before', async () => {
     await using app = await startTestApp(OVERFLOW)
     await sendAll(app, 'u', 1, 3)
     expect(await visit(app, 'u', 3)).toEqual([1, 2, 3])
@@ -347,7 +347,7 @@ describe('an empty cursor is told that something is missing', () => {
     expect((await app.get('/api/v1/users/u/notifications')).json.recovered).toBe(true)
   })
 
-  test('when retention age removed it, and not when its own ttl did', async () => {
+  test('when retention age removed an entry, but not when its own ttl did', async () => {
     const clock = createTestClock()
     await using app = await startTestApp({ ...LOG_ON, QUEUE_MESSAGE_TTL_SECONDS: '60' }, { clock })
     await send(app, 'brief', 1, { ttl: 10 })
@@ -358,7 +358,7 @@ describe('an empty cursor is told that something is missing', () => {
   })
 })
 
-test('an entry of low priority evicted from the middle is told as trimmed to whoever had not reached it', async () => {
+test('the eviction of a low-priority entry is reported as trimmed to clients behind it only', async () => {
   await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '3' })
   const epoch = await epochOf(app, 'u')
   await send(app, 'u', 1)
@@ -376,7 +376,7 @@ test('an entry of low priority evicted from the middle is told as trimmed to who
   })
 })
 
-test('what has left by retention age is told as trimmed, and a cursor at the head never goes stale', async () => {
+test('removal by retention age is reported as trimmed; a cursor at the head never goes stale', async () => {
   const clock = createTestClock()
   await using app = await startTestApp({ ...LOG_ON, QUEUE_MESSAGE_TTL_SECONDS: '60' }, { clock })
   const epoch = await epochOf(app, 'u')
@@ -404,7 +404,7 @@ test('what has left by retention age is told as trimmed, and a cursor at the hea
   expect((await client.take(2))[1]).toMatchObject({ payload: 4, cursor: `${epoch}:4` })
 })
 
-test('an elapsed ttl is passed over: not delivered, not counted, and still recovered', async () => {
+test('an entry with an elapsed ttl is skipped: not delivered, not counted, and still recovered', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(LOG_ON, { clock })
   const epoch = await epochOf(app, 'u')
@@ -441,7 +441,7 @@ test('A notification whose `ttl` passed while queued is not delivered: to client
   expect(await visit(app, 'u', 1)).toEqual([2])
 })
 
-test('with ttl 0 nothing is kept: the live get it without cursor, the away never', async () => {
+test('a notification with ttl 0 reaches live clients without a cursor and is never kept', async () => {
   await using app = await startTestApp(LOG_ON)
   expect(await send(app, 'u', 'away', { ttl: 0 })).toMatchObject({
     success: false,
@@ -465,7 +465,7 @@ test('with ttl 0 nothing is kept: the live get it without cursor, the away never
   expect(await resume(app, 'u', '')).toMatchObject({ replayed: 1, payloads: ['kept'] })
 })
 
-test('with the log off a cursor starts live only: an empty one is recovered, any other is not', async () => {
+test('without a log a cursor starts live only: an empty one is recovered, any other is not', async () => {
   await using app = await startTestApp()
   await send(app, 'u', 'missed')
   expect(await resume(app, 'u', '')).toEqual({ cursor: null, recovered: true, replayed: 0, payloads: [] })
@@ -488,7 +488,7 @@ test('with the log off a cursor starts live only: an empty one is recovered, any
   expect(live).not.toHaveProperty('cursor')
 })
 
-test('each device resumes for itself', async () => {
+test('each device resumes from its own cursor', async () => {
   await using app = await startTestApp(LOG_ON)
   const epoch = await epochOf(app, 'u')
   await sendAll(app, 'u', 1, 4)
@@ -501,7 +501,7 @@ test('each device resumes for itself', async () => {
   expect(payloads((await c?.take(7)) ?? []).slice(1)).toEqual([1, 2, 3, 4, 5, 6])
 })
 
-test('two devices without cursor that connect at once both get everything due', async () => {
+test('two devices without cursor that connect at the same time both receive everything due', async () => {
   const gate = Promise.withResolvers<void>()
   const opened = { count: 0, lateGate: Promise.withResolvers<void>() }
   await using app = await startTestApp(LOG_ON, {
@@ -509,7 +509,7 @@ test('two devices without cursor that connect at once both get everything due', 
       ...store,
       log: {
         ...store.log,
-        // The second device's start is read only when the first has had time to receive everything.
+        // The second start is read after the first device has received everything.
         open: async owner => {
           await (opened.count++ === 0 ? gate.promise : opened.lateGate.promise)
           return store.log.open(owner)
@@ -532,7 +532,7 @@ test('two devices without cursor that connect at once both get everything due', 
   expect(await visit(app, 'u', 0)).toEqual([])
 })
 
-test('what is accepted during the replay counts as queued and comes in its place', async () => {
+test('a notification accepted during the replay counts as queued and arrives in order', async () => {
   const gate = Promise.withResolvers<void>()
   await using app = await startTestApp(LOG_ON, { wrapStore: gated('read', gate.promise) })
   await sendAll(app, 'u', 1, 3)
@@ -559,7 +559,7 @@ test('what is accepted during the replay counts as queued and comes in its place
   expect(await send(app, 'u', 7)).toMatchObject({ delivered_to: 3, queued: 0, status: 'delivered' })
 })
 
-test('before its greeting an opted-in client hears nothing of the crowd, one without cursor hears it at once', async () => {
+test('an opted-in client receives crowd notifications only after its greeting, one without cursor at once', async () => {
   const gate = Promise.withResolvers<void>()
   await using app = await startTestApp(LOG_ON, { wrapStore: gated('open', gate.promise) })
   await send(app, 'u', 1)
@@ -573,7 +573,7 @@ test('before its greeting an opted-in client hears nothing of the crowd, one wit
   expect(payloads([await optedIn.next(), await v1.next()])).toEqual([1, 1])
 })
 
-test('with the store away a connect is accepted; greeting and replay follow when it answers', async () => {
+test('during an outage of the store a connect is accepted; greeting and replay follow when it answers', async () => {
   let isAway = false
   const failing = (store: Store): Store => ({
     ...store,
@@ -603,7 +603,7 @@ test('with the store away a connect is accepted; greeting and replay follow when
   expect(payloads(await optedIn.take(3))).toEqual([1, 2, 3])
 })
 
-test('an opted-in client that would pass over what overflow takes during its replay is cut and told on return', async () => {
+test('an opted-in client is cut when overflow removes entries of its replay, and gets trimmed when it reconnects', async () => {
   const gate = Promise.withResolvers<void>()
   await using app = await startTestApp(
     { ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '3' },

@@ -9,7 +9,7 @@ const TENANCY = {
   WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
   TENANT_DEFAULT_MAX_CONNECTIONS_PER_USER: '0',
 }
-/** Two of which would become one with two others if they were joined by nothing or by a sign of their own: `a` `b.b`, `a.b` `b`. */
+/** Pairs collide when joined by nothing or by a character of theirs: `a` `b.b`, `a.b` `b`. */
 const NAMES = ['a', 'b', 'ab', 'bb', 'a.b', 'b.b', 'a_b', 'b_b', 'a-b', 'b-b', 'default']
 
 const payloads = (messages: readonly { readonly type: string; readonly payload?: unknown }[]) =>
@@ -26,7 +26,7 @@ async function subscribe(client: SocketClient, ...channels: readonly string[]): 
 describe('two tenants with the same users and channels', () => {
   for (const QUEUE_ENABLED of ['true', 'false'])
     for (const way of waysTo('u', 'c', { type: 'Users', value: ['u'] }))
-      test(`${way.name} reaches the sender’s alone, QUEUE_ENABLED=${QUEUE_ENABLED}`, async () => {
+      test(`${way.name} reaches only the tenant of the sender, QUEUE_ENABLED=${QUEUE_ENABLED}`, async () => {
         await using app = await startTestApp({ ...TENANCY, QUEUE_ENABLED })
         using own = await inTenant(app, 'acme', 'u')
         using other = await inTenant(app, 'globex', 'u')
@@ -66,7 +66,7 @@ test('The same user id in two tenants: neither sees anything of the other, nor d
   for (const tenant of NAMES)
     for (const user of NAMES) {
       const client = await inTenant(app, tenant, user)
-      // Each user hears the channel of his own name.
+      // Each user subscribes to the channel of the same name.
       await subscribe(client, user)
       clients.set(`${tenant} ${user}`, client)
     }
@@ -87,7 +87,7 @@ test('The same user id in two tenants: neither sees anything of the other, nor d
   }
 })
 
-test('users with a colon in their id meet nobody of a tenant that their id begins with', async () => {
+test('a user id that begins with the name of another tenant and a colon stays apart from it', async () => {
   await using app = await startTestApp({ ...TENANCY, QUEUE_ENABLED: 'true' })
   using one = await inTenant(app, 'a', 'b:c')
   using other = await inTenant(app, 'a.b', 'c')
@@ -102,7 +102,7 @@ describe('the log of a user', () => {
   const [way] = waysTo('u', 'c')
   if (way === undefined) throw new Error('no such way')
 
-  test('is kept for each tenant: what one missed, nobody else gets', async () => {
+  test('is separate for each tenant: a user of the same id elsewhere receives none of it', async () => {
     await using app = await startTestApp({ ...TENANCY, QUEUE_ENABLED: 'true' })
     for (const [tenant, payload] of [
       ['acme', 1],
@@ -130,12 +130,12 @@ describe('the log of a user', () => {
     expect((await app.get('/health')).json.queue).toMatchObject({ total_messages: 4, users_with_queue: 3 })
   })
 
-  test('takes no receipt of the same user of another tenant', async () => {
+  test('ignores receipts of the same user id in another tenant', async () => {
     await using app = await startTestApp({ ...TENANCY, QUEUE_ENABLED: 'true' })
     for (const tenant of ['acme', 'globex']) await sendIn(app, tenant, way, tenant)
     using reader = await inTenant(app, 'acme', 'u')
     expect(payloads(await reader.take(1))).toEqual(['acme'])
-    // Its pong to what follows the notification comes in before this.
+    // The pong behind the notification arrives before this answer.
     await settle(reader)
     reader.close()
     await reader.closed
@@ -145,7 +145,7 @@ describe('the log of a user', () => {
     expect(payloads(await other.take(1))).toEqual(['globex'])
   })
 
-  test('lends its cursors to nobody: one of another tenant’s log is only a number', async () => {
+  test('does not accept cursors of another tenant’s log', async () => {
     await using app = await startTestApp({ ...TENANCY, QUEUE_ENABLED: 'true' })
     for (let n = 1; n <= 3; n++) await sendIn(app, 'acme', way, `acme ${n}`)
     await sendIn(app, 'globex', way, 'globex 1')
@@ -159,7 +159,7 @@ describe('the log of a user', () => {
 })
 
 describe('the tenant of a client', () => {
-  test('is the claim’s, and the default one without it', async () => {
+  test('is the claim `tenant_id`, or the default tenant without it', async () => {
     await using app = await startTestApp(TENANCY)
     const rows: [claims: Record<string, unknown>, tenant: string][] = [
       [{}, 'default'],
@@ -177,7 +177,7 @@ describe('the tenant of a client', () => {
   })
 
   test.each(['', 'a b', 'a:b', 'ä', 'x'.repeat(65), 5, [['acme']], { id: 'acme' }])(
-    'cannot be %j: 401',
+    'is never %j: such a claim is 401',
     async tenant_id => {
       await using app = await startTestApp(TENANCY)
       for (const path of ['/ws', '/sse']) {
@@ -188,7 +188,7 @@ describe('the tenant of a client', () => {
   )
 })
 
-/** What becomes of simultaneous connects: how many stay, and what the others are told. */
+/** Results of simultaneous connects: how many stay, and the answers to the others. */
 async function storm(app: TestApp, count: number, visit: (n: number) => Promise<SocketClient>) {
   const clients = await Promise.all(Array.from({ length: count }, (_, n) => visit(n)))
   await eventually(async () => (await app.get('/health')).json.connections.total + refused(app) === count)
@@ -210,7 +210,7 @@ const only = (kept: number, of: number) => [
 ]
 
 describe('connections', () => {
-  test('of a user of a tenant: of fifty at once five stay, and in another tenant five more', async () => {
+  test('of one user are limited per tenant: of fifty at once five stay, and five more in another tenant', async () => {
     await using app = await startTestApp({ TENANT_ENABLED: 'true' })
     const { clients, codes } = await storm(app, 50, () => inTenant(app, 'acme', 'u'))
     expect(codes).toEqual(only(5, 50))
@@ -220,7 +220,7 @@ describe('connections', () => {
     for (const client of [...clients, ...others]) client.close()
   })
 
-  test('of a tenant: of fifty users at once as many stay as it may have, over WebSocket and SSE', async () => {
+  test('of a tenant are limited over WebSocket and SSE: of fifty users at once only the allowed number stays', async () => {
     await using app = await startTestApp({ TENANT_ENABLED: 'true', TENANT_DEFAULT_MAX_CONNECTIONS: '7' })
     const { clients, codes } = await storm(app, 50, n => inTenant(app, 'acme', `u${n}`))
     expect(codes).toEqual(only(7, 50))
@@ -246,25 +246,25 @@ describe('connections', () => {
   >([
     ['an override of the tenant', {}, 'big', 'uuuuvv', [4, 'user', 'tenant']],
     ['the tenant default', {}, 'acme', 'uuuvv', [3, 'user', 'tenant']],
-    ['an override that says no more than it says', {}, 'part', 'uuvwx', [3, 'user', 'tenant']],
-    ['no limit of the tenant’s own, but everybody’s', {}, 'free', 'uuuuuuvvv', [8, 'user']],
+    ['an override of one limit, with the default for the other', {}, 'part', 'uuvwx', [3, 'user', 'tenant']],
+    ['the general limit, without a limit of the tenant', {}, 'free', 'uuuuuuvvv', [8, 'user']],
     ['no limit at all', { WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' }, 'free', 'u'.repeat(12), [12]],
     [
-      'everybody’s, when it is the smaller one',
+      'the general limit, when it is the smaller one',
       { WEBSOCKET_MAX_CONNECTIONS_PER_USER: '1' },
       'big',
       'uuv',
       [2, 'user'],
     ],
     [
-      'the tenant’s, when everybody has none',
+      'the tenant limit, without a general limit',
       { WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' },
       'acme',
       'uuu',
       [2, 'user'],
     ],
     [
-      'the node’s, before all others',
+      'the limit of the node, before all others',
       { WEBSOCKET_MAX_CONNECTIONS: '1' },
       'acme',
       'uuu',
@@ -290,7 +290,7 @@ describe('connections', () => {
     expect([open, ...said]).toEqual(expected)
   })
 
-  test('know no tenants with tenancy off, whatever is set', async () => {
+  test('ignore tenant limits with tenancy off', async () => {
     await using app = await startTestApp({
       TENANT_DEFAULT_MAX_CONNECTIONS: '1',
       TENANT_DEFAULT_MAX_CONNECTIONS_PER_USER: '1',
@@ -315,7 +315,7 @@ test.each<[everybody: string, tenant: string, accepted: number]>([
   ['4', 'free', 4],
   ['0', 'free', 6],
 ])(
-  'subscriptions: of %s for everybody a connection of %s may have %i',
+  'with a general limit of %s subscriptions, a connection of tenant %s may have %i',
   async (everybody, tenant, accepted) => {
     await using app = await startTestApp({
       TENANT_ENABLED: 'true',
@@ -337,7 +337,7 @@ test.each<[everybody: string, tenant: string, accepted: number]>([
         .map(channel => `${channel}: limit of ${accepted} subscriptions reached`)
         .join('; '),
     ])
-    // Again at the limit: what it has, it keeps.
+    // At the limit, held subscriptions stay.
     client.send({ type: 'Subscribe', payload: { channels: ['a'] } })
     expect(await client.next()).toEqual({ type: 'subscribed', payload: ['a'] })
   },
