@@ -1,19 +1,19 @@
 import type { Awaitable } from '../lib/flow/awaitable.ts'
 import type { Topic } from '../notification/topic.ts'
+import type { TenantTally } from '../observe/tally.ts'
 
 /** Look-ups over all open connections, as plain data. Counts are numbers of connections unless named otherwise. */
 export interface Census {
   /** Connections in a user's, channel's or tenant's topic. */
   connections(topic: Topic): Awaitable<number>
-  /** Users of the tenant with a connection. */
-  users(tenant: string): Awaitable<number>
   subscriptions(owner: Topic): Awaitable<UserSubscriptions>
   /** Channels of the tenant with a subscriber, by name. */
   channels(tenant: string, page: ChannelRange): Promise<ChannelPage>
   /** The channels of the tenant with the most subscribers, largest first, then by name. */
   largestChannels(tenant: string, most: number): Promise<readonly ChannelCount[]>
-  /** Tenants with a connection, in no order. */
-  tenants(): Promise<readonly TenantCount[]>
+  tenant(tenant: string): Awaitable<TenantReport>
+  /** Known tenants, in no order. */
+  tenants(): Promise<readonly TenantSummary[]>
   nodes(): Awaitable<readonly NodeCount[]>
   /** This node alone. */
   readonly here: LocalCensus
@@ -49,9 +49,22 @@ export interface ChannelCount {
   readonly subscribers: number
 }
 
-export interface TenantCount {
+export interface TenantReport {
+  /** The tenant has a connection, or a counter above zero since the start. */
+  readonly isKnown: boolean
+  readonly connections: number
+  /** Users with a connection. */
+  readonly users: number
+  readonly tally: Readonly<TenantTally>
+}
+
+export interface TenantSummary {
   readonly tenant: string
   readonly connections: number
+  /** Connections opened, sends accepted and frames delivered since the start. */
+  readonly opened: number
+  readonly sent: number
+  readonly delivered: number
 }
 
 /** A node of the cluster. */

@@ -2,9 +2,10 @@ import type { Hub } from '../hub/hub.ts'
 import { subscriptionsOf } from '../hub/subscriptions.ts'
 import { Largest } from '../lib/collections/largest.ts'
 import { inTurns } from '../lib/flow/in-turns.ts'
-import { channelOf, channelTopic, type Topic, tenantOf } from '../notification/topic.ts'
+import { channelOf, channelTopic, type Topic, tenantOf, tenantTopic } from '../notification/topic.ts'
+import { sentOf, type Tally } from '../observe/tally.ts'
 import { DEFAULT_TENANT } from '../protocol/names.ts'
-import type { Census, ChannelCount, ChannelRange, NodeIdentity, TenantCount } from './census.ts'
+import type { Census, ChannelCount, ChannelRange, NodeIdentity, TenantSummary } from './census.ts'
 
 /** Names per page; other work may run between two pages. */
 const PAGE = 500
@@ -34,11 +35,24 @@ function* channelsOf(
   }
 }
 
+interface LocalCensusOptions {
+  readonly hub: Hub
+  readonly tally: Pick<Tally, 'find' | 'has' | 'tenants'>
+  readonly node: NodeIdentity
+}
+
 /** Counts the connections of this node. Long lists are read in several turns of the event loop. */
-export function createLocalCensus(hub: Hub, node: NodeIdentity): Census {
+export function createLocalCensus({ hub, tally, node }: LocalCensusOptions): Census {
+  const connectionsOf = (tenant: string): number => hub.members(tenantTopic(tenant)).size
+
+  const summaryOf = (tenant: string): TenantSummary => {
+    const record = tally.find(tenant)
+    const { opened, delivered } = record
+    return { tenant, connections: connectionsOf(tenant), opened, sent: sentOf(record), delivered }
+  }
+
   return {
     connections: topic => hub.members(topic).size,
-    users: tenant => hub.directory.users(tenant),
     subscriptions: owner => {
       const connections = [...hub.members(owner)]
       return {
@@ -56,11 +70,21 @@ export function createLocalCensus(hub: Hub, node: NodeIdentity): Census {
       await inTurns(channelsOf(hub, tenant), channel => largest.add(channel))
       return largest.end()
     },
+    tenant: tenant => {
+      const connections = connectionsOf(tenant)
+      return {
+        isKnown: connections > 0 || tally.has(tenant),
+        connections,
+        users: hub.directory.users(tenant),
+        tally: tally.find(tenant),
+      }
+    },
     tenants: async () => {
-      const tenants: TenantCount[] = []
-      await inTurns(hub.rooms('tenant'), ({ topic, members }) =>
-        tenants.push({ tenant: tenantOf(topic), connections: members.size }),
-      )
+      const known = new Set<string>()
+      await inTurns(tally.tenants(), tenant => known.add(tenant))
+      await inTurns(hub.rooms('tenant'), ({ topic }) => known.add(tenantOf(topic)))
+      const tenants: TenantSummary[] = []
+      await inTurns(known, tenant => tenants.push(summaryOf(tenant)))
       return tenants
     },
     nodes: () => [{ ...node, connections: hub.size }],

@@ -145,7 +145,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       for (const connection of closed) connection.close(reason, text)
       return closed.length
     },
-    admitted: (tenant, user) => ({
+    openConnections: (tenant, user) => ({
       tenant: hub.members(tenantTopic(tenant)).size,
       user: hub.members(userTopic(tenant, user)).size,
     }),

@@ -126,7 +126,7 @@ export function createPipeline({
   const reach = createLocalReach({
     hub,
     crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault }),
-    census: createLocalCensus(hub, node),
+    census: createLocalCensus({ hub, tally, node }),
     // Delivery needs redeliveries, and these need the reach.
     offer: (connection, cursor, frame, isNew) => delivery.offer(connection, cursor, frame, isNew),
     onHanded: (owner, { epoch, seq }) => handed(owner, epoch, [seq]),

@@ -30,7 +30,7 @@ export interface Reach {
    * Open connections that count against the limits. Always answers at once: check and registration share a turn. A bus adds
    * the counts that it last received from other nodes.
    */
-  admitted(tenant: string, user: string): Admitted
+  openConnections(tenant: string, user: string): OpenConnections
   readonly census: Census
 }
 
@@ -80,7 +80,7 @@ export interface UserReach extends WriteCount {
 /** `late`: after the timeout, not counted; `unknown`: this user did not get such a message. */
 export type UnloggedAck = 'acked' | 'late' | 'unknown'
 
-export interface Admitted {
+export interface OpenConnections {
   readonly tenant: number
   readonly user: number
 }

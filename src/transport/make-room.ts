@@ -12,7 +12,7 @@ export type MakeRoom = (principal: Principal) => Promise<void> | undefined
 
 interface MakeRoomOptions {
   readonly hub: Hub<Peer>
-  readonly reach: Pick<Reach, 'admitted'>
+  readonly reach: Pick<Reach, 'openConnections'>
   readonly limitsOf: LimitsOf
   readonly clock: Clock
 }
@@ -49,7 +49,7 @@ export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions)
   return ({ tenant, user }) => {
     const { user: most } = limitsOf(tenant)
     const owner = userTopic(tenant, user)
-    const isFull = (): boolean => most > 0 && reach.admitted(tenant, user).user >= most
+    const isFull = (): boolean => most > 0 && reach.openConnections(tenant, user).user >= most
     if (!isFull() || waiting >= MAX_WAITING) return undefined
     const streams = [...hub.members(owner)].filter(each => each instanceof SsePeer)
     if (streams.length === 0) return undefined

@@ -37,7 +37,7 @@ export interface Sessions {
 
 interface SessionOptions {
   readonly hub: Hub<Peer>
-  readonly reach: Pick<Reach, 'admitted'>
+  readonly reach: Pick<Reach, 'openConnections'>
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly conversation: Conversation
@@ -96,7 +96,7 @@ export function createSessions(options: SessionOptions): Sessions {
   const overLimitOf = ({ principal: { tenant, user } }: Peer): ConnectionLimitKind | undefined =>
     overLimit(
       { total: options.maxConnections, ...options.limitsOf(tenant) },
-      { total: hub.size, ...reach.admitted(tenant, user) },
+      { total: hub.size, ...reach.openConnections(tenant, user) },
     )
 
   /** Keeps a client's messages in order: later ones wait for an asynchronous answer. */

@@ -12,6 +12,7 @@ import { createHub } from '../../src/hub/hub.ts'
 import type { Frame } from '../../src/notification/frame.ts'
 import type { Target } from '../../src/notification/target.ts'
 import { channelTopic, tenantTopic, userTopic } from '../../src/notification/topic.ts'
+import { createTally } from '../../src/observe/tally.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { eventually } from '../support/visit.ts'
 
@@ -63,6 +64,7 @@ const remote = <T extends object>(port: T): T =>
 function start() {
   const clock = createStoppedClock()
   const hub = createHub<Socket>()
+  const tally = createTally()
   const observer = { tracked: () => {}, acked: () => {} }
   const crowdAcks = createCrowdAcks({
     clock,
@@ -84,7 +86,11 @@ function start() {
       buffers: { grew: () => {} },
       onFault,
     }),
-    census: createLocalCensus(hub, { id: 'n1', version: '1.0.0', since: '2026-01-01T00:00:00.000Z' }),
+    census: createLocalCensus({
+      hub,
+      tally,
+      node: { id: 'n1', version: '1.0.0', since: '2026-01-01T00:00:00.000Z' },
+    }),
     offer: (connection, _, frame) => connection.write(frame),
     onHanded: (owner, { epoch, seq }) => redeliveries.handed(owner, epoch, [seq]),
     crowdAcks,
@@ -128,6 +134,7 @@ function start() {
   return {
     clock,
     hub,
+    tally,
     reach,
     acknowledgement,
     connect,
@@ -171,13 +178,13 @@ test('sends reach connections in another process', async () => {
 
 test('look-ups count connections in another process', async () => {
   using service = start()
-  const { connect, reach, hub } = service
+  const { connect, reach, hub, tally } = service
+  tally.delivered('t', 3)
   hub.join(connect('alice'), channelTopic('t', 'b'))
   hub.join(connect('alice'), channelTopic('t', 'a'))
   const { census } = reach
 
   expect(await census.connections(tenantTopic('t'))).toBe(2)
-  expect(await census.users('t')).toBe(1)
   expect(await census.subscriptions(userTopic('t', 'alice'))).toEqual({
     connections: 2,
     channels: ['a', 'b'],
@@ -187,7 +194,9 @@ test('look-ups count connections in another process', async () => {
     total: 2,
   })
   expect(await census.largestChannels('t', 1)).toEqual([{ name: 'a', subscribers: 1 }])
-  expect(await census.tenants()).toEqual([{ tenant: 't', connections: 2 }])
+  expect(await census.tenant('t')).toMatchObject({ isKnown: true, connections: 2, users: 1 })
+  expect(await census.tenant('unknown')).toMatchObject({ isKnown: false, connections: 0 })
+  expect(await census.tenants()).toEqual([{ tenant: 't', connections: 2, opened: 0, sent: 0, delivered: 3 }])
   expect(await census.nodes()).toEqual([
     { id: 'n1', version: '1.0.0', since: '2026-01-01T00:00:00.000Z', connections: 2 },
   ])

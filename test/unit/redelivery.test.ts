@@ -6,6 +6,7 @@ import { StoreAway } from '../../src/errors.ts'
 import { Connection } from '../../src/hub/connection.ts'
 import { createHub, type Hub } from '../../src/hub/hub.ts'
 import { type Topic, tenantOf, userOf, userTopic } from '../../src/notification/topic.ts'
+import { createTally } from '../../src/observe/tally.ts'
 import type { Acks, UserLog } from '../../src/store/store.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { eventually } from '../support/visit.ts'
@@ -57,7 +58,11 @@ function start(
   const reach = createLocalReach({
     hub: looked,
     crowd: { send: notCalled },
-    census: createLocalCensus(looked, { id: 'n', version: '1', since: '' }),
+    census: createLocalCensus({
+      hub: looked,
+      tally: createTally(),
+      node: { id: 'n', version: '1', since: '' },
+    }),
     offer: notCalled,
     onHanded: notCalled,
     crowdAcks: undefined,

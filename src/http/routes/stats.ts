@@ -1,16 +1,13 @@
 import { Elysia } from 'elysia'
-import type { Census } from '../../dispatch/census.ts'
+import type { Census, ChannelCount, TenantReport } from '../../dispatch/census.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
-import { tenantTopic } from '../../notification/topic.ts'
-import type { Stats } from '../../observe/stats.ts'
-import { type AckCounts, sentOf } from '../../observe/tally.ts'
+import { type AckCounts, sentOf, type TenantTally } from '../../observe/tally.ts'
 import { redisReport } from '../answer/redis-report.ts'
 import type { Callers } from '../request/caller.ts'
 
 interface StatsOptions {
   readonly census: Census
   readonly callers: Callers
-  readonly stats: Pick<Stats, 'tally'>
   /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
   readonly ackEnabled: boolean
@@ -29,38 +26,34 @@ const ackReport = ({ tracked, acked, expired, latencyMs }: AckCounts) => ({
   avg_latency_ms: acked === 0 ? 0 : latencyMs / acked,
 })
 
+const connectionReport = ({ connections, users }: TenantReport, channels: readonly ChannelCount[]) => ({
+  total_connections: connections,
+  unique_users: users,
+  channels: Object.fromEntries(channels.map(({ name, subscribers }) => [name, subscribers])),
+})
+
+const notificationReport = ({ sent, delivered, failed }: Readonly<TenantTally>) => ({
+  total_sent: sentOf({ sent }),
+  total_delivered: delivered,
+  total_failed: failed,
+  user_notifications: sent.user + sent.users,
+  broadcast_notifications: sent.broadcast,
+  channel_notifications: sent.channel + sent.channels,
+})
+
 /** `/stats`: open connections and counters of the caller's tenant. */
-export function statsRoutes({ census, callers, stats, redis, ackEnabled }: StatsOptions) {
-  const connections = async (tenant: string) => {
-    const channels = await census.largestChannels(tenant, MAX_CHANNELS)
-    return {
-      total_connections: await census.connections(tenantTopic(tenant)),
-      unique_users: await census.users(tenant),
-      channels: Object.fromEntries(channels.map(({ name, subscribers }) => [name, subscribers])),
-    }
-  }
-
-  const notifications = (tenant: string) => {
-    const { sent, delivered, failed } = stats.tally.find(tenant)
-    return {
-      total_sent: sentOf({ sent }),
-      total_delivered: delivered,
-      total_failed: failed,
-      user_notifications: sent.user + sent.users,
-      broadcast_notifications: sent.broadcast,
-      channel_notifications: sent.channel + sent.channels,
-    }
-  }
-
+export function statsRoutes({ census, callers, redis, ackEnabled }: StatsOptions) {
   return new Elysia({ name: 'stats' }).get(
     '/stats',
     async ({ request }) => {
       const { tenant } = callers.of(request)
+      const channels = await census.largestChannels(tenant, MAX_CHANNELS)
+      const report = await census.tenant(tenant)
       return {
-        connections: await connections(tenant),
-        notifications: notifications(tenant),
+        connections: connectionReport(report, channels),
+        notifications: notificationReport(report.tally),
         redis: redisReport(redis()),
-        ...(ackEnabled && { ack: ackReport(stats.tally.find(tenant).acks) }),
+        ...(ackEnabled && { ack: ackReport(report.tally.acks) }),
       }
     },
     {
