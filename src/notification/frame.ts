@@ -1,13 +1,6 @@
-import { formatEvent } from '../protocol/stream-event.ts'
+import { formatEvent, type StreamFields } from '../protocol/stream-event.ts'
 import { type Cursor, formatCursor } from './cursor.ts'
 import type { Notification } from './notification.ts'
-
-interface SseFields {
-  /** The cursor that a browser returns as `Last-Event-ID`. */
-  readonly id?: string
-  /** Milliseconds after which a browser reconnects. */
-  readonly retryMs?: number
-}
 
 /** One message to clients, encoded once for all connections. */
 export class Frame {
@@ -15,10 +8,10 @@ export class Frame {
   readonly event: string
   /** The WebSocket text: one line of JSON. */
   readonly json: string
-  readonly #fields: SseFields
+  readonly #fields: StreamFields
   #sse: string | undefined
 
-  constructor(event: string, json: string, fields: SseFields = {}) {
+  constructor(event: string, json: string, fields: StreamFields = {}) {
     this.event = event
     this.json = json
     this.#fields = fields
@@ -26,7 +19,7 @@ export class Frame {
 
   /** The SSE event, encoded when the first stream needs it. */
   get sse(): string {
-    this.#sse ??= formatEvent({ event: this.event, data: this.json, ...this.#fields })
+    this.#sse ??= formatEvent(this.event, this.json, this.#fields)
     return this.#sse
   }
 }

@@ -15,7 +15,7 @@ export const unsubscribed = (channels: readonly string[]): Frame =>
   frame({ type: 'unsubscribed', payload: [...channels] })
 export const errorFrame = (code: SocketErrorCode, message: string): Frame =>
   frame({ type: 'error', code, message })
-/** `late`: the notification had already expired or been given up. */
+/** `late`: the notification had been given up before. */
 export const ackedId = (id: string, late: boolean): Frame =>
   frame({ type: 'acked', notification_id: id, ...(late && { late }) })
 export const ackedThrough = (cursor: string): Frame => frame({ type: 'acked', cursor })

@@ -4,10 +4,10 @@ import { type Check, checksOf, type Json, resolve } from './openapi.ts'
 const document: Json = asyncApi()
 let check: Check | undefined
 
-/** What a message to clients has that `docs/asyncapi.yaml` does not say; undefined when there is nothing. */
+/** Returns how a message to clients differs from `docs/asyncapi.yaml`; undefined if it does not. */
 export function faultOfTold(channel: 'ws' | 'sse', message: Json): string | undefined {
   const described = document.channels[channel].messages[message?.type]
-  // What clients say is there too, with a capital.
+  // Names of client messages begin with a capital.
   if (described === undefined || /^[A-Z]/.test(message.type)) return `a message of type ${message?.type}`
   check ??= checksOf(document, { isClosed: true })
   return check(resolve(document, resolve(document, described).payload), message)
