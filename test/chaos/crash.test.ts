@@ -9,18 +9,18 @@ import { type Service, startService } from '../support/service.ts'
 import { eventually } from '../support/visit.ts'
 import { type Attempt, amid, countCrash, NO_FAULT, post, readAll, sendUntilGone } from './crash.ts'
 
-/** Where a service keeps what must outlive it. */
+/** Where a service stores its data. */
 interface Place extends AsyncDisposable {
   readonly url: string
 }
 
-/** CRASH_SEED=n plays that one only. */
+/** CRASH_SEED=n runs that seed only. */
 const SEEDS = [1, 2, 3, 4, 5, 6]
 const pinned = process.env['CRASH_SEED']
 const seeds = pinned === undefined ? SEEDS : [Number(pinned)]
 const USERS = 50
 const SENDERS = 10
-/** How long it is sent to before the crash, at most. */
+/** Longest time of sending before the crash, milliseconds. */
 const MOST_MS = 800
 
 async function sqliteFile(): Promise<Place> {
@@ -36,7 +36,7 @@ const PLACES: readonly (readonly [name: string, open: () => Promise<Place>])[] =
   ['redis', () => startRedis('--appendonly', 'yes', '--appendfsync', 'always')],
 ]
 
-/** Resolves when it is ready: a start waits for no Redis. */
+/** Resolves when the service is ready: its start does not wait for Redis. */
 async function start({ url }: Place, more: Record<string, string> = {}): Promise<Service> {
   const service = await startService({
     STORE_URL: url,
@@ -51,7 +51,7 @@ async function start({ url }: Place, more: Record<string, string> = {}): Promise
 
 describe.each(PLACES)('kill -9 with a %s store', (_, openPlace) => {
   test.each(seeds)(
-    'while senders send to users who are away: every 2xx is kept, once, in order, and nothing else (CRASH_SEED=%d)',
+    'during sends to absent users keeps every accepted send once and in order, and nothing else (CRASH_SEED=%d)',
     async seed => {
       const random = createRandom(seed)
       await using place = await openPlace()
@@ -68,7 +68,7 @@ describe.each(PLACES)('kill -9 with a %s store', (_, openPlace) => {
   )
 
   test.each(seeds.slice(0, 3))(
-    'while a log is replayed: the client that comes back reads on where it was (CRASH_SEED=%d)',
+    'during a replay lets the reconnecting client continue where it stopped (CRASH_SEED=%d)',
     async seed => {
       const random = createRandom(seed)
       await using place = await openPlace()
@@ -110,7 +110,7 @@ describe.each(PLACES)('kill -9 with a %s store', (_, openPlace) => {
   )
 
   test.each(seeds.slice(0, 3))(
-    'while a batch runs: what is kept of it is its beginning, and with an idempotency key the retry completes it (CRASH_SEED=%d)',
+    'during a batch keeps the beginning of the batch, and a retry with the same idempotency key completes it (CRASH_SEED=%d)',
     async seed => {
       const random = createRandom(seed)
       await using place = await openPlace()
@@ -137,7 +137,7 @@ describe.each(PLACES)('kill -9 with a %s store', (_, openPlace) => {
       expect(kept).toEqual(Array.from(kept, (_, at) => at))
       expect(kept.length).toBeGreaterThanOrEqual(broken * 100)
 
-      // A key whose request died unanswered and stored nothing is held for 30 s; what was stored is answered at once.
+      // A key without an answer stays reserved for 30 s. A stored answer is returned at once.
       const { results }: Message = await (await post(second.url, '/batch', batch(broken))).json()
       const codes = new Set(results.map(({ code }: Message) => code))
       codes.delete('IDEMPOTENCY_IN_PROGRESS')
@@ -149,7 +149,7 @@ describe.each(PLACES)('kill -9 with a %s store', (_, openPlace) => {
     60_000,
   )
 
-  test('with acknowledgements: what was not acknowledged comes again with its id, what was acknowledged never does', async () => {
+  test('lets only unacknowledged notifications be sent again, with their ids', async () => {
     const more = { ACK_ENABLED: 'true' }
     await using place = await openPlace()
     await using first = await start(place, more)
@@ -187,7 +187,7 @@ describe('the count of faults', () => {
   const count = (messages: readonly Message[], tried = attempts) =>
     countCrash(tried, new Map([['ann', messages]]))
 
-  test('is zero when all that was answered is there, and nothing else', () => {
+  test('is zero when the log has every accepted send and nothing else', () => {
     expect(count(all)).toEqual(NO_FAULT)
     expect(count(all, [...attempts, { user: 'ann', sender: 0, n: 3, id: undefined }])).toEqual(NO_FAULT)
     expect(
@@ -195,20 +195,20 @@ describe('the count of faults', () => {
     ).toEqual(NO_FAULT)
   })
 
-  test('tells of what was answered and is gone', () => {
+  test('includes an accepted send that is missing', () => {
     expect(count(all.slice(0, 2))).toEqual({ ...NO_FAULT, lost: 1 })
   })
 
-  test('tells of what nobody tried, and of another id than was answered', () => {
+  test('includes an entry that was never sent, and one with another id than answered', () => {
     expect(count([...all, read(4, 9)])).toEqual({ ...NO_FAULT, phantom: 1 })
     expect(count([read(1, 0, 'other'), ...all.slice(1)])).toEqual({ ...NO_FAULT, lost: 1, phantom: 1 })
   })
 
-  test('tells of what is there twice', () => {
+  test('includes a send that is in the log twice', () => {
     expect(count([...all, read(4, 2)])).toMatchObject({ lost: 0, duplicates: 1 })
   })
 
-  test('tells of a hole, and of what came earlier but stands later', () => {
+  test('includes a gap, and an earlier send behind a later one', () => {
     expect(count([read(1, 0), read(3, 1), read(4, 2)])).toEqual({ ...NO_FAULT, inversions: 2 })
     expect(count([read(1, 1), read(2, 0), read(3, 2)])).toEqual({ ...NO_FAULT, inversions: 1 })
   })

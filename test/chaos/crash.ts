@@ -3,10 +3,10 @@ import { connectSocket, type Message } from '../support/client.ts'
 import type { Random } from '../support/random.ts'
 import type { Service } from '../support/service.ts'
 
-/** A send that was tried; `id` once it was answered by a 2xx. */
+/** A send that was attempted. `id` is set after a 2xx answer. */
 export interface Attempt {
   readonly user: string
-  /** Of one sender, who waits for each answer, counted from 0. */
+  /** Number of the attempt by its sender, from 0. A sender waits for each answer. */
   readonly sender: number
   readonly n: number
   id: string | undefined
@@ -16,7 +16,7 @@ export interface Crash {
   readonly lost: number
   readonly phantom: number
   readonly duplicates: number
-  /** Not the next in the log, or of one sender an earlier one behind a later one. */
+  /** Entries that are not the next in the log, or an earlier send of one sender behind a later one. */
   readonly inversions: number
 }
 
@@ -32,7 +32,7 @@ export const post = (url: string, path: string, body: unknown, headers = {}): Pr
     body: JSON.stringify(body),
   })
 
-/** Sends until the service is gone, from several senders at once; resolves with all that was tried. */
+/** Sends from several senders at once until the service is gone. Resolves with all attempts. */
 export async function sendUntilGone(
   { url }: Service,
   { senders, users, random }: { readonly senders: number; readonly users: number; readonly random: Random },
@@ -46,7 +46,7 @@ export async function sendUntilGone(
       const body = { target_user_id: attempt.user, event_type: 'e', payload: { sender, n, text } }
       const answer = await post(url, '/send', body).catch(() => undefined)
       if (answer?.status !== 200) return
-      // Cut off behind its head it is no answer.
+      // A response cut off after its head is no answer.
       const said: Message = await answer.json().catch(() => undefined)
       if (said === undefined) return
       attempt.id = said.notification_id
@@ -56,14 +56,14 @@ export async function sendUntilGone(
   return attempts
 }
 
-/** All that the user's log holds, as a client with an empty cursor reads it. */
+/** All entries of the user's log, as a client with an empty cursor reads them. */
 export async function readAll(service: Service, user: string): Promise<readonly Message[]> {
   using socket = await connectSocket(`${service.url}/ws?token=${await service.token(user)}&cursor=`)
   const { replayed } = await socket.next()
   return await socket.take(replayed)
 }
 
-/** Compares what the logs hold after a crash with what was tried before. Whatever was not answered may be there or not. */
+/** Compares the logs after a crash with the attempts before it. An attempt without an answer may be in the log or not. */
 export function countCrash(
   attempts: readonly Attempt[],
   logs: ReadonlyMap<string, readonly Message[]>,

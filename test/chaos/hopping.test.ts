@@ -7,7 +7,7 @@ const NONE_AT_ALL = { ...NONE, refused: 0, unrecovered: 0, stalled: 0, ghosts: 0
 
 const TIMEOUT_MS = 120_000
 const NOTIFICATIONS = 2_000
-/** Between them they have every kind of device, alone and together. HOP_SEED=n plays that one only. */
+/** Together these seeds use every kind of device, alone and combined. HOP_SEED=n runs that seed only. */
 const SEEDS = [1, 2, 3, 4, 5, 7, 8, 9, 10, 12]
 const SLOW_SEEDS = [2, 4, 7]
 const pinned = process.env['HOP_SEED']
@@ -17,7 +17,7 @@ describe('a user hops from connection to connection while thousands are sent', (
   const runs: Run[] = []
 
   test.each(seedsOf(SEEDS))(
-    'and each device misses nothing (HOP_SEED=%d)',
+    'and no device misses a notification (HOP_SEED=%d)',
     async seed => {
       const run = await hop({ seed, notifications: NOTIFICATIONS })
       runs.push(run)
@@ -28,7 +28,7 @@ describe('a user hops from connection to connection while thousands are sent', (
   )
 
   test.each(seedsOf(SLOW_SEEDS))(
-    'nor when the store answers late and in another order (HOP_SEED=%d)',
+    'and no device misses a notification if the store answers late and out of order (HOP_SEED=%d)',
     async seed => {
       const run = await hop({ seed, notifications: 800, wrapStore: slowStore(createRandom(seed)) })
       expect(run.faults).toEqual(NONE_AT_ALL)
@@ -36,7 +36,7 @@ describe('a user hops from connection to connection while thousands are sent', (
     TIMEOUT_MS,
   )
 
-  test.if(pinned === undefined)('with every kind of device and of cut', () => {
+  test.if(pinned === undefined)('and the runs cover every kind of device and of cut', () => {
     const count = (cut: Cut): number => runs.reduce((sum, { cuts }) => sum + cuts[cut], 0)
     const cuts = (
       ['closed', 'reset', 'stuckThenResumed', 'stuckThenReset', 'dawdled', 'abandoned'] as const
@@ -46,7 +46,7 @@ describe('a user hops from connection to connection while thousands are sent', (
   })
 })
 
-describe('the count of what went wrong', () => {
+describe('the count of faults', () => {
   const sent = [1, 2, 3, 4].map(seq => ({ id: `id${seq}`, sender: seq % 2, n: seq }))
   let at = 0
   const read = (seq: number, other: Partial<Read> = {}): Read => ({
@@ -65,7 +65,7 @@ describe('the count of what went wrong', () => {
     strange,
   })
 
-  test('is zero when each device reads all, over as many connections as it likes', () => {
+  test('is zero when each device reads everything, over any number of connections', () => {
     const visits = [
       visit(0, 0, [read(1), read(2)]),
       visit(0, 1, [read(2), read(3)]),
@@ -78,21 +78,21 @@ describe('the count of what went wrong', () => {
 
   const all = () => [1, 2, 3, 4].map(seq => read(seq))
 
-  test('tells of what a resuming device never read, whatever another one did', () => {
+  test('includes a notification that a resuming device never read, whatever other devices read', () => {
     const visits = [visit(0, 0, [read(1), read(2), read(3)]), visit(1, 0, all())]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, lost: 1 })
   })
 
-  test('tells of a device that never read anything', () => {
+  test('includes a device that never read anything', () => {
     expect(countFaults(sent, [visit(0, 0, [])])).toEqual({ ...NONE, lost: 4 })
   })
 
-  test('tells of what devices without cursor never read together', () => {
+  test('includes a notification that no device without cursor read', () => {
     const visits = [visit(0, undefined, [read(1), read(2)]), visit(1, undefined, [read(3)])]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, lost: 1 })
   })
 
-  test('tells of a connection without cursor that starts beyond what nobody had read yet', () => {
+  test('includes a connection without cursor that starts after an unread notification', () => {
     const later = visit(1, undefined, [read(4)])
     expect(countFaults(sent, [visit(0, 0, all()), later])).toEqual({ ...NONE, lost: 3 })
   })
@@ -102,47 +102,47 @@ describe('the count of what went wrong', () => {
     ['of another sender', { sender: 9 }],
     ['of another number', { n: 9 }],
     ['with another payload', { intact: false }],
-    ['that lies elsewhere for another device', { id: 'id3', sender: 1, n: 3 }],
-  ])('tells of a read %s', (_, other) => {
+    ['that has another seq for another device', { id: 'id3', sender: 1, n: 3 }],
+  ])('includes a read %s', (_, other) => {
     const visits = [visit(0, 0, all()), visit(0, 3, [read(4, other)])]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, phantom: 1 })
   })
 
-  test('tells of a read beyond what was accepted', () => {
+  test('includes a read beyond the accepted notifications', () => {
     const visits = [visit(0, 0, [...all(), read(5)])]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, phantom: 1 })
   })
 
-  test('does not take a phantom for the notification it stands for', () => {
+  test('does not mistake a phantom for the notification in its place', () => {
     const visits = [visit(0, 0, [read(1), read(2), read(3), read(4, { intact: false })])]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, lost: 1, phantom: 1 })
   })
 
-  test('tells of a message that had no business there', () => {
+  test('includes an unexpected message', () => {
     expect(countFaults(sent, [visit(0, 0, all(), 1)])).toEqual({ ...NONE, phantom: 1 })
   })
 
-  test('tells of a repeat on one connection', () => {
+  test('includes a repeat on one connection', () => {
     const visits = [visit(0, 0, [read(1), read(2), read(2), read(3), read(1), read(4)])]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, duplicates: 2 })
   })
 
-  test('tells of a hole, though another connection fills it', () => {
+  test('includes a gap, even if another connection fills it', () => {
     const visits = [visit(0, 0, [read(1), read(2), read(4)]), visit(0, 2, [read(3), read(4)])]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, inversions: 1 })
   })
 
-  test('tells of a start elsewhere than the client was', () => {
+  test('includes a start at another seq than the client presented', () => {
     const visits = [visit(0, 0, all()), visit(0, 2, [read(4)]), visit(0, 2, [read(2), read(3), read(4)])]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, inversions: 2 })
   })
 
-  test('tells of an exchange', () => {
+  test('includes two notifications in swapped order', () => {
     const visits = [visit(0, 0, [read(1), read(3), read(2), read(4)])]
     expect(countFaults(sent, visits)).toEqual({ ...NONE, inversions: 3 })
   })
 
-  test('tells of a later call of one sender that came earlier', () => {
+  test('includes a later send of one sender before its earlier one', () => {
     const [first, second, third, fourth] = all()
     const swapped = [
       { ...third, seq: 1 },

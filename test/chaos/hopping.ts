@@ -5,10 +5,10 @@ import { startTestApp, type TestApp } from '../support/app.ts'
 import { createRandom, type Random } from '../support/random.ts'
 import { firstFrame, frameOf } from '../support/raw-socket.ts'
 
-/** A device of the user: a WebSocket that resumes by cursor, one that knows of none (v1), an SSE stream. */
+/** A device of the user: a WebSocket that resumes by cursor, one without cursor support (v1), or an SSE stream. */
 export type Kind = 'ws' | 'v1' | 'sse'
 
-/** How a connection ended, or was disturbed. */
+/** How the test ends or disturbs a connection. */
 export type Cut = (typeof CUTS)[number]
 
 const CUTS = [
@@ -16,15 +16,15 @@ const CUTS = [
   'reset',
   'stuckThenResumed',
   'stuckThenReset',
-  /** Read slowly from its start on. */
+  /** The device reads slowly from the start. */
   'dawdled',
-  /** Reset before it was answered. */
+  /** The device resets the connection before the handshake is answered. */
   'abandoned',
-  /** The service cut it. */
+  /** The service closes the connection. */
   'byServer',
 ] as const
 
-/** A notification that was answered by a 2xx. Counted from 0 by each sender, who waits for each answer. */
+/** A notification that the service accepted with 2xx. Each sender counts from 0 and waits for each answer. */
 export interface Sent {
   readonly id: string
   readonly sender: number
@@ -34,39 +34,39 @@ export interface Sent {
 /** A notification as a device read it. */
 export interface Read extends Sent {
   readonly seq: number
-  /** All but the id and its place is as it was sent. */
+  /** Whether everything but the id and the cursor equals what was sent. */
   readonly intact: boolean
-  /** Its place among everything that any device read. */
+  /** Position among all reads of all devices. */
   readonly at: number
 }
 
 /** One connection of a device. */
 export interface Visit {
   readonly device: number
-  /** The seq it presented, 0 for an empty cursor; undefined for a client without cursor. */
+  /** The seq it presented; 0 for an empty cursor, undefined for a client without cursors. */
   readonly after: number | undefined
   readonly reads: Read[]
-  /** Messages that had no business there. */
+  /** Messages that should not have arrived. */
   strange: number
 }
 
 export interface Faults {
   /**
-   * Accepted, but never read: by a device that resumes; by all devices together when some have no cursor; and what lies
-   * before the start of a connection without cursor although nobody had read it by then.
+   * Accepted notifications that were never read: by a resuming device; or by any device, when some have no cursor. Also
+   * those before the start of a connection without cursor that no device had read by then.
    */
   readonly lost: number
-  /** Read, but never accepted so: another id, place, sender, number or payload. */
+  /** Reads that match no accepted notification: wrong id, seq, sender, number or payload. */
   readonly phantom: number
-  /** Read twice on one connection. */
+  /** Notifications read twice on one connection. */
   readonly duplicates: number
-  /** Read on one connection, but not as the next in the log. */
+  /** Reads on one connection that are not the next in the log. */
   readonly inversions: number
-  /** Accepted by a sender's later call, but earlier in the log. */
+  /** Notifications accepted later from the same sender but earlier in the log. */
   readonly disordered: number
 }
 
-/** Nothing expires and nothing is evicted, so that the log is 1 to the number of accepted notifications, without a hole. */
+/** Nothing expires and nothing is evicted, so the log has the seqs 1 to the number of accepted notifications. */
 export function countFaults(sent: readonly Sent[], visits: readonly Visit[]): Faults {
   const accepted = new Map(sent.map(each => [each.id, each]))
   const seqs = new Map<string, number>()
@@ -120,7 +120,7 @@ const countRepeats = (reads: readonly Read[]): number => {
   return reads.length - fewest
 }
 
-/** A repeat is counted as such, not here. */
+/** Ignores repeats, which `countRepeats` counts. */
 function countInversions({ after, reads }: Visit): number {
   const seen = new Set<number>()
   let last = after
@@ -146,10 +146,10 @@ function countDisordered(sent: readonly Sent[], seqs: ReadonlyMap<string, number
   return disordered
 }
 
-/** Text that a careless encoder or decoder would break: several bytes a character, quotes, line ends. */
+/** Text that breaks a careless encoder or decoder: multi-byte characters, quotes, line breaks. */
 const TEXT = 'Grüße, "世界"\n\n: event\\ data'.repeat(2_000)
 
-/** What a sender's nth notification says: half of them large enough to fill buffers. */
+/** Text of a sender's nth notification. Half of them are large enough to fill buffers. */
 function textOf(sender: number, n: number): string {
   const random = createRandom(sender * 1_000_003 + n)
   const length = random.chance(0.5) ? random.whole(9_000, 40_000) : random.whole(0, 300)
@@ -157,19 +157,19 @@ function textOf(sender: number, n: number): string {
   return TEXT.slice(start, start + length)
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: what a service under test may say.
+// biome-ignore lint/suspicious/noExplicitAny: a service under test may send anything.
 type Message = any
 
-/** A connection that obeys only the test. */
+/** A connection that reads and closes only as the test says. */
 interface Line {
   readonly isOpen: boolean
-  /** Stops reading: the kernel's buffers fill up. */
+  /** Stops reading, so that the kernel's buffers fill up. */
   stall(): void
-  /** Reads on, so many chunks one by one with a pause after each. */
+  /** Resumes reading: first this many chunks, one at a time with a pause after each. */
   resume(sips: number): void
-  /** Says good-bye where the protocol has a word for it. */
+  /** Closes it with the protocol's own goodbye, if there is one. */
   close(): void
-  /** Ends it with a TCP reset; what was not read is gone. */
+  /** Resets the TCP connection; unread bytes are lost. */
   reset(): void
 }
 
@@ -178,7 +178,7 @@ interface LineOptions {
   readonly port: number
   readonly path: string
   readonly headers: readonly string[]
-  /** `id` is that of an SSE event. */
+  /** `id` is the id of an SSE event. */
   readonly hear: (message: Message, id: string | undefined) => void
   readonly ended: (byTest: boolean) => void
 }
@@ -195,7 +195,7 @@ const MANY_SIPS = 200
 
 type Take = (bytes: Buffer<ArrayBufferLike>) => Buffer<ArrayBufferLike>
 
-/** Takes whole frames off the front and answers the rest. */
+/** Takes whole frames off the front and replies to pings. */
 const framesTo =
   (hear: LineOptions['hear'], pong: (payload: Buffer) => void): Take =>
   bytes => {
@@ -215,7 +215,7 @@ const fieldOf = (event: string, name: string): string | undefined =>
     .find(line => line.startsWith(`${name}: `))
     ?.slice(name.length + 2)
 
-/** Takes whole chunks (RFC 9112 §7.1) off the front, and events out of them. */
+/** Takes whole chunks (RFC 9112 §7.1) off the front, and parses events from them. */
 const eventsTo = (hear: LineOptions['hear']): Take => {
   const decoder = new StringDecoder('utf8')
   let text = ''
@@ -254,7 +254,7 @@ function dial({ kind, port, path, headers, hear, ended }: LineOptions): Line {
     isOpen = false
     ended(byTest)
   }
-  /** Says something meanwhile, as stacks do whose keep-alive is a pong nobody asked for (RFC 6455 §5.5.3). */
+  /** Sends an unsolicited pong (RFC 6455 §5.5.3), as some stacks do for keep-alive. */
   const sip = (): void => {
     sipsLeft--
     socket.pause()
@@ -306,30 +306,30 @@ function dial({ kind, port, path, headers, hear, ended }: LineOptions): Line {
   }
 }
 
-/** What senders and devices of one run share. */
+/** State that senders and devices of one run share. */
 interface World {
   readonly service: TestApp
   readonly token: string
   readonly sent: Sent[]
   readonly visits: Visit[]
   readonly cuts: Record<Cut, number>
-  /** Places that some device has read. */
+  /** Seqs that some device has read. */
   readonly seen: Set<number>
-  /** The life of the log, from the first cursor. */
+  /** The epoch of the log, from the first cursor. */
   epoch: string | undefined
-  /** Notifications read by all devices. */
+  /** Number of notifications read by all devices. */
   reads: number
-  /** Resumed, but not told so. */
+  /** Devices that resumed without `recovered:true`. */
   unrecovered: number
-  /** Nothing more is sent until the next round. */
+  /** No more is sent until the next round. */
   over: boolean
-  /** Says that something has changed. */
+  /** Signals a change. */
   stir(): void
-  /** Resolves when it is so; with false when that takes too long. */
+  /** Resolves with true when the condition holds, with false after a timeout. */
   until(isSo: () => boolean): Promise<boolean>
 }
 
-/** Far longer than anything takes; who waits so long has failed. */
+/** Far longer than any step takes. */
 const GIVE_UP_MS = 20_000
 
 function createSignal(): Pick<World, 'stir' | 'until'> {
@@ -355,11 +355,11 @@ function createSignal(): Pick<World, 'stir' | 'until'> {
 }
 
 interface Device {
-  /** Connects, reads and is cut or disturbed so many times. */
+  /** Connects, reads and is disturbed this many times. */
   hop(times: number): Promise<void>
-  /** Is cut now and comes back. */
+  /** Ends the connection now and reconnects. */
   comeBack(): void
-  /** Comes back whenever it is cut, until it has read everything; false when it never does. */
+  /** Reconnects after each end until it has read everything; false when it never does. */
   catchUp(): Promise<boolean>
   leave(): void
 }
@@ -368,7 +368,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
   const { service, token, cuts } = world
   let line: Line | undefined
   let visit: Visit = { device, after: undefined, reads: [], strange: 0 }
-  /** The furthest seq it has read; at or below it nothing is missing. */
+  /** The furthest seq read; the device has read every seq up to it. */
   let furthest = 0
 
   const isOpen = (): boolean => line?.isOpen === true
@@ -387,7 +387,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
     furthest = Math.max(furthest, read.seq)
   }
 
-  /** The greeting of a resuming client, given what had been accepted when it dialled. */
+  /** Checks the greeting of a resuming client, given the number accepted before it connected. */
   const checkGreeting = ({ after = Number.NaN }: Visit, message: Message, sentBefore: number): void => {
     world.epoch ??= String(message.cursor).split(':')[0]
     const isRight =
@@ -411,7 +411,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
     }
   }
 
-  /** Where it says it is: mostly where it is, sometimes at a place where it once was, or nowhere. */
+  /** The seq to present: mostly the current one, sometimes an earlier one, or none. */
   const wish = (): number => {
     if (world.epoch === undefined || random.chance(0.12)) return 0
     return random.chance(0.3) ? random.whole(Math.max(0, furthest - 300), furthest) : furthest
@@ -442,7 +442,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
     await world.until(() => visit.reads.length >= enough || !isOpen() || world.over)
   }
 
-  /** Reads all that had been accepted when it began to. */
+  /** Reads everything accepted before this call. */
   const readUp = async (): Promise<void> => {
     const head = world.sent.length
     await world.until(() => (visit.reads.at(-1)?.seq ?? 0) >= head || !isOpen() || world.over)
@@ -453,7 +453,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
     await world.until(() => world.sent.length >= enough || world.over)
   }
 
-  /** Ends the connection, or disturbs it. */
+  /** Ends or disturbs the connection. */
   const disturb = async (how: Exclude<Cut, 'dawdled' | 'abandoned' | 'byServer'>): Promise<void> => {
     if (!isOpen()) return
     if (how === 'closed') {
@@ -472,7 +472,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
     cuts[how]++
   }
 
-  /** Reads slowly what is far more than buffers hold: all there is, when it can say that it has nothing. */
+  /** Reads slowly more than buffers hold: the whole log, when the client can present an empty cursor. */
   const dawdle = async (): Promise<void> => {
     connectAgain(0)
     line?.stall()
@@ -506,7 +506,7 @@ function createDevice(world: World, kind: Kind, device: number, random: Random):
     catchUp: async () => {
       const hasAll = (): boolean => {
         const last = visit.reads.at(-1)
-        // A client without cursor hears nothing when all was read before.
+        // A client without cursor gets nothing when everything was read before.
         if (last === undefined && kind === 'v1') return world.seen.size >= world.sent.length
         return (last?.seq ?? visit.after) === world.sent.length
       }
@@ -528,13 +528,13 @@ export interface Run {
   readonly reads: number
   readonly cuts: Readonly<Record<Cut, number>>
   readonly faults: Faults & {
-    /** Sends that were not answered 200 with success. */
+    /** Sends without status 200 and `success`. */
     readonly refused: number
-    /** Greetings of resuming clients without `recovered:true`, or with another place than presented. */
+    /** Greetings of resuming clients without `recovered:true`, or with another seq than presented. */
     readonly unrecovered: number
-    /** Devices that did not get everything although nothing more was sent. */
+    /** Devices that did not get everything after sending stopped. */
     readonly stalled: number
-    /** Connections that the service counts after all are gone. */
+    /** Connections that the service still counts after all have ended. */
     readonly ghosts: number
   }
 }
@@ -550,7 +550,7 @@ interface RunOptions {
 const KINDS = ['ws', 'v1', 'sse'] as const
 const PRIORITIES = ['Low', 'Normal', 'High', 'Critical'] as const
 
-/** Sends to one user while his devices hop, in rounds: after each all must have everything before more is sent. */
+/** Sends to one user in rounds while their devices hop. After each round all devices must have everything. */
 export async function hop({
   seed,
   notifications,
@@ -566,7 +566,7 @@ export async function hop({
       QUEUE_MAX_SIZE_PER_USER: '100000',
       WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
       SEND_BUFFER_BYTES: random.pick(['65536', '262144', '1048576']),
-      // A stream's receipt is a guess made at the heartbeat: with streams none may happen here.
+      // A stream's receipt is inferred at the heartbeat, so with streams no heartbeat may happen here.
       WEBSOCKET_HEARTBEAT_INTERVAL: kinds.includes('sse') ? '60' : '1',
     },
     wrapStore && { wrapStore },
@@ -634,7 +634,7 @@ export async function hop({
     }
     for (const device of devices) device.comeBack()
     if (!(await catchUp())) return
-    // A client without cursor that had nothing to read shows with this one where it stands.
+    // One more send shows where a client without cursor stands that had nothing to read.
     await send(0)
     await catchUp()
   }
@@ -656,7 +656,7 @@ export async function hop({
   }
 }
 
-/** The service may need a moment to hear of the last ends. */
+/** Retries, because the service may notice the last ends a moment later. */
 async function countGhosts(service: TestApp): Promise<number> {
   const endsAt = performance.now() + GIVE_UP_MS / 4
   for (;;) {
@@ -666,7 +666,7 @@ async function countGhosts(service: TestApp): Promise<number> {
   }
 }
 
-/** Everything takes effect in the order asked for; the answers come late and in any order. */
+/** A store whose calls take effect in order, with answers that arrive late and in any order. */
 export function slowStore(random: Random): (store: Store) => Store {
   const late =
     <A extends readonly unknown[], T>(act: (...given: A) => Promise<T>) =>

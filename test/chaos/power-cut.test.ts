@@ -11,11 +11,11 @@ import { type Act, CALLS, Disk, luck, readTrace } from './power-cut.ts'
 
 const SENDS = 60
 const CALLERS = 4
-/** At and between syncs. */
+/** Cuts at syncs and between them. */
 const CUTS_BETWEEN = 60
 const seed = Number(process.env['POWER_SEED'] ?? 1)
 
-/** Runs a service with its files in `directory` while it is sent to, and resolves with what it did to them. */
+/** Runs a service with its files in `directory` while sends arrive. Resolves with its acts on those files. */
 async function record(directory: string, url: string): Promise<readonly Act[]> {
   const out = join(directory, 'trace')
   const strace = [
@@ -53,7 +53,7 @@ async function record(directory: string, url: string): Promise<readonly Act[]> {
   return readTrace(await Bun.file(out).text(), `${directory}/ara.db`)
 }
 
-/** Ids that the file in an image holds; throws when it is damaged. */
+/** Ids in the file of an image. Throws when the file is damaged. */
 function idsIn(directory: string): ReadonlySet<string> {
   const db = new Database(join(directory, 'ara.db'))
   try {
@@ -72,7 +72,7 @@ function idsIn(directory: string): ReadonlySet<string> {
   }
 }
 
-describe('A power cut, with STORE_SYNC=full', () => {
+describe('A power cut with STORE_SYNC=full', () => {
   test(`at any moment leaves a file that opens and holds every send answered before it (POWER_SEED=${seed})`, async () => {
     if (!canTrace()) return
     await using place = await storePlace()
@@ -113,22 +113,22 @@ describe('the replay of a trace', () => {
     `7 pwrite64(3<${file}>, "${hex('no')}", 2, 0) = -1 ENOSPC (No space left on device)`,
   ].join('\n')
 
-  test('takes writes, syncs, ends and answers in their order, and what failed not at all', () => {
+  test('keeps the order of writes, syncs, answers, truncations and removals, and ignores failed calls', () => {
     const acts = readTrace(lines, '/d/ara.db')
     expect(acts.map(({ type }) => type)).toEqual(['write', 'write', 'sync', 'answer', 'truncate', 'remove'])
   })
 
-  test('a call that is not understood is no call that did nothing', () => {
+  test('throws on a call it does not understand', () => {
     expect(() => readTrace(`7 writev(3<${file}>, [], 0) = 0`, '/d/ara.db')).toThrow('writev')
   })
 
-  test('finds a send that was answered before its sync', async () => {
+  test('detects a send that was answered before its sync', async () => {
     if (!canTrace()) return
     await using place = await storePlace()
     const acts = await record(place.directory, place.url)
     const disk = new Disk()
     let lost = 0
-    // The same without its syncs: then nothing is sure.
+    // Without its syncs nothing in the trace is safe.
     for (const [n, act] of acts.entries()) {
       if (act.type === 'sync' && disk.answered.size > 0) continue
       disk.take(act)

@@ -2,17 +2,17 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Random } from '../support/random.ts'
 
-/** What a process did to files below one folder, and what it answered, in order; read from a trace of its system calls. */
+/** File operations of a process below one folder, and its answers, in order. Read from a trace of its system calls. */
 export type Act =
   | { readonly type: 'write'; readonly file: string; readonly at: number; readonly bytes: Buffer }
   | { readonly type: 'truncate'; readonly file: string; readonly size: number }
   | { readonly type: 'remove'; readonly file: string }
-  /** Everything written to the file up to here is on the disk. */
+  /** All writes to the file so far are on the disk. */
   | { readonly type: 'sync'; readonly file: string }
-  /** A send was answered with 2xx. */
+  /** A send got a 2xx answer. */
   | { readonly type: 'answer'; readonly id: string }
 
-/** Calls that strace is to record for `readTrace`: with paths (-y), bytes in hexadecimal (-xx), and all of them (-s). */
+/** System calls that strace records for `readTrace`: with paths (-y), hexadecimal bytes (-xx) and full length (-s). */
 export const CALLS =
   'trace=pwrite64,pwritev,write,writev,sendto,sendmsg,ftruncate,truncate,unlink,unlinkat,rename,renameat,renameat2,fsync,fdatasync'
 
@@ -26,11 +26,11 @@ const DESCRIBED = /^\d+<([^>]*)>/
 const NAMED = /"((?:\\x[0-9a-f]{2})*)"/g
 const ANSWERED = /HTTP\/1\.1 200[\s\S]*"notification_id":"([0-9a-f-]{36})"/
 
-/** With -xx everything is in hexadecimal, paths too. */
+/** -xx prints everything in hexadecimal, including paths. */
 const bytesOf = (text: string): Buffer => Buffer.from(text.replaceAll('\\x', ''), 'hex')
 const textOf = (text: string): string => bytesOf(text).toString()
 
-/** Calls that took a while are told in two lines; they count where they end, which is the later place for a write and for a sync. */
+/** Joins calls that strace prints in two lines. They count at their end, the safe side for a write and for a sync. */
 function* wholeLines(trace: string): Generator<string> {
   const begun = new Map<string, string>()
   for (const line of trace.split('\n')) {
@@ -66,7 +66,7 @@ function actOf(call: string, given: string, below: string): Act | undefined {
   }
   const [, id] = ANSWERED.exec(names.join('')) ?? []
   if (id !== undefined) return { type: 'answer', id }
-  // Whatever else writes to our files would be missing from the images.
+  // An unknown call that writes to our files would be missing from the images.
   if (isOurs(textOf(DESCRIBED.exec(given)?.[1] ?? '')) || names.some(isOurs))
     throw new Error(`not understood: ${call}`)
   return undefined
@@ -97,7 +97,7 @@ function applied(content: Buffer, change: Change): Buffer {
   return grown
 }
 
-/** A disk: what it surely holds of each file, and what was written since and may be there or not. */
+/** A disk: the content of each file that is safe, and later writes that may be lost. */
 export class Disk {
   readonly #safe = new Map<string, Buffer>()
   readonly #pending = new Map<string, Change[]>()
@@ -123,18 +123,18 @@ export class Disk {
     }
   }
 
-  /** The files as they are after the power was cut: of what was not synced `isKept` says which writes had got through. */
+  /** Writes the files as they are after a power cut. `isKept` decides which unsynced writes survived. */
   image(directory: string, below: string, isKept: () => boolean): void {
     mkdirSync(directory, { recursive: true })
     for (const file of new Set([...this.#safe.keys(), ...this.#pending.keys()])) {
       const changes = (this.#pending.get(file) ?? []).filter(isKept)
-      // Copied, since a change is made in place.
+      // A copy, because a change is applied in place.
       const content = changes.reduce(applied, Buffer.from(this.#safe.get(file) ?? Buffer.alloc(0)))
       writeFileSync(join(directory, file.slice(below.length)), content)
     }
   }
 }
 
-/** Nothing that was not synced, everything, or each write by chance. */
+/** Keeps no unsynced write, all of them, or each by chance. */
 export const luck = (random: Random): (() => boolean) =>
   random.pick([() => false, () => true, () => random.chance(0.5)])

@@ -13,23 +13,23 @@ const ENV = {
   IDEMPOTENCY_TTL_SECONDS: '604800',
 }
 const USERS = ['ann', 'bob', 'cy'] as const
-/** What an item gets that had no effect. */
+/** The id of an item without an effect. */
 const NO_ID = '00000000-0000-0000-0000-000000000000'
 const REQUESTS = 30
-/** Half a minute, after which the mark of a request that died is over. */
+/** Half a minute, after which the reservation of a dead request has expired. */
 const RESERVED_SECONDS = 31
 const TIMEOUT_MS = 120_000
-/** RETRY_SEED=n plays that one only. */
+/** RETRY_SEED=n runs that seed only. */
 const pinned = process.env['RETRY_SEED']
 const SEEDS = pinned === undefined ? [1, 2, 3, 4, 5, 6] : [Number(pinned)]
 
-/** A service that may die at any call of its store: from then on none is answered, and it is replaced. */
+/** A service that may die at any call of its store. It then answers nothing more and is replaced. */
 interface Node {
   readonly app: TestApp
   isDead: boolean
 }
 
-/** What one caller asks for, again and again under one key; each payload is of one notification. */
+/** A request that one caller repeats under one key. Each payload belongs to one notification. */
 interface Request {
   readonly key: string
   readonly path: string
@@ -39,7 +39,7 @@ interface Request {
 
 const NEVER = () => new Promise<never>(() => {})
 
-/** Between any two steps: the call is lost, or only its answer, or the process is. */
+/** Loses a call, or only its answer, or the whole process, between any two steps. */
 function disturbing(random: Random, mayFail: () => boolean, node: Pick<Node, 'isDead'>) {
   const call = async <T>(work: () => Promise<T>): Promise<T> => {
     if (node.isDead) return NEVER()
@@ -59,7 +59,7 @@ function disturbing(random: Random, mayFail: () => boolean, node: Pick<Node, 'is
   return ({ log, idempotency }: Store): Partial<Store> => ({
     log: {
       ...log,
-      // As a store does that writes in groups: of those that fail some may have been written.
+      // Like a store that writes in groups: a failed append may have written some drafts.
       append: drafts =>
         call(() => log.append(drafts)).catch(async error => {
           if (random.chance(0.3) && drafts.length > 1) await log.append(drafts.slice(0, 1))
@@ -101,7 +101,7 @@ function requestOf(n: number, random: Random): Request {
   return { key, path: '/batch', body: { notifications }, parts }
 }
 
-/** Under which id each part was answered to be; undefined for one that failed. */
+/** The id in the answer for each part; undefined for a failed part. */
 const idsOf = ({ json }: Answer): readonly (string | undefined)[] =>
   (json.results ?? [json]).map(({ notification_id: id }: { notification_id: string }) =>
     id === NO_ID ? undefined : id,
@@ -136,7 +136,7 @@ async function play(seed: number) {
     return nodes[place]
   }
 
-  /** One place is looked after at a time: of many who find a node dead one replaces it. */
+  /** Replaces nodes one at a time: of many callers that find a node dead, one replaces it. */
   let turn: Promise<unknown> = Promise.resolve()
   const nodeNow = (place: number): Promise<Node> => {
     const next = turn.then(() => nodeAt(place))
@@ -182,7 +182,7 @@ async function play(seed: number) {
 
 for (const seed of SEEDS)
   test(
-    `callers who repeat until they are answered lose nothing and repeat nobody, at whatever step services die and stores fail (RETRY_SEED=${seed})`,
+    `callers that retry until they get an answer lose and repeat nothing, at whatever step services die and stores fail (RETRY_SEED=${seed})`,
     async () => {
       const { requests, answered, again, logs, deaths } = await play(seed)
       expect(deaths).toBeGreaterThan(0)

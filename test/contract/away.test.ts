@@ -49,7 +49,7 @@ const OPERATIONS: Readonly<Record<string, (store: Store) => unknown>> = {
   before: ({ revocations }) => revocations.before(ANN),
 }
 
-/** How each operation ends; errors by the name of their class. */
+/** How each operation ends; an error is given by the name of its class. */
 async function endsOf(store: Store): Promise<Readonly<Record<string, string>>> {
   const ended = Object.entries(OPERATIONS).map(async ([name, ask]) => {
     try {
@@ -80,8 +80,8 @@ async function open(storeUrl: string): Promise<Store> {
 
 const WRITES = ['append', 'create', 'reserve', 'revoke']
 
-describe('a store that is away rejects with StoreAway and nothing else', () => {
-  test('a file that was moved', async () => {
+describe('every call to a store that is away is answered or rejects with StoreAway', () => {
+  test('a store whose file was moved rejects writes with StoreAway', async () => {
     await using place = await storePlace()
     await using store = await open(place.url)
     await rename(place.path, `${place.path}.moved`)
@@ -92,8 +92,8 @@ describe('a store that is away rejects with StoreAway and nothing else', () => {
   }, 20_000)
 
   for (const [what, lose] of [
-    ['a Redis that answers nothing', 'freeze'],
-    ['a Redis whose connection was cut', 'cut'],
+    ['a store whose Redis does not answer rejects writes with StoreAway', 'freeze'],
+    ['a store whose connection to Redis was cut rejects writes with StoreAway', 'cut'],
   ] as const)
     test(what, async () => {
       await using redis = await startRedis()
@@ -107,7 +107,7 @@ describe('a store that is away rejects with StoreAway and nothing else', () => {
       if (lose === 'freeze') line.thaw()
     }, 20_000)
 
-  test('the one in memory never is', async () => {
+  test('the memory store is never away', async () => {
     await using store = await open('memory:')
     const ends = await endsOf(store)
     expect(Object.values(ends).filter(end => end !== 'answered')).toEqual([])

@@ -14,7 +14,7 @@ export const claim = (more: Partial<Claim> = {}): Claim => ({
 const OTHER_ID = '22222222-2222-4222-8222-222222222222'
 const TTL_MS = 100_000
 
-/** What every store promises of keys. `open` opens an empty one. */
+/** Contract of idempotency keys that every store keeps. `open` opens an empty store. */
 export function idempotencyContract(name: string, open: OpenStore): void {
   const start = async () => {
     const clock = fakeClock()
@@ -25,20 +25,20 @@ export function idempotencyContract(name: string, open: OpenStore): void {
   }
 
   describe(`${name}: idempotency`, () => {
-    test('a new key is reserved under the id of the claim, and a repeat of the request is told so', async () => {
+    test('a new key is reserved with the id of the claim, and a repeat of the request gets in_progress', async () => {
       await using keys = await start()
       const { id } = claim()
       expect(await keys.reserve(claim())).toEqual({ type: 'reserved', id })
       expect(await keys.reserve(claim({ id: OTHER_ID }))).toEqual({ type: 'in_progress', id })
     })
 
-    test('of many at the same time one is reserved', async () => {
+    test('only one of many simultaneous requests gets the reservation', async () => {
       await using keys = await start()
       const all = await Promise.all(Array.from({ length: 50 }, () => keys.reserve(claim())))
       expect(all.map(({ type }) => type).sort()).toEqual([...Array(49).fill('in_progress'), 'reserved'])
     })
 
-    test('another request under the key is a conflict, while the first one runs and after it', async () => {
+    test('a different request with the same key gets a conflict, during the first request and after it', async () => {
       await using keys = await start()
       await keys.reserve(claim())
       const other = claim({ fingerprint: 'g' })
@@ -47,7 +47,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(other)).toEqual({ type: 'conflict' })
     })
 
-    test('what was answered is answered again, to the letter', async () => {
+    test('a repeat gets the stored answer unchanged', async () => {
       await using keys = await start()
       await keys.reserve(claim())
       const answer = '{"text":"Grüße, \\"世界\\"\\u0000"}\n'
@@ -55,7 +55,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(claim({ id: OTHER_ID }))).toEqual({ type: 'answered', answer })
     })
 
-    test('keys of two tenants, and keys that resemble each other, never meet', async () => {
+    test('keys of two tenants, and similar keys of one tenant, stay separate', async () => {
       await using keys = await start()
       const claims = [
         claim(),
@@ -70,7 +70,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(reserved.map(({ type }) => type)).toEqual(claims.map(() => 'reserved'))
     })
 
-    test('one that is released as free is as if never used', async () => {
+    test('a key released as free is unused again', async () => {
       await using keys = await start()
       await keys.reserve(claim())
       keys.release(claim(), 'free')
@@ -78,7 +78,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(other)).toEqual({ type: 'reserved', id: OTHER_ID })
     })
 
-    test('after an unknown outcome the same request goes on at once under the id it had', async () => {
+    test('after an unknown outcome the same request is reserved at once with its earlier id', async () => {
       await using keys = await start()
       const { id } = claim()
       await keys.reserve(claim())
@@ -89,7 +89,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(claim())).toEqual({ type: 'answered', answer: 'done' })
     })
 
-    test('and another request begins anew', async () => {
+    test('after an unknown outcome a different request gets the key with its own id', async () => {
       await using keys = await start()
       await keys.reserve(claim())
       keys.release(claim(), 'retry')
@@ -97,7 +97,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(other)).toEqual({ type: 'reserved', id: OTHER_ID })
     })
 
-    test('one that is never answered blocks its key for half a minute, and then goes on under its id', async () => {
+    test('a request without an answer blocks its key for half a minute, and its repeat then gets the same id', async () => {
       await using keys = await start()
       const { id } = claim()
       await keys.reserve(claim())
@@ -108,7 +108,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(claim())).toEqual({ type: 'in_progress', id })
     })
 
-    test('who answers too late changes nothing of what another request has begun', async () => {
+    test('a late answer does not change the reservation of a different request', async () => {
       await using keys = await start()
       await keys.reserve(claim())
       keys.clock.time += RESERVED_MS + 1
@@ -119,7 +119,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(other)).toEqual({ type: 'in_progress', id: OTHER_ID })
     })
 
-    test('an answer stays what it is', async () => {
+    test('a second answer or a release does not change a stored answer', async () => {
       await using keys = await start()
       await keys.reserve(claim())
       keys.answer(claim(), 'first')
@@ -128,7 +128,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(claim())).toEqual({ type: 'answered', answer: 'first' })
     })
 
-    test('keys are kept from first use for their time, and no longer', async () => {
+    test('a key stays in use for its ttl from first use, and no longer', async () => {
       await using keys = await start()
       await keys.reserve(claim())
       keys.clock.time += 10_000
@@ -140,7 +140,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(other)).toEqual({ type: 'reserved', id: OTHER_ID })
     })
 
-    test('a long answer stays whole', async () => {
+    test('the store returns a long answer complete', async () => {
       await using keys = await start()
       const answer = `"${'ü\u2028😀'.repeat(50_000)}"`
       await keys.reserve(claim())
@@ -148,7 +148,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(claim())).toEqual({ type: 'answered', answer })
     })
 
-    test('every key there can be is one of its own', async () => {
+    test('no two different keys collide', async () => {
       await using keys = await start()
       const all = String.fromCharCode(...Array.from({ length: 0x7e - 0x20 }, (_, n) => 0x21 + n))
       const names = [all, 'x'.repeat(255), '!', '{', '{k}', '%s', '*', "'", '"', '\\', ':', '::']
@@ -158,7 +158,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
         expect(await keys.reserve(claim({ key }))).toEqual({ type: 'answered', answer: key })
     })
 
-    test('a second try has the key for half a minute of its own, and does not make it younger', async () => {
+    test('a second attempt reserves the key for another half minute and does not extend its ttl', async () => {
       await using keys = await start()
       const { id } = claim()
       await keys.reserve(claim())
@@ -173,7 +173,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(claim({ id: OTHER_ID }))).toEqual({ type: 'reserved', id: OTHER_ID })
     })
 
-    test('who answers after half a minute is heard, as long as nobody else has begun', async () => {
+    test('an answer after half a minute is stored if no other request has reserved the key', async () => {
       await using keys = await start()
       await keys.reserve(claim())
       keys.clock.time += RESERVED_MS + 1
@@ -181,7 +181,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(claim())).toEqual({ type: 'answered', answer: 'late' })
     })
 
-    test('what is said under an id, key or tenant that has not reserved it changes nothing', async () => {
+    test('an answer or release with another id, key or tenant changes nothing', async () => {
       await using keys = await start()
       const { id } = claim()
       keys.answer(claim(), 'too early')
@@ -197,7 +197,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(await keys.reserve(claim({ id: OTHER_ID }))).toEqual({ type: 'reserved', id: OTHER_ID })
     })
 
-    test('a thousand at the same time are kept, and answered at once', async () => {
+    test('a thousand simultaneous requests are reserved, and their repeats are answered at once', async () => {
       await using keys = await start()
       const many = Array.from({ length: 1_000 }, (_, n) => claim({ key: `${n}` }))
       const reserved = await Promise.all(many.map(each => keys.reserve(each)))
@@ -207,7 +207,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
       expect(again).toEqual(many.map(({ key: answer }) => ({ type: 'answered', answer })))
     })
 
-    test('any sequence of calls is answered as a naive model answers it', async () => {
+    test('every random sequence of calls gets the same answers from the store as from a naive model', async () => {
       const step = fc.record({
         what: fc.constantFrom('reserve', 'answer', 'free', 'retry', 'wait'),
         key: fc.constantFrom('a', 'b'),
@@ -218,7 +218,7 @@ export function idempotencyContract(name: string, open: OpenStore): void {
         fc.asyncProperty(fc.array(step, { maxLength: 30 }), async steps => {
           await using keys = await start()
           const model = new Model()
-          /** By key: the claim that was last told to go on. */
+          /** The claim that last got `reserved`, by key. */
           const going = new Map<string, Claim>()
           let made = 0
           for (const { what, key, fingerprint, ms } of steps) {
@@ -251,7 +251,7 @@ interface Record {
   answer?: string
 }
 
-/** One map, nothing bounded. */
+/** A model: one map without bounds. */
 class Model {
   readonly #records = new Map<string, Record>()
 

@@ -43,7 +43,7 @@ const heap = (): number => {
 }
 
 describe('memory: cleanup', () => {
-  /** `cleanUp` does what the store's timer does. */
+  /** `cleanUp` runs the work of the store's timer. */
   const start = (limits: Partial<StoreLimits> = {}) => {
     const clock = fakeClock()
     const spy = spyOn(globalThis, 'setInterval')
@@ -69,7 +69,7 @@ describe('memory: cleanup', () => {
     }
   }
 
-  test('forgets a log 30 days after its last append and gives the next one another epoch', async () => {
+  test('cleanup forgets a log 30 days after its last append, and the next log has a new epoch', async () => {
     await using store = start()
     const { log, append, clock, cleanUp } = store
     const first = await append(draft('a'))
@@ -85,7 +85,7 @@ describe('memory: cleanup', () => {
     expect(await append(draft('b'))).toEqual({ epoch: head.epoch, seq: 1 })
   })
 
-  test('leaves the other logs their epoch when it forgets one', async () => {
+  test('other logs keep their epoch when cleanup forgets a log', async () => {
     await using store = start()
     const { log, append, clock, cleanUp } = store
     const ann = await append(draft('a'))
@@ -97,7 +97,7 @@ describe('memory: cleanup', () => {
     expect<Cursor | undefined>((await log.open(BOB)).head).toEqual(bob)
   })
 
-  test('forgets no log that still retains something', async () => {
+  test('cleanup forgets no log with a retained entry', async () => {
     await using store = start({ retentionMs: 90 * DAY })
     const { log, append, clock, cleanUp } = store
     await append(draft('a'))
@@ -106,7 +106,7 @@ describe('memory: cleanup', () => {
     expect(await seqs(log)).toEqual([1])
   })
 
-  test('counts the 30 days from the last append', async () => {
+  test('the 30 days count from the last append', async () => {
     await using store = start()
     const { log, append, clock, cleanUp } = store
     await append(draft('a'))
@@ -117,7 +117,7 @@ describe('memory: cleanup', () => {
     expect((await log.open(ANN)).head.seq).toBe(2)
   })
 
-  test('removes what has ended though nobody asks for it, and leaves little of the log', async () => {
+  test('cleanup removes ended entries without any read and frees most of the memory of a log', async () => {
     await using store = start()
     const { log, append, clock, cleanUp } = store
     const before = heap()
@@ -130,7 +130,7 @@ describe('memory: cleanup', () => {
     expect((await log.open(userTopic('acme', '7'))).head.seq).toBe(1)
   })
 
-  test('reaches every log, in several turns', async () => {
+  test('cleanup visits every log, in several turns of the event loop', async () => {
     await using store = start()
     const { log, clock, cleanUp } = store
     const owners = Array.from({ length: 2_500 }, (_, i) => userTopic('acme', `${i}`))
@@ -142,21 +142,21 @@ describe('memory: cleanup', () => {
     expect(heads.filter(({ head }) => head.epoch === first?.cursor.epoch)).toEqual([])
   })
 
-  test('of many logs that end at once takes one turn of the event loop for each thousand', async () => {
+  test('cleanup takes one turn of the event loop per thousand logs that end at once', async () => {
     await using store = start()
     const { log, clock, cleanUp } = store
     const owners = Array.from({ length: 20_000 }, (_, n) => userTopic('acme', `${n}`))
     await log.append(owners.map(owner => draft('a', { owner })))
     clock.time += LIMITS.retentionMs + 1_000
     await cleanUp(1)
-    // Asking removes a thousand itself.
+    // `totals` itself removes a thousand entries.
     const { messages } = await log.totals()
     expect(messages).toBeGreaterThan(20_000 - 5_000)
     await cleanUp(30)
     expect(await log.totals()).toMatchObject({ messages: 0, users: 0 })
   })
 
-  test('keeps no process alive and ends with the store', async () => {
+  test('the cleanup timer keeps no process alive and stops with the store', async () => {
     const spy = spyOn(globalThis, 'clearInterval')
     const { timers, ...store } = start()
     expect(timers.map(timer => timer.hasRef())).toEqual([false, false])
@@ -165,11 +165,11 @@ describe('memory: cleanup', () => {
     spy.mockRestore()
   })
 
-  test('keeps up with any number of appends: what is kept stays near what has not ended', async () => {
+  test('cleanup keeps pace with appends: memory stays near the size of the unexpired entries', async () => {
     await using store = start()
     const { log, clock } = store
     let most = 0
-    // Nothing but appends: the timers of the store never get their turn.
+    // Only appends: the timers of the store never fire.
     for (let n = 0; n < 50_000; n++) {
       clock.time += 1
       const owner = userTopic('acme', `${n}`)
@@ -180,8 +180,8 @@ describe('memory: cleanup', () => {
   })
 })
 
-describe('memory: what it holds is bounded', () => {
-  /** How many bytes stay after all these appends. */
+describe('memory: bounded heap', () => {
+  /** Bytes that stay in the heap after all these appends. */
   const growth = async (
     limits: Partial<StoreLimits>,
     appends: Iterable<Draft>,
@@ -203,18 +203,18 @@ describe('memory: what it holds is bounded', () => {
     for (let i = 0; i < count; i++) yield draft(`n${i}`, given(i))
   }
 
-  test('one Critical in front of a flood of Low', async () => {
+  test('the heap stays bounded with one Critical entry before a flood of Low entries', async () => {
     const flood = many(200_000, i => ({ priority: i === 0 ? 'Critical' : 'Low' }))
     expect(await growth({}, flood)).toBeLessThan(2_000_000)
   })
 
-  test('one long-lived entry in front of a flood that expires', async () => {
+  test('the heap stays bounded with one long-lived entry before a flood of entries that expire', async () => {
     const { time } = fakeClock()
     const flood = many(200_000, i => (i === 0 ? {} : { expiresAt: time + i + 50 }))
     expect(await growth({ maxEntries: 1_000_000, retentionMs: DAY }, flood, 1)).toBeLessThan(2_000_000)
   })
 
-  test('entries with a far ttl that overflow removes', async () => {
+  test('the heap stays bounded when overflow evicts entries with a long ttl', async () => {
     const far = fakeClock().time + 50_000
     const flood = many(200_000, i => ({
       expiresAt: far - (i % 1_000),
@@ -252,14 +252,14 @@ describe('memory: keys', () => {
   const id = '11111111-1111-4111-8111-111111111111'
   const many = (count: number) => Array.from({ length: count }, (_, n) => claim({ key: `${n}`, id }))
 
-  test('beyond the number of records the oldest are dropped', async () => {
+  test('the oldest keys are dropped when there are too many records', async () => {
     const keys = memoryIdempotency(fakeClock(), DAY, { records: 3, bytes: 1_000_000 })
     for (const each of many(4)) await keys.reserve(each)
     const types = await Promise.all([3, 2, 1, 0].map(n => keys.reserve(claim({ key: `${n}`, id }))))
     expect(types.map(({ type }) => type)).toEqual(['in_progress', 'in_progress', 'in_progress', 'reserved'])
   })
 
-  test('beyond the number of bytes too, answers included', async () => {
+  test('the oldest keys are dropped when keys and answers take too many bytes', async () => {
     const keys = memoryIdempotency(fakeClock(), DAY, { records: 1_000, bytes: 10_000 })
     for (const each of many(10)) await keys.reserve(each)
     for (const each of many(10)) keys.answer(each, 'x'.repeat(1_500))
@@ -267,7 +267,7 @@ describe('memory: keys', () => {
     expect(types.filter(({ type }) => type === 'answered').length).toBeLessThan(7)
   })
 
-  test('200,000 records stay within 64 MiB', async () => {
+  test('200,000 keys take at most 64 MiB', async () => {
     const keys = memoryIdempotency(fakeClock(), DAY)
     const before = heap()
     for (let n = 0; n < 300_000; n++) {
@@ -284,7 +284,7 @@ describe('memory: keys', () => {
 })
 
 describe('memory: revocations', () => {
-  test('end by time that has passed, not by a wall clock that is set forward and back', async () => {
+  test('a revocation ends after elapsed time, even if the wall clock is set forward and back', async () => {
     let [now, passed] = [1_700_000_000_000, 0]
     const clock = { now: () => now, monotonic: () => passed }
     const revocations = memoryRevocations({ clock, maxPerTenant: 2 })
@@ -299,7 +299,7 @@ describe('memory: revocations', () => {
     expect([ANN, BOB].map(revocations.before)).toEqual([undefined, undefined])
   })
 
-  test('that were recorded earlier are all in force, though there are more than a tenant may have', async () => {
+  test('revocations from an earlier run are all in force, even beyond the bound of a tenant', async () => {
     const clock = fakeClock()
     const recorded = Array.from({ length: 5 }, (_, n) => ({
       owner: userTopic('acme', `${n}`),

@@ -1,28 +1,31 @@
 import type { Priority } from '../../src/protocol/values.ts'
 import type { DeliveryState } from '../../src/store/store.ts'
 
-/** What happens in one log of at most three entries, and what is left of it. */
+/**
+ * One row of the overflow rule (`StoreLimits.maxEntries` in src/store/store.ts): steps with one log of at most three
+ * entries, and the result. Every store runs every row.
+ */
 export interface OverflowCase {
   /** Completes "evicts …". */
   readonly evicts: string
   readonly acknowledged?: boolean
-  /** Appended first, in one call; these get the seqs from 1. */
+  /** Priorities appended first, in one call; they get the seqs from 1. */
   readonly first: readonly Priority[]
   /** Seqs handed over to a socket. */
   readonly handed?: readonly number[]
-  /** Everything up to this seq is received. */
+  /** A device received everything up to this seq. */
   readonly received?: number
   /** Seqs acknowledged, in this order. */
   readonly acked?: readonly number[]
-  /** Appended then, in one call. */
+  /** Priorities appended afterwards, in one call. */
   readonly later: readonly Priority[]
-  /** Seqs that stay. */
+  /** Seqs that stay in the log. */
   readonly left: number[]
   /** State of each evicted seq. */
   readonly gone: Readonly<Record<number, DeliveryState>>
-  /** Seqs that counted as lost: evicted unsettled. */
+  /** Seqs reported as lost: evicted while unsettled. */
   readonly unsettled: readonly number[]
-  /** The highest seq that no device had received. */
+  /** The highest evicted seq that no device had received. */
   readonly lostThrough: number
 }
 

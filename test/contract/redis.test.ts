@@ -33,7 +33,7 @@ const SETTINGS = {
   redisBackoffMaxDelayMs: 30_000,
 }
 const DATABASES = 16
-/** A batch is told that its time is up by no more than that too soon. */
+/** A batch may time out this much too early, milliseconds. */
 const TICK_MS = 50
 let opened = 0
 
@@ -43,7 +43,9 @@ const redisTime = async (): Promise<number> => {
   return Number(seconds) * 1000 + Number(microseconds) / 1000
 }
 
-/** By the test's clock; an empty one, or the last one again; over the line that leads to the port. */
+/**
+ * Opens a store with the test's clock: a new one, or the last one again. Connects through the proxy on `port`, if given.
+ */
 const open = async (
   { clock, ...options }: Parameters<OpenStore>[0],
   isNew = true,
@@ -69,7 +71,7 @@ storeContract('redis', options => open(options), { runs: 150 })
 revocationsContract('redis', options => open(options))
 idempotencyContract('redis', options => open(options))
 
-describe('redis: what one script does is bounded, what is asked is done', () => {
+describe('redis: scripts with bounded work', () => {
   const MANY = 2_500
   const ANN = userTopic('acme', 'ann')
   const ALL = { entries: 1_000, bytes: 1_000_000 }
@@ -99,7 +101,7 @@ describe('redis: what one script does is bounded, what is asked is done', () => 
     (store: Awaited<ReturnType<typeof start>>['store']) => Promise<unknown>,
     unknown,
   ])[])
-    test(`thousands that end at once have ended for ${what}`, async () => {
+    test(`${what} counts none of thousands of entries that end at once`, async () => {
       await using opened = await start()
       const { store, clock, notes } = opened
       clock.time += LIMITS.retentionMs + 1
@@ -109,7 +111,7 @@ describe('redis: what one script does is bounded, what is asked is done', () => 
       expect(await seqs(store.log)).toEqual([])
     })
 
-  test('thousands that ended make room: none that has not is evicted', async () => {
+  test('thousands of ended entries make room, so that no unexpired entry is evicted', async () => {
     await using opened = await start()
     const { store, clock } = opened
     clock.time += LIMITS.retentionMs + 1
@@ -117,7 +119,7 @@ describe('redis: what one script does is bounded, what is asked is done', () => 
     expect((await seqs(store.log)).length).toBe(100)
   })
 
-  test('thousands are acknowledged through a cursor, and a reader of the others finds the one behind them', async () => {
+  test('thousands of entries are acknowledged by one cursor, and a read of unsettled entries finds the one behind them', async () => {
     await using opened = await start({ acknowledged: true, maxEntries: MANY + 1 })
     const { store, epoch, notes } = opened
     expect(await store.acks.ackThrough(ANN, { epoch, seq: MANY })).toBe(MANY)
@@ -129,7 +131,7 @@ describe('redis: what one script does is bounded, what is asked is done', () => 
     expect(nothing).toMatchObject({ entries: [], through: MANY + 1 })
   })
 
-  test('a limit that was lowered is kept by and by', async () => {
+  test('a lowered limit is reached over several appends', async () => {
     await using opened = await start()
     const lower = await open({ limits: LIMITS, clock: opened.clock, observer: noting() }, false)
     for (let n = 0; n < 20; n++) await lower.log.append([draft(`more${n}`)])
@@ -137,7 +139,7 @@ describe('redis: what one script does is bounded, what is asked is done', () => 
     await lower[Symbol.asyncDispose]()
   })
 
-  test('one call may be for ten thousand users', async () => {
+  test('one append can address ten thousand users', async () => {
     await using opened = await start()
     const { log } = opened.store
     const owners = Array.from({ length: 10_000 }, (_, n) => userTopic('acme', `u${n}`))
@@ -150,12 +152,12 @@ describe('redis: what one script does is bounded, what is asked is done', () => 
   })
 })
 
-describe('redis: what former versions and dead nodes left', () => {
+describe('redis: data from earlier versions and dead nodes', () => {
   const ANN = userTopic('acme', 'ann')
   const BOB = userTopic('acme', 'bob')
   const tag = '{acme:ann}'
 
-  test('a log that an earlier version wrote goes on in the same epoch', async () => {
+  test('a log written by an earlier version continues in the same epoch', async () => {
     const clock = fakeClock()
     const options = { limits: { ...LIMITS, maxEntries: 4 }, clock, observer: noting() }
     const former = await open(options)
@@ -164,7 +166,7 @@ describe('redis: what former versions and dead nodes left', () => {
     await former.log.append([draft('d', { owner: BOB })])
     await former.log.totals()
     await former[Symbol.asyncDispose]()
-    // As it was: no counts, no sizes in bytes.
+    // Restores the state of the earlier version: no counts, no sizes in bytes.
     await admin.hdel(`ara:head:${tag}`, 'counts')
     await admin.hdel(`ara:notes:${tag}`, 'e')
     await admin.del('ara:sizes')
@@ -183,17 +185,17 @@ describe('redis: what former versions and dead nodes left', () => {
     await store[Symbol.asyncDispose]()
   })
 
-  test('logs that a node took to clean them and died are cleaned by another one', async () => {
+  test('another node cleans the logs that a dead node had leased', async () => {
     const clock = fakeClock()
     const observer = noting()
     const store = await open({ limits: LIMITS, clock, observer })
     await store.log.append([draft('a'), draft('b', { owner: BOB })])
     clock.time += LIMITS.retentionMs + 1
-    // What the node did last.
+    // The last step of the dead node.
     const { text } = SCRIPTS.take
     const taken = await admin.eval(text, 2, 'ara:due', 'ara:leased:{ara:due}', clock.time, 100, 30_000)
     expect(taken).toEqual([ANN, BOB])
-    // Out of the table of all users, too, by which they would be found at once.
+    // Removes the log from the table of all users too, which would reveal it at once.
     await admin.del('ara:sizes')
     await store.log.totals()
     expect(observer.notes).toEqual([])
@@ -208,8 +210,8 @@ describe('redis: what former versions and dead nodes left', () => {
   })
 })
 
-describe('redis: when something is wrong', () => {
-  test('a reply that nobody foresaw is no outage, and what cannot be read is mended', async () => {
+describe('redis: errors and outages', () => {
+  test('an unexpected reply is no outage, and unreadable data is mended', async () => {
     const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() })
     await store.log.append([draft('a')])
     await admin.hset('ara:notes:{acme:ann}', '1', 'no entry')
@@ -222,7 +224,7 @@ describe('redis: when something is wrong', () => {
     await store[Symbol.asyncDispose]()
   })
 
-  test('what Redis refuses is an outage', async () => {
+  test('a refusal by Redis counts as an outage', async () => {
     const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() })
     await admin.config('SET', 'maxmemory', '1')
     const refused = await store.log.append([draft('a')]).catch(error => error)
@@ -234,7 +236,7 @@ describe('redis: when something is wrong', () => {
     await store[Symbol.asyncDispose]()
   })
 
-  test('scripts that Redis has forgotten are given to it again', async () => {
+  test('scripts that Redis has forgotten are sent again', async () => {
     const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() })
     await store.log.append([draft('a')])
     await admin.script('FLUSH')
@@ -244,7 +246,7 @@ describe('redis: when something is wrong', () => {
     await store[Symbol.asyncDispose]()
   })
 
-  test('an append whose answer is lost is told of when Redis answers again, and tried again adds nothing', async () => {
+  test('the observer learns of an append with a lost answer when Redis answers again, and a retry appends nothing', async () => {
     await using line = await startProxy(redis.port)
     const observer = noting()
     const clock = fakeClock()
@@ -264,7 +266,7 @@ describe('redis: when something is wrong', () => {
     await store[Symbol.asyncDispose]()
   })
 
-  test('an append that reaches Redis after its time was up is not carried out', async () => {
+  test('an append that reaches Redis after its deadline is not carried out', async () => {
     await using line = await startProxy(redis.port)
     const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() }, true, line.port)
     await store.log.append([draft('a')])
@@ -274,7 +276,7 @@ describe('redis: when something is wrong', () => {
     expect(late).rejects.toThrow('too long')
     await late.catch(() => {})
     expect(performance.now() - startedAt).toBeLessThan(1_000)
-    // Whoever asked is told a little sooner than its time is up.
+    // The caller is told slightly before the deadline.
     const told = await redisTime()
     await eventually(async () => (await redisTime()) > told + TICK_MS)
     line.thaw()
@@ -283,7 +285,7 @@ describe('redis: when something is wrong', () => {
     await store[Symbol.asyncDispose]()
   })
 
-  test('what was noted while Redis was away is written when it is back', async () => {
+  test('notes made during an outage of Redis are written when it returns', async () => {
     await using line = await startProxy(redis.port)
     const store = await open({ limits: LIMITS, clock: fakeClock(), observer: noting() }, true, line.port)
     const [{ cursor } = { cursor: { epoch: '', seq: 0 } }] = await store.log.append([draft('a')])

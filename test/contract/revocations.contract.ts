@@ -7,7 +7,7 @@ const ANN = userTopic('acme', 'ann')
 const BOB = userTopic('acme', 'bob')
 const ANN_OF_GLOBEX = userTopic('globex', 'ann')
 
-/** What every store promises of revoked tokens. `open` opens an empty one. */
+/** Contract of revocations that every store keeps. `open` opens an empty store. */
 export function revocationsContract(name: string, open: OpenStore): void {
   const start = async (limits: Partial<StoreLimits> = {}) => {
     const clock = fakeClock()
@@ -17,11 +17,11 @@ export function revocationsContract(name: string, open: OpenStore): void {
   }
 
   describe(`${name}: revocations`, () => {
-    /** Whether it answers at once or later. */
+    /** Accepts an answer at once or a promise. */
     const before = async ({ revocations }: { readonly revocations: Store['revocations'] }, owner = ANN) =>
       revocations.before(owner)
 
-    test('are of one user, from the moment they are made', async () => {
+    test('a revocation applies to one user, from the moment it is made', async () => {
       await using opened = await start()
       const { time } = opened.clock
       expect(await before(opened)).toBeUndefined()
@@ -30,7 +30,7 @@ export function revocationsContract(name: string, open: OpenStore): void {
       expect(all).toEqual([5_000, undefined, undefined])
     })
 
-    test('last up to their end and no longer', async () => {
+    test('a revocation lasts up to and including its end', async () => {
       await using opened = await start()
       const { clock } = opened
       await opened.revocations.revoke(ANN, 5_000, clock.time + 1_000)
@@ -42,7 +42,7 @@ export function revocationsContract(name: string, open: OpenStore): void {
       expect(await before(opened)).toBe(3_000)
     })
 
-    test('of one user add up: the later moments hold', async () => {
+    test('of two revocations of one user the later times apply', async () => {
       await using opened = await start()
       const { clock, revocations } = opened
       await revocations.revoke(ANN, 5_000, clock.time + 1_000)
@@ -54,7 +54,7 @@ export function revocationsContract(name: string, open: OpenStore): void {
       expect(await before(opened)).toBe(5_000.5)
     })
 
-    test('are bounded for each tenant, and none is forgotten before its end to make room', async () => {
+    test('revocations are bounded per tenant, and none is dropped before its end to make room', async () => {
       await using opened = await start({ maxRevocations: 2 })
       const { clock, revocations } = opened
       const day = clock.time + 86_400_000
@@ -63,7 +63,7 @@ export function revocationsContract(name: string, open: OpenStore): void {
       expect(await revocations.revoke(BOB, 2_000, clock.time + 60_000)).toBe('revoked')
       expect(await revocations.revoke(cy, 3_000, day)).toBe('full')
       expect(await revocations.revoke(ANN_OF_GLOBEX, 4_000, day)).toBe('revoked')
-      // A user who has one already takes no further room.
+      // A user with a revocation needs no further place.
       expect(await revocations.revoke(ANN, 5_000, day)).toBe('revoked')
       expect(await Promise.all([ANN, BOB, cy].map(revocations.before))).toEqual([5_000, 2_000, undefined])
       clock.time += 60_001
@@ -73,7 +73,7 @@ export function revocationsContract(name: string, open: OpenStore): void {
       expect(await Promise.all(all)).toEqual([5_000, undefined, 3_000, 4_000])
     })
 
-    test('may be of the very beginning', async () => {
+    test('a revocation can start at time 0', async () => {
       await using opened = await start()
       await opened.revocations.revoke(ANN, 0, opened.clock.time + 1_000)
       expect(await before(opened)).toBe(0)

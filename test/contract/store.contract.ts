@@ -43,7 +43,7 @@ export const LIMITS: StoreLimits = {
 }
 const ALL: PageLimit = { entries: 1_000, bytes: 1_000_000 }
 
-/** A clock that stands still until the test sets its `time`. */
+/** A clock that stands still until the test sets `time`. */
 export function fakeClock(time = 1_700_000_000_000): Clock & { time: number } {
   const clock = { time, now: () => clock.time, monotonic: () => clock.time }
   return clock
@@ -59,7 +59,7 @@ export const draft = (id: string, given: Partial<Draft> = {}): Draft => ({
   ...given,
 })
 
-/** Notes what a store tells of, in order. */
+/** Records all observer calls, in order. */
 export function noting(): StoreObserver & { readonly notes: unknown[][] } {
   const notes: unknown[][] = []
   return {
@@ -76,11 +76,11 @@ export function noting(): StoreObserver & { readonly notes: unknown[][] } {
 const drafts = (count: number, given: Partial<Draft> = {}): Draft[] =>
   Array.from({ length: count }, (_, i) => draft(`${given.priority ?? 'n'}${i + 1}`, given))
 
-/** The seqs that a reader from the start gets. */
+/** Seqs that a reader from the start gets. */
 export const seqs = async (log: UserLog, owner: Topic = ANN): Promise<number[]> =>
   (await log.read(owner, 0, ALL)).entries.map(({ seq }) => seq)
 
-/** Without the bytes, which each store counts by what it takes. */
+/** Totals without bytes, which each store counts by its own sizes. */
 export const countsOf = async (log: UserLog): Promise<Pick<Totals, 'messages' | 'users'>> => {
   const { messages, users } = await log.totals()
   return { messages, users }
@@ -90,7 +90,7 @@ const NOWHERE: AppendResult = { cursor: { epoch: '', seq: 0 }, repeated: false }
 
 const numbers = (appended: readonly AppendResult[]): number[] => appended.map(({ cursor }) => cursor.seq)
 
-/** A receipt may be late: goes on when it has been taken. */
+/** Waits until a receipt has taken effect, because a receipt may be late. */
 async function receive(log: UserLog, owner: Topic, seq: number): Promise<void> {
   const { head } = await log.open(owner)
   log.received(owner, { epoch: head.epoch, seq })
@@ -100,7 +100,10 @@ async function receive(log: UserLog, owner: Topic, seq: number): Promise<void> {
 const taken = (log: UserLog, owner: Topic, seq: number): Promise<void> =>
   eventually(async () => (await log.open(owner)).received >= seq)
 
-/** What every store promises, through its interface alone. `open` opens an empty one; `runs` of the random test. */
+/**
+ * Contract that every store keeps, tested through its interface alone. `open` opens an empty store; `runs` counts random
+ * sequences.
+ */
 export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = {}): void {
   templatesContract(name, () => open({ limits: LIMITS, clock: fakeClock(), observer: noting() }))
 
@@ -119,7 +122,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
   }
 
   describe(`${name}: append`, () => {
-    test('numbers the entries of each log from 1, by exactly 1', async () => {
+    test('append numbers the entries of each log from 1 without gaps', async () => {
       await using opened = await start()
       const { log } = opened
       expect(numbers(await log.append([draft('a'), draft('b')]))).toEqual([1, 2])
@@ -132,7 +135,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       ])
     })
 
-    test('goes on numbering after entries have ended', async () => {
+    test('append continues the numbers after entries have ended', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append(drafts(5))
@@ -141,19 +144,19 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(numbers(await log.append([draft('next')]))).toEqual([6])
     })
 
-    test('two calls take effect in the order they were made', async () => {
+    test('two calls of append take effect in the order of the calls', async () => {
       await using opened = await start({ maxEntries: 100 })
       const { log } = opened
       const calls = Array.from({ length: 20 }, (_, i) => log.append([draft(`${i}a`), draft(`${i}b`)]))
       expect((await Promise.all(calls)).flatMap(numbers)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1))
     })
 
-    test('of nothing answers nothing', async () => {
+    test('append of no drafts returns no results', async () => {
       await using opened = await start()
       expect(await opened.log.append([])).toEqual([])
     })
 
-    test('of a known id adds nothing and answers the first cursor', async () => {
+    test('append of a known id adds nothing and returns the first cursor', async () => {
       await using opened = await start()
       const { log } = opened
       const [first] = await log.append([draft('a')])
@@ -170,7 +173,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       ])
     })
 
-    test('knows an id given twice in one call', async () => {
+    test('append adds an id only once when one call contains it twice', async () => {
       await using opened = await start()
       const appended = await opened.log.append([draft('a'), draft('a'), draft('b')])
       expect(appended.map(({ cursor, repeated }) => [cursor.seq, repeated])).toEqual([
@@ -180,7 +183,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       ])
     })
 
-    test('knows ids by owner', async () => {
+    test('append tracks known ids per user', async () => {
       await using opened = await start()
       const { log } = opened
       const appended = await log.append([draft('a'), draft('a', { owner: BOB })])
@@ -188,10 +191,10 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
     })
 
     test.each([
-      ['its ttl has passed', { expiresAt: fakeClock().time }, 1, 0],
-      ['it is too old', {}, LIMITS.retentionMs + 1, 1],
-      ['it overflowed', { priority: 'Low' as const }, 0, 1],
-    ])('knows an id no longer when %s', async (_, given, wait, removedThrough) => {
+      ['the entry expired by its ttl', { expiresAt: fakeClock().time }, 1, 0],
+      ['the entry expired by age', {}, LIMITS.retentionMs + 1, 1],
+      ['overflow evicted the entry', { priority: 'Low' as const }, 0, 1],
+    ])('append treats an id as new after %s', async (_, given, wait, removedThrough) => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([draft('a', given)])
@@ -203,7 +206,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(again).toEqual({ cursor: { epoch: head.epoch, seq: head.seq + 1 }, repeated: false })
     })
 
-    test('gives what expired on its way a seq and nothing else', async () => {
+    test('a draft that arrives expired uses up a seq and is not stored', async () => {
       await using opened = await start({ maxEntries: 2 })
       const { log, clock } = opened
       await log.append(drafts(2))
@@ -214,7 +217,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect((await log.open(ANN)).removedThrough).toBe(0)
     })
 
-    test('keeps bodies to the last character', async () => {
+    test('append stores bodies unchanged to the last character', async () => {
       await using opened = await start()
       const { log } = opened
       const body = `{"payload":"ü€😀\\u0000${'x'.repeat(130_000)}"`
@@ -224,7 +227,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
   })
 
   describe(`${name}: open`, () => {
-    test('an owner never seen has an empty log, and asking makes none', async () => {
+    test('a new user has an empty log, and open creates none', async () => {
       await using opened = await start()
       const { log } = opened
       const { head, ...rest } = await log.open(ANN)
@@ -240,7 +243,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect([await log.count(ANN, 0), await countsOf(log)]).toEqual([0, { messages: 0, users: 0 }])
     })
 
-    test('the epoch told before the first append is that of the log', async () => {
+    test('open before the first append returns the epoch that the log will have', async () => {
       await using opened = await start()
       const { log } = opened
       const { head } = await log.open(ANN)
@@ -256,7 +259,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect((await one.log.open(ANN)).head.epoch).not.toBe((await other.log.open(ANN)).head.epoch)
     })
 
-    test('the head stays known for 30 days after the last append', async () => {
+    test('the head of a log stays known for 30 days after the last append', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append(drafts(5))
@@ -275,7 +278,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       )
 
     for (const acknowledged of [false, true])
-      test(`an entry is queued, then sent as often as it is handed over, acknowledged: ${acknowledged}`, async () => {
+      test(`an entry is queued, then sent, with one attempt per handover, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
         await using opened = await start({ acknowledged })
         const { log, notes, clock } = opened
         const at = clock.time
@@ -298,11 +301,11 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         expect((await log.list(ANN, 0, ALL)).entries).toEqual([
           { seq: 1, body: draft('a').body, state: 'sent' },
         ])
-        // Only an acknowledgement is waited for.
+        // Only with acknowledgement on does an entry wait for one.
         expect(notes).toEqual(acknowledged ? [['tracked', ANN, 1]] : [])
       })
 
-    test('of many recipients are told in the order of the send, page by page', async () => {
+    test('a report lists recipients in the order of the send, page by page', async () => {
       await using opened = await start()
       const { log } = opened
       await log.append([CY, ANN, BOB].map(owner => draft('a', { owner })))
@@ -315,7 +318,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await page({ after: userTopic('acme', 'nobody'), limit: 2 })).toEqual([])
     })
 
-    test('are those of one tenant alone', async () => {
+    test('a report shows no notification of another tenant', async () => {
       await using opened = await start()
       const { log } = opened
       await log.append([draft('a')])
@@ -334,7 +337,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       ],
       ['age after it was handed over', true, {}, 'ann expired 1', ['expired', true, true]],
     ] as const)
-      test(`end by ${what}, with acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+      test(`an entry expires by ${what}, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
         await using opened = await start({ acknowledged })
         const { log, notes, clock } = opened
         const [{ cursor } = NOWHERE] = await log.append([draft('a', given)])
@@ -342,12 +345,12 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         clock.time += what.startsWith('ttl') ? 2 : LIMITS.retentionMs + 1
         expect(await seqs(log)).toEqual([])
         await eventually(async () => (await statesOf(log, 'a'))?.[0] === expected)
-        // Whoever counts what is there finds out what is not.
+        // Counting entries also finds those that ended.
         await log.totals()
         expect(notes.at(-1)).toEqual(['left', ANN, ...told])
       })
 
-    test('end by overflow: what nobody got is dropped, what was got stays that', async () => {
+    test('an evicted entry is dropped if no device got it, and keeps its state otherwise', async () => {
       await using opened = await start({ maxEntries: 1 })
       const { log, notes } = opened
       const [{ cursor } = NOWHERE] = await log.append([draft('got')])
@@ -359,7 +362,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(notes.slice(-2)).toEqual(Array(2).fill(['left', ANN, 'dropped', true, false]))
     })
 
-    test('end by overflow: what was received is not counted as lost', async () => {
+    test('an evicted entry that was received does not count as lost', async () => {
       await using opened = await start({ maxEntries: 1 })
       const { log, notes } = opened
       await log.append([draft('a')])
@@ -376,7 +379,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         ({ state, attempts }) => `${state} ${attempts}`,
       )[0]
 
-    test('of an id settles it for its user alone, once, and again without effect', async () => {
+    test('an acknowledgement by id settles the entry of that user only, and a repeat has no effect', async () => {
       await using opened = await start(ON)
       const { log, acks, notes, clock } = opened
       const [{ cursor } = NOWHERE] = await log.append([draft('a'), draft('a', { owner: BOB })])
@@ -396,7 +399,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect((await log.list(BOB, 0, ALL)).entries.map(({ state }) => state)).toEqual(['queued'])
     })
 
-    test('proves a delivery that is not noted yet', async () => {
+    test('an acknowledgement proves a delivery that is not noted yet', async () => {
       await using opened = await start(ON)
       const { log, acks, notes } = opened
       await log.append([draft('a')])
@@ -408,7 +411,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       ])
     })
 
-    test('hides an entry from who reads only unsettled ones, and nothing else', async () => {
+    test('an acknowledgement only removes the entry from reads of unsettled entries', async () => {
       await using opened = await start(ON)
       const { log, acks } = opened
       await log.append(drafts(3))
@@ -419,7 +422,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect([await seqs(log), await log.count(ANN, 0)]).toEqual([[1, 2, 3], 3])
     })
 
-    test('through a cursor settles all up to it, and tells how many it settled', async () => {
+    test('an acknowledgement by cursor settles every entry up to it and returns how many', async () => {
       await using opened = await start(ON)
       const { log, acks } = opened
       const appended = await log.append(drafts(3))
@@ -432,7 +435,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await acks.ackThrough(ANN, { epoch: 'other', seq: 1 })).toBeUndefined()
     })
 
-    test('that does not come: delivered again up to a number, then given up, then late', async () => {
+    test('an entry without an acknowledgement is redelivered up to a limit, then given up, and a later acknowledgement is late', async () => {
       await using opened = await start(ON)
       const { log, acks, notes } = opened
       const [{ cursor } = NOWHERE] = await log.append([draft('a')])
@@ -455,7 +458,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(notes).toHaveLength(2)
     })
 
-    test('is not asked for again of what is acknowledged, gone, of another epoch or not handed over', async () => {
+    test('redeliver skips entries that are acknowledged, gone, of another epoch or not handed over', async () => {
       await using opened = await start(ON)
       const { log, acks, clock } = opened
       const appended = await log.append([
@@ -473,7 +476,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
   })
 
   describe(`${name}: end by ttl and age`, () => {
-    test('an entry is there until its ttl has passed', async () => {
+    test('an entry is readable until its ttl has passed', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([
@@ -489,7 +492,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await seqs(log)).toEqual([3])
     })
 
-    test('an entry is there until it is too old, also when its ttl is longer', async () => {
+    test('an entry is readable until its age limit, even if its ttl is longer', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([draft('a'), draft('b', { expiresAt: clock.time + 10 * LIMITS.retentionMs })])
@@ -508,7 +511,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       ['counted', log => log.count(ANN, 0), 1],
       ['totalled', countsOf, { messages: 1, users: 1 }],
     ]
-    test.each(verbs)('what has ended is not %s', async (_, look, expected) => {
+    test.each(verbs)('an ended entry is not %s', async (_, look, expected) => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([
@@ -520,7 +523,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await look(log)).toEqual(expected)
     })
 
-    test('what is too old is neither counted nor totalled', async () => {
+    test('an entry beyond its age limit is neither counted nor totalled', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([draft('a'), draft('b', { owner: BOB })])
@@ -529,16 +532,19 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect([await log.count(ANN, 0), await countsOf(log)]).toEqual([0, { messages: 0, users: 0 }])
     })
 
-    test.each(['open', 'read'] as const)('age shows at once in removedThrough of %s', async verb => {
-      await using opened = await start()
-      const { log, clock } = opened
-      await log.append(drafts(2))
-      clock.time += LIMITS.retentionMs + 1
-      const { removedThrough } = verb === 'open' ? await log.open(ANN) : await log.read(ANN, 0, ALL)
-      expect(removedThrough).toBe(2)
-    })
+    test.each(['open', 'read'] as const)(
+      'removedThrough of %s includes an entry as soon as it ends by age',
+      async verb => {
+        await using opened = await start()
+        const { log, clock } = opened
+        await log.append(drafts(2))
+        clock.time += LIMITS.retentionMs + 1
+        const { removedThrough } = verb === 'open' ? await log.open(ANN) : await log.read(ANN, 0, ALL)
+        expect(removedThrough).toBe(2)
+      },
+    )
 
-    test('a ttl that passes before age or in the same moment does not count as removed', async () => {
+    test('an entry whose ttl ends before its age, or at the same moment, does not count as removed', async () => {
       await using opened = await start()
       const { log, clock } = opened
       const age = clock.time + LIMITS.retentionMs
@@ -555,7 +561,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect((await log.open(ANN)).removedThrough).toBe(1)
     })
 
-    test('a clock that is set back loses nothing', async () => {
+    test('no entry is lost when the clock is set back', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([draft('a'), draft('b', { expiresAt: clock.time + 1_000 })])
@@ -571,7 +577,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       const { head } = await log.open(ANN)
       await log.append(priorities.map((priority, i) => draft(`${head.seq + i + 1}`, { priority })))
     }
-    /** By seq, which is the id here. */
+    /** States by seq, which is also the id here. */
     const statesOf = async (log: UserLog): Promise<Record<number, DeliveryState>> => {
       const { head } = await log.open(ANN)
       const all: Record<number, DeliveryState> = {}
@@ -593,7 +599,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       later,
       ...expected
     } of OVERFLOW_CASES)
-      test(`evicts ${evicts}, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+      test(`overflow evicts ${evicts}, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
         await using opened = await start({ acknowledged })
         const { log, acks, notes } = opened
         await fill(log, first)
@@ -612,7 +618,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         }).toEqual({ ...expected, unsettled: expected.unsettled.length })
       })
 
-    test('counts only what has not ended', async () => {
+    test('overflow counts only unexpired entries', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([
@@ -626,7 +632,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect((await log.open(ANN)).removedThrough).toBe(0)
     })
 
-    test('moves removedThrough to the highest seq it removed', async () => {
+    test('overflow moves removedThrough to the highest evicted seq', async () => {
       await using opened = await start()
       const { log } = opened
       await fill(log, ['Critical', 'Critical', 'Critical', 'Low'])
@@ -636,7 +642,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await log.read(ANN, 4, ALL)).toMatchObject({ entries: [{ seq: 5 }], removedThrough: 4 })
     })
 
-    test('of one owner leaves the others alone', async () => {
+    test('overflow of one user evicts nothing of other users', async () => {
       await using opened = await start()
       const { log } = opened
       await log.append([draft('b', { owner: BOB, priority: 'Low' }), ...drafts(10, { priority: 'High' })])
@@ -648,7 +654,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
   describe(`${name}: read`, () => {
     const bodies = (count: number, size: number): Draft[] => drafts(count, { body: 'x'.repeat(size) })
 
-    test('gives what follows, oldest first, whatever the priority', async () => {
+    test('read returns the entries after a seq, oldest first, whatever their priority', async () => {
       await using opened = await start({ maxEntries: 100 })
       const { log } = opened
       await log.append(PRIORITIES.flatMap(priority => drafts(2, { priority })).reverse())
@@ -661,15 +667,18 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       ['the number of entries', { entries: 2, bytes: 1_000 }, 0, [1, 2], 2],
       ['their size', { entries: 100, bytes: 30 }, 0, [1, 2, 3], 3],
       ['their size, one short', { entries: 100, bytes: 29 }, 0, [1, 2], 2],
-    ])('ends a page by %s and says how far it got', async (_, limit, after, expected, through) => {
-      await using opened = await start({ maxEntries: 100 })
-      const { log } = opened
-      await log.append(bodies(5, 10))
-      const page = await log.read(ANN, after, limit)
-      expect([page.entries.map(({ seq }) => seq), page.through]).toEqual([expected, through])
-    })
+    ])(
+      'read ends a page by %s and returns the seq it reached',
+      async (_, limit, after, expected, through) => {
+        await using opened = await start({ maxEntries: 100 })
+        const { log } = opened
+        await log.append(bodies(5, 10))
+        const page = await log.read(ANN, after, limit)
+        expect([page.entries.map(({ seq }) => seq), page.through]).toEqual([expected, through])
+      },
+    )
 
-    test('has at least one entry in a page when there is one', async () => {
+    test('a page has at least one entry if any follows', async () => {
       await using opened = await start({ maxEntries: 100 })
       const { log } = opened
       await log.append(bodies(2, 50))
@@ -683,7 +692,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       })
     })
 
-    test('answers up to the head when nothing more follows, though the last entries have ended', async () => {
+    test('read reaches the head when nothing follows, even if the last entries have ended', async () => {
       await using opened = await start({ maxEntries: 100 })
       const { log, clock } = opened
       await log.append([...drafts(2), draft('short', { expiresAt: clock.time })])
@@ -693,7 +702,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await log.read(ANN, 99, ALL)).toMatchObject({ entries: [], through: 3 })
     })
 
-    test('removes nothing, and neither does a receipt', async () => {
+    test('neither read nor a receipt removes an entry', async () => {
       await using opened = await start()
       const { log } = opened
       await log.append(drafts(3))
@@ -714,14 +723,14 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         (error: unknown) => error,
       )
 
-    /** What one notification for one user who is new takes. */
+    /** Bytes of one notification for one new user. */
     const sizeOfOne = async (): Promise<number> => {
       await using opened = await start()
       await opened.log.append([to(user(0), '0')])
       return await bytesOf(opened.log)
     }
 
-    test('a body counts once, however many users it is for', async () => {
+    test('a body counts once for any number of users', async () => {
       await using opened = await start()
       const { log } = opened
       expect(await bytesOf(log)).toBe(0)
@@ -733,7 +742,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await bytesOf(log)).toBeGreaterThan(60_000)
     })
 
-    test('entries that ended count no longer, and heads still do', async () => {
+    test('ended entries count no longer, but heads still do', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([1, 2, 3].map(n => to(user(n), `${n}`)))
@@ -747,7 +756,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       ['tenantMaxBytes', 'acme'],
       ['maxBytes', 'globex'],
     ] as const)
-      test(`beyond ${bound} an append is refused as a whole, and none that adds nothing`, async () => {
+      test(`an append beyond ${bound} is refused as a whole, unless it adds nothing`, async () => {
         const one = await sizeOfOne()
         await using opened = await start({ [bound]: 2 * one + MORE - 1 })
         const { log } = opened
@@ -757,13 +766,13 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         expect(await refusalOf(log, many)).toBeInstanceOf(StoreFull)
         expect(await log.totals()).toEqual(before)
         for (const { owner } of many) expect((await log.open(owner)).head.seq).toBe(0)
-        // Known ids add nothing, so there is always room for them.
+        // Known ids add nothing, so they always have room.
         const again = await log.append([to(user(1), '1'), to(user(2, tenant), '2')])
         expect(again).toEqual(first.map(appended => ({ ...appended, repeated: true })))
         await log.append(many.slice(0, 1))
       })
 
-    test('a tenant that is full is in nobody else’s way, and there is room again when its entries have ended', async () => {
+    test('a full tenant does not block other tenants, and has room again when its entries have ended', async () => {
       const one = await sizeOfOne()
       await using opened = await start({ tenantMaxBytes: 2 * one })
       const { log, clock } = opened
@@ -776,8 +785,8 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await seqs(log, user(1))).toEqual([2])
     })
 
-    // What stays known of an entry may count.
-    test('the body of an entry that overflow evicted counts no longer', async () => {
+    // The delivery state that stays known may still count.
+    test('the body of an evicted entry counts no longer', async () => {
       await using opened = await start({ maxEntries: 2 })
       const { log } = opened
       for (let n = 0; n < 2; n++) await log.append([to(user(1), `${n}`)])
@@ -788,7 +797,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
   })
 
   describe(`${name}: received`, () => {
-    test('moves forward only', async () => {
+    test('a receipt never moves back', async () => {
       await using opened = await start()
       const { log } = opened
       await log.append(drafts(3))
@@ -798,7 +807,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect((await log.open(ANN)).received).toBe(3)
     })
 
-    test('ignores what lies beyond the head, another epoch and an owner never seen', async () => {
+    test('a receipt beyond the head, of another epoch or for an unknown user is ignored', async () => {
       await using opened = await start()
       const { log } = opened
       await log.append(drafts(3))
@@ -812,7 +821,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect((await log.open(BOB)).received).toBe(0)
     })
 
-    test('belongs to one owner and outlives the entries', async () => {
+    test('a receipt belongs to one user and outlives the entries', async () => {
       await using opened = await start()
       const { log, clock } = opened
       await log.append([...drafts(2), ...drafts(2, { owner: BOB })])
@@ -834,7 +843,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       eventually(async () => (await recipientOf(log, id))?.state === state)
 
     for (const acknowledged of [false, true])
-      test(`entries up to the receipt are received, since the proof, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
+      test(`entries up to the receipt become received at the time of the receipt, acknowledgement ${acknowledged ? 'on' : 'off'}`, async () => {
         await using opened = await start({ acknowledged })
         const { log, clock } = opened
         const { time } = clock
@@ -863,7 +872,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         ])
       })
 
-    test('a delivery after the receipt counts and leaves the state', async () => {
+    test('a delivery after the receipt counts as an attempt and keeps the state', async () => {
       await using opened = await start({ acknowledged: true })
       const { log, notes, clock } = opened
       const { time } = clock
@@ -891,7 +900,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await recipientOf(log, 'n1')).toMatchObject({ state: 'expired', attempts: 2 })
       expect(await acks.ack(ANN, ['n2'])).toEqual([{ late: false, cursor: second.cursor }])
       expect(await recipientOf(log, 'n2')).toMatchObject({ state: 'acked', attempts: 1 })
-      // Some stores tell of several in one call.
+      // Some stores report several entries in one call.
       expect(notes.map(([told]) => told).filter((told, n, all) => told !== all[n - 1])).toEqual([
         'tracked',
         'gaveUp',
@@ -944,15 +953,15 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
     })
   })
 
-  describe(`${name}: anything`, () => {
-    test('is what a plain list would do', async () => {
+  describe(`${name}: random sequences`, () => {
+    test('every random sequence of steps has the same results in the store as in a plain list', async () => {
       const property = fc.asyncProperty(anyLimits, anySteps, async (limits, steps) => {
         await using opened = await start(limits)
         const run = new Run(opened.log, opened.clock, { ...LIMITS, ...limits })
         for (const step of steps) await run.take(step)
         await run.take({ verb: 'look' })
       })
-      // On a busy machine as many as there is time for.
+      // A busy machine may run fewer sequences in the time limit.
       await fc.assert(property, { numRuns: runs, interruptAfterTimeLimit: 30_000 })
     }, 60_000)
   })
@@ -1004,7 +1013,7 @@ const anySteps = fc.array(
 )
 type Step = typeof anySteps extends fc.Arbitrary<(infer S)[]> ? S : never
 
-/** One entry of the plain list; none is ever taken out of it. */
+/** An entry of the model's list. The model never removes one. */
 interface Row extends Draft {
   readonly seq: number
   readonly agesAt: number
@@ -1015,7 +1024,7 @@ interface Row extends Draft {
 
 const highest = (rows: readonly Row[]): number => Math.max(0, ...rows.map(({ seq }) => seq))
 
-/** Takes steps with a log and, in the most obvious way, with a list of everything that was ever appended. */
+/** Takes steps with a log and with a naive model: a list of everything ever appended. */
 class Run {
   readonly #log: UserLog
   readonly #clock: Clock & { time: number }
@@ -1079,7 +1088,7 @@ class Run {
     return { cursor: { epoch, seq }, repeated: false }
   }
 
-  /** Looks at each log then, so that a receipt which comes later finds nothing of what has ended. */
+  /** Reads each log after the wait, so that a late receipt finds no ended entry. */
   async #wait(ms: number): Promise<void> {
     this.#clock.time += ms
     for (const owner of OWNERS) await this.#log.open(owner)
@@ -1143,7 +1152,7 @@ class Run {
     )
   }
 
-  /** Whatever it was when first asked: it must stay. */
+  /** Returns the epoch first seen for the log: it must stay the same. */
   async #epochOf(owner: Topic): Promise<string> {
     const epoch = this.#epochs.get(owner) ?? (await this.#log.open(owner)).head.epoch
     this.#epochs.set(owner, epoch)
@@ -1165,7 +1174,7 @@ class Run {
     return this.#of(owner).length
   }
 
-  /** By overflow or age. */
+  /** Whether overflow or age removed the entry. */
   #isRemoved({ hasOverflowed, agesAt, expiresAt = Number.POSITIVE_INFINITY }: Row): boolean {
     return hasOverflowed || (this.#clock.time > agesAt && agesAt < expiresAt)
   }

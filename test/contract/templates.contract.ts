@@ -20,7 +20,7 @@ const ALL = { entries: MOST, bytes: 1_000_000 }
 const listed = async (templates: Templates, tenant: string): Promise<readonly Template[]> =>
   (await templates.list(tenant, '', ALL)).templates
 
-/** What every store promises of templates, through its interface alone. `open` opens an empty one. */
+/** Contract of templates that every store keeps, tested through its interface alone. `open` opens an empty store. */
 export function templatesContract(name: string, open: () => Promise<Store>): void {
   const start = async () => {
     const store = await open()
@@ -39,7 +39,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       updatedAt: 1_700_000_000_123,
     })
 
-    test('are kept as they are given, to the character', async () => {
+    test('a template is stored unchanged to the character', async () => {
       await using opened = await start()
       const { templates } = opened
       const plain = template('plain', { payloadTemplate: 'null', defaultTtl: 0, description: '' })
@@ -49,7 +49,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       }
     })
 
-    test('are of one tenant each', async () => {
+    test('a template belongs to one tenant', async () => {
       await using opened = await start()
       const { templates } = opened
       await templates.create('acme', template('t', { name: 'acme' }), MOST)
@@ -62,7 +62,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       expect(await listed(templates, 'acme')).toEqual([template('t', { name: 'acme' })])
     })
 
-    test('are listed in pages of so many entries or so many characters, with their total', async () => {
+    test('list returns pages bounded by templates or characters, with the total', async () => {
       await using opened = await start()
       const { templates } = opened
       const payloadTemplate = JSON.stringify('x'.repeat(98))
@@ -78,7 +78,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       expect(await page('e', 9, 1)).toEqual({ ids: '', total: 5, hasMore: false })
     })
 
-    test('are found by exactly their id', async () => {
+    test('get finds a template only by its exact id', async () => {
       await using opened = await start()
       const { templates } = opened
       const ids = ['a', 'A', 'é', 'e\u0301', '__proto__', 'constructor', '名', '1', '01']
@@ -88,7 +88,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
         expect(await templates.get('acme', id)).toBeUndefined()
     })
 
-    test('are created once, however many try at the same time', async () => {
+    test('only one of many simultaneous creates of an id succeeds', async () => {
       await using opened = await start()
       const { templates } = opened
       const tries = Array.from({ length: 20 }, (_, n) =>
@@ -101,7 +101,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       expect((await templates.get('acme', 't'))?.name).toBe(`${winner}`)
     })
 
-    test('are no more than the most, however many come at the same time', async () => {
+    test('simultaneous creates never exceed the maximum', async () => {
       await using opened = await start()
       const { templates } = opened
       const results = await Promise.all(
@@ -117,7 +117,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       expect(await templates.create('acme', template('y'), 3)).toBe('created')
     })
 
-    test('are listed by id in the order of code points', async () => {
+    test('list sorts templates by id in code point order', async () => {
       await using opened = await start()
       const { templates } = opened
       const sorted = ['-', '0', '10', '9', 'A', 'Z', '_', 'a', 'aa', 'b', 'é', '名', '\uffda', '𝒜']
@@ -126,7 +126,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       expect((await listed(templates, 'acme')).map(({ id }) => id)).toEqual(sorted)
     })
 
-    test('change in what a change names, and in nothing else', async () => {
+    test('update changes only the given fields', async () => {
       await using opened = await start()
       const { templates } = opened
       await templates.create('acme', FULL, MOST)
@@ -165,7 +165,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       expect(await listed(templates, 'acme')).toEqual(steps.slice(-1).map(([, after]) => after))
     })
 
-    test('lose what a change removes, and get it again', async () => {
+    test('update removes an optional field and adds it again', async () => {
       await using opened = await start()
       const { templates } = opened
       await templates.create('acme', FULL, MOST)
@@ -187,7 +187,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       })
     })
 
-    test('keep both of two changes made at the same time', async () => {
+    test('two simultaneous updates of different fields both take effect', async () => {
       await using opened = await start()
       const { templates } = opened
       await templates.create('acme', template('t'), MOST)
@@ -201,7 +201,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       )
     })
 
-    test('are gone when they are deleted, and may be created again', async () => {
+    test('a deleted template is gone and can be created again', async () => {
       await using opened = await start()
       const { templates } = opened
       await templates.create('acme', FULL, MOST)
@@ -214,7 +214,7 @@ export function templatesContract(name: string, open: () => Promise<Store>): voi
       expect(await templates.get('acme', 'full')).toEqual(template('full'))
     })
 
-    test('do not change with the object that was given', async () => {
+    test('a stored template does not change with the object of the caller', async () => {
       await using opened = await start()
       const { templates } = opened
       const given = { ...template('t') }

@@ -13,7 +13,7 @@ const message = (payload: number, more: object = {}) => ({
 })
 const CHANNEL = 'notification:user:ann'
 
-test('A message with a known key has no effect, keeps nobody waiting, and comes in its place the first time', async () => {
+test('a message with a known key has no effect and delays no other message; its first copy is delivered in order', async () => {
   await using redis = await startRedis()
   await using app = await startHearing(redis, { QUEUE_ENABLED: 'true' })
   using ann = await subscribed(app, 'ann')
@@ -29,7 +29,7 @@ test('A message with a known key has no effect, keeps nobody waiting, and comes 
   expect(app.app.stats.redisMessagesRejected.invalid_shape).toBe(0)
 })
 
-test('a key has its place beside the event: inside it counts for nothing, whatever it is', async () => {
+test('a key stands beside the event: a key inside the event is ignored', async () => {
   await using redis = await startRedis()
   await using app = await startHearing(redis, { QUEUE_ENABLED: 'true' })
   using ann = await subscribed(app, 'ann')
@@ -40,7 +40,7 @@ test('a key has its place beside the event: inside it counts for nothing, whatev
   expect(app.app.stats.idempotency.new).toBe(0)
 })
 
-test('a fault that nobody foresaw leaves no key taken', async () => {
+test('an unexpected error leaves no key reserved', async () => {
   await using redis = await startRedis()
   let isBroken = true
   await using app = await startHearing(
@@ -69,7 +69,7 @@ test('a fault that nobody foresaw leaves no key taken', async () => {
   expect((await ann.next()).payload).toBe(1)
 })
 
-test('a message that comes again after an unknown outcome completes the first one, and is of its moment', async () => {
+test('a message repeated after an unknown outcome completes the first one, with its time', async () => {
   await using redis = await startRedis()
   const clock = createTestClock()
   let isDown = true
@@ -106,7 +106,7 @@ test('a message that comes again after an unknown outcome completes the first on
   expect(await listed()).toEqual([1, 3])
 })
 
-test('the key of another message is rejected, and changes nothing', async () => {
+test('a message with the key of another message is rejected and changes nothing', async () => {
   await using redis = await startRedis()
   await using app = await startHearing(redis, { QUEUE_ENABLED: 'true' })
   await redis.publish(CHANNEL, message(1, { idempotency_key: 'k' }))
@@ -118,7 +118,7 @@ test('the key of another message is rejected, and changes nothing', async () => 
   expect((await app.get('/api/v1/users/ann/notifications')).json.notifications).toHaveLength(1)
 })
 
-test('a message whose key finds no store, or that was rejected, leaves its key free', async () => {
+test('a message that is rejected, or whose store is away, leaves its key unused', async () => {
   await using redis = await startRedis()
   let isDown = true
   await using app = await startHearing(

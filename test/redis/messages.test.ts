@@ -23,7 +23,7 @@ const notification = (more: object): Message => ({
 })
 
 describe('A message reaches', () => {
-  test('the users it names and not the channel whose name it came on, byte for byte as documented', async () => {
+  test('the users it names, not the Redis channel of its name, byte for byte as documented', async () => {
     using seven = await subscribed(app, 'u-7')
     using eight = await subscribed(app, 'u-8')
     using other = await subscribed(app, 'u-9', 'any')
@@ -78,7 +78,7 @@ describe('A message reaches', () => {
       }
     })
 
-  test('streams too, and a channel’s name decides nothing', async () => {
+  test('streams too, whatever the name of its Redis channel', async () => {
     using stream = await streamOf(app, 's')
     await redis.publish('notification:broadcast', { type: 'user', target: 's', event: EVENT })
     const { data } = await stream.nextOf('notification')
@@ -87,7 +87,7 @@ describe('A message reaches', () => {
 })
 
 describe('With tenants a message', () => {
-  test('reaches those of its tenant, else of the default one, and one of no tenant is rejected', async () => {
+  test('reaches users of its tenant, or of the default tenant, and an invalid tenant is rejected', async () => {
     await using service = await startHearing(redis, { TENANT_ENABLED: 'true' })
     using own = await socketOf(service, 'u', { claims: { tenant_id: 'acme' } })
     using nobodys = await socketOf(service, 'u')
@@ -104,8 +104,8 @@ describe('With tenants a message', () => {
   })
 })
 
-describe('What is sent on', () => {
-  test('has everything the event says, and its payload to the digit', async () => {
+describe('A delivered notification', () => {
+  test('has every field of the event, and its payload to the digit', async () => {
     using client = await subscribed(app, 'digits')
     const payload = '{"b":1e400,"a":-0,"10":1.10,"9":12345678901234567890,"s":"\\u00e4\\ud800<\\/b>","n":[ ]}'
     await redis.publish(
@@ -127,7 +127,7 @@ describe('What is sent on', () => {
     )
   })
 
-  test('has the payload as it was written, not as a parser would write it', async () => {
+  test('has the payload as the sender wrote it, not as a parser would write it', async () => {
     using socket = await rawOf(app, 'raw')
     const payload = '{"b":1e400,"a":-0,"1":1.10,"s":"\\ud800<\\/b>"}'
     await redis.publish(
@@ -163,7 +163,7 @@ const ofBytes = (bytes: number) =>
 const CHANNEL = 'notification:user:any'
 const MIB = 1_048_576
 
-describe('A message is taken', () => {
+describe('A message is accepted', () => {
   const TAKEN: readonly [what: string, message: string | object][] = [
     ['with 64 levels', nested(64)],
     ['of 1 MiB with its channel’s name', ofBytes(MIB - CHANNEL.length)],
@@ -176,7 +176,7 @@ describe('A message is taken', () => {
       'with 100 channels',
       message({ type: 'channels', target: Array.from({ length: 100 }, (_, n) => `${n}`) }),
     ],
-    ['with null for what may be left out', event({ ttl: null, correlation_id: null })],
+    ['with null for optional fields', event({ ttl: null, correlation_id: null })],
     ['with blanks around it', ` \n${OK}\t`],
     ['with a template_id that is no string', event({ template_id: 5 })],
     ['with a user id of 256 bytes', message({ target: 'ü'.repeat(128) })],
@@ -294,7 +294,7 @@ describe('A message is rejected', () => {
       expect(await settle(client)).toEqual([])
     })
 
-  test('with a line that names the reason and the place, and nothing of what it says', async () => {
+  test('with a log line that names the reason and the place, without any content', async () => {
     const secret = 'a-secret-that-nobody-may-read'
     await using fresh = await startHearing(redis)
     const channel = `notification:user:${'n'.repeat(300)}`
@@ -313,7 +313,7 @@ describe('A message is rejected', () => {
     expect(JSON.stringify(fresh.lines)).not.toContain(secret)
   })
 
-  test('with at most 10 lines a second, however many there are', async () => {
+  test('with at most 10 log lines per second', async () => {
     let seconds = 1_000
     const clock = { now: () => Date.now(), monotonic: () => seconds * 1_000 }
     await using fresh = await startHearing(redis, {}, { clock })
@@ -328,7 +328,7 @@ describe('A message is rejected', () => {
   })
 })
 
-test('each message that is taken counts as one send, and /stats tells how the connection is', async () => {
+test('each accepted message counts as one send, and /stats shows the state of the connection', async () => {
   await using counting = await startHearing(redis)
   using client = await subscribed(counting, 'u', 'c')
   const targets = [

@@ -4,7 +4,7 @@ import { changesBy, scrape } from '../support/metrics.ts'
 import { startRedis } from '../support/redis.ts'
 import { startHearing, subscribed, untilRedisIs, verdictOf } from '../support/trigger.ts'
 
-test('messages are counted as they are heard, and those that are rejected by the reason', async () => {
+test('received messages are counted, and rejected ones by reason', async () => {
   await using redis = await startRedis()
   const clock = createTestClock()
   await using app = await startHearing(redis, {}, { clock })
@@ -33,7 +33,7 @@ test('messages are counted as they are heard, and those that are rejected by the
   })
 })
 
-test('the connection, its breaker and how often it came back are told', async () => {
+test('metrics show the connection, its breaker and the number of reconnects', async () => {
   await using redis = await startRedis()
   await using app = await startHearing(redis, { REDIS_CIRCUIT_BREAKER_FAILURE_THRESHOLD: '1' })
   const told = async () => {

@@ -17,7 +17,7 @@ interface Sent {
   readonly message: object
 }
 
-/** To users one by one and together, to a channel, to several and to all, as the seed says. */
+/** Messages to single users, several users, a channel, several channels and everyone, as the seed decides. */
 function messagesOf(seed: number, count: number): readonly Sent[] {
   const random = createRandom(seed)
   return Array.from({ length: count }, (_, n) => {
@@ -36,7 +36,7 @@ function messagesOf(seed: number, count: number): readonly Sent[] {
 const isFor = (user: string, { type, target }: { type?: string; target?: unknown }): boolean =>
   type === 'user' ? target === user : true
 
-/** Takes effect at once and answers late, in order: as a store does that waits for a disk. */
+/** A store whose calls take effect at once and are answered late, in order, like one that waits for a disk. */
 function lateStore(store: Store): Store {
   let last: Promise<unknown> = Promise.resolve()
   const append: Store['log']['append'] = drafts => {
@@ -56,7 +56,7 @@ interface Run {
   readonly wrapStore?: (store: Store) => Store
 }
 
-/** What each client was meant to get and what it got, by the numbers of the messages. */
+/** Numbers of the messages that each client should have got, and of those it got. */
 async function play({ env, count, wrapStore }: Run) {
   await using redis = await startRedis()
   await using app = await startHearing(redis, env, { ...(wrapStore && { wrapStore }) })
@@ -87,7 +87,7 @@ for (const [what, run] of RUNS)
     for (const { meant, got } of (await play(run)).all) expect(got).toEqual(meant)
   }, 30_000)
 
-test(`what is for users and what is for crowds arrives in order each, though the log answers in another (seed ${SEED})`, async () => {
+test(`messages to users and messages to crowds each arrive in order, even if the log answers out of order (seed ${SEED})`, async () => {
   const { sent, all } = await play({ env: LOG, count: 300, wrapStore: slowStore(createRandom(SEED)) })
   const isForUsers = (n: number) => String(Reflect.get(sent[n]?.message ?? {}, 'type')).startsWith('user')
   for (const { meant, got } of all) {
@@ -96,8 +96,8 @@ test(`what is for users and what is for crowds arrives in order each, though the
   }
 }, 30_000)
 
-describe('A client that does not read', () => {
-  test('delays neither the messages behind it nor those to others', async () => {
+describe('A client that stops reading', () => {
+  test('delays neither later messages nor other clients', async () => {
     await using redis = await startRedis()
     await using app = await startHearing(redis, { SEND_BUFFER_BYTES: '67108864' })
     using stuck = await rawOf(app, 'stuck')

@@ -9,14 +9,14 @@ const HEALTHY = { status: 'healthy', connected: true }
 const isUp = ({ connected }: { connected: boolean }): boolean => connected
 const isDown = ({ connected }: { connected: boolean }): boolean => !connected
 
-/** Long enough for the breaker to open. */
+/** Long enough to open the breaker. */
 const LONG_MS = 4_000
 const SEEN_MS = 3_000
 const BACK_MS = 10_000
 const BACK_FROM_FREEZE_MS = 15_000
 const SLACK_MS = 300
 
-/** Publishes numbers to one user and counts what becomes of them. */
+/** Publishes numbers to one user and records what happens to them. */
 async function startCount(app: TestApp, redis: TestRedis) {
   const client = await subscribed(app, 'u')
   let n = 0
@@ -32,12 +32,12 @@ async function startCount(app: TestApp, redis: TestRedis) {
     client.inbox.all.filter(({ type }) => type === 'notification').map(({ payload }) => payload as number)
   const settled = () => eventually(() => got().includes(heard.at(-1) ?? -1))
   return {
-    /** Resolves when the last one has arrived. */
+    /** Resolves when the last number has arrived. */
     say: async (times: number): Promise<void> => {
       for (let time = 0; time < times; time++) await say()
       await settled()
     },
-    /** Lost, twice and out of order, of those that Redis has handed over. */
+    /** Lost, duplicate and out-of-order numbers among those that Redis has handed over. */
     faults: () => {
       client.close()
       const all = got()
@@ -51,10 +51,10 @@ async function startCount(app: TestApp, redis: TestRedis) {
   }
 }
 
-/** How many patterns somebody is subscribed to. */
+/** Number of patterns with a subscriber. */
 const patterns = (redis: TestRedis): Promise<unknown> => redis.client().pubsub('NUMPAT')
 
-/** More than two lines about the connection within any second. */
+/** Seconds with more than two log lines about the connection. */
 function crowdedSeconds(app: TestApp): readonly unknown[] {
   const lines = app.lines.filter(({ event }) => /^redis\.(?!rejected)/.test(String(event)))
   return lines.filter(
@@ -62,7 +62,7 @@ function crowdedSeconds(app: TestApp): readonly unknown[] {
   )
 }
 
-/** Every HTTP send is served as fast as ever while `during` lasts. */
+/** Checks that every HTTP send is as fast as before while `during` runs. */
 async function withSends<T>(app: TestApp, during: Promise<T>): Promise<T> {
   let over = false
   const ended = during.finally(() => {
@@ -78,7 +78,7 @@ async function withSends<T>(app: TestApp, during: Promise<T>): Promise<T> {
 }
 
 describe.concurrent('The trigger', () => {
-  test('Redis is killed while subscribed: the trigger resumes, and health tells the truth all the time; nothing is handled twice, and callers notice nothing.', async () => {
+  test('resumes after Redis is killed while subscribed: health is correct throughout, no message is handled twice, and HTTP callers notice nothing', async () => {
     await using redis = await startRedis()
     await using app = await startHearing(redis)
     const count = await startCount(app, redis)
@@ -106,7 +106,7 @@ describe.concurrent('The trigger', () => {
     expect(JSON.stringify(app.lines)).not.toContain('"stack"')
   }, 60_000)
 
-  test('says within 3 s that Redis is frozen, goes on saying so, and is back within 15 s', async () => {
+  test('reports a frozen Redis within 3 s and as long as it lasts, and recovers within 15 s', async () => {
     await using redis = await startRedis()
     await using app = await startHearing(redis)
     const count = await startCount(app, redis)
@@ -126,7 +126,7 @@ describe.concurrent('The trigger', () => {
     expect(crowdedSeconds(app)).toEqual([])
   }, 60_000)
 
-  test('makes a connection anew whenever it was cut', async () => {
+  test('reconnects whenever the connection is cut', async () => {
     await using redis = await startRedis()
     await using line = await startProxy(redis.port)
     await using app = await startHearing(line)
@@ -143,7 +143,7 @@ describe.concurrent('The trigger', () => {
     expect(await patterns(redis)).toBe(2)
   }, 60_000)
 
-  test('finds out that a line has gone dead without an end, and what was in it is not handled when it wakes up', async () => {
+  test('detects a silently dead connection, and ignores its messages if it wakes up', async () => {
     await using redis = await startRedis()
     await using line = await startProxy(redis.port)
     await using app = await startHearing(line)
@@ -165,7 +165,7 @@ describe.concurrent('The trigger', () => {
     expect(count.faults()).toEqual({ heard: 20, lost: 0, twice: 0, disordered: 0 })
   }, 60_000)
 
-  test('takes a slow line for what it is', async () => {
+  test('keeps a slow connection', async () => {
     await using redis = await startRedis()
     await using line = await startProxy(redis.port)
     line.delay(300)
@@ -181,7 +181,7 @@ describe.concurrent('The trigger', () => {
     expect(line.accepted).toBe(1)
   }, 60_000)
 
-  test('is back as soon whatever the waits between its tries and the patience of the breaker', async () => {
+  test('recovers as fast with any settings for retry delays and breaker', async () => {
     const settings = {
       REDIS_BACKOFF_INITIAL_DELAY_MS: '600000',
       REDIS_BACKOFF_MAX_DELAY_MS: '600000',

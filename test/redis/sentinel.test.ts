@@ -18,7 +18,7 @@ for (const [what, strike] of [
     const asker = sentinel.client()
     const replicas = async () => (await asker.call('SENTINEL', 'replicas', MASTER)) as unknown[]
     await eventually(async () => (await replicas()).length === 1)
-    // One Sentinel that nobody has started is no obstacle.
+    // A Sentinel that does not run must not matter.
     const url = `redis+sentinel://127.0.0.1:1,127.0.0.1:${sentinel.port}/${MASTER}`
     await using app = await startTestApp({ REDIS_URL: url })
     await untilRedisIs(app, ({ connected }) => connected)
@@ -30,7 +30,7 @@ for (const [what, strike] of [
     await strike(first)
     await eventually(() => app.lines.some(({ event }) => event === 'redis.lost'))
     const again = { ...message, event: { event_type: 'e', payload: 2 } }
-    // A Sentinel cuts every connection to the server that it promotes.
+    // A Sentinel closes every connection to the server that it promotes.
     const publish = () => second.publish('notification:user:u', again).catch(() => 0)
     await eventually(async () => (await publish()) === 1, BACK_MS)
     expect(performance.now() - struckAt).toBeLessThan(BACK_MS)
@@ -39,7 +39,7 @@ for (const [what, strike] of [
     first.thaw()
   }, 40_000)
 
-test.concurrent('the trigger leaves a master that the Sentinels have left, though it lives on', async () => {
+test.concurrent('the trigger leaves a demoted master even if it still runs', async () => {
   await using first = await startRedis()
   await using second = await startRedis()
   await using sentinel = await startSentinel(first)

@@ -8,13 +8,13 @@ import { eventually, send } from '../support/visit.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const EVENT = { event_type: 'e', payload: null }
-/** The most that waits and probes between them may take, and a little. */
+/** Longest time for the waits and probes before a reconnect, with some slack, milliseconds. */
 const BACK_MS = 2_500
 
 const aboutRedis = (app: TestApp) => app.lines.filter(({ event }) => String(event).startsWith('redis.'))
 const toldAboutRedis = (app: TestApp) => aboutRedis(app).filter(({ level }) => level !== 'debug')
 
-/** The URL of a Redis that was there once. */
+/** The URL of a Redis that has been stopped. */
 async function goneRedis() {
   const redis = await startRedis()
   await redis.kill()
@@ -22,7 +22,7 @@ async function goneRedis() {
 }
 
 describe('Without a Redis', () => {
-  test('the service starts, serves, says so once, and finds it when it comes', async () => {
+  test('the service starts, serves, logs it once, and connects when Redis appears', async () => {
     await using redis = await goneRedis()
     await using app = await startTestApp({ REDIS_URL: redis.url, QUEUE_ENABLED: 'true' })
     const { json, status } = await app.get('/health')
@@ -50,7 +50,7 @@ describe('Without a Redis', () => {
     expect(toldAboutRedis(app).map(({ event }) => event)).toContain('redis.connected')
   })
 
-  test('and without being asked for one there is no trigger, and nothing is said', async () => {
+  test('and without REDIS_URL the service has no trigger and logs nothing about it', async () => {
     await using app = await startTestApp({ REDIS_URL: '' })
     expect((await app.get('/health')).json).toMatchObject({
       status: 'healthy',
@@ -75,7 +75,7 @@ describe('Without a Redis', () => {
     })
     const said = new Response(child.stdout).text()
     const complaints = new Response(child.stderr).text()
-    // Time for more than the tries that open the breaker.
+    // Longer than the attempts that open the breaker take.
     await Bun.sleep(3_000)
     child.kill('SIGTERM')
     const text = await said
@@ -85,14 +85,14 @@ describe('Without a Redis', () => {
   })
 })
 
-test('REDIS_CHANNELS names what is heard: names and patterns, nothing else, and overlaps twice', async () => {
+test('REDIS_CHANNELS selects the received channels by name and pattern; overlapping ones deliver twice', async () => {
   await using redis = await startRedis()
   await using app = await startHearing(redis, { REDIS_CHANNELS: 'news:*, jobs, news:[ab], [x]' })
   using client = await subscribed(app, 'u')
   const heard = async (channel: string): Promise<number> => {
     const message = { type: 'user', target: 'u', event: EVENT }
     await redis.publish(channel, message)
-    // Behind it: when this one comes, all of it has come.
+    // The last message: when it arrives, all earlier ones have arrived.
     await redis.publish('jobs', { ...message, event: { ...EVENT, payload: `after ${channel}` } })
     const sources: string[] = []
     for (;;) {
@@ -118,7 +118,7 @@ test('REDIS_CHANNELS names what is heard: names and patterns, nothing else, and 
   })
 })
 
-test('a drain hears nothing more before the first connection is closed, and goes on serving', async () => {
+test('a drain unsubscribes before it closes the first connection, and continues to serve', async () => {
   await using redis = await startRedis()
   await using app = await startHearing(redis, { DRAIN_SECONDS: '3' })
   const clients = await Promise.all(['u', 'u', 'u', 'u'].map(user => subscribed(app, user)))
@@ -147,7 +147,7 @@ test('a drain hears nothing more before the first connection is closed, and goes
   ])
 })
 
-test('a Redis that wants a password gets it, and a wrong one is told to nobody', async () => {
+test('the service sends the password to Redis, and never shows a wrong one', async () => {
   await using redis = await startRedis('--requirepass', 'right-secret')
   const at = (password: string) => redis.url.replace('//', `//:${password}@`)
   await using right = await startTestApp({ REDIS_URL: at('right-secret') })
@@ -162,7 +162,7 @@ test('a Redis that wants a password gets it, and a wrong one is told to nobody',
   }
 })
 
-test('messages are heard in no other database than the one of REDIS_URL, and one line names the variable', async () => {
+test('the trigger uses only the database of REDIS_URL: one that Redis does not open is reported in one line', async () => {
   await using redis = await startRedis('--databases', '16')
   await using app = await startTestApp({ REDIS_URL: `${redis.url}/99` })
   await eventually(() => toldAboutRedis(app).length > 0)
@@ -175,7 +175,7 @@ test('messages are heard in no other database than the one of REDIS_URL, and one
   expect(await redisHealth(app)).toEqual({ status: 'reconnecting', connected: false })
 })
 
-test('TLS is spoken with rediss:, so that a server without it is none', async () => {
+test('rediss: uses TLS, so a server without TLS is not reachable', async () => {
   await using redis = await startRedis()
   await using app = await startTestApp({ REDIS_URL: redis.url.replace('redis:', 'rediss:') })
   await eventually(() => toldAboutRedis(app).length > 0)
@@ -183,7 +183,7 @@ test('TLS is spoken with rediss:, so that a server without it is none', async ()
   expect(await redisHealth(app)).toEqual({ status: 'reconnecting', connected: false })
 })
 
-test('while the store is away what is for users is rejected, and what is for crowds is not', async () => {
+test('while the store is away, messages to users are rejected and messages to crowds are not', async () => {
   await using redis = await startRedis()
   let isAway = true
   await using app = await startHearing(

@@ -6,14 +6,14 @@ import { logOf, startStored, trySend, untilStoreIs } from '../support/stored.ts'
 import { eventually, socketOf } from '../support/visit.ts'
 
 const PARTS = ['head', 'text', 'notes', 'order', 'ends', 'lanes', 'past'] as const
-/** Without them nothing of the entries is left that could be delivered. */
+/** Parts without which no entry can be delivered. */
 const VITAL: readonly string[] = ['text', 'notes']
 
 const keyOf = (part: string, user = 'u'): string => `ara:${part}:{default:${user}}`
 const payloads = (messages: readonly Message[]): unknown[] =>
   messages.filter(({ type }) => type === 'notification').map(({ payload }) => payload)
 
-/** Three entries that are there, and one that has left. */
+/** Makes three retained entries, and one that has left the log. */
 async function fill(app: TestApp): Promise<void> {
   const body = { target_user_id: 'u', event_type: 'e', payload: 0, ttl: 1, priority: 'Low' }
   await app.post('/api/v1/notifications/send', body)
@@ -23,7 +23,7 @@ async function fill(app: TestApp): Promise<void> {
 
 describe.concurrent('A log in Redis with a part missing', () => {
   for (const part of PARTS)
-    test(`goes on under another epoch, and tells its clients: ${part}`, async () => {
+    test(`continues with a new epoch that its clients learn of: ${part}`, async () => {
       await using redis = await startRedis()
       await using app = await startStored(redis)
       await fill(app)
@@ -36,7 +36,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
       expect(await logOf(app, 'u')).toEqual(left)
       expect((await trySend(app, ['u'], 4)).json).toMatchObject({ success: true })
       await stays.inbox.until(({ payload }) => payload === 4)
-      // What the connection had is not repeated.
+      // Nothing is repeated on the connection.
       expect(payloads(stays.inbox.all)).toEqual([1, 2, 3, 4])
       expect(await logOf(app, 'u')).toEqual([...left, 4])
 
@@ -50,7 +50,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
     }, 20_000)
 
   for (const part of PARTS)
-    test(`makes room where a key of another kind stands: ${part}`, async () => {
+    test(`replaces a key of another type: ${part}`, async () => {
       await using redis = await startRedis()
       await using app = await startStored(redis)
       await fill(app)
@@ -67,7 +67,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
       expect(kept.at(-1)).toBe(5)
     }, 20_000)
 
-  test('loses an entry whose body was kept once for many users, tells its clients, and delays nobody', async () => {
+  test('loses an entry whose shared body is gone, tells its clients, and delays no one else', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis)
     const users = Array.from({ length: 20 }, (_, n) => `u${n}`)
@@ -98,7 +98,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
       expect((await client.inbox.until(message => message.payload === 2)).payload).toBe(2)
   }, 20_000)
 
-  test('is not made by asking for it', async () => {
+  test('is not created by a read', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis)
     using client = await socketOf(app, 'u', { cursor: '' })
@@ -107,7 +107,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
     const token = await app.token('v')
     expect((await app.get(`/api/v1/me/notifications?token=${token}`)).json.notifications).toEqual([])
     expect(await redis.client().keys('ara:*{default:*')).toEqual([])
-    // The cursor that was told stays good.
+    // The cursor from the greeting stays valid.
     client.close()
     await trySend(app, ['u'], 1)
     using returns = await socketOf(app, 'u', { cursor })
@@ -116,7 +116,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
 })
 
 describe.concurrent('Cleaning in Redis', () => {
-  test('goes on past logs that cannot be cleaned', async () => {
+  test('continues past logs that cannot be cleaned', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis, {
       QUEUE_MESSAGE_TTL_SECONDS: '1',
@@ -136,7 +136,7 @@ describe.concurrent('Cleaning in Redis', () => {
     expect((await trySend(app, ['else'], 3)).status).toBe(200)
   }, 40_000)
 
-  test('finds users that dropped out of its index', async () => {
+  test('finds users that are missing from its index', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis, {
       QUEUE_MESSAGE_TTL_SECONDS: '1',
@@ -156,7 +156,7 @@ describe.concurrent('Cleaning in Redis', () => {
 })
 
 describe.concurrent('A Redis that evicts', () => {
-  test('is told in health and by a warning while sends are taken, until it does not any more', async () => {
+  test('shows in health and as a warning, while sends are accepted, until it stops evicting', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis)
     const client = redis.client()
@@ -170,7 +170,7 @@ describe.concurrent('A Redis that evicts', () => {
     await untilStoreIs(app, 'healthy')
   }, 20_000)
 
-  test('loses entries, and neither blocks a user nor repeats anything on a connection', async () => {
+  test('loses entries, but blocks no user and repeats nothing on a connection', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis)
     const client = redis.client()

@@ -12,7 +12,7 @@ describe.concurrent('The store follows the Sentinels to another master', () => {
     ['died', (redis: TestRedis) => redis.kill()],
     ['was frozen', async (redis: TestRedis) => redis.freeze()],
   ] as const)
-    test(`when the first one ${what}: within 15 s, with all that the replica had, and clients are told of another life`, async () => {
+    test(`within 15 s when the first one ${what}, with all data of the replica, and clients get a new epoch`, async () => {
       await using first = await startRedis()
       await using second = await startRedis('--replicaof', '127.0.0.1', String(first.port))
       await using sentinel = await startSentinel(first)
@@ -42,7 +42,7 @@ describe.concurrent('The store follows the Sentinels to another master', () => {
       expect(await returns.nextOf('connected')).toMatchObject({ recovered: false, reason: 'epoch_changed' })
       expect((await returns.next()).payload).toBe(5)
       expect(await logOf(app, 'u')).toEqual([1, 2, 3, 5])
-      // The former master comes back as a replica, and nobody writes to it.
+      // The former master returns as a replica and gets no writes.
       first.thaw()
       expect((await trySend(app, ['u'], 6)).status).toBe(200)
       expect((await client.next()).payload).toBe(6)

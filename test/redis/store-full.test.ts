@@ -7,7 +7,7 @@ import { broadcast, eventually } from '../support/visit.ts'
 const LIMIT = 60_000
 const SHORT = { QUEUE_MESSAGE_TTL_SECONDS: '2', QUEUE_CLEANUP_INTERVAL_SECONDS: '86400' }
 
-/** Sends to users of their own until one is refused; how many were taken. */
+/** Sends to new users until a send is refused. Returns the number of accepted sends. */
 async function fill(app: TestApp, tenant = 'default'): Promise<number> {
   for (let n = 0; n < 200; n++) {
     const { status, json } = await trySend(app, [`u${n}`], n, { 'x-tenant-id': tenant })
@@ -19,7 +19,7 @@ async function fill(app: TestApp, tenant = 'default'): Promise<number> {
 }
 
 describe.concurrent('A Redis store', () => {
-  test('holds STORE_MAX_BYTES and refuses more, whole, until what has ended makes room', async () => {
+  test('keeps to STORE_MAX_BYTES and refuses further sends as a whole, until ended entries make room', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis, { STORE_MAX_BYTES: String(LIMIT), ...SHORT })
     const taken = await fill(app)
@@ -29,18 +29,18 @@ describe.concurrent('A Redis store', () => {
     expect((await trySend(app, users, 1)).status).toBe(507)
     expect(await logOf(app, 'v0')).toEqual([])
     expect((await broadcast(app, 1)).status).toBe('no_recipient')
-    // The next cleanup is a day away.
+    // The next regular cleanup is a day away.
     await eventually(async () => (await trySend(app, ['w'], 1)).status === 200, 15_000)
   }, 30_000)
 
-  test('holds TENANT_MAX_STORED_BYTES of one tenant, and the others notice nothing', async () => {
+  test('keeps each tenant to TENANT_MAX_STORED_BYTES, without effect on other tenants', async () => {
     await using redis = await startRedis()
     const env = { TENANT_MAX_STORED_BYTES: String(LIMIT), TENANT_ENABLED: 'true', ...SHORT }
     await using app = await startStored(redis, env)
     await using other = await startStored(redis, env)
     await fill(app, 'acme')
     expect((await trySend(app, ['u'], 1, { 'x-tenant-id': 'globex' })).status).toBe(200)
-    // Another node knows it soon.
+    // Another node learns of it soon.
     const isFull = async () => (await trySend(other, ['x'], 1, { 'x-tenant-id': 'acme' })).status === 507
     await eventually(isFull, 1_500)
     await eventually(

@@ -25,7 +25,7 @@ const epochOf = ({ cursor }: Message): string => cursor.split(':')[0]
 const seqsOf = (messages: readonly Message[]): number[] =>
   messages.map(({ cursor }) => Number(cursor.split(':')[1]))
 
-/** kill -9, and on with what is on its disk. */
+/** Kills Redis with SIGKILL and restarts it with the data on its disk. */
 async function restart(app: TestApp, redis: TestRedis): Promise<void> {
   await redis.kill()
   await untilStoreIs(app, 'unavailable')
@@ -34,7 +34,7 @@ async function restart(app: TestApp, redis: TestRedis): Promise<void> {
 }
 
 describe.concurrent('A log in Redis', () => {
-  test('that comes back as an older copy, and then grows past what it was, hides nothing from anybody', async () => {
+  test('that returns as an older copy and then grows past its former head hides no entry from a client', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis)
     using stays = await socketOf(app, 'u', { cursor: '' })
@@ -45,7 +45,7 @@ describe.concurrent('A log in Redis', () => {
     const before = await takeThrough(stays, 10)
     const epoch = epochOf(before[0])
     await restart(app, redis)
-    // More than was lost: every place that was known is a place again.
+    // Appends more than was lost, so that every earlier seq exists again.
     await sayAll(app, 11, 20)
     const after = await takeThrough(stays, 20)
     expect([payloads(after), seqsOf(after)]).toEqual([numbers(11, 20), numbers(6, 15)])
@@ -68,7 +68,7 @@ describe.concurrent('A log in Redis', () => {
     expect(await logOf(app, 'u')).toEqual([...numbers(1, 5), ...numbers(11, 20)])
   }, 30_000)
 
-  test('is another one after each restart of a Redis that may have lost something, and repeats nothing', async () => {
+  test('has a new epoch after each restart of a Redis that may have lost data, and repeats nothing', async () => {
     await using redis = await startRedis(...EACH_SECOND)
     await using app = await startStored(redis)
     using stays = await socketOf(app, 'u', { cursor: '' })
@@ -85,13 +85,13 @@ describe.concurrent('A log in Redis', () => {
     }
     expect(payloads(heard)).toEqual(numbers(1, 9))
     expect(new Set(heard.map(epochOf)).size).toBe(3)
-    // From the first of three lives, by what both since then kept.
+    // A cursor of the first of three lives resumes from the base that all three share.
     using returns = await socketOf(app, 'u', { cursor: heard[1].cursor })
     expect(await returns.nextOf('connected')).toMatchObject({ recovered: false, reason: 'epoch_changed' })
     expect(payloads(await takeThrough(returns, 9))).toEqual(numbers(3, 9))
   }, 30_000)
 
-  test('that was flushed goes on from its beginning, under another name', async () => {
+  test('that was flushed restarts at seq 1 with a new epoch', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis)
     using stays = await socketOf(app, 'u', { cursor: '' })
@@ -111,7 +111,7 @@ describe.concurrent('A log in Redis', () => {
     expect(payloads(await takeThrough(returns, 8))).toEqual(numbers(4, 8))
   }, 30_000)
 
-  test('that has moved to another life goes on asking for acknowledgements', async () => {
+  test('that has moved to a new life still waits for acknowledgements', async () => {
     await using redis = await startRedis(...EACH_SECOND)
     await using app = await startStored(redis, { ACK_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '2' })
     using stays = await socketOf(app, 'u', { cursor: '' })

@@ -7,7 +7,7 @@ import { eventually, send, sendToUsers, socketOf } from '../support/visit.ts'
 
 const seconds = () => Math.floor(Date.now() / 1000)
 
-/** Two services that share one Redis, and nothing else. */
+/** Two services that share only one Redis. */
 async function startTwo(env: Environment = {}) {
   const redis = await startRedis()
   const apps = [
@@ -31,7 +31,7 @@ const keysOf = async (redis: TestRedis, pattern: string): Promise<string[]> =>
   (await redis.client().keys(pattern)).toSorted()
 
 describe.concurrent('Two nodes with one Redis store', () => {
-  test('what one accepted for a user who was away the other one replays, and its cursors are good on both', async () => {
+  test('replay each other’s sends to a user who was away, and accept each other’s cursors', async () => {
     await using two = await startTwo()
     const [a, b] = two.apps
     for (const n of [1, 2, 3]) expect((await trySend(a, ['u'], n)).json).toMatchObject({ queued: 1 })
@@ -47,7 +47,7 @@ describe.concurrent('Two nodes with one Redis store', () => {
     expect(await logOf(b, 'u')).toEqual(await logOf(a, 'u'))
   }, 20_000)
 
-  test('a receipt on one moves the start of a client without cursor on the other', async () => {
+  test('share receipts, which decide where a client without cursor starts', async () => {
     await using two = await startTwo()
     const [a, b] = two.apps
     for (const n of [1, 2]) await trySend(a, ['u'], n)
@@ -61,7 +61,7 @@ describe.concurrent('Two nodes with one Redis store', () => {
     expect((await second.next()).payload).toBe(3)
   }, 20_000)
 
-  test('an acknowledgement on one settles it on the other, and states are the same on both', async () => {
+  test('share acknowledgements and show the same delivery states', async () => {
     await using two = await startTwo({ ACK_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '3600' })
     const [a, b] = two.apps
     const { notification_id: id } = await sendToUsers(a, ['v', 'u'], 1)
@@ -83,7 +83,7 @@ describe.concurrent('Two nodes with one Redis store', () => {
     expect(json.recipients.map(({ user_id }: { user_id: string }) => user_id)).toEqual(['u'])
   }, 20_000)
 
-  test('templates, revocations and keys count on the other one at the next request', async () => {
+  test('share templates, revocations and idempotency keys from the next request on', async () => {
     await using two = await startTwo()
     const [a, b] = two.apps
     const template = { id: 't', name: 'n', event_type: 'e', payload_template: { v: '{{x}}' } }
@@ -112,7 +112,7 @@ describe.concurrent('Two nodes with one Redis store', () => {
     expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([200, 'true'])
   }, 20_000)
 
-  test('what has ended is physically removed, counted by one of them, and its key space is free again', async () => {
+  test('physically remove ended entries, count each once, and free their keys', async () => {
     await using two = await startTwo({ QUEUE_MESSAGE_TTL_SECONDS: '2', QUEUE_CLEANUP_INTERVAL_SECONDS: '1' })
     const { apps, redis } = two
     const USERS = Array.from({ length: 30 }, (_, n) => `u${n}`)
@@ -132,13 +132,13 @@ describe.concurrent('Two nodes with one Redis store', () => {
     expect(expired.reduce((sum, each) => sum + each, 0)).toBe(120)
     for (const app of apps)
       expect((await app.get('/health')).json.queue).toMatchObject({ total_messages: 0, users_with_queue: 0 })
-    // Nothing outlives the services for ever.
+    // No key outlives the services forever.
     const client = redis.client()
     for (const key of await keysOf(redis, 'ara:{head,recipients}:*'))
       expect(await client.pttl(key)).toBeGreaterThan(0)
   }, 40_000)
 
-  test('sends to the same users through both have one order', async () => {
+  test('store sends to the same users in one order', async () => {
     await using two = await startTwo()
     const [a, b] = two.apps
     using client = await socketOf(a, 'u', { cursor: '' })
@@ -146,7 +146,7 @@ describe.concurrent('Two nodes with one Redis store', () => {
     await Promise.all(
       Array.from({ length: 100 }, (_, n) => send(n % 2 === 0 ? a : b, n % 3 === 0 ? 'u' : 'v', n)),
     )
-    // Without a bus the node of the client is told only of its own.
+    // Without a bus, the client's node delivers only its own sends at once.
     await send(a, 'u', 'last')
     const messages = []
     while (messages.at(-1)?.payload !== 'last') messages.push(await client.next())

@@ -10,7 +10,7 @@ const SEEN_MS = 3_000
 const BACK_MS = 10_000
 const BACK_FROM_FREEZE_MS = 15_000
 const ANSWERED_MS = 1_000
-/** What a busy machine adds to both ends of a measurement. */
+/** Delay that a busy machine may add to both ends of a measurement, milliseconds. */
 const SLACK_MS = 300
 
 const EVERYTHING = ['--appendonly', 'yes', '--appendfsync', 'always']
@@ -19,7 +19,7 @@ const isNotification = ({ type }: Message): boolean => type === 'notification'
 const payloads = (messages: readonly Message[]): number[] =>
   messages.filter(isNotification).map(({ payload }) => payload)
 
-/** Numbers to one user who is there, over WebSocket and SSE, and one who is away. */
+/** Sends numbers to one connected user, over WebSocket and SSE, and to one user who is away. */
 async function startCount(app: TestApp) {
   const USERS = ['here', 'away']
   const socket = await socketOf(app, 'here', { cursor: '' })
@@ -39,7 +39,7 @@ async function startCount(app: TestApp) {
     sayAll: async (times: number): Promise<void> => {
       for (let time = 0; time < times; time++) expect((await say()).status).toBe(200)
     },
-    /** One after the other, as long as `during` lasts. */
+    /** Sends one number after another while `during` runs. */
     sayOn: async <T>(during: Promise<T>): Promise<T> => {
       let isOver = false
       const ended = during.finally(() => {
@@ -53,7 +53,7 @@ async function startCount(app: TestApp) {
     },
     refused: () => tried.filter(({ status }) => status !== 200),
     accepted: () => of(200),
-    /** Both devices have everything that was accepted, once and in order, and so has who comes now. */
+    /** Checks that both devices have every accepted number once and in order, and that a new connection gets them too. */
     check: async (): Promise<void> => {
       const last = await say()
       expect(last.status).toBe(200)
@@ -77,7 +77,7 @@ async function startCount(app: TestApp) {
   }
 }
 
-/** 503 at once, and nothing else. */
+/** Checks for 503 at once, and nothing else. */
 function expectRefusals(refused: readonly Tried[]): void {
   expect(refused.length).toBeGreaterThan(0)
   for (const { status, json, headers, ms } of refused) {
@@ -87,7 +87,7 @@ function expectRefusals(refused: readonly Tried[]): void {
 }
 
 describe.concurrent('The Redis store', () => {
-  test('Redis is killed and comes back with what it had: nothing accepted is lost or repeated, callers are refused at once, sockets stay', async () => {
+  test('loses and repeats no accepted send when Redis is killed and returns with its data; callers are refused at once, sockets stay open', async () => {
     await using redis = await startRedis(...EVERYTHING)
     await using app = await startStored(redis)
     const count = await startCount(app)
@@ -103,14 +103,14 @@ describe.concurrent('The Redis store', () => {
     }
     expectRefusals(count.refused())
     await count.check()
-    // The same life: nobody is told of a loss.
+    // In the same life no client is told of a loss.
     const cursor = count.socket.inbox.all.findLast(isNotification)?.cursor
     using again = await socketOf(app, 'here', { cursor })
     expect(await again.nextOf('connected')).toMatchObject({ cursor, recovered: true, replayed: 0 })
     count.close()
   }, 60_000)
 
-  test('Redis is frozen: health and readiness say so within 3 s, what was refused is not there afterwards, and it is back within 15 s', async () => {
+  test('reports a frozen Redis in health and readiness within 3 s, stores no refused send, and recovers within 15 s', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis)
     const count = await startCount(app)
@@ -131,7 +131,7 @@ describe.concurrent('The Redis store', () => {
     count.close()
   }, 60_000)
 
-  test('the line is cut again and again while sends go on: whatever was accepted is there once, in order', async () => {
+  test('has every accepted send once and in order while its connection is cut again and again', async () => {
     await using redis = await startRedis()
     await using line = await startProxy(redis.port)
     await using app = await startStored(line)
@@ -150,7 +150,7 @@ describe.concurrent('The Redis store', () => {
     count.close()
   }, 60_000)
 
-  test('a send whose answer from Redis is lost is delivered all the same', async () => {
+  test('delivers a send even if the answer from Redis is lost', async () => {
     await using redis = await startRedis()
     await using line = await startProxy(redis.port)
     await using app = await startStored(line)
@@ -169,14 +169,14 @@ describe.concurrent('The Redis store', () => {
     expect((await trySend(app, ['u'], 3)).json).toMatchObject({ delivered_to: 2 })
   }, 30_000)
 
-  test('a send with a key, tried again until it succeeds while the line is bad, is there once', async () => {
+  test('stores a send with a key once, however often it is retried over a bad connection', async () => {
     await using redis = await startRedis()
     await using line = await startProxy(redis.port)
     await using app = await startStored(line)
     using socket = await socketOf(app, 'u')
     const statuses = new Set<number>()
     for (let n = 0; n < 6; n++) {
-      // The key is reserved, or the entry appended, and the answer to that never comes.
+      // Redis reserves the key or appends the entry, but its answer never arrives.
       const sending = trySend(app, ['u'], n, { 'idempotency-key': `${n}` })
       if (n % 2 === 0) line.mute()
       statuses.add((await sending).status)
@@ -195,7 +195,7 @@ describe.concurrent('The Redis store', () => {
     expect(statuses.has(503)).toBe(true)
   }, 60_000)
 
-  test('with the store away whoever connects is let in, and greeted when it is back', async () => {
+  test('accepts new connections during an outage, and greets them when Redis returns', async () => {
     await using redis = await startRedis(...EVERYTHING)
     await using app = await startStored(redis)
     await trySend(app, ['u'], 1)

@@ -7,7 +7,7 @@ import { eventually, socketOf } from '../support/visit.ts'
 const ANSWERED_MS = 1_300
 
 describe.concurrent('STORE_REPLICAS', () => {
-  test('a send is answered when the replica has it', async () => {
+  test('delays the answer to a send until the replica has it', async () => {
     await using master = await startRedis()
     await using replica = await startRedis('--replicaof', '127.0.0.1', String(master.port))
     await using app = await startStored(master, { STORE_REPLICAS: '1' })
@@ -20,7 +20,7 @@ describe.concurrent('STORE_REPLICAS', () => {
     expect(many.filter(({ status }) => status !== 200)).toEqual([])
   }, 20_000)
 
-  test('without enough of them the store counts as away, and a send is refused within a second', async () => {
+  test('makes the store count as away without enough replicas, and refuses a send within a second', async () => {
     await using master = await startRedis()
     await using app = await startTestApp({
       STORE_URL: `redis://127.0.0.1:${master.port}`,
@@ -39,7 +39,7 @@ describe.concurrent('STORE_REPLICAS', () => {
     expect((await trySend(app, ['u'], 2)).status).toBe(200)
   }, 30_000)
 
-  test('while the replica is frozen sends are refused within a second, though clients may get them; afterwards all is well', async () => {
+  test('refuses sends within a second while the replica is frozen, although clients may get them, and recovers afterwards', async () => {
     await using master = await startRedis()
     await using replica = await startRedis('--replicaof', '127.0.0.1', String(master.port))
     await using app = await startStored(master, { STORE_REPLICAS: '1' })
@@ -54,7 +54,7 @@ describe.concurrent('STORE_REPLICAS', () => {
       expect(ms).toBeLessThan(ANSWERED_MS)
     }
     await untilStoreIs(app, 'unavailable', 3_300)
-    // Reads do not wait for those who wait for replicas.
+    // Reads do not wait behind a call that waits for replicas.
     const startedAt = performance.now()
     await logOf(app, 'u')
     expect(performance.now() - startedAt).toBeLessThan(500)
@@ -68,7 +68,7 @@ describe.concurrent('STORE_REPLICAS', () => {
     expect(all).toEqual([...new Set(all)].sort((a, b) => a - b))
   }, 30_000)
 
-  test('a Redis that has forgotten its scripts answers only when the replica has what it wrote', async () => {
+  test('delays answers until the replica has the writes, even if Redis has forgotten its scripts', async () => {
     await using master = await startRedis()
     await using replica = await startRedis('--replicaof', '127.0.0.1', String(master.port))
     await using app = await startStored(master, { STORE_REPLICAS: '1' })
@@ -81,7 +81,7 @@ describe.concurrent('STORE_REPLICAS', () => {
     ]
     expect((await trySend(app, ['u'], 1)).status).toBe(200)
     for (const write of writes) {
-      // Frozen first: nothing that is written from now on reaches it.
+      // Frozen first, so that no later write reaches it.
       replica.freeze()
       await admin.script('FLUSH')
       const { status, json } = await write()
@@ -91,7 +91,7 @@ describe.concurrent('STORE_REPLICAS', () => {
     }
   }, 30_000)
 
-  test('the wait for replicas is the last command behind an append that was sent again', async () => {
+  test('sends the wait for replicas after an append that was sent again', async () => {
     await using master = await startRedis()
     await using _ = await startRedis('--replicaof', '127.0.0.1', String(master.port))
     await using app = await startStored(master, { STORE_REPLICAS: '1' })

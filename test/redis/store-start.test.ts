@@ -13,7 +13,7 @@ const warnings = ({ lines }: TestApp) =>
   lines.filter(({ event }) => event === 'start.warning').map(({ warning }) => String(warning))
 
 describe.concurrent('A service whose store is a Redis', () => {
-  test('starts without it, is not ready, serves what needs no store, and is ready as soon as Redis is there', async () => {
+  test('starts without Redis, is not ready, serves requests that need no store, and is ready as soon as Redis appears', async () => {
     const redis = await startRedis()
     await using _ = redis
     await redis.kill()
@@ -34,11 +34,11 @@ describe.concurrent('A service whose store is a Redis', () => {
     await untilStoreIs(app, 'healthy', 10_000)
     expect((await trySend(app, ['u'], 2)).status).toBe(200)
     expect((await client.next()).payload).toBe(2)
-    // Tries that fail like the one before are not told again.
+    // Repeated failures with the same reason are logged once.
     expect(reasons(app)).toHaveLength(1)
   }, 30_000)
 
-  test('`redis:` is the server of REDIS_URL', async () => {
+  test('uses the server of REDIS_URL for STORE_URL=redis:', async () => {
     await using redis = await startRedis()
     await using app = await startTestApp({
       STORE_URL: 'redis:',
@@ -52,7 +52,7 @@ describe.concurrent('A service whose store is a Redis', () => {
     expect(await client.exists('ara:head:{default:u}')).toBe(1)
   }, 20_000)
 
-  test('keeps nothing in another database than the one of STORE_URL, and names the variable in one line', async () => {
+  test('uses only the database of STORE_URL: one that Redis does not open is reported in one line', async () => {
     await using redis = await startRedis('--databases', '16')
     await using app = await startTestApp({ STORE_URL: `${redis.url}/99`, QUEUE_ENABLED: 'true' })
     await eventually(() => reasons(app).length > 0)
@@ -65,7 +65,7 @@ describe.concurrent('A service whose store is a Redis', () => {
     expect(await redis.client().dbsize()).toBe(0)
   }, 20_000)
 
-  test('does not use a Redis Cluster, and says so in one line', async () => {
+  test('refuses a Redis Cluster with one log line', async () => {
     await using redis = await startRedis('--cluster-enabled', 'yes')
     await using app = await stored(redis.port)
     await eventually(() => reasons(app).length > 0)
@@ -90,10 +90,10 @@ describe.concurrent('A service whose store is a Redis', () => {
     ['persists nothing', ['--save', ''], ['persists nothing']],
     ['may evict', ['--appendonly', 'yes', '--maxmemory-policy', 'allkeys-lru'], ['may evict']],
     ['does both', ['--maxmemory-policy', 'volatile-ttl'], ['persists nothing', 'may evict']],
-    ['is made to keep things, by a log', ['--appendonly', 'yes'], []],
-    ['is made to keep things, by snapshots', ['--save', '60', '1'], []],
+    ['persists by an append-only log', ['--appendonly', 'yes'], []],
+    ['persists by snapshots', ['--save', '60', '1'], []],
   ] as const)
-    test(`warns, or does not, of a Redis that ${what}`, async () => {
+    test(`warns only of a Redis that can lose data: one that ${what}`, async () => {
       await using redis = await startRedis(...args)
       await using app = await startStored(redis)
       const told = warnings(app)
@@ -106,7 +106,7 @@ describe.concurrent('A service whose store is a Redis', () => {
       expect(warnings(app)).toEqual(told)
     }, 20_000)
 
-  test('says that it cannot write when Redis is full, and goes on when it is not any more', async () => {
+  test('reports a full Redis, and continues when Redis has room again', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis)
     await trySend(app, ['u'], 1)

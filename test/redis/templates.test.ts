@@ -20,7 +20,7 @@ async function create(app: TestApp, id: string, more: object = {}, headers = {})
 
 const message = (event: object, more: object = {}) => ({ type: 'user', target: 'u', event, ...more })
 
-/** Finds templates after a while: those of an earlier place in the alphabet later. */
+/** Finds templates after a delay that is longer for earlier letters of the alphabet. */
 const slowTemplates = (store: Store): Store => ({
   ...store,
   templates: {
@@ -32,7 +32,7 @@ const slowTemplates = (store: Store): Store => ({
   },
 })
 
-test('A message with a template carries what was rendered, byte for byte as over HTTP', async () => {
+test('A message with a template carries the rendered payload, byte for byte as over HTTP', async () => {
   await using app = await startHearing(redis)
   using client = await rawOf(app, 'u-7')
   await create(app, 'inv_paid', {
@@ -58,7 +58,7 @@ test('A message with a template carries what was rendered, byte for byte as over
   )
 })
 
-test('Every kind of message may name a template, and says priority and ttl before it', async () => {
+test('Every type of message can name a template, and its own priority and ttl take precedence', async () => {
   await using app = await startHearing(redis)
   await create(app, 't', { default_priority: 'Low', default_ttl: 60 })
   using client = await subscribed(app, 'u', 'c')
@@ -106,14 +106,14 @@ test('A message whose template cannot be used is rejected, with the reason and t
     expect([event, await verdictOf(app, redis, message(event))]).toEqual([event, reason as never])
     const line = app.lines.findLast(each => each['event'] === 'redis.rejected')
     expect(line).toMatchObject({ reason, fault: { path } })
-    // So many lines a second.
+    // Only this many lines per second.
     clock.jump(1)
   }
   expect(await verdictOf(app, redis, message({ template_id: 'strict', strict: false }))).toBeUndefined()
   expect((await settle(client)).map(({ payload }) => payload)).toEqual(['{{x}}{{a}}'])
 })
 
-test('Templates are those of the message’s tenant', async () => {
+test('A message uses the templates of its tenant', async () => {
   await using app = await startHearing(redis, { TENANT_ENABLED: 'true' })
   await create(app, 't', {}, { 'x-tenant-id': 'acme' })
   using client = await socketOf(app, 'u', { claims: { tenant_id: 'acme' } })
@@ -124,7 +124,7 @@ test('Templates are those of the message’s tenant', async () => {
   expect((await settle(client)).map(({ payload }) => payload)).toEqual(['x'])
 })
 
-test('While the store is away a message with a template is rejected, and others are not', async () => {
+test('While the store is away, only messages with a template are rejected', async () => {
   const wrapStore = (store: Store): Store => ({
     ...store,
     templates: { ...store.templates, get: () => Promise.reject(new StoreAway('away')) },
@@ -138,7 +138,7 @@ test('While the store is away a message with a template is rejected, and others 
 })
 
 for (const env of [{}, { QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '10000' }])
-  test(`Messages arrive in order, however slowly the templates of some are found, with ${JSON.stringify(env)}`, async () => {
+  test(`Messages arrive in order even if some templates are found slowly, with ${JSON.stringify(env)}`, async () => {
     await using app = await startHearing(redis, env, { wrapStore: slowTemplates })
     for (const id of ['a', 'b', 'c']) await create(app, id)
     using client = await subscribed(app, 'u', 'x')

@@ -33,7 +33,7 @@ const message = (more: object = {}) => ({
   ...more,
 })
 
-test('a message is a span, below what it names as its parent and above its dispatch', async () => {
+test('a message is a span, with the parent it names, and its dispatch is a child span', async () => {
   const spans = await tracesOfMessages(async app => {
     using client = await socketOf(app, 'u')
     await redis.publish(CHANNEL, message({ traceparent: TRACEPARENT, tracestate: 'acme=7' }))
@@ -62,7 +62,7 @@ for (const odd of [{}, { traceparent: null }, { traceparent: 'no such trace' }, 
     expect(only(spans, 'redis.message')).toMatchObject({ parentId: '', traceState: '' })
   })
 
-test('a message that finds its template later is one span too', async () => {
+test('a message whose template is found later is one span too', async () => {
   const spans = await tracesOfMessages(async app => {
     const template = { id: 't', name: 'n', event_type: 'of.template', payload_template: 1 }
     await app.post('/api/v1/templates', template)
@@ -75,7 +75,7 @@ test('a message that finds its template later is one span too', async () => {
   expect(only(spans, 'dispatch').parentId).toBe(heard.spanId)
 })
 
-test('a message whose key was there before is a span without a dispatch', async () => {
+test('a message with a known key is a span without a dispatch', async () => {
   const spans = await tracesOfMessages(async app => {
     using client = await socketOf(app, 'u')
     const keyed = message({ idempotency_key: 'k-1', traceparent: TRACEPARENT })
@@ -91,7 +91,7 @@ test('a message whose key was there before is a span without a dispatch', async 
   expect(spans.filter(({ name }) => name === 'dispatch')).toHaveLength(2)
 })
 
-test('a message that is rejected says why, in its span and, with the trace, in its line', async () => {
+test('the span and the log line of a rejected message name the reason, and the line has the trace', async () => {
   const rows = [
     ['{', 'invalid_json', undefined],
     [message({ type: 'x', traceparent: TRACEPARENT }), 'unknown_type', TRACE],
@@ -115,7 +115,7 @@ test('a message that is rejected says why, in its span and, with the trace, in i
   ])
 })
 
-test('a message that the store does not take, or breaks on, says so', async () => {
+test('the span of a message names the failure when the store refuses it or breaks its contract', async () => {
   for (const [rejects, outcome] of [
     [true, 'store'],
     [false, 'fault'],
@@ -133,7 +133,7 @@ test('a message that the store does not take, or breaks on, says so', async () =
           ...store,
           log: {
             ...store.log,
-            // Fewer answers than entries: a store that breaks its word.
+            // Fewer answers than entries: a store that breaks its contract.
             append: () => (rejects ? Promise.reject(new StoreAway('gone')) : Promise.resolve([])),
           },
         }),
@@ -147,7 +147,7 @@ test('a message that the store does not take, or breaks on, says so', async () =
   }
 })
 
-test('what it brought is linked from the replay that brings it further', async () => {
+test('the span of a replay links to the message that brought the notification', async () => {
   const spans = await tracesOfMessages(async app => {
     await redis.publish(CHANNEL, message({ traceparent: TRACEPARENT }))
     await eventually(async () => (await app.get('/health')).json.queue.total_messages === 1)

@@ -13,7 +13,7 @@ const envOf = ({ url }: StorePlace) => ({
   QUEUE_MAX_SIZE_PER_USER: '100000',
 })
 
-/** Ids of the sends that were answered with 200. */
+/** Ids of the sends with status 200. */
 async function sendMany(service: Service, count: number): Promise<string[]> {
   const answers = await Promise.all(Array.from({ length: count }, (_, n) => service.send(USER, n)))
   const bodies = await Promise.all(answers.map(async each => (await each.json()) as Message))
@@ -41,9 +41,9 @@ const CASES: readonly [string, RegExp, (place: StorePlace) => Promise<unknown>][
   ['left without its -wal', /-wal .* moved or deleted/, ({ path }) => Bun.$`rm ${path}-wal`],
 ]
 
-describe('a file that under a running service is', () => {
+describe('a store file of a running service', () => {
   test.each(CASES)(
-    '%s: sends are refused, health and the log say so, and after kill -9 nothing that was answered is missing',
+    'that is %s makes sends fail, health and the log report it, and after kill -9 no accepted send is missing',
     async (_, reason, harm) => {
       await using place = await storePlace()
       const answered: string[] = []
@@ -57,7 +57,7 @@ describe('a file that under a running service is', () => {
         expect(performance.now() - startedAt).toBeLessThan(2_000)
         expect((await fetch(`${service.url}/health/ready`)).status).toBe(503)
         expect((await service.line('store.away')).reason).toMatch(reason)
-        // What only the open files hold is safe once the next batch finds nothing left to do.
+        // A batch that finds nothing left to do shows that the data of the open files is safe.
         expect(await sendMany(service, 1)).toEqual([])
         await eventually(async () => (await Bun.file(`${place.path}.copy`).exists()) === false)
         service.signal('SIGKILL')
@@ -70,7 +70,7 @@ describe('a file that under a running service is', () => {
     30_000,
   )
 
-  test('left with a truncated -wal: sends are refused, and a restart keeps what is whole', async () => {
+  test('with a truncated -wal makes sends fail, and a restart keeps the complete commits', async () => {
     await using place = await storePlace()
     const wal = `${place.path}-wal`
     {
@@ -91,7 +91,7 @@ describe('a file that under a running service is', () => {
     expect(kept.length).toBeGreaterThanOrEqual(60)
   }, 30_000)
 
-  test('replaced: sends are refused, and the other file is left as it is', async () => {
+  test('that is replaced makes sends fail, and the other file stays unchanged', async () => {
     await using place = await storePlace()
     await using other = await storePlace()
     {
@@ -113,7 +113,7 @@ describe('a file that under a running service is', () => {
     expect(await keptBy(service)).toHaveLength(3)
   }, 30_000)
 
-  test('moved while nobody sends: health says so within 3 s; moved back: up again, and nothing is missing', async () => {
+  test('that is moved while idle fails health within 3 s, and the service recovers without loss when it is moved back', async () => {
     await using place = await storePlace()
     const ready = async (service: Service) => (await fetch(`${service.url}/health/ready`)).status
     const answered: string[] = []
@@ -124,7 +124,7 @@ describe('a file that under a running service is', () => {
       const startedAt = performance.now()
       await eventually(async () => (await ready(service)) === 503)
       expect(performance.now() - startedAt).toBeLessThan(3_000)
-      // The copy is the owner's alone.
+      // Only the owner of the file may read the copy.
       await eventually(() => Bun.file(place.path).exists())
       expect((await stat(place.path)).mode & 0o777).toBe(0o600)
       await Bun.$`mv ${place.path}.elsewhere ${place.path}`

@@ -34,7 +34,7 @@ async function stop(service: Service): Promise<void> {
 }
 
 test(
-  'a backup made while sends arrive is restored with what was sent before it, and clients are told',
+  'a backup made during sends is restored with all earlier sends, and clients get a new epoch',
   async () => {
     await using place = await storePlace()
     const env = { ...LOG, STORE_URL: place.url }
@@ -66,7 +66,7 @@ test(
 )
 
 test(
-  'a backup to stdout is restored from stdin, and nothing is left beside the store',
+  'a backup to stdout is restored from stdin and leaves no file beside the store',
   async () => {
     await using place = await storePlace()
     const env = { ...LOG, STORE_URL: place.url }

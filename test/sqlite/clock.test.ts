@@ -13,7 +13,7 @@ const HOUR = 3_600_000
 const NOW = 1_700_000_000_000
 const ANN = userTopic('acme', 'ann')
 
-describe('when the store opens, the clock', () => {
+describe('when the store opens, a clock', () => {
   const past = { jumped: 0, seenAt: NOW, ahead: NOW - 50_000 }
   const on = (wall: number, uptime: number | undefined) => ({ wall, uptime })
 
@@ -21,32 +21,27 @@ describe('when the store opens, the clock', () => {
     ['has gone on for a day', past, on(NOW + 24 * HOUR, 50_000 + 24 * HOUR), 0],
     ['has drifted by two seconds in a day', past, on(NOW + 24 * HOUR + 2_000, 50_000 + 24 * HOUR), 0],
     ['has gone on for an hour after jumps', { ...past, jumped: 500 }, on(NOW + 500 + HOUR, 50_500 + HOUR), 0],
-    [
-      'is a moment behind, on a machine that has started since',
-      { ...past, ahead: undefined },
-      on(NOW - 900, 1),
-      0,
-    ],
-    ['is that of a new file', { jumped: 0, seenAt: 0, ahead: undefined }, on(NOW, 1), 0],
-  ])('%s: no jump, no warning', (_, before, present, jump) => {
+    ['is a moment behind after a restart of the machine', { ...past, ahead: undefined }, on(NOW - 900, 1), 0],
+    ['belongs to a new file', { jumped: 0, seenAt: 0, ahead: undefined }, on(NOW, 1), 0],
+  ])('that %s counts as no jump and gives no warning', (_, before, present, jump) => {
     expect(resumeClock(before, present)).toEqual({ jumped: before.jumped + jump })
   })
 
   test.each([
     ['was set forward by an hour', on(NOW + HOUR + 9_000, 59_000), HOUR, /set forward by 3600 s/],
     ['was set back by an hour', on(NOW - HOUR + 9_000, 59_000), -HOUR, /set back by 3600 s/],
-  ])('%s while the machine ran: entries do not age by it', (_, present, jump, warning) => {
+  ])('that %s while the machine ran does not age entries', (_, present, jump, warning) => {
     expect(resumeClock(past, present)).toEqual({ jumped: jump, warning: expect.stringMatching(warning) })
   })
 
-  test('is behind on a machine that has started since: it goes on from the last write', () => {
+  test('that is behind after a restart of the machine continues from the last write', () => {
     expect(resumeClock({ ...past, ahead: undefined }, on(NOW - HOUR, 1))).toEqual({
       jumped: -HOUR,
       warning: expect.stringMatching(/3600 s behind the last write/),
     })
   })
 
-  test('is far ahead on a machine that has started since: that counts as a pause, and is told', () => {
+  test('that is far ahead after a restart of the machine counts as a pause, with a warning', () => {
     expect(resumeClock({ ...past, ahead: undefined }, on(NOW + 2 * HOUR, 1))).toEqual({
       jumped: 0,
       warning: expect.stringMatching(/7200 s ahead of the last write/),
@@ -54,7 +49,7 @@ describe('when the store opens, the clock', () => {
   })
 })
 
-/** The clocks of a machine: an operator sets one, both go on. */
+/** The clocks of a machine: an operator can set the wall clock, and both continue. */
 function machine() {
   const clocks = { wall: NOW, uptime: 50_000 }
   return {
@@ -92,7 +87,7 @@ const draft = (id: string, expiresAt?: number): Draft => ({
 
 const ALL = { entries: 10, bytes: 1_000 }
 
-test('a clock that is set while the store is closed ends nothing, and times are told by the wall clock', async () => {
+test('no entry ends when the clock is set while the store is closed, and times follow the wall clock', async () => {
   await using place = await storePlace()
   const here = machine()
   {
@@ -116,7 +111,7 @@ test('a clock that is set while the store is closed ends nothing, and times are 
     here.pass(26_000)
     expect((await store.log.read(ANN, 0, ALL)).entries.map(({ seq }) => seq)).toEqual([1])
   }
-  // The jump stays known.
+  // The store still knows the jump.
   await using store = await open(place, here, warnings)
   expect((await store.log.read(ANN, 0, ALL)).entries.map(({ seq }) => seq)).toEqual([1])
   here.pass(LIMITS.retentionMs)
@@ -124,7 +119,7 @@ test('a clock that is set while the store is closed ends nothing, and times are 
   expect(warnings).toEqual([expect.stringContaining('set forward by 86400 s')])
 })
 
-test('small steps of a time service break no order, and are no jumps', async () => {
+test('small steps of a time service keep the order and count as no jumps', async () => {
   await using place = await storePlace()
   const here = machine()
   const warnings: string[] = []
@@ -142,7 +137,7 @@ test('small steps of a time service break no order, and are no jumps', async () 
 })
 
 for (const seconds of [3_600, -3_600])
-  test(`a clock that is set by ${seconds} s under a running service ends nothing that is kept, also after a restart`, async () => {
+  test(`no entry ends when the clock is set by ${seconds} s under a running service, even after a restart`, async () => {
     await using place = await storePlace()
     const env = {
       STORE_URL: place.url,

@@ -23,14 +23,14 @@ const draft = (id: string): Draft => ({
 const ids = async (log: UserLog): Promise<number[]> =>
   (await log.read(ANN, 0, { entries: 1_000, bytes: 1_000_000 })).entries.map(({ seq }) => seq)
 
-/** Why it was rejected. (`expect` with `rejects` waits in a way in which no message of a worker arrives.) */
+/** The reason of a rejection. (`expect` with `rejects` blocks messages of a worker.) */
 const reasonOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
     () => 'it was not',
     (error: Error) => error.message,
   )
 
-/** The thread that writes, out of reach while it is held up: what it is sent waits, or what it answers. */
+/** Holds up the thread that writes: its incoming messages wait, or its answers. */
 function holdWriter(held: 'messages' | 'answers') {
   const real = globalThis.Worker
   let gate = Promise.resolve()
@@ -72,7 +72,7 @@ function holdWriter(held: 'messages' | 'answers') {
 }
 
 describe('a writer that does not answer', () => {
-  test('keeps callers waiting for a second at most; what it had not begun is never written', async () => {
+  test('keeps callers waiting for at most a second, and never writes the calls it had not begun', async () => {
     using writer = holdWriter('messages')
     await using place = await storePlace()
     await using opened = await openPlace(place, { limits: { maxEntries: 100 } })
@@ -91,7 +91,7 @@ describe('a writer that does not answer', () => {
     expect((await log.append([draft('late')]))[0]?.repeated).toBe(false)
   })
 
-  test('and has written it all the same: whoever compares logs with clients is told', async () => {
+  test('but has written the calls makes the observer report it', async () => {
     using writer = holdWriter('answers')
     await using place = await storePlace()
     await using opened = await openPlace(place, { limits: { maxEntries: 100 } })
@@ -108,7 +108,7 @@ describe('a writer that does not answer', () => {
   })
 })
 
-test('a template whose change is committed after its caller was refused is not served in its old form', async () => {
+test('a template change that is committed after its caller timed out is visible at once', async () => {
   using writer = holdWriter('answers')
   await using place = await storePlace()
   await using opened = await openPlace(place)
@@ -127,7 +127,7 @@ test('a template whose change is committed after its caller was refused is not s
   await templates.create('acme', template, 10)
   const before = await templates.get('acme', 't')
   expect(await templates.get('acme', 't')).toBe(before as object as typeof template)
-  // Another process holds the file, so that the commit lands when the caller has gone.
+  // Another process locks the file, so that the commit happens after the caller has left.
   const other = new Database(place.path)
   other.run('BEGIN IMMEDIATE')
   const changed = templates.update('acme', 't', { payloadTemplate: '"new"', updatedAt: 2 })
@@ -145,7 +145,7 @@ test('a template whose change is committed after its caller was refused is not s
 })
 
 describe('a writer that ends', () => {
-  test('is replaced; what it was doing is rejected, and nothing that was answered is lost', async () => {
+  test('is replaced, its calls are rejected, and no confirmed append is lost', async () => {
     using writer = holdWriter('messages')
     await using place = await storePlace()
     await using opened = await openPlace(place, { limits: { maxEntries: 100 } })
@@ -163,7 +163,7 @@ describe('a writer that ends', () => {
   })
 })
 
-test('a file that somebody else has locked: 503 as long as it is, then again as before', async () => {
+test('sends get 503 while another process locks the file, and succeed afterwards', async () => {
   await using place = await storePlace()
   await using opened = await openPlace(place, { limits: { maxEntries: 100, acknowledged: true } })
   const { log, acks } = opened.store
@@ -177,12 +177,12 @@ test('a file that somebody else has locked: 503 as long as it is, then again as 
   other.run('COMMIT')
   await eventually(opened.store.isUp)
   expect((await log.append([draft('meanwhile')]))[0]).toMatchObject({ cursor: { seq: 2 }, repeated: false })
-  // What nobody waits for was not lost with the commit it would have gone with.
+  // Notes are not lost with a failed commit.
   expect((await log.report('acme', 'before', { limit: 1 }))?.recipients[0]).toMatchObject({ attempts: 1 })
   expect(await acks.ack(ANN, ['before'])).toMatchObject([{ late: false }])
 })
 
-/** Files that may not grow need no privileges to make; the signal that comes with it is ignored, so that writes fail. */
+/** Limits file sizes, which needs no privileges. The signal for it is ignored, so that writes fail. */
 const LIMITABLE = {
   command: ['bash', '-c', 'trap "" XFSZ; exec "$@"', 'bash', process.execPath, 'src/main.ts'],
   cwd: `${import.meta.dir}/../..`,
@@ -190,7 +190,7 @@ const LIMITABLE = {
 
 const claim = { tenant: 'acme', key: 'k', fingerprint: 'f', id: 'i' }
 
-test('a step that fails by our own fault rejects as itself, and the store stays up for all others', async () => {
+test('a step with a fault of our own code rejects with that fault, and the store stays up for other calls', async () => {
   await using place = await storePlace()
   await using opened = await openPlace(place)
   const { log, idempotency } = opened.store
@@ -202,7 +202,7 @@ test('a step that fails by our own fault rejects as itself, and the store stays 
   expect(key).toMatchObject({ status: 'rejected', reason: { message: 'never' } })
   expect(key.status === 'rejected' && key.reason instanceof StoreAway).toBe(false)
   expect([appended.status, opened.store.isUp()]).toEqual(['fulfilled', true])
-  // Nothing that can be sent to the thread.
+  // A value that cannot be sent to the thread.
   const odd = { ...draft('b'), eventType: Symbol('odd') as unknown as string }
   expect(await reasonOf(log.append([odd]))).not.toBe('it was not')
   expect([opened.store.isUp(), (await log.append([draft('c')]))[0]?.cursor.seq]).toEqual([true, 2])
@@ -219,7 +219,7 @@ test('a file that cannot be written or read rejects with StoreAway', async () =>
   other.run('ROLLBACK')
 })
 
-test('a note that fails by our own fault is counted and logged once, and sends go on', async () => {
+test('a note with a fault of our own code is counted and logged once, and sends continue', async () => {
   await using place = await storePlace()
   await using service = await startService({ STORE_URL: place.url, QUEUE_ENABLED: 'true' })
   {
@@ -256,7 +256,7 @@ test('an observer that throws keeps no caller waiting', async () => {
   expect(faults).toEqual([new Error('an observer'), new Error('an observer')])
 })
 
-test('a store that does not close keeps no drain', async () => {
+test('a store that does not close does not delay a drain', async () => {
   const closes = Promise.withResolvers<void>()
   const app = await startTestApp(
     { DRAIN_SECONDS: '0' },
@@ -272,7 +272,7 @@ const limitFiles = async (pid: number, bytes: number | 'unlimited'): Promise<voi
   await Bun.$`prlimit --pid ${pid} --fsize=${bytes}:unlimited`.quiet()
 }
 
-test('no room on the disk: 503 and said so within seconds, nothing lost, and by itself well again', async () => {
+test('a full disk gives 503 and a log line within seconds, loses nothing, and the store recovers by itself', async () => {
   await using place = await storePlace()
   const env = { STORE_URL: place.url, QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '100000' }
   await using service = await startService(env, LIMITABLE)
@@ -306,7 +306,7 @@ test('no room on the disk: 503 and said so within seconds, nothing lost, and by 
   expect(await health()).toMatchObject({ status: 'healthy', queue: { total_messages: answered + 1 } })
 }, 30_000)
 
-test('no room on the disk is noticed though nobody sends anything', async () => {
+test('a full disk is noticed without any send', async () => {
   await using place = await storePlace()
   const bash = ['bash', '-c', 'trap "" XFSZ; exec "$@"', 'bash', process.execPath, 'src/main.ts']
   await using service = await startService(

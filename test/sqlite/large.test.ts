@@ -19,7 +19,7 @@ describe('a caller waits', () => {
     }
   }
 
-  test('for less than a second on a writer that does nothing', () => {
+  test('for less than a second on a writer without progress', () => {
     const { deadline, pass } = start()
     pass(3)
     const asked = deadline.now
@@ -29,7 +29,7 @@ describe('a caller waits', () => {
     expect(deadline.isOverdue(asked)).toBe(true)
   })
 
-  test('for one that gets on with a long commit, and not for ever', () => {
+  test('longer for a writer that makes progress on a long commit, but not forever', () => {
     const { deadline, pass } = start()
     pass(40, true)
     expect(deadline.isOverdue(0)).toBe(false)
@@ -40,7 +40,7 @@ describe('a caller waits', () => {
   })
 })
 
-test('calls to 10,000 users are all or none, and neither they nor the sends beside them find the store away', async () => {
+test('a send to 10,000 users is stored completely or not at all, and neither it nor other sends see an outage', async () => {
   await using place = await storePlace()
   await using app = await startTestApp({ STORE_URL: place.url, QUEUE_ENABLED: 'true' })
   const value = Array.from({ length: 10_000 }, (_, n) => `u${n}`)
@@ -57,7 +57,7 @@ test('calls to 10,000 users are all or none, and neither they nor the sends besi
   )
   expect(results.slice(2)).toMatchObject(Array(20).fill({ queued: 1 }))
   expect(app.lines.filter(({ event }) => event === 'store.lost')).toEqual([])
-  // Each body is in the file once: 20,000 of them would take 100 MB.
+  // The file has each body once: 20,000 copies would take 100 MB.
   expect(Bun.file(place.path).size + Bun.file(`${place.path}-wal`).size).toBeLessThan(40_000_000)
   const { json } = await app.get('/api/v1/users/u9999/notifications')
   expect(json.notifications).toHaveLength(2)

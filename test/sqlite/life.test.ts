@@ -26,7 +26,7 @@ const append = async (log: UserLog, count: number, owner = ANN) => {
   return (await log.open(owner)).head
 }
 
-/** Replaces the file by a copy of itself, as a restore does. */
+/** Replaces the file with a copy of itself, as a restore does. */
 async function restore({ directory, path }: StorePlace): Promise<void> {
   await Bun.$`cp ${path} ${directory}/backup && rm -f ${path} ${path}-wal ${path}-shm && cp ${directory}/backup ${path}`
 }
@@ -41,7 +41,7 @@ async function once<T>(
 }
 
 describe('the life of a file', () => {
-  test('goes on when the service starts again, and when the file is renamed', async () => {
+  test('continues after a restart of the service and after the file is renamed', async () => {
     await using place = await storePlace()
     const before = await once(place, log => append(log, 3))
     expect(await once(place, log => log.open(ANN))).toMatchObject({ head: before, bases: [] })
@@ -51,7 +51,7 @@ describe('the life of a file', () => {
     expect(await opened.store.log.open(ANN)).toMatchObject({ head: before, bases: [] })
   })
 
-  test('is another one after a restore: logs have another epoch and say what both lives share', async () => {
+  test('changes after a restore: logs get a new epoch, with a base up to which both lives agree', async () => {
     await using place = await storePlace()
     const before = await once(place, log => append(log, 3))
     await restore(place)
@@ -67,7 +67,7 @@ describe('the life of a file', () => {
     })
   })
 
-  test('is another one in a backup that was taken while the service ran: nobody misses what came since', async () => {
+  test('changes with a backup taken from a running service, so that no client misses later entries', async () => {
     await using place = await storePlace()
     const { before, lost } = await once(place, async log => {
       const before = await append(log, 2)
@@ -88,7 +88,7 @@ describe('the life of a file', () => {
     })
   })
 
-  test('receipts and acknowledgements of another life count for nothing in the new one', async () => {
+  test('changes, and receipts and acknowledgements of an earlier life are ignored', async () => {
     await using place = await storePlace()
     const before = await once(place, log => append(log, 3))
     await restore(place)
@@ -101,12 +101,12 @@ describe('the life of a file', () => {
     expect((await log.open(ANN)).received).toBe(0)
   })
 
-  test('lives follow each other: each one that a client may know stays known, the last eight', async () => {
+  test('stays known to logs after it ends, for the last eight lives', async () => {
     await using place = await storePlace()
     const heads = [await once(place, log => append(log, 1))]
     for (let n = 0; n < 10; n++) {
       await restore(place)
-      // Only every second life appends; the others are met and leave no trace in the log.
+      // Only every second life appends. The others leave no trace in the log.
       heads.push(
         await once(place, async log => (n % 2 === 0 ? append(log, 1) : (await log.open(ANN)).head), {
           limits: { maxEntries: 100 },
@@ -119,7 +119,7 @@ describe('the life of a file', () => {
     expect(bases).toEqual(heads.slice(-9, -1))
   })
 
-  test('with STORE_SYNC=normal is another one after the system went down, with full it is not', async () => {
+  test('changes after a restart of the system with STORE_SYNC=normal, but not with full', async () => {
     await using place = await storePlace()
     const reboot = () => {
       using db = new Database(place.path)
@@ -130,7 +130,7 @@ describe('the life of a file', () => {
     expect((await once(place, log => log.open(ANN), { sync: 'normal' })).head).toEqual(full)
     expect((await once(place, log => log.open(ANN), { sync: 'normal' })).head).toEqual(full)
     reboot()
-    // What counts is how it was written before the system went down.
+    // The setting with which the file was written before the system restart decides.
     const { head, bases } = await once(place, log => log.open(ANN))
     expect([head.seq, head.epoch === full.epoch, bases]).toEqual([1, false, [full]])
     reboot()
@@ -138,7 +138,7 @@ describe('the life of a file', () => {
   })
 })
 
-test('a log that was forgotten 30 days after its last append comes back under another epoch', async () => {
+test('a log that was forgotten 30 days after its last append returns with a new epoch', async () => {
   await using place = await storePlace()
   const clock = fakeClock()
   await using opened = await openPlace(place, { clock, limits: { cleanupMs: 20 } })
@@ -148,7 +148,7 @@ test('a log that was forgotten 30 days after its last append comes back under an
   await log.append([draft('of bob', BOB)])
   const bob = (await log.open(BOB)).head
   clock.time += 29 * DAY
-  // Once this is gone, everything has been looked at.
+  // When this entry is gone, the cleanup has visited everything.
   await eventually(async () => (await log.report('acme', 'of bob', { limit: 1 })) === undefined)
   expect((await log.open(ANN)).head).toEqual(ann)
   clock.time += 1
@@ -159,7 +159,7 @@ test('a log that was forgotten 30 days after its last append comes back under an
   expect(await append(log, 1)).toEqual({ epoch: head.epoch, seq: 1 })
 })
 
-test('what is kept of an entry that left its log goes when it is as old as the retention', async () => {
+test('the record of an entry that left its log is deleted when it reaches the retention age', async () => {
   await using place = await storePlace()
   const clock = fakeClock()
   await using opened = await openPlace(place, { clock, limits: { cleanupMs: 20, maxEntries: 1 } })
@@ -178,7 +178,7 @@ test('what is kept of an entry that left its log goes when it is as old as the r
   ])
 })
 
-test('cleaning up is done in steps, and reaches everything', async () => {
+test('cleanup runs in steps and visits everything', async () => {
   await using place = await storePlace()
   const clock = fakeClock()
   await using opened = await openPlace(place, { clock, limits: { cleanupMs: 20 } })

@@ -10,7 +10,7 @@ const ANN = userTopic('acme', 'ann')
 const BOB = userTopic('acme', 'bob')
 const ALL = { entries: 100, bytes: 100_000 }
 
-/** A file as the first version of the service left it: two received entries of four, one that overflow evicted. */
+/** Writes a file of the first version of the service: two of four entries received, one evicted by overflow. */
 function writeFirstVersion({ path }: StorePlace, now: number): void {
   using db = new Database(path, { create: true, strict: true })
   db.run('PRAGMA journal_mode = WAL')
@@ -40,7 +40,7 @@ function writeFirstVersion({ path }: StorePlace, now: number): void {
   add(6, 2, 1, 0)
 }
 
-test('a file of the first version is brought to this one: nothing is lost, states and sizes are right', async () => {
+test('a file of the first version is migrated without loss, with correct states and sizes', async () => {
   await using place = await storePlace()
   const clock = fakeClock()
   writeFirstVersion(place, clock.time)

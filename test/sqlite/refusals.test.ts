@@ -7,7 +7,7 @@ import { openPlace, type StorePlace, storePlace } from '../support/store-file.ts
 
 const PAGE = 4_096
 
-/** A file with something in it, closed. */
+/** Creates a store file with content, and closes it. */
 async function used(place: StorePlace): Promise<void> {
   await using opened = await openPlace(place)
   const template = { id: 't', name: 'n', eventType: 'e', defaultPriority: 'Normal' as const, strict: false }
@@ -42,9 +42,9 @@ async function refusalOf(url: string) {
   return stderr
 }
 
-describe('the start is refused with one line, within seconds, for', () => {
+describe('the service refuses to start, with one line and within seconds, for', () => {
   const rows: readonly (readonly [what: string, make: (place: StorePlace) => unknown, expected: string])[] = [
-    ['what is no SQLite file', place => Bun.write(place.path, 'x'.repeat(10_000)), 'a SQLite file'],
+    ['a file that is no SQLite file', place => Bun.write(place.path, 'x'.repeat(10_000)), 'a SQLite file'],
     [
       'a damaged file',
       async place => {
@@ -82,7 +82,7 @@ describe('the start is refused with one line, within seconds, for', () => {
       expect(await refusalOf(place.url)).toBe(`STORE_URL: expected ${expected}\n`)
     })
 
-  test('a place where nothing can be written', async () => {
+  test('a path without write permission', async () => {
     await using place = await storePlace()
     const writable = 'STORE_URL: expected a file that can be created, read and written'
     expect(await refusalOf(`sqlite:${place.directory}`)).toBe(`${writable} (EISDIR)\n`)
@@ -90,7 +90,7 @@ describe('the start is refused with one line, within seconds, for', () => {
     expect(await refusalOf('sqlite:/proc/ara.db')).toMatch(/^STORE_URL: expected .*\n$/)
   })
 
-  test('a file that another process has open, also by another name, and only as long as it has', async () => {
+  test('a file that another process has open, even under another name, and only while it is open', async () => {
     await using place = await storePlace()
     await using first = await startService({ STORE_URL: place.url })
     const taken = 'STORE_URL: expected a file that no other process has open\n'
@@ -117,7 +117,7 @@ test('a refused file is left as it was', async () => {
   }
 })
 
-test('the file and what lies beside it are for their owner only', async () => {
+test('only the owner can read the store file and the files beside it', async () => {
   await using place = await storePlace()
   await using opened = await openPlace(place)
   await opened.store.templates.delete('acme', 'none')

@@ -21,7 +21,7 @@ const statesOf = async (app: TestApp, id: string): Promise<string[]> =>
   )
 
 describe('a restart keeps', () => {
-  test('what is queued, its order, its numbers and its epoch, so that clients resume', async () => {
+  test('queued entries with their order, seqs and epoch, so that clients resume', async () => {
     await using place = await storePlace()
     const before = await (async () => {
       await using app = await start(place, { ACK_ENABLED: 'false' })
@@ -40,7 +40,7 @@ describe('a restart keeps', () => {
     expect(after[2]).toMatchObject({ payload: 6, cursor: `${epoch}:6` })
   })
 
-  test('what has become of notifications: acknowledged ones stay away, the others come again', async () => {
+  test('delivery states, so that only unacknowledged notifications are sent again', async () => {
     await using place = await storePlace()
     const ids = await (async () => {
       await using app = await start(place)
@@ -63,7 +63,7 @@ describe('a restart keeps', () => {
     expect(json.notifications.map(({ state }: Message) => state)).toEqual(['acked', 'received'])
   })
 
-  test('what waits for its acknowledgement: it is delivered again in time', async () => {
+  test('pending acknowledgements, so that their entries are redelivered in time', async () => {
     await using place = await storePlace()
     const fast = { ACK_TIMEOUT_SECONDS: '1' }
     {
@@ -76,14 +76,14 @@ describe('a restart keeps', () => {
     expect(await client.next()).toMatchObject({ payload: 'again', redelivered: 1 })
   })
 
-  test('what clients without a cursor have received', async () => {
+  test('receipts of clients without a cursor', async () => {
     await using place = await storePlace()
     {
       await using app = await start(place, { ACK_ENABLED: 'false' })
       using client = await socketOf(app, 'u')
       await send(app, 'u', 'read')
       expect((await client.next()).payload).toBe('read')
-      // A message behind the pong: once it is answered the receipt has been taken.
+      // A message behind the pong: its answer shows that the receipt has taken effect.
       await settle(client)
     }
     await using app = await start(place, { ACK_ENABLED: 'false' })
@@ -118,7 +118,7 @@ describe('a restart keeps', () => {
     expect([await ask(now - 1), await ask(now)]).toEqual([401, 200])
   })
 
-  test('keys and their answers', async () => {
+  test('idempotency keys and their answers', async () => {
     await using place = await storePlace()
     const claim = (key: string, id: string): Claim => ({ tenant: 'acme', key, fingerprint: 'f', id })
     {
@@ -139,7 +139,7 @@ describe('a restart keeps', () => {
     expect(await idempotency.reserve(claim('open', '5'))).toEqual({ type: 'reserved', id: '2' })
   })
 
-  test('the answer to a send with a key, so that its repeat sends nothing', async () => {
+  test('the answer to a send with an idempotency key, so that its repeat sends nothing', async () => {
     await using place = await storePlace()
     const body = { target_user_id: 'u', event_type: 'e', payload: 1 }
     const ask = (app: TestApp) =>
@@ -158,7 +158,7 @@ describe('a restart keeps', () => {
     expect((await app.get('/api/v1/users/u/notifications')).json.notifications).toHaveLength(1)
   })
 
-  test('how many entries of each kind a log has, so that overflow goes on as before', async () => {
+  test('the number of entries per priority, so that overflow continues as before', async () => {
     await using place = await storePlace()
     const owner = userTopic('acme', 'ann')
     const draft = (id: string, priority: 'Low' | 'High') => ({
@@ -183,7 +183,7 @@ describe('a restart keeps', () => {
 })
 
 for (const sync of ['full', 'normal'])
-  test(`kill -9 in the middle of sends loses nothing that was answered, STORE_SYNC=${sync}`, async () => {
+  test(`kill -9 during sends loses no accepted send, STORE_SYNC=${sync}`, async () => {
     await using place = await storePlace()
     const env = {
       STORE_URL: place.url,

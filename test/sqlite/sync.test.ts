@@ -21,8 +21,8 @@ const WAL_HEADER = 32
 const FRAME_HEADER = 24
 
 /**
- * Transactions in the write-ahead log: a frame that ends one says how large the file is then, any other says 0
- * (sqlite.org/fileformat2.html §4.1). Valid as long as the log has not begun anew.
+ * Counts transactions in the write-ahead log. The last frame of a transaction contains the size of the file, any other
+ * frame 0 (sqlite.org/fileformat2.html §4.1). Valid until the log restarts.
  */
 async function commitsIn({ path }: StorePlace): Promise<number> {
   const wal = await readFile(`${path}-wal`)
@@ -32,7 +32,7 @@ async function commitsIn({ path }: StorePlace): Promise<number> {
   return commits
 }
 
-describe('what is asked at the same time shares a commit:', () => {
+describe('one commit is shared by', () => {
   test('appends of one turn', async () => {
     await using place = await storePlace()
     await using opened = await openPlace(place, { limits: { maxEntries: 1_000 } })
@@ -43,7 +43,7 @@ describe('what is asked at the same time shares a commit:', () => {
     expect((await commitsIn(place)) - before).toBe(1)
   })
 
-  test('appends that come while another commit is under way', async () => {
+  test('appends that arrive during another commit', async () => {
     await using place = await storePlace()
     await using opened = await openPlace(place, { limits: { maxEntries: 1_000 } })
     const { log } = opened.store
@@ -52,7 +52,7 @@ describe('what is asked at the same time shares a commit:', () => {
     const under = log.append([draft('under way')])
     await new Promise(setImmediate)
     const waiting = Array.from({ length: 20 }, async (_, n) => {
-      // Each in a turn of its own.
+      // Each append in its own turn.
       for (let turns = 0; turns < n; turns++) await Promise.resolve()
       return log.append([draft(`${n}`)])
     })
@@ -60,7 +60,7 @@ describe('what is asked at the same time shares a commit:', () => {
     expect((await commitsIn(place)) - before).toBe(2)
   })
 
-  test('acknowledgements, keys, templates and revocations', async () => {
+  test('acknowledgements, keys, templates and revocations of one turn', async () => {
     await using place = await storePlace()
     await using opened = await openPlace(place, { limits: { acknowledged: true } })
     const { log, acks, idempotency, templates, revocations } = opened.store
@@ -78,7 +78,7 @@ describe('what is asked at the same time shares a commit:', () => {
     expect((await commitsIn(place)) - before).toBe(1)
   })
 
-  test('what is handed over and received waits for company', async () => {
+  test('notes of handovers and receipts, which wait for the next write', async () => {
     await using place = await storePlace()
     await using opened = await openPlace(place)
     const { log } = opened.store
@@ -97,7 +97,7 @@ describe('what is asked at the same time shares a commit:', () => {
 
 const isFsync = (line: string): boolean => /\bf(?:data)?sync(?:\(| resumed).*= 0$/.test(line)
 
-/** Of each send in the trace of a service, how often something was synced before its answer went out. */
+/** For each send in the trace of a service, the number of syncs before its answer. */
 function syncsOf(trace: string): readonly number[] {
   const sends: number[] = []
   let syncs: number | undefined
@@ -116,7 +116,7 @@ async function traced(sync: string): Promise<readonly number[]> {
   await using place = await storePlace()
   const out = `${place.directory}/trace`
   const calls = 'trace=fsync,fdatasync,recvfrom,recvmsg,read,sendto,sendmsg,write,writev'
-  // The service stays our own child (-D), so that it ends when it is told to.
+  // -D keeps the service our own child, so that it gets the signal to stop.
   const strace = ['strace', '-D', '-f', '-qq', '-s', '32', '-e', calls, '-e', 'signal=none', '-o', out]
   const program = { command: [...strace, process.execPath, 'src/main.ts'], cwd: `${import.meta.dir}/../..` }
   const env = { STORE_URL: place.url, STORE_SYNC: sync, QUEUE_ENABLED: 'true' }
@@ -127,7 +127,7 @@ async function traced(sync: string): Promise<readonly number[]> {
   return syncsOf(await Bun.file(out).text())
 }
 
-/** What the writer is told to do. */
+/** The setup message that the writer gets. */
 async function told(sync: 'full' | 'normal'): Promise<unknown> {
   await using place = await storePlace()
   using posted = spyOn(Worker.prototype, 'postMessage')
@@ -136,7 +136,7 @@ async function told(sync: 'full' | 'normal'): Promise<unknown> {
 }
 
 describe('STORE_SYNC', () => {
-  test('full: the disk has a send before its caller has the answer, each time', async () => {
+  test('full syncs each send to the disk before its answer', async () => {
     expect(await told('full')).toMatchObject({ type: 'open', synchronous: 'FULL' })
     if (!canTrace()) return
     const syncs = await traced('full')
@@ -144,7 +144,7 @@ describe('STORE_SYNC', () => {
     expect(syncs.filter(count => count === 0)).toEqual([])
   }, 30_000)
 
-  test('normal: nobody waits for the disk', async () => {
+  test('normal answers without waiting for the disk', async () => {
     expect(await told('normal')).toMatchObject({ type: 'open', synchronous: 'NORMAL' })
     if (!canTrace()) return
     const syncs = await traced('normal')

@@ -4,7 +4,7 @@ import { storePlace } from '../support/store-file.ts'
 import { only, placeOf, tracesOf } from '../support/traced.ts'
 import { send, socketOf } from '../support/visit.ts'
 
-test('what is replayed and redelivered after a restart is linked to the send before it', async () => {
+test('spans of replay and redelivery after a restart link to the send before it', async () => {
   await using place = await storePlace()
   const settings = {
     STORE_URL: place.url,

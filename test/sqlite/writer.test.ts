@@ -55,7 +55,7 @@ const anyBatches = fc.array(
   { maxLength: 8 },
 )
 
-/** A writer in this thread; `givenUp` is what it finds each time it looks. */
+/** Starts a writer in this thread. `givenUp` lists the values that it reads, one per look. */
 async function start(givenUp: number[], limits = LIMITS) {
   const place = await storePlace()
   const file = openFile(place.path, 'normal')
@@ -67,13 +67,13 @@ async function start(givenUp: number[], limits = LIMITS) {
     path: place.path,
     db,
     carryOut,
-    /** The answers of one commit; epochs of later lives have names made at random. */
+    /** The answers of one commit. Epochs of later lives have random names. */
     carry: (now: number, calls: readonly Call[]) => {
       const reply = carryOut({ now, notes: [], first, calls })
       first += calls.length
       return JSON.parse(JSON.stringify(reply.type === 'done' ? reply.answers : reply), hideEpoch)
     },
-    /** What the logs take, counted anew. */
+    /** Bytes of the logs, counted from the file. */
     bytes: () =>
       Number(
         db
@@ -83,7 +83,7 @@ async function start(givenUp: number[], limits = LIMITS) {
           )
           .values()[0]?.[0],
       ),
-    /** Bodies that are kept for another number of entries than share them. */
+    /** Bodies whose stored number of entries is wrong. */
     sharers: () =>
       db
         .query(
@@ -104,7 +104,7 @@ async function start(givenUp: number[], limits = LIMITS) {
   }
 }
 
-test('what is given up before it begins is left out', async () => {
+test('a call that timed out before its batch began is skipped', async () => {
   await using writer = await start([5, 5])
   const calls = [append('a'), append('b'), append('c')]
   const reply = writer.carryOut({ now: 1, notes: [], first: 4, calls })
@@ -112,7 +112,7 @@ test('what is given up before it begins is left out', async () => {
   expect(writer.kept()).toEqual([['c', 1]])
 })
 
-test('what is given up before the commit is taken back, and the others are carried out as if it had never been', async () => {
+test('a call that timed out before the commit is rolled back, and the other calls are carried out without it', async () => {
   await using writer = await start([3, 4, 4, 5, 5, 5])
   const calls = [append('a'), append('b'), append('c')]
   const reply = writer.carryOut({
@@ -130,7 +130,7 @@ describe('a fault of our own code in one step of a batch', () => {
   const refuseKeys =
     "CREATE TRIGGER full BEFORE INSERT ON keys BEGIN SELECT raise(ABORT, 'no more keys'); END"
 
-  test('fails that step alone, and leaves nothing of it in the file or at hand', async () => {
+  test('fails only that step, and leaves no trace in the file or the caches', async () => {
     await using writer = await start([], { ...LIMITS, maxEntries: 1 })
     const run = (calls: Call[]) => writer.carryOut({ now: 1, notes: [], first: 1, calls })
     run([append('a')])
@@ -152,7 +152,7 @@ describe('a fault of our own code in one step of a batch', () => {
     expect(writer.kept().at(-1)).toEqual(['c', 3])
   })
 
-  test('in a note is told without a place among the answers', async () => {
+  test('in a note is reported without an index among the answers', async () => {
     await using writer = await start([])
     writer.db.run("CREATE TRIGGER never BEFORE UPDATE ON entries BEGIN SELECT raise(ABORT, 'never'); END")
     const reply = writer.carryOut({ now: 1, notes: [], first: 1, calls: [append('a')] })
@@ -164,7 +164,7 @@ describe('a fault of our own code in one step of a batch', () => {
     })
   })
 
-  test('in purging does not fail appends, and is met again a minute later at the earliest', async () => {
+  test('in purging does not fail appends, and purging pauses for at least a minute', async () => {
     await using writer = await start([], { ...LIMITS, maxEntries: 100, retentionMs: 10 })
     let first = 1
     const at = (now: number) => writer.carryOut({ now, notes: [], first: first++, calls: [append(`${now}`)] })
@@ -182,7 +182,7 @@ describe('a fault of our own code in one step of a batch', () => {
     ])
   })
 
-  test('is told apart from a file that cannot be written', async () => {
+  test('is distinguished from a file that cannot be written', async () => {
     await using writer = await start([])
     using other = new Database(writer.path)
     other.run('BEGIN IMMEDIATE')
@@ -193,7 +193,7 @@ describe('a fault of our own code in one step of a batch', () => {
   })
 })
 
-describe('the clean-up of a commit sees what the same commit has changed:', () => {
+describe('the cleanup of a commit sees the changes of the same commit:', () => {
   const DAY = 86_400_000
 
   test('a log that was idle for 30 days and gets an append is not forgotten', async () => {
@@ -213,7 +213,7 @@ describe('the clean-up of a commit sees what the same commit has changed:', () =
     expect(writer.db.query('SELECT seq FROM logs').values()).toEqual([[3]])
   })
 
-  test('any calls do in one commit what they do one by one', async () => {
+  test('any calls have the same effect in one commit as one by one', async () => {
     const property = fc.asyncProperty(anyBatches, async batches => {
       await using together = await start([], SMALL)
       await using single = await start([], SMALL)
@@ -231,7 +231,7 @@ describe('the clean-up of a commit sees what the same commit has changed:', () =
   }, 60_000)
 })
 
-test('more entries than the limit, since it was lowered, go a number at a time', async () => {
+test('entries beyond a lowered limit are evicted in steps', async () => {
   const limits = { ...LIMITS, maxEntries: 1_000 }
   await using writer = await start([], limits)
   const many = Array.from({ length: 250 }, (_, n) => append(`${n}`))
@@ -250,7 +250,7 @@ test('more entries than the limit, since it was lowered, go a number at a time',
   expect(sizes).toMatchObject([151, 52, 3, 3].map(messages => ({ messages, users: 1 })))
 })
 
-test('a mass of entries that end at once leaves in steps, and overflow takes none that has time left', async () => {
+test('many entries that end at once leave in steps, and overflow evicts no unexpired entry', async () => {
   const limits = { ...LIMITS, maxEntries: 2_000 }
   await using writer = await start([], limits)
   const short: Call[] = Array.from({ length: 1_990 }, (_, n) => [
@@ -259,7 +259,7 @@ test('a mass of entries that end at once leaves in steps, and overflow takes non
   ])
   const long = Array.from({ length: 10 }, (_, n) => append(`l${n}`))
   writer.carryOut({ now: 1, notes: [], first: 1, calls: [...short, ...long] })
-  // Twice what a batch appended may leave with the next one.
+  // The next batch may remove twice what a batch appended.
   writer.carryOut({ now: 1, notes: [], first: 1, calls: [] })
   const more = Array.from({ length: 600 }, (_, n) => append(`m${n}`))
   const reply = writer.carryOut({ now: 11, notes: [], first: 1, calls: more })
@@ -271,7 +271,7 @@ test('a mass of entries that end at once leaves in steps, and overflow takes non
   expect(counted).toMatchObject({ answers: [{ messages: 610, users: 1 }] })
 })
 
-test('a body is kept once for all recipients of a notification, and goes with the last of them', async () => {
+test('a body is stored once for all recipients of a notification, and is deleted with the last entry', async () => {
   await using writer = await start([], { ...LIMITS, retentionMs: 1_000, acknowledged: true })
   const body = `{"payload":"${'x'.repeat(10_000)}\ud800"`
   const owners = Array.from({ length: 100 }, (_, n) => userTopic('acme', `u${n}`))
@@ -295,7 +295,7 @@ describe('bounds on stored bytes:', () => {
   const CY = userTopic('globex', 'cy')
   const small = LOG_BYTES + ENTRY_BYTES + 1
 
-  test('an append that would go beyond is refused, leaves nothing, and all else goes on', async () => {
+  test('an append beyond a bound is refused and leaves no trace, and other calls continue', async () => {
     await using writer = await start([], { ...LIMITS, maxBytes: 3 * small, tenantMaxBytes: 2 * small })
     const one = (owner: Topic, id: string): Call => ['append', [row(owner, id, 1, '{')]]
     expect(writer.carry(1, [one(ANN, 'a'), one(BOB, 'b'), one(ANN, 'c'), ['totals']])).toEqual([
@@ -304,7 +304,7 @@ describe('bounds on stored bytes:', () => {
       'full',
       { messages: 2, users: 2, bytes: 2 * small },
     ])
-    // A retry of what is stored adds nothing; another tenant has room.
+    // A retry of stored drafts adds nothing; another tenant has room.
     expect(writer.carry(2, [one(ANN, 'a'), one(CY, 'd'), one(CY, 'e'), ['totals']])).toEqual([
       [[EPOCH, 1, true]],
       [[EPOCH, 1, false]],
@@ -319,7 +319,7 @@ describe('bounds on stored bytes:', () => {
     ])
   })
 
-  test('a send to many is all or none, tells nothing of what it evicted, and its body counts once', async () => {
+  test('a send to many users is stored completely or not at all, a refused one reports no eviction, and its body counts once', async () => {
     const limits = { ...LIMITS, maxEntries: 1, tenantMaxBytes: 2 * small + 2 * ENTRY_BYTES + 10 }
     await using writer = await start([], limits)
     writer.carry(1, [
@@ -348,7 +348,7 @@ describe('bounds on stored bytes:', () => {
     expect(writer.carry(3, [['totals']])).toMatchObject([{ messages: 2, bytes: writer.bytes() }])
   })
 
-  test('room comes back when entries are removed and users are forgotten', async () => {
+  test('removed entries and forgotten users make room again', async () => {
     await using writer = await start([], { ...LIMITS, maxBytes: 2 * small })
     const one = (owner: Topic, id: string): Call => ['append', [row(owner, id, 1, '{')]]
     expect(writer.carry(1, [one(ANN, 'a'), one(BOB, 'b'), one(CY, 'c')]).at(-1)).toBe('full')
@@ -364,7 +364,7 @@ describe('bounds on stored bytes:', () => {
   })
 })
 
-test('clean-up keeps pace with appends: what has ended leaves, and the file stops growing', async () => {
+test('cleanup keeps pace with appends: ended entries leave and the file stops growing', async () => {
   const limits = { ...LIMITS, maxEntries: 1_000_000, retentionMs: 3_000 }
   await using writer = await start([], limits)
   const owners = Array.from({ length: 50 }, (_, n) => userTopic('acme', `u${n}`))
@@ -382,7 +382,7 @@ test('clean-up keeps pace with appends: what has ended leaves, and the file stop
     writer.carry(now, calls)
     if (n === 7) settled = pages()
   }
-  // Four batches have time left, and one more is purged with the next.
+  // Four batches have time left; the next batch purges one more.
   expect(writer.carry(now, [['totals']])).toMatchObject([{ messages: 4 * 2_000 }])
   expect(pages()).toBeLessThan(settled * 1.15)
 }, 30_000)
