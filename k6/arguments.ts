@@ -13,7 +13,7 @@ const DEFAULT_PROFILE = 'baseline'
 
 const USAGE = `usage: bun run load <${[...SCENARIOS, 'all'].join('|')}> [${Object.keys(PROFILES).join('|')}]`
 
-/** What was asked for on the command line. */
+/** Command line of `bun run load`. */
 export interface Wish {
   readonly scenarios: readonly Scenario[]
   readonly profile: ProfileName
@@ -23,7 +23,7 @@ function isScenario(name: string): name is Scenario {
   return Object.hasOwn(THRESHOLDS, name)
 }
 
-/** `PROFILE` stands in for a profile that is not given. Throws an error of one line. */
+/** Reads the arguments; PROFILE is the default profile. Throws an error of one line. */
 export function wishOf(args: readonly string[], env: Environment): Wish {
   const [scenario = '', profile = env['PROFILE'] || DEFAULT_PROFILE, ...more] = args
   if (!isProfile(profile) || more.length > 0) throw new Error(USAGE)
@@ -36,7 +36,7 @@ export function wishOf(args: readonly string[], env: Environment): Wish {
 /** Scenarios whose clients need tokens. */
 const WITH_CLIENTS: readonly Scenario[] = ['websocket', 'e2e']
 
-/** Whether the environment says all that the scenarios need of a service that runs already. Throws an error of one line. */
+/** Checks that the environment describes a running service completely. Throws an error of one line. */
 export function checkInputs({ scenarios, profile }: Wish, env: Environment): void {
   const { jwtToken, jwtSecret } = readInputs({ ...env, PROFILE: profile })
   if (

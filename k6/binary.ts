@@ -4,20 +4,20 @@ import { join } from 'node:path'
 
 const VERSION = 'v1.8.1'
 const PACKAGE = `go.k6.io/k6@${VERSION}`
-/** The first that reads TypeScript and `k6/websockets`. */
+/** First version that reads TypeScript and `k6/websockets`. */
 const LEAST_MAJOR = 1
 const USUAL_GO = '/usr/local/go/bin/go'
 const INSTALL_LIMIT_MS = 30 * 60_000
 
 const go = Bun.which('go') ?? (existsSync(USUAL_GO) ? USUAL_GO : undefined)
 
-/** What a program prints; undefined when it fails. */
+/** Output of a program; undefined if it fails. */
 function outputOf(command: readonly string[]): string | undefined {
   const { success, stdout } = Bun.spawnSync([...command], { stdin: 'ignore', stderr: 'ignore' })
   return success ? stdout.toString() : undefined
 }
 
-/** Where `go install` puts programs, as Go itself says, or where it usually is. */
+/** Folder of `go install`, from Go itself or by convention. */
 function goBinary(): string {
   const [gobin, gopath] = (go && outputOf([go, 'env', 'GOBIN', 'GOPATH'])?.split('\n')) || []
   return join(gobin || join(gopath || join(homedir(), 'go'), 'bin'), 'k6')
@@ -30,7 +30,7 @@ function checked(path: string): string {
   throw new Error(`${path}: expected k6 of version ${LEAST_MAJOR} or later, not "${version.trim()}"`)
 }
 
-/** The k6 on the PATH or in Go's folder of programs, else one that Go installs. Throws an error of one line. */
+/** Finds k6 on the PATH or in Go's folder, else installs it with Go. Throws an error of one line. */
 export async function findK6(): Promise<string> {
   const installed = goBinary()
   const found = Bun.which('k6') ?? (existsSync(installed) ? installed : undefined)

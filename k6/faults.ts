@@ -1,46 +1,46 @@
 import type { Server, ServerWebSocket } from 'bun'
 
-/** What becomes of a frame: when it goes on, in milliseconds from now; twice, if there are two; nothing drops it. */
+/** Delays in milliseconds at which a frame is passed on; two delays duplicate it, none drops it. */
 type Fate = readonly number[]
 
-/** The numbers in a notification of ours. */
+/** Numbers in a notification of this run. */
 export interface Marked {
-  /** Number of the client; undefined for what goes to a channel. */
+  /** Number of the client; undefined for a channel notification. */
   readonly to: number | undefined
   readonly n: number
 }
 
-/** What a service may do wrong, as a client sees it. All is counted from 0. */
+/** Fault of a service as a client sees it. All numbers count from 0. */
 export interface Fault {
   readonly name: string
-  /** The n-th wish for a WebSocket is refused with 503. */
+  /** Rejects the n-th WebSocket request with 503. */
   readonly refuses?: (n: number) => boolean
-  /** The n-th WebSocket gets its 101, and nothing ever after it. */
+  /** Opens the n-th WebSocket and then sends nothing on it. */
   readonly leavesAlone?: (n: number) => boolean
-  /** The client's cursor does not reach the service. */
+  /** Removes the client's cursor. */
   readonly forgetsCursors?: boolean
-  /** A WebSocket is cut after so many frames. */
+  /** Cuts a WebSocket after this many frames. */
   readonly cutsAfter?: number
-  /** What clients say does not reach the service. */
+  /** Drops client messages. */
   readonly isDeaf?: boolean
-  /** Of a notification; others go on at once. */
+  /** Delays of a notification; all other frames pass at once. */
   readonly fate?: (marked: Marked) => Fate
-  /** Whether a delayed frame is overtaken by those behind it. */
+  /** True if later frames overtake a delayed one. */
   readonly overtaken?: boolean
-  /** Before each frame comes one that is no message. */
+  /** Sends an invalid frame before each frame. */
   readonly garbage?: boolean
-  /** The n-th request is answered so late, or with 503, or with an empty object. */
+  /** Delays the n-th answer, or replaces it by 503 or an empty object. */
   readonly answers?: (n: number) => { readonly lateMs?: number; readonly instead?: 503 | 200 }
 }
 
 interface Relay {
   readonly url: string
   readonly left: boolean
-  /** What the client says before the far side is open. */
+  /** Client frames from before the service side is open. */
   readonly waiting: string[]
   far: WebSocket | undefined
   frames: number
-  /** How many delayed frames wait, and when the last has left: those behind it leave no earlier. */
+  /** Number of delayed frames, and the time of the last: later frames must not leave earlier. */
   delayed: number
   last: Promise<void>
 }
@@ -53,7 +53,7 @@ function markedOf(text: string): Marked | undefined {
   return { to: payload.to, n: payload.n }
 }
 
-/** After so long, and after what is before it. */
+/** Runs after the delay and after all earlier frames. */
 function sendLate(near: Near, text: string, lateMs: number, before: Promise<void>): void {
   const { data } = near
   data.delayed++
@@ -63,7 +63,7 @@ function sendLate(near: Near, text: string, lateMs: number, before: Promise<void
   })
 }
 
-/** Passes on a frame as the fault has it. */
+/** Passes on a frame according to the fault. */
 function relay(near: Near, text: string, { fate, overtaken, garbage, cutsAfter }: Fault): void {
   const { data } = near
   if (cutsAfter !== undefined && data.frames++ >= cutsAfter) {
@@ -78,7 +78,7 @@ function relay(near: Near, text: string, { fate, overtaken, garbage, cutsAfter }
   }
 }
 
-/** A server on a free port of 127.0.0.1 between k6 and a service, that spoils what passes. */
+/** Proxy on a free port of 127.0.0.1 between k6 and a service, which injects the fault. */
 export function startFaulty(host: string, fault: Fault): Server<Relay> {
   let upgrades = 0
   let requests = 0

@@ -7,13 +7,13 @@ import { startService } from './service.ts'
 
 const ANSWER_LIMIT_MS = 5_000
 
-/** Exactly one line. */
+/** Ends the program with one line. */
 function refuse(error: unknown): never {
   console.error(error instanceof Error ? error.message : String(error))
   process.exit(1)
 }
 
-/** Whether it is there, before k6 fails a thousand times; and whether it keeps what the scenarios count on. */
+/** Checks the service before k6 starts: it answers and has the log that scenarios need. */
 async function look(apiUrl: string): Promise<void> {
   const response = await fetch(`${apiUrl}/health`, { signal: AbortSignal.timeout(ANSWER_LIMIT_MS) }).catch(
     () => undefined,
@@ -26,7 +26,7 @@ async function look(apiUrl: string): Promise<void> {
     )
 }
 
-/** The environment that k6 is told: the caller's, and that of a service of our own where no host is given. */
+/** Makes the environment of k6: the caller's, or that of our own service without a host. */
 async function target(env: Environment, wish: Wish, stack: AsyncDisposableStack): Promise<Environment> {
   if (addressesOf(env) !== undefined) return env
   if (env['JWT_TOKEN'] && !env['JWT_SECRET'])
@@ -47,7 +47,7 @@ async function main(): Promise<number> {
   const { apiUrl = '', wsUrl } = addressesOf(env) ?? {}
   await look(apiUrl)
   const k6 = await findK6()
-  // What moves on a terminal would be a line a second elsewhere.
+  // Progress bars would become one line per second outside a terminal.
   const flags = process.stdout.isTTY ? [] : ['--quiet']
   const { connections, requestsPerSecond } = PROFILES[wish.profile]
   let code = 0

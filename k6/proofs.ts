@@ -2,20 +2,20 @@ import type { Fault } from './faults.ts'
 import type { Environment } from './lib/inputs.ts'
 import type { Scenario } from './lib/thresholds.ts'
 
-/** A fault, and the thresholds that must find it: none at all must be crossed when there are none. */
+/** Fault and the thresholds that must find it; without a fault no threshold may fail. */
 export interface Proof {
   readonly fault: Fault
-  /** Beside what every run is told. */
+  /** Environment beside that of every run. */
   readonly env?: Environment
   readonly crosses: readonly string[]
-  /** Those that it must not cross. */
+  /** Thresholds that must not fail. */
   readonly spares?: readonly string[]
 }
 
 const P95 = 'message_latency p(95)'
 const P99 = 'message_latency p(99)'
 
-/** Of all that have clients. */
+/** Proofs for all scenarios with clients. */
 const CLIENT_PROOFS: readonly Proof[] = [
   {
     fault: { name: 'each tenth connect is refused', refuses: n => n % 10 === 0 },

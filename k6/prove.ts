@@ -12,14 +12,14 @@ import { type Service, startService } from './service.ts'
 const PROFILE = 'proof'
 const CROSSED = 99
 
-/** `metric expression` → whether it was crossed. */
+/** `metric expression` → true if it failed. */
 type Verdicts = ReadonlyMap<string, boolean>
 
 interface Exported {
   readonly metrics: Readonly<Record<string, { readonly thresholds?: Readonly<Record<string, boolean>> }>>
 }
 
-/** k6's summary file says true of a threshold that was crossed. */
+/** Reads k6's summary file, where `true` means a failed threshold. */
 const verdictsOf = ({ metrics }: Exported): Verdicts =>
   new Map(
     Object.entries(metrics).flatMap(([name, { thresholds = {} }]) =>
@@ -30,7 +30,7 @@ const verdictsOf = ({ metrics }: Exported): Verdicts =>
 const crossedOf = (verdicts: Verdicts): readonly string[] =>
   [...verdicts].filter(([, crossed]) => crossed).map(([name]) => name)
 
-/** All thresholds of a scenario, as in its verdicts. */
+/** Lists all thresholds of a scenario, as its verdicts name them. */
 const thresholdsOf = (scenario: Scenario): readonly string[] => {
   const profile = profileOf(PROFILE)
   if (profile === undefined) throw new Error('no profile for proofs')
@@ -39,7 +39,7 @@ const thresholdsOf = (scenario: Scenario): readonly string[] => {
   )
 }
 
-/** `name` or the beginning of `name expression`, as proofs are written. */
+/** Matches a threshold by `name` or by the start of `name expression`. */
 const fits = (wanted: string, threshold: string): boolean =>
   threshold.startsWith(`${wanted} `) || (wanted.includes(' ') && threshold.startsWith(wanted))
 
@@ -66,7 +66,7 @@ async function run(k6: string, { inputs }: Service, scenario: Scenario, proof: P
   }
 }
 
-/** What the run should have found and did not, or the other way round. */
+/** Lists missed and unexpected findings of a run. */
 function mistakesOf({ crosses, spares = [] }: Proof, crossed: readonly string[]): readonly string[] {
   const missed = crosses.filter(wanted => !crossed.some(name => fits(wanted, name)))
   const wrong =
@@ -74,7 +74,7 @@ function mistakesOf({ crosses, spares = [] }: Proof, crossed: readonly string[])
   return [...missed.map(name => `${name} did not find it`), ...wrong.map(name => `${name} was crossed`)]
 }
 
-/** Each fault is found, and each threshold finds one. Resolves with what is not so. */
+/** Proves that each fault is found and each threshold finds one. Resolves with the exceptions. */
 async function prove(k6: string, scenario: Scenario): Promise<number> {
   await using service = await startService({})
   const found = new Set<string>()

@@ -3,9 +3,9 @@ import type { Environment } from './lib/inputs.ts'
 import { profileOf, totalSeconds } from './lib/profiles.ts'
 import type { Scenario } from './lib/thresholds.ts'
 
-/** Beyond the profile's own time: k6 makes its virtual users first, and waits for the last ones. */
+/** Extra time beyond the profile: k6 first creates virtual users and waits for the last. */
 const SPARE_SECONDS = 120
-/** What a scenario is told, and what a program needs. */
+/** Environment of a scenario and of the program. */
 const TOLD = ['JWT_TOKEN', 'JWT_SECRET', 'API_KEY', 'HOST', 'API_HOST', 'WS_HOST', 'CHANNELS', 'BATCH_SIZE']
 const NEEDED = ['PATH', 'HOME', 'NO_COLOR', 'TERM']
 
@@ -16,16 +16,16 @@ interface RunOptions {
   readonly env: Environment
   /** Flags for k6. */
   readonly flags?: readonly string[]
-  /** Whether what k6 prints is shown. */
+  /** True to show the output of k6. */
   readonly shown: boolean
 }
 
-/** What k6 exits with when it was told to stop. */
+/** Exit code of k6 after a stop. */
 export const INTERRUPTED = 105
 
 /**
- * Runs one scenario; resolves with k6's exit code (99: a threshold was crossed). A SIGTERM meanwhile is passed on, so that k6 stops
- * and tells what it has; a SIGINT from a terminal it gets by itself.
+ * Runs one scenario; resolves with k6's exit code (99: a threshold failed). Passes on SIGTERM, so that k6 stops
+ * and reports; a terminal sends SIGINT to k6 directly.
  */
 export async function runK6({ k6, scenario, profile, env, flags = [], shown }: RunOptions): Promise<number> {
   const script = join(import.meta.dir, 'scenarios', `${scenario}.ts`)
@@ -47,7 +47,7 @@ export async function runK6({ k6, scenario, profile, env, flags = [], shown }: R
   })
   let told = false
   const passOn = () => {
-    // At a second one k6 would not even tell what it has.
+    // A second signal would make k6 exit without a report.
     if (!told) child.kill('SIGINT')
     told = true
   }

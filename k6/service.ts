@@ -5,18 +5,18 @@ import type { Environment } from './lib/inputs.ts'
 const ROOT = join(import.meta.dir, '..')
 const START_LIMIT_MS = 10_000
 const STOP_LIMIT_MS = 5_000
-/** Settings of the caller's environment that the service is given: where and how it keeps things. */
+/** Storage settings that pass from the caller's environment to the service. */
 const PASSED_ON = /^(?:STORE|BUS|QUEUE|ACK)_|^(?:REDIS_URL|COALESCE_MS|PATH)$/
 
-/** A service of our own. */
+/** Service started by the load test. */
 export interface Service extends AsyncDisposable {
-  /** What k6 has to be told of it. */
+  /** Environment of k6 for this service. */
   readonly inputs: { readonly HOST: string; readonly JWT_SECRET: string; readonly API_KEY: string }
 }
 
 const made = (): string => randomBytes(32).toString('base64url')
 
-/** The fields of a log line; undefined for any other. */
+/** Fields of a log line; undefined for any other text. */
 function fieldsOf(line: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const fields: unknown = JSON.parse(line)
@@ -26,7 +26,7 @@ function fieldsOf(line: string): Readonly<Record<string, unknown>> | undefined {
   }
 }
 
-/** Calls with each line until the stream ends, so that the writer never waits. */
+/** Reads every line until the stream ends, so that the writer never blocks. */
 async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
   const decoder = new TextDecoder()
   let rest = ''
@@ -37,7 +37,7 @@ async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: stri
   }
 }
 
-/** Starts one on a free port of 127.0.0.1, with the log on and limits that no profile reaches; its warnings go to stderr. */
+/** Starts a service on a free port, with logs on and without effective limits; warnings go to stderr. */
 export async function startService(env: Environment): Promise<Service> {
   const secret = env['JWT_SECRET'] || made()
   const key = env['API_KEY'] || made()

@@ -2,19 +2,19 @@ import { rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 
-/** `bun scripts/build.ts [file]`: the whole service in one executable that needs neither Bun nor packages. */
+/** `bun scripts/build.ts [file]` builds one executable that needs neither Bun nor packages. */
 
 const ROOT = join(import.meta.dir, '..')
 const [outfile = join(ROOT, 'dist/ara-notification-service')] = process.argv
   .slice(2)
   .map(path => resolve(path))
 
-// A worker is an entry of its own, or the executable would look for its file. All entries lie side by side in it, so that
+// Each worker is an entry: otherwise the executable looks for its file. Entries lie side by side, so that
 // `new URL('./x-worker.ts', import.meta.url)` finds a worker from any folder.
 const workers = [...new Bun.Glob('src/**/*-worker.ts').scanSync(ROOT)].sort()
 const entries = ['src/main.ts', ...workers]
 
-// The ES modules of these load gRPC by `createRequire`, which no bundler sees; their CommonJS builds can be bundled.
+// Use their CommonJS builds: their ES modules load gRPC by `createRequire`, which bundlers miss.
 const AS_COMMONJS = /^@opentelemetry\/(?:exporter-(?:trace|metrics|logs)-otlp-grpc|otlp-grpc-exporter-base)$/
 const commonJs: Bun.BunPlugin = {
   name: 'commonjs',
@@ -32,14 +32,14 @@ const { outputs } = await Bun.build({
   plugins: [commonJs],
   minify: true,
   bytecode: true,
-  // The entry is a chunk of its own, which handles signals before the rest is read.
+  // Split chunks: the entry handles signals before the rest is read.
   splitting: true,
   sourcemap: 'linked',
-  // A bunfig.toml that happens to lie where the service is started is none of its business; a .env is.
+  // Ignore a bunfig.toml in the working folder, but read a .env.
   compile: { outfile, autoloadBunfig: false },
 })
 
-// Embedded as well: a stack names files and lines without them.
+// Remove the map files: the executable embeds them, so stacks still name files and lines.
 for (const { path, kind } of outputs)
   if (kind === 'sourcemap') await rm(join(dirname(outfile), basename(path)))
 

@@ -1,7 +1,7 @@
 import http, { type RefinedResponse } from 'k6/http'
 import type { Inputs } from './inputs.ts'
 
-/** A request that takes longer has failed. */
+/** Time limit of a request. */
 const TIMEOUT = '10s'
 
 type Response = RefinedResponse<'text'>
@@ -25,7 +25,7 @@ export function createApi({ apiUrl, apiKey }: Inputs) {
 
 export type Api = ReturnType<typeof createApi>
 
-/** The answer's JSON object; undefined for another status than 200 or anything else. */
+/** JSON object of a 200 answer, else undefined. */
 export function resultOf({ status, body }: Response): Readonly<Record<string, unknown>> | undefined {
   if (status !== 200) return undefined
   try {
@@ -36,7 +36,7 @@ export function resultOf({ status, body }: Response): Readonly<Record<string, un
   }
 }
 
-/** Of one send: the service took it and says what became of it. */
+/** True if the service accepted the send and reports its delivery. */
 export const isTaken = (result: Readonly<Record<string, unknown>> | undefined): boolean =>
   typeof result?.['notification_id'] === 'string' &&
   ['delivered', 'partial', 'queued', 'no_recipient'].includes(String(result['status']))

@@ -9,14 +9,14 @@ import { durations, rate } from './series.ts'
 import { createTimers } from './timers.ts'
 
 const PING_MS = 25_000
-/** A connection that is not known by then has failed; likewise an answer to a Ping or a Subscribe. */
+/** Time limit for a connection, and for the answer to a Ping or Subscribe. */
 const CONNECT_LIMIT_MS = 10_000
 const REPLY_LIMIT_MS = 5_000
 const RETRY_MS = 1_000
-/** At the end: what is accepted and has not come by then is lost. */
+/** Time at the end after which an accepted, missing notification counts as lost. */
 const GRACE_MS = 5_000
 const LOOK_MS = 100
-/** So many are sent to one who is away. */
+/** Notifications sent while a client is disconnected. */
 const SENT_WHILE_AWAY = 2
 
 const connectSuccess = rate('connect_success')
@@ -33,34 +33,34 @@ const usersSettled = new Counter('users_settled')
 
 export interface ClientOptions {
   readonly inputs: Inputs
-  /** Names this run: what earlier ones left behind is passed over. */
+  /** Name of this run; notifications of earlier runs are skipped. */
   readonly run: string
   readonly index: number
   readonly user: string
   readonly token: string
   readonly life: Life
-  /** When the scenario began, in milliseconds since 1970. */
+  /** Start of the scenario, milliseconds since 1970. */
   readonly startedAt: number
   readonly sendEveryMs: number
-  /** Whether each notification is acknowledged (never by a silent client). */
+  /** True if each notification is acknowledged (never by a silent client). */
   readonly acknowledges: boolean
 }
 
-/** One connection of the client. */
+/** Connection of the client. */
 interface Attempt {
   line: Line
   readonly since: number
-  /** The cursor it presents; empty for a first one, undefined for a client without. */
+  /** Cursor it presents; empty for the first one, undefined for a client without cursors. */
   readonly cursor: string | undefined
-  /** When `connected` or the first notification came. */
+  /** Time of `connected` or of the first notification. */
   readyAt: number | undefined
-  /** Ended by ourselves. */
+  /** True if this client ended it. */
   left: boolean
-  /** Types of the answers that are due. */
+  /** Types of the expected answers. */
   readonly due: Set<string>
 }
 
-/** Lives through a run as one user who is sent numbered notifications, and keeps the books. Returns at once; k6 waits for its end. */
+/** Runs one user who receives numbered notifications, and keeps the ledger. Returns at once; k6 waits for the end. */
 export function startClient(options: ClientOptions): void {
   const { inputs, run, index, user, token, life, startedAt, sendEveryMs, acknowledges } = options
   const talks = life.role !== 'silent'
@@ -108,7 +108,7 @@ export function startClient(options: ClientOptions): void {
     beginSending()
   }
 
-  /** How late it came, or that it was kept for this client. */
+  /** Records the latency, or that the log kept the notification. */
   const time = ({ sent_at, channel }: Mark, of: Attempt): void => {
     if (sent_at >= (of.readyAt ?? 0)) messageLatency.add(Date.now() - sent_at)
     else if (channel === undefined) replayed.add(1)
@@ -128,12 +128,12 @@ export function startClient(options: ClientOptions): void {
 
   const take = (of: Attempt, message: Message): void => {
     becomeReady(of)
-    // Asked for by not acknowledging: no repeat of the sequence.
+    // An unacknowledged notification is redelivered: do not count a repeat.
     if ('redelivered' in message) return
     if (typeof message['cursor'] === 'string') cursor = message['cursor']
     if (acknowledges && talks) of.line.send({ type: 'Ack', payload: { notification_id: message['id'] } })
     const mark = markOf(message['payload'], run)
-    // With one token for all, a client hears what the others are sent too.
+    // With one token for all, each client receives the others' notifications too.
     if (mark === undefined || (mark.to ?? index) !== index) return
     time(mark, of)
     enter(mark)
@@ -169,7 +169,7 @@ export function startClient(options: ClientOptions): void {
     retry()
   }
 
-  /** Of a silent client the first notification says that it is connected: it is sent one. */
+  /** Sends a silent client a notification, whose arrival shows that it is connected. */
   const onOpened = (of: Attempt): void => {
     if (of === attempt && !talks) outbox.send()
   }
@@ -198,7 +198,7 @@ export function startClient(options: ClientOptions): void {
     })
   }
 
-  /** Its user is sent something first, which it must find when it is back. */
+  /** Reconnects after sends to the absent user, which must be replayed. */
   function comeBack(): void {
     attempt = undefined
     for (let sent = 0; sent < SENT_WHILE_AWAY; sent++) outbox.send()
@@ -210,7 +210,7 @@ export function startClient(options: ClientOptions): void {
     if (of?.readyAt === undefined || of.left) return
     of.left = true
     of.line.close()
-    // A service that does not answer the close keeps nobody from coming back.
+    // Reconnect even if the service does not answer the close.
     timers.after(REPLY_LIMIT_MS, () => {
       if (of === attempt) comeBack()
     })
@@ -229,7 +229,7 @@ export function startClient(options: ClientOptions): void {
     usersSettled.add(1)
   }
 
-  /** Nothing is sent any more; what is on its way may still come. */
+  /** Stops sending; notifications in flight may still arrive. */
   const end = (): void => {
     ending = true
     outbox.stop()

@@ -2,13 +2,13 @@ import { type Profile, profileOf } from './profiles.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where the service is, without a slash at the end. */
+/** URL of the service, without a trailing slash. */
 export interface Addresses {
   readonly apiUrl: string
   readonly wsUrl: string
 }
 
-/** What a scenario is told, by variables of the environment. */
+/** Inputs of a scenario, from environment variables. */
 export interface Inputs extends Addresses {
   readonly apiKey: string | undefined
   readonly jwtToken: string | undefined
@@ -22,12 +22,12 @@ const DEFAULT_CHANNELS = 'k6-1,k6-2,k6-3'
 const DEFAULT_BATCH_SIZE = '10'
 const MAX_BATCH_SIZE = 100
 
-/** Empty is as good as unset. */
+/** Treats an empty variable as unset. */
 const textOf = (env: Environment, name: string): string | undefined => env[name] || undefined
 
 const HOST = /^(?:(http|ws)(s?):\/\/)?([^\s/?#]+(?:\/[^\s/?#]+)*)\/*$/
 
-/** `host`, `host:port` or a URL; `wss://` says as much as `https://`. */
+/** Reads `host`, `host:port` or a URL; `wss://` equals `https://`. */
 function placeOf(env: Environment, name: string): { readonly s: string; readonly rest: string } | undefined {
   const text = textOf(env, name)
   if (text === undefined) return undefined
@@ -36,7 +36,7 @@ function placeOf(env: Environment, name: string): { readonly s: string; readonly
   return { s, rest }
 }
 
-/** From `API_HOST` and `WS_HOST`, each else `HOST`, else the other one; undefined when none is set. */
+/** Reads `API_HOST` and `WS_HOST`, each with `HOST` and then the other as default; undefined if all are unset. */
 export function addressesOf(env: Environment): Addresses | undefined {
   const host = placeOf(env, 'HOST')
   const apiHost = placeOf(env, 'API_HOST')
@@ -60,7 +60,7 @@ function channelsOf(env: Environment): readonly string[] {
   return [...new Set(names)]
 }
 
-/** Throws an error of one line that names the variable. */
+/** Reads the inputs; throws an error of one line that names the variable. */
 export function readInputs(env: Environment): Inputs {
   const addresses = addressesOf(env)
   if (addresses === undefined) throw new Error('HOST: expected a host, host:port or URL')

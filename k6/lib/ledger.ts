@@ -1,15 +1,15 @@
-/** Which of a user's notifications were sent, and which have come. */
+/** Ledger of a user's notifications: sent and received. */
 export interface Ledger {
-  /** The number of the next one: 1, 2, 3 … */
+  /** Number of the next notification: 1, 2, 3 … */
   issue(): number
-  /** The service has answered that it has it: from now on it must come, unless it is here already. */
+  /** Notes that the service accepted it: it must arrive, unless it already has. */
   accepted(n: number): void
   received(n: number): 'new' | 'repeated' | 'out_of_order'
-  /** Accepted, and not here. */
+  /** Accepted notifications that have not arrived. */
   missing(): number
 }
 
-/** Order is checked too, so the next one may only be sent when the one before is answered. */
+/** Creates a ledger. It checks the order, so send the next only after the previous answer. */
 export function createLedger(): Ledger {
   const awaited = new Set<number>()
   const seen = new Set<number>()

@@ -6,27 +6,27 @@ import { type Profile, totalSeconds } from './profiles.ts'
  */
 export type Role = 'talking' | 'resuming' | 'silent'
 
-/** When a client does what, in milliseconds from the start of the scenario. */
+/** Schedule of a client, in milliseconds from the start of the scenario. */
 export interface Life {
   readonly role: Role
   readonly connectAt: number
   readonly leaveAt: number
-  /** Only of one that resumes. */
+  /** Only for a client that resumes. */
   readonly resumeAt?: number
-  /** From 0 to 1: clients do not all send in the same moment. */
+  /** Phase from 0 to 1, so that clients do not all send at once. */
   readonly phase: number
 }
 
 const ROLES: readonly Role[] = ['resuming', 'silent', 'talking', 'talking', 'talking']
 const GOLDEN = 0.618_033_988_749_895
 
-/** The life of one client of a profile, by its number from 0. */
+/** Schedule of one client of a profile, by its number from 0. */
 export function lifeOf(index: number, profile: Profile): Life {
   const { connections, rampUpSeconds, holdSeconds, rampDownSeconds } = profile
   const role = ROLES[index % ROLES.length] ?? 'talking'
   const part = index / connections
   const phase = (index * GOLDEN) % 1
-  // In the middle of the hold, spread over three fifths of it.
+  // Disconnect in the middle three fifths of the hold.
   const resumeAt = (rampUpSeconds + holdSeconds * (0.2 + 0.6 * phase)) * 1000
   return {
     role,

@@ -5,22 +5,22 @@ export interface Message {
   readonly [key: string]: unknown
 }
 
-/** One WebSocket, from the request to its end. */
+/** WebSocket, from the request to its end. */
 export interface Line {
-  /** Does nothing on one that is not open. */
+  /** Sends a message; does nothing if it is not open. */
   send(message: object): void
   close(): void
 }
 
 interface LineEvents {
-  /** The 101: nothing says yet that the service knows the connection. */
+  /** Called at the 101, before the service has confirmed the connection. */
   opened(): void
   message(message: Message): void
-  /** Refused, closed or lost; once, and nothing after it. */
+  /** Called once when the connection is rejected, closed or lost; the last call. */
   ended(): void
 }
 
-/** Throws for anything but a JSON object, which ends the virtual user with its books open. */
+/** Parses a JSON object; otherwise throws, which ends the virtual user with an open ledger. */
 function messageOf(text: unknown): Message {
   const message: unknown = JSON.parse(String(text))
   if (typeof message !== 'object' || message === null || !('type' in message))
@@ -28,7 +28,7 @@ function messageOf(text: unknown): Message {
   return { ...message }
 }
 
-/** `name` stands for the URL in k6's own metrics: the URL holds the token. */
+/** Opens a WebSocket; `name` replaces the URL, which holds the token, in k6's metrics. */
 export function openLine(url: string, name: string, { opened, message, ended }: LineEvents): Line {
   const socket = new WebSocket(url, null, { tags: { name } })
   let open = false
@@ -43,7 +43,7 @@ export function openLine(url: string, name: string, { opened, message, ended }: 
   socket.onmessage = event => {
     if (!over) message(messageOf(event?.data))
   }
-  // Of errors nothing more is said: each is followed by the close, that of a refused request too.
+  // Ignore errors: a close follows each of them, even for a rejected request.
   socket.onclose = () => {
     if (over) return
     over = true
@@ -56,7 +56,7 @@ export function openLine(url: string, name: string, { opened, message, ended }: 
     },
     close: () => {
       closing = true
-      // While it connects, k6 has nobody to take a close: it would block for ever.
+      // While connecting, k6 has no reader for a close and would block for ever.
       if (open && !over) socket.close()
     },
   }

@@ -4,14 +4,14 @@ import { rate } from './series.ts'
 
 const sendSuccess = rate('send_success')
 
-/** What our notifications carry. */
+/** Payload of a notification of this run. */
 export interface Mark {
   readonly run: string
-  /** Number of the client it is for. */
+  /** Number of the receiving client. */
   readonly to?: number
   readonly channel?: string
   readonly n: number
-  /** Milliseconds since 1970, when it was due. */
+  /** Due time, milliseconds since 1970. */
   readonly sent_at: number
 }
 
@@ -23,14 +23,14 @@ interface OutboxOptions {
   readonly to: number
 }
 
-/** Sends a user numbered notifications, each when the one before is answered. */
+/** Sends numbered notifications to a user, each after the previous answer. */
 export interface Outbox {
-  /** One more, due now. */
+  /** Queues one more, due now. */
   send(): void
-  /** Resolves when all so far are answered. */
+  /** Resolves when all queued sends are answered. */
   idle(): Promise<void>
   isBusy(): boolean
-  /** What has not left stays. */
+  /** Stops sending; queued sends are dropped. */
   stop(): void
 }
 
@@ -65,7 +65,7 @@ export function createOutbox({ api, ledger, user, run, to }: OutboxOptions): Out
   }
 }
 
-/** The mark of a notification of this run; undefined for what others send. */
+/** Mark of a notification of this run; undefined for any other. */
 export function markOf(payload: unknown, run: string): Mark | undefined {
   if (typeof payload !== 'object' || payload === null) return undefined
   if (!('run' in payload && 'n' in payload && 'sent_at' in payload) || payload.run !== run) return undefined

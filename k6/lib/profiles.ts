@@ -1,6 +1,6 @@
-/** How much load, and for how long. */
+/** Size and duration of a load. */
 export interface Profile {
-  /** WebSocket clients, each a user of its own. */
+  /** WebSocket clients, each with its own user. */
   readonly connections: number
   /** HTTP requests per second. */
   readonly requestsPerSecond: number
@@ -27,14 +27,14 @@ export const PROFILES = {
   spike: profile(100, 1_000, 60, 5, 30),
 } as const satisfies Record<string, Profile>
 
-/** What `prove.ts` runs: just enough for every threshold to have something to judge. */
+/** Profile of `prove.ts`: the least load with samples for every threshold. */
 const PROOF = profile(10, 20, 6, 2, 1)
 
 export type ProfileName = keyof typeof PROFILES
 
 export const isProfile = (name: string): name is ProfileName => Object.hasOwn(PROFILES, name)
 
-/** Undefined for an unknown name. */
+/** Finds a profile; undefined for an unknown name. */
 export function profileOf(name: string): Profile | undefined {
   if (name === 'proof') return PROOF
   return isProfile(name) ? PROFILES[name] : undefined
@@ -43,6 +43,6 @@ export function profileOf(name: string): Profile | undefined {
 export const totalSeconds = ({ rampUpSeconds, holdSeconds, rampDownSeconds }: Profile): number =>
   rampUpSeconds + holdSeconds + rampDownSeconds
 
-/** Requests in a whole run: both ramps are straight lines, from and to nothing. */
+/** Requests of a whole run; both ramps are linear, from and to 0. */
 export const plannedRequests = (profile: Profile): number =>
   profile.requestsPerSecond * (profile.rampUpSeconds / 2 + profile.holdSeconds + profile.rampDownSeconds / 2)

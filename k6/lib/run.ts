@@ -8,12 +8,12 @@ import { lifeOf } from './life.ts'
 import { type Profile, totalSeconds } from './profiles.ts'
 import { type Claims, type Primitives, signToken, subjectOf } from './token.ts'
 
-/** What `setup` hands to every virtual user. */
+/** Data from `setup` to every virtual user. */
 export interface Run {
   readonly run: string
 }
 
-/** A name for this run, so that users and notifications are its own. */
+/** Name of this run, which makes its users and notifications unique. */
 export const newRun = (): Run => ({ run: Date.now().toString(36) })
 
 const TREND_STATS = ['med', 'p(95)', 'p(99)', 'max']
@@ -23,7 +23,7 @@ export const optionsOf = (
   thresholds: Record<string, string[]>,
 ): Options => ({ scenarios, thresholds, summaryTrendStats: TREND_STATS })
 
-/** Room for books that are closed late, before virtual users are interrupted. */
+/** Extra time to close ledgers before k6 interrupts virtual users. */
 const SPARE_SECONDS = 30
 const TOKEN_SPARE_SECONDS = 3_600
 
@@ -33,7 +33,7 @@ const primitives: Primitives = {
   decode: text => b64decode(text, 'rawurl', 's'),
 }
 
-/** One virtual user per connection, for the whole run; each finds its own times. */
+/** One virtual user per connection for the whole run; each computes its own schedule. */
 export const clientsOf = (profile: Profile): Scenario => ({
   executor: 'per-vu-iterations',
   exec: 'client',
@@ -43,12 +43,12 @@ export const clientsOf = (profile: Profile): Scenario => ({
   gracefulStop: '0s',
 })
 
-/** As many requests may be on their way as come in this time; virtual users for so many of them are there from the start. */
+/** Seconds of requests that may be in flight; virtual users for them start at once. */
 const MAX_AT_ONCE_SECONDS = 1
 const READY_PART = 0.1
 const LEAST_READY = 10
 
-/** Requests that come at their rate whether or not the ones before are answered. */
+/** Open-loop requests: the rate does not depend on answers. */
 export function arrivalsOf(profile: Profile): Scenario {
   const { requestsPerSecond: target, rampUpSeconds, holdSeconds, rampDownSeconds } = profile
   return {
@@ -75,7 +75,7 @@ function userOf({ jwtToken, jwtSecret, profile }: Inputs, { run }: Run, index: n
   return { user, token: signToken(claims, jwtSecret, primitives) }
 }
 
-/** The virtual user's one iteration: a client from its first connect to its last. */
+/** Only iteration of a virtual user: a client from first to last connection. */
 export function liveClient(
   inputs: Inputs,
   run: Run,

@@ -5,7 +5,7 @@ interface Series<T> {
   add(value: T): void
 }
 
-/** Rates and trends have a counter of their samples beside them: over none a threshold would pass. */
+/** Rates and trends with a counter of samples: without samples a threshold would pass. */
 function counted<T extends number | boolean>(series: Rate | Trend): Series<T> {
   const samples = new Counter(samplesOf(series.name))
   return {
@@ -18,5 +18,5 @@ function counted<T extends number | boolean>(series: Rate | Trend): Series<T> {
 
 export const rate = (name: string): Series<boolean> => counted(new Rate(name))
 
-/** In milliseconds. */
+/** Records milliseconds. */
 export const durations = (name: string): Series<number> => counted(new Trend(name, true))

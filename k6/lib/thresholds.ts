@@ -1,18 +1,18 @@
 import { type Profile, plannedRequests } from './profiles.ts'
 
-/** k6's form: the name of a metric → what must hold. */
+/** Thresholds in k6's form: metric name → conditions. */
 type Thresholds = Record<string, string[]>
 
-/** Of what was planned so much must have been sent, or it was another load. */
+/** Share of the planned load that must be sent for a valid run. */
 const LEAST_PART = 0.95
 
-/** k6 lets rates and trends without a sample pass. */
+/** Requires samples: k6 passes rates and trends without any. */
 const judged = (thresholds: Thresholds): Thresholds => ({
   ...thresholds,
   ...Object.fromEntries(Object.keys(thresholds).map(name => [samplesOf(name), ['count>0']])),
 })
 
-/** The counter beside a rate or a trend. */
+/** Names the counter beside a rate or trend. */
 export const samplesOf = (name: string): string => `${name}_samples`
 
 const clients = (latency: string[], { connections }: Profile): Thresholds => ({
@@ -23,7 +23,7 @@ const clients = (latency: string[], { connections }: Profile): Thresholds => ({
     resume_success: ['rate==1'],
     reply_success: ['rate>0.99'],
   }),
-  // Empty unless the books of a user were closed, and that is counted.
+  // Has no samples unless a user closed the ledger, which is counted.
   lost: ['count==0'],
   repeated: ['count==0'],
   out_of_order: ['count==0'],
@@ -32,19 +32,19 @@ const clients = (latency: string[], { connections }: Profile): Thresholds => ({
   users_settled: [`count>=${connections}`],
 })
 
-/** That the load was the profile's. */
+/** Thresholds for the load itself: it matched the profile. */
 const atLeast = (profile: Profile): string[] => [
   `count>=${Math.floor(plannedRequests(profile) * LEAST_PART)}`,
 ]
 
 const requests = (success: string, duration: string[], profile: Profile): Thresholds => ({
   request_success: [success],
-  // Measured with each success or failure: it has the same samples.
+  // Recorded with each success or failure: it has the same samples.
   request_duration: duration,
   request_success_samples: atLeast(profile),
 })
 
-/** When a scenario has passed. */
+/** Conditions for a scenario to pass. */
 export const THRESHOLDS = {
   websocket: (profile: Profile): Thresholds => ({
     ...clients(['p(95)<100', 'p(99)<500'], profile),

@@ -1,9 +1,9 @@
 import { clearTimeout, setTimeout } from 'k6/timers'
 
-/** Timers that end together: a virtual user that still has one does not end. */
+/** Timers that end together: a virtual user with a timer does not end. */
 export interface Timers {
   after(ms: number, act: () => void): void
-  /** First after `phase` milliseconds, then at this interval. Answers how to stop it. */
+  /** Runs after `phase` milliseconds, then at this interval. Returns the function that stops it. */
   every(ms: number, phase: number, act: () => void): () => void
   end(): void
 }
@@ -33,7 +33,7 @@ export function createTimers(): Timers {
       const beat = (): void => {
         if (stopped) return
         act()
-        // From the first one on, so that late ones do not add up.
+        // Count from the first run, so that delays do not add up.
         after(startedAt + ++count * ms - Date.now(), beat)
       }
       after(phase, beat)

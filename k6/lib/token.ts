@@ -1,10 +1,10 @@
-/** What k6 and Bun each do in their own way. */
+/** Functions that differ between k6 and Bun. */
 export interface Primitives {
-  /** Of the text's UTF-8 bytes, without padding. */
+  /** Encodes the UTF-8 bytes of the text in base64url, without padding. */
   base64url(text: string): string
-  /** HMAC-SHA256 of the text, in base64url without padding. */
+  /** Computes HMAC-SHA256 of the text, in base64url without padding. */
   hmac(secret: string, text: string): string
-  /** What `base64url` undoes. */
+  /** Decodes base64url. */
   decode(text: string): string
 }
 
@@ -14,13 +14,13 @@ export interface Claims {
   readonly exp: number
 }
 
-/** A HS256 token (RFC 7515). */
+/** Signs an HS256 token (RFC 7515). */
 export function signToken(claims: Claims, secret: string, { base64url, hmac }: Primitives): string {
   const signed = [{ alg: 'HS256', typ: 'JWT' }, claims].map(part => base64url(JSON.stringify(part))).join('.')
   return `${signed}.${hmac(secret, signed)}`
 }
 
-/** Whose token it is: notifications go to that user. Throws for anything that is no token. */
+/** Reads the user of a token, who receives the notifications. Throws for any other text. */
 export function subjectOf(token: string, { decode }: Pick<Primitives, 'decode'>): string {
   const claims: unknown = JSON.parse(decode(token.split('.')[1] ?? ''))
   if (typeof claims === 'object' && claims !== null && 'sub' in claims && typeof claims.sub === 'string')

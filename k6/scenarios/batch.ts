@@ -24,7 +24,7 @@ function itemOf(at: number, n: number, run: string): object {
   return { target, event_type: 'k6.load', payload: { run, n, at, sent_at: Date.now() } }
 }
 
-/** Every item has its result, and none of them an error. */
+/** True if every item has a result without an error. */
 function isWhole(result: Readonly<Record<string, unknown>> | undefined): boolean {
   const results = result?.['results']
   return (

@@ -6,7 +6,7 @@ import { arrivalsOf, newRun, optionsOf, type Run } from '../lib/run.ts'
 import { rate } from '../lib/series.ts'
 import { THRESHOLDS } from '../lib/thresholds.ts'
 
-/** Of ten requests six go to one user, and one to each other kind of target. */
+/** Six of ten requests target one user, the others each another kind. */
 const KINDS = 10
 const USERS_AT_ONCE = 3
 
@@ -39,7 +39,7 @@ function sendOf(n: number, run: string): { readonly path: string; readonly targe
   }
 }
 
-/** One send, to users who are away and to channels without subscribers: what is judged is the way in. */
+/** Sends to users without connections and channels without subscribers: only the request is measured. */
 export function request({ run }: Run): void {
   const n = exec.scenario.iterationInTest
   const { path, target } = sendOf(n, run)

@@ -6,7 +6,7 @@ import { clientsOf, liveClient, newRun, optionsOf, type Run } from '../lib/run.t
 import { THRESHOLDS } from '../lib/thresholds.ts'
 
 const MAX_SEND_EVERY_SECONDS = 5
-/** Each client is sent at least so many during the hold. */
+/** Least notifications per client during the hold. */
 const LEAST_SENT = 10
 
 const inputs = readInputs(__ENV)
@@ -24,7 +24,7 @@ export const options = optionsOf(
       timeUnit: '1s',
       startTime: `${profile.rampUpSeconds}s`,
       duration: `${profile.holdSeconds}s`,
-      // One alone: what it sends has an order.
+      // Use one sender: its sends have an order.
       preAllocatedVUs: 1,
       maxVUs: 1,
     },
@@ -34,12 +34,12 @@ export const options = optionsOf(
 
 export const setup = newRun
 
-/** Connections that are held, with a little to receive. */
+/** Holds connections that receive a few notifications. */
 export function client(run: Run): void {
   liveClient(inputs, run, { sendEveryMs, acknowledges: false })
 }
 
-/** One notification a second to all who subscribe, to each channel in turn. */
+/** Sends one notification per second to the subscribers of each channel in turn. */
 export function publish({ run }: Run): void {
   const n = exec.scenario.iterationInTest
   const channel = channels[n % channels.length] ?? ''
