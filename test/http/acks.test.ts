@@ -9,8 +9,8 @@ const STRANGE = '11111111-1111-4111-8111-111111111111'
 const post = async (app: TestApp, user: string, body: unknown) =>
   app.post(`${AT}?token=${await app.token(user)}`, body, { 'x-api-key': '' })
 
-describe('over HTTP', () => {
-  test('ids are acknowledged, in any form and again; unknown and foreign ones are named', async () => {
+describe('HTTP acknowledgements', () => {
+  test('accept ids in any form, also repeated, and list unknown and foreign ids', async () => {
     await using app = await startTestApp(ACK_ON)
     const { notification_id: mine } = await sendToUsers(app, ['u', 'v'], 1)
     const { notification_id: foreign } = await send(app, 'w', 1)
@@ -26,7 +26,7 @@ describe('over HTTP', () => {
     expect(recipients.map(({ state }: { state: string }) => state)).toEqual(['acked', 'queued'])
   })
 
-  test('a cursor acknowledges all up to it', async () => {
+  test('accept a cursor, which acknowledges every entry up to it', async () => {
     await using app = await startTestApp(ACK_ON)
     for (const n of [1, 2, 3]) await send(app, 'u', n)
     const { cursor } = (await app.get('/api/v1/users/u/notifications?limit=2')).json
@@ -41,7 +41,7 @@ describe('over HTTP', () => {
     }
   })
 
-  test('with acknowledgement off nothing is recorded', async () => {
+  test('record nothing with acknowledgement off', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
     const { notification_id } = await send(app, 'u', 1)
     expect((await post(app, 'u', { notification_ids: [notification_id] })).json).toEqual({
@@ -53,7 +53,7 @@ describe('over HTTP', () => {
     expect(recipients[0].state).toBe('queued')
   })
 
-  test('another body is refused', async () => {
+  test('reject any other body', async () => {
     await using app = await startTestApp(ACK_ON)
     const rows: [body: unknown, status: number, code: string][] = [
       [{}, 422, 'VALIDATION_ERROR'],

@@ -7,7 +7,7 @@ import { spawnService, startService } from '../support/service.ts'
 const FROM_SOURCE = { command: [process.execPath, 'src/main.ts', 'health'], cwd: `${import.meta.dir}/../..` }
 
 for (const host of ['127.0.0.1', '0.0.0.0', '::', '[::]', '::1', '[::1]', 'localhost'])
-  test(`"health" finds the service that listens on ${host}`, async () => {
+  test(`the health command reaches a server that listens on ${host}`, async () => {
     const env = { SERVER_HOST: host, SERVER_PORT: String(await freePort()), API_KEY }
     await using service = await startService({ ...env, DRAIN_SECONDS: '0' })
     const ask = async () => {
@@ -20,7 +20,7 @@ for (const host of ['127.0.0.1', '0.0.0.0', '::', '[::]', '::1', '[::1]', 'local
     expect(await ask()).toEqual([1, expect.stringMatching(/^[^\n]*ECONNREFUSED[^\n]*\n$/)])
   }, 20_000)
 
-test('"health" gives up on an answer that never ends', async () => {
+test('the health command times out on an answer that never ends', async () => {
   using dripping = createDripping()
   const child = spawnService({ SERVER_PORT: String(await dripping.port) }, FROM_SOURCE)
   expect([await child.exited, await child.stderr.text()]).toEqual([
@@ -29,7 +29,7 @@ test('"health" gives up on an answer that never ends', async () => {
   ])
 }, 20_000)
 
-/** A server whose answer is one header after the other. */
+/** A server that sends endless headers. */
 function createDripping() {
   const port = Promise.withResolvers<number>()
   const server = createServer(socket => {

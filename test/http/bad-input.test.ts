@@ -4,7 +4,7 @@ import { connectSocket, connectStream } from '../support/client.ts'
 
 const AT = '/api/v1/notifications'
 
-/** Something to send that must be refused; `path` is what `details` must name. */
+/** A body that must be rejected; `path` is the one that `details` must contain. */
 interface Bad {
   readonly name: string
   readonly body: string | Uint8Array
@@ -13,10 +13,10 @@ interface Bad {
   readonly path?: string
 }
 
-/** JSON text by key, so that a value can be any text. */
+/** JSON texts by key: a value can be any text. */
 type Texts = Readonly<Record<string, string>>
 
-/** What each endpoint is asked for when nothing is wrong; the listeners would hear all of them. */
+/** A valid body per endpoint; the listeners would receive each of them. */
 const GOOD: Readonly<Record<string, Texts>> = {
   '/send': { target_user_id: '"u"' },
   '/send-to-users': { target_user_ids: '["u"]' },
@@ -52,7 +52,7 @@ const BAD_CHANNELS = [
 ]
 const inLists = (items: readonly string[]) => items.map(item => `["ok",${item}]`)
 
-/** Values that have another shape, by the key they stand at: 422, with the key's path in the details. */
+/** Values of an invalid shape by key: 422 with the path of the key. */
 const SHAPES: Readonly<Record<string, readonly string[]>> = {
   event_type: [...NO_STRING, '""', ...CONTROLS, quoted(129), `"${'😀'.repeat(129)}"`],
   priority: ['"low"', '"HIGH"', '"Urgent"', '""', '" Low"', '5', 'false', '[]', '["Low"]', '{}'],
@@ -68,7 +68,7 @@ const SHAPES: Readonly<Record<string, readonly string[]>> = {
   audience: ['5', '"All"', 'true'],
 }
 
-/** The same for values inside the key's value. */
+/** Invalid values inside the value of a key: 422 with their path. */
 const INSIDE: Readonly<Record<string, readonly (readonly [path: string, text: string])[]>> = {
   target_user_ids: inLists([...NO_STRING, ...BAD_USERS]).map(text => ['target_user_ids[1]', text]),
   channels: inLists([...NO_STRING, ...BAD_CHANNELS]).map(text => ['channels[1]', text]),
@@ -96,7 +96,7 @@ const TOO_LONG: Readonly<Record<string, readonly (readonly [path: string, text: 
   ],
 }
 
-/** What is not JSON, made of a good body. */
+/** Turns a valid body into invalid JSON. */
 const BROKEN: Readonly<Record<string, (good: string) => string | Uint8Array>> = {
   empty: () => '',
   'only white space': () => ' \r\n\t',
@@ -158,7 +158,7 @@ const BROKEN: Readonly<Record<string, (good: string) => string | Uint8Array>> = 
   '10,000 open objects': () => '{"a":'.repeat(10_000),
 }
 
-/** JSON that is no object with the keys that are needed. */
+/** JSON without the required object or keys. */
 const NOT_THE_OBJECT: Readonly<Record<string, (good: string) => string>> = {
   null: () => 'null',
   true: () => 'true',
@@ -210,7 +210,7 @@ function badBodiesOf(endpoint: string): Bad[] {
   ]
 }
 
-/** A socket and a stream that would hear every good request, and a check that they heard nothing at all. */
+/** A socket and a stream that would receive every valid request, and a check that they did not. */
 async function listeners(service: TestApp) {
   const token = await service.token('u')
   const socket = await connectSocket(`${service.url}/ws?token=${token}`)
@@ -218,7 +218,7 @@ async function listeners(service: TestApp) {
   socket.send({ type: 'Subscribe', payload: { channels: ['c'] } })
   await Promise.all([socket.nextOf('subscribed'), stream.nextOf('connected')])
   return {
-    /** What they heard: an end mark is sent to both, and it is the only thing. */
+    /** Received messages; an end mark, sent to both, must be the only one. */
     heard: async () => {
       await service.post(`${AT}/broadcast`, { event_type: 'end', payload: null })
       const heard: unknown[] = []
@@ -234,7 +234,7 @@ async function listeners(service: TestApp) {
   }
 }
 
-test.each(Object.keys(GOOD))('%s refuses every malformed body, and nothing comes of it', async endpoint => {
+test.each(Object.keys(GOOD))('%s rejects every malformed body and delivers nothing', async endpoint => {
   await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
   using listening = await listeners(service)
   const bodies = badBodiesOf(endpoint)
@@ -258,7 +258,7 @@ test.each(Object.keys(GOOD))('%s refuses every malformed body, and nothing comes
   expect(service.lines.filter(({ level }) => level === 'error')).toEqual([])
 })
 
-test.each(Object.keys(GOOD))('%s takes what is only nearly malformed', async endpoint => {
+test.each(Object.keys(GOOD))('%s accepts unusual but valid bodies', async endpoint => {
   await using service = await startTestApp()
   using listening = await listeners(service)
   const texts = { ...GOOD[endpoint], ...CONTENT }
@@ -288,7 +288,7 @@ test.each(Object.keys(GOOD))('%s takes what is only nearly malformed', async end
   expect(await listening.heard()).toHaveLength(2 + bodies.length * (endpoint.startsWith('/channel') ? 1 : 2))
 })
 
-test('lists as long as they may be are taken', async () => {
+test('the server accepts lists of the maximum length', async () => {
   await using service = await startTestApp()
   const rows = [
     ['/send-to-users', { target_user_ids: Array.from({ length: 10_000 }, () => 'u') }],
@@ -303,7 +303,7 @@ test('lists as long as they may be are taken', async () => {
   }
 })
 
-test('of many faults the first twenty are named, each with its place', async () => {
+test('an error lists the first twenty faults, each with its path', async () => {
   await using service = await startTestApp()
   const { status, json } = await service.post(`${AT}/channels`, {
     channels: Array.from({ length: 500 }, () => ''),
@@ -313,7 +313,7 @@ test('of many faults the first twenty are named, each with its place', async () 
   expect(paths).toEqual(Array.from({ length: 20 }, (_, n) => `channels[${n}]`))
 })
 
-test('all faults of one body are named together', async () => {
+test('an error lists all faults of a body', async () => {
   await using service = await startTestApp()
   const { json } = await service.post(`${AT}/send`, { target_user_id: 5, priority: 'low', ttl: -1 })
   expect(json.error.details.map(({ path }: { path: string }) => path).sort()).toEqual([
@@ -325,7 +325,7 @@ test('all faults of one body are named together', async () => {
   ])
 })
 
-test('a missing key is called required', async () => {
+test('an error calls a missing key required', async () => {
   await using service = await startTestApp()
   const { json } = await service.post(`${AT}/broadcast`, { payload: 1 })
   expect(json.error.details).toEqual([{ path: 'event_type', message: 'required' }])
@@ -352,7 +352,7 @@ test.each([
   expect(answer.json.error?.code).toBe(status === 404 ? 'NOT_FOUND' : undefined)
 })
 
-test('no answer and no log line repeats what a caller sent', async () => {
+test('no answer and no log line repeats input of a caller', async () => {
   await using service = await startTestApp()
   const s = 'ZZECHOZZ'
   const key = { 'x-api-key': API_KEY }

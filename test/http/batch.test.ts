@@ -84,7 +84,7 @@ describe('a batch', () => {
     ])
   })
 
-  test('takes every kind of target, and honours audience with a broadcast only', async () => {
+  test('accepts every kind of target, and applies audience to broadcasts only', async () => {
     await using service = await startTestApp()
     using socket = await connectSocket(
       `${service.url}/ws?token=${await service.token('u', { roles: ['a'] })}`,
@@ -144,7 +144,7 @@ describe('a batch', () => {
     expect(texts.map(text => /"payload":(.*),"metadata"/.exec(text)?.[1])).toEqual(payloads)
   })
 
-  test('with stop_on_error stops behind the first failure, and an item queued for an away user is none', async () => {
+  test('with stop_on_error stops after the first failure; an item queued for an offline user is no failure', async () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     const answer = await post(
       service,
@@ -175,7 +175,7 @@ describe('a batch', () => {
     expect((await service.get('/health')).json.queue.total_messages).toBe(1)
   })
 
-  test('with stop_on_error a send that reaches nobody stops too, a duplicate never', async () => {
+  test('with stop_on_error stops at an item without recipients, but not at a duplicate', async () => {
     await using service = await startTestApp()
     using socket = await connectSocket(`${service.url}/ws?token=${await service.token('u')}`)
     const options = { stop_on_error: true, deduplicate: true }
@@ -188,7 +188,7 @@ describe('a batch', () => {
     await socket.nextOf('notification')
   })
 
-  test('deduplicates by kind and set of targets and by event type, never by joined text', async () => {
+  test('deduplicates by kind of target, set of targets and event type, not by joined text', async () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     const users = (value: string[]) => ({ target: { type: 'users', value }, event_type: 'e', payload: 1 })
     const answer = await post(
@@ -215,12 +215,12 @@ describe('a batch', () => {
     ])
   })
 
-  test('without deduplicate sends what is alike twice', async () => {
+  test('without deduplicate sends equal items twice', async () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     expect(statusesOf(await post(service, [toUser('a'), toUser('a')]))).toEqual(['queued', 'queued'])
   })
 
-  test('names too many values as the fault of the item', async () => {
+  test('reports too many values as a fault of the item', async () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     const many = (length: number) => Array.from({ length }, (_, n) => `n${n}`)
     const answer = await post(service, [
@@ -237,7 +237,7 @@ describe('a batch', () => {
     expect(statusesOf(answer)).toEqual(['VALIDATION_ERROR', 'VALIDATION_ERROR', 'VALIDATION_ERROR', 'queued'])
   })
 
-  test('whose items the store does not take fail alone, and all together as 503', async () => {
+  test('fails single items that the store rejects, and is 503 if the store rejects all', async () => {
     await using service = await startTestApp(
       { QUEUE_ENABLED: 'true' },
       {
@@ -253,7 +253,7 @@ describe('a batch', () => {
     expect([codeOf(all), all.headers.get('retry-after')]).toEqual(['503 STORE_UNAVAILABLE', '1'])
   })
 
-  test('takes 100 items and 1,048,576 bytes, and no more', async () => {
+  test('accepts at most 100 items and 1,048,576 bytes', async () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     const hundred = Array.from({ length: 100 }, (_, n) => toUser(`u${n}`))
     expect((await post(service, hundred)).json.summary.succeeded).toBe(100)
@@ -373,7 +373,7 @@ describe('a malformed batch', () => {
   ]
 
   for (const [what, body, expected, path] of rows)
-    test(`with ${what} is refused whole, and nothing is sent`, async () => {
+    test(`with ${what} is rejected as a whole, and nothing is sent`, async () => {
       await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
       const answer = await service.post(PATH, body)
       expect(codeOf(answer)).toBe(expected)

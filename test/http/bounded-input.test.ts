@@ -7,7 +7,7 @@ const AT = '/api/v1/notifications'
 const many = (count: number, text: string) => `[${Array.from({ length: count }, () => text).join()}]`
 const lists = (count: number) => many(count, '[]')
 
-/** The longest wait for an answer of `/health/live` while something else goes on, milliseconds. */
+/** Longest answer time of `/health/live` during other work, in milliseconds. */
 async function longestWait(service: Service, other: () => Promise<unknown>): Promise<number> {
   let done = false
   const ended = other().finally(() => {
@@ -68,7 +68,7 @@ const ROWS: readonly (readonly [name: string, body: string, status: number, code
 ]
 
 test.each(ROWS)(
-  'a batch of %s delays nobody and takes little memory',
+  'a batch of %s delays no other request and uses little memory',
   async (_, body, status, code) => {
     await using service = await startService()
     await post(service, `${AT}/batch`, '{}')
@@ -86,7 +86,7 @@ test.each(ROWS)(
   30_000,
 )
 
-test('a Subscribe of 32,000 numbers is one invalid message and delays nobody', async () => {
+test('a Subscribe with 32,000 numbers is one invalid message and delays no other request', async () => {
   await using service = await startService()
   using client = await connectSocket(`${service.url}/ws?token=${await service.token('u')}`)
   const payload = `{"type":"Subscribe","payload":{"channels":${many(32_000, '1')}}}`
@@ -111,7 +111,7 @@ test('a Subscribe or Unsubscribe names at most 1,000 channels', async () => {
   }
 })
 
-test('the error of a Subscribe names at most 20 channels, and none in full that is too long', async () => {
+test('the error of a Subscribe lists at most 20 channels and truncates long names', async () => {
   await using service = await startTestApp()
   using client = await connectSocket(`${service.url}/ws?token=${await service.token('u')}`)
   const channels = ['x'.repeat(30_000), ...Array.from({ length: 99 }, (_, n) => `no channel ${n}`)]
@@ -122,20 +122,20 @@ test('the error of a Subscribe names at most 20 channels, and none in full that 
   expect(faults[0]).toBe(`${'x'.repeat(256)}…: invalid name`)
 })
 
-test('a long message counts as several', async () => {
+test('a long client message counts as several messages', async () => {
   await using service = await startTestApp({
     RATELIMIT_ENABLED: 'true',
     RATELIMIT_WS_MESSAGES_PER_SECOND: '20',
   })
   using client = await connectSocket(`${service.url}/ws?token=${await service.token('u')}`)
   const ping = JSON.stringify({ type: 'Ping', filler: 'x'.repeat(60_000) })
-  // 15 of 20 tokens each: the second is one too many.
+  // Each costs 15 of 20 tokens: the second exceeds the limit.
   client.sendRaw(ping)
   client.sendRaw(ping)
   expect(await client.take(2)).toMatchObject([{ type: 'pong' }, { type: 'error', code: 'RATE_LIMITED' }])
 })
 
-test('recipients times payload of one call or batch is at most 64 MiB, or nothing is stored', async () => {
+test('a call or batch whose recipients times payload exceed 64 MiB is rejected and stores nothing', async () => {
   await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
   const template = (id: string, size: number) => ({
     id,
@@ -177,7 +177,7 @@ test('recipients times payload of one call or batch is at most 64 MiB, or nothin
   expect(once.json).toMatchObject({ queued: 1 })
 }, 30_000)
 
-test('a list that is too long in a batch item fails that item only, whatever the list holds', async () => {
+test('a batch item with a list that is too long fails alone, whatever the list contains', async () => {
   await using service = await startTestApp()
   const value = [...Array.from({ length: 100 }, (_, n) => `c${n}`), 'c100']
   const long = { target: { type: 'channels', value }, event_type: 'e', payload: 1 }

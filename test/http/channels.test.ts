@@ -4,7 +4,7 @@ import { socketOf } from '../support/visit.ts'
 
 const AT = '/api/v1/channels'
 
-test('channels are listed by name with how many connections subscribe, and are gone with the last of them', async () => {
+test('the channel list shows names and subscriber counts, and drops a channel with its last subscriber', async () => {
   await using app = await startTestApp()
   expect((await app.get(AT)).json).toEqual({ channels: [], total_channels: 0 })
   const first = await socketOf(app, 'u')
@@ -34,7 +34,7 @@ test('channels are listed by name with how many connections subscribe, and are g
   second.close()
 })
 
-test('thousands of channels are listed in order, as a whole and page by page', async () => {
+test('the channel list orders thousands of channels, as a whole and page by page', async () => {
   await using app = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '0' })
   const client = await socketOf(app, 'u')
   const names = Array.from({ length: 2_400 }, (_, n) => `channel-${(n * 7_919) % 2_400}`)
@@ -55,7 +55,7 @@ test('thousands of channels are listed in order, as a whole and page by page', a
   client.close()
 })
 
-test('what is no channel with a subscriber, or no such request, is refused', async () => {
+test('a channel without subscribers and a malformed request are rejected', async () => {
   await using app = await startTestApp()
   const rows: [path: string, status: number, code: string][] = [
     [`${AT}/none`, 404, 'CHANNEL_NOT_FOUND'],

@@ -10,7 +10,7 @@ for (const [how, seconds] of [
   ['forward by an hour', 3_600],
   ['back by an hour', -3_600],
 ] as const)
-  test(`a clock that is set ${how} ends nothing that is kept for away users, and is logged once`, async () => {
+  test(`a clock that is set ${how} expires nothing kept for offline users, and is logged once`, async () => {
     const clock = createTestClock()
     await using app = await startTestApp(ENV, { clock })
     const held = async () =>
@@ -39,7 +39,7 @@ for (const [how, seconds] of [
     await eventually(async () => (await statesOf())[0].state === 'received')
     expect(Math.abs(Date.parse((await statesOf())[0].at) - clock.now())).toBeLessThan(60_000)
 
-    // Time that passes still counts.
+    // Elapsed time still counts.
     clock.jump(301)
     expect(await held()).toEqual(USERS.map(() => ['lasts']))
     clock.jump(300)
@@ -49,7 +49,7 @@ for (const [how, seconds] of [
     ])
   })
 
-test('a client that was away while the clock was set forward gets everything on its return', async () => {
+test('a client that was offline while the clock was set forward receives everything when it reconnects', async () => {
   const clock = createTestClock()
   await using app = await startTestApp(ENV, { clock })
   for (const payload of [1, 2, 3]) await send(app, 'u', payload)

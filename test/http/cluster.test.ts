@@ -6,7 +6,7 @@ import { socketOf } from '../support/visit.ts'
 const BOUND = { 'x-api-key': 'a-key-of-acme-0123456789' }
 const KEYS = { TENANT_API_KEYS: `acme:${BOUND['x-api-key']}` }
 
-test('a node without a bus is alone, and says since when and with how many connections', async () => {
+test('a node without a bus lists only itself, with its start time and connections', async () => {
   const clock = createStoppedClock()
   const since = new Date(clock.now()).toISOString()
   await using app = await startTestApp({ NODE_ID: 'n1' }, { clock })
@@ -19,7 +19,7 @@ test('a node without a bus is alone, and says since when and with how many conne
   })
 })
 
-test('a key that is bound to a tenant may not see all of them; with tenancy off it is like any other', async () => {
+test('a key that is bound to a tenant must not list nodes; without tenancy it may', async () => {
   await using app = await startTestApp({ ...KEYS, TENANT_ENABLED: 'true' })
   await using single = await startTestApp(KEYS)
   const { status, json } = await app.get('/api/v1/cluster', BOUND)

@@ -13,7 +13,7 @@ import { startService } from '../support/service.ts'
 import { startHearing, subscribed } from '../support/trigger.ts'
 import { eventually, settle, socketOf } from '../support/visit.ts'
 
-/** What version 1 promised, asked as its clients ask. What is new may stand beside it. */
+/** Promises of version 1, with requests of its clients. Answers may contain new fields. */
 
 const N = '/api/v1/notifications'
 const KEY = 'your-api-key'
@@ -43,7 +43,7 @@ const ITEM = { index: COUNT, notification_id: UUID, delivered_to: 1, failed: 0, 
 
 type Row = readonly [request: string, body: object | undefined, status: number, answer: object | undefined]
 
-/** In the order of version 1's own list, and in which they make sense: `user123` listens and holds `orders`. */
+/** Endpoints in version 1's order. `user123` is connected and subscribes to `orders`. */
 const ENDPOINTS: readonly Row[] = [
   [`POST ${N}/send`, { target_user_id: 'user123', ...EVENT, priority: 'High', ttl: 3600 }, 200, RESULT],
   [`POST ${N}/send-to-users`, { target_user_ids: ['user123', 'away'], ...EVENT }, 200, RESULT],
@@ -151,7 +151,7 @@ const ENDPOINTS: readonly Row[] = [
       },
       ack: {
         enabled: true,
-        // One of them is away, and tracked from when it is handed over.
+        // One user is offline and is tracked from its delivery.
         total_tracked: 11,
         total_acked: 0,
         total_expired: 0,
@@ -186,7 +186,7 @@ const ERRORS: readonly (readonly [
   ['GET /sse', undefined, {}, 401, 'UNAUTHORIZED'],
 ]
 
-describe('every endpoint of version 1 takes what it took and answers every field it had', () => {
+describe('every endpoint of version 1 accepts the same requests and answers with the same fields', () => {
   let app: TestApp
   let listener: SocketClient
 
@@ -211,7 +211,7 @@ describe('every endpoint of version 1 takes what it took and answers every field
   }
 
   for (const [request, body, status, answer] of ENDPOINTS)
-    test(`${request} is ${status}`, async () => {
+    test(`${request} is answered ${status}`, async () => {
       const given = await call(request, body)
       expect(given.status).toBe(status)
       if (answer === undefined) expect(given.json).toBeUndefined()
@@ -219,14 +219,14 @@ describe('every endpoint of version 1 takes what it took and answers every field
     })
 
   for (const [request, body, headers, status, code] of ERRORS)
-    test(`${request} is ${status} ${code} with ${JSON.stringify(body)} and ${JSON.stringify(headers)}`, async () => {
+    test(`${request} is answered ${status} ${code} with ${JSON.stringify(body)} and ${JSON.stringify(headers)}`, async () => {
       const { json, ...given } = await call(request, body, headers)
       expect(given.status).toBe(status)
       expect(json.error).toMatchObject({ code, message: expect.any(String) })
     })
 })
 
-test('a notification has every field of version 1, and what is unset is left out', async () => {
+test('a notification has every field of version 1 and omits unset fields', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'u')
   await app.post(`${N}/send`, { target_user_id: 'u', ...EVENT })
@@ -248,7 +248,7 @@ test('a notification has every field of version 1, and what is unset is left out
   ])
 })
 
-test('every message of a version 1 client is answered as it was, and nothing else is said', async () => {
+test('every message of a version 1 client gets the same answer and nothing else', async () => {
   await using app = await startTestApp({ ACK_ENABLED: 'true', WEBSOCKET_HEARTBEAT_INTERVAL: '1' })
   using client = await socketOf(app, 'u')
   const said = async (message: object) => {
@@ -279,8 +279,8 @@ test('every message of a version 1 client is answered as it was, and nothing els
   expect(await client.nextOf('heartbeat')).toEqual({ type: 'heartbeat' })
 })
 
-describe('the samples, as docs/COMPATIBILITY.md has them', () => {
-  test('the requests of Symfony, to the byte', async () => {
+describe('the server accepts the samples of docs/COMPATIBILITY.md', () => {
+  test('the requests of Symfony, byte for byte', async () => {
     await using app = await startTestApp({ API_KEY: KEY })
     using client = await socketOf(app, 'user123')
     expect((await app.post('/api/v1/templates', TEMPLATE, { 'x-api-key': KEY })).status).toBe(201)
@@ -300,7 +300,7 @@ describe('the samples, as docs/COMPATIBILITY.md has them', () => {
       expect(exchange.head).toStartWith('HTTP/1.1 200 OK')
       expect(JSON.parse(exchange.text())).toMatchObject(RESULT)
     }
-    // Its JSON has quotes, apostrophes, `&`, `<` and `>` in texts as \u escapes.
+    // Symfony escapes quotes, apostrophes, `&`, `<` and `>` as \u sequences.
     await ask(
       '{"target_user_id":"user123","event_type":"order.created","payload":{"order_id":"\\u0026\\u00273","amount":99.99},"priority":"High","ttl":3600}',
     )
@@ -319,7 +319,7 @@ describe('the samples, as docs/COMPATIBILITY.md has them', () => {
     })
   })
 
-  test('the Redis message of Symfony, to the byte, and the other two channels', async () => {
+  test('the Redis message of Symfony, byte for byte, and those on the other two channels', async () => {
     await using redis = await startRedis()
     await using app = await startHearing(redis)
     using client = await subscribed(app, 'user123', 'orders')
@@ -342,7 +342,7 @@ describe('the samples, as docs/COMPATIBILITY.md has them', () => {
     expect((await client.take(2)).map(({ payload }) => payload)).toEqual([EVENT.payload, EVENT.payload])
   })
 
-  test('what `docker run` sets is enough, and the lines of curl work against it as they stand', async () => {
+  test('the curl commands, against a server with the settings of `docker run`', async () => {
     await using redis = await startRedis()
     const set = [...(await sample('docker run')).matchAll(/-e (\w+)=(\S+)/g)].map(
       ([, name = '', value = '']) => [name, value.replace('redis:6379', `127.0.0.1:${redis.port}`)],
@@ -353,7 +353,7 @@ describe('the samples, as docs/COMPATIBILITY.md has them', () => {
     const { JWT_SECRET: secret = '' } = env
     const token = await signToken({ secret, user: 'user123', seconds: 60, clock: systemClock })
 
-    // For curl `localhost:8081` is where the service listens.
+    // Makes curl resolve `localhost:8081` to the test server.
     const home = await mkdtemp(join(tmpdir(), 'curl-'))
     await writeFile(
       join(home, '.curlrc'),
@@ -384,7 +384,7 @@ describe('the samples, as docs/COMPATIBILITY.md has them', () => {
       }
       return connections.total === 1 && trigger.connected
     })
-    // A key is sent though none is configured: then nobody asks for one.
+    // Sends a key although none is configured: the server ignores it.
     const sending = shell(await sample('curl, send'))
     expect([JSON.parse(await sending.stdout.text()), await sending.exited]).toMatchObject([RESULT, 0])
     const message = { type: 'user', target: 'user123', event: EVENT }
@@ -399,7 +399,7 @@ describe('the samples, as docs/COMPATIBILITY.md has them', () => {
   })
 })
 
-test('a token as version 1 took it, with all its claims, opens both transports', async () => {
+test('a version 1 token with all its claims opens a WebSocket and a stream', async () => {
   await using app = await startTestApp({ JWT_ISSUER: 'ara', JWT_AUDIENCE: 'notification' })
   const now = Math.floor(Date.now() / 1000)
   const claims = { iat: now, iss: 'ara', aud: 'notification', roles: ['admin'], tenant_id: 'acme' }

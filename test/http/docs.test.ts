@@ -21,7 +21,7 @@ const safetyOf = ({ headers }: Response) => ({
 })
 const SAFE = { policy: POLICY, sniff: 'nosniff', referrer: 'no-referrer' }
 
-test('the page is HTML without code and styles inside, and names nothing of other hosts', async () => {
+test('the page is HTML without inline code and styles, and refers to no other host', async () => {
   const response = await fetch(`${app.url}/docs`)
   const page = await response.text()
   expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
@@ -31,7 +31,7 @@ test('the page is HTML without code and styles inside, and names nothing of othe
   expect(filesOf(page)).toHaveLength(3)
 })
 
-test('the page is not sent again to who has it', async () => {
+test('the server does not resend the page to a client with a current copy', async () => {
   const etag = (await fetch(`${app.url}/docs`)).headers.get('etag') ?? ''
   const again = await fetch(`${app.url}/docs`, { headers: { 'if-none-match': etag } })
   expect([again.status, await again.text()]).toEqual([304, ''])
@@ -39,7 +39,7 @@ test('the page is not sent again to who has it', async () => {
   expect(other.status).toBe(200)
 })
 
-test('what it loads is there, may be kept for ever, and is what it says', async () => {
+test('the files of the page exist, are immutable, and have the right media types', async () => {
   const types: (string | null)[] = []
   for (const file of filesOf(await (await fetch(`${app.url}/docs`)).text())) {
     const response = await fetch(app.url + file)
@@ -57,7 +57,7 @@ test('what it loads is there, may be kept for ever, and is what it says', async 
   )
 })
 
-describe('nothing else is there', () => {
+describe('the server serves no other file under /docs', () => {
   for (const path of [
     '/docs/',
     '/docs/index.html',
@@ -77,7 +77,7 @@ describe('nothing else is there', () => {
     })
 })
 
-test('it needs no key and no token, and costs none', async () => {
+test('the page needs neither key nor token and is not rate limited', async () => {
   await using strict = await startTestApp({
     RATELIMIT_ENABLED: 'true',
     RATELIMIT_HTTP_BURST_SIZE: '1',

@@ -10,7 +10,7 @@ const PIECE = Buffer.alloc(60_000, 'x')
 const PIECES = 50
 const TRIES = 10
 
-/** Writes all of a body, then reads: what a proxy or a simple client does. Resolves with all that came. */
+/** Writes a whole body, then reads, like a simple client. Resolves with all received bytes. */
 function upload(port: number, lines: readonly string[], pieces: number, isChunked: boolean): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   const socket = connect({ port, host: '127.0.0.1' })
@@ -45,7 +45,7 @@ const ROWS: readonly (readonly [status: number, request: string, headers: readon
   [200, 'OPTIONS /nowhere HTTP/1.1', []],
 ]
 
-// Another process: in this one the server would read between two writes of the client.
+// Runs in another process: in this one the server would read between two writes.
 let service: Service
 beforeAll(async () => {
   service = await startService()
@@ -59,7 +59,7 @@ for (const isChunked of [false, true])
       for (const connection of [[], ['Connection: close']]) {
         const lines = [request, ...headers, ...connection]
         const seen = new Set<string>()
-        // Without a body of its own an answer to OPTIONS ends the exchange only by closing.
+        // An answer to OPTIONS has no body: only closing ends the exchange.
         if (status === 200 && connection.length === 0) continue
         for (let n = 0; n < TRIES; n++)
           seen.add(statusOf(await upload(service.port, lines, PIECES, isChunked)))
@@ -76,7 +76,7 @@ test('an early 429 reaches a caller that writes 3 MB before it reads', async () 
     expect(statusOf(await upload(limited.port, lines, PIECES, false))).toMatch(/^(?:413|429)$/)
 })
 
-test('a caller can go on with its connection after an early answer', async () => {
+test('a caller can reuse its connection after an early answer', async () => {
   const { promise, resolve } = Promise.withResolvers<string>()
   const socket = connect({ port: service.port, host: '127.0.0.1' })
   let text = ''
@@ -91,7 +91,7 @@ test('a caller can go on with its connection after an early answer', async () =>
   socket.destroy()
 })
 
-test('a body that does not arrive delays its early answer by a few seconds, and closes', async () => {
+test('a body that does not arrive delays its early answer by a few seconds, then the connection closes', async () => {
   const { promise, resolve } = Promise.withResolvers<string>()
   const socket = connect({ port: service.port, host: '127.0.0.1' })
   let text = ''
@@ -103,7 +103,7 @@ test('a body that does not arrive delays its early answer by a few seconds, and 
   expect(await promise).toMatch(/^HTTP\/1\.1 401 [\s\S]*^connection: close\r$/im)
 }, 15_000)
 
-test('a body without end is read up to a bound, then the connection ends', async () => {
+test('the server reads an endless body up to a bound, then closes the connection', async () => {
   const closed = Promise.withResolvers<void>()
   const socket = connect({ port: service.port, host: '127.0.0.1' })
   socket.on('error', () => {})
@@ -117,6 +117,6 @@ test('a body without end is read up to a bound, then the connection ends', async
   socket.on('drain', write)
   write()
   await closed.promise
-  // What the kernel's buffers hold comes on top of the 4 MiB.
+  // The kernel's buffers add to the 4 MiB.
   expect(written).toBeLessThan(32 * 1024 * 1024)
 }, 15_000)

@@ -19,13 +19,13 @@ const ENV = {
 
 interface Faulty {
   readonly app: TestApp
-  /** Its store takes nothing and cannot count. */
+  /** A server whose store rejects appends and totals. */
   readonly broken: TestApp
-  /** Its store has no room. */
+  /** A server whose store is full. */
   readonly full: TestApp
-  /** Its store never answers. */
+  /** A server whose store never answers. */
   readonly stuck: TestApp
-  /** Every request but the first is too much. */
+  /** A server whose rate limit allows one request. */
   readonly limited: TestApp
   readonly draining: TestApp
 }
@@ -37,7 +37,7 @@ const breaking = (store: Store): Store => ({
   log: {
     ...store.log,
     append: () => Promise.reject(new StoreAway(MARK)),
-    // A fault that nobody foresees: a promise was promised.
+    // Causes an internal error: the caller expects a promise.
     report: () => {
       throw new Error(MARK)
     },
@@ -71,7 +71,7 @@ const stream = async (app: TestApp, user: string) => {
 
 const template = (more: object) => ({ id: 't', name: 'T', event_type: 'e', payload_template: {}, ...more })
 
-/** How each code that answers a request comes about. */
+/** Causes each error code over HTTP. */
 const HTTP: Record<string, Ask> = {
   INVALID_JSON: post(SEND, `{"${MARK}"`),
   VALIDATION_ERROR: post(SEND, { ...BODY, target_user_id: [MARK] }),
@@ -93,7 +93,7 @@ const HTTP: Record<string, Ask> = {
     await app.post(`${AT}/templates`, template({}))
     return app.post(`${AT}/templates`, template({ name: MARK }))
   },
-  // Whichever comes first is never answered.
+  // The first of both requests is never answered.
   IDEMPOTENCY_IN_PROGRESS: ({ stuck }) => {
     const both = [0, 1].map(() => stuck.post(SEND, BODY, { 'idempotency-key': MARK }))
     for (const each of both) each.catch(() => {})
@@ -117,7 +117,7 @@ const HTTP: Record<string, Ask> = {
   },
   CONNECTION_LIMIT: async ({ app }) => {
     using _ = await socketOf(app, 'one')
-    // Awaited here: the first one is open until then.
+    // Awaits here: the first connection stays open until then.
     return await stream(app, 'one')
   },
   TOO_MANY_REVOCATIONS: ({ full }) => full.post(`${AT}/users/${MARK}/disconnect`, { issued_before: 1 }),
@@ -128,7 +128,7 @@ const HTTP: Record<string, Ask> = {
   STORE_FULL: ({ full }) => full.post(SEND, BODY),
 }
 
-/** And each that a client is told over its WebSocket. */
+/** Causes each error code over a WebSocket. */
 const SOCKET: Record<string, (client: SocketClient, apps: Faulty) => unknown> = {
   INVALID_MESSAGE: client => client.sendRaw(`{"type":"${MARK}"}`),
   UNSUPPORTED_FORMAT: client => client.sendRaw(new TextEncoder().encode(MARK)),
@@ -164,13 +164,13 @@ async function start() {
   )
   const draining = stack.use(await startTestApp({ ...ENV, DRAIN_SECONDS: '60' }))
   const held = stack.use(new AsyncDisposableStack())
-  // They are sent away over a minute; as long as one is there, the service answers.
+  // The drain closes connections over a minute; the server answers while one is open.
   for (const user of ['a', 'b', 'c', 'd', 'e']) held.use(await socketOf(draining, user))
   void draining.app.drain()
   return { app, broken, full, stuck, limited, draining, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
-test('every code that answers a request is answered, with its status, in one envelope that repeats nothing', async () => {
+test('every HTTP error code occurs, with its status, in one envelope that repeats no input', async () => {
   await using apps = await start()
   const seen: [string, number][] = []
   for (const [code, ask] of Object.entries(HTTP)) {
@@ -187,7 +187,7 @@ test('every code that answers a request is answered, with its status, in one env
   expect(seen).toEqual(documented as [string, number][])
 })
 
-test('every code that a client is told over its WebSocket is told', async () => {
+test('every error code of the WebSocket occurs', async () => {
   await using apps = await start()
   for (const [code, provoke] of Object.entries(SOCKET)) {
     const service = code === 'RATE_LIMITED' ? apps.limited : apps.app

@@ -5,7 +5,7 @@ import { createInbox } from '../support/inbox.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 
-test('a fault that nobody handles is logged and counted, and the process goes on serving', async () => {
+test('an unhandled rejection is logged and counted, and the process keeps serving', async () => {
   await using service = Bun.spawn([process.execPath, '--preload', './test/support/fault.ts', 'src/main.ts'], {
     cwd: ROOT,
     env: {

@@ -14,7 +14,7 @@ async function place() {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
-/** What a program writes; fails the test with it when it does not end well. */
+/** Output of a program; fails the test with it if the exit code is not 0. */
 async function run(command: readonly string[], cwd: string): Promise<string> {
   const child = Bun.spawn([...command], { cwd, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
   const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
@@ -99,7 +99,7 @@ const several = await post('/api/v1/notifications/batch', {
 })
 const status: 'queued' | 'delivered' | 'partial' | 'no_recipient' | 'expired' = sent.status
 console.log(status, several.summary.failed, several.results[0]?.code)
-// @ts-expect-error: it is no priority.
+// @ts-expect-error: not a priority.
 void (() => post('/api/v1/notifications/send', { target_user_id: 'u', event_type: 'e', payload: 1, priority: 'Urgent' }))
 // @ts-expect-error: a target is missing.
 void (() => post('/api/v1/notifications/send', { event_type: 'e', payload: 1 }))

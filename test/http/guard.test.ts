@@ -10,7 +10,7 @@ const BODY = { target_user_id: 'u', event_type: 'e', payload: null }
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const JSON_TYPE = 'application/json'
 
-/** Sends bytes as they are, and more when told; resolves with the first whole answer, or with what came before the end. */
+/** Sends raw bytes, more on demand. Resolves with the first answer, or all bytes at the end. */
 function sendRaw(port: number, text: string) {
   const socket = connect({ port, host: '127.0.0.1' })
   const answer = Promise.withResolvers<string>()
@@ -46,8 +46,8 @@ async function outcome(service: TestApp, method: string, path: string, init: Req
   return [response.status, text === '' ? '' : JSON.parse(text).error?.code]
 }
 
-/** What the next step would refuse is wrong in all of them; only the first fault shows. */
-test('the first fault in the order of processing decides the answer', async () => {
+/** Each request also has the fault of every later step; only the first fault decides. */
+test('the first fault in processing order decides the answer', async () => {
   await using service = await startTestApp({ CORS_ORIGINS: 'https://a.example' })
   const key = { 'x-api-key': API_KEY }
   const wrong = { 'x-api-key': 'wrong', 'content-type': 'text/plain', 'content-encoding': 'gzip' }
@@ -82,7 +82,7 @@ test('the first fault in the order of processing decides the answer', async () =
   expect(answers).toEqual(rows.map(([method, path, , status, code]) => [method, path, status, code]))
 })
 
-test.each(['/ws', '/sse'])('%s refuses by origin, then query, then token', async path => {
+test.each(['/ws', '/sse'])('%s checks the origin, then the query, then the token', async path => {
   await using service = await startTestApp({ CORS_ORIGINS: 'https://a.example' })
   const foreign = { headers: { origin: 'https://b.example' } }
   const rows = [
@@ -96,7 +96,7 @@ test.each(['/ws', '/sse'])('%s refuses by origin, then query, then token', async
   expect(rows.map(([got]) => got)).toEqual(rows.map(([, meant]) => meant))
 })
 
-test('/ws with a good token but without upgrade headers is told to upgrade', async () => {
+test('/ws with a valid token but without upgrade headers is answered 426', async () => {
   await using service = await startTestApp()
   const response = await fetch(`${service.url}/ws?token=${await service.token('u')}`)
   expect([response.status, response.headers.get('upgrade')]).toEqual([426, 'websocket'])
@@ -114,14 +114,14 @@ test.each([
   ['with a tab', 'a\tb', false],
   ['not ASCII', 'é', false],
   ['empty', '', false],
-])('a request id %s is taken or replaced', async (_, id, taken) => {
+])('a request id %s is adopted or replaced', async (_, id, taken) => {
   await using service = await startTestApp()
   const { headers } = await service.get('/health', { 'x-request-id': id })
   expect(headers.get('x-request-id')).toMatch(taken ? /^/ : UUID_V4)
   if (taken) expect(headers.get('x-request-id')).toBe(id)
 })
 
-test('the request id is on every answer, and a new one is made for each request', async () => {
+test('every answer carries a request id, which is new for each request', async () => {
   await using service = await startTestApp()
   const headers = { 'x-request-id': 'mine', 'content-type': JSON_TYPE }
   const token = await service.token('u')
@@ -155,13 +155,13 @@ const UNKNOWN = [
   '/api/v1/stats /api/v1/ws /api/v1/health /ws/ /constructor /__proto__',
 ].flatMap(row => row.split(' '))
 
-test('a fixed path comes before a variable one: there is no notification of the id `send`', async () => {
+test('a fixed path takes precedence over a variable one: no notification has the id `send`', async () => {
   await using service = await startTestApp()
   const { status, headers, json } = await service.get('/api/v1/notifications/send')
   expect([status, headers.get('allow'), json.error.code]).toEqual([405, 'POST', 'METHOD_NOT_ALLOWED'])
 })
 
-test.each(UNKNOWN)('An unknown path is 404 JSON, with or without a key: %s', async path => {
+test.each(UNKNOWN)('an unknown path is 404 JSON, with or without a key: %s', async path => {
   await using service = await startTestApp()
   for (const method of ['GET', 'POST', 'DELETE'])
     for (const key of ['', `X-API-Key: ${API_KEY}\r\n`]) {
@@ -189,7 +189,7 @@ test.each([
   }
 })
 
-test('a request without a host, as old health checks send it, is served like any other', async () => {
+test('a request without Host, as old health checks send it, is served like any other', async () => {
   await using service = await startTestApp()
   for (const path of ['/health', '/health/live', '/health/ready?probe=1']) {
     using request = sendRaw(service.port, `GET ${path} HTTP/1.0\r\n\r\n`)
@@ -201,7 +201,7 @@ test('a request without a host, as old health checks send it, is served like any
   expect(statusOf(await request.answer)).toBe(200)
 })
 
-test('what looks like a URL inside a path or query does not lead past the guard', async () => {
+test('a URL inside a path or query does not bypass the guard', async () => {
   await using service = await startTestApp()
   const paths = ['/a://b/health', '/xxxxxx/health', '/nowhere?u=http://x/health', '/nowhere?http:///health']
   for (const path of paths)
@@ -211,7 +211,7 @@ test('what looks like a URL inside a path or query does not lead past the guard'
     }
 })
 
-/** The CORS headers of an answer, without what every answer exposes. */
+/** The CORS headers of an answer, without Access-Control-Expose-Headers. */
 function corsOf({ headers }: Response) {
   const names = ['allow-origin', 'allow-methods', 'allow-headers', 'max-age', 'allow-credentials']
   const found = names.map(name => [name, headers.get(`access-control-${name}`)])
@@ -233,7 +233,7 @@ const REQUESTS: [string, RequestInit][] = [
   [`${AT}/send`, { method: 'POST', headers: { 'x-api-key': API_KEY } }],
 ]
 
-test('without CORS_ORIGINS every origin, method and header may call, on errors too', async () => {
+test('without CORS_ORIGINS every origin, method and header is allowed, on errors too', async () => {
   await using service = await startTestApp()
   for (const [path, init] of REQUESTS) {
     const headers = { ...(init.headers as object), origin: 'https://a.example' }
@@ -255,7 +255,7 @@ test('without CORS_ORIGINS every origin, method and header may call, on errors t
   }
 })
 
-test('with CORS_ORIGINS the listed origins may call and others are told nothing, on errors too', async () => {
+test('with CORS_ORIGINS only listed origins get CORS headers, on errors too', async () => {
   await using service = await startTestApp({ CORS_ORIGINS: 'https://a.example, http://b.example:81' })
   const foreign = [
     'https://c.example',
@@ -311,7 +311,7 @@ test.each([
   [undefined, undefined, 415],
   ['application/json', 'gzip', 415],
   ['application/json', 'br, identity', 415],
-])('a body typed %j with encoding %j is answered %d', async (type, encoding, status) => {
+])('a body with Content-Type %j and Content-Encoding %j is answered %d', async (type, encoding, status) => {
   await using service = await startTestApp()
   const text = JSON.stringify(BODY)
   const lines = [
@@ -329,14 +329,14 @@ test.each([
 const chunkedHead = (key: string) =>
   `POST ${AT}/send HTTP/1.1\r\nHost: x\r\nX-API-Key: ${key}\r\nContent-Type: ${JSON_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n`
 
-test('a caller without a key is answered before his body has ended, and his connection closed', async () => {
+test('a caller without a key is answered before its body ends, and its connection is closed', async () => {
   await using service = await startTestApp()
   using request = sendRaw(service.port, `${chunkedHead('wrong')}5\r\n{"a":\r\n`)
   expect([statusOf(await request.answer), codeOf(await request.answer)]).toEqual([401, 'UNAUTHORIZED'])
   await request.closed
 })
 
-test('a body over the cap is refused by its length alone', async () => {
+test('a body whose Content-Length exceeds the cap is rejected unread', async () => {
   await using service = await startTestApp()
   const head = `POST ${AT}/send HTTP/1.1\r\nHost: x\r\nX-API-Key: ${API_KEY}\r\nContent-Type: ${JSON_TYPE}\r\n`
   using request = sendRaw(service.port, `${head}Content-Length: 65537\r\n\r\n`)
@@ -344,7 +344,7 @@ test('a body over the cap is refused by its length alone', async () => {
   await request.closed
 })
 
-test('a chunked body is refused as soon as it is over the cap, and taken at exactly the cap', async () => {
+test('a chunked body is accepted at the cap and rejected as soon as it exceeds it', async () => {
   await using service = await startTestApp()
   const text = JSON.stringify(BODY).padEnd(65_536)
   const piece = (at: number) => `1000\r\n${text.slice(at, at + 4096)}\r\n`
@@ -356,7 +356,7 @@ test('a chunked body is refused as soon as it is over the cap, and taken at exac
   await over.closed
 })
 
-test('a caller who leaves in the middle of his body is no fault of ours', async () => {
+test('a caller that disconnects in the middle of its body causes no fault', async () => {
   await using service = await startTestApp()
   for (const head of [
     chunkedHead(API_KEY),
@@ -372,7 +372,7 @@ test('a caller who leaves in the middle of his body is no fault of ours', async 
   expect(service.app.stats.unhandledErrors).toBe(0)
 })
 
-test('each of several API keys is accepted, exactly as it is', async () => {
+test('each of several API keys is accepted, compared exactly', async () => {
   await using service = await startTestApp({ API_KEY: 'first-key-0123456789, second-key-0123456789' })
   const with_ = async (key: string) => (await service.post(`${AT}/send`, BODY, { 'x-api-key': key })).status
   for (const key of ['first-key-0123456789', 'second-key-0123456789']) expect(await with_(key)).toBe(200)
@@ -393,7 +393,7 @@ test('each of several API keys is accepted, exactly as it is', async () => {
   ])
 })
 
-test('in development without keys every route is open, and a key that is sent means nothing', async () => {
+test('in development without keys every route is open, and any key is ignored', async () => {
   await using service = await startTestApp({ API_KEY: '' })
   for (const headers of [{}, { 'x-api-key': 'anything' }, { 'x-api-key': '' }])
     expect((await service.post(`${AT}/send`, BODY, headers)).status).toBe(200)
@@ -408,7 +408,7 @@ const fault = async (): Promise<never> => {
 }
 
 test.each(['production', 'development'])(
-  'in %s a store that fails refuses users and leaves crowds alone',
+  'in %s a failing store rejects sends to users, but no sends to crowds',
   async mode => {
     const env = { RUN_MODE: mode, QUEUE_ENABLED: 'true' }
     await using service = await startTestApp(env, { wrapStore: breaking({ append: fault }) })
@@ -428,8 +428,8 @@ test.each(['production', 'development'])(
   },
 )
 
-test('an unforeseen fault shows its message without paths in development only, and its stack in the log', async () => {
-  // A promise was promised.
+test('an internal error shows its message without paths in development only, and its stack in the log', async () => {
+  // Causes an internal error: the caller expects a promise.
   const trace = (): never => {
     throw new Error('disk /var/lib/ara is full')
   }

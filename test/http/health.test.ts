@@ -6,7 +6,7 @@ import { connectSocket, connectStream } from '../support/client.ts'
 const AT = '/api/v1/notifications'
 const EVENT = { event_type: 'e', payload: null }
 
-/** The whole of `/health` of a fresh service, with what is given changed. */
+/** `/health` of a fresh server with some values replaced. */
 const healthy = (changed: object = {}) => ({
   status: 'healthy',
   version: '0.0.0-test',
@@ -30,7 +30,7 @@ async function listen(service: TestApp, user: string, channels: readonly string[
   return client
 }
 
-/** Resolves with `/health` as soon as it shows so many connections. */
+/** Resolves with `/health` as soon as it shows this many connections. */
 async function healthWith(service: TestApp, connections: number) {
   for (;;) {
     const health = await healthOf(service)
@@ -38,7 +38,7 @@ async function healthWith(service: TestApp, connections: number) {
   }
 }
 
-test('a fresh service is healthy, and says so in the documented order', async () => {
+test('a fresh server is healthy and answers in the documented key order', async () => {
   const clock = { now: () => Date.now(), monotonic: () => 5_000 }
   await using service = await startTestApp({}, { clock })
   const { status, headers, text, json } = await service.get('/health')
@@ -47,7 +47,7 @@ test('a fresh service is healthy, and says so in the documented order', async ()
   expect(headers.get('content-type')).toStartWith('application/json')
 })
 
-test('uptime is in whole seconds of a clock that nobody sets', async () => {
+test('uptime counts whole seconds of the monotonic clock', async () => {
   let [now, monotonic] = [Date.now(), 5_500]
   await using service = await startTestApp({}, { clock: { now: () => now, monotonic: () => monotonic } })
   now -= 3_600_000
@@ -55,7 +55,7 @@ test('uptime is in whole seconds of a clock that nobody sets', async () => {
   expect(await healthOf(service)).toEqual(healthy({ uptime_seconds: 12 }))
 })
 
-test('connections count sockets and streams, each user once and each channel once', async () => {
+test('/health counts sockets and streams, and each user and channel once', async () => {
   await using service = await startTestApp({}, { clock: { now: () => Date.now(), monotonic: () => 0 } })
   const first = await listen(service, 'a', ['c', 'd'])
   const second = await listen(service, 'a', ['c'])
@@ -74,7 +74,7 @@ test('connections count sockets and streams, each user once and each channel onc
   expect(await healthWith(service, 0)).toEqual(healthy())
 })
 
-test('the queue counts what logs retain, whether it was delivered or not', async () => {
+test('the queue counts retained entries, delivered or not', async () => {
   let now = Date.now()
   const clock = { now: () => now, monotonic: () => now }
   const env = { QUEUE_ENABLED: 'true', QUEUE_MESSAGE_TTL_SECONDS: '100' }
@@ -102,13 +102,13 @@ test('the queue counts what logs retain, whether it was delivered or not', async
   expect((await client.inbox.take(2)).map(({ type }) => type)).toEqual(['notification', 'notification'])
 })
 
-test('with the log off the queue is disabled and stays at zero', async () => {
+test('the queue is disabled and zero with the log off', async () => {
   await using service = await startTestApp()
   await service.post(`${AT}/send`, { target_user_id: 'a', ...EVENT })
   expect((await healthOf(service)).queue).toEqual(healthy().queue)
 })
 
-test('a store that goes away during the answer is never healthy and unavailable at once', async () => {
+test('/health never calls a store healthy and unavailable in one answer', async () => {
   let up = true
   const wrapStore = (store: Store): Store => ({
     ...store,
@@ -125,7 +125,7 @@ test('a store that goes away during the answer is never healthy and unavailable 
   expect(await healthOf(service)).toMatchObject({ status: 'degraded', store: { status: 'unavailable' } })
 })
 
-test('live and ready answer without a key, and ignore a wrong one', async () => {
+test('/health/live and /health/ready need no key and ignore a wrong one', async () => {
   await using service = await startTestApp()
   for (const headers of [{}, { 'x-api-key': 'wrong' }])
     for (const [path, body] of [
@@ -137,7 +137,7 @@ test('live and ready answer without a key, and ignore a wrong one', async () => 
     }
 })
 
-test('a draining service is alive but not ready, until the last connection is gone', async () => {
+test('a draining server is alive but not ready, until its last connection closes', async () => {
   await using service = await startTestApp({ DRAIN_SECONDS: '1' })
   using first = await listen(service, 'a')
   using second = await listen(service, 'a')
@@ -165,9 +165,12 @@ test('a draining service is alive but not ready, until the last connection is go
   await drained
 })
 
-test.each(['/health', '/health/live', '/health/ready'])('HEAD %s is GET without its body', async path => {
-  await using service = await startTestApp()
-  const [head, get] = [await fetch(service.url + path, { method: 'HEAD' }), await fetch(service.url + path)]
-  expect([head.status, head.headers.get('content-type')]).toEqual([200, get.headers.get('content-type')])
-  expect([await head.text(), (await get.text()) === '']).toEqual(['', false])
-})
+test.each(['/health', '/health/live', '/health/ready'])(
+  'HEAD %s answers like GET, without the body',
+  async path => {
+    await using service = await startTestApp()
+    const [head, get] = [await fetch(service.url + path, { method: 'HEAD' }), await fetch(service.url + path)]
+    expect([head.status, head.headers.get('content-type')]).toEqual([200, get.headers.get('content-type')])
+    expect([await head.text(), (await get.text()) === '']).toEqual(['', false])
+  },
+)

@@ -7,10 +7,10 @@ const LOG_ON = { QUEUE_ENABLED: 'true' }
 const AT = '/api/v1'
 const STRANGE = '11111111-1111-4111-8111-111111111111'
 
-test('a notification is known by its id, with what has become of it for each recipient', async () => {
+test('a notification is found by its id, with the delivery status per recipient', async () => {
   const clock = createStoppedClock()
   await using app = await startTestApp(LOG_ON, { clock })
-  // It answers no ping.
+  // A client that answers no ping.
   await rawOf(app, 'b', { answerPings: false })
   const occurred = new Date(clock.now()).toISOString()
   const { notification_id: id } = await sendToUsers(app, ['c', 'b', 'a', 'b'], 1)
@@ -44,7 +44,7 @@ test('a notification is known by its id, with what has become of it for each rec
   ])
 })
 
-test('a notification is received once a device of the user has proved it, and since then', async () => {
+test('a notification is `received` from the moment a device of the user proves it', async () => {
   const clock = createStoppedClock()
   await using app = await startTestApp(LOG_ON, { clock })
   const silent = await rawOf(app, 'silent', { answerPings: false })
@@ -61,7 +61,7 @@ test('a notification is received once a device of the user has proved it, and si
     { user_id: 'u', state: 'received', attempts: 1, at: sentAt },
     { user_id: 'away', state: 'queued', attempts: 0, at: sentAt },
   ])
-  // A cursor that is presented proves the same as a pong.
+  // A cursor at connect proves delivery like a pong.
   silent.reset()
   using resumed = await streamOf(app, 'silent', { cursor })
   await resumed.next()
@@ -78,7 +78,7 @@ test('a notification is received once a device of the user has proved it, and si
   ).toEqual([['received'], ['received'], ['queued']])
 })
 
-test('a crowd’s, a ttl of 0, a strange id, no id, one with the log off: no notification', async () => {
+test('no notification is found for a crowd, a ttl of 0, an unknown or invalid id, or with the log off', async () => {
   await using app = await startTestApp(LOG_ON)
   await using off = await startTestApp()
   await socketOf(app, 'u')
@@ -95,7 +95,7 @@ test('a crowd’s, a ttl of 0, a strange id, no id, one with the log off: no not
   ])
 })
 
-test('a user’s log is listed oldest first, with payloads as they came, and can be paged through', async () => {
+test('a log is listed oldest first and page by page, with payloads exactly as sent', async () => {
   await using app = await startTestApp(LOG_ON)
   const raw = (n: number) =>
     `{"target_user_id":"u","event_type":"e","payload":{"z":1.10,"a":[1e400,-0],"n":${n}}}`
@@ -138,7 +138,7 @@ test('a user’s log is listed oldest first, with payloads as they came, and can
     })
 })
 
-test('a log that overflow has cut says so, and listing changes nothing', async () => {
+test('the listing of a log reports entries lost to overflow, and changes nothing', async () => {
   await using app = await startTestApp({ ...LOG_ON, QUEUE_MAX_SIZE_PER_USER: '2' })
   for (const n of [1, 2, 3]) await send(app, 'u', n)
   const first = (await app.get(`${AT}/users/u/notifications`)).json
@@ -150,7 +150,7 @@ test('a log that overflow has cut says so, and listing changes nothing', async (
   expect((await client.take(2)).map(({ payload }) => payload)).toEqual([2, 3])
 })
 
-test('the log of a user nobody has heard of is empty, as is every log when there are none', async () => {
+test('the log of an unknown user is empty, and so is every log with the log off', async () => {
   await using app = await startTestApp(LOG_ON)
   await using off = await startTestApp()
   const empty = { notifications: [], has_more: false, recovered: true }
@@ -164,7 +164,7 @@ test('the log of a user nobody has heard of is empty, as is every log when there
   })
 })
 
-test('a bad query is refused', async () => {
+test('an invalid query is rejected', async () => {
   await using app = await startTestApp(LOG_ON)
   const rows = [
     'limit=0',
@@ -181,7 +181,7 @@ test('a bad query is refused', async () => {
   expect((await app.get(`${AT}/users/%zz/notifications`)).status).toBe(400)
 })
 
-test('what is of another tenant is not known', async () => {
+test('a tenant cannot look up notifications and logs of another tenant', async () => {
   await using app = await startTestApp({ ...LOG_ON, TENANT_ENABLED: 'true' })
   const acme = { 'x-tenant-id': 'acme', 'x-api-key': API_KEY }
   const { notification_id } = await send(app, 'u', 1)
@@ -190,7 +190,7 @@ test('what is of another tenant is not known', async () => {
   expect((await app.get(`${AT}/users/u/notifications`, acme)).json.notifications).toEqual([])
 })
 
-test('what a log keeps, replays, loses by overflow or by time, and sends again is counted', async () => {
+test('/metrics counts entries that a log stores, replays, evicts, expires and redelivers', async () => {
   const clock = createStoppedClock()
   await using app = await startTestApp(
     { ...LOG_ON, ACK_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '2', QUEUE_CLEANUP_INTERVAL_SECONDS: '1' },

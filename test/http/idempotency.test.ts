@@ -28,7 +28,7 @@ const logOf = async (
 const codeOf = ({ status, json }: Answer) => [status, json.error?.code]
 const isReplay = ({ headers }: Answer) => headers.get('idempotency-replayed')
 
-/** A store that outlives the services before it: what one has begun the next one finds. */
+/** A store that outlives its servers: the next server finds unfinished requests. */
 function surviving(disturb: (store: Store) => Partial<Store> = () => ({})) {
   let kept: Store | undefined
   return (store: Store): Store => {
@@ -40,7 +40,7 @@ function surviving(disturb: (store: Store) => Partial<Store> = () => ({})) {
 
 describe('a repeat of a request with a key', () => {
   for (const [path, target] of SENDS)
-    test(`${path}: is answered as the first time, and nothing is sent`, async () => {
+    test(`${path}: gets the first answer, and nothing is sent`, async () => {
       await using app = await startTestApp(LOG)
       using ann = await socketOf(app, 'ann')
       ann.send({ type: 'Subscribe', payload: { channels: ['c'] } })
@@ -57,7 +57,7 @@ describe('a repeat of a request with a key', () => {
       expect((await ann.next()).type).toBe('pong')
     })
 
-  test('the key may stand in the body; the header wins', async () => {
+  test('may carry the key in the body; the header wins', async () => {
     await using app = await startTestApp(LOG)
     const body = { ...TO_ANN, idempotency_key: 'in-body' }
     const first = await send(app, body)
@@ -68,7 +68,7 @@ describe('a repeat of a request with a key', () => {
     expect((await logOf(app)).length).toBe(2)
   })
 
-  test('the same key with another body, byte by byte, or on another path is refused, and nothing is sent', async () => {
+  test('is rejected and sends nothing if the body differs in a byte, or the path differs', async () => {
     await using app = await startTestApp(LOG)
     await send(app, TO_ANN, key('k'))
     const refused = [422, 'IDEMPOTENCY_KEY_REUSED']
@@ -78,7 +78,7 @@ describe('a repeat of a request with a key', () => {
     expect((await logOf(app)).length).toBe(1)
   })
 
-  test('what is no key is refused: 400 in the header, 422 in the body', async () => {
+  test('is rejected for an invalid key: 400 in the header, 422 in the body', async () => {
     await using app = await startTestApp(LOG)
     for (const bad of ['a b', 'x'.repeat(256), 'ü']) {
       const encoded = Buffer.from(bad, 'latin1').toString('latin1')
@@ -90,7 +90,7 @@ describe('a repeat of a request with a key', () => {
     expect((await send(app, TO_ANN, key('x'.repeat(255)))).status).toBe(200)
   })
 
-  test('after an answer that is not 2xx the key is free', async () => {
+  test('runs again after a failed request', async () => {
     await using app = await startTestApp(LOG)
     const body = { target_user_id: 'ann', template_id: 'later' }
     expect(codeOf(await send(app, body, key('k')))).toEqual([400, 'VALIDATION_ERROR'])
@@ -101,7 +101,7 @@ describe('a repeat of a request with a key', () => {
     expect((await send(app, TO_ANN, key('other'))).status).toBe(200)
   })
 
-  test('is answered though the template it named is gone', async () => {
+  test('is answered even if its template was deleted', async () => {
     await using app = await startTestApp(LOG)
     await app.post('/api/v1/templates', { id: 't', name: 'T', event_type: 'e', payload_template: 1 })
     const body = { target_user_id: 'ann', template_id: 't' }
@@ -113,7 +113,7 @@ describe('a repeat of a request with a key', () => {
     expect((await send(app, body, key('k'))).text).toBe(first.text)
   })
 
-  test('the same key of two tenants never meets', async () => {
+  test('never matches the same key of another tenant', async () => {
     await using app = await startTestApp({ ...LOG, TENANT_ENABLED: 'true' })
     const answers = await Promise.all(
       ['a', 'a.b', 'a_b'].map(tenant => send(app, TO_ANN, { ...key('k'), 'x-tenant-id': tenant })),
@@ -122,7 +122,7 @@ describe('a repeat of a request with a key', () => {
     expect(new Set(answers.map(({ json }) => json.notification_id)).size).toBe(3)
   })
 
-  test('of fifty at the same time one is carried out, and the others are told to wait or get its answer', async () => {
+  test('runs once if sent fifty times at once; the others get 409 or the answer', async () => {
     await using app = await startTestApp(LOG)
     const answers = await Promise.all(Array.from({ length: 50 }, () => send(app, TO_ANN, key('k'))))
     const done = answers.filter(({ status }) => status === 200)
@@ -138,7 +138,7 @@ describe('a repeat of a request with a key', () => {
 describe('when the store fails', () => {
   const failing = (part: Partial<Store['log']>) => (store: Store) => ({ log: { ...store.log, ...part } })
 
-  test('before it could reserve, a request with a key is 503, for a crowd too, and has no effect', async () => {
+  test('before the reservation, a request with a key is 503 without effect, even to a crowd', async () => {
     const reserve = () => Promise.reject(new StoreAway('away'))
     await using app = await startTestApp(LOG, {
       wrapStore: store => ({ ...store, idempotency: { ...store.idempotency, reserve } }),
@@ -152,12 +152,12 @@ describe('when the store fails', () => {
     expect(await logOf(app)).toEqual([])
   })
 
-  test('after it had appended, the retry completes it under the same id and repeats nobody', async () => {
+  test('after the append, the retry completes the request under the same id and delivers nothing twice', async () => {
     let isDown = true
     const wrapStore = surviving(store =>
       failing({
         append: async drafts => {
-          // Of two users one is stored when it fails.
+          // Stores for one of two users, then fails.
           const appended = await store.log.append(isDown ? drafts.slice(0, 1) : drafts)
           if (!isDown) return appended
           isDown = false
@@ -183,7 +183,7 @@ describe('when the store fails', () => {
     ])
   })
 
-  test('and another request may have the key', async () => {
+  test('after a failed append, another request can use the key', async () => {
     let isDown = true
     await using app = await startTestApp(LOG, {
       wrapStore: store => ({
@@ -199,8 +199,8 @@ describe('when the store fails', () => {
   })
 })
 
-describe('after a fault that nobody foresaw', () => {
-  test('no key stays taken: neither that of a send, nor those of the items of a batch', async () => {
+describe('after an internal error', () => {
+  test('no key stays reserved, neither that of a send nor those of batch items', async () => {
     let isBroken = true
     const fail = (): never => {
       throw new Error('odd')
@@ -237,7 +237,7 @@ describe('after a fault that nobody foresaw', () => {
 })
 
 describe('when the process dies', () => {
-  test('between append and answer: the retry gets the stored id, and what holds of it then', async () => {
+  test('between append and answer, the retry gets the stored id and the current status', async () => {
     const wrapStore = surviving(store => ({
       idempotency: { ...store.idempotency, answer: () => {}, release: () => {} },
     }))
@@ -264,7 +264,7 @@ describe('when the process dies', () => {
     expect((await logOf(after)).length).toBe(1)
   })
 
-  test('between reservation and append: the key is held, and then the request is carried out once', async () => {
+  test('between reservation and append, the key stays reserved for a while, then the retry runs once', async () => {
     const shared = surviving()
     const never = { append: () => new Promise<never>(() => {}) }
     await using before = await startTestApp(LOG, {
@@ -294,7 +294,7 @@ describe('batch', () => {
   const batch = (app: TestApp, notifications: readonly object[], headers = {}, options = {}) =>
     send(app, { notifications, options }, headers, '/batch')
 
-  test('with a key of its own is answered as the first time, and nothing is sent', async () => {
+  test('with its own key gets the first answer, and nothing is sent', async () => {
     await using app = await startTestApp(LOG)
     const first = await batch(app, [item(1), item(2)], key('b'))
     const again = await batch(app, [item(1), item(2)], key('b'))
@@ -303,7 +303,7 @@ describe('batch', () => {
     expect(codeOf(await batch(app, [item(1)], key('b')))).toEqual([422, 'IDEMPOTENCY_KEY_REUSED'])
   })
 
-  test('an item with a known key is replayed, alone', async () => {
+  test('replays only the item with a known key', async () => {
     await using app = await startTestApp(LOG)
     const first = await batch(app, [item(1, { idempotency_key: 'i' }), item(2)])
     const again = await batch(app, [item(1, { idempotency_key: 'i' }), item(2)])
@@ -315,7 +315,7 @@ describe('batch', () => {
     expect((await logOf(app)).length).toBe(3)
   })
 
-  test('a key that comes again inside a batch stands for its first item; with other content it is an error of the item', async () => {
+  test('gives items with the same key the result of the first; an item with other content fails', async () => {
     await using app = await startTestApp(LOG)
     const { json } = await batch(app, [
       item(1, { idempotency_key: 'i' }),
@@ -330,7 +330,7 @@ describe('batch', () => {
     expect((await logOf(app)).length).toBe(2)
   })
 
-  test('items with and without keys take effect in order', async () => {
+  test('sends items with and without keys in order', async () => {
     await using app = await startTestApp(LOG)
     const items = Array.from({ length: 20 }, (_, n) =>
       item(n, n % 3 === 0 ? { idempotency_key: `i${n}` } : {}),
@@ -339,7 +339,7 @@ describe('batch', () => {
     expect((await logOf(app)).map(({ payload }) => payload)).toEqual(Array.from({ length: 20 }, (_, n) => n))
   })
 
-  test('the key of an item that is not reached, or skipped as a duplicate, stays free', async () => {
+  test('leaves the keys of skipped items free', async () => {
     await using app = await startTestApp(LOG)
     const unknown = { target: { type: 'user', value: 'ann' }, template_id: 'none' }
     const stopped = await batch(
@@ -356,7 +356,7 @@ describe('batch', () => {
     expect('replayed' in now.json.results[0]).toBe(false)
   })
 
-  test('a retry of a batch whose answer was lost repeats nobody', async () => {
+  test('delivers nothing twice when it is retried after a lost answer', async () => {
     let isDown = true
     const wrapStore = (store: Store): Store => ({
       ...store,
@@ -380,7 +380,7 @@ describe('batch', () => {
     expect(new Set(ids).size).toBe(2)
   })
 
-  test('counts say what became of keys', async () => {
+  test('counts new, replayed and conflicting keys', async () => {
     await using app = await startTestApp(LOG)
     await send(app, TO_ANN, key('k'))
     await send(app, TO_ANN, key('k'))

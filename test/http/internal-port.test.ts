@@ -28,7 +28,7 @@ const rawStatus = async (port: number, path: string): Promise<number> => {
   return Number(exchange.head.split(' ', 2)[1])
 }
 
-/** HTTP/1.0, without a host. */
+/** Sends HTTP/1.0 without Host. */
 async function rawStatus10(port: number, path: string): Promise<number> {
   const socket = await Bun.connect({
     hostname: '127.0.0.1',
@@ -42,7 +42,7 @@ async function rawStatus10(port: number, path: string): Promise<number> {
   return Number(head.split(' ', 2)[1])
 }
 
-test('with INTERNAL_PORT operator paths are served there, and are unknown on SERVER_PORT', async () => {
+test('operator paths are served on INTERNAL_PORT and unknown on SERVER_PORT', async () => {
   const port = await freePort()
   await using service = await startTestApp({ INTERNAL_PORT: String(port) })
   expect(service.app.internalPort).toBe(port)
@@ -82,12 +82,12 @@ test('a doubled slash, a backslash and a percent-encoded letter make an unknown 
   await using service = await startTestApp()
   for (const path of ['//metrics', '/health//live', '/%68ealth', '/api/v1//channels', '/docs/'])
     expect([path, await rawStatus(service.port, path)]).toEqual([path, 404])
-  // Without a host the runtime does not normalise: `/sse\..\metrics` is no name for `/metrics`.
+  // Without Host the runtime does not normalise: `/sse\..\metrics` is not `/metrics`.
   for (const path of ['/sse\\..\\metrics', '/ws/../metrics', '/api/v1/users/a\\b/presence'])
     expect([path, await rawStatus10(service.port, path)]).toEqual([path, 404])
 })
 
-test('sends are taken on both ports, sockets on SERVER_PORT only', async () => {
+test('both ports accept sends, only SERVER_PORT accepts sockets', async () => {
   const port = await freePort()
   await using service = await startTestApp({ INTERNAL_PORT: String(port) })
   const token = await service.token('u')
@@ -103,7 +103,7 @@ test('sends are taken on both ports, sockets on SERVER_PORT only', async () => {
     expect((await fetch(`http://127.0.0.1:${port}${path}?token=${token}`)).status).toBe(404)
 })
 
-test('`/` leads people to the documents and tells programs what this is', async () => {
+test('`/` redirects browsers to /docs and answers programs with name and version', async () => {
   await using service = await startTestApp()
   const page = await fetch(service.url, {
     headers: { accept: 'text/html,application/xhtml+xml;q=0.9' },
@@ -120,7 +120,7 @@ test('`/` leads people to the documents and tells programs what this is', async 
   expect((await fetch(service.url, { method: 'POST' })).status).toBe(405)
 })
 
-test('a drain ends both ports, and readiness says so on the internal one', async () => {
+test('a drain closes both ports, and /health/ready reports it on the internal one', async () => {
   const port = await freePort()
   await using service = await startTestApp({ INTERNAL_PORT: String(port), DRAIN_SECONDS: '0' })
   expect((await fetch(`http://127.0.0.1:${port}/health/ready`)).status).toBe(200)
@@ -129,7 +129,7 @@ test('a drain ends both ports, and readiness says so on the internal one', async
     await expect(fetch(`http://127.0.0.1:${each}/health/live`)).rejects.toThrow()
 })
 
-test('`health` asks the internal port', async () => {
+test('the health command asks the internal port', async () => {
   const port = await freePort()
   await using service = await startService({ INTERNAL_PORT: String(port) })
   expect(service.lines.find(({ event }) => event === 'started')).toMatchObject({ internal_port: port })
@@ -143,7 +143,7 @@ test('`health` asks the internal port', async () => {
   expect(await ask({ SERVER_PORT: String(service.port) })).toBe(1)
 })
 
-test('an INTERNAL_PORT in use, or equal to SERVER_PORT, stops the start and is named', async () => {
+test('an INTERNAL_PORT that is in use or equals SERVER_PORT prevents the start, with an error that names it', async () => {
   await using first = await startTestApp()
   const child = spawnService({ JWT_SECRET: SECRET, API_KEY, INTERNAL_PORT: String(first.port) })
   expect(await new Response(child.stderr).text()).toMatch(/^INTERNAL_PORT: expected a free port[^\n]+\n$/)
@@ -153,7 +153,7 @@ test('an INTERNAL_PORT in use, or equal to SERVER_PORT, stops the start and is n
   )
 })
 
-test('KEEP_ALIVE_SECONDS is how long an idle connection stays', async () => {
+test('an idle connection closes after KEEP_ALIVE_SECONDS', async () => {
   await using service = await startTestApp({ KEEP_ALIVE_SECONDS: '1' })
   using exchange = await exchangeRaw(service.port, ['GET /health/live HTTP/1.1'])
   await exchange.closed

@@ -6,7 +6,7 @@ import { sendIn, waysTo } from '../support/tenants.ts'
 import { untilRedisIs } from '../support/trigger.ts'
 import { settle, socketOf, streamOf } from '../support/visit.ts'
 
-/** Names that would become each other if a sign joined or ended them. */
+/** Names that would collide if a separator joined them. */
 const STRANGERS = ['a.b', 'a_b', 'b']
 const KEY = { 'x-api-key': 'a-key-of-tenant-a-0123456789' }
 const AT = '/api/v1'
@@ -18,7 +18,7 @@ const ENV = {
 }
 const TEMPLATE = { id: 't', name: 'T', event_type: 'e', payload_template: {} }
 
-/** A tenant in which there is one of everything: users `u` and `w`, channel `c`, template `t`. */
+/** A tenant with one of everything: users `u` and `w`, channel `c`, template `t`. */
 async function settleIn(app: TestApp, tenant: string) {
   const claims = { tenant_id: tenant }
   const headers = { 'x-tenant-id': tenant }
@@ -39,7 +39,7 @@ async function settleIn(app: TestApp, tenant: string) {
 
 type Settled = Awaited<ReturnType<typeof settleIn>>
 
-/** All that can be looked up in a tenant but what changes with time. */
+/** All look-ups of a tenant, without values that change with time. */
 async function lookAt(app: TestApp, { tenant, headers, id }: Settled) {
   const paths = [
     'channels',
@@ -55,7 +55,7 @@ async function lookAt(app: TestApp, { tenant, headers, id }: Settled) {
   return [...found, await app.get('/stats', headers)].map(({ status, json }) => [status, json])
 }
 
-/** Every route for callers and clients, as the documents list them: method and pattern. */
+/** Every documented route for callers and clients: method and pattern. */
 async function documented(): Promise<readonly string[]> {
   const text = await Bun.file(`${import.meta.dir}/../../docs/API.md`).text()
   const rows = [...text.matchAll(/^\| ([A-Z, ]+) \| (.+?) \| (?:API key|token)[^|]*\|/gm)]
@@ -66,7 +66,7 @@ async function documented(): Promise<readonly string[]> {
   )
 }
 
-test('whatever tenant A asks, says or sends, it sees and changes nothing of others with the same names', async () => {
+test('a tenant sees and changes nothing of another tenant with the same names', async () => {
   await using redis = await startRedis()
   await using app = await startTestApp({ ...ENV, REDIS_URL: redis.url })
   await untilRedisIs(app, ({ connected }) => connected)
@@ -92,7 +92,7 @@ test('whatever tenant A asks, says or sends, it sees and changes nothing of othe
   }
   const look = (pattern: string, path = pattern) => ask('GET', AT + pattern, AT + path)
 
-  // What is only to be looked at.
+  // Look-ups.
   expect(await look('/channels')).toEqual([200, { channels: [], total_channels: 0 }])
   expect(await look('/channels/{name}', '/channels/c')).toEqual([404, 'CHANNEL_NOT_FOUND'])
   expect(await look('/users/{user_id}/subscriptions', '/users/u/subscriptions')).toEqual([
@@ -123,7 +123,7 @@ test('whatever tenant A asks, says or sends, it sees and changes nothing of othe
     },
   ])
 
-  // What changes something.
+  // Changes.
   expect(await ask('PUT', `${AT}/templates/{id}`, `${AT}/templates/t`, { name: 'X' })).toEqual([
     404,
     'TEMPLATE_NOT_FOUND',
@@ -155,7 +155,7 @@ test('whatever tenant A asks, says or sends, it sees and changes nothing of othe
     event: { event_type: 'e', payload: 'of a' },
   })
 
-  // What a client of A says: its own tokens were revoked for `u`, so it is `w`, who has the same name elsewhere too.
+  // Messages of a client of A: `w`, since the tokens of `u` were revoked above.
   const claims = { tenant_id: 'a', iat: Math.floor(Date.now() / 1000) }
   const token = await app.token('w', claims)
   const me = async (method: string, path: string, body?: unknown) => {
@@ -181,7 +181,7 @@ test('whatever tenant A asks, says or sends, it sees and changes nothing of othe
   walked.add('GET /sse')
   await stream.nextOf('connected')
 
-  // Nothing of that reached anybody, and nothing is other than it was.
+  // No other tenant received or lost anything.
   for (const [n, stranger] of strangers.entries()) {
     expect(await settle(stranger.socket)).toEqual([])
     expect(await lookAt(app, stranger)).toEqual(before[n] as never)
@@ -193,7 +193,7 @@ test('whatever tenant A asks, says or sends, it sees and changes nothing of othe
   expect(await settle(client)).toEqual([])
   expect(stream.inbox.all.filter(({ event }) => event === 'notification')).toEqual([])
 
-  // Somebody else's token ends the connection.
+  // A token of another user closes the connection.
   client.send({ type: 'Auth', payload: { token: await app.token('w', { tenant_id: 'b' }) } })
   expect(await client.next()).toMatchObject({ type: 'error', code: 'FORBIDDEN' })
   expect((await client.closed).code).toBe(4401)

@@ -6,13 +6,13 @@ import { eventually, settle, socketOf } from '../support/visit.ts'
 const LOG_ON = { QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true' }
 const AT = '/api/v1/notifications'
 
-/** Names short enough for ten thousand in a body. */
+/** User ids short enough for ten thousand in a body. */
 const users = (count: number): readonly string[] => Array.from({ length: count }, (_, n) => n.toString(36))
 
 const sendTo = (app: TestApp, tenant: string, target_user_ids: readonly string[], payload: unknown = null) =>
   app.post(`${AT}/send-to-users`, { target_user_ids, event_type: 'e', payload }, { 'x-tenant-id': tenant })
 
-/** A store whose appends for many users wait until the test lets the next one through. */
+/** A store whose appends for many users wait until the test releases the next one. */
 function gated() {
   const begun: string[] = []
   const gates: (() => void)[] = []
@@ -33,7 +33,7 @@ function gated() {
   return { wrapStore, begun, next: () => gates.shift()?.() }
 }
 
-test('one tenant’s large calls delay neither small calls nor another tenant’s large one by more than one of them', async () => {
+test('large calls of a tenant delay small calls and other tenants by at most one large call', async () => {
   const { wrapStore, begun, next } = gated()
   await using app = await startTestApp(LOG_ON, { wrapStore })
   const all = users(10_000)
@@ -52,7 +52,7 @@ test('one tenant’s large calls delay neither small calls nor another tenant’
   expect(begun.indexOf('modest')).toBeLessThanOrEqual(2)
 }, 30_000)
 
-test('a batch for many users takes one turn, in its order, and other callers are served between its portions', async () => {
+test('a batch for many users keeps its order, and other callers are served between its portions', async () => {
   await using app = await startTestApp({ ...LOG_ON, TENANT_ENABLED: 'false' })
   using client = await socketOf(app, '7')
   const item = (value: string | readonly string[], payload: number) => ({
@@ -69,7 +69,7 @@ test('a batch for many users takes one turn, in its order, and other callers are
   expect(await settle(client)).toEqual([])
 })
 
-test('live and absent users are reached in portions, each once, with the log on and off', async () => {
+test('a large call reaches online and offline users once each, with the log on and off', async () => {
   for (const env of [{ QUEUE_ENABLED: 'true' }, {}]) {
     await using app = await startTestApp(env)
     const names = users(2_000)

@@ -18,10 +18,10 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-/** Where stdout goes, and what happens to it before the first request. */
+/** Targets of stdout, and their state before the first request. */
 interface Stdout {
   readonly to: { readonly stdout: number } | { readonly terminal: Bun.Terminal }
-  /** From then on nothing can be written. */
+  /** Makes all later writes fail. */
   breakIt(): void
   close(): void
 }
@@ -67,7 +67,7 @@ const environment = (env: Record<string, string>) => ({
   ...env,
 })
 
-/** The service on a free port, once it answers; its stdout tells nothing. */
+/** Starts a server on a free port and waits until it answers, since its stdout is broken. */
 async function start(format: string, to: Stdout['to']) {
   const port = await freePort()
   const child = Bun.spawn([...HUNG_UP, process.execPath, 'src/main.ts'], {
@@ -109,7 +109,7 @@ describe.each(['json', 'text'])('with a log of %s', format => {
       const answers: number[] = []
       for (let n = 0; n < TRIES; n++) answers.push(await send(url, 'wrong'), await send(url, API_KEY))
       expect(answers).toEqual(Array.from({ length: TRIES }, () => [401, 200]).flat())
-      // Lines are written beside the requests.
+      // The server writes lines during the requests.
       while (drops && (await dropped(url)) === 0) await send(url, 'wrong')
       child.kill('SIGTERM')
       expect(await child.exited).toBe(0)
@@ -118,7 +118,7 @@ describe.each(['json', 'text'])('with a log of %s', format => {
     30_000,
   )
 
-  test('a new reader is told how many lines are missing, and reads on', async () => {
+  test('a new reader learns how many lines are missing and reads the following ones', async () => {
     const fifo = createFifo(folder)
     const { child, url } = await start(format, { stdout: fifo.writeEnd })
     fifo.closeReadEnd()
@@ -135,7 +135,7 @@ describe.each(['json', 'text'])('with a log of %s', format => {
   }, 30_000)
 })
 
-test('a refusal to start ends the process also where nobody reads why', async () => {
+test('a failed start ends the process even if stdout is not read', async () => {
   const fifo = createFifo(folder)
   fifo.fill()
   for (const stderr of [openSync('/dev/full', 'w'), fifo.writeEnd]) {

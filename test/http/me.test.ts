@@ -18,18 +18,18 @@ interface Answered {
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 const rates = (headers: Headers) => RATES.map(name => headers.get(name))
 
-describe('who asks is told by the token', () => {
-  test('in the query, or else in the header', async () => {
+describe('the server reads the token of a client', () => {
+  test('from the query, else from the header', async () => {
     await using app = await startTestApp()
     const [u, v] = [await app.token('u'), await app.token('v')]
     expect((await ask(app, `?token=${u}`)).json.user_id).toBe('u')
     expect((await ask(app, '', bearer(v))).json.user_id).toBe('v')
     expect((await ask(app, `?token=${u}`, bearer(v))).json.user_id).toBe('u')
-    // An API key is not asked for, and says nothing.
+    // Ignores API keys.
     expect((await ask(app, `?token=${u}`, { 'x-api-key': 'wrong' })).status).toBe(200)
   })
 
-  test('and by nothing else', async () => {
+  test('from no other place', async () => {
     await using app = await startTestApp()
     const token = await app.token('u')
     const wrong: readonly (readonly [query: string, headers: Record<string, string>])[] = [
@@ -54,7 +54,7 @@ describe('who asks is told by the token', () => {
     expect(JSON.stringify(app.lines)).not.toContain(token)
   })
 
-  test('given once', async () => {
+  test('only if it is given once', async () => {
     await using app = await startTestApp()
     const token = await app.token('u')
     for (const query of [`?token=${token}&token=${token}`, `?token=&token=${token}`]) {
@@ -75,7 +75,7 @@ describe('a client is charged', () => {
     RATELIMIT_HTTP_REQUESTS_PER_SECOND: '1',
   }
 
-  test('as the user of its tenant, whatever token and address it comes with', async () => {
+  test('as a user of its tenant, whatever its token and address', async () => {
     await using app = await startTestApp(
       { ...RATE, TENANT_ENABLED: 'true', TRUSTED_PROXIES: '127.0.0.1' },
       { clock: createStoppedClock() },
@@ -94,12 +94,12 @@ describe('a client is charged', () => {
       ['default:u', {}],
     ] as const)
       expect((await ask(app, `?token=${await app.token(user, claims)}`, from(9))).status).toBe(200)
-    // Neither the address nor a key has paid for it.
+    // Neither the address nor a key was charged.
     expect((await ask(app, '', from(9))).headers.get('x-ratelimit-remaining')).toBe('2')
     expect((await app.get('/stats')).headers.get('x-ratelimit-remaining')).toBe('2')
   })
 
-  test('with its address when it is refused; then the answer is 429', async () => {
+  test('by address when it is rejected, until the answer is 429', async () => {
     await using app = await startTestApp(RATE, { clock: createStoppedClock() })
     const token = await app.token('u')
     for (const [query, status, left] of [
@@ -116,12 +116,12 @@ describe('a client is charged', () => {
         left,
       ])
     }
-    // Made-up API keys share that bucket; a good token does not.
+    // Invented API keys share that bucket; a valid token does not.
     expect((await app.get('/stats', { 'x-api-key': 'made-up' })).status).toBe(429)
     expect((await ask(app, `?token=${token}`)).headers.get('x-ratelimit-remaining')).toBe('2')
   })
 
-  test('for a request that is refused later', async () => {
+  test('for a request that is rejected later', async () => {
     await using app = await startTestApp(RATE, { clock: createStoppedClock() })
     const token = await app.token('u')
     const answer = await ask(app, `?limit=0&token=${token}`)
@@ -130,7 +130,7 @@ describe('a client is charged', () => {
 })
 
 describe('without a log', () => {
-  test('there is nothing to list, and a cursor is of a log that is not there', async () => {
+  test('a listing is empty, and every cursor belongs to a former log', async () => {
     await using app = await startTestApp()
     const token = await app.token('ü')
     expect((await ask(app, `?token=${token}`)).json).toEqual({
@@ -146,7 +146,7 @@ describe('without a log', () => {
     } as never)
   })
 
-  test('what cannot be meant is refused all the same', async () => {
+  test('invalid values are rejected nevertheless', async () => {
     await using app = await startTestApp()
     const token = await app.token('u')
     for (const [query, path] of [
@@ -179,7 +179,7 @@ describe('without a log', () => {
 })
 
 describe('with a log', () => {
-  test('a client lists its own and nobody else’s, as a backend does', async () => {
+  test('a client lists its own log only, as a backend sees it', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true' })
     for (const [user, tenant, payload] of [
       ['u', 'acme', '[1.10,-0]'],
@@ -206,7 +206,7 @@ describe('with a log', () => {
     expect(((await rest.json()) as { notifications: unknown[] }).notifications).toHaveLength(1)
   })
 
-  test('its answer tells how the bucket of the user stands', async () => {
+  test('the answer carries the rate limit headers of the user', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true', RATELIMIT_ENABLED: 'true' })
     const { status, headers } = await ask(app, `?token=${await app.token('u')}`)
     expect([status, headers.get('x-ratelimit-remaining')]).toEqual([200, '199'])

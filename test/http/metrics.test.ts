@@ -17,7 +17,7 @@ const OPERATIONS = 'append read ack template idempotency'
 
 type Expected = readonly [type: 'counter' | 'gauge' | 'histogram', ...more: readonly unknown[]]
 
-/** Everything that is promised: type; then buckets; then the label, and the values that are there from the start. */
+/** All documented metrics: type, buckets, label, and label values that exist from the start. */
 const PROMISED: Readonly<Record<string, Expected>> = {
   ara_connections_total: ['gauge'],
   ara_users_connected: ['gauge'],
@@ -91,13 +91,13 @@ const PROMISED: Readonly<Record<string, Expected>> = {
   process_start_time_seconds: ['gauge'],
 }
 
-/** Not 0 at the start. */
+/** Metrics that are not 0 at the start. */
 const SPEAKING = /^(process_|ara_build_info|ara_(store|bus)_up|ara_cluster_nodes|ara_event_loop_lag_seconds)/
 
 const PAGE = 'docs/METRICS.md'
 
-describe('what is shown', () => {
-  test('from the start, of a service that nothing has happened to: every name with its type, at 0 under each known label', async () => {
+describe('the metrics', () => {
+  test('of a fresh server have every name and type, at 0 for each known label', async () => {
     await using app = await startTestApp()
     const { families } = await scrape(app)
     expect([...families.keys()].sort()).toEqual(Object.keys(PROMISED).sort())
@@ -126,7 +126,7 @@ describe('what is shown', () => {
     }
   })
 
-  test(`all that ${PAGE} says, and nothing else: name, type, labels, buckets and help`, async () => {
+  test(`are exactly those of ${PAGE}: name, type, labels, buckets and help`, async () => {
     await using app = await startTestApp({ METRICS_CHANNEL_LIMIT: '1' })
     using client = await socketOf(app, 'u')
     client.send({ type: 'Subscribe', payload: { channels: ['orders'] } })
@@ -158,7 +158,7 @@ describe('what is shown', () => {
     }
   })
 
-  test('speaks of this process and this build', async () => {
+  test('describe this process and build', async () => {
     await using app = await startTestApp({ NODE_ID: 'node-7' })
     const seen = await scrape(app)
     expect(seen.value('ara_build_info{version="0.0.0-test",node="node-7"}')).toBe(1)
@@ -179,25 +179,25 @@ describe('what is shown', () => {
     expect(cpu).toBeGreaterThan(0)
   })
 
-  test('open file descriptors are counted one by one', async () => {
+  test('count open file descriptors', async () => {
     await using app = await startTestApp()
     const before = (await scrape(app)).value('process_open_fds')
     using _one = await socketOf(app, 'u')
     using _two = await socketOf(app, 'u')
-    // Both ends are in this process.
+    // Both ends of the connection are in this process.
     expect((await scrape(app)).value('process_open_fds') - before).toBeWithin(3, 6)
   })
 
-  test('a loop that was held up is seen afterwards', async () => {
+  test('show a blocked event loop afterwards', async () => {
     await using app = await startTestApp()
-    // A tick must have been due.
+    // Waits until a tick was due.
     await eventually(async () => (await scrape(app)).value('ara_event_loop_lag_seconds') < 0.25)
     const until = performance.now() + 400
     while (performance.now() < until);
     expect((await scrape(app)).value('ara_event_loop_lag_seconds')).toBeWithin(0.25, 5)
   })
 
-  test('two services in one process count apart', async () => {
+  test('of two servers in one process are separate', async () => {
     await using one = await startTestApp()
     await using other = await startTestApp()
     await send(one, 'u', 1)
@@ -207,7 +207,7 @@ describe('what is shown', () => {
 })
 
 describe('GET /metrics', () => {
-  test('is text of exactly this type, open to everybody when no key is set', async () => {
+  test('answers with the media type of Prometheus, without a key if METRICS_KEY is unset', async () => {
     await using app = await startTestApp()
     const response = await fetch(`${app.url}/metrics`)
     expect([response.status, response.headers.get('content-type')]).toEqual([
@@ -224,7 +224,7 @@ describe('GET /metrics', () => {
     expect((await app.post('/metrics', {})).status).toBe(405)
   })
 
-  test('with METRICS_KEY it wants that key, either way; API keys do not open it', async () => {
+  test('with METRICS_KEY accepts that key in either header, and no API key', async () => {
     const key = 'a-key-for-scrapes-äöü-0123'
     const shown = Buffer.from(key).toString('latin1')
     await using app = await startTestApp({ METRICS_KEY: key })
@@ -275,7 +275,7 @@ describe('GET /metrics', () => {
     expect((await app.get('/stats', { 'x-api-key': shown })).status).toBe(401)
   })
 
-  test('costs no token, with a wrong key neither, and tells none of rates', async () => {
+  test('is never charged and carries no rate limit headers, not even with a wrong key', async () => {
     await using app = await startTestApp({
       METRICS_KEY: 'a-key-for-scrapes',
       RATELIMIT_ENABLED: 'true',
@@ -291,13 +291,13 @@ describe('GET /metrics', () => {
     expect((await app.get('/stats')).status).toBe(200)
   })
 
-  test('at the same time for many', async () => {
+  test('answers many scrapes at the same time', async () => {
     await using app = await startTestApp()
     const all = await Promise.all(Array.from({ length: 20 }, () => scrape(app)))
     expect(new Set(all.map(({ families }) => families.size)).size).toBe(1)
   })
 
-  test('each sees at least what had happened when it asked', async () => {
+  test('includes everything that happened before the request', async () => {
     await using app = await startTestApp()
     for (let n = 1; n <= 20; n++) {
       void scrape(app)
@@ -307,7 +307,7 @@ describe('GET /metrics', () => {
   })
 })
 
-/** Methods, paths, headers and names that nobody promised anything about. */
+/** Invented methods, paths, headers and names. */
 async function visitStrangely(app: TestApp, n: number): Promise<void> {
   const headers = { 'x-api-key': n % 2 === 0 ? API_KEY : `made-up-${n}` }
   for (const path of [
@@ -332,7 +332,7 @@ async function visitStrangely(app: TestApp, n: number): Promise<void> {
   await send(app, `user-${n}`, n, { event_type: `event-${n}`, correlation_id: `id-${n}` })
 }
 
-test('what callers and clients make up adds no series', async () => {
+test('invented values of callers and clients add no series', async () => {
   await using app = await startTestApp({ QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true' })
   for (const n of [0, 1]) await visitStrangely(app, n)
   await scrape(app)
@@ -353,7 +353,7 @@ test('what callers and clients make up adds no series', async () => {
   expect(after.series.filter(each => /made-up|x1|user-|channel-|tenant-|event-/.test(each))).toEqual([])
 })
 
-describe('channels by name', () => {
+describe('series of channels', () => {
   const subscribe = async (app: TestApp, user: string, channels: readonly string[], tenant?: string) => {
     const client = await socketOf(app, user, tenant === undefined ? {} : { claims: { tenant_id: tenant } })
     client.send({ type: 'Subscribe', payload: { channels } })
@@ -364,14 +364,14 @@ describe('channels by name', () => {
     Object.fromEntries((await scrape(app)).families.get('ara_channel_subscriptions')?.samples ?? [])
   const series = (name: string) => `ara_channel_subscriptions{channel="${name}"}`
 
-  test('are none unless a limit says so', async () => {
+  test('are absent unless METRICS_CHANNEL_LIMIT allows them', async () => {
     await using app = await startTestApp()
     using _client = await subscribe(app, 'u', ['orders'])
     expect(await named(app)).toEqual({})
     expect((await scrape(app)).value('ara_channels_active')).toBe(1)
   })
 
-  test('are the largest, of every tenant; an emptied one is gone', async () => {
+  test('are those of the largest channels of all tenants, without empty ones', async () => {
     await using app = await startTestApp({ METRICS_CHANNEL_LIMIT: '3', TENANT_ENABLED: 'true' })
     using a = await subscribe(app, 'a', ['big', 'middle', 'small'])
     using _b = await subscribe(app, 'b', ['big', 'middle', 'ключ'])
@@ -390,16 +390,16 @@ describe('channels by name', () => {
     expect((await scrape(app)).value('ara_channels_active')).toBe(5)
   })
 
-  test('keep their names whatever script they are in', async () => {
+  test('keep channel names of any script', async () => {
     await using app = await startTestApp({ METRICS_CHANNEL_LIMIT: '10' })
     using _client = await subscribe(app, 'u', ['通知', '__proto__', 'a.b-c_1'])
     expect(Object.keys(await named(app)).sort()).toEqual(['通知', '__proto__', 'a.b-c_1'].map(series).sort())
   })
 })
 
-describe('a store that is away', () => {
+describe('an unavailable store', () => {
   const LOG: Environment = { QUEUE_ENABLED: 'true' }
-  /** A store of which a test says how it is. */
+  /** A store whose state the test controls. */
   function brittle() {
     const state = {
       up: true,
@@ -413,7 +413,7 @@ describe('a store that is away', () => {
     return { state, wrapStore }
   }
 
-  test('shows, and the last known numbers stay; the scrape waits for nobody', async () => {
+  test('appears in the metrics with its last known sizes, and delays no scrape', async () => {
     const { state, wrapStore } = brittle()
     await using app = await startTestApp(LOG, { wrapStore })
     for (const user of ['u', 'u', 'v']) await send(app, user, 1)
@@ -438,7 +438,7 @@ describe('a store that is away', () => {
     await eventually(async () => String(await known()) === '1,4,3')
   })
 
-  test('is told of once when it goes and once when it comes back', async () => {
+  test('is logged once when it fails and once when it recovers', async () => {
     const { state, wrapStore } = brittle()
     await using app = await startTestApp(LOG, { wrapStore })
     const told = () =>
@@ -454,7 +454,7 @@ describe('a store that is away', () => {
   })
 })
 
-test('requests are counted by route, method and status, whatever became of them', async () => {
+test('requests are counted by route, method and status, whatever their outcome', async () => {
   await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
   const requests = (changes: Record<string, number>) =>
     Object.fromEntries(
@@ -510,7 +510,7 @@ test('requests are counted by route, method and status, whatever became of them'
   expect(latencies.reduce((sum, [, change]) => sum + change, 0)).toBe(17)
 })
 
-test('requests at the same time are each counted on their own route, in whatever order they are answered', async () => {
+test('concurrent requests are counted on their own routes, in any order of answers', async () => {
   const gate = Promise.withResolvers<void>()
   const asked = Promise.withResolvers<void>()
   const wrapStore = (store: Store): Store => ({

@@ -5,7 +5,7 @@ import { connectSocket } from '../support/client.ts'
 const AT = '/api/v1/notifications'
 const CONTENT = { event_type: 'e', payload: 1 }
 
-test.each(['.', '..'])('%j is no name of a user or a channel', async name => {
+test.each(['.', '..'])('%j is no valid name of a user or channel', async name => {
   await using service = await startTestApp()
   const sends: readonly (readonly [path: string, body: object, at: string])[] = [
     ['send', { target_user_id: name }, 'target_user_id'],

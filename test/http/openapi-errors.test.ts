@@ -31,14 +31,14 @@ const TEMPLATE = { id: 'inv_paid', name: 'T', event_type: 'e', payload_template:
 
 interface Apps {
   readonly app: TestApp
-  /** Its store answers nothing. */
+  /** A server whose store never answers. */
   readonly broken: TestApp
-  /** Its store has no room. */
+  /** A server whose store is full. */
   readonly full: TestApp
-  /** Every request but the first is too much. */
+  /** A server whose rate limit allows one request. */
   readonly limited: TestApp
   readonly draining: TestApp
-  /** It never finds a template. */
+  /** A server whose template look-ups never end. */
   readonly stuck: TestApp
 }
 
@@ -77,7 +77,7 @@ beforeAll(async () => {
   }
   const limited = stack.use(await startTestApp({ ...ENV, ...once }))
   const draining = stack.use(await startTestApp({ ...ENV, DRAIN_SECONDS: '60' }))
-  // They are sent away over a minute; as long as one is there, the service answers.
+  // The drain closes connections over a minute; the server answers while one is open.
   for (const user of ['a', 'b', 'c', 'd']) stack.use(await socketOf(draining, user))
   void draining.app.drain()
   await app.post('/api/v1/templates', TEMPLATE)
@@ -107,26 +107,26 @@ const withKey = (request: Ask, { operation }: Described): Ask =>
 
 type Provoke = (operation: Described, apps: Apps) => Promise<Json>
 
-/** The example of the operation, changed. */
+/** Sends the example of an operation after a change. */
 const changed =
   (change: (request: Ask, operation: Described) => Ask): Provoke =>
   async (operation, { app }) =>
     ask(app.url, change(await of(operation)(app), operation))
 
-/** The example about what there is not. */
+/** Sends the example for something that does not exist. */
 const unknown = changed(request => ({
   ...request,
   path: request.path.replace(/(inv_paid|orders|default|u-7)/, 'nobody'),
 }))
 
-/** An item that is refused with the store is the answer only when there is none beside it. */
+/** A batch is answered 503 only if all items are. */
 const oneItem = { notifications: [{ target: { type: 'user', value: 'u' }, event_type: 'e', payload: 1 }] }
 const needingStore = (operation: Described): unknown =>
   operation.path.endsWith('/batch')
     ? oneItem
     : (bodyOf(operation, 'template') ?? bodyOf(operation, 'revoked') ?? bodyOf(operation))
 
-/** How each code comes about at an operation that names it. */
+/** Causes each error code at an operation that documents it. */
 const PROVOKE: Readonly<Record<string, Provoke>> = {
   '400 INVALID_JSON': changed(request => ({ ...request, body: '{' })),
   '422 VALIDATION_ERROR': changed(request => ({ ...request, body: '[]' })),
@@ -179,7 +179,7 @@ const PROVOKE: Readonly<Record<string, Provoke>> = {
     body: { ...bodyOf(operation), name: '' },
   })),
   '409 TEMPLATE_EXISTS': changed(request => request),
-  // Whichever comes first is not answered.
+  // The first of both requests is not answered.
   '409 IDEMPOTENCY_IN_PROGRESS': async (operation, { stuck }) => {
     const request = withKey(
       await of(operation, 'u-7', bodyOf(operation, 'template') ?? bodyOf(operation))(stuck),
@@ -203,18 +203,18 @@ const PROVOKE: Readonly<Record<string, Provoke>> = {
   '426 UPGRADE_REQUIRED': changed(request => request),
   '429 CONNECTION_LIMIT': async (operation, { app }) => {
     using _ = await socketOf(app, 'u-9')
-    // Awaited here: the socket is open until then.
+    // Awaits here: the socket stays open until then.
     return await ask(app.url, await of(operation, 'u-9')(app))
   },
   '503 SHUTTING_DOWN': async (operation, { draining }) => ask(draining.url, await of(operation)(draining)),
   '503 NOT_READY': async (operation, { draining }) => ask(draining.url, await of(operation)(draining)),
 }
 
-describe('every error that the document names comes about', () => {
+describe('every error in the document occurs', () => {
   for (const each of operations) {
     const refusals = refusalsOf(document, each.operation)
     test(`${each.method} ${each.path}`, async () => {
-      // What nobody foresees cannot be provoked everywhere; it has a test of its own.
+      // An internal error cannot be caused everywhere; it has its own test.
       expect(refusals).toContainEqual([500, 'INTERNAL_ERROR'])
       const foreseen = refusals.filter(([status]) => status !== 500)
       const seen: [number, string][] = []

@@ -15,7 +15,7 @@ import { eventually, send, socketOf } from '../support/visit.ts'
 
 const document = await documentOnce()
 const operations = operationsOf(document)
-/** They have no end, or no body at all: the documents of messages are tried elsewhere. */
+/** Routes without a finite body; other tests check their messages. */
 const isPlain = ({ path }: { readonly path: string }) => path !== '/ws' && path !== '/docs/{file}'
 
 const INVOICE = { event_type: 'invoice.paid', priority: 'High', ttl: 600, correlation_id: 'c-1' }
@@ -23,10 +23,10 @@ const TEMPLATE =
   document.paths['/api/v1/templates'].post.requestBody.content['application/json'].examples.template.value
 const ENV = { ACK_ENABLED: 'true', QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true', NODE_ID: 'n1' }
 
-/** What examples call it → what it is called now. */
+/** Ids in examples → ids of this run. */
 type Names = ReadonlyMap<string, string>
 
-/** As the examples find it: `u-7` is connected twice, subscribes to `orders`, and has received an invoice. */
+/** The state that examples assume: `u-7` has two connections, `orders` and an invoice. */
 async function stage() {
   const stack = new AsyncDisposableStack()
   const app = stack.use(await startTestApp(ENV))
@@ -51,7 +51,7 @@ const renamed = (text: string, names: Names): string =>
 
 const credentialsOf = async (app: TestApp) => ({ apiKey: API_KEY, token: await app.token('u-7') })
 
-/** Where the examples of what is created would find it there already. */
+/** Examples that create something, which must not exist before. */
 const ABSENT = new Set(['POST /api/v1/templates'])
 
 const successOf = (operation: Json): [status: number, response: Json] => {
@@ -59,7 +59,7 @@ const successOf = (operation: Json): [status: number, response: Json] => {
   return [Number(status), resolve(document, response)]
 }
 
-describe('sent as it is, every example is answered as the document says', () => {
+describe('every example of the document gets the documented answer', () => {
   for (const each of operations.filter(isPlain)) {
     const { method, path, operation } = each
     const [status, response] = successOf(operation)
@@ -82,7 +82,7 @@ describe('sent as it is, every example is answered as the document says', () => 
   }
 })
 
-test('/ws is opened as the document says', async () => {
+test('/ws opens as the document says', async () => {
   await using service = await stage()
   const { operation } = operations.find(({ path }) => path === '/ws') ?? {}
   expect(Object.keys(operation.responses)).toContain('101')
@@ -90,7 +90,7 @@ test('/ws is opened as the document says', async () => {
   expect(await socket.next()).toMatchObject({ type: 'connected', user_id: 'u-8' })
 })
 
-/** Some hundreds of requests, on a busy machine. */
+/** Enough for hundreds of requests on a busy machine. */
 const MANY_MS = 60_000
 
 /** Values of every kind, at and beyond limits. */
@@ -116,13 +116,13 @@ const ODD: readonly unknown[] = [
   { x: 1 },
   { type: 'All' },
 ]
-/** The caller's own: whatever is in it is taken. */
+/** Values whose content is free. */
 const FREE = new Set(['payload', 'payload_template', 'variables'])
 
-/** An item of a batch is refused alone. */
+/** Whether a batch item was rejected; the others are sent. */
 const isFaulty = ({ code }: Json): boolean => code === 'VALIDATION_ERROR'
 
-/** The same value with one thing in it left out or replaced, in every way. */
+/** All variants of a value with one part removed or replaced. */
 function* variantsOf(value: Json, inside = true): Generator<[what: string, changed: unknown]> {
   for (const odd of ODD) yield [JSON.stringify(odd).slice(0, 20), odd]
   if (!inside || typeof value !== 'object' || value === null) return
@@ -144,7 +144,7 @@ function* withVariants(value: Json): Generator<[what: string, changed: unknown]>
   yield* variantsOf(value)
 }
 
-describe('what the schema of a body takes, the service takes, and nothing else', () => {
+describe('the server accepts exactly the bodies that the schema accepts', () => {
   const check = checksOf(document, { isClosed: false })
 
   for (const each of operations.filter(({ operation }) => operation.requestBody))
@@ -166,7 +166,7 @@ describe('what the schema of a body takes, the service takes, and nothing else',
               app.url,
               requestOf(document, each, credentials, JSON.stringify(changed)),
             )
-            // A key that is used is looked at when the shape is right.
+            // A used key is checked only after the shape.
             const isUsed = json?.error?.code === 'IDEMPOTENCY_KEY_REUSED'
             const isRefused =
               ((status === 400 || status === 422) && !isUsed) || json?.results?.some(isFaulty) === true
@@ -182,7 +182,7 @@ describe('what the schema of a body takes, the service takes, and nothing else',
     )
 
   for (const { method, path, operation } of operations.filter(each => each.operation.requestBody))
-    test(`${method} ${path} up to its size, and not a byte more`, async () => {
+    test(`${method} ${path} accepts a body of the documented size, and not a byte more`, async () => {
       await using service = await stage()
       const { app } = service
       const most = operation.requestBody['x-max-bytes']

@@ -35,14 +35,14 @@ describe('the document', () => {
     expect(document.openapi).toStartWith('3.1.')
   })
 
-  test('does not pass for one when something in it is wrong', async () => {
+  test('is not valid OpenAPI with a fault in it', async () => {
     const broken = structuredClone(document)
     broken.paths['/health'].get.responses['200'].content['application/json'].schema.$ref =
       '#/components/schemas/None'
     expect((await new Validator().validate(broken)).valid).toBe(false)
   })
 
-  test('is the same each time, and is not sent again to who has it', async () => {
+  test('is stable, and is not resent to a client with a current copy', async () => {
     await using service = await startTestApp()
     const [first, second] = [
       await fetch(`${service.url}/openapi.json`),
@@ -60,17 +60,17 @@ describe('the document', () => {
 })
 
 describe('every route', () => {
-  test('is described, and nothing else is', () => {
+  test('is described, and no other', () => {
     const described = Object.keys(OPERATIONS).map(key => key.replaceAll(/:(\w+)/g, '{$1}'))
     expect(operations.map(nameOf).sort()).toEqual(described.sort())
   })
 
-  test('that is not described stops the document', () => {
+  test('without an operation prevents the document', () => {
     const route = { method: 'GET', path: '/new', hooks: { detail: { summary: 'New', security: [] } } }
     expect(() => describeRoutes({ routes: [route], version: '1.0.0' })).toThrow('GET /new has no operation')
   })
 
-  test('of docs/API.md is there', async () => {
+  test('of docs/API.md exists', async () => {
     const page = await Bun.file(join(import.meta.dir, '../../docs/API.md')).text()
     const named = sectionOf(page, '## Routes')
       .split('\n')
@@ -88,7 +88,7 @@ describe('every route', () => {
     )
   })
 
-  test('has a name of its own, a summary, and a tag that is explained', () => {
+  test('has a unique id, a summary, and a described tag', () => {
     const ids = operations.map(({ operation }) => operation.operationId)
     expect(new Set(ids).size).toBe(ids.length)
     const tags = document.tags.map(({ name }: Json) => name)
@@ -96,7 +96,7 @@ describe('every route', () => {
       expect([operation.summary.length > 0, tags.includes(operation.tags[0])]).toEqual([true, true])
   })
 
-  test('that takes a body has examples of it, and of what is answered', () => {
+  test('with a body has examples of the body and the answer', () => {
     for (const { operation } of operations.filter(each => each.operation.requestBody))
       expect(examplesIn(operation.requestBody).length).toBeGreaterThan(0)
     const isJson = ({ operation }: Json) => operation.responses['200']?.content?.['application/json']
@@ -106,14 +106,14 @@ describe('every route', () => {
 })
 
 describe('every error code', () => {
-  test('that answers a request is described, with its status, and so is no other', () => {
+  test('over HTTP is described with its status, and no other code is', () => {
     const described = new Set(
       operations.flatMap(({ operation }) => refusalsOf(document, operation)).map(pair => pair.join(' ')),
     )
     const known = Object.entries(ERRORS).flatMap(([code, row]) =>
       'status' in row ? [`${row.status} ${code}`] : [],
     )
-    // Of paths and methods that are no operation; told in words.
+    // Codes of unknown paths and methods, which the description explains.
     const elsewhere = ['405 METHOD_NOT_ALLOWED']
     expect([...described].sort()).toEqual(
       [...known, '400 VALIDATION_ERROR'].filter(pair => !elsewhere.includes(pair)).sort(),
@@ -129,7 +129,7 @@ describe('every example', () => {
   const check = checksOf(document, { isClosed: true })
 
   for (const { method, path, operation } of operations)
-    test(`of ${method} ${path} is what its schema says`, () => {
+    test(`of ${method} ${path} matches its schema`, () => {
       const places = [operation.requestBody, ...Object.values(operation.responses)]
       for (const [schema, name, value] of places.flatMap(examplesIn))
         expect([name, check(schema, value)]).toEqual([name, undefined])
@@ -140,7 +140,7 @@ describe('every example', () => {
     })
 })
 
-describe('an answer is found out', () => {
+describe('the check of answers finds a fault', () => {
   const check = checksOf(document, { isClosed: true })
   const good = {
     method: 'GET',
@@ -155,7 +155,7 @@ describe('an answer is found out', () => {
     return headers
   }
 
-  test('unless it is as described', () => {
+  test('unless the answer matches the document', () => {
     expect(faultOf(document, check, good)).toBeUndefined()
   })
 
@@ -174,7 +174,7 @@ describe('an answer is found out', () => {
     ['a code', { status: 500, text: '{"error":{"code":"NOT_READY","message":""}}' }, 'allowed values'],
     ['a path', { path: '/new' }, 'an answer to GET /new'],
   ] as const)
-    test(`by ${what} that is not described`, () => {
+    test(`in ${what} that is not described`, () => {
       expect(faultOf(document, check, { ...good, ...more })).toContain(fault)
     })
 })

@@ -88,21 +88,24 @@ const REQUESTS: readonly (readonly [
   ],
 ]
 
-describe('a fault of our own code', () => {
-  test.each(REQUESTS)('in %s is a 500, counted once and logged with its stack', async (_, broken, ask) => {
-    await using app = await start(broken)
-    const { status } = await ask(app)
-    expect(status).toBe(500)
-    expect(app.app.stats.unhandledErrors).toBe(1)
-    expect(JSON.stringify(faultsIn(app))).toContain('own-faults.test.ts')
-    expect((await app.get('/health/ready')).status).toBe(200)
-  })
+describe('an internal error', () => {
+  test.each(REQUESTS)(
+    'in %s is answered 500, counted once and logged with its stack',
+    async (_, broken, ask) => {
+      await using app = await start(broken)
+      const { status } = await ask(app)
+      expect(status).toBe(500)
+      expect(app.app.stats.unhandledErrors).toBe(1)
+      expect(JSON.stringify(faultsIn(app))).toContain('own-faults.test.ts')
+      expect((await app.get('/health/ready')).status).toBe(200)
+    },
+  )
 
   for (const [when, broken] of [
     ['while a connection starts', log({ open: faulty })],
     ['while a log is replayed', log({ read: faulty })],
   ] as const)
-    test(`${when} cuts that connection once, and others go on`, async () => {
+    test(`${when} closes that connection once, and no other`, async () => {
       await using app = await start(broken)
       await app.post(SEND, BODY)
       const socket = await connectSocket(`${app.url}/ws?token=${await app.token('u')}`)
@@ -115,7 +118,7 @@ describe('a fault of our own code', () => {
       expect((await app.get('/health')).json.connections.total).toBe(0)
     })
 
-  test('in an acknowledgement over a socket cuts that socket', async () => {
+  test('in an acknowledgement over a socket closes that socket', async () => {
     await using app = await start(store => ({ acks: { ...store.acks, ack: faulty } }))
     const socket = await connectSocket(`${app.url}/ws?token=${await app.token('u')}`)
     socket.send({ type: 'Ack', payload: { notification_id: crypto.randomUUID() } })
@@ -123,7 +126,7 @@ describe('a fault of our own code', () => {
     expect(app.app.stats.unhandledErrors).toBe(1)
   })
 
-  test('in another token keeps the connection and the token before', async () => {
+  test('in a token renewal keeps the connection and its former token', async () => {
     let isBroken = false
     await using app = await start(store => ({
       revocations: {
@@ -141,13 +144,13 @@ describe('a fault of our own code', () => {
     await socket.nextOf('pong')
   })
 
-  test('in the totals of logs is counted, and health answers', async () => {
+  test('in the totals of logs is counted, and /health answers', async () => {
     await using app = await start(log({ totals: faulty }))
     expect((await app.get('/health')).status).toBe(200)
     await eventually(() => app.app.stats.unhandledErrors === 1)
   })
 
-  test('in one redelivery costs no other user theirs', async () => {
+  test('in one redelivery delays no redelivery of another user', async () => {
     const env = { ...ON, ACK_TIMEOUT_SECONDS: '1' }
     await using app = await startTestApp(env, {
       wrapStore: store => ({

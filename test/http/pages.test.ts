@@ -24,7 +24,7 @@ const templateOf = (n: number) => ({
   payload_template: TEXT,
 })
 
-test('a page of a log ends at 1 MiB, and the pages together hold all', async () => {
+test('a page of a log ends at 1 MiB, and all pages together contain all entries', async () => {
   await using service = await startTestApp({ QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '1000' })
   for (let n = 0; n < 4; n++) await service.post(`${AT}/batch`, { notifications: itemsFor('u') })
   const authorization = `Bearer ${await service.token('u')}`
@@ -43,7 +43,7 @@ test('a page of a log ends at 1 MiB, and the pages together hold all', async () 
   }
 })
 
-test('templates come in pages, by `limit` or 1 MiB', async () => {
+test('a page of templates ends at `limit` or 1 MiB', async () => {
   await using service = await startTestApp()
   const ids = Array.from({ length: 50 }, (_, n) => templateOf(n).id)
   for (let n = 0; n < 50; n++) await service.post('/api/v1/templates', templateOf(n))
@@ -68,7 +68,7 @@ test('templates come in pages, by `limit` or 1 MiB', async () => {
 const rssOf = async (url: string): Promise<number> =>
   Number(/^process_resident_memory_bytes (.*)$/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1])
 
-test('listings that nobody reads hold little memory and delay nobody', async () => {
+test('unread listings use little memory and delay no other request', async () => {
   await using service = await startService({ QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '1000' })
   const send = (path: string, body: unknown) =>
     fetch(service.url + path, { method: 'POST', headers: HEADERS, body: JSON.stringify(body) })
@@ -95,7 +95,7 @@ test('listings that nobody reads hold little memory and delay nobody', async () 
   for (const socket of sockets) socket.destroy()
 }, 30_000)
 
-/** A store whose listings wait until the test lets them go. */
+/** A store whose listings wait until the test releases them. */
 function slowStore() {
   const gate = Promise.withResolvers<void>()
   const asked = Promise.withResolvers<void>()
@@ -117,7 +117,7 @@ function slowStore() {
   return { wrapStore, open: gate.resolve, asked: asked.promise, count: () => count }
 }
 
-test('one caller has 4 listings at once, 100 more wait, and beyond that it is 429', async () => {
+test('a caller may have 4 listings at once and 100 waiting; the next one is 429', async () => {
   const slow = slowStore()
   await using service = await startTestApp({ API_KEY: `${API_KEY},another-key-0123456789` }, slow)
   const list = (headers = {}) => service.get('/api/v1/templates', headers)
@@ -144,7 +144,7 @@ test('one caller has 4 listings at once, 100 more wait, and beyond that it is 42
   expect([200, 429].map(status => statuses.filter(each => each === status).length)).toEqual([104, 20])
 })
 
-test('a listing that its caller gives up, or of which only the head is asked, frees its place', async () => {
+test('an aborted listing and a HEAD request free their slots', async () => {
   await using service = await startTestApp({ QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '1000' })
   for (let n = 0; n < 2; n++) await service.post(`${AT}/batch`, { notifications: itemsFor('u') })
   const path = '/api/v1/users/u/notifications?limit=1000'

@@ -9,7 +9,7 @@ const BODY = { target_user_id: 'u', event_type: 'e', payload: null }
 const OTHER_KEY = 'another-key-0123456789'
 const ACME = 'a-key-of-acme-0123456789'
 
-/** A service that limits, and whose time stands still. */
+/** A rate-limited server with a stopped clock. */
 async function start(env: Environment = {}) {
   const clock = createStoppedClock()
   const app = await startTestApp({ RATELIMIT_ENABLED: 'true', ...env }, { clock })
@@ -18,7 +18,7 @@ async function start(env: Environment = {}) {
 
 const NAMES = ['limit', 'remaining', 'reset'] as const
 
-/** What an answer says of a bucket: limit, remaining, and in how many milliseconds it is full. */
+/** Rate limit headers: limit, remaining, and milliseconds until the bucket is full. */
 function bucketOf({ headers }: Answer, now: number) {
   const [limit, remaining, reset] = NAMES.map(name => headers.get(`x-ratelimit-${name}`))
   return [limit, remaining, reset === null ? null : Math.round(Number(reset) - now)]
@@ -32,7 +32,7 @@ const statuses = async (count: number, ask: (n: number) => Promise<Answer>) => {
 }
 
 describe('a key', () => {
-  test('may make a burst, is then told to wait, and for how long', async () => {
+  test('may make a burst, then gets 429 with the time to wait', async () => {
     await using service = await start()
     const { app, clock } = service
     const answers: Answer[] = []
@@ -52,7 +52,7 @@ describe('a key', () => {
     expect(app.app.stats.rateDenied).toEqual({ http: 1, ws: 0 })
   })
 
-  test('gets its tokens back one by one, no earlier than said, and never more than the burst', async () => {
+  test('regains tokens one by one, no earlier than announced, up to the burst', async () => {
     await using service = await start({
       RATELIMIT_HTTP_REQUESTS_PER_SECOND: '1',
       RATELIMIT_HTTP_BURST_SIZE: '3',
@@ -68,7 +68,7 @@ describe('a key', () => {
     expect(await statuses(4, () => send(app))).toEqual([200, 200, 200, 429])
   })
 
-  test('may in no window have more than the burst and what flows in, at any pace', async () => {
+  test('never exceeds burst plus refill in any window, at any pace', async () => {
     await using service = await start({
       RATELIMIT_HTTP_REQUESTS_PER_SECOND: '10',
       RATELIMIT_HTTP_BURST_SIZE: '5',
@@ -82,14 +82,14 @@ describe('a key', () => {
     expect(taken).toBe(5 + 29)
   })
 
-  test('whose request is denied sends nothing', async () => {
+  test('sends nothing with a denied request', async () => {
     await using service = await start({ RATELIMIT_HTTP_BURST_SIZE: '1' })
     using client = await socketOf(service.app, 'u')
     expect(await statuses(3, () => send(service.app))).toEqual([200, 429, 429])
     expect(await settle(client)).toHaveLength(1)
   })
 
-  test('has a bucket of its own, whoever uses it, for all paths together', async () => {
+  test('has one bucket for all addresses and paths', async () => {
     await using service = await start({
       API_KEY: `${API_KEY},${OTHER_KEY}`,
       RATELIMIT_HTTP_BURST_SIZE: '2',
@@ -104,7 +104,7 @@ describe('a key', () => {
     expect(await statuses(3, () => send(app, { 'x-api-key': OTHER_KEY }))).toEqual([200, 200, 429])
   })
 
-  test('is charged for what is refused later, and told so', async () => {
+  test('is charged for requests that are rejected later, and learns it', async () => {
     await using service = await start({ RATELIMIT_HTTP_BURST_SIZE: '6', TENANT_ENABLED: 'true' })
     const { app } = service
     const asked = [
@@ -128,7 +128,7 @@ describe('a key', () => {
     ])
   })
 
-  test('does not mind a wall clock that is set back an hour', async () => {
+  test('is not affected by a wall clock that is set back an hour', async () => {
     const clock = createStoppedClock()
     let back = 0
     await using app = await startTestApp(
@@ -146,7 +146,7 @@ describe('a key', () => {
 describe('without a valid key', () => {
   const ENV = { RATELIMIT_HTTP_BURST_SIZE: '3', RATELIMIT_HTTP_REQUESTS_PER_SECOND: '1' }
 
-  test('Made-up API keys do not escape the rate limit: they share the bucket of the address; then the answer is 429 instead of 401.', async () => {
+  test('invented API keys share the bucket of their address, until the answer is 429 instead of 401', async () => {
     await using service = await start(ENV)
     const { app, clock } = service
     const asked: Answer[] = []
@@ -160,7 +160,7 @@ describe('without a valid key', () => {
       ['1', '0', 3000],
     ])
     expect(asked.map(({ headers }) => headers.get('retry-after'))).toEqual([null, null, null, '1', '1'])
-    // No key at all is one of them; a good one has nothing to do with it.
+    // A request without a key shares that bucket; a valid key does not.
     const bare = await fetch(app.url + SEND, { method: 'POST' })
     expect([bare.status, bare.headers.get('x-ratelimit-remaining')]).toEqual([429, '0'])
     expect((await send(app)).headers.get('x-ratelimit-remaining')).toBe('2')
@@ -178,7 +178,7 @@ describe('without a valid key', () => {
     expect([own.status, own.headers.get('x-ratelimit-remaining')]).toEqual([200, '2'])
   })
 
-  test('callers of a service without keys are told apart by address', async () => {
+  test('callers of a server without keys are limited by address', async () => {
     await using service = await start({ ...ENV, API_KEY: '', TRUSTED_PROXIES: '127.0.0.1' })
     const { app } = service
     const from = (address: string) => send(app, { 'x-forwarded-for': address })
@@ -192,12 +192,12 @@ describe('the address', () => {
   const from = (app: TestApp, forwardedFor: string) =>
     send(app, { 'x-api-key': 'made-up', 'x-forwarded-for': forwardedFor })
 
-  test('is the peer’s without a trusted proxy: nobody escapes by a header', async () => {
+  test('is the peer without a trusted proxy, whatever the headers', async () => {
     await using service = await start(ENV)
     expect(await statuses(3, n => from(service.app, `198.51.100.${n}`))).toEqual([401, 429, 429])
   })
 
-  test('is the one that a trusted proxy saw, not what the client wrote before it', async () => {
+  test('is the one that a trusted proxy saw, not one that the client added', async () => {
     await using service = await start({ ...ENV, TRUSTED_PROXIES: '127.0.0.0/8,10.0.0.0/8' })
     const { app } = service
     const asked = [
@@ -218,7 +218,7 @@ describe('the address', () => {
   })
 })
 
-test('health, unknown paths, wrong methods and OPTIONS are never limited and spend nothing', async () => {
+test('health, unknown paths, wrong methods and OPTIONS are never limited or charged', async () => {
   await using service = await start({ RATELIMIT_HTTP_BURST_SIZE: '1' })
   const { app } = service
   const free: [method: string, path: string, status: number][] = [
@@ -240,7 +240,7 @@ test('health, unknown paths, wrong methods and OPTIONS are never limited and spe
   expect(app.app.stats.rateAllowed.http).toBe(1)
 })
 
-test('switched off, nothing is limited, counted or told', async () => {
+test('with RATELIMIT_ENABLED=false nothing is limited, counted or announced', async () => {
   await using service = await start({
     RATELIMIT_ENABLED: 'false',
     RATELIMIT_HTTP_BURST_SIZE: '1',
@@ -259,7 +259,7 @@ test('switched off, nothing is limited, counted or told', async () => {
   ])
 })
 
-test('the refusal comes before the body is read', async () => {
+test('a request is denied before its body is read', async () => {
   await using service = await start({ RATELIMIT_HTTP_BURST_SIZE: '1' })
   await send(service.app)
   const answer = await fetch(service.app.url + SEND, {

@@ -23,7 +23,7 @@ const send = (app: TestApp, body: object, path = '/send') => app.post(AT + path,
 
 const isReplay = ({ headers }: Answer) => headers.get('idempotency-replayed')
 
-/** One store for several services, one after the other or side by side; `disturb` stands between it and the service that is started next. */
+/** One store for several servers; `disturb` wraps it for the server that starts next. */
 function sharedStore() {
   let kept: Store | undefined
   const over =
@@ -36,7 +36,7 @@ function sharedStore() {
   return over
 }
 
-/** Appends are lost on their way once `isDead`, and whoever waits for one waits forever. */
+/** Loses appends once `isDead`: their callers wait forever. */
 const dying =
   (isDead: (appends: number) => boolean) =>
   ({ log }: Store): Partial<Store> => {
@@ -46,14 +46,14 @@ const dying =
     }
   }
 
-/** Sends what will never be answered, and goes on when its key is taken. */
+/** Sends a request that is never answered, and waits until its key is reserved. */
 async function leave(app: TestApp, body: object, path?: string): Promise<void> {
   send(app, body, path).catch(() => {})
   while ((await send(app, body, path)).status !== 409) await new Promise(setImmediate)
 }
 
 describe('a retry after an unknown outcome', () => {
-  test('is carried out at once though the store could not say that it had reserved the key', async () => {
+  test('runs at once if the store failed after reserving the key', async () => {
     let isDown = true
     await using app = await startTestApp(LOG, {
       wrapStore: store => ({
@@ -76,7 +76,7 @@ describe('a retry after an unknown outcome', () => {
   })
 
   for (const when of ['before', 'after'] as const)
-    test(`is carried out at once though the store went away ${when} it had appended, and heard nothing more`, async () => {
+    test(`runs at once if the store failed ${when} the append and received nothing more`, async () => {
       let isDown = true
       await using app = await startTestApp(LOG, {
         wrapStore: store => ({
@@ -100,7 +100,7 @@ describe('a retry after an unknown outcome', () => {
       expect((await logOf(app)).map(({ id }) => id)).toEqual([retried.json.notification_id])
     })
 
-  test('brings everybody the same notification, of the same moment', async () => {
+  test('delivers the same notification with the same time to all recipients', async () => {
     let isDown = true
     const clock = createTestClock()
     await using app = await startTestApp(LOG, {
@@ -127,7 +127,7 @@ describe('a retry after an unknown outcome', () => {
     expect([bob[0]?.id, bob[0]?.occurred_at]).toEqual([ann[0]?.id, ann[0]?.occurred_at])
   })
 
-  test('finds that what was stored has expired since, and sends it to nobody again', async () => {
+  test('does not send a stored notification again that has expired meanwhile', async () => {
     const clock = createTestClock()
     const over = sharedStore()
     const lossy = over(({ idempotency }) => ({ idempotency: { ...idempotency, answer: () => {} } }))
@@ -147,7 +147,7 @@ describe('a retry after an unknown outcome', () => {
   })
 })
 
-/** The first append is done, and its answer lost. */
+/** Carries out the first append and loses its answer. */
 const losing = () => {
   let isLost = false
   return ({ log }: Store): Partial<Store> => ({
@@ -164,7 +164,7 @@ const losing = () => {
 }
 
 describe('a retry on another service, after an unknown outcome', () => {
-  test('completes what was stored, and is remembered', async () => {
+  test('completes the stored notification, and its answer is kept', async () => {
     const over = sharedStore()
     await using one = await startTestApp(LOG, { wrapStore: over(losing()) })
     await using two = await startTestApp(LOG, { wrapStore: over() })
@@ -176,7 +176,7 @@ describe('a retry on another service, after an unknown outcome', () => {
     expect((await logOf(one)).map(({ id }) => id)).toEqual([retried.json.notification_id])
   })
 
-  test('that is refused meanwhile does not forget under which id it was stored', async () => {
+  test('keeps the stored id if a retry is rejected meanwhile', async () => {
     const over = sharedStore()
     await using one = await startTestApp(LOG, { wrapStore: over(losing()) })
     await using two = await startTestApp(LOG, { wrapStore: over() })
@@ -194,7 +194,7 @@ describe('a retry on another service, after an unknown outcome', () => {
     expect(await logOf(one)).toHaveLength(1)
   })
 
-  test('of an item of a batch completes it alone', async () => {
+  test('completes a single item of a batch', async () => {
     const over = sharedStore()
     await using one = await startTestApp(LOG, { wrapStore: over(losing()) })
     await using two = await startTestApp(LOG, { wrapStore: over() })
@@ -211,7 +211,7 @@ describe('a retry on another service, after an unknown outcome', () => {
 })
 
 describe('a retry after the process died', () => {
-  test('before it appended: told to wait for half a minute, then carried out once', async () => {
+  test('before the append gets 409 for half a minute, then runs once', async () => {
     const clock = createTestClock()
     const over = sharedStore()
     await using before = await startTestApp(LOG, { clock, wrapStore: over(dying(() => true)) })
@@ -227,7 +227,7 @@ describe('a retry after the process died', () => {
     expect((await logOf(after)).map(({ id }) => id)).toEqual([sent.json.notification_id])
   })
 
-  test('in the middle of a batch that stops at a failure: goes on behind what was stored', async () => {
+  test('in the middle of a batch with stop_on_error continues after the stored items', async () => {
     const clock = createTestClock()
     const over = sharedStore()
     const body = {
@@ -254,7 +254,7 @@ describe('a retry after the process died', () => {
     expect((await settle(ann)).map(({ payload }) => payload)).toEqual([3, 4])
   })
 
-  test('in the middle of a batch: what has expired since is not sent again', async () => {
+  test('in the middle of a batch does not send expired items again', async () => {
     const clock = createTestClock()
     const over = sharedStore()
     const item = (payload: number, more: object) => ({
@@ -284,8 +284,8 @@ describe('a retry after the process died', () => {
   })
 })
 
-describe('at the same time', () => {
-  test('fifty times to a channel: whoever listens gets it once', async () => {
+describe('concurrent requests with one key', () => {
+  test('reach each subscriber of a channel once', async () => {
     await using app = await startTestApp(LOG)
     using ann = await socketOf(app, 'ann')
     const answers = await Promise.all(
@@ -296,7 +296,7 @@ describe('at the same time', () => {
     expect(app.app.stats.idempotency.new).toBe(1)
   })
 
-  test('fifty times to two services over one store: it is stored once, under the id that is answered', async () => {
+  test('to two servers over one store are stored once, under the answered id', async () => {
     const over = sharedStore()
     await using one = await startTestApp(LOG, { wrapStore: over() })
     await using two = await startTestApp(LOG, { wrapStore: over() })

@@ -14,7 +14,7 @@ const DAY = 86_400
 const revoke = (app: TestApp, user: string, before: number | string, headers?: Record<string, string>) =>
   app.post(`/api/v1/users/${user}/disconnect`, { issued_before: before }, headers)
 
-/** What the three ways in with a token, and one on an open connection, make of it. */
+/** Results of the three ways to connect with a token, and of a renewal. */
 async function fateOf(app: TestApp, token: string, claims: Record<string, unknown> = {}): Promise<string> {
   const ways = await Promise.all([
     fetch(`${app.url}/ws?token=${token}`).then(({ status }) => (status === 426 ? 200 : status)),
@@ -36,7 +36,7 @@ async function fateOf(app: TestApp, token: string, claims: Record<string, unknow
 const TAKEN = '200 200 200 200'
 const REFUSED = '401 401 401 error'
 
-describe('a token is refused on every way in', () => {
+describe('a revoked token is rejected everywhere', () => {
   const ROWS: readonly (readonly [
     what: string,
     claims: Record<string, unknown>,
@@ -55,7 +55,7 @@ describe('a token is refused on every way in', () => {
     ['made before, in another zone', { iat: 1_699_999_999 }, '2023-11-15T00:13:20+02:00', REFUSED],
   ]
   for (const [what, claims, before, fate] of ROWS)
-    test(`or not: ${what}`, async () => {
+    test(`according to its issue time: ${what}`, async () => {
       await using app = await startTestApp()
       const token = await app.token('u', claims)
       expect(await fateOf(app, token)).toBe(TAKEN)
@@ -63,7 +63,7 @@ describe('a token is refused on every way in', () => {
       expect(await fateOf(app, token)).toBe(fate)
     })
 
-  test('with the same answer as any other bad token, and a line that tells the operator', async () => {
+  test('with the same answer as any invalid token, and a log line for the operator', async () => {
     await using app = await startTestApp()
     const token = await app.token('u')
     await revoke(app, 'u', seconds())
@@ -79,7 +79,7 @@ describe('a token is refused on every way in', () => {
     expect(lines.map(({ kind }) => kind).sort()).toEqual(['jwt', 'revoked'])
   })
 
-  test('of that user of that tenant only', async () => {
+  test('only if it belongs to that user of that tenant', async () => {
     await using app = await startTestApp({ TENANT_ENABLED: 'true' })
     const tokens = {
       u: await app.token('u', { tenant_id: 'acme' }),
@@ -94,7 +94,7 @@ describe('a token is refused on every way in', () => {
     expect(statuses).toEqual({ u: 401, elsewhere: 200, nowhere: 200, other: 200 })
   })
 
-  test('and without `issued_before` is good again at once', async () => {
+  test('but not after a disconnect without `issued_before`', async () => {
     await using app = await startTestApp()
     const token = await app.token('u')
     await app.post('/api/v1/users/u/disconnect', { reason: 'moved' })
@@ -142,18 +142,18 @@ describe('a tenant with 10,000 revocations in force', () => {
   }
   const ACME = { 'x-tenant-id': 'acme' }
 
-  test('gets 429 for one more, and the connections of that user are closed all the same', async () => {
+  test('gets 429 for one more, and the connections of that user are closed nevertheless', async () => {
     await using app = await start()
     const client = await socketOf(app, 'another', { claims: { tenant_id: 'acme' } })
     const answer = await revoke(app, 'another', seconds() + 60, ACME)
     expect(answer).toMatchObject({ status: 429, json: { error: { code: 'TOO_MANY_REVOCATIONS' } } })
     expect(await client.closed).toMatchObject({ code: 4403 })
-    // Nothing was recorded.
+    // No revocation was recorded.
     const back = await socketOf(app, 'another', { claims: { tenant_id: 'acme' } })
     expect(await settle(back)).toEqual([])
   })
 
-  test('may revoke again what it has revoked, disconnect anybody, and keeps no other tenant from revoking', async () => {
+  test('may renew revocations and disconnect users, and does not limit other tenants', async () => {
     await using app = await start()
     expect((await revoke(app, 'u7', seconds(), ACME)).status).toBe(200)
     expect((await app.post('/api/v1/users/another/disconnect', {}, ACME)).status).toBe(200)
@@ -163,15 +163,15 @@ describe('a tenant with 10,000 revocations in force', () => {
   })
 })
 
-test('an open connection of another user stays', async () => {
+test('a disconnect does not close connections of other users', async () => {
   await using app = await startTestApp()
   using client = await socketOf(app, 'v')
   await revoke(app, 'u', seconds())
   expect(await settle(client)).toEqual([])
 })
 
-describe('a connect that races with a disconnect does not slip through', () => {
-  test('when many come while it goes on, over WebSocket and SSE', async () => {
+describe('a connect that races with a disconnect is closed or rejected', () => {
+  test('if many connect during the disconnect, over WebSocket and SSE', async () => {
     await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
     const token = await app.token('u', { iat: seconds() - 10 })
     const tries = Array.from({ length: 60 }, (_, n) =>
@@ -180,13 +180,13 @@ describe('a connect that races with a disconnect does not slip through', () => {
         : connectStream(`${app.url}/sse?token=${token}`).then(client => client.closed),
     )
     await revoke(app, 'u', seconds())
-    // Refused, or closed: whoever stayed would keep this waiting.
+    // Each is rejected or closed: an open one would block this wait.
     await Promise.allSettled(tries)
     expect((await app.get('/api/v1/users/u/presence')).json.connections).toBe(0)
   })
 
   for (const transport of ['ws', 'sse'] as const)
-    test(`when the store was asked before and answers after it: ${transport}`, async () => {
+    test(`if the store is asked before the disconnect and answers after it: ${transport}`, async () => {
       const asked = Promise.withResolvers<void>()
       const gate = Promise.withResolvers<void>()
       let first = true
@@ -217,7 +217,7 @@ describe('a connect that races with a disconnect does not slip through', () => {
     })
 })
 
-test('with a store that answers late everything is the same', async () => {
+test('revocation works the same with a slow store', async () => {
   await using app = await startTestApp({}, { wrapStore: lateRevocations(() => Bun.sleep(2)) })
   const token = await app.token('u', { iat: seconds() - 10 })
   expect(await fateOf(app, token)).toBe(TAKEN)
@@ -225,7 +225,7 @@ test('with a store that answers late everything is the same', async () => {
   expect(await fateOf(app, token)).toBe(REFUSED)
 })
 
-/** A client of each kind, closed together. */
+/** One client per transport, closed together. */
 async function openAll(app: TestApp) {
   const v1 = await socketOf(app, 'u')
   const optedIn = await socketOf(app, 'u', { cursor: '' })
@@ -243,7 +243,7 @@ async function openAll(app: TestApp) {
 describe('with a store that does not answer', () => {
   const BROKEN = { status: 503, json: { error: { code: 'STORE_UNAVAILABLE' } } }
 
-  test('a revocation is refused with 503 and closes nobody, a plain disconnect works', async () => {
+  test('a revocation is 503 and closes no connection; a plain disconnect works', async () => {
     await using app = await startTestApp({}, { wrapStore: breakingRevocations('revoke') })
     using client = await socketOf(app, 'u')
     const answer = await revoke(app, 'u', seconds())
@@ -266,7 +266,7 @@ describe('with a store that does not answer', () => {
     }
   }
 
-  test('nothing is told or changed by a token of which it cannot be said whether it counts', async () => {
+  test('requests with a token that cannot be checked read and change nothing', async () => {
     await using broken = await startBreaking()
     const { app } = broken
     const token = await app.token('u')
@@ -277,7 +277,7 @@ describe('with a store that does not answer', () => {
     expect(await settle(client)).toEqual([])
   })
 
-  test('who connects is let in, hears of the log when the store answers, and nothing before', async () => {
+  test('a new connection is accepted, and receives its log only when the store answers', async () => {
     await using broken = await startBreaking({ QUEUE_ENABLED: 'true' })
     const { app, mend } = broken
     await send(app, 'u', 1)
@@ -296,7 +296,7 @@ describe('with a store that does not answer', () => {
     ])
   })
 
-  test('who was let in by a revoked token is sent away when the store answers, and has heard nothing of the log', async () => {
+  test('a connection with a revoked token is closed when the store answers, and received nothing of the log', async () => {
     await using broken = await startBreaking({ QUEUE_ENABLED: 'true' })
     const { app, mend } = broken
     await send(app, 'u', 1)
@@ -313,7 +313,7 @@ describe('with a store that does not answer', () => {
   })
 })
 
-test('neither tokens nor moments of a disconnect reach the log', async () => {
+test('log lines contain neither tokens nor times of a disconnect', async () => {
   await using app = await startTestApp()
   using _ = await streamOf(app, 'u')
   await app.post('/api/v1/users/u/disconnect', { reason: 'a-reason-of-ours', issued_before: 1_234_567_891 })
@@ -321,7 +321,7 @@ test('neither tokens nor moments of a disconnect reach the log', async () => {
   for (const secret of [SECRET, 'a-reason-of-ours', '1234567891']) expect(text).not.toContain(secret)
 })
 
-test('of the store only what it must tell is asked', async () => {
+test('the server asks the store for revocations only where it must', async () => {
   const asked: string[] = []
   const wrapStore = (store: Store): Store => ({
     ...store,

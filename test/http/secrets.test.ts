@@ -8,27 +8,27 @@ import { type Service, startService } from '../support/service.ts'
 import { eventually } from '../support/visit.ts'
 
 const N = '/api/v1/notifications'
-/** Everything that is there for people and programs to read without a notification. */
+/** All pages and documents. */
 const PAGES = ['/health', '/health/live', '/health/ready', '/metrics', '/openapi.json', '/docs', '/console']
 
-/** What nobody may ever read, by what it is. */
+/** Secrets that no output may contain, by kind. */
 type Secrets = Map<string, string>
 
-/** A text of its own for each thing that is to stay secret. */
+/** A unique text for each secret. */
 function secretOf(secrets: Secrets, name: string): string {
   const made = `${name.replaceAll(' ', '-')}-${crypto.randomUUID()}`
   secrets.set(name, made)
   return made
 }
 
-/** The names of the secrets that stand in the text, each with something of its surroundings. */
+/** Names of the secrets in a text, each with its context. */
 const leaksIn = (text: string, secrets: Secrets): readonly string[] =>
   [...secrets]
     .map(([name, secret]) => [name, text.indexOf(secret), secret.length] as const)
     .filter(([, at]) => at >= 0)
     .map(([name, at, length]) => `${name}: ${text.slice(Math.max(0, at - 80), at + length + 20)}`)
 
-/** A token whose parts count as secrets: neither claims nor signature may be read anywhere. */
+/** A token whose claims and signature count as secrets. */
 async function tokenOf(secrets: Secrets, name: string, secret: string, seconds = 60): Promise<string> {
   const user = 'the-user'
   const made = await signToken({ secret, user, tenant: 'acme', seconds, clock: systemClock })
@@ -44,7 +44,7 @@ interface Keys {
   readonly previous: string
 }
 
-/** Does everything once that has to do with secrets, and answers all that was said but notifications. */
+/** Uses every secret once. Resolves with all output except notifications. */
 async function everything(
   service: Service,
   keys: Keys,
@@ -56,7 +56,7 @@ async function everything(
   const ask = async (path: string, init: RequestInit = {}) => {
     const response = await fetch(service.url + path, init)
     const text = await response.text()
-    // What succeeds may hold what was asked for: a template, a log.
+    // A successful answer may contain the requested template or log.
     if (!response.ok || path === '/stats') said.push(text)
     return response.status
   }
@@ -120,7 +120,7 @@ async function everything(
     expect([path, await post(N + path, body)]).toEqual([path, 200])
   expect(await post(`${N}/send`, send('a bound key'), { 'x-api-key': keys.bound })).toBe(200)
 
-  // Refusals: each of them knows something that it must not repeat.
+  // Rejected requests, each with a secret that the answer must not repeat.
   const wrong = { 'x-api-key': hide('wrong key') }
   expect(await post(`${N}/send`, send('a wrong key'), wrong)).toBe(401)
   expect(
@@ -161,7 +161,7 @@ async function everything(
   expect(await ask(own)).toBe(200)
   expect(await ask(`${own}&after=${hide('wrong cursor')}`)).toBe(400)
 
-  // Over Redis: one that is taken, and some that are rejected.
+  // Redis messages: one is accepted, the others are rejected.
   const message = { type: 'user', target: 'the-user', tenant_id: 'acme', event: event('Redis') }
   for (const each of [
     { ...message, type: 'shout', event: event('an unknown type') },
@@ -244,7 +244,7 @@ for (const mode of ['development', 'production'])
 
     expect(secrets.size).toBeGreaterThan(40)
     expect(leaksIn([...said, ...logged].join('\n'), secrets)).toEqual([])
-    // What was done is there to be found, and the search finds what is there.
+    // Proves that the search finds text that exists.
     for (const event of [
       'connection.opened',
       'connection.closed',

@@ -11,7 +11,7 @@ const CURSOR = /^[A-Za-z0-9_-]{1,32}:[1-9]\d*$/
 const EVENT = { event_type: 'e', payload: null }
 const LOG_ON = { QUEUE_ENABLED: 'true' }
 
-/** One request per endpoint that reaches user `u` when he is connected and subscribed to `c`. */
+/** One request per endpoint that reaches user `u`, who subscribes to `c`. */
 const TO_U: Record<string, object> = {
   '/send': { target_user_id: 'u' },
   '/send-to-users': { target_user_ids: ['u'] },
@@ -36,7 +36,7 @@ async function stream(service: TestApp, user: string, claims = {}) {
   return client
 }
 
-/** Nothing was sent to it up to now: what is dispatched before its ping comes before the pong. */
+/** Proves that a client received nothing: earlier messages would precede the pong. */
 async function expectNothingOn(client: SocketClient) {
   client.send({ type: 'Ping' })
   expect(await client.next()).toEqual({ type: 'pong' })
@@ -46,7 +46,7 @@ async function expectNothingOn(client: SocketClient) {
 const nextText = async (client: Awaited<ReturnType<typeof connectRaw>>) =>
   (await client.frames.until(({ opcode }) => opcode === 1)).payload.toString()
 
-/** A whole send result but for its id and time. */
+/** A send result without id and time. */
 const result = (delivered: number, queued: number, status: string, failed = 0) => ({
   success: delivered > 0 || queued > 0,
   notification_id: expect.stringMatching(UUID_V4),
@@ -58,7 +58,7 @@ const result = (delivered: number, queued: number, status: string, failed = 0) =
 })
 const NOBODY = result(0, 0, 'no_recipient')
 
-/** The events of an SSE stream as they stand on the wire, after `connected`. */
+/** The raw events of an SSE stream after `connected`. */
 async function textOfStream(url: string) {
   const reader = (await fetch(url)).body?.pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
@@ -67,7 +67,7 @@ async function textOfStream(url: string) {
       text += (await reader?.read())?.value ?? expect.unreachable('the stream has ended')
     const [block = ''] = text.split('\n\n', 1)
     text = text.slice(block.length + 2)
-    // Comments belong to no event.
+    // Skips comments.
     const event = block.replace(/^(?::.*\n?)+/, '')
     return event === '' ? next() : event
   }
@@ -78,7 +78,7 @@ async function textOfStream(url: string) {
 const A1 =
   '{"target_user_id":"u-7","event_type":"invoice.paid","payload":{"no":42,"ok":true},"priority":"High","ttl":600,"correlation_id":"c-1"}'
 
-test('a direct send to a user on two sockets is answered and framed as in appendix A1', async () => {
+test('a send to a user on two sockets is answered and framed as documented', async () => {
   await using service = await startTestApp(LOG_ON)
   const path = `/ws?token=${await service.token('u-7')}`
   using first = await connectRaw(service.port, path)
@@ -101,12 +101,12 @@ test('a direct send to a user on two sockets is answered and framed as in append
   expect(cursor).toMatch(CURSOR)
 })
 
-test('with the log on an away user is queued for, as in appendix A1', async () => {
+test('with the log on a send to an offline user is queued', async () => {
   await using service = await startTestApp(LOG_ON)
   expect((await service.post(`${AT}/send`, A1)).json).toEqual(result(0, 1, 'queued'))
 })
 
-test('with the log off an away user is no recipient and an online one gets no cursor, as in appendix A1', async () => {
+test('with the log off an offline user is no recipient, and an online user gets no cursor', async () => {
   await using service = await startTestApp()
   expect((await service.post(`${AT}/send`, A1)).json).toEqual(NOBODY)
   using client = await listen(service, 'u-7')
@@ -114,23 +114,20 @@ test('with the log off an away user is no recipient and an online one gets no cu
   expect(Object.keys(await client.next()).join()).toBe('type,id,occurred_at,event_type,payload,metadata')
 })
 
-test.each(Object.keys(TO_U))(
-  '%s delivers to sockets, and says no_recipient when nobody is there',
-  async path => {
-    await using service = await startTestApp()
-    const body = { ...TO_U[path], ...EVENT }
-    expect((await service.post(AT + path, body)).json).toEqual(NOBODY)
-    using inside = await listen(service, 'u', ['c'])
-    using outside = await listen(service, 'other', ['d'])
-    const { json } = await service.post(AT + path, body)
-    const heard = path === '/broadcast' ? 2 : 1
-    expect(json).toEqual(result(heard, 0, 'delivered'))
-    expect((await inside.next()).id).toBe(json.notification_id)
-    if (heard === 1) await expectNothingOn(outside)
-  },
-)
+test.each(Object.keys(TO_U))('%s delivers to sockets, and answers no_recipient without any', async path => {
+  await using service = await startTestApp()
+  const body = { ...TO_U[path], ...EVENT }
+  expect((await service.post(AT + path, body)).json).toEqual(NOBODY)
+  using inside = await listen(service, 'u', ['c'])
+  using outside = await listen(service, 'other', ['d'])
+  const { json } = await service.post(AT + path, body)
+  const heard = path === '/broadcast' ? 2 : 1
+  expect(json).toEqual(result(heard, 0, 'delivered'))
+  expect((await inside.next()).id).toBe(json.notification_id)
+  if (heard === 1) await expectNothingOn(outside)
+})
 
-test('each call has an id of its own, shared by all its recipients', async () => {
+test('each call has its own id, which all recipients share', async () => {
   await using service = await startTestApp(LOG_ON)
   using a = await listen(service, 'a')
   using b = await listen(service, 'b')
@@ -144,7 +141,7 @@ test('each call has an id of its own, shared by all its recipients', async () =>
   for (const client of [a, b]) expect((await client.inbox.take(2)).map(({ id }) => id)).toEqual(ids)
 })
 
-test('a user named three times gets it once and is kept for once', async () => {
+test('a user who is named three times gets and stores one notification', async () => {
   await using service = await startTestApp(LOG_ON)
   using a = await listen(service, 'a')
   const body = { target_user_ids: ['a', 'b', 'a', 'b', 'a'], ...EVENT }
@@ -155,7 +152,7 @@ test('a user named three times gets it once and is kept for once', async () => {
 })
 
 test.each(['send-to-users', 'channels'])(
-  'an empty list for /%s reaches nobody and is no fault',
+  'an empty list for /%s is accepted and reaches no client',
   async path => {
     await using service = await startTestApp(LOG_ON)
     using client = await listen(service, 'u', ['c'])
@@ -169,7 +166,7 @@ test.each(['send-to-users', 'channels'])(
   },
 )
 
-test('/channels reaches each connection once, however many of the channels it holds', async () => {
+test('/channels reaches each connection once, however many of the channels it subscribes to', async () => {
   await using service = await startTestApp()
   using both = await listen(service, 'u', ['c', 'd'])
   using one = await listen(service, 'u', ['d'])
@@ -186,7 +183,7 @@ test('/channels reaches each connection once, however many of the channels it ho
 test.each([
   ['log off', {}, 0],
   ['log on', LOG_ON, 1],
-])('with the %s a send to one present and one away user is partial', async (_, env, queued) => {
+])('with the %s a send to an online and an offline user is partial', async (_, env, queued) => {
   await using service = await startTestApp(env)
   using present = await listen(service, 'here')
   const body = { target_user_ids: ['here', 'away'], ...EVENT }
@@ -194,7 +191,7 @@ test.each([
   await present.next()
 })
 
-test('what expired between acceptance and dispatch is neither delivered nor kept', async () => {
+test('a notification that expires before dispatch is neither delivered nor stored', async () => {
   let [now, step] = [Date.now(), 0]
   const clock = {
     now: () => {
@@ -215,7 +212,7 @@ test('what expired between acceptance and dispatch is neither delivered nor kept
   expect((await service.get('/health')).json.queue.total_messages).toBe(0)
 })
 
-test.each(Object.keys(TO_U))('ttl 0 on %s goes past the log to whoever is live', async path => {
+test.each(Object.keys(TO_U))('ttl 0 on %s reaches live clients without being stored', async path => {
   await using service = await startTestApp(LOG_ON)
   const body = { ...TO_U[path], ...EVENT, ttl: 0 }
   expect((await service.post(AT + path, body)).json).toEqual(NOBODY)
@@ -227,7 +224,7 @@ test.each(Object.keys(TO_U))('ttl 0 on %s goes past the log to whoever is live',
   expect((await service.get('/health')).json.queue.total_messages).toBe(0)
 })
 
-test('a user whose connection still replays counts as queued and gets it in order', async () => {
+test('a user whose connection is replaying counts as queued and receives in order', async () => {
   const gate = Promise.withResolvers<void>()
   const wrapStore = (store: Store): Store => ({
     ...store,
@@ -249,7 +246,7 @@ test('a user whose connection still replays counts as queued and gets it in orde
   expect((await client.inbox.take(2)).map(({ payload }) => payload)).toEqual([1, 2])
 })
 
-test('a connection over its send buffer counts in failed, and its user in queued', async () => {
+test('a connection with a full send buffer counts as failed, and its user as queued', async () => {
   await using service = await startTestApp({ ...LOG_ON, SEND_BUFFER_BYTES: '65536' })
   using client = await connectRaw(service.port, `/ws?token=${await service.token('u')}`)
   client.stall()
@@ -281,7 +278,7 @@ const AUDIENCES: readonly Case[] = [
   ['no channel', { type: 'Channels', value: [] }, []],
 ]
 
-test('`audience` filters: a broadcast, on WebSocket and SSE alike.', async () => {
+test('`audience` filters a broadcast, on WebSocket and SSE', async () => {
   await using service = await startTestApp()
   using socketAdmin = await listen(service, 'socket-admin', ['c', 'd'], { roles: ['admin'] })
   using socketPlain = await listen(service, 'socket-plain', ['e'], { roles: ['ops'] })
@@ -339,7 +336,7 @@ test.each(Object.keys(TO_U))('%s frames all metadata in the documented order', a
   )
 })
 
-test('every priority is passed on, and null options are as absent', async () => {
+test('every priority reaches clients, and null options count as absent', async () => {
   await using service = await startTestApp()
   using client = await listen(service, 'u')
   const OPTIONS = { ttl: null, correlation_id: null }
@@ -359,7 +356,7 @@ test.each([
   ['a channel of any script', '/channel', { channel: '中文.頻道-1_٣Ⅷ' }, 'u', ['中文.頻道-1_٣Ⅷ']],
   ['a channel of 64 characters', '/channel', { channel: '𝒜'.repeat(64) }, 'u', ['𝒜'.repeat(64)]],
   ['a list of such channels', '/channels', { channels: ['x', 'ñ'] }, 'u', ['ñ']],
-] as const)('%s is reached', async (_, path, target, user, channels) => {
+] as const)('a send reaches %s', async (_, path, target, user, channels) => {
   await using service = await startTestApp(LOG_ON)
   using client = await listen(service, user, channels)
   expect((await service.post(AT + path, { ...target, ...EVENT })).json).toMatchObject({ delivered_to: 1 })
@@ -378,7 +375,7 @@ test.each([
   await expectNothingOn(client)
 })
 
-test('a body of 65,536 bytes is taken and one of 65,537 is refused', async () => {
+test('a body of 65,536 bytes is accepted, and one of 65,537 is rejected', async () => {
   await using service = await startTestApp()
   using client = await listen(service, 'u')
   const body = (bytes: number) => {
@@ -393,7 +390,7 @@ test('a body of 65,536 bytes is taken and one of 65,537 is refused', async () =>
   await expectNothingOn(client)
 })
 
-/** Compact texts that a parser and a printer would change, and what their reader must see. */
+/** Compact JSON that parsing and printing would change, and the expected text. */
 const PAYLOADS = [
   '1.10',
   '1e400',
@@ -433,7 +430,7 @@ test('a payload reaches WebSocket and SSE byte for byte', async () => {
   await events.end()
 })
 
-test('white space around tokens of a payload may go, and never breaks a line of SSE', async () => {
+test('a payload may lose white space between tokens, which never breaks an SSE line', async () => {
   await using service = await startTestApp()
   const events = await textOfStream(`${service.url}/sse?token=${await service.token('u')}`)
   const text = '{ "a" :\r\n\r\n[ 1.0 ,\n2 ]\r,\t"b c" : " d\\n " }'

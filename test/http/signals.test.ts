@@ -4,9 +4,9 @@ import { spawnService } from '../support/service.ts'
 
 setDefaultTimeout(30_000)
 
-/** SIGINT and SIGTERM. */
+/** SIGINT and SIGTERM in the signal masks of Linux. */
 const SIGNALS = (1n << 1n) | (1n << 14n)
-/** From when the signal is handled, in milliseconds: before, while and after the rest is loaded. */
+/** Delays of the signal in milliseconds: before, during and after loading. */
 const DELAYS = [0, 0, 5, 20, 60, 120, 200, 400]
 
 async function handlesSignals(pid: number): Promise<boolean> {
@@ -19,7 +19,7 @@ async function untilHandled(pid: number): Promise<void> {
   while (!(await handlesSignals(pid))) await Bun.sleep(0)
 }
 
-test('a SIGTERM that arrives while the service starts drains it as any other does', async () => {
+test('a SIGTERM during the start drains the server like any other', async () => {
   for (const delay of DELAYS) {
     const child = spawnService({ DRAIN_SECONDS: '1' })
     await untilHandled(child.pid)
@@ -31,7 +31,7 @@ test('a SIGTERM that arrives while the service starts drains it as any other doe
   }
 })
 
-test('signals are handled long before the service has started', async () => {
+test('signals are handled long before the server has started', async () => {
   const began = performance.now()
   await using child = spawnService({ DRAIN_SECONDS: '0' })
   await untilHandled(child.pid)
@@ -40,7 +40,7 @@ test('signals are handled long before the service has started', async () => {
   expect(handledAfter).toBeLessThan((performance.now() - began) / 3)
 })
 
-test('a second signal while the service starts ends it at once with 1', async () => {
+test('a second signal during the start exits at once with 1', async () => {
   await using child = spawnService({})
   await untilHandled(child.pid)
   child.kill('SIGTERM')

@@ -34,16 +34,16 @@ const NOTHING = {
 const stats = async (app: TestApp, tenant = 'default') =>
   (await app.get('/stats', { 'x-tenant-id': tenant })).json
 
-/** The kind of notification in `/stats` that a way to send counts as. */
+/** The counter of `/stats` for each kind of send. */
 const kindOf = ({ name }: Way): 'user' | 'broadcast' | 'channel' =>
   /user|\/send$/.test(name) ? 'user' : name.includes('broadcast') ? 'broadcast' : 'channel'
 
-test('at the start there is nothing, in exactly this form', async () => {
+test('/stats of a fresh server has every key at its start value', async () => {
   await using app = await startTestApp()
   expect(await stats(app)).toStrictEqual(NOTHING)
 })
 
-test('needs a key, and is no other path', async () => {
+test('/stats needs a key and has no other spelling', async () => {
   await using app = await startTestApp()
   expect((await fetch(`${app.url}/stats`)).status).toBe(401)
   expect((await app.post('/stats', {})).status).toBe(405)
@@ -54,7 +54,7 @@ test('needs a key, and is no other path', async () => {
 })
 
 describe('connections', () => {
-  test('are counted as they are now: connections, users and subscribers of the tenant', async () => {
+  test('show the current connections, users and subscribers of the tenant', async () => {
     await using app = await startTestApp(ON)
     const claims = { tenant_id: 'acme' }
     using first = await socketOf(app, 'u', { claims })
@@ -72,7 +72,7 @@ describe('connections', () => {
     }
     const { status, text } = await app.get('/stats', { 'x-tenant-id': 'acme' })
     expect(status).toBe(200)
-    // As text: a parser may take `__proto__` for something else.
+    // Compares text: a parser may treat `__proto__` differently.
     expect(text).toContain('"connections":{"total_connections":3,"unique_users":2,"channels":{')
     for (const pair of ['"a":2', '"__proto__":1', '"1":1']) expect(text).toContain(pair)
     expect(text).not.toContain('"z"')
@@ -93,7 +93,7 @@ describe('connections', () => {
     expect((await stats(app, 'globex')).connections).toEqual(NOTHING.connections)
   })
 
-  test('of more than a thousand channels the largest are named', async () => {
+  test('list the thousand largest channels', async () => {
     await using app = await startTestApp({ WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '0' })
     using many = await socketOf(app, 'u')
     using few = await socketOf(app, 'v')
@@ -111,7 +111,7 @@ describe('connections', () => {
 })
 
 describe('sends are counted', () => {
-  test('one for each call and batch item, by the kind of its target, whether or not anybody got it', async () => {
+  test('once per call and batch item, by kind of target, delivered or not', async () => {
     await using app = await startTestApp(ON)
     const ways = waysTo('nobody', 'c')
     for (const way of ways) await sendIn(app, 'acme', way, 1)
@@ -134,7 +134,7 @@ describe('sends are counted', () => {
     })
   })
 
-  test('one for many users and for none, and for a ttl of 0', async () => {
+  test('once for many users, for none, and for a ttl of 0', async () => {
     await using app = await startTestApp(ON)
     const content = { event_type: 'e', payload: 1 }
     for (const [path, body] of [
@@ -147,7 +147,7 @@ describe('sends are counted', () => {
     expect((await stats(app)).notifications).toMatchObject({ total_sent: 4, user_notifications: 3 })
   })
 
-  test('not when they are refused, skipped or not taken', async () => {
+  test('not if they are rejected, skipped or refused by the store', async () => {
     let isAway = false
     await using app = await startTestApp(
       { QUEUE_ENABLED: 'true' },
@@ -188,7 +188,7 @@ describe('sends are counted', () => {
 const USERS = ['u0', 'u1', 'u2']
 const LAST = 'the last one'
 
-/** One tenant: who listens in it, and what was sent and answered. */
+/** A tenant with its clients, its sends and their answers. */
 interface Side {
   readonly tenant: string
   readonly sockets: SocketClient[]
@@ -226,12 +226,12 @@ const notificationsOf = (client: SocketClient): readonly Message[] =>
 const eventsOf = (stream: StreamClient): readonly Message[] =>
   stream.inbox.all.flatMap(({ event, data }) => (event === 'notification' ? [data] : []))
 
-/** Everything its clients have been sent, once nothing more is to come. */
+/** All frames that its clients received, after the last one arrived. */
 async function readIn(app: TestApp, side: Side): Promise<number> {
   const all = () => [...side.sockets.map(notificationsOf), ...side.streams.map(eventsOf)]
   const allHave = (count: number) => (): boolean =>
     all().every(messages => messages.filter(({ payload }) => payload === LAST).length === count)
-  // What is in a user's log comes before the last of it; and what is for all comes in the order of the sends.
+  // A log arrives in order, and so do broadcasts: the last one proves the rest.
   await sendTo(app, side, way('/send-to-users', { target_user_ids: USERS }), LAST)
   await eventually(allHave(1))
   await sendTo(app, side, way('/broadcast', {}), LAST)
@@ -239,7 +239,7 @@ async function readIn(app: TestApp, side: Side): Promise<number> {
   return all().reduce((sum, { length }) => sum + length, 0)
 }
 
-describe('nothing is counted that was not delivered, and everything that was', () => {
+describe('delivered counts exactly the frames that clients received', () => {
   for (const seed of [1, 2, 3, 4])
     test(`live, replayed, to channels, to an audience and to streams, in two tenants (seed ${seed})`, async () => {
       const random = createRandom(seed)
@@ -271,7 +271,7 @@ describe('nothing is counted that was not delivered, and everything that was', (
         if (by !== undefined) await sendTo(app, side, by, 'x'.repeat(pick(2_000)))
       }
 
-      // Appends, which take a random time, starts and replays cross each other.
+      // Appends take a random time: they overlap with connects and replays.
       const [acme, globex] = [sideOf('acme'), sideOf('globex')]
       for (let round = 0; round < 12; round++)
         await Promise.all(
@@ -288,7 +288,7 @@ describe('nothing is counted that was not delivered, and everything that was', (
         const read = await readIn(app, side)
         all += read
         opened += side.sockets.length + side.streams.length
-        // Some came by a replay, which no answer counts.
+        // No answer counts frames of a replay.
         expect(read).toBeGreaterThan(side.answered)
         expect({ tenant, ...(await stats(app, tenant)).notifications }).toEqual({
           tenant,
@@ -311,7 +311,7 @@ describe('nothing is counted that was not delivered, and everything that was', (
     ['channels', { channels: ['c', 'd'] }],
   ] as const)
     for (const QUEUE_ENABLED of ['true', 'false'])
-      test(`a client that is cut because it does not read has failed: /${path}, QUEUE_ENABLED=${QUEUE_ENABLED}`, async () => {
+      test(`a client that is disconnected because it stopped reading counts as failed: /${path}, QUEUE_ENABLED=${QUEUE_ENABLED}`, async () => {
         await using app = await startTestApp({ QUEUE_ENABLED, SEND_BUFFER_BYTES: '65536' })
         using slow = await connectRaw(app.port, `/ws?token=${await app.token('slow')}`)
         using good = await socketOf(app, 'good')
@@ -352,7 +352,7 @@ describe('acknowledgements', () => {
     avg_latency_ms: 0,
   }
 
-  test('are told of when they are on, and frames that are sent again are counted again', async () => {
+  test('appear if they are enabled, and redelivered frames are counted again', async () => {
     const clock = createTestClock()
     await using app = await startTestApp(
       { ...ACK, TENANT_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '10', ACK_MAX_DELIVERIES: '2' },
@@ -391,8 +391,8 @@ describe('acknowledgements', () => {
   })
 })
 
-describe('ends are counted by their code', () => {
-  test('each once: what was opened is open or has ended', async () => {
+describe('closed connections are counted by close code', () => {
+  test('each once: every opened connection is open or closed', async () => {
     await using app = await startTestApp({ WEBSOCKET_MAX_CONNECTIONS_PER_USER: '4' })
     const { closes, tally } = app.app.stats
     const clients = await Promise.all(Array.from({ length: 4 }, () => socketOf(app, 'u')))
@@ -444,7 +444,7 @@ describe('ends are counted by their code', () => {
       expect(Object.entries(closes).filter(([, count]) => count > 0)).toEqual([[counted, 1]])
     })
 
-  test('a connection that breaks off as 1006', async () => {
+  test('a broken connection as 1006', async () => {
     await using app = await startTestApp()
     using client = await connectRaw(app.port, `/ws?token=${await app.token('u')}`)
     client.reset()

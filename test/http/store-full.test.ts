@@ -16,7 +16,7 @@ async function start(env: Environment) {
   return { app, clock, [Symbol.asyncDispose]: () => app[Symbol.asyncDispose]() }
 }
 
-/** Sends to users of their own until one is refused; how many were accepted. */
+/** Sends to a new user each time until a send is rejected. Gives the accepted number. */
 async function fill(app: TestApp, tenant: string): Promise<number> {
   for (let n = 0; n < 200; n++) {
     const { status, json } = await trySend(app, [`u${n}`], n, of(tenant))
@@ -27,19 +27,19 @@ async function fill(app: TestApp, tenant: string): Promise<number> {
   throw new Error('it never was full')
 }
 
-test('a tenant that holds TENANT_MAX_STORED_BYTES gets 507, others do not, and there is room again after expiry', async () => {
+test('a tenant at TENANT_MAX_STORED_BYTES gets 507 until entries expire; other tenants do not', async () => {
   await using service = await start({ TENANT_MAX_STORED_BYTES: String(LIMIT) })
   const { app, clock } = service
   const accepted = await fill(app, 'acme')
   expect(accepted).toBeGreaterThan(10)
   expect((await trySend(app, ['u0'], 1, of('acme'))).status).toBe(507)
   for (const n of [1, 2, 3]) expect((await trySend(app, ['u0'], n, of('globex'))).status).toBe(200)
-  // Only users who are known count still: half of them fit again.
+  // Entries have expired; the users themselves still take room.
   clock.jump(61)
   expect((await trySend(app, ['u0'], 7, of('acme'))).status).toBe(200)
 })
 
-test('a store that holds STORE_MAX_BYTES stores all of a send or nothing, and says how full it is', async () => {
+test('a store at STORE_MAX_BYTES stores a send completely or not at all, and reports its fill level', async () => {
   await using service = await start({ STORE_MAX_BYTES: String(LIMIT) })
   const { app } = service
   await fill(app, 'default')
@@ -60,7 +60,7 @@ test('a store that holds STORE_MAX_BYTES stores all of a send or nothing, and sa
   expect((await app.get('/health')).json.queue).toEqual(health.queue)
 })
 
-test('what is not kept needs no room: crowds and a ttl of 0', async () => {
+test('crowds and a ttl of 0 need no room in the store', async () => {
   await using service = await start({ STORE_MAX_BYTES: String(LIMIT) })
   const { app } = service
   const client = await socketOf(app, 'u')
@@ -85,7 +85,7 @@ test('a repeat with an idempotency key is answered by a full store', async () =>
   expect([again.status, again.text]).toEqual([first.status, first.text])
 })
 
-test('without a limit `/health` says no bytes', async () => {
+test('`/health` shows no bytes without a limit', async () => {
   await using app = await startTestApp(ENV)
   await send(app, 'u', 1)
   expect((await app.get('/health')).json.store).toEqual({ kind: 'memory', status: 'healthy' })

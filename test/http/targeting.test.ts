@@ -11,7 +11,7 @@ const LOGS = ['true', 'false']
 const count = (messages: readonly Message[]): number =>
   messages.filter(({ type }) => type === 'notification').length
 
-/** Each way to name several of one kind: a send, and an item of a batch. */
+/** Sends that name several targets: directly, and as a batch item. */
 const waysToMany = (kind: 'users' | 'channels', value: readonly string[]) => [
   kind === 'users'
     ? { path: `${AT}/send-to-users`, body: { ...EVENT, target_user_ids: value } }
@@ -20,7 +20,7 @@ const waysToMany = (kind: 'users' | 'channels', value: readonly string[]) => [
 ]
 
 for (const QUEUE_ENABLED of LOGS)
-  test(`names given twice count once for every device, in a send and in a batch (QUEUE_ENABLED=${QUEUE_ENABLED})`, async () => {
+  test(`names that are given twice count once on every device, in a send and in a batch (QUEUE_ENABLED=${QUEUE_ENABLED})`, async () => {
     await using app = await startTestApp({ QUEUE_ENABLED })
     const devices = [await socketOf(app, 'u'), await socketOf(app, 'u'), await socketOf(app, 'v')]
     for (const [n, client] of devices.entries()) {
@@ -44,7 +44,7 @@ describe('names in any script', () => {
   const USERS = [...NAMES, 'a/b', 'user:default:x', ' ', '😀', 'e\u0301', '*', 'x'.repeat(256)]
 
   for (const QUEUE_ENABLED of LOGS)
-    test(`of users and channels reach by every way who has exactly that name (QUEUE_ENABLED=${QUEUE_ENABLED})`, async () => {
+    test(`of users and channels reach exactly that user or channel, by every kind of send (QUEUE_ENABLED=${QUEUE_ENABLED})`, async () => {
       await using app = await startTestApp({ QUEUE_ENABLED })
       for (const [n, user] of USERS.entries()) {
         const channel = NAMES[n % NAMES.length] ?? ''
@@ -66,7 +66,7 @@ describe('names in any script', () => {
       }
     })
 
-  test('that only resemble a user or a channel reach nobody', async () => {
+  test('that only resemble a user or channel reach no client', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'caf\u00e9')
     client.send({ type: 'Subscribe', payload: { channels: ['caf\u00e9', 'Straße'] } })

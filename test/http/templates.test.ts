@@ -18,7 +18,7 @@ interface Answer {
   readonly json: Message
 }
 
-/** Any method with the key; a string goes as it is, anything else as JSON. */
+/** Sends any method with the key; a string is sent as is, other values as JSON. */
 async function call(
   app: TestApp,
   method: string,
@@ -53,7 +53,7 @@ const A2_PAYLOAD = '{"text":"No 42 for ","n":"42","t":42,"extra":1,"keep":"{{abs
 const nextText = async (client: Awaited<ReturnType<typeof rawOf>>) =>
   (await client.frames.until(({ opcode }) => opcode === 1)).payload.toString()
 
-test('the documented template is created, and rendered for a user as documented, to the byte', async () => {
+test('the documented template is created and rendered as documented, byte for byte', async () => {
   const docs = await Bun.file(new URL('../../docs/API.md', import.meta.url)).text()
   for (const text of [A2_CREATE, A2_SEND, A2_PAYLOAD]) expect(docs).toContain(text)
   await using app = await startTestApp()
@@ -81,11 +81,11 @@ test('the documented template is created, and rendered for a user as documented,
   ])
 })
 
-describe('A template', () => {
+describe('a template', () => {
   const FULL =
     '{"id":"größe-1_A","name":"é \\" n","event_type":"e","payload_template":{"b":1e400,"a":-0,"1":1.10,"s":"\\ud800\\u0061"},"default_priority":"Critical","default_ttl":0,"description":"","strict":true'
 
-  test('is shown as it was written, by itself and among all', async () => {
+  test('is returned exactly as written, alone and in the list', async () => {
     await using app = await startTestApp()
     const first = await app.post(AT, `${FULL},"unknown":[1]}`)
     const full = `${FULL},"created_at":"${first.json.created_at}","updated_at":"${first.json.updated_at}"}`
@@ -103,7 +103,7 @@ describe('A template', () => {
     expect((await app.get(AT)).text).toBe(`{"templates":[${bare.text},${full}],"total":2}`)
   })
 
-  test('is listed by id in the order of code points, and an empty list is one', async () => {
+  test('is listed by id in code point order; the list may be empty', async () => {
     await using app = await startTestApp()
     expect((await app.get(AT)).text).toBe('{"templates":[],"total":0}')
     for (const id of ['b', 'ab', '𝒜', '\uffda', 'a', 'B', '9', '10']) await create(app, id)
@@ -125,7 +125,7 @@ describe('A template', () => {
     }
   })
 
-  test('changes in what a change names, and is the new one from the next request on', async () => {
+  test('changes only in the given fields, and the change applies from the next request', async () => {
     let now = 1_700_000_000_000
     await using app = await startTestApp(
       {},
@@ -181,7 +181,7 @@ describe('A template', () => {
     expect((await create(app, 't')).status).toBe(201)
   })
 
-  test('is created once, however many try at the same time', async () => {
+  test('is created once by concurrent requests', async () => {
     await using app = await startTestApp()
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, n) => create(app, 't', { name: `${n}` })),
@@ -212,7 +212,7 @@ describe('A template', () => {
     expect((await create(app, 'more')).status).toBe(201)
   })
 
-  test('is of its tenant alone; in another it is like one that never was', async () => {
+  test('exists only in its tenant', async () => {
     await using app = await startTestApp({ TENANT_ENABLED: 'true' })
     const acme = { 'x-tenant-id': 'acme' }
     const globex = { 'x-tenant-id': 'globex' }
@@ -236,7 +236,7 @@ describe('A template', () => {
     expect((await app.get(`${AT}/t`, acme)).json.event_type).toBe('of acme')
   })
 
-  test('is for callers with a key', async () => {
+  test('needs an API key', async () => {
     await using app = await startTestApp()
     for (const [method, path] of [
       ['POST', AT],
@@ -262,7 +262,7 @@ describe('A template', () => {
   })
 })
 
-describe('A template that is not as it must be', () => {
+describe('an invalid template', () => {
   const GOOD: Readonly<Record<string, string>> = {
     id: '"t"',
     name: '"n"',
@@ -281,7 +281,7 @@ describe('A template that is not as it must be', () => {
   const NO_STRING = ['5', 'true', '[]', '{}', '["n"]']
   const CONTROLS = ['"a\\u0000"', '"\\n"', '"\\u007f"', '"\\u009f"']
 
-  /** 422 on create and on change. */
+  /** Answered 422 on create and change. */
   const SHAPES: Readonly<Record<string, readonly string[]>> = {
     name: NO_STRING,
     event_type: NO_STRING,
@@ -290,7 +290,7 @@ describe('A template that is not as it must be', () => {
     description: NO_STRING,
     strict: ['"true"', '1', '0', '[]', '{}'],
   }
-  /** 400 INVALID_TEMPLATE on create and on change. */
+  /** Answered 400 INVALID_TEMPLATE on create and change. */
   const RULES: Readonly<Record<string, readonly string[]>> = {
     name: ['""', quoted(257), quoted(129, 'é')],
     event_type: ['""', quoted(129), quoted(129, '😀'), ...CONTROLS],
@@ -371,11 +371,11 @@ describe('A template that is not as it must be', () => {
     const { text } = await app.post(AT, objectOf(GOOD))
     await refusals(common, body => call(app, 'PUT', `${AT}/t`, body))
     expect((await app.get(`${AT}/t`)).text).toBe(text)
-    // Of one that is not there it says the same first.
+    // A missing template gets the same error first.
     await refusals(common, body => call(app, 'PUT', `${AT}/none`, body))
   })
 
-  test('has all faults of one kind named together', async () => {
+  test('gets one error with all faults of a kind', async () => {
     await using app = await startTestApp()
     const answer = await call(
       app,
@@ -389,7 +389,7 @@ describe('A template that is not as it must be', () => {
     ])
   })
 
-  test('differs from one that only nearly is, which is taken', async () => {
+  test('differs from an unusual but valid one, which is accepted', async () => {
     await using app = await startTestApp()
     const nearly: Readonly<Record<string, readonly string[]>> = {
       id: [quoted(64), quoted(32, 'é'), quoted(16, '𝒜'), '"__proto__"', '"-"', '"_"', '"0"', '"名٣"'],
@@ -415,7 +415,7 @@ describe('A template that is not as it must be', () => {
       }
   })
 
-  test('is too large for its body from 2,097,153 bytes on', async () => {
+  test('is rejected from a body of 2,097,153 bytes', async () => {
     await using app = await startTestApp()
     const good = objectOf(GOOD)
     const padded = (bytes: number) => good + ' '.repeat(bytes - good.length)
@@ -432,7 +432,7 @@ describe('A template that is not as it must be', () => {
       )
   })
 
-  test('is not found under what can be no id, nor under a broken path', async () => {
+  test('is not found under an invalid id or a broken path', async () => {
     await using app = await startTestApp()
     const rows: [segment: string, answer: string][] = [
       ['none', '404 TEMPLATE_NOT_FOUND'],
@@ -460,7 +460,7 @@ const TO_U: Readonly<Record<string, object>> = {
   '/channel': { channel: 'c' },
   '/channels': { channels: ['c'] },
 }
-/** The same through a batch of one. */
+/** Sends the request as a batch of one item. */
 const ITEM: Readonly<Record<string, object>> = {
   '/send': { target: { type: 'user', value: 'u' } },
   '/send-to-users': { target: { type: 'users', value: ['u'] } },
@@ -476,7 +476,7 @@ async function listen(app: TestApp): Promise<SocketClient> {
   return client
 }
 
-describe('A send with a template', () => {
+describe('a send with a template', () => {
   const TEMPLATE = {
     event_type: 'of.template',
     payload_template: { t: '{{a}}', v: '{{{a}}}' },
@@ -484,7 +484,7 @@ describe('A send with a template', () => {
   }
 
   for (const [path, target] of Object.entries(TO_U))
-    test(`to ${path} and as the same item of a batch carries what was rendered`, async () => {
+    test(`to ${path}, and as a batch item, carries the rendered payload`, async () => {
       await using app = await startTestApp()
       using client = await listen(app)
       await create(app, 't', { ...TEMPLATE, default_priority: 'High' })
@@ -508,7 +508,7 @@ describe('A send with a template', () => {
       }
     })
 
-  /** What is said, and what comes of it; `direct` where the template is not meant. */
+  /** Request fields and expected result; `direct` if the payload is used. */
   const MODES: readonly (readonly [said: object, expected: object])[] = [
     [{ template_id: 't' }, { event_type: 'of.template', payload: { t: '{{a}}', v: '{{{a}}}' } }],
     [{ template_id: 't', variables: {} }, { payload: { t: '{{a}}', v: '{{{a}}}' } }],
@@ -542,7 +542,7 @@ describe('A send with a template', () => {
     ],
     [{ template_id: {}, event_type: 'x', payload: '{{a}}', variables: { a: 1 } }, { payload: '{{a}}' }],
   ]
-  test('means the template whenever one is named, and the request before the template', async () => {
+  test('prefers the template to a payload, and fields of the request to those of the template', async () => {
     await using app = await startTestApp()
     using client = await listen(app)
     await create(app, 't', { ...TEMPLATE, default_priority: 'Low' })
@@ -603,7 +603,7 @@ describe('A send with a template', () => {
   }
 
   for (const [path, target] of Object.entries(TO_U))
-    test(`to ${path} that cannot be carried out is refused, and nothing is sent`, async () => {
+    test(`to ${path} that cannot be rendered is rejected, and nothing is sent`, async () => {
       await using app = await withTemplates()
       using client = await listen(app)
       for (const [said, expected, ...paths] of BAD) {
@@ -624,7 +624,7 @@ describe('A send with a template', () => {
       expect((await app.get('/health')).json.queue.total_messages).toBe(0)
     })
 
-  test('as an item of a batch fails alone where a send would be 400 or too large, and refuses the batch where it would be 422', async () => {
+  test('as a batch item fails alone where a send is 400 or 413, and rejects the batch where a send is 422', async () => {
     await using app = await withTemplates()
     using client = await listen(app)
     for (const [said, expected, ...paths] of BAD) {
@@ -658,7 +658,7 @@ describe('A send with a template', () => {
     )
   })
 
-  test('names at most twenty missing variables', async () => {
+  test('gets an error that lists at most twenty missing variables', async () => {
     await using app = await startTestApp()
     await create(app, 't', {
       payload_template: Array.from({ length: 30 }, (_, n) => `{{n${n}}}`),
@@ -668,7 +668,7 @@ describe('A send with a template', () => {
     expect(pathsOf(answer)).toEqual(Array.from({ length: 20 }, (_, n) => `variables.n${n}`))
   })
 
-  test('has a payload of up to 65,536 bytes', async () => {
+  test('renders a payload of at most 65,536 bytes', async () => {
     await using app = await startTestApp()
     using client = await listen(app)
     await create(app, 't', { payload_template: `{{a}}${'é'.repeat(32_000)}` })
@@ -683,7 +683,7 @@ describe('A send with a template', () => {
     expect(Buffer.byteLength(JSON.stringify((await client.next()).payload))).toBe(65_536)
   })
 
-  test('carries what the template was at acceptance, whatever becomes of it', async () => {
+  test('carries the template of its acceptance, whatever changes later', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
     await create(app, 't', { payload_template: 'first {{a}}' })
     const send = () =>
@@ -721,7 +721,7 @@ describe('A send with a template', () => {
   })
 })
 
-test('A variable whose value contains `{{other}}` is not expanded: not in texts, keys or values, however it is sent.', async () => {
+test('a variable whose value contains `{{other}}` is not expanded in texts, keys or values, by any kind of send', async () => {
   await using app = await startTestApp()
   using client = await listen(app)
   await create(app, 't', {
@@ -742,14 +742,14 @@ test('A variable whose value contains `{{other}}` is not expanded: not in texts,
     })
 })
 
-describe('A batch with templates', () => {
+describe('a batch with templates', () => {
   const item = (user: string, more: object) => ({ target: { type: 'user', value: user }, ...more })
   const post = (app: TestApp, notifications: readonly object[], options: object = {}) =>
     app.post(`${SENDS}/batch`, { notifications, options })
   const statusesOf = ({ json }: { json: Message }): string[] =>
     json.results.map((each: Message) => each.status ?? each.code ?? (each.success ? 'duplicate' : 'stopped'))
 
-  test('is answered as documented: sent, duplicate, unknown template, queued', async () => {
+  test('gets the documented answer: sent, duplicate, unknown template, queued', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
     await create(app, 't')
     using _ = await socketOf(app, 'here')
@@ -774,7 +774,7 @@ describe('A batch with templates', () => {
     })
   })
 
-  test('knows duplicates by the event type of the template', async () => {
+  test('finds duplicates by the event type of the template', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
     await create(app, 'one', { event_type: 'e' })
     await create(app, 'two', { event_type: 'e' })
@@ -809,7 +809,7 @@ describe('A batch with templates', () => {
     ])
   })
 
-  test('stops behind an item whose template fails', async () => {
+  test('stops after an item whose template fails', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
     await create(app, 't', { strict: true })
     const answer = await post(
@@ -824,7 +824,7 @@ describe('A batch with templates', () => {
     expect(statusesOf(answer)).toEqual(['queued', 'VALIDATION_ERROR', 'stopped'])
   })
 
-  test('takes effect in the order of its items, however slowly templates are found', async () => {
+  test('takes effect in the order of its items, however slow the template look-ups', async () => {
     const wrapStore = (store: Store): Store => ({
       ...store,
       templates: {
@@ -857,7 +857,7 @@ describe('A batch with templates', () => {
     )
   })
 
-  test('does not measure a payload that counts for nothing', async () => {
+  test('does not measure a payload that is not sent', async () => {
     await using app = await startTestApp({ QUEUE_ENABLED: 'true' })
     await create(app, 't')
     const answer = await post(app, [
@@ -867,7 +867,7 @@ describe('A batch with templates', () => {
   })
 })
 
-describe('While the store is away', () => {
+describe('during an outage of the store', () => {
   const away = async (): Promise<never> => {
     throw new StoreAway('away')
   }
@@ -876,7 +876,7 @@ describe('While the store is away', () => {
     templates: { create: away, get: away, list: away, update: away, delete: away },
   })
 
-  test('every request about templates is 503, and so is a send that needs one, to whomever', async () => {
+  test('every request about templates is 503, and so is every send with a template', async () => {
     await using app = await startTestApp({}, { wrapStore })
     using client = await listen(app)
     const answers = [
@@ -898,7 +898,7 @@ describe('While the store is away', () => {
     expect(app.lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 
-  test('items of a batch that need none are sent', async () => {
+  test('batch items without a template are sent', async () => {
     await using app = await startTestApp({}, { wrapStore })
     using client = await listen(app)
     const { json } = await app.post(`${SENDS}/batch`, {
@@ -915,7 +915,7 @@ describe('While the store is away', () => {
   })
 })
 
-test('no answer and no log line repeats what a template or a variable says', async () => {
+test('no answer and no log line repeats a template or a variable', async () => {
   await using app = await startTestApp()
   const secret = 'ZZECHOZZ'
   await create(app, 't', { payload_template: `{{a}}${'{{b}}'.repeat(1_000)}` })

@@ -11,7 +11,7 @@ const NOTHING = { active_connections: 0, total_connections: 0, messages_sent: 0,
 const sendIn = (app: TestApp, tenant: string, user = 'u') =>
   app.post(SEND, { target_user_id: user, event_type: 'e', payload: 1 }, { 'x-tenant-id': tenant })
 
-test('tenants with a connection, or in which something happened, are listed by name with what happened', async () => {
+test('tenants with a connection or with sends are listed by name with their counters', async () => {
   await using app = await startTestApp(ON)
   expect((await app.get(AT)).json).toEqual({ enabled: true, tenants: [], total: 0 })
   const claims = { tenant_id: 'globex' }
@@ -56,7 +56,7 @@ test('tenants with a connection, or in which something happened, are listed by n
   })
 })
 
-test('one in which nothing happened is not found, and looking does not make it', async () => {
+test('a tenant without connections and sends is not found, and a look-up does not create it', async () => {
   await using app = await startTestApp(ON)
   for (const name of ['acme', 'default', 'globex', 'x'.repeat(64), '__proto__', 'constructor'])
     for (const headers of [{}, { 'x-tenant-id': name }]) {
@@ -64,12 +64,12 @@ test('one in which nothing happened is not found, and looking does not make it',
       expect([name, status, json.error.code]).toEqual([name, 404, 'TENANT_NOT_FOUND'])
     }
   await app.get('/stats', { 'x-tenant-id': 'globex' })
-  // Refused, so nothing happened.
+  // A rejected send is no send.
   await app.post(SEND, {}, { 'x-tenant-id': 'globex' })
   expect((await app.get(AT)).json.total).toBe(0)
 })
 
-test('what is no tenant or no such request is refused', async () => {
+test('an invalid tenant and a malformed request are rejected', async () => {
   await using app = await startTestApp(ON)
   for (const [path, status, code] of [
     ['/a%20b', 400, 'VALIDATION_ERROR'],
@@ -96,7 +96,7 @@ test('what is no tenant or no such request is refused', async () => {
   }
 })
 
-test('a bound key sees its own tenant and no other, whatever that is', async () => {
+test('a bound key sees only its own tenant', async () => {
   await using app = await startTestApp(ON)
   for (const tenant of ['acme', 'globex', 'default']) await sendIn(app, tenant)
   const own = { tenant_id: 'acme', stats: { ...NOTHING, messages_sent: 1 } }
@@ -107,18 +107,18 @@ test('a bound key sees its own tenant and no other, whatever that is', async () 
   )
   expect(foreign).toBe(unknown)
   expect(foreign).toContain('TENANT_NOT_FOUND')
-  // A header does not narrow what an unbound key sees.
+  // X-Tenant-ID does not filter the list of an unbound key.
   expect((await app.get(AT, { 'x-tenant-id': 'acme' })).json.total).toBe(3)
 })
 
-test('a bound key in whose tenant nothing happened sees none', async () => {
+test('a bound key of an unused tenant sees no tenant', async () => {
   await using app = await startTestApp(ON)
   await sendIn(app, 'globex')
   expect((await app.get(AT, ACME)).json).toEqual({ enabled: true, tenants: [], total: 0 })
   expect((await app.get(`${AT}/acme`, ACME)).status).toBe(404)
 })
 
-test('with tenancy off there is at most the tenant `default`, for every key', async () => {
+test('with tenancy off every key sees at most the tenant `default`', async () => {
   await using app = await startTestApp({ ...ON, TENANT_ENABLED: 'false' })
   expect((await app.get(AT)).json).toEqual({ enabled: false, tenants: [], total: 0 })
   expect((await app.get(`${AT}/default`)).status).toBe(404)

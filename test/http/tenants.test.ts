@@ -10,7 +10,7 @@ const GLOBEX = 'a-key-of-globex:with-a-colon'
 const KEYS = { TENANT_API_KEYS: `acme:${ACME},globex:${GLOBEX},acme:${ACME_TOO}` }
 const BODY = { target_user_id: 'u', event_type: 'e', payload: 1 }
 
-/** Raw: fetch leaves out what it takes for meaningless. */
+/** Sends raw HTTP: fetch omits empty headers. */
 async function ask(app: TestApp, headers: readonly string[], body = JSON.stringify(BODY)) {
   const socket = await Bun.connect<{ answer: PromiseWithResolvers<string> }>({
     hostname: '127.0.0.1',
@@ -28,7 +28,7 @@ async function ask(app: TestApp, headers: readonly string[], body = JSON.stringi
 const keyOf = (key: string) => `X-API-Key: ${key}`
 const tenantOf = (tenant: string) => `X-Tenant-ID: ${tenant}`
 
-describe('a caller is of the tenant', () => {
+describe('a caller belongs to the tenant', () => {
   const ROWS: readonly (readonly [what: string, headers: Record<string, string>, tenant: string])[] = [
     ['default without a header', { 'x-api-key': API_KEY }, 'default'],
     ['of the header', { 'x-api-key': API_KEY, 'x-tenant-id': 'acme' }, 'acme'],
@@ -39,7 +39,7 @@ describe('a caller is of the tenant', () => {
     ['of its key, named again', { 'x-api-key': GLOBEX, 'x-tenant-id': 'globex' }, 'globex'],
   ]
   for (const [what, headers, tenant] of ROWS)
-    test(`${what}, for every way to send`, async () => {
+    test(`${what}, for every kind of send`, async () => {
       await using app = await startTestApp({ ...KEYS, TENANT_ENABLED: 'true' })
       const tenants = ['default', 'acme', 'globex']
       const clients = await Promise.all(
@@ -61,7 +61,7 @@ describe('a caller is of the tenant', () => {
       }
     })
 
-  test('of the header when there are no keys at all', async () => {
+  test('of the header if no keys are configured', async () => {
     await using app = await startTestApp({ API_KEY: '', TENANT_ENABLED: 'true' })
     using client = await socketOf(app, 'u', { claims: { tenant_id: 'acme' } })
     expect((await app.post(SEND, BODY, { 'x-tenant-id': 'acme' })).json.delivered_to).toBe(1)
@@ -69,17 +69,17 @@ describe('a caller is of the tenant', () => {
     expect(await settle(client)).toHaveLength(1)
   })
 
-  test('that its key is bound to, also when there are no other keys', async () => {
+  test('of its bound key, also if there are no other keys', async () => {
     await using app = await startTestApp({ ...KEYS, API_KEY: '', TENANT_ENABLED: 'true' })
     expect((await app.post(SEND, BODY, { 'x-api-key': API_KEY })).status).toBe(401)
     expect((await app.post(SEND, BODY, { 'x-api-key': ACME })).status).toBe(200)
   })
 })
 
-describe('a caller is refused', () => {
+describe('a caller is rejected', () => {
   const NOT = ['a b', 'a:b', 'a/b', 'a,b', 'ä', '*', 'x'.repeat(65)]
 
-  test('with 403 when its key is bound to another tenant, before its body is looked at', async () => {
+  test('with 403 if its key is bound to another tenant, before its body is read', async () => {
     await using app = await startTestApp({ ...KEYS, TENANT_ENABLED: 'true' })
     for (const [key, tenant] of [
       [ACME, 'globex'],
@@ -95,7 +95,7 @@ describe('a caller is refused', () => {
     for (const secret of [ACME, ACME_TOO, GLOBEX]) expect(JSON.stringify(app.lines)).not.toContain(secret)
   })
 
-  test('with 400 when the header names no tenant', async () => {
+  test('with 400 if the header is no valid tenant name', async () => {
     await using app = await startTestApp({ ...KEYS, TENANT_ENABLED: 'true' })
     for (const key of [API_KEY, ACME])
       for (const tenant of ['', ...NOT]) {
@@ -108,7 +108,7 @@ describe('a caller is refused', () => {
     expect((await ask(app, [keyOf(API_KEY), tenantOf('A-z_0.9'.padEnd(64, 'x'))])).status).toBe(200)
   })
 
-  test('with 401 first of all when its key is wrong', async () => {
+  test('with 401 before anything else if its key is wrong', async () => {
     await using app = await startTestApp({ ...KEYS, TENANT_ENABLED: 'true' })
     for (const key of ['wrong', `acme:${ACME}`, ACME.toUpperCase(), `${ACME},${GLOBEX}`])
       for (const tenant of ['acme', 'a b']) {
@@ -117,14 +117,14 @@ describe('a caller is refused', () => {
       }
   })
 
-  test('on no path that needs no key, whatever the header says', async () => {
+  test('on no path that is open, whatever the header', async () => {
     await using app = await startTestApp({ TENANT_ENABLED: 'true' })
     expect((await app.get('/health', { 'x-tenant-id': 'a b' })).status).toBe(200)
     expect((await app.get('/nowhere', { 'x-tenant-id': 'a b' })).status).toBe(404)
   })
 })
 
-test('with tenancy off everything is one tenant: headers, claims and what keys are bound to say nothing', async () => {
+test('with tenancy off all is one tenant; headers, claims and bound keys are ignored', async () => {
   await using app = await startTestApp(KEYS)
   const clients = [
     await socketOf(app, 'u'),

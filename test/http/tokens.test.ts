@@ -10,7 +10,7 @@ const inAnHour = () => Date.now() / 1000 + 3600
 const statusOf = async (service: TestApp, authorization: string) =>
   (await fetch(service.url + ME, { headers: { authorization } })).status
 
-test('the scheme of a token is written in any case, with one blank or more', async () => {
+test('the scheme of a token is case-insensitive, followed by one or more blanks', async () => {
   await using service = await startTestApp()
   const token = await service.token('u')
   for (const scheme of ['Bearer ', 'bearer ', 'BEARER ', 'bEaReR    '])
@@ -22,7 +22,7 @@ test('the scheme of a token is written in any case, with one blank or more', asy
   expect(await client.next()).toEqual({ type: 'pong' })
 })
 
-test('the scheme of the metrics key is written in any case', async () => {
+test('the scheme of the metrics key is case-insensitive', async () => {
   await using service = await startTestApp({ METRICS_KEY: 'a-key-for-metrics' })
   for (const authorization of ['Bearer a-key-for-metrics', 'bearer   a-key-for-metrics'])
     expect((await fetch(`${service.url}/metrics`, { headers: { authorization } })).status).toBe(200)
@@ -53,7 +53,7 @@ test.each<[claims: object, status: number]>([
   expect(await statusOf(service, `Bearer ${token}`)).toBe(status)
 })
 
-test('a number of an exp beyond all dates is refused', async () => {
+test('an exp beyond all dates is rejected', async () => {
   await using service = await startTestApp()
   const payload = Buffer.from('{"sub":"u","exp":1e400}').toString('base64url')
   const head = Buffer.from('{"alg":"HS256"}').toString('base64url')
@@ -62,7 +62,7 @@ test('a number of an exp beyond all dates is refused', async () => {
   expect(await statusOf(service, `Bearer ${head}.${payload}.${signature}`)).toBe(401)
 })
 
-test('an `exp` with a fraction is told in whole seconds', async () => {
+test('an `exp` with a fraction gives `expires_in` in whole seconds', async () => {
   await using service = await startTestApp()
   const token = await service.token('u', { exp: inAnHour() + 0.5 })
   using client = await connectSocket(`${service.url}/ws?cursor=&token=${token}`)
@@ -101,7 +101,7 @@ test('a key set without a usable key does not replace a good one', async () => {
     while ((await statusOf(service, `Bearer ${good}`)) !== 200) await Bun.sleep(5)
     answer = each
     const before = asked
-    // An unknown key id has the set fetched again.
+    // An unknown key id triggers a fetch.
     expect(await statusOf(service, `Bearer ${await sign('k2')}`)).toBe(401)
     expect(asked).toBe(before + 1)
     expect([each, await statusOf(service, `Bearer ${good}`)]).toEqual([each, 200])
@@ -119,7 +119,7 @@ const refusal = (env: Record<string, string>): string => {
   return 'loaded'
 }
 
-test('an origin with a wildcard inside stops the start, and `null` may be listed', async () => {
+test('an origin with a wildcard inside prevents the start, and `null` is allowed', async () => {
   for (const origin of ['https://*.a.example', 'https://*', '*.a.example', 'https://a.example,https://b.*'])
     expect(refusal({ CORS_ORIGINS: origin })).toMatch(/^CORS_ORIGINS: expected a list of origins/)
   await using service = await startTestApp({ CORS_ORIGINS: 'https://a.example,null' })
@@ -136,7 +136,7 @@ test('an origin with a wildcard inside stops the start, and `null` may be listed
 })
 
 test.each(['JWT_SECRET', 'JWT_SECRET_PREVIOUS', 'JWT_ISSUER', 'JWT_AUDIENCE', 'METRICS_KEY'])(
-  '%s with a line break or a blank around it stops the start',
+  '%s with a line break or a blank around it prevents the start',
   name => {
     const value = 'a-text-of-more-than-thirty-two-bytes'
     for (const odd of [`${value}\n`, `${value}\r\n`, ` ${value}`, `${value} `])

@@ -8,7 +8,7 @@ import { untilStoreIs } from '../support/stored.ts'
 const AT = '/api/v1/notifications'
 const CONTENT = { event_type: 'e', payload: 1 }
 
-/** Stores what is sent, and dies before it has noted any answer. */
+/** A server that stores sends and dies before it stores an answer. */
 const forgetsAnswers = (store: Store): Store => ({
   ...store,
   isUp: () => store.isUp(),
@@ -16,7 +16,7 @@ const forgetsAnswers = (store: Store): Store => ({
   [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
 })
 
-/** Where a store outlives its service. */
+/** Stores that outlive their server. */
 async function place(kind: string) {
   if (kind === 'sqlite') return storePlace()
   const redis = await startRedis()
@@ -43,7 +43,7 @@ const idsOf = async (service: TestApp, user: string): Promise<string[]> =>
   )
 
 test.each(['sqlite', 'redis'])(
-  'a request that died between its commit and its answer is replayed on the first retry: %s',
+  'a request whose process died between commit and answer is replayed on the first retry: %s',
   async kind => {
     await using where = await place(kind)
     const env = { QUEUE_ENABLED: 'true', STORE_URL: where.url }

@@ -6,7 +6,7 @@ const AT = '/api/v1/users'
 const TENANTS = { TENANT_ENABLED: 'true' }
 const seconds = () => Math.floor(Date.now() / 1000)
 
-/** Without a content type, unless one is given. */
+/** Sends no Content-Type unless one is given. */
 async function disconnect(app: TestApp, path: string, body?: string | Uint8Array, type?: string) {
   const response = await fetch(`${app.url}${AT}/${path}/disconnect`, {
     method: 'POST',
@@ -18,7 +18,7 @@ async function disconnect(app: TestApp, path: string, body?: string | Uint8Array
 }
 
 describe('the subscriptions of a user', () => {
-  test('are those of all its connections, each once and sorted, streams among them', async () => {
+  test('are those of all its connections, each once, sorted', async () => {
     await using app = await startTestApp()
     using first = await socketOf(app, 'u')
     using second = await socketOf(app, 'u')
@@ -53,7 +53,7 @@ describe('the subscriptions of a user', () => {
     })
   })
 
-  test('are not there when it has no connection', async () => {
+  test('are not found without a connection', async () => {
     await using app = await startTestApp()
     const client = await socketOf(app, 'u')
     client.close()
@@ -66,7 +66,7 @@ describe('the subscriptions of a user', () => {
   })
 })
 
-test('presence counts connections over WebSocket and SSE, and names no nodes', async () => {
+test('presence counts WebSocket and SSE connections and reveals no nodes', async () => {
   await using app = await startTestApp()
   const presence = async () => (await app.get(`${AT}/u/presence`)).json
   expect(await presence()).toEqual({ user_id: 'u', online: false, connections: 0 })
@@ -103,7 +103,7 @@ test('a user id is one segment, percent-decoded, whatever characters it has', as
   }
 })
 
-test('an id that no user can have answers like an unknown user', async () => {
+test('an invalid user id is answered like an unknown user', async () => {
   await using app = await startTestApp()
   for (const user of ['%00', '%0A', 'a%7Fb', '%C2%85', 'x'.repeat(257), '%F0%9F%98%80'.repeat(65)]) {
     const id = decodeURIComponent(user)
@@ -120,7 +120,7 @@ test('an id that no user can have answers like an unknown user', async () => {
   }
 })
 
-test('what is no such request is refused', async () => {
+test('a malformed request is rejected', async () => {
   await using app = await startTestApp()
   for (const [method, path, status, code] of [
     ['GET', '/%zz/presence', 400, 'VALIDATION_ERROR'],
@@ -150,7 +150,7 @@ test('what is no such request is refused', async () => {
   }
 })
 
-test('nobody sees or ends the same user of another tenant', async () => {
+test('a tenant neither sees nor disconnects the same user of another tenant', async () => {
   await using app = await startTestApp({ ...TENANTS, TENANT_API_KEYS: 'acme:a-key-of-acme-0123456789' })
   using client = await socketOf(app, 'u', { claims: { tenant_id: 'acme' } })
   client.send({ type: 'Subscribe', payload: { channels: ['c'] } })
@@ -180,7 +180,7 @@ describe('a disconnect', () => {
     ['with what it does not know', '{"Reason":5,"code":1}', 'application/vnd.api+json'],
   ]
   for (const [what, body, type] of NO_BODY)
-    test(`${what} closes every connection of the user and nobody else's, and all may come back`, async () => {
+    test(`${what} closes every connection of the user and no other, and the user may reconnect`, async () => {
       await using app = await startTestApp()
       using first = await socketOf(app, 'u')
       using second = await socketOf(app, 'u', { cursor: '' })
@@ -197,7 +197,7 @@ describe('a disconnect', () => {
       expect(await other.nextOf('pong')).toEqual({ type: 'pong' })
     })
 
-  test('of a user without a connection is fine', async () => {
+  test('of a user without a connection succeeds', async () => {
     await using app = await startTestApp()
     expect((await app.post(`${AT}/nobody/disconnect`, {})).json).toEqual({
       user_id: 'nobody',
@@ -206,7 +206,7 @@ describe('a disconnect', () => {
   })
 
   for (const reason of ['you have moved', 'x'.repeat(120), 'ü'.repeat(60), '😀'.repeat(30), '', 'a\nb\u0000'])
-    test(`says why in the close frame and on a stream: ${JSON.stringify(reason).slice(0, 20)}`, async () => {
+    test(`carries its reason in the close frame and on a stream: ${JSON.stringify(reason).slice(0, 20)}`, async () => {
       await using app = await startTestApp()
       using socket = await socketOf(app, 'u')
       using stream = await streamOf(app, 'u')
@@ -220,7 +220,7 @@ describe('a disconnect', () => {
       })
     })
 
-  test('ends a stream with an error event that says so', async () => {
+  test('ends a stream with an error event', async () => {
     await using app = await startTestApp()
     using stream = await streamOf(app, 'u')
     expect((await app.post(`${AT}/u/disconnect`, {})).json.disconnected).toBe(1)
@@ -262,7 +262,7 @@ describe('a disconnect', () => {
     [`{"x":${'['.repeat(64)}${']'.repeat(64)}}`, 400, 'INVALID_JSON'],
     [`{"x":"${'x'.repeat(65_529)}"}`, 413, 'PAYLOAD_TOO_LARGE'],
   ]
-  test('of a wrong shape is refused with its place, and closes and revokes nothing', async () => {
+  test('with an invalid body is rejected with the path of the fault, and closes and revokes nothing', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u')
     for (const [body, status, code, path] of WRONG) {
@@ -282,7 +282,7 @@ describe('a disconnect', () => {
     using _ = await socketOf(app, 'u')
   })
 
-  test('with a body of 65,536 bytes is taken', async () => {
+  test('accepts a body of 65,536 bytes', async () => {
     await using app = await startTestApp()
     const body = `{"x":"${'x'.repeat(65_528)}"}`
     expect(body).toHaveLength(65_536)
