@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { connect, type Socket } from 'node:net'
 import type { Store } from '../../src/store/store.ts'
 import { API_KEY, startTestApp } from '../support/app.ts'
+import { connectSocket } from '../support/client.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
 import { startService } from '../support/service.ts'
 
@@ -68,17 +69,12 @@ test('a page of templates ends at `limit` or 1 MiB', async () => {
 const rssOf = async (url: string): Promise<number> =>
   Number(/^process_resident_memory_bytes (.*)$/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1])
 
-test('unread listings use little memory and delay no other request', async () => {
-  await using service = await startService({ QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '1000' })
-  const send = (path: string, body: unknown) =>
-    fetch(service.url + path, { method: 'POST', headers: HEADERS, body: JSON.stringify(body) })
-  for (let n = 0; n < 10; n++) await (await send(`${AT}/batch`, { notifications: itemsFor('u') })).text()
-  for (let n = 0; n < 100; n++) await (await send('/api/v1/templates', templateOf(n))).text()
-  const before = await rssOf(service.url)
+/** Sends requests for the path and reads nothing beyond the first part of each answer. */
+function askWithoutReading(port: number, path: string, count: number) {
   const sockets: Socket[] = []
-  const begin = (path: string): Promise<string> => {
+  const begun = Array.from({ length: count }, () => {
     const { promise, resolve } = Promise.withResolvers<string>()
-    const socket = connect({ port: service.port, host: '127.0.0.1' })
+    const socket = connect({ port, host: '127.0.0.1' })
     sockets.push(socket)
     socket.once('data', data => {
       socket.pause()
@@ -87,12 +83,52 @@ test('unread listings use little memory and delay no other request', async () =>
     socket.on('error', () => {})
     socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${API_KEY}\r\n\r\n`)
     return promise
+  })
+  return {
+    begun,
+    [Symbol.dispose]: () => {
+      for (const socket of sockets) socket.destroy()
+    },
   }
-  const paths = ['/api/v1/users/u/notifications?limit=1000', '/api/v1/templates']
-  const statuses = await Promise.all(Array.from({ length: 100 }, (_, n) => begin(paths[n % 2] ?? '')))
+}
+
+test('unread listings use little memory and delay no other request', async () => {
+  await using service = await startService({ QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '1000' })
+  const send = (path: string, body: unknown) =>
+    fetch(service.url + path, { method: 'POST', headers: HEADERS, body: JSON.stringify(body) })
+  for (let n = 0; n < 10; n++) await (await send(`${AT}/batch`, { notifications: itemsFor('u') })).text()
+  for (let n = 0; n < 100; n++) await (await send('/api/v1/templates', templateOf(n))).text()
+  const before = await rssOf(service.url)
+  using logs = askWithoutReading(service.port, '/api/v1/users/u/notifications?limit=1000', 50)
+  using templates = askWithoutReading(service.port, '/api/v1/templates', 50)
+  const statuses = await Promise.all([...logs.begun, ...templates.begun])
   expect([...new Set(statuses)]).toEqual(['200'])
   expect((await rssOf(service.url)) - before).toBeLessThan(200 * MEBIBYTE)
-  for (const socket of sockets) socket.destroy()
+}, 30_000)
+
+test('one caller has few unread long answers at a time, and short answers do not wait for them', async () => {
+  await using service = await startService({
+    RATELIMIT_ENABLED: 'false',
+    WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: '0',
+  })
+  using socket = await connectSocket(`ws://127.0.0.1:${service.port}/ws?token=${await service.token('u')}`)
+  for (let n = 0; n < 120; n++) {
+    const channels = Array.from({ length: 800 }, (_, m) => `${n}-${m}-${'x'.repeat(55)}`)
+    socket.send({ type: 'Subscribe', payload: { channels } })
+    await socket.nextOf('subscribed')
+  }
+  const before = await rssOf(service.url)
+  for (const [path, statuses] of [
+    ['/api/v1/channels', ['200', '429']],
+    ['/api/v1/users/u/subscriptions', ['200']],
+  ] as const) {
+    using unread = askWithoutReading(service.port, path, 130)
+    for (const status of statuses)
+      await Promise.any(unread.begun.map(async each => expect(await each).toBe(status)))
+    const answer = await fetch(`${service.url}/api/v1/users/u/presence`, { headers: HEADERS })
+    expect(await answer.json()).toMatchObject({ online: true })
+    expect((await rssOf(service.url)) - before).toBeLessThan(500 * MEBIBYTE)
+  }
 }, 30_000)
 
 /** A store whose listings wait until the test releases them. */

@@ -6,7 +6,3 @@ export async function listText<T>(items: Iterable<T>, itemOf: (item: T) => unkno
   await inTurns(items, item => texts.push(JSON.stringify(itemOf(item))))
   return `[${texts.join(',')}]`
 }
-
-/** An answer with JSON text. */
-export const jsonAnswer = (text: string): Response =>
-  new Response(text, { headers: { 'content-type': 'application/json' } })

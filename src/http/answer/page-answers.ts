@@ -3,7 +3,7 @@ import { createSlots, type Release } from '../../lib/flow/slots.ts'
 
 /** Characters of notification bodies or templates on one page. */
 export const MAX_PAGE_BYTES = 1024 * 1024
-/** Pages that are made or sent at the same time for one caller or client. */
+/** Long answers that are made or sent at the same time for one caller or client. */
 const MAX_AT_ONCE = 4
 /** Requests of one caller or client that wait for their page. */
 const MAX_WAITING = 100
@@ -12,16 +12,19 @@ const STALLED_SECONDS = 30
 /** Shorter answers fit into the kernel's buffers and hold no memory here. */
 const SHORT_BYTES = 65_536
 const PIECE_BYTES = 65_536
-const HEADERS = { 'content-type': 'application/json' }
 
 /** A request for a page. `identity` counts its pages; `server` ends a stalled connection. */
 interface PageRequest {
   readonly request: Request
   readonly identity: string
   readonly server: { timeout(request: Request, seconds: number): void } | null
+  /** Content type, by default that of JSON. */
+  readonly type?: string
+  /** Makes the text at once; a long one waits for a slot and is made again, so waiting answers hold no text. */
+  readonly isLookUp?: boolean
 }
 
-/** Answers with a page of JSON text. Throws 429 when too many of one identity wait. */
+/** Answers with text that may be long. Throws 429 when too many answers of one identity wait. */
 export type AnswerPage = (asker: PageRequest, make: () => Promise<string>) => Promise<Response>
 
 /** Streams a page as the socket drains. An unread page keeps its slot, which bounds memory. */
@@ -42,25 +45,37 @@ function streamOf(bytes: Uint8Array, release: Release): ReadableStream<Uint8Arra
   )
 }
 
-export function createPageAnswers(): AnswerPage {
-  const slots = createSlots({ most: MAX_AT_ONCE, waiting: MAX_WAITING })
+export function createPageAnswers({ waiting = MAX_WAITING } = {}): AnswerPage {
+  const slots = createSlots({ most: MAX_AT_ONCE, waiting })
 
-  return async ({ request, identity, server }, make) => {
+  const take = async (identity: string): Promise<Release> => {
     const release = await slots.take(identity)
-    if (release === undefined)
-      throw new AppError('RATE_LIMITED', {
-        message: `Too many listings at once (at most ${MAX_AT_ONCE} running and ${MAX_WAITING} waiting): retry after a second.`,
-        headers: { 'retry-after': '1' },
-      })
+    if (release !== undefined) return release
+    throw new AppError('RATE_LIMITED', {
+      message: `Too many listings at once (at most ${MAX_AT_ONCE} running and ${waiting} waiting): retry after a second.`,
+      headers: { 'retry-after': '1' },
+    })
+  }
+
+  const isShort = (bytes: Uint8Array, { method }: Request): boolean =>
+    bytes.length <= SHORT_BYTES || method === 'HEAD'
+
+  return async ({ request, identity, server, type = 'application/json', isLookUp = false }, make) => {
+    const headers = { 'content-type': type }
+    if (isLookUp) {
+      const bytes = Buffer.from(await make())
+      if (isShort(bytes, request)) return new Response(bytes, { headers })
+    }
+    const release = await take(identity)
     try {
       const bytes = Buffer.from(await make())
-      if (bytes.length > SHORT_BYTES && request.method !== 'HEAD' && !request.signal.aborted) {
-        server?.timeout(request, STALLED_SECONDS)
-        request.signal.addEventListener('abort', release, { once: true })
-        return new Response(streamOf(bytes, release), { headers: HEADERS })
+      if (isShort(bytes, request) || request.signal.aborted) {
+        release()
+        return new Response(bytes, { headers })
       }
-      release()
-      return new Response(bytes, { headers: HEADERS })
+      server?.timeout(request, STALLED_SECONDS)
+      request.signal.addEventListener('abort', release, { once: true })
+      return new Response(streamOf(bytes, release), { headers })
     } catch (error) {
       release()
       throw error

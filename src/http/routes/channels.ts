@@ -2,7 +2,8 @@ import { Elysia } from 'elysia'
 import type { Census } from '../../dispatch/census.ts'
 import { AppError } from '../../errors.ts'
 import { channelTopic } from '../../notification/topic.ts'
-import { jsonAnswer, listText } from '../answer/listing.ts'
+import { listText } from '../answer/listing.ts'
+import { createPageAnswers, keyOf } from '../answer/page-answers.ts'
 import type { Callers } from '../request/caller.ts'
 import { integerIn, queryOf, segment } from '../request/parameters.ts'
 
@@ -10,12 +11,13 @@ export const MAX_LISTED = 10_000
 
 /** Routes of channels that have at least one subscriber. */
 export function channelRoutes({ census, callers }: { readonly census: Census; readonly callers: Callers }) {
+  const answerPage = createPageAnswers()
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
   return new Elysia({ name: 'channels', prefix: '/api/v1/channels' })
     .get(
       '',
-      async ({ request }) => {
+      ({ request, server }) => {
         const query = queryOf(request.url, ['limit', 'after'])
         const limit = integerIn(query, 'limit', {
           least: 1,
@@ -24,12 +26,14 @@ export function channelRoutes({ census, callers }: { readonly census: Census; re
         })
         const after = query.get('after') ?? ''
         const { tenant } = callers.of(request)
-        const { channels, total } = await census.channels(tenant, { after, limit })
-        const list = await listText(channels, ({ name, subscribers }) => ({
-          name,
-          subscriber_count: subscribers,
-        }))
-        return jsonAnswer(`{"channels":${list},"total_channels":${total}}`)
+        return answerPage({ request, identity: keyOf(request), server }, async () => {
+          const { channels, total } = await census.channels(tenant, { after, limit })
+          const list = await listText(channels, ({ name, subscribers }) => ({
+            name,
+            subscriber_count: subscribers,
+          }))
+          return `{"channels":${list},"total_channels":${total}}`
+        })
       },
       route('Lists channels with a subscriber'),
     )

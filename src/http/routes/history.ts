@@ -92,18 +92,20 @@ export function historyRoutes({
   return new Elysia({ name: 'history', prefix: '/api/v1' })
     .get(
       '/notifications/:id',
-      async ({ request, params }) => {
+      ({ request, params, server }) => {
         const id = segment('id', params.id).toLowerCase()
         const query = queryOf(request.url, ['after', 'limit'])
         const limit = integerIn(query, 'limit', LIMIT)
         const { tenant } = callers.of(request)
         const user = query.get('after')
         const after = user === null || user === '' ? {} : { after: userTopic(tenant, user) }
-        const report = UUID.test(id)
-          ? await log?.report(tenant, id, { ...after, limit }).catch(storeUnavailable)
-          : undefined
-        if (report === undefined) throw new AppError('NOTIFICATION_NOT_FOUND')
-        return reportOf(report)
+        return answerPage({ request, identity: keyOf(request), server, isLookUp: true }, async () => {
+          const report = UUID.test(id)
+            ? await log?.report(tenant, id, { ...after, limit }).catch(storeUnavailable)
+            : undefined
+          if (report === undefined) throw new AppError('NOTIFICATION_NOT_FOUND')
+          return JSON.stringify(reportOf(report))
+        })
       },
       route('Delivery status of a notification'),
     )

@@ -11,6 +11,7 @@ import { readProcess } from '../../observe/process.ts'
 import { idsOf, type RequestIds } from '../../observe/request-ids.ts'
 import type { Stats } from '../../observe/stats.ts'
 import type { Store } from '../../store/store.ts'
+import { createPageAnswers } from '../answer/page-answers.ts'
 import type { QueueTotals } from '../answer/queue-totals.ts'
 
 interface MetricsOptions {
@@ -48,6 +49,8 @@ export function metricsRoutes({
   channelLimit,
   onRefused,
 }: MetricsOptions) {
+  // Scrapes wait and are never refused; MAX_SOCKETS bounds how many there are.
+  const answerPage = createPageAnswers({ waiting: Number.POSITIVE_INFINITY })
   const exposition = createExposition()
   const keys = createApiKeys({ keys: key === undefined ? [] : [key], bound: [] })
 
@@ -91,10 +94,11 @@ export function metricsRoutes({
 
   return new Elysia({ name: 'metrics' }).get(
     '/metrics',
-    async ({ request, set }) => {
+    ({ request, set, server }) => {
       check(request, set.headers)
-      set.headers['content-type'] = exposition.contentType
-      return write()
+      // Anyone may ask without a key, so a client that stalls must only hold up its own address.
+      const identity = server?.requestIP(request)?.address ?? ''
+      return answerPage({ request, identity, server, type: exposition.contentType, isLookUp: true }, write)
     },
     {
       detail: {

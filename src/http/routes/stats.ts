@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import type { Census, ChannelCount, TenantReport } from '../../dispatch/census.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
 import { type AckCounts, sentOf, type TenantTally } from '../../observe/tally.ts'
+import { createPageAnswers, keyOf } from '../answer/page-answers.ts'
 import { redisReport } from '../answer/redis-report.ts'
 import type { Callers } from '../request/caller.ts'
 
@@ -43,18 +44,22 @@ const notificationReport = ({ sent, delivered, failed }: Readonly<TenantTally>) 
 
 /** `/stats`: open connections and counters of the caller's tenant. */
 export function statsRoutes({ census, callers, redis, ackEnabled }: StatsOptions) {
+  const answerPage = createPageAnswers()
+
   return new Elysia({ name: 'stats' }).get(
     '/stats',
-    async ({ request }) => {
+    ({ request, server }) => {
       const { tenant } = callers.of(request)
-      const channels = await census.largestChannels(tenant, MAX_CHANNELS)
-      const report = await census.tenant(tenant)
-      return {
-        connections: connectionReport(report, channels),
-        notifications: notificationReport(report.tally),
-        redis: redisReport(redis()),
-        ...(ackEnabled && { ack: ackReport(report.tally.acks) }),
-      }
+      return answerPage({ request, identity: keyOf(request), server }, async () => {
+        const channels = await census.largestChannels(tenant, MAX_CHANNELS)
+        const report = await census.tenant(tenant)
+        return JSON.stringify({
+          connections: connectionReport(report, channels),
+          notifications: notificationReport(report.tally),
+          redis: redisReport(redis()),
+          ...(ackEnabled && { ack: ackReport(report.tally.acks) }),
+        })
+      })
     },
     {
       detail: {

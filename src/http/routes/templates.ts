@@ -111,8 +111,10 @@ function pageText({ templates, total, hasMore }: TemplatePage): string {
   return `{"templates":[${templates.map(textOf).join(',')}],"total":${total}${next}}`
 }
 
+const TYPE = 'application/json;charset=utf-8'
+
 const answer = (text: string, status = 200): Response =>
-  new Response(text, { status, headers: { 'content-type': 'application/json;charset=utf-8' } })
+  new Response(text, { status, headers: { 'content-type': TYPE } })
 
 const notFound = (): never => {
   throw new AppError('TEMPLATE_NOT_FOUND')
@@ -188,10 +190,16 @@ export function templateRoutes({
     )
     .get(
       '/:id',
-      async ({ request, params }) => {
+      ({ request, params, server }) => {
         const id = segment('id', params.id)
-        const template = await templates.get(callers.of(request).tenant, id).catch(storeUnavailable)
-        return answer(textOf(template ?? notFound()))
+        const { tenant } = callers.of(request)
+        return answerPage(
+          { request, identity: keyOf(request), server, type: TYPE, isLookUp: true },
+          async () => {
+            const template = await templates.get(tenant, id).catch(storeUnavailable)
+            return textOf(template ?? notFound())
+          },
+        )
       },
       route('Gets a template'),
     )

@@ -6,7 +6,8 @@ import { inTurns } from '../../lib/flow/in-turns.ts'
 import { NAME_RULE } from '../../lib/name.ts'
 import { sentOf } from '../../observe/tally.ts'
 import { isTenant } from '../../protocol/names.ts'
-import { jsonAnswer, listText } from '../answer/listing.ts'
+import { listText } from '../answer/listing.ts'
+import { createPageAnswers, keyOf } from '../answer/page-answers.ts'
 import type { Caller, Callers } from '../request/caller.ts'
 import { segment } from '../request/parameters.ts'
 
@@ -39,19 +40,22 @@ export function tenantRoutes({ census, callers, tenancy }: TenantOptions) {
     return names.after(undefined, Number.POSITIVE_INFINITY).flatMap(tenant => summaries.get(tenant) ?? [])
   }
 
+  const answerPage = createPageAnswers()
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
   return new Elysia({ name: 'tenants', prefix: '/api/v1/tenants' })
     .get(
       '',
-      async ({ request }) => {
+      ({ request, server }) => {
         const caller = callers.of(request)
-        const tenants = await tenantsFor(caller)
-        const list = await listText(tenants, summary => ({
-          tenant_id: summary.tenant,
-          stats: statsOf(summary),
-        }))
-        return jsonAnswer(`{"enabled":${tenancy},"tenants":${list},"total":${tenants.length}}`)
+        return answerPage({ request, identity: keyOf(request), server }, async () => {
+          const tenants = await tenantsFor(caller)
+          const list = await listText(tenants, summary => ({
+            tenant_id: summary.tenant,
+            stats: statsOf(summary),
+          }))
+          return `{"enabled":${tenancy},"tenants":${list},"total":${tenants.length}}`
+        })
       },
       route('Lists tenants'),
     )

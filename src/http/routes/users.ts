@@ -9,6 +9,7 @@ import { parseTimestamp } from '../../lib/time/timestamp.ts'
 import { userTopic } from '../../notification/topic.ts'
 import { isUserId } from '../../protocol/names.ts'
 import type { Store } from '../../store/store.ts'
+import { createPageAnswers, keyOf } from '../answer/page-answers.ts'
 import { readOptionalBody } from '../request/body.ts'
 import type { Callers } from '../request/caller.ts'
 import { segment } from '../request/parameters.ts'
@@ -21,6 +22,8 @@ interface UserOptions {
 }
 
 export const MAX_BODY_BYTES = 65_536
+/** A backend may look up many users at the same time. */
+const MAX_LOOK_UPS_WAITING = 10_000
 /** A close frame holds at most 123 bytes of reason (RFC 6455 §5.5). */
 const MAX_REASON_BYTES = 120
 /** The last second of the year 9999. Rejects milliseconds given by mistake. */
@@ -62,16 +65,23 @@ export function userRoutes({ reach, callers, store, clock }: UserOptions) {
     const user = segment('user_id', given)
     return { user, owner: userTopic(callers.of(request).tenant, user) }
   }
+  const answerPage = createPageAnswers({ waiting: MAX_LOOK_UPS_WAITING })
   const route = (summary: string) => ({ detail: { summary, security: [{ apiKey: [] }] } })
 
   return new Elysia({ name: 'users', prefix: '/api/v1/users' })
     .get(
       '/:user_id/subscriptions',
-      async ({ request, params }) => {
+      ({ request, params, server }) => {
         const { user, owner } = find(request, params.user_id)
-        const { connections, channels } = await reach.census.subscriptions(owner)
-        if (connections === 0) throw new AppError('USER_NOT_CONNECTED')
-        return { user_id: user, connection_count: connections, subscriptions: channels }
+        return answerPage({ request, identity: keyOf(request), server }, async () => {
+          const { connections, channels } = await reach.census.subscriptions(owner)
+          if (connections === 0) throw new AppError('USER_NOT_CONNECTED')
+          return JSON.stringify({
+            user_id: user,
+            connection_count: connections,
+            subscriptions: channels,
+          })
+        })
       },
       route('Lists the channels of a user'),
     )
