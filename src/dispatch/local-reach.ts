@@ -114,7 +114,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
     publish: ({ topics, audience }, { id, body, acceptedAt }) => {
       const [first] = topics
       return crowd.send(topics, crowdFrame(body), {
-        accept: first && acceptOf(audience, tenantOf(first)),
+        accept: audience && first && acceptOf(audience, tenantOf(first)),
         before: crowdAcks && (connections => crowdAcks.expect(id, ownersOf(connections))),
         after: connections => reportLive(connections, acceptedAt),
       })

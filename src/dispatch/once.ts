@@ -68,7 +68,7 @@ export function fingerprintOf(endpoint: string, ...parts: readonly (string | Uin
   return hash.digest('base64url')
 }
 
-/** A UUID v4 (RFC 9562 §5.4) from id and index: a repeated batch repeats no item. */
+/** A UUID v4 (RFC 9562 §5.4) from id and index. A repeated batch repeats no item. */
 export function derivedId(id: string, index: number): string {
   const bytes = new Bun.CryptoHasher('sha256').update(`${id}:${index}`).digest().subarray(0, 16)
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6)

@@ -14,7 +14,7 @@ export interface Reach {
   offer(entries: readonly LoggedEntry[], body: string, acceptedAt: number): Awaitable<readonly UserReach[]>
   /** Writes past the log, to live connections only; one result per owner, in order. */
   write(owners: readonly Topic[], message: UnloggedMessage): Awaitable<readonly UserReach[]>
-  /** Writes to a crowd, in the order of the calls; each connection gets the message once. */
+  /** Writes to a crowd, in the order of the calls. Each connection gets the message once. */
   publish(crowd: CrowdAddress, message: UnloggedMessage): Promise<WriteCount>
   /** Writes an entry again to the owner's live WebSockets that are past its place. */
   redeliver(entry: RepeatedEntry): Awaitable<WriteCount>

@@ -20,7 +20,7 @@ export interface StartedConnection extends StartPosition {
 }
 
 /**
- * The last seq of the present epoch that a reader of an earlier one surely saw. Takes the smallest of the reader's
+ * The last seq of the present epoch that a reader of an earlier one saw. Takes the smallest of the reader's
  * seq and all bases since. Example: `a:9` with bases `a:7` and `b:8` gives 7. Zero for an unknown epoch.
  */
 export function rebase({ epoch, seq }: Cursor, bases: readonly Base[]): number {

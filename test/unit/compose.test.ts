@@ -23,7 +23,7 @@ const templateOf = (payloadTemplate: string): Template => ({
   updatedAt: 1,
 })
 
-/** A composer as a whole service has it: one for all tenants. */
+/** A composer as the service uses it: one for all tenants. */
 function start() {
   const { compose } = createComposer({ templates: { get: async () => undefined } })
   return (template: Template, variables: object, content: Partial<TemplateContent> = {}) =>
@@ -44,10 +44,10 @@ const payloadOf = (made: ReturnType<ReturnType<typeof start>>): string | undefin
   'payload' in made ? String(made.payload) : undefined
 
 test.each([
-  ['of one variable', (n: number) => `{{a}}${n}`],
-  ['of variables of their own', (n: number) => `{{${(n * 100_000).toString(36)}}}`],
+  ['for one variable', (n: number) => `{{a}}${n}`],
+  ['for different variables', (n: number) => `{{${(n * 100_000).toString(36)}}}`],
 ])(
-  'templates that are nothing but places %s take no more memory than a few megabytes',
+  'templates full of places %s take a few megabytes of memory at most',
   (_, piece) => {
     const compose = start()
     const texts = Array.from({ length: 400 }, (_, n) => {
@@ -63,16 +63,16 @@ test.each([
   30_000,
 )
 
-test('what a template renders to follows its text, whatever object it comes in', () => {
+test('rendering follows the text of a template, not its object', () => {
   const compose = start()
   const template = templateOf('"one {{a}}"')
   expect(payloadOf(compose(template, { a: 1 }))).toBe('"one 1"')
-  // The same id and time of change: another node wrote it, or a clock was set back.
+  // Id and time of change are equal: another node wrote it, or a clock was set back.
   expect(payloadOf(compose({ ...template, payloadTemplate: '"two {{a}}"' }, { a: 1 }))).toBe('"two 1"')
   expect(payloadOf(compose({ ...template }, { a: 2 }))).toBe('"one 2"')
 })
 
-test('of thousands of missing variables twenty are named', () => {
+test('an error names twenty of thousands of missing variables', () => {
   const names = Array.from({ length: 5_000 }, (_, n) => `{{a${n}}}`).join('')
   const made = start()(templateOf(JSON.stringify(names)), {}, { strict: true })
   expect(made).toMatchObject({ reason: 'variables' })

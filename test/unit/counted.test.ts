@@ -45,21 +45,21 @@ for (const target of TARGETS)
     expect(stats.queueEnqueued).toBe(OUTCOME.queued)
   })
 
-test('what was queued or reached nobody was sent', async () => {
+test('queued sends and sends without a recipient count as sent', async () => {
   const stats = createStats()
   for (const status of ['delivered', 'partial', 'queued', 'no_recipient'] as const)
     await counted(async () => ({ ...OUTCOME, status }), stats)(envelope({ type: 'broadcast' }))
   expect(stats.tally.find('acme').sent.broadcast).toBe(4)
 })
 
-test('what had expired was not sent', async () => {
+test('an expired send does not count', async () => {
   const stats = createStats()
   const dispatch = counted(async () => ({ ...OUTCOME, deliveredTo: 0, failed: 0, status: 'expired' }), stats)
   await dispatch(envelope({ type: 'broadcast' }))
   expect(stats.tally.has('acme')).toBe(false)
 })
 
-test('what was not taken was not sent, and the refusal passes through', async () => {
+test('a rejected send does not count, and the error passes through', async () => {
   const stats = createStats()
   const refusal = new AppError('STORE_UNAVAILABLE')
   const dispatch = counted(() => Promise.reject(refusal), stats)

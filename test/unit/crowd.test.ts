@@ -8,7 +8,7 @@ import { channelTopic } from '../../src/notification/topic.ts'
 
 const TOPIC = channelTopic('default', 'c')
 
-/** A connection that hears the runtime's publish, or is written to when it is a stream. */
+/** A WebSocket that the runtime's publish reaches, or a stream that is written to. */
 class Listener extends Connection {
   readonly transport
   readonly written: string[] = []
@@ -76,7 +76,7 @@ function crowdOf(
 
 const sockets = (count: number) => Array.from({ length: count }, (_, n) => new Listener('ws', `u${n}`))
 
-test('many sends in one turn reach a room of 1,000 in order, few of them in each turn', async () => {
+test('many sends reach a room of 1,000 in order, a few per turn', async () => {
   const published: string[] = []
   const { crowd } = crowdOf(sockets(1_000), (_, text) => published.push(text))
   const sends = Promise.all(Array.from({ length: 100 }, (_, n) => crowd.send([TOPIC], frame(n))))
@@ -91,7 +91,7 @@ test('many sends in one turn reach a room of 1,000 in order, few of them in each
   expect((await sends).every(({ delivered }) => delivered === 1_000)).toBe(true)
 })
 
-test('a large room takes one turn for each 1,000 sockets, also beside other sends', async () => {
+test('a large room takes one turn per 1,000 sockets, also beside other sends', async () => {
   const published: string[] = []
   const { crowd } = crowdOf(sockets(3_000), name => published.push(name))
   const sends = [crowd.send([TOPIC], frame(1)), crowd.send([TOPIC], frame(2))]
@@ -104,7 +104,7 @@ test('a large room takes one turn for each 1,000 sockets, also beside other send
   ])
 })
 
-test('the sends of one tenant wait for no more than one of another’s', async () => {
+test('a tenant’s send waits for at most one send of another tenant', async () => {
   const published: string[] = []
   const small = new Listener('ws', 'u', 'small')
   const { crowd } = crowdOf([...sockets(1_000), small], (_, text) => published.push(text))
@@ -115,7 +115,7 @@ test('the sends of one tenant wait for no more than one of another’s', async (
   expect(published.filter(text => text !== '1000')).toEqual(Array.from({ length: 500 }, (_, n) => String(n)))
 })
 
-test('a send that fails is told to its caller, and neither stops the others nor is tried for ever', async () => {
+test('a failing send rejects, does not stop other sends and is not retried', async () => {
   const published: string[] = []
   const { crowd } = crowdOf(sockets(10), (_, text) => {
     published.push(text)
@@ -129,7 +129,7 @@ test('a send that fails is told to its caller, and neither stops the others nor 
   expect(published).toEqual(['1', '2', '3'])
 })
 
-test('a connection that fails counts as failed, and the rest of its room is written to', async () => {
+test('a failing connection counts as failed, and the rest of its room is written to', async () => {
   const listeners = ['a', 'b', 'c'].map(user => new Listener('sse', user))
   const [, broken] = listeners
   if (broken !== undefined) broken.isBroken = true
@@ -140,7 +140,7 @@ test('a connection that fails counts as failed, and the rest of its room is writ
   expect(broken?.hasEnded()).toBe(true)
 })
 
-test('when too much waits for all together, the connections with the most are cut', async () => {
+test('above the bound for all connections, those with the most waiting bytes are cut', async () => {
   const listeners = sockets(10)
   for (const [n, listener] of listeners.entries()) listener.waiting = n * 100
   const { buffers } = crowdOf(listeners, () => 1, 3_200)

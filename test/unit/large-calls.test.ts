@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { createLargeCalls } from '../../src/dispatch/large-calls.ts'
 import { createStoppedClock } from '../support/clock.ts'
 
-/** Calls that end when the test says so; each is named by its tenant and a number. */
+/** Calls that end when the test says so, named by tenant and number. */
 function start() {
   const clock = createStoppedClock()
   const run = createLargeCalls(clock)
@@ -15,7 +15,7 @@ function start() {
       open.set(name, work)
       return work.promise
     })
-    // A test may look at it later.
+    // The test may await it later.
     answered.catch(() => {})
     return answered
   }
@@ -27,7 +27,7 @@ function start() {
   return { clock, call, begun, end }
 }
 
-test('small calls wait for nothing, and large ones go together up to 10,000 recipients', async () => {
+test('small calls start at once, and large calls run together up to 10,000 recipients', async () => {
   const { call, begun, end } = start()
   void call('a1', 6_000)
   void call('a2', 4_000)
@@ -41,7 +41,7 @@ test('small calls wait for nothing, and large ones go together up to 10,000 reci
   expect(begun.at(-1)).toBe('a3')
 })
 
-test('the tenants take turns, and a call that is larger than all goes alone', async () => {
+test('tenants take turns, and a call above the bound runs alone', async () => {
   const { call, begun, end } = start()
   for (const name of ['a1', 'a2', 'a3']) void call(name, 10_000)
   void call('b1', 100_000)
@@ -54,7 +54,7 @@ test('the tenants take turns, and a call that is larger than all goes alone', as
   }
 })
 
-test('a call that fails makes room like any other, and its error is its own', async () => {
+test('a failing call makes room, and only its own caller gets the error', async () => {
   const { call, begun, end } = start()
   const first = call('a1', 10_000)
   const second = call('a2', 10_000)
@@ -66,7 +66,7 @@ test('a call that fails makes room like any other, and its error is its own', as
   expect(await second).toBe('a2')
 })
 
-test('what waits is bounded for each tenant', async () => {
+test('waiting calls are bounded per tenant', async () => {
   const { call } = start()
   const refused = { code: 'STORE_UNAVAILABLE', headers: { 'retry-after': '1' } }
   void call('a0', 10_000)
@@ -81,7 +81,7 @@ test('what waits is bounded for each tenant', async () => {
   expect(new Set(states)).toEqual(new Set(['waits']))
 })
 
-test('what has waited for 30 s is refused', async () => {
+test('a call that has waited for 30 s is rejected', async () => {
   const { clock, call, begun, end } = start()
   void call('a1', 10_000)
   const late = call('a2', 10_000)

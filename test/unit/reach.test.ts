@@ -43,7 +43,7 @@ class Socket extends Connection {
   override unlisten(): void {}
 }
 
-/** The value as another process would receive it; a function or a class in it would not arrive. */
+/** The value as another process receives it: functions and classes do not arrive. */
 async function sent<T>(value: T): Promise<T> {
   await new Promise(setImmediate)
   const copy = value === undefined ? value : JSON.parse(JSON.stringify(value))

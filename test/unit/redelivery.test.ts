@@ -37,7 +37,7 @@ class Socket extends Connection {
 const TIMEOUT_S = 30
 const turn = () => new Promise(setImmediate)
 
-/** Redeliveries over a store that the test replaces, and a hub that counts how often somebody looks into it. */
+/** Redeliveries over a replaced store and a hub that counts look-ups. */
 function start(
   redeliver: Acks['redeliver'] = async () => ({ body: '{"n":1', redelivered: 1 }),
   read: UserLog['read'] = () => Promise.reject(new Error('not asked')),
@@ -91,7 +91,7 @@ function start(
 
 const seqs = (count: number): number[] => Array.from({ length: count }, (_, n) => n + 1)
 
-test('users who wait cost nothing until they are due, and then all are redelivered', async () => {
+test('waiting users cost nothing until they are due, then all are redelivered', async () => {
   using service = start()
   const { clock, connect, counts, redeliveries } = service
   const first = connect('t', 'first')
@@ -114,7 +114,7 @@ test('users who wait cost nothing until they are due, and then all are redeliver
   expect(late.written).toHaveLength(0)
 })
 
-test('the thousands of entries of one tenant do not delay the entry of another', async () => {
+test('thousands of entries of one tenant do not delay another tenant’s entry', async () => {
   const order: string[] = []
   using service = start(async owner => {
     order.push(tenantOf(owner))
@@ -132,7 +132,7 @@ test('the thousands of entries of one tenant do not delay the entry of another',
   expect(order.indexOf('small')).toBeLessThan(100)
 })
 
-test('a long log of one user does not delay other users, and no more is asked than the store answers', async () => {
+test('a user’s long log does not delay other users, and questions to the store are bounded', async () => {
   const asked: { readonly owner: Topic; readonly answer: () => void }[] = []
   using service = start(owner => {
     const { promise, resolve } = Promise.withResolvers<undefined>()
@@ -155,7 +155,7 @@ test('a long log of one user does not delay other users, and no more is asked th
   })
 })
 
-test('an entry that fails does not delay other entries, and is tried again one timeout later', async () => {
+test('a failing entry does not delay others and is retried one timeout later', async () => {
   const asked: number[] = []
   using service = start(async (_, { seq }) => {
     asked.push(seq)
@@ -173,7 +173,7 @@ test('an entry that fails does not delay other entries, and is tried again one t
   expect(counts.faults).toBe(2)
 })
 
-test('what a store that is away does not answer is asked again soon, and costs no further timeout', async () => {
+test('after an outage of the store an entry is retried soon, without another timeout', async () => {
   let isAway = true
   using service = start(async () => {
     if (isAway) throw new StoreAway('away')
@@ -188,14 +188,14 @@ test('what a store that is away does not answer is asked again soon, and costs n
   clock.jump(TIMEOUT_S)
   await eventually(async () => counts.faults > 0)
   for (let n = 0; n < 20; n++) await turn()
-  // One portion, and then a pause.
+  // One portion, then a pause.
   expect(counts.faults).toBeLessThan(users.length)
   isAway = false
   clock.jump(1)
   await eventually(async () => counts.redelivered === users.length)
 })
 
-test('an acknowledgement that comes while the store is asked ends the waiting', async () => {
+test('an acknowledgement during a question to the store ends the waiting', async () => {
   let asked = 0
   using service = start(async (owner, cursor) => {
     asked++
@@ -213,7 +213,7 @@ test('an acknowledgement that comes while the store is asked ends the waiting', 
   expect(asked).toBe(2)
 })
 
-test('what a full log has evicted is forgotten, however many come unacknowledged', async () => {
+test('entries that a full log evicted are forgotten', async () => {
   const asked: number[] = []
   let seq = 0
   const last = () => Array.from({ length: 100 }, (_, n) => ({ seq: seq - 99 + n, body: '' }))

@@ -11,10 +11,10 @@ const pageOf = (count: number, bytes = 10): Page => ({
 const turn = () => new Promise(setImmediate)
 
 test.each([
-  ['of many small entries', pageOf(500), 2],
-  ['of few large entries', pageOf(4, 65_536), 2],
-  ['of one entry', pageOf(1), 981],
-])('in one turn so many pages %s are written, all in the order in which they came', async (_, page, most) => {
+  ['with many small entries', pageOf(500), 2],
+  ['with few large entries', pageOf(4, 65_536), 2],
+  ['with one entry', pageOf(1), 981],
+])('pages %s are written in order, a bounded number per turn', async (_, page, most) => {
   const pace = createReplayPace()
   const written: number[] = []
   const perTurn: number[] = []
@@ -33,11 +33,11 @@ test.each([
   }
   await all
   expect(written).toEqual(Array.from({ length: 40 * most }, (_, n) => n))
-  // The first sees what was written at once, too.
+  // The first turn includes the pages that were written at once.
   for (const count of perTurn.slice(1)) expect(count).toBeLessThanOrEqual(most + 1)
 })
 
-test('a bounded number of pages is held, a failure gives its place back, and the tenants take turns', async () => {
+test('pages in memory are bounded, a failed page frees its place, and tenants take turns', async () => {
   const pace = createReplayPace()
   const open: PromiseWithResolvers<void>[] = []
   const begun: string[] = []

@@ -12,7 +12,7 @@ const PARTS = 6
 const SOURCE = join(import.meta.dir, '../../src/dispatch')
 const real: Parts = { createDelivery, createReceipts, createSweep }
 
-describe('in random schedules of answers, hints, cuts and lives of the log', () => {
+describe('in random schedules of answers, hints, cuts and epochs of the log', () => {
   const first = Number(process.env['SCHEDULE_SEED'] ?? 1)
   for (let part = 0; part < PARTS; part++)
     test(`delivery keeps its promises (${part + 1} of ${PARTS})`, async () => {
@@ -27,188 +27,188 @@ interface Mutant {
   readonly file: 'delivery' | 'receipts' | 'start' | 'sweep'
   readonly from: string
   readonly to: string
-  /** A schedule that shows it. */
+  /** A schedule that exposes the mutant. */
   readonly seed: number
 }
 
 const MUTANTS: readonly Mutant[] = [
   {
-    rule: '(a) there is an await between the last look and becoming live',
+    rule: '(a) awaits between the last check and becoming live',
     file: 'delivery',
     from: `    connection.phase = 'live'\n`,
     to: `    await turn()\n    connection.phase = 'live'\n`,
     seed: 4,
   },
   {
-    rule: '(b) the position moves to the last entry only, not to what the page was answered through',
+    rule: '(b) moves the position to the last entry only, not to the end of the page',
     file: 'delivery',
     from: 'if (written.length === entries.length) connection.position = Math.max(connection.position, through)',
     to: '',
     seed: 1,
   },
   {
-    rule: '(c) a gap is written over',
+    rule: '(c) writes over a gap',
     file: 'delivery',
     from: 'cursor.seq === position + 1',
     to: 'cursor.seq > position',
     seed: 2,
   },
   {
-    rule: '(c) what is older is written again',
+    rule: '(c) writes older entries again',
     file: 'delivery',
     from: `        if (isNew) onOfferedLate(connection)\n        return 'known'`,
     to: `        return connection.write(frame)`,
     seed: 8,
   },
   {
-    rule: 'what a replay wrote before it was offered is counted twice',
+    rule: 'counts a replayed entry twice when it is offered',
     file: 'delivery',
     from: 'if (isNew) onOfferedLate(connection)\n',
     to: '',
     seed: 1,
   },
   {
-    rule: 'what a replay writes is not counted',
+    rule: 'does not count replayed entries',
     file: 'delivery',
     from: 'if (written.length > 0) onReplayed(connection, epoch, written)',
     to: '',
     seed: 1,
   },
   {
-    rule: '(d) one page is taken for the whole',
+    rule: '(d) reads one page only',
     file: 'delivery',
     from: 'while (!(isKnown && isLevel(connection))) {',
     to: 'for (let page = 0; page < 1; page++) {',
     seed: 3,
   },
   {
-    rule: '(d) a page is taken for the last, though nothing tells how far the log goes',
+    rule: '(d) takes a page for the last without knowing the head',
     file: 'delivery',
     from: 'if (forgetOtherLives(connection)) isKnown = false',
     to: 'forgetOtherLives(connection)',
     seed: 22,
   },
   {
-    rule: '(e) an offer of another life is ignored',
+    rule: '(e) ignores an offer of another epoch',
     file: 'delivery',
     from: '      hint(connection, cursor)\n      return',
     to: '      if (phase === "starting" || cursor.epoch === epoch) hint(connection, cursor)\n      return',
     seed: 29,
   },
   {
-    rule: '(e) an offer of another life is believed without a read',
+    rule: '(e) trusts an offer of another epoch without a read',
     file: 'delivery',
     from: `const sameLife = phase !== 'starting' && cursor.epoch === epoch`,
     to: `const sameLife = phase !== 'starting'`,
     seed: 29,
   },
   {
-    rule: '(e) a second life heard of is forgotten',
+    rule: '(e) forgets an offer of a third epoch',
     file: 'delivery',
     from: 'connection.stale = true',
     to: 'connection.stale = false',
     seed: 22520,
   },
   {
-    rule: '(f) the position is kept across lives',
+    rule: '(f) keeps the position across epochs',
     file: 'delivery',
     from: 'connection.position = rebase(placeOf(connection), bases)',
     to: '',
     seed: 9,
   },
   {
-    rule: '(f) only the last life counts, not all since',
+    rule: '(f) considers one base instead of all since',
     file: 'start',
     from: '...bases.slice(first).map(base => base.seq)',
     to: 'bases[first]?.seq ?? 0',
     seed: 2,
   },
   {
-    rule: '(g) of a log that goes further nobody is told',
+    rule: '(g) reports no head that is ahead',
     file: 'sweep',
     from: 'for (const connection of hub.members(owner)) delivery.behind(connection, head)',
     to: '{}',
     seed: 7,
   },
   {
-    rule: '(g) a sweep tells only those who are live already',
+    rule: '(g) sweeps live connections only',
     file: 'delivery',
     from: `if (phase === 'ended' || (phase`,
     to: `if (phase !== 'live' || (phase`,
     seed: 119,
   },
   {
-    rule: '(g) a sweep that finds another life is ignored',
+    rule: '(g) ignores another epoch found by a sweep',
     file: 'delivery',
     from: 'head.epoch === epoch && head.seq <= position)) return',
     to: 'head.seq <= position)) return',
     seed: 4417,
   },
   {
-    rule: '(g) a sweep that was asked for while one was under way is forgotten',
+    rule: '(g) forgets a sweep requested during another',
     file: 'sweep',
     from: 'while (isWanted && !isClosed) {',
     to: 'for (const _ of [1]) {',
     seed: 7,
   },
   {
-    rule: '(g) a sweep ends when the log does not answer',
+    rule: '(g) ends a sweep when the log does not answer',
     file: 'sweep',
     from: 'if (await tryCompare(some)) from += OWNERS_AT_ONCE',
     to: 'await tryCompare(some)\n        from += OWNERS_AT_ONCE',
     seed: 224,
   },
   {
-    rule: '(h) a replay writes on while the client is behind',
+    rule: '(h) continues a replay while the client is behind',
     file: 'delivery',
     from: `if (how !== 'sent') break`,
     to: `if (how === 'refused') break`,
     seed: 2,
   },
   {
-    rule: '(h) a replay does not wait for the drain',
+    rule: '(h) does not wait for the drain in a replay',
     file: 'delivery',
     from: 'if (connection.buffered() > 0) await connection.drained()',
     to: '',
     seed: 4,
   },
   {
-    rule: '(h) an opted-in client passes over what was removed while it read',
+    rule: '(h) skips removed entries for a client that resumes by cursor',
     file: 'delivery',
     from: 'if (isBroken(connection, page)) connection.cut()\n    else writePage',
     to: 'writePage',
     seed: 6,
   },
   {
-    rule: '(k) what was heard of before the start is dropped',
+    rule: '(k) drops offers before the start',
     file: 'delivery',
     from: '  note(connection, head)\n}\n',
     to: '  connection.latest = head\n}\n',
     seed: 220,
   },
   {
-    rule: '(k) what was heard of in another life before the start counts as of this one',
+    rule: '(k) takes an early offer of another epoch for one of this epoch',
     file: 'delivery',
     from: 'latest.epoch === epoch && latest.seq <= position',
     to: 'latest.seq <= position',
     seed: 29,
   },
   {
-    rule: '(l) receipts count while another device waits for its start',
+    rule: '(l) applies receipts while another device waits for its start',
     file: 'receipts',
     from: `if (device.phase === 'starting') return`,
     to: `if (device.phase === 'ended') return`,
     seed: 3,
   },
   {
-    rule: '(l) a cursor of another life proves the same place in this one',
+    rule: '(l) takes a cursor of another epoch for a receipt of this one',
     file: 'delivery',
     from: 'presented?.epoch === opened.head.epoch && presented.seq <= opened.head.seq',
     to: 'presented !== undefined',
     seed: 1,
   },
   {
-    rule: 'a connection that has ended while it was greeted is replayed to',
+    rule: 'replays to a connection that ended during its greeting',
     file: 'delivery',
     from: `    if (connection.hasEnded()) return\n    connection.phase = 'replaying'\n`,
     to: `    connection.phase = 'replaying'\n`,
@@ -216,7 +216,7 @@ const MUTANTS: readonly Mutant[] = [
   },
 ]
 
-describe('the check catches', () => {
+describe('the check catches a mutant that', () => {
   const folder = mkdtempSync(join(tmpdir(), 'delivery-'))
   afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -226,12 +226,12 @@ describe('the check catches', () => {
       `from '${join(SOURCE, '..')}/`,
     )
 
-  /** The parts with one text replaced, in a folder of their own. */
+  /** Copies of the parts with one text replaced, in their own folder. */
   const mutated = async ({ file, from, to, rule }: Mutant): Promise<Parts> => {
     const home = mkdtempSync(join(folder, 'mutant-'))
     for (const name of ['delivery', 'receipts', 'start', 'sweep']) {
       const source = await sourceOf(name)
-      // A rule that reads otherwise by now must not pass for caught.
+      // A rule whose source text has changed must not count as caught.
       if (name === file) expect({ rule, places: source.split(from).length - 1 }).toEqual({ rule, places: 1 })
       await Bun.write(join(home, `${name}.ts`), name === file ? source.replace(from, () => to) : source)
     }
@@ -242,7 +242,7 @@ describe('the check catches', () => {
   }
 
   for (const mutant of MUTANTS)
-    test(`that ${mutant.rule}`, async () => {
+    test(mutant.rule, async () => {
       const parts = await mutated(mutant)
       expect(await play(parts, mutant.seed)).not.toEqual([])
       expect(await play(real, mutant.seed)).toEqual([])

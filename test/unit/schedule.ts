@@ -35,18 +35,18 @@ function randomFrom(seed: number): (n: number) => number {
 interface Item {
   readonly cursor: Cursor
   readonly body: string
-  /** Why it is no longer to be had. */
+  /** The reason why it left the log. */
   gone?: 'expired' | 'removed'
-  /** When it went, in steps. */
+  /** When it left, in steps. */
   goneAt?: number
 }
 
-/** What happens when: everything asynchronous is a task, and the seed decides which comes next. */
+/** A simulated world: everything asynchronous is a task, and the seed picks the next one. */
 class World {
   readonly pick: (n: number) => number
   readonly tasks: (() => void)[] = []
   readonly faults: string[] = []
-  /** Every entry ever accepted, by place. */
+  /** Every entry ever accepted, by cursor. */
   readonly history = new Map<string, Item>()
   entries: Item[] = []
   epoch = 'e0'
@@ -57,14 +57,14 @@ class World {
   lives = 1
   /** Steps so far. */
   now = 0
-  /** No hint is lost: then nothing has to be made good by the next. */
+  /** No hint is lost, so no later hint has to repair anything. */
   readonly lossless: boolean
-  /** The store comes and goes: appends nobody answers for, and sweeps after them. */
+  /** The store has outages: appends without an answer, and sweeps after them. */
   readonly sweeps: boolean
   bodies = 0
-  /** Nobody has been told of the present life: nothing was appended since it began. */
+  /** No client knows the present epoch: nothing was appended since it began. */
   isUnheard = false
-  /** The furthest place of each life that some device has read or presented. */
+  /** The highest seq per epoch that a device has read or presented. */
   readonly proven = new Map<string, number>()
 
   constructor(seed: number) {
@@ -84,7 +84,7 @@ class World {
   later<T>(answer: () => T): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     this.tasks.push(() => {
-      // Now and then the store fails, or its answer is on its way while the world goes on.
+      // Sometimes the store fails, or its answer arrives some tasks later.
       if (this.pick(25) === 0) {
         reject(new Error('away'))
         return
@@ -118,7 +118,7 @@ class World {
     if (gone === 'removed') this.removedThrough = Math.max(this.removedThrough, item.cursor.seq)
   }
 
-  /** The log comes back without its tail, under a new name; sometimes it does not know what it was. */
+  /** The log returns without its tail under a new epoch; sometimes it knows no base. */
   restart(): void {
     const kept = this.seq === 0 ? 0 : this.pick(this.seq + 1)
     const former = this.epoch
@@ -135,12 +135,12 @@ class World {
     for (const item of this.entries) this.history.set(formatCursor(item.cursor), item)
     this.seq = kept
     this.receivedThrough = this.bases.length === 0 ? 0 : Math.min(this.receivedThrough, kept)
-    // What some device read of the earlier life up to here it has read of this one.
+    // A device that read the earlier epoch up to here has read this one too.
     this.prove({ epoch: this.epoch, seq: Math.min(kept, this.proven.get(former) ?? 0) })
     this.removedThrough = Math.min(this.removedThrough, kept)
   }
 
-  /** Up to which seq a reader of `cursor` has surely seen what the present life holds. */
+  /** The last seq of the present epoch that a reader of `cursor` has surely seen. */
   shared({ epoch, seq }: Cursor): number {
     if (epoch === this.epoch) return seq
     const at = this.bases.findLastIndex(base => base.epoch === epoch)
@@ -153,7 +153,7 @@ class World {
         head: { epoch: this.epoch, seq: this.seq },
         received: this.receivedThrough,
         removedThrough: this.removedThrough,
-        // Only clients with an empty cursor are told of it.
+        // Only clients with an empty cursor see this.
         lostThrough: 0,
         bases: this.bases,
       })),
@@ -182,12 +182,12 @@ class Device extends Connection {
   readonly receivedBefore: Cursor
   readonly written: Cursor[] = []
   readonly bodies = new Set<string>()
-  /** Written and not read: frames, and pings by their payload. */
+  /** Written but unread: frames, and pings by their payload. */
   readonly wire: ({ readonly frame: Cursor } | { readonly ping: string })[] = []
-  /** The place of the last frame the client has read. */
+  /** The cursor of the last frame that the client has read. */
   lastRead: Cursor | undefined
   startedAt: Cursor | undefined
-  /** Since when the client counts on the log as it was told of, in steps. */
+  /** Since when the promise of the greeting holds, in steps. */
   countsSince = Number.POSITIVE_INFINITY
   isGone = false
   #pings: Cursor[] = []
@@ -239,7 +239,7 @@ class Device extends Connection {
     for (let missing = from + 1; missing < seq; missing++) {
       const { gone, goneAt = 0 } = world.history.get(`${epoch}:${missing}`) ?? {}
       if (gone === undefined) world.fault(`a hole at ${missing}`)
-      // Below what was removed already it was told of a loss.
+      // The greeting already reported the loss below this place.
       const isPromised = this.optedIn && missing > (this.toldRemoved ?? 0) && goneAt > this.countsSince
       if (gone === 'removed' && isPromised) world.fault(`passed over ${missing}, removed while it read`)
     }
@@ -302,7 +302,7 @@ class Device extends Connection {
   }
 
   unlisten(): void {
-    // Nothing is published natively.
+    // No native publish in this test.
   }
 }
 
@@ -313,7 +313,7 @@ class Run {
   readonly delivery: Delivery
   readonly sweep: Sweep
   readonly devices: Device[] = []
-  /** Frames that were told of as handed over, by an offer or by a replay. */
+  /** Frames counted as delivered, by an offer or by a replay. */
   told = 0
   readonly #seen: string[] = ['', 'nonsense', 'e9:3', 'e0:99']
 
@@ -375,7 +375,7 @@ class Run {
     const before = world.shared(device.receivedBefore)
     if (cursor === undefined && started.cursor.epoch === world.epoch && started.cursor.seq > before)
       world.fault(`started at ${started.cursor.seq}, though only ${before} had been received when it came`)
-    // The greeting may be too much for it.
+    // The greeting may overflow its buffer.
     if (world.pick(12) === 0) this.end(device)
     await this.delivery.replay(device)
   }
@@ -400,20 +400,20 @@ class Run {
         })
   }
 
-  /** Something was appended that nobody answered for. */
+  /** An append succeeded without an answer. */
   resume(): void {
     this.world.append()
     this.sweep.start()
   }
 
-  /** The client takes a few things off its wire. */
+  /** The client reads some of its wire. */
   read(device: Device): void {
     const { world } = this
     for (const item of device.wire.splice(0, 1 + world.pick(4))) {
       if ('frame' in item) {
         device.lastRead = item.frame
         this.#seen.push(formatCursor(item.frame))
-        // A place is proved read only with all before it, which the order on the wire gives.
+        // A receipt covers all before it: the wire keeps the order.
         world.prove(item.frame)
       } else world.tasks.push(() => this.#pong(device, item.ping))
     }
@@ -422,7 +422,7 @@ class Run {
   #pong(device: Device, payload: string): void {
     const [epoch = '', digits] = payload.split(':')
     if (device.hasEnded()) return
-    // What it passed over was not to be read any more.
+    // Skipped entries must have left the log.
     this.world.prove({ epoch, seq: Number(digits) })
     const cursor = device.answered(payload)
     if (cursor !== undefined) this.receipts.proved(device, cursor)
@@ -477,7 +477,7 @@ class Run {
   }
 }
 
-/** Plays one schedule; the faults it shows, none when all is well. */
+/** Plays one schedule and returns the faults it shows. */
 export async function play(parts: Parts, seed: number, steps = 60): Promise<readonly string[]> {
   const run = new Run(parts, seed)
   run.connect()
@@ -487,7 +487,7 @@ export async function play(parts: Parts, seed: number, steps = 60): Promise<read
   }
   await run.settle()
   if (run.world.lossless && !run.world.isUnheard) run.check()
-  // A lost hint may have been the last one: the next shows the gap, and so does a sweep, also one that has begun before.
+  // A lost hint may have been the last one. The next hint or a sweep shows the gap.
   if (run.world.sweeps) {
     run.sweep.start()
     run.world.tasks.pop()?.()

@@ -11,7 +11,7 @@ const OPERATIONS: Readonly<Record<string, readonly [part: string, name: string][
   template: ['create', 'get', 'list', 'update', 'delete'].map(name => ['templates', name]),
   idempotency: [['idempotency', 'reserve']],
 }
-/** Nobody waits for these, or nobody's request does. */
+/** Functions that no request waits for. */
 const UNTIMED = [
   ['log', 'handed'],
   ['log', 'received'],
@@ -23,7 +23,7 @@ const UNTIMED = [
 
 type Part = Record<string, (...given: unknown[]) => unknown>
 
-/** A store every function of which answers with what it was given, after a quarter of a second, or fails. */
+/** A store whose functions return their arguments after a quarter of a second, or fail. */
 function startMetered(fails: boolean) {
   const clock = createStoppedClock()
   const stats = createStats()
@@ -48,7 +48,7 @@ function startMetered(fails: boolean) {
 
 for (const [operation, functions] of Object.entries(OPERATIONS))
   for (const [part, name] of functions)
-    test(`${part}.${name} is timed as ${operation}, answered as ever, and counted when it fails`, async () => {
+    test(`${part}.${name} is timed as ${operation}, returns its answer, and counts a failure`, async () => {
       const well = startMetered(false)
       expect(await well.store[part]?.[name]?.('a', 2)).toEqual(['a', 2])
       const failing = startMetered(true)
@@ -66,7 +66,7 @@ for (const [operation, functions] of Object.entries(OPERATIONS))
         }
     })
 
-test('what nobody waits for is left alone', async () => {
+test('functions that no request waits for are not wrapped', async () => {
   const { stats, store } = startMetered(false)
   for (const [part, name] of UNTIMED) await store[part]?.[name]?.()
   expect(Object.values(stats.storeSeconds).reduce((sum, { count }) => sum + count, 0)).toBe(0)

@@ -3,7 +3,7 @@ import { watchStore } from '../../src/dispatch/observed/store-watch.ts'
 import { StoreAway } from '../../src/errors.ts'
 import { createStoppedClock } from '../support/clock.ts'
 
-/** A watched store of which the test says whether it is up. */
+/** A watched store that the test switches between up and down. */
 function watched() {
   const clock = createStoppedClock()
   const state = { up: true }
@@ -18,7 +18,7 @@ function watched() {
   return { clock, state, told, watch }
 }
 
-test('a fault of a store that is up is told; of one that is away only that it is, once, and when it is back', () => {
+test('faults of a store that is up are logged; an outage is logged once, and so is its end', () => {
   const { clock, state, told, watch } = watched()
   const [err, another] = [new StoreAway('one'), new StoreAway('another')]
   watch.failed(err)
@@ -36,7 +36,7 @@ test('a fault of a store that is up is told; of one that is away only that it is
   watch[Symbol.dispose]()
 })
 
-test('a fault of our own code is no outage, and another try makes no sense', async () => {
+test('a fault of our own code is not an outage and is not retried', async () => {
   const { told, watch } = watched()
   const err = new TypeError('undefined is not an object')
   expect(await watch.retry(err)).toBe(false)
@@ -46,7 +46,7 @@ test('a fault of our own code is no outage, and another try makes no sense', asy
   watch[Symbol.dispose]()
 })
 
-test('faults of a store that says it is up are at most two lines a second', () => {
+test('faults of a store that is up write at most two lines a second', () => {
   const { clock, told, watch } = watched()
   for (let n = 0; n < 10; n++) watch.failed(new StoreAway('no'))
   expect(told).toHaveLength(2)

@@ -1,4 +1,4 @@
-/** A value, or a promise of it: a caller that tests for the promise gains a synchronous path. */
+/** A value or a promise of it. A caller that tests for the promise keeps a synchronous path. */
 export type Awaitable<T> = T | Promise<T>
 
 /** Passes the value on, in this turn when it is there. */
