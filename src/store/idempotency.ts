@@ -14,7 +14,7 @@ export type Reservation =
   | { readonly type: 'reserved'; readonly id: string }
   /** The request was carried out before. Reply with the same answer. */
   | { readonly type: 'answered'; readonly answer: string }
-  /** The same request was reserved at most `RESERVED_MS` ago, here or on another node, and is not answered yet. */
+  /** An identical request was reserved at most `RESERVED_MS` ago, here or on another node, and is not answered yet. */
   | { readonly type: 'in_progress'; readonly id: string }
   /** The key belongs to a different request. */
   | { readonly type: 'conflict' }

@@ -170,7 +170,7 @@ export interface Acks {
 export interface Redelivery {
   readonly body: string
   readonly traceparent?: string
-  /** 1 for the second delivery. */
+  /** 1 for the first redelivery. */
   readonly redelivered: number
 }
 
@@ -231,6 +231,7 @@ export interface StoreLimits {
   readonly idempotencyTtlMs: number
 }
 
+/** A backend for data that outlives a connection. Each implementation must pass the tests in `test/contract`. */
 export interface Store extends AsyncDisposable {
   readonly kind: 'memory' | 'sqlite' | 'redis'
   /** Whether the store would accept an append now. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { createRandom } from '../support/random.ts'
-import { type Cut, countFaults, hop, type Read, type Run, slowStore } from './hopping.ts'
+import { type Cut, countFaults, hop, type ReadNotification, type Run, slowStore } from './hopping.ts'
 
 const NONE = { lost: 0, phantom: 0, duplicates: 0, inversions: 0, disordered: 0 }
 const NONE_AT_ALL = { ...NONE, refused: 0, unrecovered: 0, stalled: 0, ghosts: 0 }
@@ -49,7 +49,7 @@ describe('a user hops from connection to connection while thousands are sent', (
 describe('the count of faults', () => {
   const sent = [1, 2, 3, 4].map(seq => ({ id: `id${seq}`, sender: seq % 2, n: seq }))
   let at = 0
-  const read = (seq: number, other: Partial<Read> = {}): Read => ({
+  const read = (seq: number, other: Partial<ReadNotification> = {}): ReadNotification => ({
     id: `id${seq}`,
     sender: seq % 2,
     n: seq,
@@ -58,7 +58,12 @@ describe('the count of faults', () => {
     at: at++,
     ...other,
   })
-  const visit = (device: number, after: number | undefined, reads: readonly Read[], strange = 0) => ({
+  const visit = (
+    device: number,
+    after: number | undefined,
+    reads: readonly ReadNotification[],
+    strange = 0,
+  ) => ({
     device,
     after,
     reads: [...reads],
@@ -149,7 +154,7 @@ describe('the count of faults', () => {
       { ...second, seq: 2 },
       { ...first, seq: 3 },
       { ...fourth, seq: 4 },
-    ] as Read[]
+    ] as ReadNotification[]
     expect(countFaults(sent, [visit(0, 0, swapped)])).toEqual({ ...NONE, disordered: 1 })
   })
 })

@@ -25,14 +25,14 @@ const CUTS = [
 ] as const
 
 /** A notification that the service accepted with 2xx. Each sender counts from 0 and waits for each answer. */
-export interface Sent {
+export interface AcceptedNotification {
   readonly id: string
   readonly sender: number
   readonly n: number
 }
 
 /** A notification as a device read it. */
-export interface Read extends Sent {
+export interface ReadNotification extends AcceptedNotification {
   readonly seq: number
   /** Whether everything but the id and the cursor equals what was sent. */
   readonly intact: boolean
@@ -45,7 +45,7 @@ export interface Visit {
   readonly device: number
   /** The seq it presented; 0 for an empty cursor, undefined for a client without cursors. */
   readonly after: number | undefined
-  readonly reads: Read[]
+  readonly reads: ReadNotification[]
   /** Messages that should not have arrived. */
   strange: number
 }
@@ -67,7 +67,7 @@ export interface Faults {
 }
 
 /** Nothing expires and nothing is evicted, so the log has the seqs 1 to the number of accepted notifications. */
-export function countFaults(sent: readonly Sent[], visits: readonly Visit[]): Faults {
+export function countFaults(sent: readonly AcceptedNotification[], visits: readonly Visit[]): Faults {
   const accepted = new Map(sent.map(each => [each.id, each]))
   const seqs = new Map<string, number>()
   const ids = new Map<number, string>()
@@ -75,7 +75,7 @@ export function countFaults(sent: readonly Sent[], visits: readonly Visit[]): Fa
     if (!seqs.has(id)) seqs.set(id, seq)
     if (!ids.has(seq)) ids.set(seq, id)
   }
-  const isGenuine = ({ id, seq, sender, n, intact }: Read): boolean => {
+  const isGenuine = ({ id, seq, sender, n, intact }: ReadNotification): boolean => {
     const original = accepted.get(id)
     const isAsSent = intact && original?.sender === sender && original.n === n
     return isAsSent && seq >= 1 && seq <= sent.length && seqs.get(id) === seq && ids.get(seq) === id
@@ -92,7 +92,11 @@ export function countFaults(sent: readonly Sent[], visits: readonly Visit[]): Fa
   }
 }
 
-function countLost(head: number, visits: readonly Visit[], isGenuine: (read: Read) => boolean): number {
+function countLost(
+  head: number,
+  visits: readonly Visit[],
+  isGenuine: (read: ReadNotification) => boolean,
+): number {
   const everyone = new Map<number, number>()
   const resuming = new Map<number, Set<number>>()
   for (const { device, after, reads } of visits) {
@@ -115,7 +119,7 @@ function countLost(head: number, visits: readonly Visit[], isGenuine: (read: Rea
   return lost
 }
 
-const countRepeats = (reads: readonly Read[]): number => {
+const countRepeats = (reads: readonly ReadNotification[]): number => {
   const fewest = Math.min(new Set(reads.map(({ seq }) => seq)).size, new Set(reads.map(({ id }) => id)).size)
   return reads.length - fewest
 }
@@ -134,7 +138,7 @@ function countInversions({ after, reads }: Visit): number {
   return inversions
 }
 
-function countDisordered(sent: readonly Sent[], seqs: ReadonlyMap<string, number>): number {
+function countDisordered(sent: readonly AcceptedNotification[], seqs: ReadonlyMap<string, number>): number {
   const last = new Map<number, number>()
   let disordered = 0
   for (const { id, sender } of [...sent].sort((a, b) => a.n - b.n)) {
@@ -310,7 +314,7 @@ function dial({ kind, port, path, headers, hear, ended }: LineOptions): Line {
 interface World {
   readonly service: TestApp
   readonly token: string
-  readonly sent: Sent[]
+  readonly sent: AcceptedNotification[]
   readonly visits: Visit[]
   readonly cuts: Record<Cut, number>
   /** Seqs that some device has read. */

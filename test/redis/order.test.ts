@@ -11,14 +11,14 @@ const MESSAGES = 2_000
 const USERS = ['a', 'b', 'c']
 const SEED = 20_261_123
 
-interface Sent {
+interface SentMessage {
   readonly n: number
   readonly channel: string
   readonly message: object
 }
 
 /** Messages to single users, several users, a channel, several channels and everyone, as the seed decides. */
-function messagesOf(seed: number, count: number): readonly Sent[] {
+function messagesOf(seed: number, count: number): readonly SentMessage[] {
   const random = createRandom(seed)
   return Array.from({ length: count }, (_, n) => {
     const target = random.pick<object>([

@@ -3,7 +3,7 @@ import type { TestApp } from '../support/app.ts'
 import type { Message } from '../support/client.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
-import { logOf, startStored, type Tried, trySend, untilStoreIs } from '../support/stored.ts'
+import { logOf, type SendAttempt, startStored, trySend, untilStoreIs } from '../support/stored.ts'
 import { eventually, publish, socketOf, streamOf } from '../support/visit.ts'
 
 const SEEN_MS = 3_000
@@ -25,9 +25,9 @@ async function startCount(app: TestApp) {
   const socket = await socketOf(app, 'here', { cursor: '' })
   const stream = await streamOf(app, 'here')
   await Promise.all([socket.nextOf('connected'), stream.nextOf('connected')])
-  const tried: Tried[] = []
+  const tried: SendAttempt[] = []
   let n = 0
-  const say = async (): Promise<Tried> => {
+  const say = async (): Promise<SendAttempt> => {
     const last = await trySend(app, USERS, n++)
     tried.push(last)
     return last
@@ -78,7 +78,7 @@ async function startCount(app: TestApp) {
 }
 
 /** Checks for 503 at once, and nothing else. */
-function expectRefusals(refused: readonly Tried[]): void {
+function expectRefusals(refused: readonly SendAttempt[]): void {
   expect(refused.length).toBeGreaterThan(0)
   for (const { status, json, headers, ms } of refused) {
     expect([status, json.error.code, headers.get('retry-after')]).toEqual([503, 'STORE_UNAVAILABLE', '1'])

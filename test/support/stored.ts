@@ -35,7 +35,7 @@ export async function untilStoreIs(
   return performance.now() - startedAt
 }
 
-export interface Tried extends Answer {
+export interface SendAttempt extends Answer {
   readonly payload: number
   readonly ms: number
 }
@@ -46,7 +46,7 @@ export async function trySend(
   users: readonly string[],
   payload: number,
   headers: Record<string, string> = {},
-): Promise<Tried> {
+): Promise<SendAttempt> {
   const startedAt = performance.now()
   const body = { target_user_ids: users, event_type: 'e', payload }
   const answer = await app.post('/api/v1/notifications/send-to-users', body, headers)

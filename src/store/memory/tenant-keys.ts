@@ -44,7 +44,7 @@ export class TenantKeys {
   readonly size: KeysSize = { records: 0, bytes: 0 }
   readonly #ofAll: KeysSize
   readonly #records = new Map<string, KeyRecord>()
-  /** Forgotten marks stay until they reach the front or are the majority. */
+  /** Forgotten records stay until they reach the front or are the majority. */
   readonly #oldest = new Deque<KeyRecord>()
 
   /** `ofAll` counts the keys of all tenants together. */

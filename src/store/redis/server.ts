@@ -83,7 +83,7 @@ const TEXTS = new Map<string | number | undefined, string>(
 const isForgotten = (reply: Reply | Error): boolean =>
   reply instanceof Error && reply.message.startsWith('NOSCRIPT')
 
-/** The same command with the text of the script, for a Redis that has forgotten it. */
+/** Replaces the digest by the text of the script, for a Redis that has forgotten it. */
 const spelledOut = ([, sha, ...rest]: Command): Command => ['eval', TEXTS.get(sha) ?? '', ...rest]
 
 /** Rethrows: any error that is not a reply of Redis means that the connection has ended. */
