@@ -139,9 +139,9 @@ export interface Totals {
   /** Users with an unexpired entry. */
   readonly users: number
   /**
-   * Bytes that all logs hold, as `maxBytes` counts them. Each body counts once, in UTF-8 bytes. Each entry (one
-   * notification for one user) and each known log adds about the bytes it takes in this store. A log stays known for
-   * 30 days after its last append. An append is refused when the bytes it would add, ignoring evictions, exceed a
+   * Bytes that all logs hold, as `maxBytes` counts them. Each body counts once, in UTF-8 bytes. An entry is one
+   * notification for one user. Each entry and each known log adds about the bytes it takes in this store. A log stays
+   * known for 30 days after its last append. An append is refused when the bytes it would add, ignoring evictions, exceed a
    * limit. An append that adds nothing (known ids) is never refused.
    */
   readonly bytes: number
