@@ -17,16 +17,17 @@ interface MakeRoomOptions {
   readonly clock: Clock
 }
 
-/** Long enough for a proxy to write to its client and to receive a reset. */
 const WAIT_MS = 1_000
 const LOOK_MS = 25
+/** The first write makes the client's system answer with a reset; HAProxy sees that at the next write. */
+const PROBE_MS = 150
 /** Bound on waiting requests; further ones are answered at once. */
 const MAX_WAITING = 1_000
 
 /**
  * Some proxies (HAProxy, Apache) notice a vanished client only at their next write. Until then its stream counts
- * against the user's limit. At the limit, the server writes to all streams of the user. The new connection waits
- * up to WAIT_MS for one of them to end.
+ * against the user's limit. At the limit, the server writes to all streams of the user every PROBE_MS. The new
+ * connection waits up to WAIT_MS for one of them to end.
  */
 export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions): MakeRoom {
   let waiting = 0
@@ -34,15 +35,18 @@ export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions)
   const probe = (streams: readonly SsePeer[]): void => {
     const now = clock.monotonic()
     for (const stream of streams) {
-      if (now - stream.probedAt < WAIT_MS) continue
+      if (now - stream.probedAt < PROBE_MS || stream.buffered() > 0) continue
       stream.probedAt = now
       stream.ping()
     }
   }
 
-  const wait = async (isFull: () => boolean): Promise<void> => {
+  const wait = async (isFull: () => boolean, streams: readonly SsePeer[]): Promise<void> => {
     waiting++
-    for (let waited = 0; isFull() && waited < WAIT_MS; waited += LOOK_MS) await Bun.sleep(LOOK_MS)
+    for (let waited = 0; isFull() && waited < WAIT_MS; waited += LOOK_MS) {
+      probe(streams)
+      await Bun.sleep(LOOK_MS)
+    }
     waiting--
   }
 
@@ -53,7 +57,6 @@ export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions)
     if (!isFull() || waiting >= MAX_WAITING) return undefined
     const streams = [...hub.members(owner)].filter(each => each instanceof SsePeer)
     if (streams.length === 0) return undefined
-    probe(streams)
-    return wait(isFull)
+    return wait(isFull, streams)
   }
 }

@@ -87,6 +87,14 @@ test('the README in Chinese has the code of the README', async () => {
   expect(await codeOf('README.zh-TW.md')).toEqual(await codeOf('README.md'))
 })
 
+test('each decision record has a number of its own, which its title repeats', async () => {
+  const records = documents.filter(file => file.startsWith('docs/adr/'))
+  const numbers = records.map(file => Number(/(\d{4})-/.exec(file)?.[1]))
+  expect(numbers.filter((number, n) => numbers.indexOf(number) !== n)).toEqual([])
+  const titles = await Promise.all(records.map(read))
+  expect(titles.map(text => Number(/^# (\d+)\. /.exec(text)?.[1]))).toEqual(numbers)
+})
+
 describe('the checks themselves', () => {
   test('a link to a file or a heading that is not there is found', async () => {
     expect(await faultOf('README.md', 'docs/NOWHERE.md', undefined)).toBe('docs/NOWHERE.md is not there')
