@@ -6,6 +6,7 @@ import { itemsOf } from '../lib/setting.ts'
 import type { AddressRange } from '../lib/system/address.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
 import { type StoreUrl, storeOf } from './storage.ts'
+import { exportsTraces, propagatorWarnings, telemetryFault } from './telemetry.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
 import { unknownIn } from './unknown.ts'
 
@@ -53,13 +54,14 @@ interface LoadedConfig {
   readonly warnings: readonly string[]
 }
 
-/** Unsupported settings of other services, grouped by the advice to give. */
+/** Unsupported settings of other services and of later versions, grouped by the advice to give. */
 const REPLACED: Readonly<Record<string, string>> = {
   'use STORE_URL':
     'QUEUE_BACKEND ACK_BACKEND DATABASE_URL DATABASE_POOL_SIZE DATABASE_CONNECT_TIMEOUT_SECONDS DATABASE_IDLE_TIMEOUT_SECONDS QUEUE_REDIS_PREFIX ACK_REDIS_PREFIX',
   'use BUS_URL': 'CLUSTER_ENABLED CLUSTER_SESSION_PREFIX CLUSTER_SESSION_TTL_SECONDS CLUSTER_ROUTING_CHANNEL',
   'use NODE_ID': 'CLUSTER_SERVER_ID',
   'nothing replaces it': 'RATELIMIT_BACKEND RATELIMIT_REDIS_PREFIX',
+  'not available in this version': 'REDIS_STREAM_GROUP CONSOLE_ENABLED',
 }
 
 /** All names that are read, or rejected with a reason. */
@@ -209,6 +211,8 @@ export function loadConfig(env: Environment): LoadedConfig {
   const fault = keyFault(raw.apiKey ?? [], raw.tenantApiKeys ?? [])
   if (fault !== undefined) throw new ConfigError(`TENANT_API_KEYS: expected ${fault}`)
   if (production) checkProduction(raw)
+  const otelFault = raw.otelEnabled ? telemetryFault(env, raw.otelEndpoint !== undefined) : undefined
+  if (otelFault !== undefined) throw new ConfigError(otelFault)
   const storeUrl = storeOf(raw.storeUrl, raw.redisUrl)
   if (storeUrl === undefined)
     throw new ConfigError('STORE_URL: expected REDIS_URL to be set, because `redis:` means its server')
@@ -219,6 +223,7 @@ export function loadConfig(env: Environment): LoadedConfig {
   const config: Config = {
     ...rest,
     production,
+    otelEnabled: raw.otelEnabled && exportsTraces(env),
     storeUrl,
     madeSecret,
     jwtSecret,
@@ -237,6 +242,7 @@ export function loadConfig(env: Environment): LoadedConfig {
     warnings: [
       ...replacedIn(env),
       ...unknownIn(withoutReplaced(env), knownNames()),
+      ...(raw.otelEnabled ? propagatorWarnings(env) : []),
       ...warningsOf(raw, config),
     ],
   }

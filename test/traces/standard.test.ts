@@ -157,7 +157,8 @@ test('OTEL_PROPAGATORS say which headers bring the parent', async () => {
   expect(await parentOf({ OTEL_PROPAGATORS: 'none' }, w3c)).toBe('none')
 })
 
-test('OTEL_SDK_DISABLED and OTEL_ENABLED=false send nothing', async () => {
+test('OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER=none and OTEL_ENABLED=false send nothing', async () => {
+  expect(await namesOf(endpoint => ({ OTEL_ENDPOINT: endpoint, OTEL_TRACES_EXPORTER: 'none' }))).toEqual([])
   expect(await namesOf(endpoint => ({ OTEL_ENDPOINT: endpoint, OTEL_SDK_DISABLED: 'true' }))).toEqual([])
   expect(await namesOf(endpoint => ({ OTEL_ENDPOINT: endpoint, OTEL_ENABLED: 'false' }))).toEqual([])
 })

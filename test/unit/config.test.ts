@@ -628,6 +628,51 @@ test('BUS_URL=none: is what there is', () => {
   expect(loadConfig({ BUS_URL: 'none:' }).warnings).toEqual([])
 })
 
+describe('standard variables of OpenTelemetry', () => {
+  const ENDPOINT = 'an http or https URL (for gRPC also host:port with OTEL_EXPORTER_OTLP_INSECURE)'
+  const INSECURE = { OTEL_EXPORTER_OTLP_INSECURE: 'true' }
+  const HTTP = { OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf' }
+  const traced = (env: Environment) => ({ OTEL_ENABLED: 'true', ...env })
+
+  test.each(['OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'])(
+    '%s without a scheme, or no URL at all, is refused',
+    name => {
+      for (const text of ['127.0.0.1:4317', 'collector:4317', 'ftp://collector', 'http://[bad'])
+        for (const env of [{}, HTTP])
+          expect(refusal(traced({ ...env, [name]: text }))).toBe(`${name}: expected ${ENDPOINT}`)
+      expect(refusal(traced({ [name]: 'collector:4317', ...INSECURE, ...HTTP }))).toStartWith(name)
+      expect(refusal(traced({ [name]: 'collector:4317', ...INSECURE }))).toBe('loaded')
+      expect(refusal(traced({ [name]: 'https://collector:4317' }))).toBe('loaded')
+    },
+  )
+
+  test('an address that is not used is not checked', () => {
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4317' }
+    expect(refusal(env)).toBe('loaded')
+    expect(refusal(traced({ ...env, OTEL_ENDPOINT: 'http://collector:4317' }))).toBe('loaded')
+    const traces = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://collector:4317' }
+    expect(refusal(traced({ ...env, ...traces }))).toBe('loaded')
+  })
+
+  test('OTEL_TRACES_EXPORTER=none switches traces off; other exporters than otlp are refused', () => {
+    const load = (text: string) => loadConfig(traced({ OTEL_TRACES_EXPORTER: text })).config.otelEnabled
+    expect([load('none'), load('otlp'), load('')]).toEqual([false, true, true])
+    for (const text of ['console', 'zipkin', 'otlp,console'])
+      expect(refusal(traced({ OTEL_TRACES_EXPORTER: text }))).toBe(
+        'OTEL_TRACES_EXPORTER: expected otlp or none',
+      )
+  })
+
+  test('OTEL_PROPAGATORS with an unknown name gives one warning', () => {
+    const warnings = (text: string) => loadConfig(traced({ OTEL_PROPAGATORS: text })).warnings
+    const warning =
+      'OTEL_PROPAGATORS: expected some of tracecontext, baggage, b3, b3multi, none; other names have no effect'
+    expect(warnings('junk')).toEqual([warning])
+    expect(warnings('tracecontext, jaeger, xray')).toEqual([warning])
+    expect(warnings('tracecontext, b3multi')).toEqual([])
+  })
+})
+
 describe('an unknown name that looks like a setting', () => {
   const warningOf = (name: string) => loadConfig({ [name]: 'x' }).warnings
   test.each([
@@ -642,6 +687,13 @@ describe('an unknown name that looks like a setting', () => {
     ['ACK_TIMEOUT', 'ACK_TIMEOUT_SECONDS'],
     ['OTEL_ENABLE', 'OTEL_ENABLED'],
     ['REDIS_PASSWORD', 'REDIS_URL'],
+    ['OTEL_FOO', 'OTEL_ENABLED'],
+    ['BUS_X', 'BUS_URL'],
+    ['OTEL_EXPORTER_OTLP_ENDPOIN', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
+    ['OTEL_EXPORTR_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'],
+    ['OTEL_EXPORTER_OTLP_TRACES_HEADER', 'OTEL_EXPORTER_OTLP_TRACES_HEADERS'],
+    ['OTEL_PROPAGATOR', 'OTEL_PROPAGATORS'],
+    ['OTEL_RESOURCE_ATTRIBUTE', 'OTEL_RESOURCE_ATTRIBUTES'],
   ])('%s is named with the nearest one', (name, nearest) => {
     expect(warningOf(name)).toEqual([
       `${name} is no setting and has no effect; the nearest one is ${nearest}`,
@@ -687,6 +739,8 @@ describe('warnings', () => {
     ['CLUSTER_SERVER_ID', 'use NODE_ID'] as const,
     ['RATELIMIT_BACKEND', 'nothing replaces it'] as const,
     ['RATELIMIT_REDIS_PREFIX', 'nothing replaces it'] as const,
+    ['REDIS_STREAM_GROUP', 'not available in this version'] as const,
+    ['CONSOLE_ENABLED', 'not available in this version'] as const,
   ])('%s has no effect', (name, advice) => {
     expect(loadConfig({ [name]: 'redis' }).warnings).toEqual([`${name} has no effect; ${advice}`])
     expect(loadConfig({ [name]: '' }).warnings).toEqual([])
