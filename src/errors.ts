@@ -2,16 +2,16 @@
 export const ERRORS = {
   INVALID_JSON: {
     status: 400,
-    help: 'not JSON, empty body, trailing data, bad UTF-8, nested over 64 levels',
+    help: 'the body must be JSON in UTF-8, without trailing data, nested at most 64 levels deep',
   },
   VALIDATION_ERROR: {
     status: 422,
-    help: 'wrong shape (422) or wrong meaning (400); `details` names each fault',
+    help: 'a field has a wrong shape (422) or an invalid value (400); `details` names each fault',
   },
   INVALID_ID: { status: 400, help: 'a template id must be 1 to 64 bytes of letters, digits, - and _' },
   INVALID_TEMPLATE: {
     status: 400,
-    help: 'a field of the template is out of its bounds; `details` names each',
+    help: 'a field of the template is out of bounds; `details` names each',
   },
   BATCH_TOO_LARGE: { status: 400, help: 'a batch holds at most 100 items: send the rest in another one' },
   UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong, expired or revoked' },
@@ -33,7 +33,7 @@ export const ERRORS = {
   TEMPLATE_NOT_FOUND: { status: 404, help: 'no template has this id' },
   METHOD_NOT_ALLOWED: {
     status: 405,
-    help: 'the path does not take this method; `Allow` lists those it takes',
+    help: 'the path does not support this method; `Allow` lists the supported methods',
   },
   TEMPLATE_EXISTS: { status: 409, help: 'a template with this id exists: change it with PUT' },
   IDEMPOTENCY_IN_PROGRESS: {
@@ -42,7 +42,7 @@ export const ERRORS = {
   },
   PAYLOAD_TOO_LARGE: {
     status: 413,
-    help: 'the body is over its cap, or recipients times payload is over 64 MiB',
+    help: 'the body exceeds its limit, or recipients times payload exceed 64 MiB',
   },
   UNSUPPORTED_MEDIA_TYPE: {
     status: 415,
@@ -52,29 +52,35 @@ export const ERRORS = {
     status: 422,
     help: 'the idempotency key was used for another request: use a new key',
   },
-  SUBSTITUTION_FAILED: { status: 422, help: 'the rendered payload is over 65,536 bytes' },
-  UPGRADE_REQUIRED: { status: 426, help: '`/ws` takes WebSocket upgrades only' },
+  SUBSTITUTION_FAILED: { status: 422, help: 'the rendered payload exceeds 65,536 bytes' },
+  UPGRADE_REQUIRED: { status: 426, help: '`/ws` accepts WebSocket upgrades only' },
   RATE_LIMITED: {
     status: 429,
     help: 'too many requests, connections or messages; retry after `Retry-After` seconds',
   },
-  CONNECTION_LIMIT: { status: 429, help: 'too many connections; on a WebSocket a message, then close 1013' },
+  CONNECTION_LIMIT: {
+    status: 429,
+    help: 'too many connections; a WebSocket receives this code as a message, then close 1013',
+  },
   TOO_MANY_REVOCATIONS: {
     status: 429,
-    help: 'the tenant has as many revocations in force as it may have; the connections of the user were closed',
+    help: 'the tenant has the maximum number of revocations in force; the connections of the user were closed nevertheless',
   },
-  INTERNAL_ERROR: { status: 500, help: 'a fault of the service' },
-  STORE_UNAVAILABLE: { status: 503, help: 'the store did not take it; retry after a second' },
-  NOT_READY: { status: 503, help: 'the node takes no new work; `reasons` says why' },
-  SHUTTING_DOWN: { status: 503, help: 'the node is draining and takes no new connections' },
+  INTERNAL_ERROR: { status: 500, help: 'a fault of the server' },
+  STORE_UNAVAILABLE: {
+    status: 503,
+    help: 'the store did not accept the request or did not answer; retry after a second',
+  },
+  NOT_READY: { status: 503, help: 'the node accepts no new work; `reasons` says why' },
+  SHUTTING_DOWN: { status: 503, help: 'the node is draining and accepts no new connections; connect again' },
   STORE_FULL: {
     status: 507,
-    help: 'logs hold STORE_MAX_BYTES, or those of the tenant TENANT_MAX_STORED_BYTES; nothing was stored',
+    help: 'all logs hold STORE_MAX_BYTES, or those of the tenant hold TENANT_MAX_STORED_BYTES; nothing was stored',
   },
-  INVALID_MESSAGE: { help: 'not a known JSON message' },
-  UNSUPPORTED_FORMAT: { help: 'binary WebSocket frame' },
+  INVALID_MESSAGE: { help: 'the message must be a JSON object of a known type' },
+  UNSUPPORTED_FORMAT: { help: 'messages must be text frames (got a binary frame)' },
   INVALID_ACK: {
-    help: 'acknowledgement of what this user did not get, or a cursor of another epoch or beyond the head',
+    help: 'the user did not receive this notification, or the cursor is of another epoch or beyond the head',
   },
   SUBSCRIPTION_ERROR: { help: 'invalid channel name, limit reached or channel not allowed' },
 } as const satisfies Record<string, { readonly status?: number; readonly help: string }>
