@@ -50,11 +50,11 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '3' },
-    /** One short round: shows that everything works, measures nothing. */
+    /** Runs one short round that checks the rows and measures nothing. */
     quick: { type: 'boolean', default: false },
-    /** A file for the lines with the figures of every round. */
+    /** File for the figures of every round. */
     json: { type: 'string' },
-    /** `bun`: the loader that is used where there is no compiler. */
+    /** `bun` selects the loader that needs no compiler. */
     loader: { type: 'string', default: 'any' },
   },
 })
@@ -72,14 +72,14 @@ function wantedRows(): readonly Row[] {
   process.exit(1)
 }
 
-/** Above so many cores something else is at work. */
+/** More busy cores than this mean that other work runs. */
 const NOISE = 0.2
 
 const inUse: number[] = []
 const lines: Line[] = []
 const failures: Failure[] = []
 
-/** The control first in one round and ours in the next: what changes with time favours neither. */
+/** Alternates which side runs first, so that drift over time favours neither. */
 const sidesOf = (round: number): readonly Side[] =>
   round % 2 === 0 ? ['control', 'ours'] : ['ours', 'control']
 
@@ -104,7 +104,7 @@ function tell(told: readonly Line[]): void {
   lines.push(...told)
 }
 
-/** Figures of one side that are computed from the medians of all cases. */
+/** Computes figures of one side from the medians of all cases. */
 const derivedOf = ({ derived }: Row, cases: ReadonlyMap<string, Rounds>, side: Side): Figures => {
   const medians = (figures: readonly Figures[]): Figures =>
     Object.fromEntries(

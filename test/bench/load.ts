@@ -6,38 +6,38 @@ import { systemClock } from '../../src/lib/time/clock.ts'
 import { API_KEY, JWT_SECRET, type ServerProcess } from './server.ts'
 
 /**
- * What a loader is told, as `name=value`; `loader/load.c` and, where there is no compiler, `loader/load.ts` do the same.
+ * Arguments of a loader, as `name=value`. `loader/load.c` and, without a compiler, `loader/load.ts` behave the same.
  *
- * - `flow`: all clients connect, then senders publish, by `rate` a second in all or, without it, each its next when the last
- *   was answered. `idle` clients more make two further windows: one client that does not read what floods it, and all idle
- *   ones coming back, `storm` a second.
+ * - `flow`: all clients connect, then senders publish, at `rate` a second in total or, without it, each after its previous
+ *   answer. `idle` more clients add two windows: one flooded client that does not read, and all idle
+ *   clients reconnecting, `storm` a second.
  * - `visit`: all clients connect, wait until each has `waiting` notifications, and leave, again and again. With `check` one
- *   broadcast must reach all of them each time.
- * - `hold`: a tenth of the clients connects, the rest follows; what these add to the server's memory is told.
+ *   broadcast must reach all of them in each round.
+ * - `hold`: a tenth of the clients connects, then the rest; reports the memory that the rest adds to the server.
  *
  * Each payload of 200 bytes holds `"mark":"` and in hexadecimal when it was due (16 digits, nanoseconds of the monotonic
  * clock), its lane (4: the sender, or 0 when sequences are per user) and its number in the lane (8, from 0).
  */
 interface Load {
   readonly mode: 'flow' | 'visit' | 'hold'
-  /** Seconds before, and of, a window. */
+  /** Seconds before a window, and of a window. */
   readonly warm: number
   readonly measure: number
   readonly transport?: 'ws' | 'sse'
   readonly clients?: number
-  /** Users to send to in turn; by default those who connect. Without clients they are others, who never do. */
+  /** Users to send to in turn; by default the connected ones. Without clients, users who never connect. */
   readonly users?: number
-  /** What follows the token in the query of a connect. */
+  /** Rest of the query after the token. */
   readonly query?: string
-  /** What WebSockets subscribe to. */
+  /** Channels of the WebSockets. */
   readonly channel?: string
   readonly target?: 'user' | 'channel' | 'broadcast' | 'redis'
-  /** 1: each notification is acknowledged by its id. */
+  /** 1 acknowledges each notification by its id. */
   readonly acks?: number
   readonly senders?: number
   readonly rate?: number
   readonly redis_port?: number
-  /** Messages on their way through Redis at any moment. */
+  /** Messages in flight through Redis. */
   readonly window?: number
   readonly waiting?: number
   readonly check?: number
@@ -47,39 +47,39 @@ interface Load {
 
 export type LoadOptions = Omit<Load, 'warm' | 'measure'>
 
-/** A measured part of a run. */
+/** Measured part of a run. */
 export interface Window {
   readonly name: string
   readonly seconds: number
   /** User and system time of the server process, in seconds. */
   readonly cpu: number
-  /** Part of the time the loader itself was at work; near 1 it, not the server, was measured. */
+  /** Busy share of the loader; near 1 the loader was the bottleneck. */
   readonly busy: number
-  /** Notifications that came to clients. */
+  /** Notifications received by clients. */
   readonly received: number
-  /** Clients that connected and are ready. */
+  /** Clients that are connected and ready. */
   readonly connected: number
-  /** Sends that were answered. */
+  /** Answered sends. */
   readonly answered: number
-  /** Milliseconds from when a send was due to its receipt. */
+  /** Milliseconds from the due time of a send to its receipt. */
   readonly p50: number
   readonly p99: number
-  /** Wall clock, in milliseconds. */
+  /** Wall clock, milliseconds. */
   readonly from: number
   readonly to: number
 }
 
-/** What a loader answers, in one line of JSON. */
+/** Result of a loader, one line of JSON. */
 export interface Loaded {
   readonly windows: readonly Window[]
-  /** Notifications that did not come, and that came twice or after a later one. */
+  /** Lost notifications, and notifications repeated or out of order. */
   readonly lost: number
   readonly repeated: number
   /** Sends without a successful answer. */
   readonly refused: number
-  /** Clients that were disconnected. */
+  /** Disconnected clients. */
   readonly dropped: number
-  /** Of `hold`. */
+  /** Only for `hold`. */
   readonly added_kib?: number
   readonly added?: number
 }
@@ -88,9 +88,9 @@ const FOLDER = join(import.meta.dir, 'loader')
 const MAX_USERS = 11_001
 const TOKEN_SECONDS = 86_400
 
-/** The load generator, ready to run. */
+/** Load generator, ready to run. */
 export interface Loader extends AsyncDisposable {
-  /** Which of the two it is, in words. */
+  /** Name of the loader. */
   readonly name: string
   run(server: ServerProcess, load: Load): Promise<Loaded>
 }
@@ -102,7 +102,7 @@ async function writeTokens(file: string): Promise<void> {
   await Bun.write(file, `${(await Promise.all(users.map(sign))).join('\n')}\n`)
 }
 
-/** The command of the compiled loader; undefined where nothing compiles it. */
+/** Compiles the loader and returns its command; undefined without a compiler. */
 function compile(directory: string): readonly string[] | undefined {
   const compiler = Bun.which('cc') ?? Bun.which('gcc') ?? Bun.which('clang')
   if (compiler === null) return undefined
@@ -113,7 +113,7 @@ function compile(directory: string): readonly string[] | undefined {
   return success ? [program] : undefined
 }
 
-/** Builds the loader in a directory of its own, which goes with it. */
+/** Builds the loader in its own directory, which is removed with it. */
 export async function createLoader(wanted: 'any' | 'bun'): Promise<Loader> {
   const directory = await mkdtemp(join(tmpdir(), 'ara-bench-'))
   const tokens = join(directory, 'tokens')

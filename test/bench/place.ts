@@ -5,9 +5,9 @@ import { startRedis } from '../support/redis.ts'
 
 export type StoreKind = 'memory' | 'sqlite' | 'redis'
 
-/** Where a server keeps what it stores, for one run. */
+/** Storage of a server for one run. */
 export interface Place extends AsyncDisposable {
-  /** As STORE_URL names it. */
+  /** Value of STORE_URL. */
   readonly url: string
 }
 
@@ -19,7 +19,7 @@ async function fileOf(): Promise<Place> {
   }
 }
 
-/** A Redis beside the load; it persists as Redis does by itself when told to, once a second. */
+/** Redis on the machine of the load, with `appendfsync everysec`. */
 export async function openPlace(kind: StoreKind): Promise<Place> {
   if (kind === 'sqlite') return fileOf()
   if (kind === 'redis') return startRedis('--appendonly', 'yes', '--appendfsync', 'everysec')

@@ -1,6 +1,6 @@
 import type { Figures, Goal, Goals, Side } from './row.ts'
 
-/** One line of the table. */
+/** Line of the table. */
 export interface Line {
   readonly row: string
   readonly case: string
@@ -11,11 +11,11 @@ export interface Line {
   readonly ratio: number
   readonly goal?: Goal
   readonly verdict?: 'met' | 'missed'
-  /** All rounds, in their order. */
+  /** All rounds in order. */
   readonly rounds: Readonly<Record<Side, readonly number[]>>
 }
 
-/** A run that says nothing: it lost something, or did not end. */
+/** Invalid run: it lost a notification or did not end. */
 export interface Failure {
   readonly row: string
   readonly case: string
@@ -35,7 +35,7 @@ export function median(values: readonly number[]): number {
 const meets = ({ is, limit }: Goal, value: number): boolean =>
   is === 'at least' ? value >= limit : value <= limit
 
-/** The lines of one case: its figures in their order. */
+/** Lines of one case, in the order of its figures. */
 export function linesOf(row: string, name: string, goals: Goals, rounds: Rounds): readonly Line[] {
   return Object.keys(rounds.ours[0] ?? {}).map(figure => {
     const of = (side: Side) => rounds[side].map(figures => figures[figure] ?? Number.NaN)

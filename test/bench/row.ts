@@ -1,10 +1,10 @@
 import type { Loaded, Loader, LoadOptions } from './load.ts'
 import { ServerProcess } from './server.ts'
 
-/** Which of the two is measured. */
+/** Measured side. */
 export type Side = 'ours' | 'control'
 
-/** Seconds of load: first unmeasured, for the just-in-time compiler, then measured. */
+/** Seconds of load: first unmeasured, as warm-up of the compiler, then measured. */
 export interface Times {
   readonly warm: number
   readonly measure: number
@@ -13,7 +13,7 @@ export interface Times {
 /** Values by the name of the figure, in the order of the table. */
 export type Figures = Readonly<Record<string, number>>
 
-/** What must hold: of ours / control, or of ours alone. */
+/** Target for ours / control, or for ours alone. */
 export interface Goal {
   readonly of: 'ratio' | 'ours'
   readonly is: 'at least' | 'at most'
@@ -22,34 +22,34 @@ export interface Goal {
 
 export type Goals = Readonly<Record<string, Goal>>
 
-/** One set-up of a row, run against ours and the control. */
+/** One case of a row, run against ours and the control. */
 export interface Case {
   readonly name: string
-  /** A file in `control/`. */
+  /** File in `control/`. */
   readonly control: string
-  /** Settings of our service, beside those of every row. */
+  /** Settings of our service beside those of every row. */
   readonly env?: Readonly<Record<string, string>>
   readonly goals: Goals
   run(bench: Bench): Promise<Figures>
 }
 
-/** What belongs together and is chosen by one name. */
+/** Group of cases, chosen by one name. */
 export interface Row {
   readonly name: string
   readonly cases: readonly Case[]
-  /** Figures that follow from those of all cases, by the name of the case. */
+  /** Derives figures from those of all cases, by the name of the case. */
   readonly derived?: { readonly goals: Goals; of(cases: ReadonlyMap<string, Figures>): Figures }
 }
 
-/** What a case uses during one run. */
+/** Tools of a case during one run. */
 export interface Bench {
   readonly times: Times
-  /** Starts a fresh server of the side under measurement; it ends with the run. */
+  /** Starts a fresh server of the measured side; it ends with the run. */
   start(options?: {
     readonly env?: Readonly<Record<string, string>>
     readonly metered?: boolean
   }): Promise<ServerProcess>
-  /** Puts it under load. Rejects when anything was lost, repeated, refused or disconnected. */
+  /** Loads it. Rejects if a notification was lost or repeated, or a client rejected or disconnected. */
   load(server: ServerProcess, options: LoadOptions): Promise<Loaded>
 }
 
@@ -58,17 +58,17 @@ const FAULTS = ['lost', 'repeated', 'refused', 'dropped'] as const
 export const atMost = (limit: number, of: Goal['of'] = 'ratio'): Goal => ({ of, is: 'at most', limit })
 export const atLeast = (limit: number, of: Goal['of'] = 'ratio'): Goal => ({ of, is: 'at least', limit })
 
-/** The first window; every load has one. */
+/** First window; every load has one. */
 export function windowOf({ windows }: Loaded, name?: string) {
   const found = name === undefined ? windows[0] : windows.find(window => window.name === name)
   if (found === undefined) throw new Error('the loader told of no such window')
   return found
 }
 
-/** One run of a case against one side. */
+/** Runs a case once against one side. */
 export async function runCase(each: Case, side: Side, loader: Loader, times: Times): Promise<Figures> {
   await using stack = new AsyncDisposableStack()
-  // Awaited here: what was started ends with this scope.
+  // Await here: everything started ends with this scope.
   return await each.run({
     times,
     start: async ({ env, metered } = {}) =>

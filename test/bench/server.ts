@@ -12,7 +12,7 @@ const START_LIMIT_MS = 10_000
 
 const canPin = Bun.which('taskset') !== null && availableParallelism() > 1
 
-/** The load, its children included, keeps off the server's core, where the system can be told so. */
+/** Keeps the load and its children off the server's core, where the system allows it. */
 export function pinLoad(): string {
   if (!canPin) return 'nothing pinned to a core'
   const cores = availableParallelism()
@@ -28,21 +28,21 @@ function freePort(): number {
   return port
 }
 
-/** The longest stall of the event loop within a tenth of a second that ended at a wall-clock time. */
+/** Longest stall of the event loop in the tenth of a second before `at` (wall clock). */
 interface Stall {
   readonly at: number
   readonly stallMs: number
 }
 
 interface ServerOptions {
-  /** Our service when undefined, else a file in `control/`. */
+  /** File in `control/`; our service if undefined. */
   readonly control?: string | undefined
   readonly env?: Readonly<Record<string, string>> | undefined
-  /** Whether the stalls of its event loop are told. */
+  /** True to report the stalls of its event loop. */
   readonly metered?: boolean | undefined
 }
 
-/** A server in a process of its own, so that what it costs can be read off the system. */
+/** Server in its own process, so that the system reports its cost. */
 export class ServerProcess implements AsyncDisposable {
   readonly port: number
   readonly stalls: Stall[] = []
@@ -57,7 +57,7 @@ export class ServerProcess implements AsyncDisposable {
     return this.#child.pid
   }
 
-  /** Resolves when it takes traffic. */
+  /** Resolves when it accepts traffic. */
   static async start({ control, env, metered = false }: ServerOptions): Promise<ServerProcess> {
     const port = freePort()
     const entry = control === undefined ? OURS : `test/bench/control/${control}.ts`
@@ -73,7 +73,7 @@ export class ServerProcess implements AsyncDisposable {
         JWT_SECRET,
         LOG_FORMAT: 'json',
         REDIS_URL: '',
-        // Above what a row opens; the limit itself stays on.
+        // Stay above any row, with the limit enabled.
         WEBSOCKET_MAX_CONNECTIONS: '15000',
         ...env,
       },
@@ -96,7 +96,7 @@ export class ServerProcess implements AsyncDisposable {
     const limit = performance.now() + START_LIMIT_MS
     const isReady = async (): Promise<boolean> =>
       (await fetch(`http://127.0.0.1:${this.port}/health/ready`).catch(() => undefined))?.ok === true
-    // What it stores in may come up after it.
+    // Its storage may become available later.
     while (!(await isReady())) {
       if (this.#child.exitCode === null && performance.now() < limit) await Bun.sleep(20)
       else throw new Error(`${entry} does not start`)

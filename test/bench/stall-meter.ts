@@ -1,7 +1,7 @@
 /**
- * Loaded before a server (`bun --preload`), tells on its standard error ten times a second the longest time between two
- * turns of its event loop, in milliseconds, and when. A timer that is due each millisecond must not be early, so what is
- * above a millisecond is what others kept it waiting.
+ * Preloaded into a server (`bun --preload`), writes to stderr ten times a second the longest time between two
+ * turns of its event loop, in milliseconds, and when. A timer due each millisecond is never early, so time
+ * above a millisecond is a delay by other work.
  */
 const TOLD_EVERY_MS = 100
 

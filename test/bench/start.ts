@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { spawnService } from '../support/service.ts'
 import { median } from './report.ts'
 
-/** `bun test/bench/start.ts`: from the spawn to the first 200 of `/health`, for the sources and the executable in turn. */
+/** `bun test/bench/start.ts` measures from spawn to the first 200 of `/health`, for sources and executable in turn. */
 
 const ROOT = join(import.meta.dir, '../..')
 const ROUNDS = 10

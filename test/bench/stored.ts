@@ -7,7 +7,7 @@ import { openStore } from '../../src/store/open.ts'
 import type { Draft } from '../../src/store/store.ts'
 import { openPlace, type StoreKind } from './place.ts'
 
-/** `bun test/bench/stored.ts <memory|sqlite|redis>`: how much one stored notification of 200 bytes of payload takes. */
+/** `bun test/bench/stored.ts <memory|sqlite|redis>` measures the bytes per stored notification of 200 bytes payload. */
 
 const USERS = 2_000
 const EACH = 100
@@ -20,7 +20,7 @@ if (kind === undefined) throw new Error('which store? memory, sqlite or redis')
 function draftOf(owner: Draft['owner']): Draft {
   const id = crypto.randomUUID()
   const occurredAt = Date.now()
-  // As it goes to clients: a text of its own for each.
+  // Make a separate text for each, as clients receive it.
   const body = JSON.stringify({
     type: 'notification',
     id,
@@ -58,11 +58,11 @@ const store = await openStore({
 })
 while (!store.isUp()) await Bun.sleep(10)
 
-/** What it takes beyond what was there before, where it is kept. */
+/** Measures the bytes added to the storage. */
 async function bytesTaken(): Promise<number> {
   if (kind === 'memory') return residentBytes()
   if (kind === 'redis') return await redisBytes(place.url)
-  // Closed, so that everything is in the one file.
+  // Close the store, so that all data is in one file.
   await store[Symbol.asyncDispose]()
   return (await stat(place.url.slice('sqlite:'.length))).size
 }

@@ -1,4 +1,4 @@
-/** A send to a user who is away: the frame goes into a bounded array of that user. */
+/** Stores a send to a disconnected user in a bounded array of that user. */
 import { frameOf, serveSends } from './wire.ts'
 
 const MAX_KEPT = 100

@@ -1,4 +1,4 @@
-/** A durable send to a user who is away: into the same tables, one transaction for all that came while the last one was written. */
+/** Stores a durable send in the same tables, one transaction for all sends during the previous one. */
 import { Database } from 'bun:sqlite'
 import { STEPS } from '../../../src/store/sqlite/schema.ts'
 import { frameOf, serveSends } from './wire.ts'

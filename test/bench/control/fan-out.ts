@@ -1,4 +1,4 @@
-/** A publish to a channel or to everyone is one publish of the runtime. */
+/** Publishes to a channel or to everyone by one publish of the runtime. */
 import type { Server } from 'bun'
 import { frameOf, hasKey, LISTEN, other, pathOf, resultOf, SENDS, type Send, upgrade } from './wire.ts'
 

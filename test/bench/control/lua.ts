@@ -1,4 +1,4 @@
-/** A durable send to a user who is away: the script that appends to his log in Redis, and nothing else there. */
+/** Stores a durable send by the one Redis script that appends to the user's log. */
 import { Redis } from 'ioredis'
 import { userTopic } from '../../../src/notification/topic.ts'
 import { LIFE_KEY, logKeys } from '../../../src/store/redis/keys.ts'
@@ -10,7 +10,7 @@ const RETENTION_MS = 3_600_000
 const MAX_KEPT = 100
 const NORMAL = 1
 
-// What is sent in one turn goes in one write, as ours does.
+// Send all commands of one turn in one write, as the service does.
 const redis = new Redis(process.env['STORE_URL'] ?? '', { enableAutoPipelining: true })
 await redis.script('LOAD', SCRIPTS.append.text)
 const [life] = (await redis.eval(SCRIPTS.life.text, 1, LIFE_KEY, 'bench', newName())) as [string, string]

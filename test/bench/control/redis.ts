@@ -1,4 +1,4 @@
-/** A message on a Redis channel: parse it, look the user's sockets up and write. */
+/** Delivers a message on a Redis channel: parse it, find the user's sockets, write. */
 import { Redis } from 'ioredis'
 import { sendTo, websocket } from './users.ts'
 import { frameOf, LISTEN, other, pathOf, upgrade } from './wire.ts'

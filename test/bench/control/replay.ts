@@ -1,4 +1,4 @@
-/** A user who comes back gets what is kept for him: the frames as they are in memory, in one turn. */
+/** Replays the frames in memory to a reconnecting user, in one turn. */
 import { frameOf, hasKey, LISTEN, other, pathOf, resultOf, SENDS, type Send, upgrade } from './wire.ts'
 
 const kept = new Map<string, string[]>()

@@ -1,4 +1,4 @@
-/** A send to a user: look his sockets up and write. Who is away gets nothing, and nothing is kept. */
+/** Delivers a send: find the user's sockets, write. Stores nothing for disconnected users. */
 import { everyone, sendTo, websocket } from './users.ts'
 import { frameOf, hasKey, LISTEN, other, pathOf, resultOf, SENDS, type Send, upgrade } from './wire.ts'
 
@@ -14,7 +14,7 @@ Bun.serve<string>({
     }
     if (path.startsWith('/ws?')) return upgrade(request, path, host)
     if (path !== `${SENDS}/broadcast` || !hasKey(request)) return other(path)
-    // Only after the measured part of `connect`, to see who is there.
+    // Runs only after the measured part of `connect`, to count the connections.
     const send = (await request.json()) as Send
     const id = crypto.randomUUID()
     const text = frameOf(send, id)

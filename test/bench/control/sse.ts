@@ -1,4 +1,4 @@
-/** A broadcast to streams: all events of a turn are one string per stream. */
+/** Broadcasts to streams: all events of a turn form one string per stream. */
 import { frameOf, hasKey, LISTEN, other, pathOf, resultOf, SENDS, type Send, userOf } from './wire.ts'
 
 interface Stream {

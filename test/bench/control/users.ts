@@ -1,9 +1,9 @@
-/** The sockets of users, in a map. */
+/** Sockets by user. */
 import type { ServerWebSocket, WebSocketHandler } from 'bun'
 
 const sockets = new Map<string, Set<ServerWebSocket<string>>>()
 
-/** Keeps the map. */
+/** Maintains the map. */
 export const websocket: WebSocketHandler<string> = {
   open(socket) {
     const own = sockets.get(socket.data)
@@ -18,7 +18,7 @@ export const websocket: WebSocketHandler<string> = {
   },
 }
 
-/** Answers how many sockets it was written to. */
+/** Returns the number of sockets written to. */
 export function sendTo(user: string, text: string): number {
   const own = sockets.get(user)
   if (own === undefined) return 0

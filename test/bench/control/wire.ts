@@ -1,5 +1,5 @@
 /**
- * What every control needs: the least that Bun can do the work of a row with. Paths and keys are compared as text, bodies
+ * Common parts of the controls: the least work in Bun that does a row's job. Paths and keys are compared as text, bodies
  * are parsed and not checked, a token is verified synchronously, nothing is logged, no header is set.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
@@ -22,11 +22,11 @@ export const pathOf = ({ url }: Request): string => url.slice(url.indexOf('/', 8
 
 export const hasKey = ({ headers }: Request): boolean => headers.get('x-api-key') === API_KEY
 
-/** Everything that is no send and no client: whether it is ready, and refusals. */
+/** Answers all other requests: readiness and refusals. */
 export const other = (path: string): Response =>
   new Response(null, { status: path === '/health/ready' ? 200 : 404 })
 
-/** The user of `?token=<HS256 token>`. */
+/** Reads the user of `?token=<HS256 token>`. */
 export function userOf(path: string): string | undefined {
   const start = path.indexOf('=') + 1
   const end = path.indexOf('&', start)
@@ -38,14 +38,14 @@ export function userOf(path: string): string | undefined {
   return Date.now() / 1000 < exp ? sub : undefined
 }
 
-/** `GET /ws?token=…`; the socket's data is its user. */
+/** Upgrades `GET /ws?token=…`; the data of the socket is its user. */
 export function upgrade(request: Request, path: string, server: Server<string>): Response | undefined {
   const user = userOf(path)
   if (user !== undefined && server.upgrade(request, { data: user })) return undefined
   return new Response(null, { status: 401 })
 }
 
-/** The same fields in the same order as ours. */
+/** Builds a message with the fields of the service, in the same order. */
 export function frameOf(
   { event_type, payload }: Send,
   id: string,
@@ -68,7 +68,7 @@ export const resultOf = (notification_id: string, delivered_to: number, queued =
     status: delivered_to > 0 ? 'delivered' : queued > 0 ? 'queued' : 'no_recipient',
   })
 
-/** Takes sends to users who are away, and nothing else. `keep` resolves when the send may be answered. */
+/** Serves only sends to disconnected users. `keep` resolves when the send may be answered. */
 export function serveSends(keep: (send: Send, id: string) => Promise<unknown> | undefined): void {
   Bun.serve({
     ...LISTEN,

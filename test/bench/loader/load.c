@@ -1,5 +1,5 @@
-/* The load of one run: clients that read, senders that publish, and what came of it as one line of JSON.
- * Options and answer are described in load.ts, which does the same where there is no compiler. */
+/* Load of one run: clients that read, senders that publish, and the result as one line of JSON.
+ * ../load.ts describes options and result; load.ts replaces this file where no compiler exists. */
 #include "wire.h"
 
 #define AT_ONCE 64       /* connects under way */
@@ -32,7 +32,7 @@ struct sender {
   char answer[8192];
 };
 
-/* Something done at even intervals; one that could not be done is tried again after the next event. */
+/* Action at even intervals; a failed one is retried after the next event. */
 struct pacer { uint64_t due, every; int (*act)(uint64_t due); };
 
 static int port, lanes, sender_count, client_count, idle_count, users, window_size, is_sse, acks;
@@ -79,7 +79,7 @@ static void post(struct sender *sender, enum target to, int pad, uint64_t stamp)
   say(sender->io.fd, request, head + size);
 }
 
-/* Keeps so many messages on their way through Redis. */
+/* Keeps this many messages in flight through Redis. */
 static void top_up(void) {
   static char batch[1 << 20];
   char body[512], name[64], *at = batch;
@@ -94,7 +94,7 @@ static void top_up(void) {
   say(sender->io.fd, batch, (size_t)(at - batch));
 }
 
-/* In turn, or a server would hang up on those that are never needed. */
+/* Use connections in turn: a server closes those that are never used. */
 static int publish_next(uint64_t due) {
   static int last;
   for (int n = 1; n <= sender_count; n++) {
@@ -130,7 +130,7 @@ static void open_sender(struct sender *sender, int lane, int to_port) {
   listen_to(&sender->io, EPOLLIN, EPOLL_CTL_ADD);
 }
 
-/* When they are needed: a server may hang up on who says nothing for long. */
+/* Connect when needed: a server may close silent connections. */
 static void open_senders(void) {
   for (int n = 0; n < sender_count; n++)
     open_sender(senders + n, n, target == REDIS ? (int)number_of("redis_port", "0") : port);
@@ -157,7 +157,7 @@ static void set_ready(struct client *client) {
   if (client == &flooded && is_stuck) listen_to(&client->io, 0, EPOLL_CTL_MOD);
 }
 
-/* With a reset: neither end keeps anything, no port waits. */
+/* Close with a reset, so that neither end keeps state and no port waits. */
 static void leave(struct client *client) {
   if (client->state == AWAY) return;
   if (client->state != READY) calling--;
@@ -262,7 +262,7 @@ static int renew_flooded(__attribute__((unused)) uint64_t due) {
   return 1;
 }
 
-/* Does what is due, then waits for something to happen, at the longest until then. */
+/* Runs due actions, then waits for an event, at most until then. */
 static void turn(uint64_t until) {
   struct epoll_event events[512];
   uint64_t wake = until;
@@ -328,7 +328,7 @@ static double percentile(double part) {
   return 0;
 }
 
-/* Says what the open window held and begins anew. */
+/* Reports the open window and begins the next. */
 static void report(const char *name) {
   static int reported;
   printf("%s{\"name\":\"%s\",\"seconds\":%.6f,\"cpu\":%.6f,\"busy\":%.3f,\"received\":%lu,\"answered\":%lu,"
@@ -348,7 +348,7 @@ static void measure(const char *name, double seconds) {
   report(name);
 }
 
-/* Counts what did not come though it was sent; waits for it first, and a little for what should not come. */
+/* Waits for missing notifications and briefly for surplus ones, then counts the lost ones. */
 static void settle(void) {
   is_sending = 0;
   publishing.every = flooding.every = 0;
@@ -362,7 +362,7 @@ static void settle(void) {
       lost += sent[by_user ? n : lane] - clients[n].next[lane];
 }
 
-/* What the idle are for: one client stops reading what floods it, then all others than those who listen come back. */
+/* Disturbs: one flooded client stops reading, then all idle clients reconnect. */
 static void disturb(double seconds, double rate) {
   is_stuck = 1;
   pace(&renewing, (double)SECOND / STUCK_FOR, renew_flooded);
@@ -376,7 +376,7 @@ static void disturb(double seconds, double rate) {
   dropped += idle_count - storm_next + calling;
 }
 
-/* Everyone connects, then senders publish steadily. */
+/* Connects all clients, then publishes steadily. */
 static void flow(double warm, double seconds, double rate) {
   open_all(clients, client_count);
   open_all(idlers, idle_count);
@@ -396,7 +396,7 @@ static void flow(double warm, double seconds, double rate) {
   settle();
 }
 
-/* Everyone connects, gets what waits for him, and leaves: again and again. `check` sends all of them one broadcast. */
+/* Connects all clients, receives their replay, disconnects, and repeats. `check` sends them one broadcast. */
 static void visit(double warm, double seconds, int waiting, int check) {
   if (check) open_senders();
   for (uint64_t warm_until = now() + (uint64_t)(warm * SECOND); seconds_open < seconds;) {
@@ -432,7 +432,7 @@ static long resident_kib(int pid) {
   return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-/* A tenth connects first, so that what the first connections bring in for all is not counted. */
+/* Connects a tenth first, so that one-time costs are not counted. */
 static void hold(int pid, double rest) {
   int first = client_count / 10;
   open_all(clients, first);

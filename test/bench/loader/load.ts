@@ -1,4 +1,4 @@
-/** What `load.c` does, for machines without a compiler. It takes more CPU for the same load, and says how busy it was. */
+/** Does the work of `load.c` on machines without a compiler. It uses more CPU and reports its busy share. */
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'bun'
 import type { Loaded, Window } from '../load.ts'
@@ -35,7 +35,7 @@ const readyWord = channel !== '' ? '"subscribed"' : transport === 'sse' ? '"conn
 
 const counted = { received: 0, answered: 0, connected: 0 }
 const faults = { lost: 0, repeated: 0, refused: 0, dropped: 0 }
-/** By lane, or by user when they are addressed. */
+/** Lane, or user if users are addressed. */
 const sent = new Uint32Array(users + lanes)
 let sentTotal = 0
 let isSending = false
@@ -55,11 +55,11 @@ async function until(holds: () => boolean, ms: number): Promise<boolean> {
 
 interface Client {
   readonly user: number
-  /** What they subscribe to; idle ones nothing. */
+  /** Channels to subscribe to; none for idle clients. */
   readonly channel: string
-  /** Idle ones and the flooded one are there to disturb. */
+  /** True for idle and flooded clients, which only disturb. */
   readonly isCounted: boolean
-  /** By lane: the number that must come next. */
+  /** Next expected number by lane. */
   readonly next: Uint32Array
   state: 'away' | 'calling' | 'greeted' | 'ready'
   rest: Buffer
@@ -169,7 +169,7 @@ const hearing = {
 const UPGRADE =
   'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 
-/** Resolves when the client is connected, not when it is ready. */
+/** Resolves when the client is connected, before it is ready. */
 async function call(client: Client): Promise<void> {
   client.state = 'calling'
   client.rest = NOTHING
@@ -249,7 +249,7 @@ const answering = {
     const { answer } = sender
     sender.answer = ''
     sender.isBusy = false
-    // Nobody may have been there to be flooded.
+    // No client may have been flooded.
     if (sender === flooder) return
     counted.answered++
     const isWell = answer.startsWith('HTTP/1.1 200') && answer.includes('"success":true', end)
@@ -276,7 +276,7 @@ async function openSender(sender: Sender): Promise<Sender> {
   return sender
 }
 
-/** Does it at even intervals until it answers false or the pace is stopped. */
+/** Runs at even intervals until it returns false or the pace is stopped. */
 function pace(perSecond: number, act: (due: number) => boolean): Disposable {
   let due = Bun.nanoseconds()
   const tick = (): void => {
@@ -286,7 +286,7 @@ function pace(perSecond: number, act: (due: number) => boolean): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) }
 }
 
-/** Keeps so many messages on their way through Redis. */
+/** Keeps this many messages in flight through Redis. */
 async function openRedis(): Promise<Disposable> {
   const data = (_: Socket, chunk: Buffer): void => {
     if (chunk.includes('-')) die(`Redis said ${chunk}`)
@@ -334,7 +334,7 @@ function percentile(sorted: Float64Array, part: number): number {
   return sorted[Math.floor(sorted.length * part)] ?? 0
 }
 
-/** A window that may be opened more than once. */
+/** Window that can be opened repeatedly. */
 function createWindow(name: string) {
   const sums = { received: 0, answered: 0, connected: 0, seconds: 0, cpu: 0, own: 0 }
   const all: number[] = []
@@ -388,7 +388,7 @@ async function renewFlooded(): Promise<void> {
   await call(flooded)
 }
 
-/** One client stops reading what floods it; then all who are idle come back. */
+/** One flooded client stops reading; then all idle clients reconnect. */
 async function disturb(seconds: number, rate: number): Promise<readonly Window[]> {
   isStuck = true
   await renewFlooded()
@@ -479,7 +479,7 @@ async function visit(
 const residentKib = (): number =>
   Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 
-/** A tenth connects first, so that what the first connections bring in for all is not counted. */
+/** Connects a tenth first, so that one-time costs are not counted. */
 async function hold(seconds: number): Promise<Pick<Loaded, 'added' | 'added_kib'>> {
   const first = Math.floor(clientCount / 10)
   await openAll(clients.slice(0, first))

@@ -1,4 +1,4 @@
-/* What the loader speaks: options, the clock, sockets, WebSocket frames (RFC 6455), and the chunks in which SSE comes. */
+/* Wire of the loader: options, clock, sockets, WebSocket frames (RFC 6455) and the chunks of SSE. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <endian.h>
@@ -49,7 +49,7 @@ static uint64_t hex_of(const char *text, int digits) {
   return value;
 }
 
-/* What epoll tells of: the first member of everything that has a socket. */
+/* Source of an epoll event: first member of every struct with a socket. */
 struct io { enum { CLIENT, SENDER } kind; int fd; };
 
 static int epoll;
@@ -69,7 +69,7 @@ static int dial(int port, int receive_bytes) {
   return fd;
 }
 
-/* All of it, waiting where the other end takes no more. */
+/* Writes all bytes; waits while the other end is full. */
 static void say(int fd, const char *bytes, size_t size) {
   while (size > 0) {
     ssize_t taken = send(fd, bytes, size, MSG_NOSIGNAL);
@@ -91,7 +91,7 @@ static void say_frame(int fd, int opcode, const char *payload, size_t size) {
 
 struct frame { int opcode; const char *payload; size_t size; };
 
-/* The frame at the beginning of the bytes: how many it takes, or 0 when it is not whole. Servers do not mask. */
+/* Reads the first frame: its length, or 0 if incomplete. Servers do not mask. */
 static size_t read_frame(const char *bytes, size_t size, struct frame *frame) {
   const uint8_t *byte = (const uint8_t *)bytes;
   if (size < 2) return 0;
@@ -104,10 +104,10 @@ static size_t read_frame(const char *bytes, size_t size, struct frame *frame) {
   return head + length;
 }
 
-/* Where in a chunked body (RFC 9112 §7.1) a connection stands. */
+/* Position of a connection in a chunked body (RFC 9112 §7.1). */
 struct chunk { enum { SIZE, DATA } in; size_t left; };
 
-/* Takes the frame of chunks off, in place; answers the size of what remains. */
+/* Removes the chunk framing in place; returns the remaining size. */
 static size_t dechunk(struct chunk *chunk, char *bytes, size_t size) {
   char *out = bytes;
   for (char *in = bytes, *end = bytes + size; in < end;) {

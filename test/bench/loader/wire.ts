@@ -1,4 +1,4 @@
-/** WebSocket frames (RFC 6455 §5.2) as a client reads and writes them, and the chunks in which SSE comes. */
+/** WebSocket frames (RFC 6455 §5.2) of a client, and the chunks of SSE. */
 export const TEXT = 1
 export const PING = 9
 export const PONG = 10
@@ -9,7 +9,7 @@ const CARRIAGE_RETURN = 13
 interface Found {
   readonly opcode: number
   readonly payload: Buffer
-  /** Where the next one begins. */
+  /** Start of the next frame. */
   readonly end: number
 }
 
@@ -17,7 +17,7 @@ interface Found {
 export const frameOf = (opcode: number, payload: Buffer): Buffer =>
   Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0]), payload])
 
-/** Undefined when the first frame is not whole. Servers do not mask. */
+/** Reads the first frame; undefined if incomplete. Servers do not mask. */
 export function firstFrame(bytes: Buffer): Found | undefined {
   if (bytes.length < 2) return undefined
   const short = bytes.readUInt8(1)
@@ -30,19 +30,19 @@ export function firstFrame(bytes: Buffer): Found | undefined {
   return { opcode: bytes.readUInt8(0) & 15, payload: bytes.subarray(head, end), end }
 }
 
-/** The first event of a stream, as a text. */
+/** First event of a stream, as text. */
 export function firstEvent(bytes: Buffer): Found | undefined {
   const end = bytes.indexOf('\n\n')
   return end < 0 ? undefined : { opcode: TEXT, payload: bytes.subarray(0, end), end: end + 2 }
 }
 
-/** Where in a chunked body (RFC 9112 §7.1) a connection stands. */
+/** Position of a connection in a chunked body (RFC 9112 §7.1). */
 export interface Chunks {
   left: number
   inData: boolean
 }
 
-/** The bytes without the frame of chunks. */
+/** Removes the chunk framing. */
 export function dechunk(chunks: Chunks, bytes: Buffer): Buffer {
   const parts: Buffer[] = []
   for (let at = 0; at < bytes.length; ) {

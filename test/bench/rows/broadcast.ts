@@ -2,7 +2,7 @@ import { atMost, type Row, windowOf } from '../row.ts'
 
 const STALL = 'longest stall ms'
 const RATE = 4
-/** The meter tells ten times a second: what it tells first may have begun before the window. */
+/** First report of the meter (every 0.1 s), which may cover time before the window. */
 const TOLD_EVERY_MS = 100
 
 export const broadcast: Row = {

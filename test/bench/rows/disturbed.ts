@@ -4,12 +4,12 @@ import { PACED_SENDERS } from './fan-out.ts'
 const CLIENTS = 1_000
 const IDLE = 10_000
 const PUBLISHES_PER_SECOND = 20
-/** A drain sends everybody away over ten seconds; here they all come back within five. */
+/** Reconnects all clients within five seconds; a drain spreads them over ten. */
 const RECONNECTS_PER_SECOND = 2_000
 const STUCK = 'one is stuck / undisturbed'
 const STORM = '10,000 reconnect / undisturbed'
 
-/** What others notice: a client that takes 3 MB a second stops reading; all who are idle come back. */
+/** Effect on others: a client with 3 MB/s stops reading; all idle clients reconnect. */
 export const disturbed: Row = {
   name: 'disturbed',
   cases: [

@@ -13,7 +13,7 @@ interface DurableOptions {
   readonly ratio: number
 }
 
-/** Sends to users who are away, each stored as durably as the store promises before it is answered. */
+/** Sends to disconnected users, each stored as durably as promised before the answer. */
 const durable = ({ name, store, control, ratio }: DurableOptions): Case => ({
   name,
   control,
@@ -34,7 +34,7 @@ const durable = ({ name, store, control, ratio }: DurableOptions): Case => ({
   },
 })
 
-/** Beside a control that keeps nothing, and one that writes as much. The best other service keeps 0.49 of such a control with its history in Redis, and syncs nothing. */
+/** Compares with a control without storage and one that writes as much. The best other service reaches 0.49 of the first with a Redis history and no sync. */
 export const sendStored: Row = {
   name: 'send-stored',
   cases: [
@@ -50,7 +50,7 @@ const LIVE_PER_SECOND = 20
 const STORED_PER_SECOND = 2_000
 const P99 = 'p99 ms'
 
-/** Live deliveries to some while others, who are away, are sent to. */
+/** Live deliveries beside sends to disconnected users. */
 const beside = (store: StoreKind): Case => ({
   name: `${store} store`,
   control: 'send',
@@ -85,7 +85,7 @@ const GOALS: Goals = { [RATIO]: atMost(1.5, 'ours') }
 const p99Of = (cases: ReadonlyMap<string, Figures>, store: StoreKind): number =>
   cases.get(`${store} store`)?.[P99] ?? Number.NaN
 
-/** Whether storing holds up those who are there. */
+/** Measures whether storing delays connected users. */
 export const liveDurable: Row = {
   name: 'live-durable',
   cases: [beside('memory'), beside('sqlite')],

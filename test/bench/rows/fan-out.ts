@@ -2,7 +2,7 @@ import { atLeast, atMost, type Case, type Figures, type Goals, type Row, windowO
 
 export const DELIVERIES_PER_SECOND = 50_000
 export const PUBLISHERS = 16
-/** Of evenly paced publishes; one is still under way when the next is due only in a server that does not keep up. */
+/** Number of paced publishes; they overlap only in a server that is too slow. */
 export const PACED_SENDERS = 8
 export const CPU = 'CPU µs per delivery'
 export const PER_CPU_SECOND = 'deliveries per CPU-second'
@@ -13,7 +13,7 @@ const LARGE = 'to 10,000'
 
 const goals: Goals = { [CPU]: atMost(1.15), 'p50 ms': atMost(1.2), 'p99 ms': atMost(1.3) }
 
-/** A channel, 50,000 deliveries a second however many subscribers there are. */
+/** Channel with 50,000 deliveries a second for any number of subscribers. */
 const fanOutTo = (clients: number): Case => ({
   name: `to ${clients.toLocaleString('en')}`,
   control: 'fan-out',
@@ -38,7 +38,7 @@ const growth = (cases: ReadonlyMap<string, Figures>): number =>
 export const fanOut: Row = {
   name: 'fanout',
   cases: SIZES.map(fanOutTo),
-  // A cost that grows with the room more than the runtime's own is ours.
+  // Growth with the room beyond the runtime's own growth is our cost.
   derived: {
     goals: { 'growth of CPU from 1,000 to 10,000': atMost(1) },
     of: cases => ({ 'growth of CPU from 1,000 to 10,000': growth(cases) }),

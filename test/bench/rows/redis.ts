@@ -2,13 +2,13 @@ import { startRedis, type TestRedis } from '../../support/redis.ts'
 import { atLeast, type Row, windowOf } from '../row.ts'
 
 const USERS = 1_000
-/** Messages on their way at any moment: Redis cuts a subscriber for whom too much waits. */
+/** Messages in flight: Redis disconnects a subscriber with too much waiting output. */
 const WINDOW = 1_000
 const PER_SECOND = 'messages/s'
 const PER_CPU_SECOND = 'messages per CPU-second'
 const START_LIMIT_MS = 10_000
 
-/** Both subscribe in the background. */
+/** Waits for both sides, which subscribe in the background. */
 async function heard(redis: TestRedis): Promise<void> {
   const message = { type: 'user', target: 'nobody', event: { event_type: 'bench', payload: null } }
   const limit = performance.now() + START_LIMIT_MS

@@ -2,16 +2,16 @@ import { atLeast, type Row, windowOf } from '../row.ts'
 import { API_KEY, type ServerProcess } from '../server.ts'
 
 const USERS = 1_000
-/** What a log holds by default. */
+/** Default size of a log. */
 const ENTRIES = 100
 const PER_CPU_SECOND = 'entries per CPU-second'
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0')
 
-/** The same payload as the loader's, of any time. */
+/** Payload like the loader's, with any time. */
 const payloadOf = (n: number) => ({ mark: `${hex(0, 16)}${hex(0, 4)}${hex(n, 8)}`, text: 'x'.repeat(151) })
 
-/** Keeps the same notifications for everyone. */
+/** Stores the same notifications for every user. */
 async function fill({ port }: ServerProcess): Promise<void> {
   const users = Array.from({ length: USERS }, (_, n) => `user-${n}`)
   for (let n = 0; n < ENTRIES; n++) {
@@ -24,7 +24,7 @@ async function fill({ port }: ServerProcess): Promise<void> {
   }
 }
 
-/** Users come back for everything they have, all of them again and again; what a connect costs is in it, on both sides. */
+/** All users repeatedly connect and replay their whole log; both sides include the cost of connecting. */
 export const replay: Row = {
   name: 'replay',
   cases: [

@@ -4,10 +4,10 @@ import { API_KEY, type ServerProcess } from '../server.ts'
 
 const SCRAPED = 'stall ms, scraped'
 const QUIET = 'stall ms, not scraped'
-/** So long it is scraped, and then not, in turn. */
+/** Duration of each phase, with and without scrapes in turn. */
 const SPAN_MS = 400
 const PAUSE_MS = 30
-/** The meter tells ten times a second: what it tells first in a span may have begun before. */
+/** First report of the meter (every 0.1 s), which may cover time before the phase. */
 const TOLD_EVERY_MS = 100
 
 const isScraped = (at: number): boolean => Math.floor(at / SPAN_MS) % 2 === 0
@@ -45,7 +45,7 @@ export const scrapes: Row = {
         const told = server.stalls.filter(
           ({ at }) => at > from + TOLD_EVERY_MS && at <= to && at % SPAN_MS > TOLD_EVERY_MS,
         )
-        // Not the longest of all: with so many connections that is a collection of garbage, scraped or not.
+        // Do not use the maximum: with many connections it is a garbage collection.
         const usual = (scraped: boolean) =>
           median(told.filter(({ at }) => isScraped(at) === scraped).map(({ stallMs }) => stallMs))
         return { [SCRAPED]: usual(true), [QUIET]: usual(false) }

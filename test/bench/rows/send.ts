@@ -13,11 +13,11 @@ interface SendOptions {
   readonly away?: boolean
   readonly acks?: boolean
   readonly env?: Readonly<Record<string, string>>
-  /** Of the control's; absent when the row only tells what something costs. */
+  /** Target relative to the control; absent if the row only shows a cost. */
   readonly ratio?: number
 }
 
-/** `POST /send` to users in turn by callers who each wait for their answer. */
+/** `POST /send` to users in turn; each caller waits for its answer. */
 const sends = ({
   name,
   label,
@@ -69,7 +69,7 @@ export const sendAway = sends({
 })
 
 const RATE = '1000000000'
-/** So high that nothing is refused: what counting costs. */
+/** Limit too high to reject: measures the cost of counting. */
 const LIMITED = {
   RATELIMIT_ENABLED: 'true',
   RATELIMIT_HTTP_REQUESTS_PER_SECOND: RATE,

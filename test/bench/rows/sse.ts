@@ -26,5 +26,5 @@ const saturated: Case = {
   },
 }
 
-/** Streams cannot subscribe: everybody gets everything. */
+/** Uses broadcasts, since streams cannot subscribe. */
 export const sse: Row = { name: 'sse', cases: [pacedTo(1_000), pacedTo(5_000), saturated] }
