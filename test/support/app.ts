@@ -15,11 +15,11 @@ export interface TestApp extends AsyncDisposable {
   readonly port: number
   /** `http://127.0.0.1:<port>` */
   readonly url: string
-  /** Every log line so far, as JSON. */
+  /** Log lines so far, parsed. */
   readonly lines: readonly Record<string, unknown>[]
-  /** A token of the user, good for an hour unless the claims say otherwise; a claim of undefined is left out. */
+  /** Signs a token of the user, valid for an hour by default; an undefined claim is left out. */
   token(user: string, claims?: Record<string, unknown>): Promise<string>
-  /** Calls the API with the key. A string or bytes go as they are, anything else as JSON. */
+  /** Calls the API with the key. Sends strings and bytes unchanged, anything else as JSON. */
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>
   get(path: string, headers?: Record<string, string>): Promise<Answer>
 }
@@ -28,8 +28,8 @@ export interface Answer {
   readonly status: number
   readonly headers: Headers
   readonly text: string
-  /** The parsed body; undefined when it is empty. */
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+  /** Parsed body; undefined if empty. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests read any field.
   readonly json: any
 }
 
@@ -39,7 +39,7 @@ interface TestOptions {
   readonly wrapQueues?: (queues: SendQueues) => SendQueues
 }
 
-/** Whatever a test is answered must be what `/openapi.json` says. */
+/** Fetches an answer, which must conform to `/openapi.json`. */
 async function answerOf(url: string, path: string, init: RequestInit): Promise<Answer> {
   const response = await fetch(url + path, init)
   const { status, headers } = response
@@ -51,7 +51,7 @@ async function answerOf(url: string, path: string, init: RequestInit): Promise<A
 const textOf = (body: unknown): string | Uint8Array =>
   typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
 
-/** A whole service on a free port: `await using service = await startTestApp({ QUEUE_ENABLED: 'true' })`. */
+/** Starts a service on a free port: `await using service = await startTestApp({ QUEUE_ENABLED: 'true' })`. */
 export async function startTestApp(env: Environment = {}, options: TestOptions = {}): Promise<TestApp> {
   const { config } = loadConfig({
     SERVER_HOST: '127.0.0.1',

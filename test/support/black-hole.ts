@@ -1,10 +1,10 @@
 import { dlopen, FFIType, ptr } from 'bun:ffi'
 
-/** A TCP client whose network can vanish: from then on its kernel neither takes nor acknowledges anything. */
+/** TCP client whose network can vanish: its kernel then neither accepts nor acknowledges packets. */
 export interface VanishingClient extends Disposable {
-  /** Everything received so far. */
+  /** Bytes received so far. */
   text(): string
-  /** No FIN, no RST: segments that come in are dropped before TCP sees them. */
+  /** Drops incoming segments before TCP sees them, without FIN or RST. */
   vanish(): void
 }
 
@@ -49,7 +49,7 @@ export function vanishingClient(port: number, request: string): VanishingClient 
       return received
     },
     vanish: () => {
-      // One instruction of the classic packet filter: `ret #0`, take nothing of any packet.
+      // Attach one instruction of the classic packet filter: `ret #0` drops every packet.
       const instruction = Buffer.from([0x06, 0, 0, 0, 0, 0, 0, 0])
       const filter = Buffer.alloc(16)
       filter.writeUInt16LE(1, 0)

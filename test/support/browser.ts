@@ -1,16 +1,16 @@
 import { type Browser, chromium } from 'playwright-core'
 
-/** What to type when nothing else helps. */
+/** Advice for a missing program: the command to type. */
 export const ADVICE =
   'Tests need a Chromium: type "apt-get install -y --no-install-recommends chromium-headless-shell" (or install chromium or google-chrome).'
 
 const PROGRAMS = ['chromium', 'chromium-headless-shell', 'google-chrome', 'google-chrome-stable']
 
-/** The path of a Chromium; undefined when there is none. */
+/** Finds the path of Chromium; undefined if missing. */
 export const findBrowser = (): string | undefined =>
   PROGRAMS.map(name => Bun.which(name)).find(path => path !== null) ?? undefined
 
-/** A Chromium for which `host` (`localhost:8081`) is a port of this machine, so that pages and samples need not be changed. */
+/** Starts Chromium with `host` (`localhost:8081`) mapped to a local port, so that samples run unchanged. */
 export async function startBrowser({
   host,
   port,
@@ -25,7 +25,7 @@ export async function startBrowser({
   return chromium.launch({
     executablePath,
     args: [
-      // As root, as in containers, Chromium has no sandbox; /dev/shm is small there.
+      // Chromium has no sandbox as root (containers), where /dev/shm is small.
       '--no-sandbox',
       '--disable-dev-shm-usage',
       `--host-resolver-rules=MAP ${host} 127.0.0.1:${port}`,

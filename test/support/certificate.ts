@@ -1,4 +1,4 @@
-/** Of `localhost` and 127.0.0.1, signed by itself, valid until 2126; for tests only. */
+/** Self-signed test certificate of `localhost` and 127.0.0.1, valid until 2126. */
 export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBmzCCAUGgAwIBAgIUO5HEuQHzw0hKtp9Sqvj9+gUvk1gwCgYIKoZIzj0EAwIw
 FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODExNTAzNloYDzIxMjYxMTA0
@@ -12,7 +12,7 @@ Hho5rNwQ4bIwiCZ37XWMg4lLeDtzvht2Mo7xgdQnxg==
 -----END CERTIFICATE-----
 `
 
-/** Its private key, which protects nothing. */
+/** Private key of the test certificate, which protects nothing. */
 export const PRIVATE_KEY = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgcrP/a+kd2ao/t5m+
 oip8FC5g+uBDUetA2/N5XG7/kS2hRANCAASW5dOjPlyVlVRMO60xcvKaAsw0ZZim

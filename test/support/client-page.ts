@@ -8,7 +8,7 @@ export const useRef = () => ({})
 export const useEffect = effect => { effect()(); effect() }
 `
 
-/** Defines how every page gets its token and what it remembers: `got` outlives a reload, for its tab only. */
+/** Defines for every page how it gets its token; `got` survives a reload, per tab. */
 const SETUP = `
 globalThis.url = location.origin
 globalThis.getToken = async () => {
@@ -26,18 +26,18 @@ const PAGE = `<!doctype html>
 
 export interface ClientPages extends AsyncDisposable {
   readonly context: BrowserContext
-  /** How often a token was asked for. */
+  /** Number of token requests. */
   readonly asked: number
-  /** Whether the token endpoint works. */
+  /** Switches the token endpoint on or off. */
   tokens(work: boolean): void
-  /** A tab that runs the script at each load, which may import the modules of `docs/CLIENTS.md`. */
+  /** Opens a tab that runs the script at each load; it may import the modules of `docs/CLIENTS.md`. */
   open(script: string): Promise<Page>
 }
 
-/** What the tab was notified of so far, reloads included. */
+/** Reads the notifications of the tab so far, reloads included. */
 export const gotBy = (page: Page): Promise<readonly unknown[]> => page.evaluate('got()')
 
-/** Tabs of one browser profile in which one user is signed in. */
+/** Opens tabs of one browser profile with one signed-in user. */
 export async function clientPages(browser: Browser, service: TestApp, user: string): Promise<ClientPages> {
   const context = await browser.newContext()
   let asked = 0

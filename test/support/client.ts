@@ -1,25 +1,25 @@
 import { createInbox, type Inbox } from './inbox.ts'
 import { told } from './told.ts'
 
-// biome-ignore lint/suspicious/noExplicitAny: a test looks into messages freely.
+// biome-ignore lint/suspicious/noExplicitAny: tests read any field.
 export type Message = any
 
 export interface SocketClient extends Disposable {
   readonly inbox: Inbox<Message>
-  /** The next message but heartbeats, which may come at any moment. */
+  /** Resolves with the next message; skips heartbeats, which may arrive at any moment. */
   next(): Promise<Message>
-  /** The next ones but heartbeats. */
+  /** Resolves with the next messages; skips heartbeats. */
   take(count: number): Promise<Message[]>
-  /** The next message of that type; others are passed over. */
+  /** Resolves with the next message of that type; skips others. */
   nextOf(type: string): Promise<Message>
   send(message: unknown): void
   sendRaw(data: string | Uint8Array): void
-  /** Resolves with the end of the connection. */
+  /** Resolves when the connection ends. */
   readonly closed: Promise<{ readonly code: number; readonly reason: string }>
   close(): void
 }
 
-/** A WebSocket client as a browser is one: connects, reads, answers pings by itself. Rejects when refused. */
+/** Connects a WebSocket client that, like a browser, answers pings by itself. Rejects if refused. */
 export async function connectSocket(
   url: string,
   protocols?: string[],
@@ -63,14 +63,14 @@ export interface StreamEvent {
   readonly id: string | undefined
   readonly retry: string | undefined
   readonly comment: string | undefined
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks into messages freely.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read any field.
   readonly data: any
 }
 
 export interface StreamClient extends Disposable {
   readonly response: Response
   readonly inbox: Inbox<StreamEvent>
-  /** The next event but heartbeats and comments. */
+  /** Resolves with the next event; skips heartbeats and comments. */
   next(): Promise<StreamEvent>
   take(count: number): Promise<StreamEvent[]>
   nextOf(event: string): Promise<StreamEvent>
@@ -94,7 +94,7 @@ function parseEvent(block: string): StreamEvent {
   }
 }
 
-/** An SSE client; comments are events without a name. Rejects when the stream is refused. */
+/** Opens an SSE client; comments are events without a name. Rejects if refused. */
 export async function connectStream(
   url: string,
   headers: Record<string, string> = {},
@@ -115,7 +115,7 @@ export async function connectStream(
         for (const block of blocks) inbox.push(parseEvent(block))
       }
     } catch {
-      // Cut: that is an end like any other.
+      // Treat a cut as a normal end.
     }
     inbox.end()
     closed.resolve()

@@ -1,10 +1,10 @@
 import type { Clock } from '../../src/lib/time/clock.ts'
 
-/** The system's clock, which a test can move forward. */
+/** System clock that a test can move forward. */
 export interface TestClock extends Clock {
-  /** Time passes. */
+  /** Lets time pass. */
   jump(seconds: number): void
-  /** An operator or a time service sets the wall clock. */
+  /** Sets the wall clock, like an operator or a time service. */
   setAhead(seconds: number): void
 }
 
@@ -23,7 +23,7 @@ export function createTestClock(): TestClock {
   }
 }
 
-/** Starts at the system's time, and then moves only when a test says so. */
+/** Creates a clock that starts at the system time and moves only by the test. */
 export function createStoppedClock(): TestClock {
   let [now, monotonic] = [Date.now(), performance.now()]
   return {

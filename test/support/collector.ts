@@ -5,21 +5,21 @@ import type { AddressInfo, Server } from 'node:net'
 import { CERTIFICATE, PRIVATE_KEY } from './certificate.ts'
 import { createInbox, type Inbox } from './inbox.ts'
 
-/** A span as the collector read it off the wire. */
+/** Span as decoded by the collector. */
 export interface Received {
   readonly name: string
   readonly kind: 'internal' | 'server' | 'client' | 'producer' | 'consumer'
   readonly traceId: string
   readonly spanId: string
-  /** Empty for the first of a trace. */
+  /** Id of the parent; empty for the first span of a trace. */
   readonly parentId: string
   readonly traceState: string
   readonly attributes: Readonly<Record<string, unknown>>
-  /** `<trace id>:<span id>` of each. */
+  /** Links as `<trace id>:<span id>`. */
   readonly links: readonly string[]
   readonly failed: boolean
   readonly durationMs: number
-  /** Of who sent it. */
+  /** Resource attributes of the sender. */
   readonly resource: Readonly<Record<string, unknown>>
 }
 
@@ -28,13 +28,13 @@ export interface Collector extends AsyncDisposable {
   /** `http://127.0.0.1:<port>`, or `https` */
   readonly endpoint: string
   readonly spans: Inbox<Received>
-  /** The bytes of all that was received, as text. */
+  /** All received bytes, as text. */
   raw(): string
-  /** Those of the last request. */
+  /** Headers of the last request. */
   readonly headers: Readonly<Record<string, unknown>>
 }
 
-/** Fields of one Protocol Buffers message by number, in order: numbers of varints and fixed ones, bytes of the rest. */
+/** Decodes fields of a Protocol Buffers message by number: numbers for varint and fixed fields, else bytes. */
 function fieldsOf(bytes: Uint8Array): ReadonlyMap<number, (bigint | Uint8Array)[]> {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const fields = new Map<number, (bigint | Uint8Array)[]>()
@@ -109,7 +109,7 @@ function spanOf(bytes: Uint8Array, resource: Received['resource']): Received {
   }
 }
 
-/** `ExportTraceServiceRequest` of OTLP. */
+/** Decodes `ExportTraceServiceRequest` of OTLP. */
 function spansIn(request: Uint8Array): Received[] {
   return all(fieldsOf(request), 1).flatMap(bytes => {
     const ofResource = fieldsOf(bytes)
@@ -118,14 +118,14 @@ function spansIn(request: Uint8Array): Received[] {
   })
 }
 
-/** How spans reach a collector. */
+/** Transport of spans to a collector. */
 export interface Way {
-  /** gRPC unless it is HTTP with Protocol Buffers. */
+  /** True for HTTP with Protocol Buffers, else gRPC. */
   readonly http?: boolean
   readonly tls?: boolean
 }
 
-/** Takes `ExportTraceServiceRequest`; `headers` as they came. */
+/** Receives an `ExportTraceServiceRequest` with its unchanged headers. */
 type Take = (request: Uint8Array, headers: Readonly<Record<string, unknown>>) => void
 
 /** An OTLP/gRPC receiver: unary calls of one method over HTTP/2. */
@@ -138,7 +138,7 @@ function grpcServer(tls: boolean, take: Take): { readonly server: Server; cut():
   })
   server.on('stream', (stream: ServerHttp2Stream, headers) => {
     const chunks: Buffer[] = []
-    // Who sent it may not wait for the answer.
+    // The sender may not wait for the answer.
     stream.on('error', () => {})
     stream.on('data', (chunk: Buffer) => void chunks.push(chunk))
     stream.on('end', () => {
@@ -185,7 +185,7 @@ function httpServer(tls: boolean, take: Take): { readonly server: Server; cut():
   return { server, cut: () => server.closeAllConnections() }
 }
 
-/** A small OTLP receiver on that port, else a free one. */
+/** Starts a small OTLP receiver on the given port, else on a free one. */
 export async function startCollector(port = 0, { http = false, tls = false }: Way = {}): Promise<Collector> {
   const spans = createInbox<Received>()
   const seen: Uint8Array[] = []

@@ -1,4 +1,4 @@
-/** A request as a line of curl in a document says it. */
+/** Request of a curl line in a document. */
 export interface CurlRequest {
   readonly url: string
   readonly method: string
@@ -6,7 +6,7 @@ export interface CurlRequest {
   readonly body: string | undefined
 }
 
-/** Words as a shell takes them apart; `$NAME` outside of single quotes becomes what `env` says. */
+/** Splits words like a shell; replaces `$NAME` outside of single quotes from `env`. */
 function wordsOf(line: string, env: Readonly<Record<string, string>>): readonly string[] {
   const filled = (text: string) =>
     text.replaceAll(/\$([A-Z_]+)/g, (whole, name: string) => env[name] ?? whole)
@@ -37,14 +37,14 @@ export function readCurl(line: string, env: Readonly<Record<string, string>> = {
   return { url, method: method ?? (body === undefined ? 'GET' : 'POST'), headers, body }
 }
 
-/** The lines of curl in a block of shell, each whole. */
+/** Finds the curl lines of a shell block, continued lines joined. */
 export const curlLines = (shell: string): readonly string[] =>
   shell
     .replaceAll('\\\n', ' ')
     .split('\n')
     .filter(line => line.startsWith('curl '))
 
-/** Asks what the line asks, of the service at `origin` instead of the port that documents name. */
+/** Sends the request of the line to the service at `origin`. */
 export const runCurl = ({ url, method, headers, body }: CurlRequest, origin: string): Promise<Response> =>
   fetch(url.replace('http://localhost:8081', origin), {
     method,

@@ -18,7 +18,7 @@ function example([name, { help, default: value, computed }]: Named): string {
   return `# ${help}${unset}\n${value === undefined ? `# ${name}=` : `${name}=${value}`}\n`
 }
 
-/** The text of `.env.example`: each setting at its default, commented out when it has none. */
+/** Text of `.env.example`: each setting with its default, commented out without one. */
 export function envExample(): string {
   const parts = [...groups()].map(
     ([group, rows]) => `\n# ---- ${group} ----\n\n${rows.map(example).join('\n')}`,
@@ -35,7 +35,7 @@ function tableRow([name, setting]: Named): string {
   return `| ${cells.map(cell).join(' | ')} |`
 }
 
-/** The text of `docs/SETTINGS.md`: one table a group. */
+/** Text of `docs/SETTINGS.md`: one table per group. */
 export function settingsDocument(): string {
   const tables = [...groups()].map(
     ([group, rows]) => `
@@ -65,7 +65,7 @@ nothing: without a secret one is generated for this run, and without an API key 
 ${tables.join('')}`
 }
 
-/** A service at its start. */
+/** Sources of a service at its start. */
 function atStart(): MetricSources {
   const stats = createStats()
   return {
@@ -95,7 +95,7 @@ function atStart(): MetricSources {
   }
 }
 
-/** `type`: `ws`, `sse`; of a label whose values are not known beforehand only its name. */
+/** Lists the values of a label (`type`: `ws`, `sse`), or only its name if they are unknown. */
 function labelsOf({ labels, read }: Metric, seen: MetricSources): string {
   const there = read(seen)
   return labels
@@ -112,7 +112,7 @@ function metricRow([name, metric]: readonly [string, Metric]): string {
   return `| ${cells.map(cell).join(' | ')} |`
 }
 
-/** The text of `docs/METRICS.md`: one row a metric. */
+/** Text of `docs/METRICS.md`: one row per metric. */
 export function metricsDocument(): string {
   return `# Metrics
 

@@ -1,23 +1,23 @@
-/** One metric with all its samples. */
+/** Metric with all its samples. */
 export interface Family {
   readonly type: string
   readonly help: string
-  /** By name and labels, as they are written: `ara_draining`, `x_bucket{le="1"}`. */
+  /** Samples by name and labels as written: `ara_draining`, `x_bucket{le="1"}`. */
   readonly samples: ReadonlyMap<string, number>
 }
 
-/** `name{label="value"} 1.5`; a label's value may hold anything but a bare quote, backslash or line end. */
+/** Matches `name{label="value"} 1.5`; label values have no bare quote, backslash or line end. */
 const SAMPLE =
   /^([a-z_:][a-z0-9_:]*)(\{[a-z_]\w*="(?:[^"\\\n]|\\[\\"n])*"(?:,[a-z_]\w*="(?:[^"\\\n]|\\[\\"n])*")*\})? (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|NaN|[+-]Inf)$/i
 const HELP = /^# HELP (\S+) (\S.*)$/
 const TYPE = /^# TYPE (\S+) (counter|gauge|histogram|summary|untyped)$/
 const LABEL = /([a-z_]\w*)="((?:[^"\\\n]|\\[\\"n])*)"/gi
 
-/** The labels of a sample, by name. */
+/** Reads the labels of a sample, by name. */
 export const labelsOf = (sample: string): Readonly<Record<string, string>> =>
   Object.fromEntries([...sample.matchAll(LABEL)].map(([, name, value]) => [name, value]))
 
-/** Of cumulative buckets none holds less than the one before, the last is of all, and there is a sum. */
+/** Checks a histogram: buckets never decrease, the last equals the count, and a sum exists. */
 function checkHistogram(name: string, samples: ReadonlyMap<string, number>): void {
   const series = new Map<string, (readonly [le: number, within: number])[]>()
   for (const [sample, value] of samples) {
@@ -42,7 +42,7 @@ function checkHistogram(name: string, samples: ReadonlyMap<string, number>): voi
   }
 }
 
-/** Reads the text format 0.0.4 of Prometheus; throws at the first line that is none, or stands where it must not. */
+/** Reads the Prometheus text format 0.0.4; throws at the first invalid or misplaced line. */
 export function readExposition(text: string): ReadonlyMap<string, Family> {
   if (!text.endsWith('\n')) throw new Error('the last line does not end')
   const families = new Map<string, Family & { readonly samples: Map<string, number> }>()

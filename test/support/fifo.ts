@@ -1,18 +1,18 @@
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** A pipe with both ends in the hands of a test. */
+/** Pipe with both ends controlled by a test. */
 export interface Fifo {
   readonly path: string
-  /** Blocking, as a shell makes the stdout of a program. */
+  /** Blocking write end, like the stdout that a shell gives a program. */
   readonly writeEnd: number
-  /** Puts in as many zeros as it takes: the next writer has to wait. Readers do not see them. */
+  /** Fills the pipe with zeros, so that the next writer waits. Readers do not see them. */
   fill(): void
-  /** Resolves with so many bytes. */
+  /** Resolves with this many bytes. */
   read(bytes: number): Promise<string>
-  /** Resolves with what came, once it ends so. */
+  /** Resolves with the text once it ends with `end`. */
   until(end: string): Promise<string>
-  /** Resolves with what came, once it matches. */
+  /** Resolves with the text once it matches. */
   untilMatch(pattern: RegExp): Promise<string>
   closeReadEnd(): void
   openReadEnd(): void

@@ -1,17 +1,17 @@
-/** What arrived, and promises of what will: tests wait for events, never for time. */
+/** Queue of arrivals and of waiting readers: tests wait for events, never for time. */
 export interface Inbox<T> {
   readonly all: readonly T[]
   push(item: T): void
-  /** The next one not yet taken; rejects when the source ends or nothing comes for a while. */
+  /** Takes the next item; rejects when the source ends or nothing arrives in time. */
   next(): Promise<T>
-  /** Takes until one fits, and resolves with it. */
+  /** Takes items until one matches, and resolves with it. */
   until(fits: (item: T) => boolean): Promise<T>
-  /** Takes so many. */
+  /** Takes this many items. */
   take(count: number): Promise<T[]>
   end(): void
 }
 
-/** Long enough for a busy machine; a test that waits so long has failed. */
+/** Time limit of a test's wait, long enough for a busy machine. */
 const GIVE_UP_MS = 15_000
 
 export function createInbox<T>(): Inbox<T> {

@@ -5,12 +5,12 @@ import { hasPythonClient, installPythonClient, ADVICE as PYTHON_ADVICE } from '.
 import { hasRedisServer, ADVICE as REDIS_ADVICE } from './redis-server.ts'
 import { hasStrace, ADVICE as STRACE_ADVICE } from './strace.ts'
 
-/** `bun test/support/install.ts`: puts the programs on the machine that the tests use, where apt-get can. Says nothing when all are there. */
+/** `bun test/support/install.ts` installs the programs of the tests with apt-get. It prints nothing if all exist. */
 
 interface Wanted {
   readonly package: string
   readonly present: () => boolean
-  /** What to type when nothing else helps. */
+  /** Advice for a missing program: the command to type. */
   readonly advice: string
 }
 
@@ -42,7 +42,7 @@ const WANTED: readonly Wanted[] = [
 const INSTALL = ['install', '-y', '--no-install-recommends']
 const INSTALL_MS = 300_000
 
-/** As root, or as somebody who becomes root without a password. */
+/** Runs as root, or through sudo without a password. */
 function runAsRoot(...command: readonly string[]): boolean {
   const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n']
   try {
@@ -65,7 +65,7 @@ const packages = (): readonly string[] => missing().map(wanted => wanted.package
 if (missing().length > 0) {
   console.log(`Installing ${packages().join(', ')}, which the tests use.`)
   if (!runAsRoot('apt-get', ...INSTALL, ...packages()) && runAsRoot('apt-get', 'update'))
-    // Each for itself: what one system does not know must not keep the others away.
+    // Install each package alone: an unknown one must not block the others.
     for (const name of packages()) runAsRoot('apt-get', ...INSTALL, name)
   for (const { advice } of missing()) console.log(advice)
 }

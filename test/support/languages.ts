@@ -1,16 +1,16 @@
-/** A program that runs a sample of the documents. */
+/** Program that runs a sample of the documents. */
 export interface Language {
-  /** The sample's file name, which tells the program how to read it. */
+  /** File name of the sample, whose extension tells the program the language. */
   readonly file: string
-  /** Undefined where the program is missing. */
+  /** Path of the program; undefined if missing. */
   readonly find: () => string | undefined
-  /** What to type when it is missing. */
+  /** Advice for a missing program: the command to type. */
   readonly advice: string
 }
 
 const find = (name: string) => (): string | undefined => Bun.which(name) ?? undefined
 
-/** By the language that a code block names. */
+/** Programs by the language of a code block. */
 export const LANGUAGES = {
   js: { file: 'sample.mjs', find: () => Bun.which('node') ?? process.execPath, advice: '' },
   python: {

@@ -1,11 +1,11 @@
-/** A fenced block of code: what language it says it is, and its text. */
+/** Fenced code block with its language and text. */
 export interface Block {
   readonly language: string
   readonly text: string
 }
 
 export interface Link {
-  /** Empty: this document. */
+  /** Target file; empty means this document. */
   readonly file: string
   readonly anchor: string | undefined
 }
@@ -20,7 +20,7 @@ export const blocksOf = (markdown: string): readonly Block[] =>
 
 const proseOf = (markdown: string): string => markdown.replaceAll(FENCE, '')
 
-/** Links inside the project; those of the web are not followed. */
+/** Finds links inside the project, without web links. */
 export const linksOf = (markdown: string): readonly Link[] =>
   [...proseOf(markdown).matchAll(LINK)]
     .map(([, target = '']) => target)
@@ -30,7 +30,7 @@ export const linksOf = (markdown: string): readonly Link[] =>
       return { file, anchor }
     })
 
-/** A heading as the web pages of repositories name its place. */
+/** Makes the anchor of a heading, as repository web pages do. */
 const slugOf = (heading: string): string =>
   heading
     .toLowerCase()
@@ -38,14 +38,14 @@ const slugOf = (heading: string): string =>
     .trim()
     .replaceAll(/\s/g, '-')
 
-/** What a link may name behind `#`. */
+/** Lists the anchors of a document. */
 export const anchorsOf = (markdown: string): ReadonlySet<string> =>
   new Set([
     ...[...proseOf(markdown).matchAll(HEADING)].map(([, heading = '']) => slugOf(heading)),
     ...[...markdown.matchAll(ID)].map(([, id = '']) => id),
   ])
 
-/** The part of a document under a heading, up to the next one of the same rank or above. */
+/** Returns the section under a heading, up to the next heading of the same rank or above. */
 export function sectionOf(markdown: string, heading: string): string {
   const start = markdown.indexOf(`\n${heading}\n`)
   if (start === -1) throw new Error(`no heading "${heading}"`)

@@ -1,5 +1,5 @@
 const NO_ID = '00000000-0000-0000-0000-000000000000'
-/** Keys whose values are others each time. */
+/** Keys whose values differ in each run. */
 const VOLATILE = [
   'uptime_seconds',
   'version',
@@ -17,10 +17,10 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [new RegExp(`"(${VOLATILE.join('|')})":(?:"[^"]*"|[\\d.]+)`, 'g'), '"$1":"<$1>"'],
 ]
 
-/** A text with whatever is another each time replaced by what it is. */
+/** Replaces varying parts of a text by their kind. */
 export const maskedText = (text: string): string =>
   PATTERNS.reduce((changed, [pattern, mask]) => changed.replaceAll(pattern, mask), text)
 
-/** The same of a value. */
+/** Replaces varying parts of a value by their kind. */
 export const masked = (value: unknown): unknown =>
   value === undefined ? undefined : JSON.parse(maskedText(JSON.stringify(value)))

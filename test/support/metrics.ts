@@ -3,9 +3,9 @@ import { type Family, readExposition } from './exposition.ts'
 
 export interface Scrape {
   readonly families: ReadonlyMap<string, Family>
-  /** By name and labels: `ara_messages_sent_total{target="user"}`. Throws when there is no such series. */
+  /** Reads a series by name and labels: `ara_messages_sent_total{target="user"}`. Throws if unknown. */
   value(series: string): number
-  /** Names and labels of all. */
+  /** Lists names and labels of all series. */
   readonly series: readonly string[]
 }
 
@@ -26,19 +26,19 @@ export async function scrape({ url }: Pick<TestApp, 'url'>): Promise<Scrape> {
   }
 }
 
-/** Changes of their own accord, or by being looked at; or by how long texts are. */
+/** Metrics that change by themselves, by a scrape or by the length of texts. */
 const RESTLESS = /^(process_|ara_event_loop_lag|ara_store_bytes|ara_http_.*path="\/(metrics|health)")/
-/** Of a histogram its count says it all: how long something took is no matter of a test. */
+/** Keeps only the count of a histogram: tests do not check durations. */
 const DETAIL = /_seconds_sum|_latency_seconds_sum|_bucket/
 
-/** What an action changes, by how much: of everything there is. */
+/** Runs an action and returns the changes of all series. */
 export async function changesBy(app: TestApp, act: () => Promise<unknown>): Promise<Record<string, number>> {
   const before = await scrape(app)
   await act()
   return changesSince(before, await scrape(app))
 }
 
-/** A series that was not there before counts from 0. */
+/** Counts a new series from 0. */
 export function changesSince(before: Scrape, after: Scrape): Record<string, number> {
   const known = new Set(before.series)
   return Object.fromEntries(

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { blocksOf, sectionOf } from './markdown.ts'
 
-/** What to type when nothing else helps. */
+/** Advice for a missing program: the command to type. */
 export const ADVICE = 'Tests need nginx: type "apt-get install -y --no-install-recommends nginx".'
 
-/** Debian's package is unpacked there and not installed: installing starts a server on port 80. */
+/** Folder of the unpacked Debian package; installing it would start a server on port 80. */
 const UNPACKED = join(import.meta.dir, '../../node_modules/.cache/nginx')
 const PROGRAMS = ['/usr/sbin/nginx', join(UNPACKED, 'usr/sbin/nginx')]
 
-/** The path of nginx; undefined when there is none. */
+/** Finds the path of nginx; undefined if missing. */
 export const findNginx = (): string | undefined =>
   Bun.which('nginx') ?? PROGRAMS.find(path => existsSync(path))
 
@@ -28,7 +28,7 @@ export async function unpackNginx(): Promise<void> {
 const OPERATIONS = join(import.meta.dir, '../../docs/OPERATIONS.md')
 const START_MS = 10_000
 
-/** The block of `docs/OPERATIONS.md`, in front of nodes on ports of this machine, without TLS. */
+/** Adapts the block of `docs/OPERATIONS.md` to nodes on local ports, without TLS. */
 async function blockFor(port: number, nodes: readonly number[]): Promise<string> {
   const [block] = blocksOf(sectionOf(await Bun.file(OPERATIONS).text(), '### nginx'))
   const servers = nodes.map(node => `server 127.0.0.1:${node} max_fails=0;`).join('\n  ')
@@ -51,7 +51,7 @@ export interface Nginx extends AsyncDisposable {
   readonly url: string
 }
 
-/** nginx as `docs/OPERATIONS.md` configures it: `await using proxy = await startNginx([app.port])`. */
+/** Starts nginx with the block of `docs/OPERATIONS.md`: `await using proxy = await startNginx([app.port])`. */
 export async function startNginx(nodes: readonly number[]): Promise<Nginx> {
   const program = findNginx()
   if (program === undefined) throw new Error(ADVICE)

@@ -4,28 +4,28 @@ import { startApp } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { createLogger } from '../../src/observe/log.ts'
 
-// biome-ignore lint/suspicious/noExplicitAny: a document is looked into freely.
+// biome-ignore lint/suspicious/noExplicitAny: checks read any field of a document.
 export type Json = any
 
-/** What a running service answers to a request. */
+/** Answer of a running service. */
 export interface Answered {
   readonly method: string
-  /** With its query. */
+  /** Path with its query. */
   readonly path: string
   readonly status: number
   readonly headers: Headers
   readonly text: string
 }
 
-/** One operation of the document. */
+/** Operation of the document. */
 export interface Described {
   readonly method: string
-  /** As the document has it: `/api/v1/channels/{name}`. */
+  /** Path as in the document: `/api/v1/channels/{name}`. */
   readonly path: string
   readonly operation: Json
 }
 
-/** The document of a service with default settings, as it is served. */
+/** Fetches the document of a service with default settings. */
 async function serveDocument(): Promise<Json> {
   const { config } = loadConfig({ SERVER_HOST: '127.0.0.1', SERVER_PORT: '0', REDIS_URL: '' })
   const logger = await createLogger({ level: 'error', format: 'json', out: { write: () => {} } })
@@ -37,13 +37,13 @@ async function serveDocument(): Promise<Json> {
 }
 
 let served: Promise<Json> | undefined
-/** The same, asked for once by all tests of a process. */
+/** Fetches the document once per process. */
 export function documentOnce(): Promise<Json> {
   served ??= serveDocument()
   return served
 }
 
-/** What a reference stands for; anything else as it is. */
+/** Resolves a reference; returns anything else unchanged. */
 export const resolve = (document: Json, value: Json): Json =>
   value?.$ref === undefined
     ? value
@@ -63,7 +63,7 @@ export const operationsOf = (document: Json): readonly Described[] =>
     })),
   )
 
-/** A key that no schema names is a fault: clients ignore it, documents must not. */
+/** Forbids keys that no schema names: clients ignore them, documents must not. */
 const closed = (value: Json): Json => {
   if (Array.isArray(value)) return value.map(closed)
   if (typeof value !== 'object' || value === null) return value
@@ -72,7 +72,7 @@ const closed = (value: Json): Json => {
   return isShape ? { ...copy, additionalProperties: false } : copy
 }
 
-/** Makes checks of schemas of a document; closed ones refuse keys that are not named. */
+/** Makes checks from schemas of a document; closed ones reject unnamed keys. */
 export function checksOf(document: Json, { isClosed }: { readonly isClosed: boolean }) {
   const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true })
   ajv.addKeyword('components')
@@ -81,7 +81,7 @@ export function checksOf(document: Json, { isClosed }: { readonly isClosed: bool
   const prepare = isClosed ? closed : (value: Json) => value
   const components = { schemas: prepare(document.components.schemas) }
 
-  /** What is wrong with a value; undefined when nothing is. */
+  /** Finds the fault of a value; undefined if there is none. */
   return (schema: Json, value: unknown): string | undefined => {
     const check = known.get(schema) ?? ajv.compile({ ...prepare(schema), components })
     known.set(schema, check)
@@ -103,7 +103,7 @@ const HEADERS = [
   'idempotency-replayed',
 ]
 
-/** Of every path. */
+/** Lists the operations of all paths. */
 const ELSEWHERE: Readonly<Record<number, string>> = { 404: 'NOT_FOUND', 405: 'METHOD_NOT_ALLOWED' }
 
 const isFit = (pattern: string, path: string): boolean => {
@@ -115,7 +115,7 @@ const isFit = (pattern: string, path: string): boolean => {
   )
 }
 
-/** Which operation a request is for; a fixed path comes before a variable one. */
+/** Finds the operation of a request; a fixed path wins over a variable one. */
 function findOperation(document: Json, method: string, path: string): Json {
   const [plain = ''] = path.split('?', 1)
   const found =
@@ -142,7 +142,7 @@ function bodyFault(content: Json, { method, headers, text }: Answered, check: Ch
   return check(media.schema, type === 'application/json' ? JSON.parse(text) : text)
 }
 
-/** What an answer has that the document does not say of its operation; undefined when there is nothing. */
+/** Finds how an answer contradicts the document; undefined if it conforms. */
 export function faultOf(document: Json, check: Check, answered: Answered): string | undefined {
   const { method, path, status, headers, text } = answered
   const operation = findOperation(document, method, path)
@@ -159,7 +159,7 @@ export function faultOf(document: Json, check: Check, answered: Answered): strin
 
 let checking: Promise<(answered: Answered) => string | undefined> | undefined
 
-/** Throws when a service answers what its document does not say. */
+/** Throws if an answer contradicts the document. */
 export async function conform(answered: Answered): Promise<void> {
   checking ??= documentOnce().then(document => {
     const check = checksOf(document, { isClosed: true })
@@ -177,7 +177,7 @@ export interface Ask {
   readonly body?: unknown
 }
 
-/** Sends a request of any method; what is answered must be what the document says. A string goes as it is. */
+/** Sends a request and checks the answer against the document. Sends a string unchanged. */
 export async function ask(
   url: string,
   { method, path, headers = {}, body }: Ask,
@@ -199,7 +199,7 @@ export async function ask(
   return { ...answered, json: isJson && text !== '' ? JSON.parse(text) : undefined }
 }
 
-/** Of a stream, which does not end: up to a notification. */
+/** Reads an endless stream up to a notification. */
 async function beginningOf({ body }: Response): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
@@ -215,7 +215,7 @@ export interface Credentials {
   readonly token: string
 }
 
-/** A request as the examples of an operation say it, with that body. */
+/** Builds a request from the examples of an operation, with this body. */
 export function requestOf(
   document: Json,
   { method, path, operation }: Described,
@@ -240,7 +240,7 @@ export function requestOf(
   }
 }
 
-/** Each status of an operation with the codes it comes with. */
+/** Lists each status of an operation with its codes. */
 export const refusalsOf = (
   document: Json,
   operation: Json,

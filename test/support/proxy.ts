@@ -1,19 +1,19 @@
 import { createConnection, createServer, type Socket } from 'node:net'
 
-/** A line that a test can spoil: `await using line = await startProxy(redis.port)`. */
+/** Proxy that a test can disturb: `await using line = await startProxy(redis.port)`. */
 export interface Proxy extends AsyncDisposable {
   readonly port: number
-  /** How many connections there were. */
+  /** Number of connections so far. */
   readonly accepted: number
-  /** Everything takes so much longer from now on, in each direction. */
+  /** Delays everything from now on, in each direction. */
   delay(ms: number): void
-  /** Connections are accepted and kept, and nothing passes. */
+  /** Accepts and keeps connections, but passes nothing. */
   freeze(): void
-  /** What was held back passes now. */
+  /** Passes everything held back. */
   thaw(): void
-  /** What is asked still passes, the answers are held back. */
+  /** Passes requests, but holds back answers. */
   mute(): void
-  /** Resets every connection there is. */
+  /** Resets every connection. */
   cut(): void
 }
 

@@ -1,6 +1,6 @@
-/** The same numbers for the same seed (mulberry32). */
+/** Random numbers that repeat for the same seed (mulberry32). */
 export interface Random {
-  /** A whole number, both ends included. */
+  /** Returns a whole number, both ends included. */
   whole(min: number, max: number): number
   chance(share: number): boolean
   pick<T>(items: readonly [T, ...T[]]): T

@@ -1,23 +1,23 @@
 import { connect } from 'node:net'
 
-/** One HTTP/1.1 exchange whose answer is read only when the test wants it. */
+/** HTTP/1.1 exchange whose answer is read only on demand of the test. */
 export interface RawExchange extends Disposable {
   /** Status line and headers. */
   readonly head: string
-  /** What has come of the body up to now, without the framing of its chunks. */
+  /** Body received so far, without chunk framing. */
   text(): string
-  /** The last 1,000 bytes of that: asking for them costs nothing. */
+  /** Last 1,000 bytes of the body, at no cost. */
   tail(): string
-  /** Resolves when the text fits. */
+  /** Resolves when the text matches. */
   until(fits: (text: string) => boolean): Promise<string>
   write(text: string): void
   stall(): void
   resume(): void
   /** Reads one piece and stalls again. */
   step(): Promise<void>
-  /** Ends it with a TCP reset. */
+  /** Ends the connection with a TCP reset. */
   reset(): void
-  /** The server has ended it. */
+  /** Resolves after the server has ended the connection. */
   readonly closed: Promise<void>
 }
 
@@ -25,7 +25,7 @@ const TAIL_BYTES = 1_000
 const HEAD_END = '\r\n\r\n'
 const LINE_END = '\r\n'
 
-/** Takes the framing of a chunked body off, however the pieces fall. */
+/** Removes the chunk framing, at any split of the input. */
 function createDechunker(): (piece: Buffer) => Buffer {
   let rest: Buffer = Buffer.alloc(0)
   let left = 0
@@ -40,7 +40,7 @@ function createDechunker(): (piece: Buffer) => Buffer {
         rest = rest.subarray(part.length)
         continue
       }
-      // The end of the chunk before stands in front of the size of the next.
+      // The end of a chunk precedes the size of the next.
       const start = rest.indexOf(LINE_END) === 0 ? 2 : 0
       const end = rest.indexOf(LINE_END, start)
       if (end < 0) break

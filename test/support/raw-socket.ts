@@ -2,22 +2,22 @@ import { connect, type Socket } from 'node:net'
 import type { Message } from './client.ts'
 import { createInbox, type Inbox } from './inbox.ts'
 
-/** One frame from the server; `opcode` 1 text, 8 close, 9 ping. */
+/** Frame from the server; `opcode` 1 text, 8 close, 9 ping. */
 export interface RawFrame {
   readonly opcode: number
   readonly payload: Buffer
 }
 
-/** A WebSocket client that obeys only the test: it reads, answers pings, stops or resets when told. */
+/** WebSocket client under full control of the test: reading, pongs, stalls and resets. */
 export interface RawClient extends Disposable {
   readonly frames: Inbox<RawFrame>
   /** Text frames, parsed. */
   readonly messages: readonly Record<string, unknown>[]
-  /** Whether it answers pings; on by default. */
+  /** True to answer pings (default). */
   answerPings: boolean
-  /** The next text frame but heartbeats, parsed. */
+  /** Resolves with the next text frame, parsed; skips heartbeats. */
   next(): Promise<Message>
-  /** Sends a masked frame; not `last` when the message goes on in another one. */
+  /** Sends a masked frame; `last` is false if the message continues in another. */
   send(opcode: number, payload?: string | Uint8Array, last?: boolean): void
   write(bytes: Uint8Array): void
   /** Stops reading: the kernel's buffers fill up. */
@@ -25,24 +25,24 @@ export interface RawClient extends Disposable {
   resume(): void
   /** Reads one chunk and stalls again. */
   step(): Promise<void>
-  /** Ends it with a TCP reset, as a crashed machine behind a router does. */
+  /** Ends the connection with a TCP reset, like a crashed machine behind a router. */
   reset(): void
   readonly closed: Promise<void>
-  /** Head of the answer to the upgrade. */
+  /** Head of the answer to the upgrade request. */
   readonly head: string
 }
 
 export interface RawOptions {
-  /** On unless said otherwise; may be changed later. */
+  /** True by default; can be changed later. */
   readonly answerPings?: boolean
-  /** Called with each frame in the turn in which it was read, before it is answered or kept. */
+  /** Called with each frame when it is read, before it is answered or kept. */
   readonly onFrame?: (frame: RawFrame, client: RawClient) => void
 }
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 const HEARTBEAT = Buffer.from('{"type":"heartbeat"}')
 
-/** A masked frame, as a client sends it. */
+/** Builds a masked client frame. */
 export function frameOf(opcode: number, payload: Uint8Array, last = true): Buffer {
   const { length } = payload
   const mask = Buffer.from([1, 2, 3, 4])
@@ -66,7 +66,7 @@ export function frameOf(opcode: number, payload: Uint8Array, last = true): Buffe
   return Buffer.concat([Buffer.from([(last ? 0x80 : 0) | opcode]), size, mask, masked])
 }
 
-/** One whole frame at the front of the bytes, and where the next begins. */
+/** Reads the first complete frame and the start of the next. */
 export function firstFrame(bytes: Buffer): { readonly frame: RawFrame; readonly end: number } | undefined {
   if (bytes.length < 2) return undefined
   const short = bytes.readUInt8(1) & 127

@@ -1,17 +1,17 @@
 import { existsSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** What to type when nothing else helps. */
+/** Advice for a missing program: the command to type. */
 export const ADVICE =
   'Tests need a Redis server: type "apt-get install -y --no-install-recommends redis-tools" (or install redis-server or valkey-server).'
 
-/** Whether there is a program that is a Redis server, maybe under another name. */
+/** Tells whether a Redis server exists, possibly under another name. */
 export const hasRedisServer = (): boolean =>
   (Bun.which('redis-server') ?? Bun.which('valkey-server') ?? Bun.which('redis-check-rdb')) !== null
 
 /**
- * The path of a Redis server; undefined when there is none. Debian's `redis-tools` has it under another name, and no
- * daemon that takes port 6379: a link in the directory that is called `redis-server` is one.
+ * Finds the path of a Redis server; undefined if missing. Debian's `redis-tools` has it under another name, without a
+ * daemon on port 6379: a link named `redis-server` in the directory makes it one.
  */
 export function findRedisServer(directory: string): string | undefined {
   const server = Bun.which('redis-server') ?? Bun.which('valkey-server')

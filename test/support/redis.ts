@@ -4,27 +4,27 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { ADVICE, findRedisServer } from './redis-server.ts'
 
-/** A Redis of its own, on a port of its own, that keeps nothing. */
+/** Redis server of one test, on its own port, without persistence. */
 export interface TestRedis extends AsyncDisposable {
   readonly port: number
   /** `redis://127.0.0.1:<port>` */
   readonly url: string
-  /** A fresh client, closed with the server. */
+  /** Opens a client, closed with the server. */
   client(): Redis
-  /** Publishes and answers how many heard it. */
+  /** Publishes a message and returns the number of receivers. */
   publish(channel: string, message: string | object | Buffer): Promise<number>
-  /** kill -9; resolves when it is gone. */
+  /** Sends SIGKILL; resolves when the server has exited. */
   kill(): Promise<void>
-  /** On the same port, after a kill; resolves when it answers. */
+  /** Restarts it on the same port after a kill; resolves when it answers. */
   restart(): Promise<void>
-  /** SIGSTOP: it goes on accepting connections and answers nothing. */
+  /** Sends SIGSTOP: the kernel still accepts connections, but nothing is answered. */
   freeze(): void
   thaw(): void
 }
 
 type Process = Bun.Subprocess<'ignore', 'ignore', 'ignore'>
 
-/** Below the ports of outgoing connections, one of which might take the place of a killed server. */
+/** Ports below those of outgoing connections, which could take the port of a killed server. */
 const [FIRST_PORT, LAST_PORT] = [10_000, 32_000]
 const START_MS = 10_000
 const PORTS_TRIED = 20
@@ -46,14 +46,14 @@ async function answers(port: number): Promise<boolean> {
     await client.connect()
     return (await client.ping()) === 'PONG'
   } catch (error) {
-    // It wants a password, and so it answers.
+    // A demand for a password is an answer.
     return error instanceof Error && error.message.startsWith('NOAUTH')
   } finally {
     client.disconnect()
   }
 }
 
-/** Undefined when the port is taken. */
+/** Starts a server; undefined if the port is in use. */
 async function launch(
   port: number,
   directory: string,
@@ -78,7 +78,7 @@ async function launch(
   return child.exitCode === null ? child : undefined
 }
 
-/** `await using redis = await startRedis()`; further arguments go to the server; `--sentinel` makes it one. */
+/** `await using redis = await startRedis()`; passes arguments to the server; `--sentinel` starts a Sentinel. */
 export async function startRedis(...args: readonly string[]): Promise<TestRedis> {
   const directory = await mkdtemp(join(tmpdir(), 'redis-'))
   const isSentinel = args.includes('--sentinel')

@@ -3,7 +3,7 @@ import type { Revocations, Store } from '../../src/store/store.ts'
 
 type Wrap = (store: Store) => Store
 
-/** A store that knows at once which tokens are revoked, and says so when `wait` is over. */
+/** Store that knows revoked tokens at once and answers after `wait`. */
 export const lateRevocations =
   (wait: () => Promise<void>): Wrap =>
   store => ({
@@ -20,7 +20,7 @@ export const lateRevocations =
     },
   })
 
-/** A store that fails at one thing, always or now and then. */
+/** Store in which one operation fails, always or sometimes. */
 export const breakingRevocations =
   (what: keyof Revocations, isBroken: () => boolean = () => true): Wrap =>
   store => {

@@ -9,7 +9,7 @@ async function blocksUnder(document: string, heading: string): Promise<readonly 
   return blocks.map(({ text }) => text)
 }
 
-/** A sample that clients of version 1 were written after, as `docs/COMPATIBILITY.md` has it under that heading. */
+/** Sample of `docs/COMPATIBILITY.md` under this heading, which clients of version 1 follow. */
 export async function sample(heading: string): Promise<string> {
   const [text = ''] = await blocksUnder('COMPATIBILITY.md', `### ${heading}`)
   return text
@@ -20,7 +20,7 @@ const client = async (heading: string): Promise<string> => {
   return text
 }
 
-/** The modules of `docs/CLIENTS.md`, by the file names that it tells readers to use. */
+/** Modules of `docs/CLIENTS.md`, by their file names. */
 export const clientModules = async (): Promise<Readonly<Record<string, string>>> => ({
   'ara.js': (await client('A client that resumes')) + (await client('SSE')),
   'ara-tabs.js': await client('Several tabs'),

@@ -2,7 +2,7 @@ import { startRedis, type TestRedis } from './redis.ts'
 
 export const MASTER = 'main'
 
-/** A Sentinel that takes a silent master for dead after half a second, on its word alone. */
+/** Starts a Sentinel that alone declares a silent master dead after half a second. */
 export async function startSentinel({ port }: TestRedis): Promise<TestRedis> {
   const sentinel = await startRedis('--sentinel')
   const asker = sentinel.client()

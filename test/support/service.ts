@@ -9,12 +9,12 @@ export interface Service extends AsyncDisposable {
   readonly pid: number
   readonly url: string
   readonly lines: readonly Message[]
-  /** The next log line of that event. */
+  /** Resolves with the next log line of that event. */
   line(event: string): Promise<Message>
   token(user: string): Promise<string>
   send(user: string, payload: unknown): Promise<Response>
   signal(name: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): void
-  /** Exit code, and all that was written to stderr and stdout. */
+  /** Resolves with exit code, stderr and stdout. */
   readonly ended: Promise<{ readonly code: number; readonly stderr: string; readonly stdout: string }>
 }
 
@@ -28,7 +28,7 @@ const FROM_SOURCE: Program = {
   cwd: join(import.meta.dir, '../..'),
 }
 
-/** The service as a process on a free port, with these settings and no others. */
+/** Spawns the service on a free port with exactly these settings. */
 export function spawnService(
   env: Record<string, string>,
   { command, cwd }: Program = FROM_SOURCE,
@@ -50,7 +50,7 @@ export function spawnService(
   })
 }
 
-/** The whole service as its own process, once it listens. */
+/** Starts the service as its own process and waits until it listens. */
 export async function startService(env: Record<string, string> = {}, program?: Program): Promise<Service> {
   const child = spawnService({ JWT_SECRET: SECRET, API_KEY, ...env }, program)
   const lines: Message[] = []

@@ -5,7 +5,7 @@ import { sqliteStore } from '../../src/store/sqlite/sqlite.ts'
 import type { Store, StoreLimits, StoreObserver } from '../../src/store/store.ts'
 import { fakeClock, LIMITS, noting } from '../contract/store.contract.ts'
 
-/** A place for a store's file, gone with all that lies beside it. */
+/** Temporary folder for a store's file, removed at the end. */
 export interface StorePlace extends AsyncDisposable {
   readonly directory: string
   readonly path: string
@@ -30,7 +30,7 @@ interface Opened {
   readonly notes: readonly unknown[][]
 }
 
-/** A store of its own that nobody shares; time stands still unless the test moves it. */
+/** Opens an unshared store whose clock only the test moves. */
 export async function openPlace(
   { path }: Pick<StorePlace, 'path'>,
   {

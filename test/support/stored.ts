@@ -4,7 +4,7 @@ import { eventually } from './visit.ts'
 
 const POLL_MS = 10
 
-/** A service with logs in this Redis, or in what lies in front of it, which is there already. */
+/** Starts a service with logs in this Redis or the proxy before it, and waits until the store is up. */
 export async function startStored(
   { port }: { readonly port: number },
   env: Environment = {},
@@ -19,7 +19,7 @@ export async function startStored(
   return app
 }
 
-/** Resolves with how many milliseconds it took until `/health` and `/health/ready` said so. */
+/** Resolves with the milliseconds until `/health` and `/health/ready` agree. */
 export async function untilStoreIs(
   app: TestApp,
   status: 'healthy' | 'unavailable',
@@ -40,7 +40,7 @@ export interface SendAttempt extends Answer {
   readonly ms: number
 }
 
-/** Sends a number to each user, and says what came of it and how long that took. */
+/** Sends a number to each user; returns the result and its duration. */
 export async function trySend(
   app: TestApp,
   users: readonly string[],
@@ -53,7 +53,7 @@ export async function trySend(
   return { ...answer, payload, ms: performance.now() - startedAt }
 }
 
-/** What the log of a user holds, in order. */
+/** Reads the log of a user, in order. */
 export async function logOf(app: TestApp, user: string): Promise<number[]> {
   const { json } = await app.get(`/api/v1/users/${user}/notifications?limit=1000`)
   return json.notifications.map(({ payload }: { payload: number }) => payload)

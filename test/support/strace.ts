@@ -1,10 +1,10 @@
-/** What to type when nothing else helps. */
+/** Advice for a missing program: the command to type. */
 export const ADVICE =
   'Whether an fsync precedes each answer is only seen with strace: type "apt-get install -y --no-install-recommends strace", and allow processes to be traced.'
 
 export const hasStrace = (): boolean => Bun.which('strace') !== null
 
-/** Whether the system lets us see what a process asks of it; says what is missing when not. */
+/** Tells whether strace works here, or what is missing. */
 export function canTrace(): boolean {
   const works = hasStrace() && Bun.spawnSync(['strace', '-qq', '-o', '/dev/null', 'true']).success
   if (!works) console.log(ADVICE)

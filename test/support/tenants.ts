@@ -6,7 +6,7 @@ type Target =
   | { readonly type: 'users' | 'channels'; readonly value: readonly string[] }
   | { readonly type: 'broadcast' }
 
-/** The six ways to say the same: five sends, and a batch of one. */
+/** Six ways to send: five endpoints and a batch of one. */
 export interface Way {
   readonly name: string
   readonly path: string
@@ -15,7 +15,7 @@ export interface Way {
 
 const AT = '/api/v1/notifications'
 
-/** Each way to send to this user and this channel; `audience` is of the broadcast. */
+/** Builds each way to send to this user and channel; `audience` applies to the broadcast. */
 export function waysTo(user: string, channel: string, audience?: object): readonly Way[] {
   const content = { event_type: 'e' }
   const way = (name: string, path: string, target: object): Way => ({
@@ -43,7 +43,7 @@ export function waysTo(user: string, channel: string, audience?: object): readon
   ]
 }
 
-/** Sends for a tenant, and answers the result of the send or of its one item. */
+/** Sends for a tenant; returns the result of the send or of its only item. */
 export async function sendIn(app: TestApp, tenant: string, way: Way, payload: unknown): Promise<Message> {
   const { status, json, text } = await app.post(way.path, way.body(payload), { 'x-tenant-id': tenant })
   if (status !== 200) throw new Error(`${way.name} answered ${status}: ${text}`)

@@ -13,7 +13,7 @@ export function faultOfTold(channel: 'ws' | 'sse', message: Json): string | unde
   return check(resolve(document, resolve(document, described).payload), message)
 }
 
-/** Passes it on; fails the test that runs, wherever it is called from, when it is not as `docs/asyncapi.yaml` says. */
+/** Returns the message; fails the running test if it contradicts `docs/asyncapi.yaml`. */
 export function told<M>(channel: 'ws' | 'sse', message: M): M {
   const fault = faultOfTold(channel, message)
   if (fault !== undefined)

@@ -5,13 +5,13 @@ import { type Program, startService } from './service.ts'
 
 type TestOptions = Parameters<typeof startTestApp>[1]
 
-/** Settings of a service that sends its traces there. */
+/** Settings of a service that exports traces to this collector. */
 export const tracedBy = ({ endpoint }: Pick<Collector, 'endpoint'>): Record<string, string> => ({
   OTEL_ENABLED: 'true',
   OTEL_ENDPOINT: endpoint,
 })
 
-/** Everything a service tells in traces of a visit: its end sends what is left. */
+/** Runs a visit and returns all spans; the end of the service flushes the rest. */
 export async function tracesOf(
   visit: (app: TestApp, collector: Collector) => Promise<unknown>,
   env: Environment = {},
@@ -23,7 +23,7 @@ export async function tracesOf(
   return collector.spans.all
 }
 
-/** The only one of that name. */
+/** Finds the only span of that name. */
 export function only(spans: readonly Received[], name: string): Received {
   const [found, ...others] = spans.filter(span => span.name === name)
   if (found === undefined || others.length > 0)
@@ -31,13 +31,13 @@ export function only(spans: readonly Received[], name: string): Received {
   return found
 }
 
-/** As links name it. */
+/** Names a span as links do. */
 export const placeOf = ({ traceId, spanId }: Received): string => `${traceId}:${spanId}`
 
-/** What it says of itself, without what differs from run to run. */
+/** Attributes of a span without those that differ per run. */
 export const told = ({ name, kind, attributes, failed }: Received) => ({ name, kind, attributes, failed })
 
-/** Runs a service with these settings and no others about traces, sends once and ends it at once. */
+/** Runs a service with exactly these trace settings, sends once and ends it. */
 export async function sendTraced(
   env: Readonly<Record<string, string>>,
   program?: Program,
@@ -58,7 +58,7 @@ export async function sendTraced(
     throw new Error(`${status}, exit code ${code}: ${stderr}`)
 }
 
-/** What a process tells of one send and of the end that follows it at once; `program` is how it is started. */
+/** Spans of a process for one send and an immediate end; `program` is its command. */
 export async function tracesOfProcess(
   program?: Program,
   { env = {}, ...way }: Way & { readonly env?: Readonly<Record<string, string>> } = {},

@@ -9,11 +9,11 @@ const POLL_MS = 10
 
 type TestOptions = Parameters<typeof startTestApp>[1]
 
-/** What `/health` says of Redis. */
+/** Status of Redis in `/health`. */
 export const redisHealth = async (app: TestApp): Promise<{ status: string; connected: boolean }> =>
   (await app.get('/health')).json.redis
 
-/** Resolves with how many milliseconds it took until `/health` said so. */
+/** Resolves with the milliseconds until `/health` shows this status. */
 export async function untilRedisIs(
   app: TestApp,
   fits: (health: { status: string; connected: boolean }) => boolean,
@@ -28,7 +28,7 @@ export async function untilRedisIs(
   return performance.now() - startedAt
 }
 
-/** A service that hears this Redis, or what lies in front of it, and already does. */
+/** Starts a service subscribed to this Redis or the proxy before it. */
 export async function startHearing(
   { port }: Pick<TestRedis, 'port'>,
   env: Environment = {},
@@ -39,7 +39,7 @@ export async function startHearing(
   return app
 }
 
-/** A WebSocket of the user that is subscribed. */
+/** Opens a WebSocket of the user that is subscribed. */
 export async function subscribed(
   app: TestApp,
   user: string,
@@ -51,7 +51,7 @@ export async function subscribed(
   return client
 }
 
-/** Publishes one message and says why it was rejected; undefined when it was not. */
+/** Publishes a message; returns the reason of its rejection, undefined if accepted. */
 export async function verdictOf(
   app: TestApp,
   redis: TestRedis,

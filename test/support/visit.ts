@@ -3,7 +3,7 @@ import { connectSocket, connectStream, type Message, type SocketClient, type Str
 import { connectRaw, type RawClient, type RawOptions } from './raw-socket.ts'
 
 interface Visit extends RawOptions {
-  /** Presented in the query; on a WebSocket it opts in. */
+  /** Cursor in the query; on a WebSocket it opts in to `connected`. */
   readonly cursor?: string
   readonly claims?: Record<string, unknown>
   readonly headers?: Record<string, string>
@@ -14,15 +14,15 @@ async function pathOf(app: TestApp, path: string, user: string, { cursor, claims
   return `${path}?token=${await app.token(user, claims)}${place}`
 }
 
-/** A WebSocket of the user. */
+/** Opens a WebSocket of the user. */
 export const socketOf = async (app: TestApp, user: string, visit: Visit = {}): Promise<SocketClient> =>
   connectSocket(app.url + (await pathOf(app, '/ws', user, visit)), undefined, visit.headers)
 
-/** An SSE stream of the user. */
+/** Opens an SSE stream of the user. */
 export const streamOf = async (app: TestApp, user: string, visit: Visit = {}): Promise<StreamClient> =>
   connectStream(app.url + (await pathOf(app, '/sse', user, visit)), visit.headers)
 
-/** A WebSocket of the user that obeys only the test. */
+/** Opens a WebSocket of the user under full control of the test. */
 export const rawOf = async (app: TestApp, user: string, visit: Visit = {}): Promise<RawClient> =>
   connectRaw(app.port, await pathOf(app, '/ws', user, visit), [], visit)
 
@@ -32,7 +32,7 @@ async function call(app: TestApp, path: string, body: object): Promise<Message> 
   return json
 }
 
-/** Sends to one user and answers the result. */
+/** Sends to one user and returns the result. */
 export const send = (app: TestApp, user: string, payload: unknown, more: object = {}): Promise<Message> =>
   call(app, '/send', { target_user_id: user, payload, ...more })
 
@@ -45,7 +45,7 @@ export const publish = (app: TestApp, channel: string, payload: unknown): Promis
 export const broadcast = (app: TestApp, payload: unknown): Promise<Message> =>
   call(app, '/broadcast', { payload })
 
-/** What a client has been sent before its ping is answered: all that was dispatched to it up to now. */
+/** Messages before the answer to a Ping: everything dispatched to the client so far. */
 export async function settle(client: SocketClient): Promise<Message[]> {
   client.send({ type: 'Ping' })
   const before: Message[] = []
@@ -56,7 +56,7 @@ export async function settle(client: SocketClient): Promise<Message[]> {
   }
 }
 
-/** Asks until it holds: for what the service does of its own accord and tells nobody. */
+/** Polls until the condition holds, for work of the service that causes no event. */
 export async function eventually(holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
   const giveUpAt = performance.now() + withinMs
   while (!(await holds())) {
