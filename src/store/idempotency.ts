@@ -14,7 +14,7 @@ export type Reservation =
   | { readonly type: 'reserved'; readonly id: string }
   /** The request was carried out before. Reply with the same answer. */
   | { readonly type: 'answered'; readonly answer: string }
-  /** An identical request was reserved at most `RESERVED_MS` ago, here or on another node, and is not answered yet. */
+  /** An identical request was reserved at most `RESERVED_MS` ago. It is not answered yet, here or on another node. */
   | { readonly type: 'in_progress'; readonly id: string }
   /** The key belongs to a different request. */
   | { readonly type: 'conflict' }
@@ -25,10 +25,9 @@ export const RESERVED_MS = 30_000
 /**
  * Idempotency keys and the answers to their requests.
  *
- * A key stays in use for `idempotencyTtlMs` after its first use, whatever happens to it in between. `answer` and `release`
- * are batched and not awaited, but a later `reserve` through the same store MUST see them. Both apply only to the
- * reservation with that tenant, key and id. They do nothing when that reservation has ended or the key belongs to a
- * different request.
+ * A key stays in use for `idempotencyTtlMs` after its first use. `answer` and `release` are batched and not awaited. A
+ * later `reserve` through the same store MUST see them. Both apply only to the reservation with that tenant, key and id.
+ * They do nothing after that reservation has ended.
  */
 export interface Idempotency {
   /**

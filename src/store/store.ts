@@ -52,7 +52,7 @@ export interface Recipient {
   readonly state: DeliveryState
   /** Number of deliveries: the first one, replays and redeliveries. Several devices at the same time count as one. */
   readonly attempts: number
-  /** When the notification entered this state, by the wall clock of that moment, in milliseconds since 1970. */
+  /** Start of this state by the wall clock of that moment, milliseconds since 1970. */
   readonly at: number
 }
 

@@ -53,7 +53,7 @@ export interface Visit {
 export interface Faults {
   /**
    * Accepted notifications that were never read: by a resuming device; or by any device, when some have no cursor. Also
-   * those before the start of a connection without cursor that no device had read by then.
+   * unread ones before the start of a connection without cursor.
    */
   readonly lost: number
   /** Reads that match no accepted notification: wrong id, seq, sender, number or payload. */
@@ -66,7 +66,7 @@ export interface Faults {
   readonly disordered: number
 }
 
-/** Nothing expires and nothing is evicted, so the log has the seqs 1 to the number of accepted notifications. */
+/** Nothing expires and nothing is evicted: the log has one seq per accepted notification, without gaps. */
 export function countFaults(sent: readonly AcceptedNotification[], visits: readonly Visit[]): Faults {
   const accepted = new Map(sent.map(each => [each.id, each]))
   const seqs = new Map<string, number>()
@@ -570,7 +570,7 @@ export async function hop({
       QUEUE_MAX_SIZE_PER_USER: '100000',
       WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
       SEND_BUFFER_BYTES: random.pick(['65536', '262144', '1048576']),
-      // A stream's receipt is inferred at the heartbeat, so with streams no heartbeat may happen here.
+      // A stream's receipt is inferred at the heartbeat: with streams, no heartbeat may happen here.
       WEBSOCKET_HEARTBEAT_INTERVAL: kinds.includes('sse') ? '60' : '1',
     },
     wrapStore && { wrapStore },
@@ -670,7 +670,7 @@ async function countGhosts(service: TestApp): Promise<number> {
   }
 }
 
-/** A store whose calls take effect in order, with answers that arrive late and in any order. */
+/** A store whose calls take effect in order, with late answers in any order. */
 export function slowStore(random: Random): (store: Store) => Store {
   const late =
     <A extends readonly unknown[], T>(act: (...given: A) => Promise<T>) =>

@@ -195,7 +195,7 @@ describe('redis: data from earlier versions and dead nodes', () => {
     const { text } = SCRIPTS.take
     const taken = await admin.eval(text, 2, 'ara:due', 'ara:leased:{ara:due}', clock.time, 100, 30_000)
     expect(taken).toEqual([ANN, BOB])
-    // Removes the log from the table of all users too, which would reveal it at once.
+    // Removes the log from the table of all users too: it would reveal the log.
     await admin.del('ara:sizes')
     await store.log.totals()
     expect(observer.notes).toEqual([])

@@ -17,7 +17,7 @@ interface SentMessage {
   readonly message: object
 }
 
-/** Messages to single users, several users, a channel, several channels and everyone, as the seed decides. */
+/** Messages to one or several users, one or several channels, and everyone, by seed. */
 function messagesOf(seed: number, count: number): readonly SentMessage[] {
   const random = createRandom(seed)
   return Array.from({ length: count }, (_, n) => {
@@ -36,7 +36,7 @@ function messagesOf(seed: number, count: number): readonly SentMessage[] {
 const isFor = (user: string, { type, target }: { type?: string; target?: unknown }): boolean =>
   type === 'user' ? target === user : true
 
-/** A store whose calls take effect at once and are answered late, in order, like one that waits for a disk. */
+/** A store like one that waits for a disk: calls take effect at once, answers are late. */
 function lateStore(store: Store): Store {
   let last: Promise<unknown> = Promise.resolve()
   const append: Store['log']['append'] = drafts => {

@@ -85,7 +85,7 @@ describe.concurrent('A log in Redis', () => {
     }
     expect(payloads(heard)).toEqual(numbers(1, 9))
     expect(new Set(heard.map(epochOf)).size).toBe(3)
-    // A cursor of the first of three lives resumes from the base that all three share.
+    // A cursor of the first of three lives resumes from the base of all three.
     using returns = await socketOf(app, 'u', { cursor: heard[1].cursor })
     expect(await returns.nextOf('connected')).toMatchObject({ recovered: false, reason: 'epoch_changed' })
     expect(payloads(await takeThrough(returns, 9))).toEqual(numbers(3, 9))

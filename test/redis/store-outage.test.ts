@@ -19,7 +19,7 @@ const isNotification = ({ type }: Message): boolean => type === 'notification'
 const payloads = (messages: readonly Message[]): number[] =>
   messages.filter(isNotification).map(({ payload }) => payload)
 
-/** Sends numbers to one connected user, over WebSocket and SSE, and to one user who is away. */
+/** Sends numbers to a user connected over WebSocket and SSE, and to an absent user. */
 async function startCount(app: TestApp) {
   const USERS = ['here', 'away']
   const socket = await socketOf(app, 'here', { cursor: '' })
@@ -53,7 +53,7 @@ async function startCount(app: TestApp) {
     },
     refused: () => tried.filter(({ status }) => status !== 200),
     accepted: () => of(200),
-    /** Checks that both devices have every accepted number once and in order, and that a new connection gets them too. */
+    /** Checks that both devices have every accepted number once and in order. A new connection gets them too. */
     check: async (): Promise<void> => {
       const last = await say()
       expect(last.status).toBe(200)

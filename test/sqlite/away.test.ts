@@ -57,7 +57,7 @@ describe('a store file of a running service', () => {
         expect(performance.now() - startedAt).toBeLessThan(2_000)
         expect((await fetch(`${service.url}/health/ready`)).status).toBe(503)
         expect((await service.line('store.away')).reason).toMatch(reason)
-        // A batch that finds nothing left to do shows that the data of the open files is safe.
+        // A batch that finds nothing left to do shows that all data is safe.
         expect(await sendMany(service, 1)).toEqual([])
         await eventually(async () => (await Bun.file(`${place.path}.copy`).exists()) === false)
         service.signal('SIGKILL')

@@ -21,8 +21,8 @@ const WAL_HEADER = 32
 const FRAME_HEADER = 24
 
 /**
- * Counts transactions in the write-ahead log. The last frame of a transaction contains the size of the file, any other
- * frame 0 (sqlite.org/fileformat2.html §4.1). Valid until the log restarts.
+ * Counts transactions in the write-ahead log. The last frame of a transaction contains the size of the file. Any other
+ * frame contains 0 (sqlite.org/fileformat2.html §4.1). Valid until the log restarts.
  */
 async function commitsIn({ path }: StorePlace): Promise<number> {
   const wal = await readFile(`${path}-wal`)
@@ -97,7 +97,7 @@ describe('one commit is shared by', () => {
 
 const isFsync = (line: string): boolean => /\bf(?:data)?sync(?:\(| resumed).*= 0$/.test(line)
 
-/** For each send in the trace of a service, the number of syncs before its answer. */
+/** Number of syncs before the answer, for each send in the trace of a service. */
 function syncsOf(trace: string): readonly number[] {
   const sends: number[] = []
   let syncs: number | undefined

@@ -10,8 +10,8 @@ const SLOT_MS = 500
 export const slotOf = (time: number): number => Math.floor(time / SLOT_MS)
 
 /**
- * Logs by the time when their next entry ends. A log that moves to an earlier slot leaves a stale place behind, which is
- * ignored. A place therefore costs only one array element.
+ * Logs by the time when their next entry ends. A log that moves to an earlier slot leaves a stale place behind. A place
+ * therefore costs only one array element.
  */
 export class DueLogs<T extends DueLog> {
   readonly #slots = new Map<number, T[]>()

@@ -27,7 +27,7 @@ const nextTurn = (): Promise<void> => new Promise(setImmediate)
 
 /**
  * Copies the text into one piece, in place, and returns its UTF-8 bytes. The text consists of slices of a request. Until
- * its bytes are read the engine keeps those slices, and with them the whole request.
+ * its bytes are read, the slices keep the whole request in memory.
  */
 const flatten = (text: string): number => Buffer.byteLength(text)
 
@@ -175,7 +175,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   }
 
   const sweepAll = async (): Promise<void> => {
-    // Reads the clock to notice a jump of the wall clock, even when nothing else does.
+    // Reads the clock to notice its jumps, even when nothing else does.
     const now = steady.now()
     while (sweep(now, TURN) && !isClosed) await nextTurn()
   }

@@ -21,7 +21,7 @@ const GENERATION_SIZE = 4_096
 
 /**
  * Entries of each notification by id: retained ones, and for a while those that left their log. Generations are dropped
- * whole. Deleting ids one by one from a large map would cost more than the rest of an append.
+ * whole. Deleting ids one by one would cost more than the rest of an append.
  */
 export class DeliveryReports {
   readonly #maxLeft: number

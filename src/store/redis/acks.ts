@@ -2,15 +2,15 @@ import type { Topic } from '../../notification/topic.ts'
 import type { Acks, StoreObserver } from '../store.ts'
 import type { Batches } from './batches.ts'
 import type { Bodies } from './bodies.ts'
+import type { DeliveryNotes } from './delivery-notes.ts'
 import type { LogScripts } from './log-scripts.ts'
-import type { Notes } from './notes.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
 
 interface AcksOptions {
   readonly bodies: Bodies
   readonly commits: Batches
   readonly scripts: LogScripts
-  readonly notes: Notes
+  readonly notes: DeliveryNotes
   readonly observer: StoreObserver
 }
 

@@ -2,10 +2,10 @@ import { type Topic, tenantOf, userOf } from '../../notification/topic.ts'
 import { PRIORITIES } from '../../protocol/values.ts'
 import type { AppendResult, Draft, StoreLimits, UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
-import { type KeptBody, keptBody, type Sharers, sharersOf, writeBodies } from './bodies.ts'
+import { type Sharers, type StoredBody, sharersOf, storedBodyOf, writeBodies } from './bodies.ts'
+import type { DeliveryNotes, NoteBatch } from './delivery-notes.ts'
 import { DUE_KEY, recipientsKey } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
-import type { NoteBatch, Notes } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command, LiveConnection } from './server.ts'
 import type { EndAdmission, StoredSizes } from './stored-sizes.ts'
@@ -14,11 +14,11 @@ interface AppendOptions {
   readonly commits: Batches
   readonly storedSizes: StoredSizes
   readonly scripts: LogScripts
-  readonly notes: Notes
+  readonly notes: DeliveryNotes
   readonly limits: StoreLimits
 }
 
-/** Bounds of one group, so that other calls run between the groups of a large call. */
+/** Bounds of one group. Other calls run between the groups of a large call. */
 const MAX_DRAFTS = 200
 const MAX_BYTES = 512 * 1024
 const GROUPS_AT_ONCE = 2
@@ -26,11 +26,11 @@ const OVERHEAD = 500
 const MINUTE_MS = 60_000
 const NOTHING = (): void => {}
 
-/** A draft, its index among the drafts of its call, and its body as the log stores it. */
+/** A draft, its index in the call, and its body as the log stores it. */
 interface PlacedDraft {
   readonly draft: Draft
   readonly place: number
-  readonly kept: KeptBody
+  readonly body: StoredBody
 }
 
 /** Splits drafts into groups of bounded size. */
@@ -38,20 +38,20 @@ function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readon
   let group: PlacedDraft[] = []
   let bytes = 0
   for (const [place, draft] of drafts.entries()) {
-    const kept = keptBody(draft, sharers)
-    if (group.length > 0 && (group.length >= MAX_DRAFTS || bytes + kept.text.length > MAX_BYTES)) {
+    const body = storedBodyOf(draft, sharers)
+    if (group.length > 0 && (group.length >= MAX_DRAFTS || bytes + body.text.length > MAX_BYTES)) {
       yield group
       group = []
       bytes = 0
     }
-    group.push({ draft, place, kept })
-    bytes += kept.text.length
+    group.push({ draft, place, body })
+    bytes += body.text.length
   }
   if (group.length > 0) yield group
 }
 
 const weightOf = (group: readonly PlacedDraft[]): number =>
-  group.reduce((sum, { kept }) => sum + OVERHEAD + kept.text.length, 0)
+  group.reduce((sum, { body }) => sum + OVERHEAD + body.text.length, 0)
 
 /**
  * Appends one script per draft, in groups. One user's entry is appended whole or not at all; a call may succeed for some
@@ -65,21 +65,21 @@ export function createAppend({
   limits,
 }: AppendOptions): UserLog['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
-  /** Keeps the recipients as long as the delivery state of any of them, plus one cleanup. */
+  /** Keeps recipients as long as the delivery state of any of them, plus one cleanup. */
   const keptMs = retentionMs + cleanupMs + MINUTE_MS
 
-  const appendOne = (connection: LiveConnection, deadline: number, { draft, kept }: PlacedDraft): Command =>
+  const appendOne = (connection: LiveConnection, deadline: number, { draft, body }: PlacedDraft): Command =>
     scripts.command(connection, draft.owner, SCRIPTS.append, [
       Math.floor(deadline),
       maxEntries,
       draft.id,
-      kept.text,
+      body.text,
       JSON.stringify(draft.eventType),
       draft.occurredAt,
       PRIORITIES.indexOf(draft.priority),
       draft.expiresAt ?? '',
       draft.traceparent ?? '',
-      kept.bytes,
+      body.bytes,
     ])
 
   /** Runs before the entries, so that no entry exists with unknown recipients. */

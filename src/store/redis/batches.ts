@@ -5,8 +5,8 @@ import type { Command, LiveConnection, Reply, Server } from './server.ts'
 /** Commands that are sent together and answered together. */
 export interface Unit {
   /**
-   * Builds the commands, in the turn in which they are sent. `deadline` is when the caller learns that the outcome is
-   * unknown, by the clock of Redis in milliseconds since 1970.
+   * Builds the commands, in the turn in which they are sent. At `deadline` the caller learns that the outcome is unknown.
+   * By the clock of Redis, milliseconds since 1970.
    */
   readonly build: (connection: LiveConnection, deadline: number) => readonly Command[]
   /** Approximate bytes on the wire. */
@@ -70,23 +70,23 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   let answeredAt = 0
   let isScheduled = false
 
-  const ticksLeft = (asked: PendingUnit): number => Math.max(asked.tick, answeredAt) + DEADLINE - tick
+  const ticksLeft = (unit: PendingUnit): number => Math.max(unit.tick, answeredAt) + DEADLINE - tick
 
-  const refuse = (asked: PendingUnit, error: Error): void => {
-    asked.isOver = true
-    asked.reject(error)
+  const refuse = (unit: PendingUnit, error: Error): void => {
+    unit.isOver = true
+    unit.reject(error)
   }
 
   const refuseWaiting = (error: Error): void => {
     const all = waiting
     waiting = []
     waitingBytes = 0
-    for (const asked of all) refuse(asked, error)
+    for (const unit of all) refuse(unit, error)
   }
 
   /** Answers the caller. Returns whether the caller learned everything that was done. */
   const settle = (
-    asked: PendingUnit,
+    unit: PendingUnit,
     built: readonly Command[],
     replies: readonly (Reply | Error)[],
   ): boolean => {
@@ -96,16 +96,16 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
         const reply = replies[n]
         if (reply instanceof Error) onError(command, reply)
       }
-    if (asked.isOver) return false
-    asked.isOver = true
-    if (refused === undefined) asked.resolve(replies)
-    else asked.reject(refusalOf(refused))
+    if (unit.isOver) return false
+    unit.isOver = true
+    if (refused === undefined) unit.resolve(replies)
+    else unit.reject(refusalOf(refused))
     return refused === undefined
   }
 
   const giveUp = (group: readonly PendingUnit[], error: Error): void => {
     if (!underWay.delete(group)) return
-    for (const asked of group) if (!asked.isOver) refuse(asked, error)
+    for (const unit of group) if (!unit.isOver) refuse(unit, error)
     onUnknown()
   }
 
@@ -121,21 +121,21 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     if (!underWay.delete(group)) return
     let from = 0
     let isWhole = true
-    for (const [n, asked] of group.entries()) {
+    for (const [n, unit] of group.entries()) {
       const commands = built[n] ?? []
-      isWhole = settle(asked, commands, replies.slice(from, from + commands.length)) && isWhole
+      isWhole = settle(unit, commands, replies.slice(from, from + commands.length)) && isWhole
       from += commands.length
     }
     if (!isWhole) onUnknown()
   }
 
   /** Builds the commands. Undefined when `build` threw: the caller was told. */
-  const build = (asked: PendingUnit, connection: LiveConnection): readonly Command[] | undefined => {
+  const build = (unit: PendingUnit, connection: LiveConnection): readonly Command[] | undefined => {
     try {
-      return asked.build(connection, connection.now() + ticksLeft(asked) * TICK_MS)
+      return unit.build(connection, connection.now() + ticksLeft(unit) * TICK_MS)
     } catch (error) {
       refuse(
-        asked,
+        unit,
         error instanceof Error
           ? error
           : new Error('a value other than an error was thrown', { cause: error }),
@@ -145,12 +145,12 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   }
 
   const post = (all: readonly PendingUnit[], connection: LiveConnection): void => {
-    const pairs = all.flatMap(asked => {
-      const commands = build(asked, connection)
-      return commands === undefined ? [] : [[asked, commands] as const]
+    const pairs = all.flatMap(unit => {
+      const commands = build(unit, connection)
+      return commands === undefined ? [] : [[unit, commands] as const]
     })
     if (pairs.length === 0) return
-    const group = pairs.map(([asked]) => asked)
+    const group = pairs.map(([unit]) => unit)
     const built = pairs.map(([, commands]) => commands)
     underWay.add(group)
     const leftMs = Math.min(...group.map(ticksLeft)) * TICK_MS - MARGIN_MS
@@ -173,7 +173,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     }
     const group = waiting.slice(0, count)
     waiting = waiting.slice(count)
-    for (const asked of group) waitingBytes -= asked.bytes
+    for (const unit of group) waitingBytes -= unit.bytes
     return group
   }
 
@@ -190,17 +190,17 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   const onTick = (): void => {
     tick++
     if (waiting.length > 0 && server.connection === undefined) refuseWaiting(away())
-    const isOverdue = (asked: PendingUnit): boolean => ticksLeft(asked) <= 0
+    const isOverdue = (unit: PendingUnit): boolean => ticksLeft(unit) <= 0
     if (waiting.some(isOverdue)) {
       const overdue = waiting.filter(isOverdue)
-      waiting = waiting.filter(asked => !isOverdue(asked))
-      for (const asked of overdue) {
-        waitingBytes -= asked.bytes
-        refuse(asked, late())
+      waiting = waiting.filter(unit => !isOverdue(unit))
+      for (const unit of overdue) {
+        waitingBytes -= unit.bytes
+        refuse(unit, late())
       }
     }
     for (const group of underWay) {
-      for (const asked of group) if (!asked.isOver && isOverdue(asked)) refuse(asked, late())
+      for (const unit of group) if (!unit.isOver && isOverdue(unit)) refuse(unit, late())
       if (group.every(({ isOver }) => isOver)) giveUp(group, late())
     }
     postWaiting()
@@ -216,7 +216,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
       return new Promise((resolve, reject) => {
         waiting.push({ ...unit, resolve, reject, tick, isOver: false })
         waitingBytes += unit.bytes
-        // Sends at the end of this turn, so that all units of the turn go together.
+        // Sends at the end of this turn, so that its units go together.
         if (!isScheduled && underWay.size < groups) {
           isScheduled = true
           setImmediate(postWaiting)

@@ -7,7 +7,7 @@ import { SCRIPTS } from './scripts.ts'
 import type { Command } from './server.ts'
 
 /** A body as a log stores it: the text, or a reference to a text stored once for many users. */
-export interface KeptBody {
+export interface StoredBody {
   readonly text: string
   /** Bytes that the log counts for the body. */
   readonly bytes: number
@@ -21,7 +21,7 @@ interface UnresolvedEntry {
 
 /** A NUL, the size, a blank, the notification's id. No body starts with a NUL, because a body is JSON. */
 const REFERENCE = /^\0(\d+) (.*)$/s
-/** Sharing costs a second key and one more round trip per replay, so it must save this many bytes. */
+/** Minimum saving: sharing costs a second key and one more round trip per replay. */
 const WORTH_BYTES = 8_192
 const SHARED_BYTES = 1_024
 const BYTES = 300
@@ -45,7 +45,7 @@ export function sharersOf(drafts: readonly Draft[]): Sharers {
 export const bytesOf = ({ id, body }: Draft, sharers: Sharers): number =>
   Math.ceil(Buffer.byteLength(body) / (sharers.get(id) ?? 1))
 
-export const keptBody = (draft: Draft, sharers: Sharers): KeptBody => ({
+export const storedBodyOf = (draft: Draft, sharers: Sharers): StoredBody => ({
   text: sharers.has(draft.id) ? `\0${Buffer.byteLength(draft.body)} ${draft.id}` : draft.body,
   bytes: bytesOf(draft, sharers),
 })

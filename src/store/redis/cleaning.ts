@@ -1,10 +1,10 @@
 import type { Topic } from '../../notification/topic.ts'
 import type { UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
+import type { DeliveryNotes } from './delivery-notes.ts'
 import type { ReportFault } from './fault-reporter.ts'
 import { DUE_KEY, LEASED_KEY, SIZES_KEY } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
-import type { Notes } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 import type { StoredSizes } from './stored-sizes.ts'
@@ -19,7 +19,7 @@ export interface Cleaning extends Disposable {
 interface CleaningOptions {
   readonly batches: Batches
   readonly scripts: LogScripts
-  readonly notes: Notes
+  readonly notes: DeliveryNotes
   readonly storedSizes: StoredSizes
   readonly cleanupMs: number
   readonly reportFault: ReportFault
@@ -49,7 +49,7 @@ export function createCleaning({
   /** Cursor of HSCAN for the check of all users. */
   let place: unknown = '0'
 
-  /** Returns the next due time and the owner, or nothing when the log has nothing left to remove. */
+  /** Returns the next due time and the owner; nothing when the log is clean. */
   const clean = async (owner: Topic): Promise<readonly (string | number)[]> => {
     await notes.flush(owner)
     const [next] = await scripts.ask(owner, SCRIPTS.clean, [])

@@ -80,7 +80,7 @@ export function createIdempotency({ commits, ttlMs }: IdempotencyOptions): Idemp
       void note(run(SCRIPTS.answer, [onceKey(tenant, key)], id, answer), BYTES + answer.length),
     release: (claim, how) =>
       void commit(release(claim, how), BYTES).catch(() =>
-        // A repeat may have reserved the key again by then, with the same id, which must stay known.
+        // A repeat may have reserved the key again by then. Its id must stay known.
         note(release(claim, 'retry'), BYTES),
       ),
   }

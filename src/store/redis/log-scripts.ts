@@ -15,7 +15,7 @@ export interface LogSize {
 /** The part of a reply that only this script returns. */
 export type Answer = readonly unknown[]
 
-/** Runs the scripts of users' logs, and passes on the sizes and events in their replies. */
+/** Runs the scripts of users' logs. Passes on the sizes and events in their replies. */
 export interface LogScripts {
   command(
     connection: LiveConnection,

@@ -31,7 +31,7 @@ local MAX_PURGED = 200
 -- Bound per log. Beyond it the entries that left first are forgotten early.
 local MAX_PAST = 100000
 local DAY = 86400000
--- The expiry is renewed once a day, so a log lives at least 30 days after its last append.
+-- Renewed once a day, so a log lives at least 30 days after its last append.
 local KEPT = 32 * DAY
 -- Measured bytes: a head, the other keys, an entry without its body, an entry that left.
 local HEAD_BYTES, PARTS_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 800, 800, 280
@@ -138,10 +138,10 @@ local function isPending(entry)
   return entry[ATTEMPTS] > 0 and isOpen(entry)
 end
 
--- Removes an entry from the log. `cause`: ttl, age or overflow. The digit in the reply is a sum: 4 if overflow dropped it,
--- 2 if it was neither received nor acknowledged, 1 if its acknowledgement was still due.
+-- Removes an entry from the log. `cause`: ttl, age or overflow. The digit in the reply is a sum: 4 for dropped by
+-- overflow, 2 for neither received nor acknowledged, 1 for acknowledgement still due.
 local function leave(seq, entry, cause)
-  -- Starts with the steps that need no memory, so that a full Redis can still remove entries.
+  -- Starts with steps that need no memory: a full Redis can still remove entries.
   call('ZREM', ORDER, seq)
   call('ZREM', ENDS, seq)
   call('ZREM', LANES, seq)

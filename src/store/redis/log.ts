@@ -16,9 +16,9 @@ import type {
 import { createAppend } from './append.ts'
 import type { Batches } from './batches.ts'
 import type { Bodies } from './bodies.ts'
+import type { DeliveryNotes } from './delivery-notes.ts'
 import { recipientsKey } from './keys.ts'
 import type { Answer, LogScripts } from './log-scripts.ts'
-import type { Notes } from './notes.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 import type { StoredSizes } from './stored-sizes.ts'
@@ -30,7 +30,7 @@ interface LogOptions {
   readonly commits: Batches
   readonly reads: Batches
   readonly scripts: LogScripts
-  readonly notes: Notes
+  readonly notes: DeliveryNotes
   readonly limits: StoreLimits
   readonly totals: UserLog['totals']
 }

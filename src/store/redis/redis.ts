@@ -7,11 +7,11 @@ import { createBatches, UNKNOWN_MS } from './batches.ts'
 import { createBodies } from './bodies.ts'
 import { type Cleaning, createCleaning } from './cleaning.ts'
 import { mendDamage } from './damage.ts'
+import { createDeliveryNotes } from './delivery-notes.ts'
 import { createFaultReporter } from './fault-reporter.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createLog } from './log.ts'
 import { createLogScripts, type LogSize } from './log-scripts.ts'
-import { createNotes } from './notes.ts'
 import { createRevocations } from './revocations.ts'
 import { type Command, connectServer, type Server, type ServerOptions } from './server.ts'
 import { createStoredSizes } from './stored-sizes.ts'
@@ -136,7 +136,7 @@ export function redisStore({
   const onSize = (owner: Topic, size: LogSize): void => storedSizes.noteSize(owner, size)
   const scripts = createLogScripts({ batches: reads, limits, observer, onSize })
   const now = (): number => testTime?.() ?? reader.connection?.now() ?? clock.now()
-  const notes = createNotes({ scripts, isThere, now, reportFault })
+  const notes = createDeliveryNotes({ scripts, isThere, now, reportFault })
   const bodies = createBodies({ reads, scripts })
   const { cleanupMs } = limits
   const cleaning: Cleaning = createCleaning({

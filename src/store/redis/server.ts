@@ -83,7 +83,7 @@ const TEXTS = new Map<string | number | undefined, string>(
 const isForgotten = (reply: Reply | Error): boolean =>
   reply instanceof Error && reply.message.startsWith('NOSCRIPT')
 
-/** Replaces the digest by the text of the script, for a Redis that has forgotten it. */
+/** Replaces the digest by the text, for a Redis that has forgotten the script. */
 const spelledOut = ([, sha, ...rest]: Command): Command => ['eval', TEXTS.get(sha) ?? '', ...rest]
 
 /** Rethrows: any error that is not a reply of Redis means that the connection has ended. */
@@ -102,7 +102,7 @@ async function sendAll(client: Redis, commands: readonly Command[]): Promise<rea
 }
 
 /**
- * Sends the commands. Scripts that Redis has forgotten are sent again, with each plain command after the first of them.
+ * Sends the commands. Scripts that Redis has forgotten are sent again. So is each plain command after the first of them.
  * Plain commands may run twice and must run last: a WAIT counts for earlier commands, an index entry for an existing
  * entry.
  */

@@ -57,7 +57,7 @@ const MAX_OWNERS = 100_000
 const MAX_TENANTS = 10_000
 const AT_ONCE = 500
 const BYTES = 200
-/** Bytes of one entry without its body, in a log that may be new, as the scripts count them. */
+/** Bytes that the scripts count for one entry without its body, in a new log. */
 const ENTRY_BYTES = 2_000
 
 const weightOf = (drafts: readonly Draft[], sharers: Sharers): number =>
@@ -149,7 +149,7 @@ export function createStoredSizes({
       await look(mark).catch(reportFault)
   }
 
-  /** Runs flushes one at a time, so that a mark matches the sizes written before it is used. */
+  /** Runs flushes one at a time, so that a mark matches the sizes written before. */
   let last: Promise<void> = Promise.resolve()
   let waiting = 0
   const flush = (): Promise<void> => {

@@ -19,7 +19,7 @@ const MAX_TRIES = 100
 /** Parsed templates in the cache; each at most 128 KiB. */
 const MAX_CACHED = 1_000
 
-/** Keeps templates as JSON and reads them anew each time, so that every node sees every change at once. */
+/** Keeps templates as JSON. Reads them anew each time, so that every node sees each change at once. */
 export function createTemplates({
   commits,
   reads,
@@ -29,7 +29,7 @@ export function createTemplates({
 }): Templates {
   const cache = createLRU<string, CachedTemplate>({ max: MAX_CACHED })
 
-  /** Returns the same object while the text is the same, so that callers can cache what they derive from it. */
+  /** Returns the same object while the text is the same. Callers can cache what they derive from it. */
   const parse = (key: string, id: string, text: string): Template => {
     const name = `${key} ${id}`
     const known = cache.get(name)

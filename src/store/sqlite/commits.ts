@@ -113,7 +113,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     )
   }
 
-  /** Sends at the end of this turn, so that all calls of the turn go together. */
+  /** Sends at the end of this turn, so that its calls go together. */
   const schedule = (): void => {
     if (isScheduled || pending !== undefined) return
     isScheduled = true
@@ -136,7 +136,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     for (const { reject } of all) reject(away())
   }
 
-  /** A call may have been committed after it timed out, or by a thread that ended before its answer. */
+  /** A call may have been committed after it timed out, or just before the thread ended. */
   const comeUp = (): void => {
     if (isUp) return
     isUp = true

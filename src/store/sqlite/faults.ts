@@ -37,5 +37,5 @@ export const readable = <T>(read: () => T): T => {
   }
 }
 
-/** Passes a fault that no caller waits for to the handler of unhandled rejections, which counts and logs it. */
+/** Makes a fault an unhandled rejection, whose handler counts and logs it. */
 export const surface = (error: unknown): void => void Promise.reject(error)

@@ -43,10 +43,10 @@ export class PendingBatch {
 
   /** Rejects overdue callers at the start. Returns the number of the last one, and whether one is new. */
   giveUp(
-    isOverdue: (asked: PendingCall) => boolean,
+    isOverdue: (call: PendingCall) => boolean,
     error: Error,
   ): { readonly through: number; readonly isNew: boolean } {
-    const inTime = this.#calls.findIndex(asked => !isOverdue(asked))
+    const inTime = this.#calls.findIndex(call => !isOverdue(call))
     const through = inTime < 0 ? this.#calls.length : inTime
     for (const { reject } of this.#calls.slice(this.#givenUp, through)) reject(error)
     const isNew = through > this.#givenUp

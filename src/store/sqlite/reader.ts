@@ -57,7 +57,7 @@ const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
   ...(trace !== null && { traceparent: trace }),
 })
 
-/** Reports an ended entry as expired even before a purge takes it out of its log. */
+/** Reports an ended entry as expired before a purge takes it out of its log. */
 function recipientOf(row: RecipientRow, now: number, jumped: number): Recipient {
   const { owner, attempts, at, ages_at, expires_at } = row
   const endsAt = Math.min(ages_at, expires_at ?? ages_at)
@@ -85,7 +85,7 @@ export function createReader({
   const select = db.query<SnapshotRow, [Topic]>(
     'SELECT service.epoch AS next_epoch, logs.* FROM service LEFT JOIN logs ON owner = ?',
   )
-  // Entries age in the order of the log, so the search ends at the first entry with time left.
+  // Entries age in the order of the log: the first one with time left ends the search.
   const firstInAge = db.query<{ seq: number }, [number, number]>(
     'SELECT seq FROM entries WHERE log = ? AND is_kept = 1 AND ages_at >= ? ORDER BY seq LIMIT 1',
   )

@@ -30,8 +30,8 @@ const LONG_MS = 3_600_000
 const seconds = (ms: number): string => `${Math.round(Math.abs(ms) / 1_000)} s`
 
 /**
- * Continues the store's clock. Without a restart of the machine, its uptime tells a jump of the clock from a pause. After
- * a restart, a clock behind the file was set back. A clock ahead of it counts as a pause: entries age by it.
+ * Continues the store's clock. While the machine runs, its uptime tells a jump of the clock from a pause. After a restart,
+ * a clock behind the file was set back. A clock ahead of it counts as a pause: entries age by it.
  */
 export function resumeClock(
   { jumped, seenAt, ahead }: KnownTime,

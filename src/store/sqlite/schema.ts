@@ -6,11 +6,11 @@ export const ENTRY_BYTES = 300
 export const LOG_BYTES = 200
 
 /**
- * Each step migrates a file from the version before it (its index in the list) to the next. A released step never changes.
+ * Each step migrates a file to the next version. Its index is the version before it. A released step never changes.
  *
  * `entries` is in the order of acceptance, so that age removes rows from the front. An entry that leaves its log loses its
- * body and its place in `entries_of_log`, an index that answers queries without a body. Its delivery state stays known
- * until the entry is as old as the retention. `entries_by_id` finds repeated appends and the recipients of a notification.
+ * body and its place in `entries_of_log`. That index answers queries without a body. The delivery state stays known until
+ * the entry is as old as the retention. `entries_by_id` finds repeated appends and the recipients of a notification.
  *
  * `logs` counts the retained entries by priority, so that overflow searches only priorities with entries.
  *

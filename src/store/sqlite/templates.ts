@@ -44,7 +44,7 @@ export function createTemplates({
   const find = (tenant: string, id: string): Template | undefined => {
     const name = nameOf(tenant, id)
     const known = cache.get(name)
-    // Reads the version before the text, so that the next call notices a commit in between.
+    // Reads the version first, so that the next call notices a commit in between.
     const version = fileVersion.get()?.data_version ?? 0
     if (known?.version === version) return known.template
     const row = select.get(tenant, id)

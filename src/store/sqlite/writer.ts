@@ -180,7 +180,7 @@ export function createWriter({
       const calls = batch.calls.slice(skipped)
       try {
         const answers = attempt({ ...batch, calls }, faults)
-        // A caller that was told of a failure may retry elsewhere, so its call must not be carried out.
+        // A caller that was told of a failure may retry elsewhere: roll back its call.
         if (givenUp() >= batch.first + skipped && calls.length > 0) undo()
         else {
           commit.run()

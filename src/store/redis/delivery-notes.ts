@@ -6,14 +6,14 @@ import type { Answer, LogScripts } from './log-scripts.ts'
 import { SCRIPTS } from './scripts.ts'
 
 /** Writes that no caller waits for. They are sent soon, in batches. */
-export interface Notes {
+export interface DeliveryNotes {
   handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
   received(owner: Topic, cursor: Cursor): void
   /** Takes the pending notes of that log, for the caller to write; undefined when there are none. */
   take(owner: Topic): NoteBatch | undefined
   /**
-   * Writes the pending notes of that log at once, so that the next read includes them. Undefined when there are none.
-   * Never rejects.
+   * Writes the pending notes of that log at once. The next read includes them. Undefined when there are none. Never
+   * rejects.
    */
   flush(owner: Topic): Promise<void> | undefined
   /** Writes everything. Never rejects. */
@@ -32,7 +32,7 @@ export interface NoteBatch {
   lost(): void
 }
 
-interface NotesOptions {
+interface DeliveryNotesOptions {
   readonly scripts: LogScripts
   /** Whether a Redis is connected; otherwise notes stay pending. */
   readonly isThere: () => boolean
@@ -42,7 +42,7 @@ interface NotesOptions {
 }
 
 /** Pending notes of one log. */
-interface Note {
+interface LogNotes {
   readonly handed: (readonly [epoch: Epoch, seq: number, at: number])[]
   /** Every cursor, not only the furthest: the furthest may be one that the log never had. */
   readonly received: Cursor[]
@@ -56,19 +56,24 @@ const MAX_OWNERS = 100_000
 const MAX_HANDED = 10_000
 const MAX_RECEIVED = 100
 
-export function createNotes({ scripts, isThere, now, reportFault }: NotesOptions): Notes {
-  const noted = new Map<Topic, Note>()
+export function createDeliveryNotes({
+  scripts,
+  isThere,
+  now,
+  reportFault,
+}: DeliveryNotesOptions): DeliveryNotes {
+  const noted = new Map<Topic, LogNotes>()
 
-  const of = (owner: Topic): Note | undefined => {
+  const of = (owner: Topic): LogNotes | undefined => {
     const known = noted.get(owner)
     if (known !== undefined || noted.size >= MAX_OWNERS) return known
-    const made: Note = { handed: [], received: [], isUnsure: false }
+    const made: LogNotes = { handed: [], received: [], isUnsure: false }
     noted.set(owner, made)
     return made
   }
 
   /** Makes notes pending again, for the next write. */
-  const keep = (owner: Topic, { handed, received, isUnsure }: Note): void => {
+  const keep = (owner: Topic, { handed, received, isUnsure }: LogNotes): void => {
     const later = of(owner)
     if (later === undefined) return
     later.isUnsure ||= isUnsure
