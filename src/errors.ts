@@ -1,4 +1,4 @@
-/** All error codes with their HTTP status; a code without a status occurs only in WebSocket messages. */
+/** All error codes with their HTTP status. Codes without one occur in WebSocket messages only. */
 export const ERRORS = {
   INVALID_JSON: {
     status: 400,
@@ -144,17 +144,17 @@ export const invalidValue = (path: string, message: string): AppError =>
     details: [{ path, message }],
   })
 
-/** Rejects a request that the store refused or did not answer: 503, retry after one second. */
+/** Rejects a request that the store refused or did not answer: 503. */
 export const unavailable = (cause?: unknown): AppError =>
   new AppError('STORE_UNAVAILABLE', { headers: { 'retry-after': '1' }, cause })
 
-/** Rejection of a store that is unavailable or late; any other rejection is a fault of our code. */
+/** Rejection of a store that is unavailable or late. Other rejections are our own faults. */
 export class StoreAway extends Error {}
 
 /** Rejection of a store that reached its bound on bytes; it stored nothing. */
 export class StoreFull extends Error {}
 
-/** Maps a rejection of the store to an AppError; a fault of our code passes and becomes a 500. */
+/** Maps a rejection of the store to an AppError. Our own faults pass and become a 500. */
 export const storeUnavailable = (cause: unknown): never => {
   if (cause instanceof StoreFull) throw new AppError('STORE_FULL', { cause })
   throw cause instanceof StoreAway ? unavailable(cause) : cause

@@ -24,7 +24,7 @@ const ANONYMOUS: KeyHolder = {}
 
 const digestOf = (text: string): Uint8Array => Bun.SHA256.hash(text, new Uint8Array(32)) as Uint8Array
 
-/** Converts a key to its form in a header, where each UTF-8 byte is a character. */
+/** Converts a key to its form in a header: one character per UTF-8 byte. */
 const asHeader = (key: string): string => Buffer.from(key).toString('latin1')
 
 /** Creates the check of API keys. Without any key every caller is accepted. */

@@ -10,7 +10,7 @@ const NO_ROLES: readonly string[] = []
 /** A NumericDate (RFC 7519 §2), with or without a fraction. */
 const seconds = v.pipe(v.number(), v.minValue(Number.MIN_SAFE_INTEGER), v.maxValue(Number.MAX_SAFE_INTEGER))
 
-/** Claims must be checked too: a valid signature proves no `sub`, `exp` or type of `roles`. */
+/** Checks claims, since a valid signature proves neither presence nor type. */
 const claims = v.object({
   sub: v.pipe(v.string(), v.check(isUserId)),
   exp: seconds,

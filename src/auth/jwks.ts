@@ -17,7 +17,7 @@ export interface KeyHint {
 
 /** Public keys of another server, fetched in the background. */
 export interface KeySet extends Disposable {
-  /** False before the first fetch succeeds, and if the last success is over a day ago. */
+  /** False without a successful fetch within the last day. */
   readonly loaded: boolean
   /** The keys that may have signed such a token. Never throws; empty without a set. */
   keysFor(hint: KeyHint): Promise<readonly CryptoKey[]>

@@ -69,7 +69,7 @@ async function importPublic(pem: string, algorithm: string): Promise<readonly Cr
   return key !== undefined && isStrong(key) ? [key] : []
 }
 
-/** Imports keys per algorithm, so that a public key is never used as an HMAC secret. */
+/** Imports keys per algorithm: a public key must never serve as an HMAC secret. */
 async function importKeys({
   algorithms,
   secret,

@@ -11,8 +11,7 @@ const isShowable = (value: unknown): value is string | number | boolean | readon
     : ['string', 'number', 'boolean'].includes(typeof value)
 
 /**
- * The effective settings by name, for a log line: the given text, else the default or computed value. A secret shows as
- * `set`; an address shows without user, password and query.
+ * The effective settings by name, for a log line. A secret shows as `set`, an address without user, password and query.
  */
 export function shownSettings(env: Environment, config: Config): Readonly<Record<string, string>> {
   const known: Readonly<Record<string, unknown>> = { ...config }

@@ -33,7 +33,7 @@ const nameOf = ({ family, text, parts }: Address): string =>
 
 /**
  * Finds the client: the peer, or behind trusted proxies the rightmost untrusted entry of `X-Forwarded-For`. Clients control
- * the entries left of it. An invalid entry ends the search: invented entries must not give a client its own bucket.
+ * the entries left of it. An invalid entry ends the search: invented entries must give no own bucket.
  */
 export function createAddressOf({ trusted, peerOf }: AddressOptions): AddressOf {
   const isTrusted = matcherOf(trusted)

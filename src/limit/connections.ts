@@ -1,4 +1,4 @@
-/** Numbers of connections of the node, of a tenant, and of a user of that tenant. */
+/** Numbers of connections: of the node, a tenant, and a user of that tenant. */
 interface Connections {
   readonly total: number
   readonly tenant: number

@@ -210,7 +210,7 @@ function badBodiesOf(endpoint: string): Bad[] {
   ]
 }
 
-/** A socket and a stream that would receive every valid request, and a check that they did not. */
+/** A socket and a stream, and a check that both received nothing. */
 async function listeners(service: TestApp) {
   const token = await service.token('u')
   const socket = await connectSocket(`${service.url}/ws?token=${token}`)

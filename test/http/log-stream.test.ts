@@ -67,7 +67,7 @@ const environment = (env: Record<string, string>) => ({
   ...env,
 })
 
-/** Starts a server on a free port and waits until it answers, since its stdout is broken. */
+/** Starts a server and waits until it answers, since its stdout is broken. */
 async function start(format: string, to: Stdout['to']) {
   const port = await freePort()
   const child = Bun.spawn([...HUNG_UP, process.execPath, 'src/main.ts'], {

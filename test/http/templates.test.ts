@@ -18,7 +18,7 @@ interface Answer {
   readonly json: Message
 }
 
-/** Sends any method with the key; a string is sent as is, other values as JSON. */
+/** Sends any method with the key: strings as they are, other values as JSON. */
 async function call(
   app: TestApp,
   method: string,

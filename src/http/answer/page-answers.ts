@@ -3,7 +3,7 @@ import { createSlots, type Release } from '../../lib/flow/slots.ts'
 
 /** Characters of notification bodies or templates on one page. */
 export const MAX_PAGE_BYTES = 1024 * 1024
-/** Long answers that are made or sent at the same time for one caller or client. */
+/** Long answers of one caller or client that are made or sent concurrently. */
 const MAX_AT_ONCE = 4
 /** Requests of one caller or client that wait for their page. */
 const MAX_WAITING = 100
@@ -20,12 +20,12 @@ interface PageRequest {
   readonly server: { timeout(request: Request, seconds: number): void } | null
   /** Content type, by default that of JSON. */
   readonly type?: string
-  /** Makes the text at once; a long one waits for a slot and is made again, so waiting answers hold no text. */
+  /** Makes the text at once. A long one waits for a slot and is made again: waiting answers hold no text. */
   readonly isLookUp?: boolean
 }
 
 /** Answers with text that may be long. Throws 429 when too many answers of one identity wait. */
-export type AnswerPage = (asker: PageRequest, make: () => Promise<string>) => Promise<Response>
+export type AnswerPage = (page: PageRequest, make: () => Promise<string>) => Promise<Response>
 
 /** Streams a page as the socket drains. An unread page keeps its slot, which bounds memory. */
 function streamOf(bytes: Uint8Array, release: Release): ReadableStream<Uint8Array> {

@@ -10,7 +10,7 @@ import { disconnection } from '../routes/users.ts'
 import * as answers from './answers.ts'
 import * as operating from './operating-answers.ts'
 
-/** The schema of a send, and its two alternatives: with a payload and by a template. */
+/** The schema of a send and its two alternatives: payload or template. */
 function sending<N extends string>(
   name: N,
   schema: v.GenericSchema,

@@ -1,4 +1,4 @@
-/** Paths of the package's files, imported `with { type: 'file' }`; work in an executable too. */
+/** Paths of the package's files, imported `with { type: 'file' }`, also in an executable. */
 declare module 'swagger-ui-dist/*' {
   const path: string
 

@@ -51,7 +51,7 @@ async function readChunks(request: Request, maxBytes: number): Promise<Uint8Arra
   return Buffer.concat(chunks)
 }
 
-/** A caller that disconnects in the middle of its body is no fault of the server. */
+/** Makes a disconnect in the middle of a body a 400: the server has no fault. */
 const faultOf = (error: unknown): unknown =>
   error instanceof Error && error.name === 'AbortError'
     ? invalidJson('The connection closed before the whole body arrived.')

@@ -101,7 +101,7 @@ export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: 
   const find = (path: string): Place | undefined => {
     const fixed = table.get(path)
     if (fixed !== undefined) return fixed
-    // The runtime reads a backslash after a host as a slash: it must not alias a path.
+    // The runtime turns backslashes after a host into slashes: they must not alias a path.
     if (path.includes('\\')) return undefined
     const segments = path.split('/')
     return variable.find(place => matches(place.segments, segments))

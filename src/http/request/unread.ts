@@ -1,6 +1,6 @@
 /**
- * Bounds for reading the rest of a body before an early answer. Closing a socket with unread bytes resets it, and the
- * caller loses the answer (RFC 9112 §9.6).
+ * Bounds for reading the rest of a body before an early answer. Closing a socket with unread bytes would
+ * reset it and lose the answer (RFC 9112 §9.6).
  */
 const MAX_BYTES = 4 * 1024 * 1024
 const MAX_MS = 3_000
@@ -17,7 +17,7 @@ const isUnread = (request: Request, { status }: Response): boolean =>
 /** Reads and drops the rest of a body. Resolves with whether all of it arrived. */
 async function discard(request: Request): Promise<boolean> {
   const { body, headers } = request
-  // The runtime hides the body of a GET, and skips it itself if it has a Content-Length.
+  // The runtime hides the body of a GET, and skips one with Content-Length itself.
   if (body === null) return !headers.has('transfer-encoding')
   if (body.locked) return false
   const reader = body.getReader()

@@ -40,7 +40,7 @@ function cursorIn(query: URLSearchParams): Cursor | undefined {
 const entryText = ({ seq, body, state }: ListedEntry, epoch: string): string =>
   `${body},"cursor":"${formatCursor({ epoch, seq })}","state":"${state}"}`
 
-/** The user whose log is listed, and the span of the request, if it is traced. */
+/** The user whose log is listed, and the span of a traced request. */
 interface Reader {
   readonly tenant: string
   readonly user: string
@@ -49,7 +49,7 @@ interface Reader {
 
 type ListedLog = Pick<UserLog, 'open' | 'count'> & Pick<TracedLog, 'list'>
 
-/** JSON text of a user's log, with payloads exactly as sent; an empty list without a log. */
+/** JSON text of a user's log, with payloads exactly as sent; empty without a log. */
 export async function historyOf(
   log: ListedLog | undefined,
   { tenant, user, span }: Reader,

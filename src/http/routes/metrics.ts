@@ -96,7 +96,7 @@ export function metricsRoutes({
     '/metrics',
     ({ request, set, server }) => {
       check(request, set.headers)
-      // Anyone may ask without a key, so a client that stalls must only hold up its own address.
+      // Without a key anyone may ask: a stalled client must delay only its own address.
       const identity = server?.requestIP(request)?.address ?? ''
       return answerPage({ request, identity, server, type: exposition.contentType, isLookUp: true }, write)
     },

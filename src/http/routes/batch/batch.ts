@@ -118,7 +118,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
       if (stopped) fates.push({ skipped: 'stopped' })
       else if (duplicates.has(task)) fates.push({ skipped: 'duplicate' })
       else {
-        // Keeps the order: a crowd item goes out at once, so it waits for earlier appends.
+        // Keeps the order: a crowd item is sent at once, so it must wait.
         if (isForCrowd(task.item)) await Promise.all(fates)
         const fate = keys.of(task) ?? carryOut(task, task.as)
         fates.push(fate)

@@ -143,7 +143,7 @@ function payloadBytesOf(task: Task, composer: Pick<Composer, 'compose'>): number
   return 'reason' in notification ? 0 : Buffer.byteLength(notification.payload)
 }
 
-/** Template bytes that cost about as much to render as one recipient costs to send to. */
+/** Template bytes that cost about as much as one recipient. */
 const TEMPLATE_BYTES_PER_RECIPIENT = 1_024
 
 /** The cost of an item, in recipients. */

@@ -21,7 +21,7 @@ interface ClaimOptions<T extends KeyedTask> {
   readonly tasks: readonly T[]
   /** Sends the item; must begin in the same turn. */
   readonly carryOut: (task: T, as: Try) => Promise<Fate> | Fate
-  /** True to claim all keys before the first item, in one commit, so that no item waits later. */
+  /** Claims all keys before the first item, in one commit: no item waits later. */
   readonly ahead: boolean
 }
 
