@@ -262,6 +262,17 @@ describe('a disconnect', () => {
     [`{"x":${'['.repeat(64)}${']'.repeat(64)}}`, 400, 'INVALID_JSON'],
     [`{"x":"${'x'.repeat(65_529)}"}`, 413, 'PAYLOAD_TOO_LARGE'],
   ]
+  test.each(['1795869230.123', '1767323045678', '-1', '"yesterday"', 'true'])(
+    'with `issued_before` %s is told which two forms are accepted',
+    async before => {
+      await using app = await startTestApp()
+      const { json } = await disconnect(app, 'u', `{"issued_before":${before}}`, 'application/json')
+      expect(json.error.message).toStartWith(
+        'issued_before: expected whole seconds since 1970 or an RFC 3339 timestamp such as 2026-01-02T03:04:05Z',
+      )
+    },
+  )
+
   test('with an invalid body is rejected with the path of the fault, and closes and revokes nothing', async () => {
     await using app = await startTestApp()
     using client = await socketOf(app, 'u')

@@ -175,6 +175,19 @@ test('the trigger uses only the database of REDIS_URL: one that Redis does not o
   expect(await redisHealth(app)).toEqual({ status: 'reconnecting', connected: false })
 })
 
+test('a database that Redis does not open is reported also when Redis appears after the start', async () => {
+  await using redis = await startRedis('--databases', '16')
+  await redis.kill()
+  await using app = await startTestApp({ REDIS_URL: `${redis.url}/99` })
+  await untilRedisIs(app, health => health.status === 'circuit_open')
+  await redis.restart()
+  await eventually(() => toldAboutRedis(app).length > 1)
+  expect(toldAboutRedis(app).map(({ reason }) => reason)).toEqual([
+    expect.stringContaining('ECONNREFUSED'),
+    'REDIS_URL: Redis does not open database 99 (ERR DB index is out of range)',
+  ])
+}, 20_000)
+
 test('rediss: uses TLS, so a server without TLS is not reachable', async () => {
   await using redis = await startRedis()
   await using app = await startTestApp({ REDIS_URL: redis.url.replace('redis:', 'rediss:') })

@@ -135,6 +135,23 @@ test('while the breaker is open nothing is tried but probes, and one that succee
   ])
 })
 
+test('while the breaker is open, a probe that fails for another reason is reported once and does not count', async () => {
+  const { link, power, tries, events } = create({ probeMs: 5 })
+  power.on = false
+  using _ = link
+  await events.until(event => event.type === 'breaker')
+  power.reason = 'no such database'
+  await events.until(event => event.type === 'failed' && event.reason === 'no such database')
+  const before = tries()
+  await eventually(() => tries() > before + 3)
+  expect(link.state.failures).toBe(3)
+  expect(events.all).toEqual([
+    { type: 'failed', reason: 'refused' },
+    { type: 'breaker', state: 'open' },
+    { type: 'failed', reason: 'no such database' },
+  ])
+})
+
 test('what was up for long is not probed before its time', async () => {
   let now = 0
   const { link, lines, up, waited, tries } = create({

@@ -31,17 +31,16 @@ const LAST_SECOND = 253_402_300_799
 
 /** Seconds since 1970 or RFC 3339 text; gives milliseconds. */
 const moment = v.pipe(
-  v.union([
-    v.pipe(
-      integer(0, LAST_SECOND),
-      v.transform(seconds => seconds * 1_000),
-    ),
-    v.pipe(
-      documented(v.string(), { format: 'date-time' }),
-      v.transform(parseTimestamp),
-      v.number('a timestamp of RFC 3339'),
-    ),
-  ]),
+  v.union(
+    [
+      v.pipe(
+        integer(0, LAST_SECOND),
+        v.transform(seconds => seconds * 1_000),
+      ),
+      v.pipe(documented(v.string(), { format: 'date-time' }), v.transform(parseTimestamp), v.number()),
+    ],
+    'whole seconds since 1970 or an RFC 3339 timestamp such as 2026-01-02T03:04:05Z',
+  ),
   v.metadata({ integer: true }),
 )
 

@@ -87,10 +87,14 @@ export function keepLink({
     tellBreaker()
   }
 
-  const fail = (type: 'lost' | 'failed', reason: string): void => {
-    failed++
+  const tell = (type: 'lost' | 'failed', reason: string): void => {
     if (reason !== lastReason || type === 'lost') onChange({ type, reason })
     lastReason = reason
+  }
+
+  const fail = (type: 'lost' | 'failed', reason: string): void => {
+    failed++
+    tell(type, reason)
     breaker.failure()
     tellBreaker()
   }
@@ -107,7 +111,7 @@ export function keepLink({
 
   const sleep = (ms: number): Promise<void> => delay(Math.max(0, ms), undefined, { signal }).catch(() => {})
 
-  /** Waits until an attempt is due. A successful probe returns its connection; a failed probe does not count. */
+  /** Waits until an attempt is due. A failed probe does not count, but reports a new reason. */
   const wait = async (ms: number): Promise<LinkConnection | undefined> => {
     const dueAt = clock.monotonic() + ms
     while (clock.monotonic() < dueAt && !signal.aborted) {
@@ -115,9 +119,11 @@ export function keepLink({
       await sleep(Math.min(dueAt, probeAt) - clock.monotonic())
       if (signal.aborted || clock.monotonic() < probeAt) continue
       const probed = await tryOpen()
-      if (typeof probed === 'string') continue
-      breaker.probed()
-      return probed
+      if (typeof probed !== 'string') {
+        breaker.probed()
+        return probed
+      }
+      if (!signal.aborted) tell('failed', probed)
     }
     return undefined
   }
