@@ -53,7 +53,10 @@ export interface TemplatePage {
 }
 
 /** Returns the template with the changes applied. */
-export function changed(template: Template, { defaultTtl, description, ...rest }: TemplateChanges): Template {
+export function applyChanges(
+  template: Template,
+  { defaultTtl, description, ...rest }: TemplateChanges,
+): Template {
   const { defaultTtl: formerTtl, description: formerText, ...kept } = template
   const ttl = defaultTtl === undefined ? formerTtl : defaultTtl
   const text = description === undefined ? formerText : description

@@ -5,7 +5,7 @@ import { KeyRecord, type KeysSize, TenantKeys } from './tenant-keys.ts'
 
 const BOUNDS: Readonly<KeysSize> = { records: 200_000, bytes: 64 * 1024 * 1024 }
 /** Expired keys removed at each use. The bound spares the first request after a quiet day. */
-const MAX_OVER_AT_ONCE = 100
+const MAX_EXPIRED_AT_ONCE = 100
 
 const exceeds = (size: KeysSize, bounds: Readonly<KeysSize>): boolean =>
   size.records > bounds.records || size.bytes > bounds.bytes
@@ -22,15 +22,15 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
   /** A tenant that was over its share when last checked. */
   let largest: TenantKeys | undefined
 
-  const isOver = ({ firstAt }: KeyRecord): boolean => clock.monotonic() > firstAt + ttlMs
+  const isExpired = ({ firstAt }: KeyRecord): boolean => clock.monotonic() > firstAt + ttlMs
 
-  const dropOver = (keys: TenantKeys): void => {
+  const dropExpired = (keys: TenantKeys): void => {
     const before = clock.monotonic() - ttlMs
-    for (let n = 0; n < MAX_OVER_AT_ONCE && keys.dropOldest(before); n++);
+    for (let n = 0; n < MAX_EXPIRED_AT_ONCE && keys.dropOldest(before); n++);
   }
 
   /** Drops expired keys of another tenant too, because that tenant may never send again. */
-  const dropOverInTurn = (): void => {
+  const dropExpiredInTurn = (): void => {
     let { value, done } = turns.next()
     if (done === true) {
       turns = tenants.entries()
@@ -38,7 +38,7 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
     }
     if (value === undefined) return
     const [tenant, keys] = value
-    dropOver(keys)
+    dropExpired(keys)
     if (keys.size.records === 0) tenants.delete(tenant)
   }
 
@@ -66,15 +66,15 @@ export function memoryIdempotency(clock: Clock, ttlMs: number, bounds = BOUNDS):
   const find = (claim: Claim): KeyRecord | undefined => {
     const keys = tenants.get(claim.tenant)
     const record = keys?.find(claim.key)
-    if (record === undefined || !isOver(record)) return record
+    if (record === undefined || !isExpired(record)) return record
     keys?.forget(record)
     return undefined
   }
 
   const begin = (claim: Claim): Reservation => {
-    dropOverInTurn()
+    dropExpiredInTurn()
     const keys = keysOf(claim)
-    dropOver(keys)
+    dropExpired(keys)
     const record = new KeyRecord(claim, clock.monotonic())
     keys.add(record)
     trim(keys)

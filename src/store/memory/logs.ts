@@ -158,8 +158,8 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     return true
   }
 
-  /** Updates the totals for ended entries, up to the bound of one turn. */
-  const settle = (now: number): void => {
+  /** Removes ended entries before totals are read, up to the bound of one turn. */
+  const removeEnded = (now: number): void => {
     sweep(now, TURN)
     for (const log of due.in(slotOf(now)).slice(0, TURN)) log.purge(now)
   }
@@ -170,7 +170,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     const hasRoom = (): boolean =>
       [...needs(drafts)].every(([tenant, bytes]) => ledger.hasRoom(tenant, bytes, limits))
     if (hasRoom()) return
-    settle(now)
+    removeEnded(now)
     if (!hasRoom()) throw new StoreFull()
   }
 
@@ -222,7 +222,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
       return [addOne(first, flatten(first.body), now)]
     },
     totals: () => {
-      settle(steady.now())
+      removeEnded(steady.now())
       return ledger.totals()
     },
     [Symbol.dispose]: () => {

@@ -57,7 +57,7 @@ export function memoryRevocations({
 
   const isInForce = ({ endsAt }: Revocation): boolean => clock.monotonic() <= endsAt
 
-  const forgetOver = (): void => {
+  const forgetEnded = (): void => {
     for (const owner of ends.take(clock.monotonic())) {
       revocations.delete(owner)
       count(owner, -1)
@@ -68,7 +68,7 @@ export function memoryRevocations({
 
   return {
     revoke: async (owner, before, until) => {
-      forgetOver()
+      forgetEnded()
       const isFull = !revocations.has(owner) && (counts.get(tenantOf(owner)) ?? 0) >= maxPerTenant
       if (isFull) return 'full'
       record({ owner, before, until })

@@ -1,5 +1,5 @@
 import type { Template, Templates } from '../template.ts'
-import { changed, pageOf } from '../template.ts'
+import { applyChanges, pageOf } from '../template.ts'
 
 /** Copies a text: a slice would keep the whole request in memory. */
 const copy = (text: string): string => Buffer.from(text).toString()
@@ -37,7 +37,7 @@ export function memoryTemplates(): Templates {
       const templates = tenants.get(tenant)
       const template = templates?.get(id)
       if (template === undefined) return undefined
-      const after = own(changed(template, changes))
+      const after = own(applyChanges(template, changes))
       templates?.set(id, after)
       return after
     },

@@ -19,7 +19,7 @@ const BYTES_OF_ID = 50
 const FIELDS_OF_ID = 3
 
 export function createAcks({ commits, scripts, bodies, notes, observer }: AcksOptions): Acks {
-  /** Writes the pending notes of the log together with the script, notes first. */
+  /** Flushes the pending notes of the log before the script runs. */
   const commit = async (owner: Topic, script: Script, given: readonly (string | number)[]) => {
     await notes.flush(owner)
     const [reply] = await commits.run({

@@ -66,7 +66,7 @@ export function createAppend({
 }: AppendOptions): UserLog['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
   /** Keeps recipients as long as the delivery state of any of them, plus one cleanup. */
-  const keptMs = retentionMs + cleanupMs + MINUTE_MS
+  const recipientsMs = retentionMs + cleanupMs + MINUTE_MS
 
   const appendOne = (connection: LiveConnection, deadline: number, { draft, body }: PlacedDraft): Command =>
     scripts.command(connection, draft.owner, SCRIPTS.append, [
@@ -87,7 +87,7 @@ export function createAppend({
     [...Map.groupBy(group, ({ draft: { id, owner } }) => recipientsKey(tenantOf(owner), id))].flatMap(
       ([key, placed]): Command[] => [
         ['zadd', key, 'NX', ...placed.flatMap(({ draft: { owner }, place }) => [place, userOf(owner)])],
-        ['pexpire', key, keptMs],
+        ['pexpire', key, recipientsMs],
       ],
     )
 
@@ -121,7 +121,7 @@ export function createAppend({
           ...writeBodies(
             group.map(({ draft }) => draft),
             sharers,
-            keptMs,
+            recipientsMs,
           ),
         )
       const appends = group.map(placed => appendOne(connection, deadline, placed))
@@ -163,7 +163,7 @@ export function createAppend({
 
   return async drafts => {
     const sharers = sharersOf(drafts)
-    const ended = storedSizes.isLimited ? await admit(drafts, sharers) : NOTHING
+    const endAdmission = storedSizes.isLimited ? await admit(drafts, sharers) : NOTHING
     let isNew = true
     try {
       const appended: AppendResult[] = []
@@ -177,7 +177,7 @@ export function createAppend({
       isNew = appended.some(({ repeated }) => !repeated)
       return appended
     } finally {
-      ended(isNew)
+      endAdmission(isNew)
     }
   }
 }

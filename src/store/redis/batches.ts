@@ -39,7 +39,7 @@ interface PendingUnit extends Unit {
   readonly resolve: (replies: readonly Reply[]) => void
   readonly reject: (error: Error) => void
   readonly tick: number
-  isOver: boolean
+  isAnswered: boolean
 }
 
 /**
@@ -73,7 +73,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   const ticksLeft = (unit: PendingUnit): number => Math.max(unit.tick, answeredAt) + DEADLINE - tick
 
   const refuse = (unit: PendingUnit, error: Error): void => {
-    unit.isOver = true
+    unit.isAnswered = true
     unit.reject(error)
   }
 
@@ -96,8 +96,8 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
         const reply = replies[n]
         if (reply instanceof Error) onError(command, reply)
       }
-    if (unit.isOver) return false
-    unit.isOver = true
+    if (unit.isAnswered) return false
+    unit.isAnswered = true
     if (refused === undefined) unit.resolve(replies)
     else unit.reject(refusalOf(refused))
     return refused === undefined
@@ -105,7 +105,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
 
   const giveUp = (group: readonly PendingUnit[], error: Error): void => {
     if (!underWay.delete(group)) return
-    for (const unit of group) if (!unit.isOver) refuse(unit, error)
+    for (const unit of group) if (!unit.isAnswered) refuse(unit, error)
     onUnknown()
   }
 
@@ -200,8 +200,8 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
       }
     }
     for (const group of underWay) {
-      for (const unit of group) if (!unit.isOver && isOverdue(unit)) refuse(unit, late())
-      if (group.every(({ isOver }) => isOver)) giveUp(group, late())
+      for (const unit of group) if (!unit.isAnswered && isOverdue(unit)) refuse(unit, late())
+      if (group.every(({ isAnswered }) => isAnswered)) giveUp(group, late())
     }
     postWaiting()
   }
@@ -214,7 +214,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
       if (waiting.length >= MAX_WAITING || waitingBytes >= MAX_WAITING_BYTES)
         return Promise.reject(overloaded())
       return new Promise((resolve, reject) => {
-        waiting.push({ ...unit, resolve, reject, tick, isOver: false })
+        waiting.push({ ...unit, resolve, reject, tick, isAnswered: false })
         waitingBytes += unit.bytes
         // Sends at the end of this turn, so that its units go together.
         if (!isScheduled && underWay.size < groups) {

@@ -87,7 +87,7 @@ const isForgotten = (reply: Reply | Error): boolean =>
 const spelledOut = ([, sha, ...rest]: Command): Command => ['eval', TEXTS.get(sha) ?? '', ...rest]
 
 /** Rethrows: any error that is not a reply of Redis means that the connection has ended. */
-function ended(cause: unknown): never {
+function throwEnded(cause: unknown): never {
   throw cause instanceof TypeError ? cause : new StoreAway('the connection to Redis has ended', { cause })
 }
 
@@ -95,9 +95,9 @@ async function sendAll(client: Redis, commands: readonly Command[]): Promise<rea
   const results = await client
     .pipeline(commands.map(command => [...command]))
     .exec()
-    .catch(ended)
+    .catch(throwEnded)
   return (results ?? []).map(([error, result]) =>
-    error === null || error instanceof ReplyError ? (error ?? result) : ended(error),
+    error === null || error instanceof ReplyError ? (error ?? result) : throwEnded(error),
   )
 }
 

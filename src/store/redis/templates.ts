@@ -1,7 +1,7 @@
 import { createLRU } from 'lru.min'
 import { StoreAway } from '../../errors.ts'
 import type { Template, Templates } from '../template.ts'
-import { changed, pageOf } from '../template.ts'
+import { applyChanges, pageOf } from '../template.ts'
 import type { Batches } from './batches.ts'
 import { templatesKey } from './keys.ts'
 import { SCRIPTS } from './scripts.ts'
@@ -101,7 +101,7 @@ export function createTemplates({
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         const before = await textOf(key, id)
         if (before === undefined) return undefined
-        const after = JSON.stringify(changed(parse(key, id, before), changes))
+        const after = JSON.stringify(applyChanges(parse(key, id, before), changes))
         if (await replace(key, id, before, after)) return parse(key, id, after)
       }
       throw new StoreAway('other callers keep changing the template')

@@ -5,7 +5,7 @@ import type { Writer } from './batch.ts'
 import type { BatchContext, Entries } from './entries.ts'
 import { BODY, ENTRY, type EntryRow, isPending, numberOf, stateOf } from './entry.ts'
 import type { Head, Heads } from './heads.ts'
-import { restored } from './text.ts'
+import { decodeText } from './text.ts'
 
 /** Entries per call, so that no transaction becomes long. */
 const MAX_ACKED = 5_000
@@ -111,7 +111,7 @@ export function createDeliveryStates(
       if (head === undefined || seq > head.seq || seq <= head.received) return
       receive.run(context.now, head.id, head.received, seq)
       head.received = seq
-      heads.changed(head)
+      heads.markChanged(head)
     },
     ack: (owner, ids) => {
       const head = heads.find(owner)
@@ -139,7 +139,7 @@ export function createDeliveryStates(
       deliver(head, [seq, seq], context.now, 1)
       const redelivered = entry.redelivered + 1
       const { trace } = entry
-      return { body: restored(entry.body), redelivered, ...(trace !== null && { traceparent: trace }) }
+      return { body: decodeText(entry.body), redelivered, ...(trace !== null && { traceparent: trace }) }
     },
   }
 }

@@ -7,7 +7,7 @@ import { type Cause, ENTRY, type EntryRow, endOf, isOpen, isPending, numberOf, s
 import type { Head, Heads } from './heads.ts'
 import { createOverflow } from './overflow.ts'
 import { ENTRY_BYTES } from './schema.ts'
-import { storable } from './text.ts'
+import { encodeText } from './text.ts'
 
 /** State that the verbs of one batch share. */
 export interface BatchContext {
@@ -120,7 +120,7 @@ export function createEntries(
       expiresAt ?? null,
       context.now + limits.retentionMs,
       context.now,
-      storable(eventType),
+      encodeText(eventType),
       trace ?? null,
       isShared ? null : body,
       isShared ? body.n : null,
@@ -162,7 +162,7 @@ export function createEntries(
     }
     head.seq++
     head.appendedAt = context.now
-    heads.changed(head)
+    heads.markChanged(head)
     makeRoom(head)
     return [head.epoch, head.seq, false]
   }
@@ -174,7 +174,7 @@ export function createEntries(
     const appended = drafts.map((draft, n) => {
       const [owner, , own] = draft
       if (own === undefined) return appendOne(draft, body)
-      const text = storable(own)
+      const text = encodeText(own)
       const next = drafts[n + 1]
       const isShared = next !== undefined && next[2] === undefined
       body = isShared ? bodies.begin(tenantOf(owner), text) : text

@@ -29,7 +29,7 @@ export const isAway = (error: unknown): error is Error =>
     : error instanceof Error && isSystemError(error)
 
 /** Runs a read; rejects with StoreAway when the file cannot be read. */
-export const readable = <T>(read: () => T): T => {
+export const runRead = <T>(read: () => T): T => {
   try {
     return read()
   } catch (error) {
@@ -38,4 +38,4 @@ export const readable = <T>(read: () => T): T => {
 }
 
 /** Makes a fault an unhandled rejection, whose handler counts and logs it. */
-export const surface = (error: unknown): void => void Promise.reject(error)
+export const raiseUnhandled = (error: unknown): void => void Promise.reject(error)

@@ -75,7 +75,7 @@ export class Head {
 export interface Heads {
   find(owner: Topic): Head | undefined
   findOrMake(owner: Topic): Head
-  changed(head: Head): void
+  markChanged(head: Head): void
   /** Counts one retained entry more or less, and its bytes. */
   count(head: Head, rank: number, by: 1 | -1, bytes: number): void
   /** Adds bytes to a log, or subtracts when negative. */
@@ -198,7 +198,7 @@ export function createHeads(db: Database, lives: Lives): Heads {
       weigh(head, LOG_BYTES)
       return head
     },
-    changed: head => void dirty.add(head),
+    markChanged: head => void dirty.add(head),
     count: (head, rank, by, bytes) => {
       const was = head.total
       head.counts[rank] = (head.counts[rank] ?? 0) + by

@@ -2,7 +2,7 @@ import type { Database } from 'bun:sqlite'
 import { type Claim, RESERVED_MS, type Reservation } from '../idempotency.ts'
 import type { Writer } from './batch.ts'
 import type { BatchContext } from './entries.ts'
-import { restored, storable } from './text.ts'
+import { decodeText, encodeText } from './text.ts'
 
 interface KeyRow {
   readonly n: number
@@ -38,7 +38,7 @@ export function createKeys(
   const again = (row: KeyRow, claim: Claim): Reservation => {
     const isSame = row.fingerprint === claim.fingerprint
     if (row.answer !== null)
-      return isSame ? { type: 'answered', answer: restored(row.answer) } : { type: 'conflict' }
+      return isSame ? { type: 'answered', answer: decodeText(row.answer) } : { type: 'conflict' }
     if (context.now <= row.reserved_until)
       return isSame ? { type: 'in_progress', id: row.id } : { type: 'conflict' }
     if (isSame) {
@@ -64,7 +64,7 @@ export function createKeys(
     },
     answer: (claim, answer) => {
       const row = openOf(claim)
-      if (row !== undefined) record.run(storable(answer), row.n)
+      if (row !== undefined) record.run(encodeText(answer), row.n)
     },
     release: (claim, how) => {
       const row = openOf(claim)

@@ -5,9 +5,9 @@ import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { PageLimit } from '../page-limit.ts'
 import type { DeliveryReport, Entry, ListedEntry, LogStart, Page, Recipient, UserLog } from '../store.ts'
 import { BODY, isOpen, stateOf } from './entry.ts'
-import { readable } from './faults.ts'
+import { runRead } from './faults.ts'
 import { inCurrentLife, type Lives } from './life.ts'
-import { restored } from './text.ts'
+import { decodeText } from './text.ts'
 
 interface SnapshotRow {
   /** Epoch of logs that do not exist yet. */
@@ -53,7 +53,7 @@ interface LogSnapshot extends Required<LogStart> {
 
 const entryOf = ({ seq, trace, body }: PageRow): Entry => ({
   seq,
-  body: restored(body),
+  body: decodeText(body),
   ...(trace !== null && { traceparent: trace }),
 })
 
@@ -204,7 +204,7 @@ export function createReader({
     const moment = clock.now()
     return {
       id,
-      eventType: restored(event_type),
+      eventType: decodeText(event_type),
       occurredAt: occurred_at,
       ...(expires_at !== null && { expiresAt: expires_at + first.jumped }),
       recipients: rows.map(row => recipientOf(row, moment, clock.jumped)),
@@ -213,7 +213,7 @@ export function createReader({
 
   /** Runs all reads of `look` in one snapshot. */
   const atOnce = <T>(look: () => T): T =>
-    readable(() => {
+    runRead(() => {
       begin.run()
       try {
         return look()
@@ -227,7 +227,7 @@ export function createReader({
     heads: async owners => {
       const heads: Cursor[] = []
       for (const owner of owners) {
-        heads.push(readable(() => headOf(rowOf(owner))))
+        heads.push(runRead(() => headOf(rowOf(owner))))
         if (heads.length % TURN === 0) await new Promise(setImmediate)
       }
       return heads

@@ -7,7 +7,7 @@ import { memoryRevocations } from '../memory/revocations.ts'
 import type { Acks, Draft, Revocations, Store, StoreLimits, StoreObserver, UserLog } from '../store.ts'
 import { type DraftRow, PARTS, type Part } from './batch.ts'
 import { type Commits, startCommits } from './commits.ts'
-import { surface } from './faults.ts'
+import { raiseUnhandled } from './faults.ts'
 import { openFile, type StoreFile, type Sync } from './file.ts'
 import { createReader } from './reader.ts'
 import { resumeClock } from './resume-clock.ts'
@@ -115,7 +115,7 @@ export async function sqliteStore({
   noteMs = NOTE_MS,
   onAway = () => {},
   onWarning = () => {},
-  onFault = surface,
+  onFault = raiseUnhandled,
 }: SqliteOptions): Promise<Store> {
   const file = openFile(path, sync)
   const { jumped, warning } = resumeClock(file.knownTime, { wall: clock.now(), uptime: clock.uptime?.() })

@@ -3,7 +3,7 @@ import { createLRU } from 'lru.min'
 import type { Template, Templates } from '../template.ts'
 import { pageOf } from '../template.ts'
 import type { Commits } from './commits.ts'
-import { readable } from './faults.ts'
+import { runRead } from './faults.ts'
 
 /** Parsed templates in the cache; each at most 64 KiB. */
 const MAX_CACHED = 500
@@ -63,13 +63,13 @@ export function createTemplates({
 
   return {
     create: (tenant, template, most) => commits.call('createTemplate', tenant, template, most),
-    get: async (tenant, id) => readable(() => find(tenant, id)),
+    get: async (tenant, id) => runRead(() => find(tenant, id)),
     list: async (tenant, after, limit) => {
-      const total = readable(() => count.get(tenant)?.total ?? 0)
+      const total = runRead(() => count.get(tenant)?.total ?? 0)
       const some: Template[] = []
       let bytes = 0
       for (;;) {
-        const rows = readable(() => page.all(tenant, some.at(-1)?.id ?? after, TURN))
+        const rows = runRead(() => page.all(tenant, some.at(-1)?.id ?? after, TURN))
         some.push(...rows.map(templateOf))
         bytes += rows.reduce((sum, { json }) => sum + json.length, 0)
         if (rows.length < TURN || some.length > limit.entries || bytes > limit.bytes)

@@ -1,7 +1,7 @@
 import { type Database, SQLiteError } from 'bun:sqlite'
 import type { StoreLimits } from '../store.ts'
 import type { Template } from '../template.ts'
-import { changed } from '../template.ts'
+import { applyChanges } from '../template.ts'
 import type { Batch, Call, Fault, Reply, Verb, Writer } from './batch.ts'
 import { createBodies } from './bodies.ts'
 import { createDeliveryStates } from './delivery-states.ts'
@@ -60,7 +60,7 @@ function templatesOf(db: Database): Pick<Writer, 'createTemplate' | 'updateTempl
     updateTemplate: (tenant, id, changes) => {
       const row = select.get(tenant, id)
       if (row === null) return undefined
-      const after = changed(JSON.parse(row.json) as Template, changes)
+      const after = applyChanges(JSON.parse(row.json) as Template, changes)
       update.run(JSON.stringify(after), tenant, id)
       return after
     },
