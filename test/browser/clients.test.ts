@@ -21,7 +21,7 @@ beforeAll(async () => {
     WEBSOCKET_HEARTBEAT_INTERVAL: '1',
   })
   line = await startProxy(service.port)
-  // Pages that a test makes up have no address, and so may not open WebSockets to this machine.
+  // Pages without an address may not open WebSockets to this machine.
   const args = ['--disable-features=LocalNetworkAccessChecks']
   browser = await startBrowser({ host: 'localhost:8081', port: line.port, args })
 }, START_MS)

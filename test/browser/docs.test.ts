@@ -5,7 +5,7 @@ import { startBrowser } from '../support/browser.ts'
 import { documentOnce, operationsOf } from '../support/openapi.ts'
 
 const START_MS = 30_000
-/** Such a page takes its time on a busy machine. */
+/** Time limit for the page on a busy machine. */
 const PAGE_MS = 60_000
 const HOST = 'http://localhost:8081'
 
@@ -24,9 +24,9 @@ afterAll(async () => {
 
 interface Visit extends AsyncDisposable {
   readonly page: Page
-  /** Where it sent requests. */
+  /** Requested URLs. */
   readonly hosts: ReadonlySet<string>
-  /** What the browser or the page complained of: refused by the policy, not found, thrown. */
+  /** Complaints of browser and page: policy violations, missing files, exceptions. */
   readonly complaints: readonly string[]
 }
 

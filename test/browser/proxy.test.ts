@@ -32,7 +32,7 @@ test(
     const answer = await fetch(`${proxy.url}/api/v1/templates`, { method: 'POST', headers, body })
     expect(answer.status).toBe(401)
 
-    // The third connection of this address is its last one. A client of another address has its own bucket.
+    // Exhaust this address with its third connection. Another address has its own bucket.
     using _third = await connectSocket(`${proxy.url}/ws?token=${token}`)
     const path = `${proxy.url}/sse?token=${token}`
     expect((await fetch(path)).status).toBe(429)
@@ -79,7 +79,7 @@ test(
     await page.waitForFunction(`events.includes('connected')`)
     first.signal('SIGKILL')
     await first.ended
-    // The break, and an empty stream instead of a 502.
+    // Expect the break, and an empty stream instead of a 502.
     await page.waitForFunction(`events.filter(event => event === 'error').length >= 2`)
     await using _second = await startService({ SERVER_PORT: String(port) })
     await page.waitForFunction(`events.filter(event => event === 'connected').length === 2`)

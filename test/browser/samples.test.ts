@@ -9,12 +9,12 @@ import { eventually, publish, send } from '../support/visit.ts'
 const START_MS = 30_000
 const UUID = /^[0-9a-f-]{36}$/
 
-/** A page of the service's own origin, as the samples say it: `localhost:8081`. */
+/** Page of the service's origin, `localhost:8081` as in the samples. */
 interface Visit extends AsyncDisposable {
   readonly page: Page
-  /** What the page wrote to its console, each argument as its value. */
+  /** Console output of the page, each argument as its value. */
   readonly said: Inbox<readonly unknown[]>
-  /** What it complained of. */
+  /** Errors of the page. */
   readonly complaints: readonly string[]
 }
 
@@ -44,7 +44,7 @@ async function visit(): Promise<Visit> {
   return { page, said, complaints, [Symbol.asyncDispose]: () => context.close() }
 }
 
-test('the WebSocket sample subscribes, shows what it is sent, and acknowledges it', async () => {
+test('the WebSocket sample subscribes, shows each notification, and acknowledges it', async () => {
   await using visitor = await visit()
   const { page, said, complaints } = visitor
   await page.addScriptTag({ content: `const jwtToken = '${await app.token('u')}'` })
@@ -64,7 +64,7 @@ test('the WebSocket sample subscribes, shows what it is sent, and acknowledges i
   expect(complaints).toEqual([])
 })
 
-test('what came while a page was away is there when the sample runs again', async () => {
+test('a notification sent while the page was closed arrives when the sample runs again', async () => {
   expect(await send(app, 'later', { n: 1 })).toMatchObject({ delivered_to: 0, queued: 1 })
   await using visitor = await visit()
   await visitor.page.addScriptTag({ content: `const jwtToken = '${await app.token('later')}'` })
@@ -72,7 +72,7 @@ test('what came while a page was away is there when the sample runs again', asyn
   expect(await visitor.said.next()).toEqual(['收到通知:', 'e', { n: 1 }])
 })
 
-test('the SSE sample connects, shows what it is sent, and ends when the service does', async () => {
+test('the SSE sample connects, shows each notification, and ends when the service does', async () => {
   await using visitor = await visit()
   const { page, said, complaints } = visitor
   const content = (await sample('JavaScript, SSE')).replace('your-jwt-token', await app.token('s'))

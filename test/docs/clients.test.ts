@@ -125,7 +125,7 @@ test('a listener that is stopped before its token arrives never connects', async
   expect(connects).toBe(0)
 })
 
-test('a token that cannot be had is asked for again', async () => {
+test('the client retries when the token endpoint fails', async () => {
   await using service = await startTestApp(LOG)
   await send(service, 'ann', 1)
   let asked = 0
@@ -141,7 +141,7 @@ test('a token that cannot be had is asked for again', async () => {
   expect(asked).toBe(3)
 })
 
-test('a token endpoint that never answers is asked again, and its late answer is not used', async () => {
+test('the client retries a token endpoint that does not answer, and ignores its late answer', async () => {
   await using service = await startTestApp(LOG)
   const ara: Ara = await import(impatient)
   const tokens: string[] = []
@@ -198,7 +198,7 @@ test('a gap is reported with its reason, once', async () => {
   expect(gaps).toEqual(['epoch_changed'])
 })
 
-test('channels are subscribed again after a break', async () => {
+test('the client subscribes to its channels again after a break', async () => {
   await using service = await startTestApp(LOG)
   await using line = await startProxy(service.port)
   using client = collect({
@@ -242,7 +242,7 @@ describe('acknowledging', () => {
     expect([got, errors.length]).toEqual([[1, 2, 1], 1])
   })
 
-  test('may also be done later, by id', async () => {
+  test('also works later, by id', async () => {
     await using service = await startTestApp(ACK)
     const ids = createInbox<string>()
     const listener = listen({
@@ -289,7 +289,7 @@ describe('acknowledging', () => {
 })
 
 describe('the end of a connection', () => {
-  /** A wire that ends as soon as it is made, as the server says, and tells when that was. */
+  /** Server that ends each connection at once and reports when. */
   async function delayAfter(messages: readonly object[], code: number): Promise<number> {
     const times: number[] = []
     const again = Promise.withResolvers<void>()
@@ -320,7 +320,7 @@ describe('the end of a connection', () => {
     expect(await delayAfter([shutdown], 1012)).toBeGreaterThanOrEqual(990)
   })
 
-  test('without it the first attempt follows within half a second or so', async () => {
+  test('without `shutdown` the client reconnects within about half a second', async () => {
     expect(await delayAfter([], 1006)).toBeLessThan(990)
   })
 
@@ -385,7 +385,7 @@ test('the log is read in pages, and listening goes on from its end', async () =>
   expect(await client.got.take(1)).toEqual(['next'])
 })
 
-test('every line of curl for clients is answered', async () => {
+test('the service answers every curl line for clients', async () => {
   await using service = await startTestApp({ QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' })
   const token = await service.token('ann')
   await send(service, 'ann', 1)

@@ -10,7 +10,7 @@ const documents = ['*.md', 'docs/**/*.md', 'k6/*.md']
   .sort()
 const read = (file: string): Promise<string> => Bun.file(join(ROOT, file)).text()
 
-/** `docs/API.md#errors` → why it leads nowhere, if it does. */
+/** Finds why `docs/API.md#errors` leads nowhere; undefined if it leads somewhere. */
 async function faultOf(from: string, file: string, anchor: string | undefined): Promise<string | undefined> {
   const target = file === '' ? from : join(dirname(from), file)
   if (!existsSync(join(ROOT, target))) return `${target} is not there`
@@ -36,7 +36,7 @@ const missingPaths = (text: string): readonly string[] =>
     .filter(path => FILE.test(path) || FOLDER.test(path))
     .filter(path => !exists(path))
 
-/** JSON may be shortened by an ellipsis; several messages may stand one a line. */
+/** Splits a block with one message per line, and removes ellipses. */
 const jsonTexts = (text: string): readonly string[] =>
   text
     .trim()
@@ -68,7 +68,7 @@ describe.each(documents)('%s', file => {
     expect(faults.filter(fault => fault !== undefined)).toEqual([])
   })
 
-  test('every block of code can be read as what it says it is', async () => {
+  test('every code block parses in its language', async () => {
     expect(blocksOf(await read(file)).filter(block => !canBeRead(block))).toEqual([])
   })
 })
@@ -96,19 +96,19 @@ test('each decision record has a number of its own, which its title repeats', as
 })
 
 describe('the checks themselves', () => {
-  test('a link to a file or a heading that is not there is found', async () => {
+  test('a link to a missing file or heading is reported', async () => {
     expect(await faultOf('README.md', 'docs/NOWHERE.md', undefined)).toBe('docs/NOWHERE.md is not there')
     expect(await faultOf('docs/API.md', '', 'nowhere')).toBe('docs/API.md has no #nowhere')
     expect(await faultOf('docs/API.md', 'OPERATIONS.md', 'health')).toBeUndefined()
   })
 
-  test('a file or folder that is named and is not there is found', () => {
+  test('a missing file or folder is reported', () => {
     const text =
       '`src/app.ts`, `dispatch/delivery.ts`, `src/store/`, `test/http`, `/docs`, `nowhere.ts`, `src/nowhere`'
     expect(missingPaths(text)).toEqual(['nowhere.ts', 'src/nowhere'])
   })
 
-  test('a block that is no JSON, or no JavaScript, is found', () => {
+  test('a block of invalid JSON, JavaScript or YAML is reported', () => {
     expect(canBeRead({ language: 'json', text: '{"a":}' })).toBe(false)
     expect(canBeRead({ language: 'json', text: '{"a":"…"}\n{"b":1}' })).toBe(true)
     expect(canBeRead({ language: 'js', text: 'const = 1' })).toBe(false)

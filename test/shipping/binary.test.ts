@@ -13,7 +13,7 @@ const ROOT = join(import.meta.dir, '../..')
 const PROJECT = ['package.json', 'tsconfig.json', 'scripts', 'src']
 const BUILD_MS = 60_000
 
-/** What the executable is tried with: what is in it only for some settings must be there too. */
+/** Settings for the executable, with parts that only some settings load. */
 const VARIANTS: readonly (readonly [name: string, env: (folder: string) => Record<string, string>])[] = [
   ['as it comes', () => ({})],
   ['with a log in memory', () => ({ QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' })],
@@ -25,7 +25,7 @@ const VARIANTS: readonly (readonly [name: string, env: (folder: string) => Recor
 ]
 
 let folder = ''
-/** In a folder of its own, where nothing of the project is. */
+/** Runs the executable in a folder without any project file. */
 let program: Program
 
 async function run(command: readonly string[], cwd: string): Promise<void> {
@@ -41,14 +41,14 @@ beforeAll(async () => {
   for (const name of PROJECT) await cp(join(ROOT, name), join(sources, name), { recursive: true })
   await symlink(join(ROOT, 'node_modules'), join(sources, 'node_modules'))
   await run([process.execPath, 'scripts/build.ts', join(folder, 'bin/ara')], sources)
-  // What it looked for in its sources it does not find.
+  // The executable must not look for source files.
   await rm(sources, { recursive: true })
   program = { command: [join(folder, 'bin/ara')], cwd: home }
 }, BUILD_MS)
 
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-test('the build makes one file and nothing beside it', async () => {
+test('the build produces one file and nothing else', async () => {
   expect(await readdir(join(folder, 'bin'))).toEqual(['ara'])
 })
 
@@ -73,7 +73,7 @@ for (const [name, env] of VARIANTS)
     expect(await service.ended).toMatchObject({ code: 0, stderr: '' })
   }, 20_000)
 
-test('the page of the API, and all that it loads, is in the executable', async () => {
+test('the executable contains the API page and everything that it loads', async () => {
   await using service = await startService({ DRAIN_SECONDS: '0' }, program)
   const page = await (await fetch(`${service.url}/docs`)).text()
   const files = [...page.matchAll(/(?:src|href)="(docs\/[^"]+)"/g)].map(([, file = '']) => `/${file}`)
@@ -120,7 +120,7 @@ for (const http of [false, true])
       ])
     }, 20_000)
 
-test('without any setting it prints a token, and that token listens', async () => {
+test('without any setting it prints a token that works', async () => {
   const child = spawnService({ LOG_FORMAT: 'text' }, program)
   let text = ''
   for await (const chunk of child.stdout) {
@@ -135,7 +135,7 @@ test('without any setting it prints a token, and that token listens', async () =
   expect(await child.exited).toBe(0)
 }, 20_000)
 
-describe('what cannot be meant stops it with one line and 1', () => {
+describe('an invalid setting stops it with one line and exit code 1', () => {
   const production = { RUN_MODE: 'production', JWT_SECRET: SECRET, API_KEY }
   for (const [setting, env] of [
     ['SERVER_PORT', { SERVER_PORT: 'http' }],
@@ -151,17 +151,17 @@ describe('what cannot be meant stops it with one line and 1', () => {
     })
 })
 
-describe('asked "health", it tells a container how the service with the same settings is', () => {
+describe('the `health` command checks the service with the same settings', () => {
   const ask = async (args: readonly string[], env: Record<string, string>) => {
     const child = spawnService(env, { ...program, command: [...program.command, ...args] })
     const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()])
     return { code: await child.exited, stdout, stderr }
   }
 
-  test('0 while it answers, also where an HTTP proxy is set; 1 with one line when it does not', async () => {
+  test('exits with 0 while the service answers, even with an HTTP proxy set; otherwise with one line and 1', async () => {
     await using service = await startService({ DRAIN_SECONDS: '0' }, program)
     const port = String(service.port)
-    // Nothing listens on that port of the proxy.
+    // The proxy's port has no listener.
     const env = { SERVER_PORT: port, HTTP_PROXY: 'http://127.0.0.1:9', http_proxy: 'http://127.0.0.1:9' }
     expect(await ask(['health'], env)).toEqual({ code: 0, stdout: '', stderr: '' })
     expect(await ask(['health'], { ...env, SERVER_HOST: '0.0.0.0' })).toMatchObject({ code: 0 })
@@ -171,7 +171,7 @@ describe('asked "health", it tells a container how the service with the same set
     expect([code, stderr]).toEqual([1, expect.stringMatching(/^[^\n]*ECONNREFUSED[^\n]*\n$/)])
   })
 
-  test('a mistyped argument does not start a second service', async () => {
+  test('a mistyped command does not start a second service', async () => {
     for (const args of [['healthy'], ['health', 'now'], ['--version'], ['backup'], ['restore', 'a', 'b']]) {
       const { code, stderr } = await ask(args, {})
       expect([code, stderr]).toEqual([1, expect.stringMatching(/^expected no argument[^\n]*\n$/)])

@@ -6,7 +6,7 @@ import { SETTINGS } from '../../src/config/settings.ts'
 
 const read = (path: string): Promise<string> => Bun.file(join(import.meta.dir, '../..', path)).text()
 
-/** The instructions of the Dockerfile, continued lines joined. */
+/** Instructions of the Dockerfile, continued lines joined. */
 const instructions = (await read('Dockerfile'))
   .replaceAll('\\\n', ' ')
   .split('\n')
@@ -27,12 +27,12 @@ const { services, volumes } = Bun.YAML.parse(await read('compose.yaml')) as {
   volumes: Readonly<Record<string, unknown>>
 }
 
-test('the image is built by the Bun that the project asks for, and bears its version', () => {
+test('the image uses the Bun version of the project and carries the version of the service', () => {
   expect(of('FROM')[0]).toBe(`FROM oven/bun:${engines.bun.replace('>=', '')} AS build`)
   expect(of('LABEL').join()).toContain(`org.opencontainers.image.version="${version}"`)
 })
 
-test('the image sets nothing, runs as nobody in particular, and is the first process itself', () => {
+test('the image sets no setting, runs as a user without rights, and the service is PID 1', () => {
   expect(of('ENV')).toEqual([])
   expect(of('USER')).toEqual(['USER 65532:65532'])
   expect(of('ENTRYPOINT')).toEqual(['ENTRYPOINT ["/usr/local/bin/ara-notification-service"]'])
@@ -44,7 +44,7 @@ test('the health check of the image needs no other program', () => {
   expect(of('HEALTHCHECK')[0]).toEndWith('CMD ["/usr/local/bin/ara-notification-service", "health"]')
 })
 
-test('nothing is sent to the builder that the image is not made of', async () => {
+test('the build context contains only the files of the image', async () => {
   const allowed = (await read('.dockerignore')).split('\n').filter(line => line.startsWith('!'))
   const copied = of('COPY')
     .filter(line => !line.includes('--from'))
@@ -53,16 +53,16 @@ test('nothing is sent to the builder that the image is not made of', async () =>
   expect(await read('.dockerignore')).toContain('\n*\n')
 })
 
-test('in compose backends reach http://notification:8081, and the service reaches its Redis', () => {
+test('in compose, backends reach http://notification:8081 and the service reaches its Redis', () => {
   const { notification, redis } = services
   expect(notification?.ports).toEqual(['8081:8081'])
   expect(notification?.environment).toMatchObject({ SERVER_PORT: 8081, REDIS_URL: 'redis://redis:6379' })
   expect(redis?.image).toMatch(/^redis:/)
-  // Its name alone: the service starts without it, and finds it when it comes.
+  // No condition: the service starts without Redis and connects later.
   expect(notification?.depends_on).toEqual(['redis'])
 })
 
-test('compose keeps a log in a file on a volume, in the folder that belongs to the user of the image', () => {
+test('compose stores the log on a volume, in a folder that the user of the image owns', () => {
   const { notification } = services
   const [name = '', folder = ''] = notification?.volumes?.[0]?.split(':') ?? []
   expect(Object.keys(volumes)).toEqual([name])
@@ -75,7 +75,7 @@ test('compose keeps a log in a file on a volume, in the folder that belongs to t
   ])
 })
 
-test('compose starts with no setting at all, in development, and gives a drain the time it takes', () => {
+test('compose starts without any setting, in development, and waits for the whole drain', () => {
   const { notification } = services
   const env = Object.entries(notification?.environment ?? {}).map(([name, value]) => [name, String(value)])
   const { config } = loadConfig(Object.fromEntries(env))

@@ -5,7 +5,7 @@ import { connectStream } from '../support/client.ts'
 import { type Service, startService } from '../support/service.ts'
 import { eventually } from '../support/visit.ts'
 
-/** The service with so many file descriptors. */
+/** Starts the service with this limit of file descriptors. */
 const startWith = (descriptors: number, env: Record<string, string> = {}): Promise<Service> =>
   startService(env, {
     command: ['sh', '-c', `ulimit -n ${descriptors}; exec "${process.execPath}" src/main.ts`],
@@ -14,18 +14,18 @@ const startWith = (descriptors: number, env: Record<string, string> = {}): Promi
 
 interface Caller extends Disposable {
   readonly isClosed: boolean
-  /** Sends a request on the same connection; resolves with the answer, empty when there is none. */
+  /** Sends a request on this connection; resolves with the answer, empty if there is none. */
   ask(path: string, body?: object): Promise<string>
 }
 
-/** A connection that is kept alive. */
+/** Connection that is kept alive. */
 async function openCaller(port: number): Promise<Caller> {
   let isClosed = false
   let text = ''
   const end = (): void => {
     isClosed = true
   }
-  // A connection that is turned away may be reset before it counts as open.
+  // A rejected connection may be reset before it counts as open.
   const socket = await Bun.connect({
     hostname: '127.0.0.1',
     port,
@@ -64,7 +64,7 @@ const cpuOf = async (pid: number): Promise<number> => {
   return (Number(fields[11]) + Number(fields[12])) / 100
 }
 
-test('with all descriptors used up by silent connections the service idles, answers those it has, and recovers', async () => {
+test('when silent connections use all descriptors, the service stays idle, answers existing connections, and recovers', async () => {
   await using service = await startWith(200)
   using caller = await openCaller(service.port)
   expect(await caller.ask('/health')).toStartWith('HTTP/1.1 200')
@@ -94,7 +94,7 @@ test('with all descriptors used up by silent connections the service idles, answ
   expect(service.lines.filter(({ level }) => level === 'error')).toEqual([])
 }, 40_000)
 
-test('beyond MAX_SOCKETS a new connection is closed at once, those that are open go on', async () => {
+test('beyond MAX_SOCKETS a new connection is closed at once, and open ones continue', async () => {
   await using service = await startWith(1_000, { MAX_SOCKETS: '10', WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
   const callers: Caller[] = []
   for (let n = 0; n < 10; n++) {
@@ -114,7 +114,7 @@ test('beyond MAX_SOCKETS a new connection is closed at once, those that are open
   for (const caller of callers) caller[Symbol.dispose]()
 }, 20_000)
 
-test('of many streams that come in one moment at most MAX_SOCKETS stay, the others are told to come later', async () => {
+test('of many simultaneous streams at most MAX_SOCKETS stay; the others are told when to retry', async () => {
   await using service = await startWith(1_000, { MAX_SOCKETS: '10', WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
   const url = `${service.url}/sse?token=${await service.token('u')}`
   const answers = await Promise.allSettled(Array.from({ length: 30 }, () => connectStream(url)))

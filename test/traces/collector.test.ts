@@ -8,7 +8,7 @@ import { eventually, send } from '../support/visit.ts'
 
 setDefaultTimeout(30_000)
 
-/** After a failure the collector is left alone for so long, seconds. */
+/** Pause of the exporter after a failure, seconds. */
 const PAUSE = 5
 
 const about = ({ lines }: TestApp) =>
@@ -18,13 +18,13 @@ const sendMany = async (app: TestApp, count: number): Promise<void> => {
   for (let n = 0; n < count; n++) await send(app, `u${n % 100}`, n)
 }
 
-/** A port where nobody listens. */
+/** Finds a port without a listener. */
 async function closedPort(): Promise<number> {
   await using collector = await startCollector()
   return collector.port
 }
 
-test('a collector that is not there: every send is answered, it is tried now and then, and one line tells of it', async () => {
+test('without a collector every send is answered, the exporter retries sometimes, and one line reports it', async () => {
   const clock = createTestClock()
   await using nobody = await startProxy(await closedPort())
   await using app = await startTestApp(
@@ -38,11 +38,11 @@ test('a collector that is not there: every send is answered, it is tried now and
     expect(about(app)).toEqual(['traces.unavailable'])
     clock.jump(PAUSE)
   }
-  // Of 3,600 spans in at least 8 batches; the exporter itself tries again after a second, and then less and less often.
+  // 3,600 spans make at least 8 batches; the exporter itself retries after 1 s, then less often.
   expect(nobody.accepted).toBeWithin(1, 8)
 })
 
-test('a collector that takes connections and answers nothing: every send is answered, what waits is bounded, the end does not wait', async () => {
+test('with a silent collector every send is answered, waiting spans are bounded, and the exit does not wait', async () => {
   await using collector = await startCollector()
   await using line = await startProxy(collector.port)
   line.freeze()
@@ -57,7 +57,7 @@ test('a collector that takes connections and answers nothing: every send is answ
   await eventually(() => collector.spans.all.length > 0)
   await app[Symbol.asyncDispose]()
   const sent = collector.spans.all.length
-  // What waited, and the batch that was under way; of 3,000 that ended.
+  // Only waiting spans and the current batch arrive, of 3,000 ended ones.
   expect(sent).toBeWithin(1, 2_048 + 512 + 1)
 
   line.freeze()
@@ -68,14 +68,14 @@ test('a collector that takes connections and answers nothing: every send is answ
   expect(performance.now() - startedAt).toBeLessThan(3_000)
 })
 
-test('a collector that comes back is told of, and gets what ends from then on', async () => {
+test('the recovery of a collector is logged, and it receives the spans that end from then on', async () => {
   const clock = createTestClock()
   const port = await closedPort()
   const app = await startTestApp(tracedBy({ endpoint: `http://127.0.0.1:${port}` }), { clock })
   await sendMany(app, 300)
   await eventually(() => about(app).length > 0)
   await using collector = await startCollector(port)
-  // The exporter waits longer between tries the longer the collector was away.
+  // The exporter retries less often during a long outage.
   await eventually(async () => {
     clock.jump(PAUSE)
     await send(app, 'u', 1)
@@ -89,7 +89,7 @@ test('a collector that comes back is told of, and gets what ends from then on', 
   )
 })
 
-test('a collector that was restarted between two batches is not missed', async () => {
+test('a collector that restarts between two batches loses no span', async () => {
   const first = await startCollector()
   const app = await startTestApp(tracedBy(first))
   await send(app, 'u', 1)
@@ -101,7 +101,7 @@ test('a collector that was restarted between two batches is not missed', async (
   expect([second.spans.all.length, about(app)]).toEqual([2, []])
 })
 
-test('what waits at the end is sent, also to a collector that takes its time', async () => {
+test('waiting spans are exported at the end, even to a slow collector', async () => {
   await using collector = await startCollector()
   await using line = await startProxy(collector.port)
   line.delay(50)

@@ -7,7 +7,7 @@ const BATCH = '/api/v1/notifications/batch'
 const LOG = { QUEUE_ENABLED: 'true' }
 const ACK = { ...LOG, ACK_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '5' }
 
-test('a replay and a redelivery begin traces of their own, linked to that of the send', async () => {
+test('a replay and a redelivery begin their own traces, linked to that of the send', async () => {
   const clock = createTestClock()
   const spans = await tracesOf(
     async app => {
@@ -49,7 +49,7 @@ test('a replay and a redelivery begin traces of their own, linked to that of the
 })
 
 describe('a replay', () => {
-  test('is linked to every send it brings, in their order', async () => {
+  test('is linked to every send that it replays, in order', async () => {
     const spans = await tracesOf(async app => {
       for (let n = 0; n < 5; n++) await send(app, 'u', n)
       using client = await socketOf(app, 'u', { cursor: '' })
@@ -60,7 +60,7 @@ describe('a replay', () => {
     expect(only(spans, 'replay').attributes).toEqual({ 'ara.entries': 5 })
   })
 
-  test('of more than it can be linked to counts all', async () => {
+  test('with more sends than it can link counts them all', async () => {
     const spans = await tracesOf(
       async app => {
         for (let n = 0; n < 300; n++) await send(app, 'u', n)
@@ -73,7 +73,7 @@ describe('a replay', () => {
     expect([replay.attributes['ara.entries'], replay.links.length]).toEqual([300, 128])
   })
 
-  test('of what nobody traced is linked to nothing', async () => {
+  test('of untraced sends has no links', async () => {
     const unsampled = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00' }
     const spans = await tracesOf(async app => {
       const body = { target_user_id: 'u', event_type: 'e', payload: 1 }
@@ -85,7 +85,7 @@ describe('a replay', () => {
     expect(only(spans, 'replay').links).toEqual([])
   })
 
-  test('is none when there is nothing to read, and none for what is delivered live', async () => {
+  test('has no span when nothing is read, nor for live deliveries', async () => {
     const spans = await tracesOf(async app => {
       using client = await socketOf(app, 'u', { cursor: '' })
       await client.next()
@@ -123,7 +123,7 @@ test('a send to several users is one append of as many entries', async () => {
   expect(only(spans, 'dispatch').attributes).toMatchObject({ 'ara.target': 'users', 'ara.queued': 3 })
 })
 
-test('what is for a crowd, or for nobody, asks no store', async () => {
+test('a send to a crowd or to an empty audience has no store span', async () => {
   const spans = await tracesOf(async app => {
     using client = await socketOf(app, 'u', { cursor: '' })
     await client.next()
@@ -162,7 +162,7 @@ test('a listing of a log is a read in its request', async () => {
   ])
 })
 
-test('a request whose key was there before is a span without a dispatch', async () => {
+test('a repeated request with a known key is a span without a dispatch', async () => {
   const spans = await tracesOf(async app => {
     const body = { target_user_id: 'u', event_type: 'e', payload: 1 }
     const key = { 'idempotency-key': 'k-1' }

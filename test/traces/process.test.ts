@@ -5,7 +5,7 @@ import { startProxy } from '../support/proxy.ts'
 import { startService } from '../support/service.ts'
 import { tracedBy, tracesOfProcess } from '../support/traced.ts'
 
-test('a service that is told to end right after a send has told of it', async () => {
+test('a service that stops right after a send still exports its spans', async () => {
   const spans = await tracesOfProcess()
   expect(spans.map(({ name }) => name)).toEqual([
     'store.append',
@@ -16,7 +16,7 @@ test('a service that is told to end right after a send has told of it', async ()
     expect(resource).toMatchObject({ 'service.version': version, 'service.instance.id': 'n1' })
 })
 
-test('a collector that answers nothing does not keep a service from ending', async () => {
+test('a silent collector does not delay the exit', async () => {
   await using collector = await startCollector()
   await using line = await startProxy(collector.port)
   line.freeze()
@@ -26,7 +26,7 @@ test('a collector that answers nothing does not keep a service from ending', asy
   const startedAt = performance.now()
   service.signal('SIGTERM')
   expect(await service.ended).toMatchObject({ code: 0, stderr: '' })
-  // DRAIN_SECONDS and 1 s, and what a busy machine adds.
+  // Allow DRAIN_SECONDS, 1 s, and the delays of a busy machine.
   expect(performance.now() - startedAt).toBeLessThan(3_000)
 })
 

@@ -70,7 +70,7 @@ test('a send is a request, the dispatch in it and the append in that', async () 
   expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(1)
 })
 
-test('who sends it stands in every span', async () => {
+test('every span names the service', async () => {
   const spans = await tracesOf(app => send(app, 'u', 1), {
     NODE_ID: 'n7',
     OTEL_SERVICE_NAME: 'notify',
@@ -85,7 +85,7 @@ test('who sends it stands in every span', async () => {
 })
 
 describe('the parent of a request', () => {
-  test('is what its headers say', async () => {
+  test('is the one in its headers', async () => {
     const spans = await tracesOf(app =>
       sendWith(app, { traceparent: `00-${TRACE}-${SPAN}-01`, tracestate: 'acme=7,other=x' }),
     )
@@ -111,7 +111,7 @@ describe('the parent of a request', () => {
       expect(request.traceId).not.toBe(TRACE)
     })
 
-  test('counts also when its state is malformed or far too long: then without', async () => {
+  test('is used without its state if the state is malformed or too long', async () => {
     for (const tracestate of ['=', 'a'.repeat(10_000)]) {
       const spans = await tracesOf(app =>
         sendWith(app, { traceparent: `00-${TRACE}-${SPAN}-01`, tracestate }),
@@ -141,7 +141,7 @@ describe('what is sent', () => {
       )
     })
 
-  test('at a ratio between: whole traces, or nothing of them', async () => {
+  test('at a ratio in between: whole traces or none of their spans', async () => {
     const spans = await tracesOf(
       async app => {
         for (let n = 0; n < 200; n++) await send(app, 'u', n)
@@ -150,13 +150,13 @@ describe('what is sent', () => {
     )
     const traces = Map.groupBy(spans, ({ traceId }) => traceId)
     expect([...traces.values()].map(each => each.length)).toEqual(Array(traces.size).fill(3))
-    // 200 tosses of a coin: less than one run in 10^9 is outside.
+    // 200 coin tosses: fewer than one run in 10^9 is outside.
     expect(traces.size).toBeWithin(58, 143)
   })
 })
 
 describe('the name of a request', () => {
-  test('is its method and the pattern of its route, whatever stands in the path', async () => {
+  test('is its method and its route pattern, for any path', async () => {
     const spans = await tracesOf(async app => {
       await app.get('/api/v1/users/a%20b/presence?q=1')
       await app.get('/nowhere/at/all')
@@ -181,7 +181,7 @@ describe('the name of a request', () => {
     expect(spans.map(({ failed }) => failed)).toEqual([false, false, false, false])
   })
 
-  test("is nobody's concern for health checks and scrapes", async () => {
+  test('does not exist for health checks and scrapes', async () => {
     const spans = await tracesOf(async app => {
       for (const path of ['/health', '/health/live', '/health/ready', '/metrics']) await fetch(app.url + path)
       await app.get('/stats')
@@ -191,7 +191,7 @@ describe('the name of a request', () => {
 })
 
 describe('the tenant of a request', () => {
-  test('is that of its key or header, or of its token', async () => {
+  test('comes from its key or header, or from its token', async () => {
     const claims = { tenant_id: 'globex' }
     const spans = await tracesOf(
       async app => {
@@ -217,7 +217,7 @@ describe('the tenant of a request', () => {
     ])
   })
 
-  test('is not known of one that is refused', async () => {
+  test('is missing on a rejected request', async () => {
     const spans = await tracesOf(
       async app => {
         await app.get('/stats', { 'x-api-key': 'wrong', 'x-tenant-id': 'acme' })
@@ -230,7 +230,7 @@ describe('the tenant of a request', () => {
   })
 })
 
-test('a store that is away fails the append, the dispatch and the request; the line about it names the trace', async () => {
+test('a store outage fails the append, the dispatch and the request; its log line names the trace', async () => {
   let lines: TestApp['lines'] = []
   const spans = await tracesOf(
     async app => {
@@ -254,7 +254,7 @@ test('a store that is away fails the append, the dispatch and the request; the l
   ])
 })
 
-test('lines about who was refused name the request, and the trace where there is one', async () => {
+test('log lines about failed authentication name the request, and the trace if there is one', async () => {
   const refuse = async (app: TestApp) => {
     const traceparent = `00-${TRACE}-${SPAN}-01`
     for (const path of ['/stats', '/api/v1/me/notifications', '/sse', '/ws'])
@@ -275,7 +275,7 @@ test('lines about who was refused name the request, and the trace where there is
   })
 })
 
-test('clients and callers see nothing of traces', async () => {
+test('traces are invisible to clients and callers', async () => {
   await tracesOf(
     async app => {
       using v1 = await socketOf(app, 'u')

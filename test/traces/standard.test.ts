@@ -7,7 +7,7 @@ import { startCollector } from '../support/collector.ts'
 import { spawnService } from '../support/service.ts'
 import { only, sendTraced } from '../support/traced.ts'
 
-// Each test starts some processes.
+// Allow time: each test starts several processes.
 setDefaultTimeout(30_000)
 
 const NAMES = ['store.append', 'dispatch', 'HTTP POST /api/v1/notifications/send']
@@ -25,7 +25,7 @@ afterAll(() => rm(folder, { recursive: true }))
 
 type Environment = Readonly<Record<string, string>>
 
-/** What a collector gets of one send by a service whose settings name it. */
+/** Spans that a collector receives for one send of a service with these settings. */
 async function received(
   env: (endpoint: string) => Environment,
   { http = false, tls = false, headers = {} }: { http?: boolean; tls?: boolean; headers?: Environment } = {},
@@ -40,7 +40,7 @@ const namesOf = async (...asked: Parameters<typeof received>) =>
 
 const HTTP = { OTEL_EXPORTER_OTLP_PROTOCOL: 'http/protobuf' }
 
-describe('spans go where the standard variables say', () => {
+describe('the standard variables name the target of spans', () => {
   test.each([
     ['OTEL_EXPORTER_OTLP_ENDPOINT', false],
     ['OTEL_EXPORTER_OTLP_ENDPOINT', true],
@@ -70,7 +70,7 @@ describe('spans go where the standard variables say', () => {
     }
   })
 
-  test('over TLS, trusted by OTEL_EXPORTER_OTLP_CERTIFICATE or NODE_EXTRA_CA_CERTS', async () => {
+  test('TLS trusts OTEL_EXPORTER_OTLP_CERTIFICATE and NODE_EXTRA_CA_CERTS', async () => {
     for (const http of [false, true])
       for (const name of ['OTEL_EXPORTER_OTLP_CERTIFICATE', 'NODE_EXTRA_CA_CERTS']) {
         const env = (endpoint: string) => ({
@@ -82,7 +82,7 @@ describe('spans go where the standard variables say', () => {
       }
   })
 
-  test('without a scheme over TLS, unless OTEL_EXPORTER_OTLP_INSECURE', async () => {
+  test('an endpoint without a scheme uses TLS, unless OTEL_EXPORTER_OTLP_INSECURE is set', async () => {
     const env = (endpoint: string) => ({
       OTEL_EXPORTER_OTLP_ENDPOINT: endpoint.replace('http://', ''),
       OTEL_EXPORTER_OTLP_INSECURE: 'true',
@@ -91,7 +91,7 @@ describe('spans go where the standard variables say', () => {
   })
 })
 
-test('OTEL_EXPORTER_OTLP_HEADERS go with every batch, and into no log line', async () => {
+test('OTEL_EXPORTER_OTLP_HEADERS are sent with every batch and never logged', async () => {
   for (const http of [false, true]) {
     const { headers } = await received(
       endpoint => ({
@@ -105,7 +105,7 @@ test('OTEL_EXPORTER_OTLP_HEADERS go with every batch, and into no log line', asy
   }
 })
 
-test('OTEL_EXPORTER_OTLP_COMPRESSION=gzip is understood', async () => {
+test('OTEL_EXPORTER_OTLP_COMPRESSION=gzip compresses the batches', async () => {
   const env = (endpoint: string) => ({
     OTEL_ENDPOINT: endpoint,
     OTEL_EXPORTER_OTLP_COMPRESSION: 'gzip',
@@ -143,7 +143,7 @@ test('OTEL_TRACES_SAMPLER decides, and OTEL_SAMPLING_RATIO wins', async () => {
   ).toEqual(NAMES)
 })
 
-test('OTEL_PROPAGATORS say which headers bring the parent', async () => {
+test('OTEL_PROPAGATORS select the headers of the parent', async () => {
   const b3 = { 'x-b3-traceid': TRACE, 'x-b3-spanid': SPAN, 'x-b3-sampled': '1' }
   const w3c = { traceparent: `00-${TRACE}-${SPAN}-01` }
   const parentOf = async (env: Environment, headers: Environment) => {

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { parseRange } from '../../src/lib/system/address.ts'
 import { createAddressOf } from '../../src/limit/address.ts'
 
-/** What stands for the client behind a peer, with proxies and a header. */
+/** Address of the client for a peer, trusted proxies and a header. */
 function clientOf(peer: string | undefined, forwardedFor?: string, trusted: readonly string[] = []): string {
   const addressOf = createAddressOf({
     trusted: trusted.map(text => {
@@ -35,7 +35,7 @@ describe('the address that a limit counts by', () => {
     expect(clientOf(peer)).toBe(client)
   })
 
-  test('is the peer’s when the peer is no trusted proxy, whatever the header says', () => {
+  test('is the peer’s if the peer is not a trusted proxy, for any header', () => {
     expect(clientOf('192.0.2.7', '198.51.100.1')).toBe('192.0.2.7')
     expect(clientOf('192.0.2.7', '198.51.100.1', ['10.0.0.0/8', '192.0.2.8'])).toBe('192.0.2.7')
     expect(clientOf('10.0.0.1', '198.51.100.1', ['::/0'])).toBe('10.0.0.1')
@@ -57,7 +57,7 @@ describe('the address that a limit counts by', () => {
     ['198.51.100.1:4711', '198.51.100.1'],
     ['[2001:db8:1:2::7]:4711, 10.2.2.2:80', '2001:db8:1:2::/64'],
     ['[2001:db8:1:2::7]', '2001:db8:1:2::/64'],
-    // Nonsense is nobody: it is charged to the proxy that passed it on.
+    // An invalid entry is charged to the proxy that passed it on.
     ['unknown', '10.0.0.1'],
     ['198.51.100.1, _hidden', '10.0.0.1'],
     ['198.51.100.1, nonsense, 10.2.2.2', '10.2.2.2'],
@@ -73,13 +73,13 @@ describe('the address that a limit counts by', () => {
     expect(clientOf('::ffff:10.0.0.1', header, TRUSTED)).toBe(client)
   })
 
-  test('is looked for in the last 32 entries only', () => {
+  test('is searched in the last 32 entries only', () => {
     const hops = (count: number) => Array(count).fill('10.2.2.2').join(',')
     expect(clientOf('10.0.0.1', `198.51.100.1,${hops(31)}`, TRUSTED)).toBe('198.51.100.1')
     expect(clientOf('10.0.0.1', `198.51.100.1,${hops(5000)}`, TRUSTED)).toBe('10.2.2.2')
   })
 
-  test('is an address whatever the header holds, and what the client wrote never counts', () => {
+  test('is always an address, and never one that the client wrote', () => {
     const text = fc.string({ unit: fc.constantFrom(...'0123456789abcdef.:,[]% _\t') })
     fc.assert(
       fc.property(text, said => {

@@ -2,18 +2,18 @@ import { describe, expect, test } from 'bun:test'
 import { createApiKeys } from '../../src/auth/api-key.ts'
 
 describe('API keys', () => {
-  test('are open to everybody when none is configured, whatever is sent', () => {
+  test('are not required when none is configured', () => {
     const keys = createApiKeys({ keys: [], bound: [] })
     for (const key of [null, '', 'anything']) expect(keys.holderOf(key)).toEqual({})
   })
 
-  test('are all valid, wherever they stand in the list', () => {
+  test('are all valid, at any place in the list', () => {
     const keys = createApiKeys({ keys: ['first-key', 'second-key', 'third-key'], bound: [] })
     const holders = ['first-key', 'second-key', 'third-key'].map(key => keys.holderOf(key))
     expect(holders).toEqual([{ id: 'key-0' }, { id: 'key-1' }, { id: 'key-2' }])
   })
 
-  test('are wrong when missing, empty, longer, shorter, in other case, untrimmed or listed together', () => {
+  test('are rejected when missing, empty, longer, shorter, in other case, untrimmed or combined', () => {
     const keys = createApiKeys({ keys: ['first-key'], bound: [{ tenant: 'acme', key: 'second-key' }] })
     const wrong = [
       null,
@@ -29,7 +29,7 @@ describe('API keys', () => {
     for (const key of wrong) expect(keys.holderOf(key)).toBeUndefined()
   })
 
-  test('tell their tenant when they are bound to one, and who they are, without a word of the key', () => {
+  test('name their tenant and an id, without any part of the key', () => {
     const bound = [
       { tenant: 'acme', key: 'k1' },
       { tenant: 'acme', key: 'k2' },
@@ -45,7 +45,7 @@ describe('API keys', () => {
     expect(createApiKeys({ keys: [], bound }).holderOf(null)).toBeUndefined()
   })
 
-  test('outside ASCII are met in the form a header has', async () => {
+  test('outside ASCII match the bytes of a header', async () => {
     const keys = createApiKeys({ keys: ['schlüssel-€'], bound: [] })
     await using server = Bun.serve({
       port: 0,
@@ -55,7 +55,7 @@ describe('API keys', () => {
     const utf8 = Buffer.from('schlüssel-€').toString('latin1')
     const answer = await fetch(server.url, { headers: { 'x-api-key': utf8 } })
     expect(await answer.json()).toEqual({ id: 'key-0' })
-    // U+0142 has the low byte of "B".
+    // The low byte of U+0142 is "B".
     expect(createApiKeys({ keys: ['B'], bound: [] }).holderOf('\u0142')).toBeUndefined()
   })
 })

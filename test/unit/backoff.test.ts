@@ -5,7 +5,7 @@ import { createBackoff } from '../../src/lib/redis/backoff.ts'
 const whole = (min: number, max: number) => fc.integer({ min, max })
 const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 
-test('each wait is within a tenth of min(max, initial · 2ⁿ)', () => {
+test('each wait is within 10 % of min(max, initial · 2ⁿ)', () => {
   fc.assert(
     fc.property(
       whole(1, 100_000),

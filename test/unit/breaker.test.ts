@@ -18,7 +18,7 @@ function create(options: Partial<typeof THRESHOLDS> = {}) {
   }
 }
 
-test('failures in a row open it, a success in between begins the row anew', () => {
+test('consecutive failures open the breaker; a success resets the count', () => {
   const { breaker, fail } = create()
   fail(2)
   breaker.success()
@@ -28,7 +28,7 @@ test('failures in a row open it, a success in between begins the row anew', () =
   expect([breaker.state, breaker.failures, breaker.waitMs]).toEqual(['open', 3, 1_000])
 })
 
-test('an open one is half-open after its time, to the millisecond', () => {
+test('an open breaker becomes half-open after its time, to the millisecond', () => {
   const { breaker, fail, pass } = create()
   fail(3)
   pass(999)
@@ -37,7 +37,7 @@ test('an open one is half-open after its time, to the millisecond', () => {
   expect([breaker.state, breaker.waitMs]).toEqual(['half_open', 0])
 })
 
-test('a probe makes an open one half-open at once, and changes nothing else', () => {
+test('a probe makes an open breaker half-open at once, and changes no other state', () => {
   const { breaker, fail } = create()
   breaker.probed()
   expect(breaker.state).toBe('closed')
@@ -50,7 +50,7 @@ test('a probe makes an open one half-open at once, and changes nothing else', ()
   expect(breaker.state).toBe('closed')
 })
 
-test('a half-open one is closed by enough successes and opened by one failure, for the whole time again', () => {
+test('enough successes close a half-open breaker; one failure opens it for the whole time again', () => {
   const { breaker, fail, pass } = create()
   fail(3)
   pass(1_000)
@@ -65,7 +65,7 @@ test('a half-open one is closed by enough successes and opened by one failure, f
   expect([breaker.state, breaker.failures]).toEqual(['closed', 0])
 })
 
-test('what happens while it is open neither closes it nor keeps it open for longer', () => {
+test('events while it is open neither close it nor keep it open longer', () => {
   const { breaker, fail, pass } = create()
   fail(3)
   pass(500)
@@ -80,7 +80,7 @@ const STEPS: Readonly<Record<BreakerState, readonly BreakerState[]>> = {
   half_open: ['half_open', 'closed', 'open'],
 }
 
-test('whatever happens, it only goes closed → open → half-open → closed or open', () => {
+test('any events lead only from closed to open to half-open to closed or open', () => {
   const step = fc.oneof(
     fc.constantFrom('success' as const, 'failure' as const, 'probed' as const),
     fc.integer({ min: 0, max: 1_500 }),

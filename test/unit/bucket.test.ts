@@ -6,7 +6,7 @@ import { eventually } from '../support/visit.ts'
 
 const rateOf = (capacity: number, perSecond: number): Rate => ({ capacity, intervalMs: 1000 / perSecond })
 
-/** A bucket alone: the answers to requests that come at these moments, in milliseconds. */
+/** Returns the answers of one bucket to requests at these moments, in milliseconds. */
 function run(rate: Rate, moments: readonly number[]) {
   let fullAt = 0
   return moments.map(now => {
@@ -20,7 +20,7 @@ const rates = fc.record({
   capacity: fc.integer({ min: 1, max: 300 }),
   intervalMs: fc.integer({ min: 1, max: 2000 }).map(perSecond => 1000 / perSecond),
 })
-/** Uptimes of up to a month, then requests with pauses of fractions of a millisecond up to seconds. */
+/** Generates an uptime of up to a month, then requests with pauses from microseconds to seconds. */
 const schedules = fc
   .record({
     start: fc.double({ min: 0, max: 2.6e9, noNaN: true }),
@@ -38,7 +38,7 @@ const schedules = fc
   })
 
 describe('a bucket', () => {
-  test('gives a burst at once, tells what is left, and then one token an interval', () => {
+  test('gives a burst at once, reports the rest, and then gives one token per interval', () => {
     const rate = rateOf(3, 2)
     const taken = run(rate, [1000, 1000, 1000, 1000, 1499, 1500, 1500, 3000])
     expect(taken.map(({ waitMs, left, fullAt }) => [waitMs, left, fullAt])).toEqual([
@@ -53,7 +53,7 @@ describe('a bucket', () => {
     ])
   })
 
-  test('holds its last token also where an interval is no whole number of milliseconds', () => {
+  test('gives its last token even if an interval is not a whole number of milliseconds', () => {
     for (const perSecond of [3, 7, 30, 60, 333]) {
       const taken = run(rateOf(1000, perSecond), Array(1001).fill(86_400_000.1))
       expect(taken.findIndex(({ waitMs }) => waitMs > 0)).toBe(1000)
@@ -61,7 +61,7 @@ describe('a bucket', () => {
     }
   })
 
-  test('never gives more than its capacity and what has flowed in, in any window of time', () => {
+  test('never gives more than its capacity plus the refill, in any window of time', () => {
     fc.assert(
       fc.property(rates, schedules, (rate, moments) => {
         const given = run(rate, moments).filter(({ waitMs }) => waitMs === 0)
@@ -76,7 +76,7 @@ describe('a bucket', () => {
     )
   })
 
-  test('tells the true wait: a millisecond earlier there is no token, at that moment there is', () => {
+  test('reports the exact wait: no token a millisecond earlier, one at that moment', () => {
     fc.assert(
       fc.property(rates, schedules, (rate, moments) => {
         for (const { waitMs, fullAt, now } of run(rate, moments)) {
@@ -88,7 +88,7 @@ describe('a bucket', () => {
     )
   })
 
-  test('is full when it says so, and not before; what is left is there', () => {
+  test('is full at the reported moment, not before; the reported rest is available', () => {
     fc.assert(
       fc.property(rates, schedules, (rate, moments) => {
         for (const { fullAt, fullInMs, left, now, waitMs } of run(rate, moments)) {
@@ -111,24 +111,24 @@ describe('a bucket', () => {
 describe('buckets', () => {
   const rate = rateOf(1, 1)
 
-  test('are apart from each other', () => {
+  test('are independent of each other', () => {
     using buckets = createBuckets({ clock: createStoppedClock(), max: 10, cleanupMs: 60_000 })
     expect(['a', 'b', 'a', 'b', 'c'].map(name => buckets.take(name, rate).waitMs)).toEqual([
       0, 0, 1000, 1000, 0,
     ])
   })
 
-  test('are bounded: the least recently used one goes, and is full when it comes back', () => {
+  test('are bounded: the least recently used one is removed, and is full when used again', () => {
     using buckets = createBuckets({ clock: createStoppedClock(), max: 100, cleanupMs: 60_000 })
     for (let n = 0; n < 100; n++) buckets.take(`${n}`, rate)
-    // Asked for in vain is used, too.
+    // A denied request counts as use, too.
     expect(buckets.take('0', rate).waitMs).toBe(1000)
     for (let n = 100; n < 150; n++) buckets.take(`${n}`, rate)
     expect(buckets.size).toBe(100)
     expect(['0', '60', '1'].map(name => buckets.take(name, rate).waitMs)).toEqual([1000, 1000, 0])
   })
 
-  test('that are full and unused for 300 s go; none goes while it is still filling', async () => {
+  test('are removed when full and unused for 300 s, never while filling', async () => {
     const clock = createStoppedClock()
     using buckets = createBuckets({ clock, max: 10_000, cleanupMs: 5 })
     const slow = { capacity: 2, intervalMs: 3_600_000 }
@@ -138,7 +138,7 @@ describe('buckets', () => {
     clock.jump(250)
     buckets.take('young', rate)
     expect(buckets.size).toBe(5_003)
-    // The fast one has been full for 300 s, the others for a second less.
+    // The fast bucket has been full for 300 s, the others for 299 s.
     clock.jump(50.5)
     await eventually(() => buckets.size < 5_003)
     expect(buckets.size).toBe(5_002)
@@ -149,7 +149,7 @@ describe('buckets', () => {
     expect([buckets.take('slow', slow).left, buckets.take('slow', slow).waitMs > 0]).toEqual([0, true])
   })
 
-  test('do not mind a clock that is set back', () => {
+  test('are not affected by a clock that is set back', () => {
     const clock = createStoppedClock()
     using buckets = createBuckets({ clock: { ...clock, now: () => 0 }, max: 10, cleanupMs: 60_000 })
     buckets.take('a', rate)

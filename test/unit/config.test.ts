@@ -40,7 +40,7 @@ hkjOPQQDAgNHADBEAiAfeDaux7NzJxgzRGkVTMCwUWREcAX7DL3G/WWBUG8GlQIg
 f2tmPfAJh2P/49nh8ay6p08z3sxQNjc//r3AcDjzE6c=
 -----END CERTIFICATE-----`
 
-/** The message of the refusal. */
+/** Returns the error text of a refused environment. */
 function refusal(env: Environment): string {
   try {
     loadConfig(env)
@@ -125,29 +125,29 @@ const DEFAULTS: Config = {
   redisBackoffMaxDelayMs: 30_000,
 }
 
-describe('defaults', () => {
-  test('an empty environment is a development without any key', () => {
+describe('have defaults', () => {
+  test('an empty environment means development without an API key', () => {
     expect(loadConfig({})).toStrictEqual({ config: DEFAULTS, warnings: [] })
   })
 
-  test('an empty variable means its default, but an empty REDIS_URL that there is none', () => {
+  test('an empty variable means its default, but an empty REDIS_URL means no Redis', () => {
     const env = Object.fromEntries(Object.keys(SETTINGS).map(name => [name, '']))
     expect(loadConfig(env)).toStrictEqual({ config: { ...DEFAULTS, redisUrl: undefined }, warnings: [] })
   })
 
-  test('names that are nobody’s setting are ignored', () => {
+  test('names of other programs are ignored', () => {
     expect(loadConfig({ PATH: '/bin', SERVER_PROT: 'x', constructor: 'x', serverPort: '1' }).config).toEqual(
       DEFAULTS,
     )
   })
 
-  test('the made secret and the made name differ from start to start', () => {
+  test('the generated secret and node id differ per start', () => {
     const [one, two] = [loadConfig({}).config, loadConfig({}).config]
     expect(one.jwtSecret).not.toBe(two.jwtSecret)
     expect(one.nodeId).not.toBe(two.nodeId)
   })
 
-  test('logs are JSON in production unless something else is said', () => {
+  test('logs are JSON in production unless LOG_FORMAT is set', () => {
     expect(loadConfig(PRODUCTION).config.logFormat).toBe('json')
     expect(loadConfig({ ...PRODUCTION, LOG_FORMAT: 'text' }).config.logFormat).toBe('text')
   })
@@ -521,7 +521,7 @@ describe('refusals', () => {
     )
   })
 
-  test('waits for Redis that shrink', () => {
+  test('a longest wait for Redis below the initial wait', () => {
     const env = { REDIS_BACKOFF_INITIAL_DELAY_MS: '8', REDIS_BACKOFF_MAX_DELAY_MS: '7' }
     expect(refusal(env)).toBe('REDIS_BACKOFF_MAX_DELAY_MS: expected at least REDIS_BACKOFF_INITIAL_DELAY_MS')
   })
@@ -593,7 +593,7 @@ describe('refusals', () => {
     })
   })
 
-  test('whatever a variable holds, a refusal is one line that names it and repeats none of it', () => {
+  test('a refusal is one line that names the variable and repeats no part of its value', () => {
     const names = fc.constantFrom(...Object.keys(SETTINGS))
     const values = fc.string({ unit: 'binary' }).map(tail => `Zq#${tail}`)
     fc.assert(
@@ -608,7 +608,7 @@ describe('refusals', () => {
     )
   })
 
-  test('each expectation stands in the table that also makes the documents', () => {
+  test('each expected text comes from the table that also makes the documents', () => {
     expect(expectation(SETTINGS.SERVER_PORT)).toBe('a whole number from 0 to 65535')
     expect(expectation(SETTINGS.JWT_ALGORITHMS)).toBe(ALL)
     expect(expectation(SETTINGS.OTEL_SERVICE_NAME)).toBe('text')
@@ -624,7 +624,7 @@ test.each([
   expect(loadConfig({ [name]: '' }).warnings).toEqual([])
 })
 
-test('BUS_URL=none: is what there is', () => {
+test('BUS_URL=none: is accepted', () => {
   expect(loadConfig({ BUS_URL: 'none:' }).warnings).toEqual([])
 })
 
@@ -724,7 +724,7 @@ describe('an unknown name that looks like a setting', () => {
     expect(warningOf(name)).toEqual([])
   })
 
-  test('what a cluster sets for a service called redis is of others', () => {
+  test('variables that a cluster sets for a service called redis are ignored', () => {
     expect(loadConfig({ REDIS_PORT: 'tcp://10.0.0.1:6379' }).warnings).toEqual([])
   })
 })

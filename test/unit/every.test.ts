@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { every } from '../../src/lib/time/every.ts'
 
-/** Resolves when `work` has run so often. */
+/** Resolves after this many runs of `work`. */
 function counted(most: number) {
   let runs = 0
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -16,7 +16,7 @@ function counted(most: number) {
   }
 }
 
-test('work is done again and again, until it is disposed of', async () => {
+test('work repeats until it is disposed of', async () => {
   const done = counted(3)
   const timer = every(1, done.count)
   await done.reached
@@ -26,7 +26,7 @@ test('work is done again and again, until it is disposed of', async () => {
   expect(done.runs).toBe(runs)
 })
 
-test('a run that lasts is joined by no other', async () => {
+test('runs never overlap', async () => {
   const [started, done] = [counted(1), counted(3)]
   const last = Promise.withResolvers<void>()
   using _ = every(1, async () => {

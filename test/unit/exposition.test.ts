@@ -5,7 +5,7 @@ const HEAD = '# HELP a_total things\n# TYPE a_total counter\n'
 const SPREAD = '# HELP h x\n# TYPE h histogram\n'
 
 describe('the reader of the tests', () => {
-  test('reads names, types, labels of any text and numbers in any form', () => {
+  test('reads names, types, any labels and all forms of numbers', () => {
     const text = `${HEAD}a_total{x="}\\"\\\\\\n, y=\\"",z=""} 1\na_total 1.5e-7\n\n# HELP b x y\n# TYPE b gauge\nb -3\nb{c="d"} +Inf\n`
     const families = readExposition(text)
     expect([...families].map(([name, { type, help }]) => [name, type, help])).toEqual([

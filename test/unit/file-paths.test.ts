@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { withoutFilePaths } from '../../src/http/answer/file-paths.ts'
 
-test('a text loses the paths of files and nothing else', () => {
+test('file paths are removed from a text, and nothing else', () => {
   for (const [text, shown] of [
     ["EMFILE: too many open files, open '/srv/app/a.css'", "EMFILE: too many open files, open '…'"],
     ['Cannot find module "file:///srv/app/a.ts" from /srv/b.ts', 'Cannot find module "…" from …'],

@@ -32,12 +32,12 @@ test.each([
   expect([mayOverlap(one, other), mayOverlap(other, one)]).toEqual([false, false])
 })
 
-test('two entries that some name matches are always said to overlap', () => {
+test('two entries with a common name always overlap', () => {
   const entry = fc
     .array(fc.constantFrom('a', 'b', '*', '?', '[a]', '[^a]', '[ab]'), { maxLength: 4 })
     .map(parts => parts.join(''))
   const matcher = (pattern: string) => new RegExp(`^${pattern.replaceAll('*', '.*').replaceAll('?', '.')}$`)
-  // Two entries of four places each that overlap have a common name of at most eight letters.
+  // Two overlapping entries of four places share a name of at most eight letters.
   let names = ['']
   const all = [...names]
   for (let length = 1; length <= 8; length++) {

@@ -2,21 +2,21 @@ import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { Histogram } from '../../src/observe/histogram.ts'
 
-test('a value on a bound lies within it, one above all is counted last', () => {
+test('a value equal to a bound lies within it; one above all bounds counts last', () => {
   const histogram = new Histogram([1, 5])
   for (const value of [0, 1, 1.001, 5, 5.001, 1e9]) histogram.observe(value)
   expect(histogram.counts).toEqual([2, 2, 2])
   expect(histogram.count).toBe(6)
 })
 
-test('what comes many times at once counts as often', () => {
+test('a value observed many times at once counts as often', () => {
   const histogram = new Histogram([1, 5])
   histogram.observe(2, 1_000)
   histogram.observe(0.5, 0)
   expect([histogram.counts, histogram.count, histogram.sum]).toEqual([[0, 1_000, 0], 1_000, 2_000])
 })
 
-test('counts and sum are those of the values, whatever they are', () => {
+test('counts and sum match any values', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 20 })), values => {
       const histogram = new Histogram([3, 7, 11])

@@ -19,7 +19,7 @@ test('a long list is visited in order, a portion per turn, and other work runs i
   for (const [n, count] of perTurn.entries()) expect(count - (perTurn[n - 1] ?? 0)).toBeLessThanOrEqual(100)
 })
 
-test('of any items the first of their order are kept', () => {
+test('the first items of the order are kept', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(50), { maxLength: 200 }), fc.nat(20), (items, most) => {
       const byValue = (a: number, b: number) => b - a

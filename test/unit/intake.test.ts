@@ -24,7 +24,7 @@ function envelopeOf(kind: Kind, name: string, payload = 'null'): Envelope {
 
 const DONE: Outcome = { notificationId: '', deliveredTo: 0, failed: 0, queued: 0, status: 'no_recipient' }
 
-/** An intake whose dispatches end when the test says so. */
+/** Intake whose dispatches the test ends. */
 function create(maxBytes = 1_000_000) {
   const open: { readonly name: string; end(error?: Error): void }[] = []
   const begun: string[] = []
@@ -48,13 +48,13 @@ function create(maxBytes = 1_000_000) {
   return { intake, take, begun, open, end, faults }
 }
 
-test('what is for users begins at once, without waiting for what came before', () => {
+test('a message for users begins at once, without waiting for earlier ones', () => {
   const { take, begun } = create()
   for (const name of ['1', '2', '3']) take('user', name)
   expect(begun).toEqual(['1', '2', '3'])
 })
 
-test('what is for many users waits until all before it is appended, and nothing overtakes it', async () => {
+test('a message for many users waits for all earlier appends, and no message overtakes it', async () => {
   const { take, begun, end } = create()
   take('user', '1')
   take('users', '2')
@@ -75,13 +75,13 @@ test('what is for many users waits until all before it is appended, and nothing 
   }
 })
 
-test('recipients count by how much they take', () => {
+test('recipients count by their bytes', () => {
   const { take } = create(20_000)
   expect(take('users', '1')).toBe(false)
   expect(take('user', '2')).toBe(true)
 })
 
-test('what is for a crowd waits until all before it is appended, and what comes behind it waits too', async () => {
+test('a crowd message waits for all earlier appends, and later messages wait behind it', async () => {
   const { take, begun, end } = create()
   take('user', '1')
   take('user', '2')
@@ -98,7 +98,7 @@ test('what is for a crowd waits until all before it is appended, and what comes 
   expect(begun).toEqual(['1', '2', '3', '4', '5', '6'])
 })
 
-test('a failure is told and holds up nothing', async () => {
+test('a failure is reported and delays no message', async () => {
   const { intake, take, begun, end, faults } = create()
   take('user', '1')
   take('channel', '2')
@@ -108,7 +108,7 @@ test('a failure is told and holds up nothing', async () => {
   await intake.settled()
 })
 
-test('more than may be under way is not taken, until something has ended', async () => {
+test('messages beyond the bound are rejected until one ends', async () => {
   const { take, end } = create(4_000)
   expect(take('user', '1', 'x'.repeat(1_000))).toBe(true)
   expect(take('channel', '2', 'x'.repeat(900))).toBe(true)
@@ -117,7 +117,7 @@ test('more than may be under way is not taken, until something has ended', async
   expect(take('user', '4')).toBe(true)
 })
 
-test('it is settled when nothing is under way any more', async () => {
+test('it is settled when no message is in progress', async () => {
   const { intake, take, end } = create()
   await intake.settled()
   take('user', '1')
@@ -132,7 +132,7 @@ test('it is settled when nothing is under way any more', async () => {
   await waiting
 })
 
-test('what is still being found out keeps its place, and what comes behind it waits', async () => {
+test('a message whose template is still loading keeps its place, and later ones wait', async () => {
   const { intake, take, begun, end } = create()
   take('user', '1')
   const second = intake.reserve(10)
@@ -150,7 +150,7 @@ test('what is still being found out keeps its place, and what comes behind it wa
   expect(begun).toEqual(['1', '2', '3', '4', '5'])
 })
 
-test('what turns out to be nothing holds up nobody any longer, and only the first word counts', async () => {
+test('a reservation filled with nothing releases its place, and only the first fill counts', async () => {
   const { intake, take, begun, end } = create()
   const first = intake.reserve(10)
   const second = intake.reserve(10)
@@ -166,7 +166,7 @@ test('what turns out to be nothing holds up nobody any longer, and only the firs
   expect(begun).toEqual(['3'])
 })
 
-test('it is not settled before all is found out', async () => {
+test('it is not settled while a reservation is open', async () => {
   const { intake } = create()
   const fill = intake.reserve(10)
   let settled = false
@@ -179,7 +179,7 @@ test('it is not settled before all is found out', async () => {
   await waiting
 })
 
-test('what is being found out takes what it was said to take, and then what it takes', async () => {
+test('a reservation counts its announced bytes, then its real bytes', async () => {
   const { intake, take, begun, end } = create(4_000)
   const small = intake.reserve(1_000)
   const large = intake.reserve(0)
@@ -196,7 +196,7 @@ test('what is being found out takes what it was said to take, and then what it t
   expect(take('user', '3', 'x'.repeat(2_900))).toBe(true)
 })
 
-test('in whatever order they end, they begin in order and nothing is left over', async () => {
+test('messages begin in order for any order of ends, and no bytes stay counted', async () => {
   const kinds = fc.array(
     fc.record({
       kind: fc.constantFrom<Kind>('user', 'channel'),
@@ -215,7 +215,7 @@ test('in whatever order they end, they begin in order and nothing is left over',
       for (const choice of choices) {
         const kindsOpen = open.map(({ name }) => taken[Number(name)]?.kind)
         const last = taken[Number(begun.at(-1))]
-        // Whenever a crowd's turn has come nothing for users is open that came before it.
+        // A crowd message starts only after all earlier user messages have ended.
         if (last?.kind === 'channel') expect(kindsOpen).not.toContain('user')
         const [chosen] = open.splice(choice % (open.length + 1), 1)
         const [found] = chosen === undefined ? late.splice(choice % (late.length || 1), 1) : []

@@ -64,7 +64,7 @@ describe('A JSON text', () => {
     expect(at(text, ...keys)).toBe(found as string)
   })
 
-  test('of whatever kind, split up and put together, is what it was', () => {
+  test('of any kind is unchanged after splitting and joining', () => {
     const build = (value: JsonText): unknown => {
       const { text } = value
       if (text.startsWith('[')) return value.pieces.map(build)

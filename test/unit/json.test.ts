@@ -101,7 +101,7 @@ describe('A raw value', () => {
     })
   })
 
-  test('is none below an unknown key, below another raw value, or where the shape has another type', () => {
+  test('is not found below an unknown key, inside another raw value, or at another type', () => {
     const texts = [
       '{"x":{"payload":1}}',
       '{"a":{"payload":1}}',
@@ -190,12 +190,12 @@ describe('Nesting', () => {
     expect(scanJson('1', request, 0).ok).toBe(true)
   })
 
-  test('of a hundred thousand levels is refused like any other', () => {
+  test('of a hundred thousand levels is refused like any excess', () => {
     for (const deep of ['[', '{"a":', '{"payload":', '{"event":', '{"notifications":['])
       expect(parseJson(deep.repeat(100_000), request, MAX_DEPTH)).toEqual({ ok: false, fault: 'depth' })
   })
 
-  test('counts brackets in no string, however many there are', () => {
+  test('does not count brackets in strings', () => {
     const text = `{"payload":${JSON.stringify('[{'.repeat(100))},${JSON.stringify('['.repeat(100))}:1}`
     expect(parseJson(text, request, MAX_DEPTH).ok).toBe(true)
   })
@@ -262,7 +262,7 @@ describe('A text that is no JSON', () => {
     expect(scanJson(text, array(raw), MAX_DEPTH).ok).toBe(true)
   })
 
-  // At a quadratic cost each of these takes minutes.
+  // Quadratic cost would need minutes for each of these.
   test.each(['\\', '"', '\\"', '{"a":"\\\\', ' ', '"\\u0061":', '"\\x":1,', '{"a\\":1,', '{"payload":1,'])(
     'costs little however long it is: %j again and again',
     part => {
@@ -275,7 +275,7 @@ describe('A text that is no JSON', () => {
     },
   )
 
-  test('costs little with a great many repeated keys either', () => {
+  test('stays cheap with very many repeated keys', () => {
     const items = Array(20_000).fill('{"payload":1,"payload":2}').join()
     const text = `{"notifications":[${items}]${',"a":1,"event":{"payload":1}'.repeat(20_000)}}`
     const { raw: found, repeated } = scanned(text)
@@ -285,7 +285,7 @@ describe('A text that is no JSON', () => {
 })
 
 describe('A value', () => {
-  test('comes with what was found in its text', () => {
+  test('comes with the findings of its text', () => {
     expect(parseJson('{"payload":1.10,"a":true,"a":null}', request, MAX_DEPTH)).toEqual({
       ok: true,
       value: { payload: 1.1, a: null },
@@ -301,7 +301,7 @@ describe('A value', () => {
   })
 })
 
-/** A document as it is written: scalars as their text, objects with their keys in order, again and again. */
+/** Document as written: scalars as text, objects with ordered, possibly repeated keys. */
 type Node = string | readonly Node[] | { readonly members: readonly (readonly [Key, Node])[] }
 interface Key {
   readonly name: string
@@ -386,7 +386,7 @@ function repeatedIn(node: Node, shape: Shape, path = ''): readonly string[] {
   })
 }
 
-/** What `JSON.parse` made of each raw value, by its path. */
+/** Parsed raw values by path. */
 function rawIn(value: unknown, shape: Shape, path = ''): readonly (readonly [string, unknown])[] {
   if (shape.raw) return [[path, value]]
   if (typeof value !== 'object' || value === null) return []
@@ -400,7 +400,7 @@ function rawIn(value: unknown, shape: Shape, path = ''): readonly (readonly [str
 }
 
 describe('Of any document', () => {
-  test('the raw texts are those of the values that JSON.parse sees, on one line', () => {
+  test('the raw texts equal the values of JSON.parse, on one line', () => {
     fc.assert(
       fc.property(nodes, shapes, blanks, (node, shape, spaces) => {
         const text = textOf(node, spaces)
@@ -418,7 +418,7 @@ describe('Of any document', () => {
     )
   })
 
-  test('the repeated keys are those that a look at each object finds', () => {
+  test('the repeated keys equal those found by a check of each object', () => {
     fc.assert(
       fc.property(nodes, shapes, blanks, (node, shape, spaces) => {
         const repeated = repeatedOf(textOf(node, spaces), shape)
@@ -428,7 +428,7 @@ describe('Of any document', () => {
     )
   })
 
-  test('the depth is what recursion counts', () => {
+  test('the depth equals that of a recursive count', () => {
     fc.assert(
       fc.property(nodes, shapes, blanks, fc.integer({ min: 0, max: 6 }), (node, shape, spaces, maxDepth) => {
         expect(scanJson(textOf(node, spaces), shape, maxDepth).ok).toBe(depthOf(node) <= maxDepth)
@@ -490,7 +490,7 @@ describe('Of any text', () => {
     }
   }
 
-  test('the verdict is that of JSON.parse, and nothing is thrown', () => {
+  test('the verdict equals that of JSON.parse, and the scan never throws', () => {
     fc.assert(
       fc.property(texts, shapes, (text, shape) => {
         expect(parseJson(text, shape, text.length + 1)).toMatchObject(verdict(text))
@@ -520,7 +520,7 @@ describe('Bytes', () => {
     ['UTF-16', [0xff, 0xfe, 0x7b, 0x00]],
   ])('with %s are no text', (_, bytes) => {
     expect(decodeUtf8(Uint8Array.from(bytes))).toBeUndefined()
-    // A fault leaves nothing behind in the decoder.
+    // A fault leaves no state in the decoder.
     expect(decodeUtf8(encoder.encode('"é"'))).toBe('"é"')
   })
 

@@ -39,7 +39,7 @@ const open = (settings: Settings = {}) =>
     ...settings,
   })
 
-/** What a service of these settings says to one token. */
+/** Verdict of a service with these settings on one token. */
 async function verify(token: string, settings: Settings = {}) {
   using tokens = await open(settings)
   return tokens.verify(token)
@@ -50,17 +50,17 @@ const part = (value: unknown): string =>
     typeof value === 'string' || value instanceof Uint8Array ? value : JSON.stringify(value),
   ).toString('base64url')
 
-/** Signs any text at all. */
+/** Signs any text. */
 const seal = (text: string, secret = SECRET, hash = 'sha256'): string =>
   `${text}.${createHmac(hash, secret).update(text).digest('base64url')}`
 
-/** Text and bytes go as they are, anything else as JSON. */
+/** Encodes text and bytes unchanged, anything else as JSON. */
 const forge = (payload: unknown, header: unknown = HS256, secret = SECRET): string =>
   seal(`${part(header)}.${part(payload)}`, secret)
 
 const withClaims = (claims: object): string => forge({ ...CLAIMS, ...claims })
 
-/** A well signed token of exactly so many bytes. */
+/** Makes a correctly signed token of exactly this many bytes. */
 function tokenOfBytes(bytes: number): string {
   for (const x of ['', 'x', 'xx', 'xxx'])
     for (let pad = 5900; pad < 6200; pad++) {
@@ -70,21 +70,21 @@ function tokenOfBytes(bytes: number): string {
   throw new Error('no such size')
 }
 
-/** The same bytes in another spelling: the bits that no byte needs are set in the last character. */
+/** Sets the unused bits of the last character: another spelling with equal bytes. */
 const withStrayBits = (text: string): string =>
   text.slice(0, -1) + String.fromCharCode(text.charCodeAt(text.length - 1) + 1)
 
 const listOf = (length: number): string[] => Array.from({ length }, (_, at) => `r${at}`)
 
 describe('a token that is accepted', () => {
-  test('says who its user is', async () => {
+  test('names its user', async () => {
     expect(await verify(forge(CLAIMS))).toEqual({
       ok: true,
       principal: { user: 'ann', tenant: 'default', roles: [], expiresAt: (NOW + 3600) * 1000 },
     })
   })
 
-  test('says everything a principal can have', async () => {
+  test('carries all fields of a principal', async () => {
     const claims = { iat: NOW - 5, nbf: NOW, roles: ['a', 'b'], tenant_id: 'acme', channels: ['x', 'y.*'] }
     expect(await verify(withClaims(claims), { tenancy: true })).toEqual({
       ok: true,
@@ -133,7 +133,7 @@ describe('a token that is accepted', () => {
     expect(await verify(token, { algorithms: ['HS256', alg] })).toMatchObject({ ok: true })
   })
 
-  test('is good until the millisecond before exp + leeway', async () => {
+  test('is valid until the millisecond before exp + leeway', async () => {
     const clock = fakeClock()
     using tokens = await open({ clock })
     const token = withClaims({ exp: NOW })
@@ -143,7 +143,7 @@ describe('a token that is accepted', () => {
     expect(await tokens.verify(token)).toEqual({ ok: false, reason: 'expired' })
   })
 
-  test('is good from the millisecond of nbf - leeway', async () => {
+  test('is valid from the millisecond of nbf - leeway', async () => {
     const clock = fakeClock()
     using tokens = await open({ clock })
     const token = withClaims({ nbf: NOW })
@@ -328,7 +328,7 @@ describe('a token that is refused', () => {
     expect(await verify(token, { algorithms: ['ES256'] })).toEqual({ ok: false, reason: 'signature' })
   })
 
-  test('names a place of keys, which nobody visits', async () => {
+  test('names a key URL, which the server never fetches', async () => {
     let visits = 0
     await using server = Bun.serve({
       port: 0,
@@ -340,7 +340,7 @@ describe('a token that is refused', () => {
     expect(visits).toBe(0)
   })
 
-  test('is any text whatsoever', async () => {
+  test('is any random text', async () => {
     using tokens = await open()
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
@@ -351,7 +351,7 @@ describe('a token that is refused', () => {
     )
   })
 
-  test('is signed well and says any JSON whatsoever', async () => {
+  test('has a correct signature and any random JSON', async () => {
     using tokens = await open({ tenancy: true })
     const claim = fc.oneof(fc.jsonValue(), fc.constant(NOW + 5), fc.constant('ann'))
     const any = fc.oneof(
@@ -368,7 +368,7 @@ describe('a token that is refused', () => {
     )
   })
 
-  test('differs from a good one in any one character', async () => {
+  test('differs from a valid one in any single character', async () => {
     using tokens = await open()
     const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ '
     for (let at = 0; at < good.length; at++) {
@@ -378,7 +378,7 @@ describe('a token that is refused', () => {
     }
   })
 
-  test('leaves none of its text in the reason', async () => {
+  test('leaves no part of its text in the reason', async () => {
     const marked = { alg: 'canary1', kid: 'canary2' }
     const reasons = await Promise.all([
       verify('canary3.canary4.canary5'),
@@ -390,7 +390,7 @@ describe('a token that is refused', () => {
   })
 })
 
-/** Of a P-256 key nobody has any more, with a token it signed. */
+/** Public key and token of a discarded P-256 key. */
 const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBdTCCARugAwIBAgIUItZAq69vHyHd6+YCAJK0aiN7CbkwCgYIKoZIzj0EAwIw
 DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjMwNjA2NDFaGA8yMTI2MTAzMDA2MDY0
@@ -431,7 +431,7 @@ describe('a public key', () => {
     expect(await verify(token, settings)).toEqual({ ok: false, reason: 'algorithm not allowed' })
   })
 
-  test('that fits no algorithm stops the start, in one line without the key', () => {
+  test('without a matching algorithm stops the start, in one line without the key', () => {
     expect(open({ publicKey: RSA_PEM, algorithms: ['ES256', 'EdDSA'] })).rejects.toThrow(unfit)
     expect(open({ publicKey: 'no key', algorithms: ['RS256'] })).rejects.toThrow(unfit)
   })
@@ -450,7 +450,7 @@ describe('a public key', () => {
     expect(open({ publicKey: await exportSPKI(publicKey), algorithms: ['RS256'] })).rejects.toThrow(unfit)
   })
 
-  test('is not asked for when only secrets are allowed', async () => {
+  test('is not required when only secrets are allowed', async () => {
     expect(await verify(forge(CLAIMS), { publicKey: RSA_PEM })).toMatchObject({ ok: true })
   })
 })
@@ -471,7 +471,7 @@ describe('a key set', () => {
   const NO_SET = { ok: false, reason: 'no key set' } as const
   const WRONG = { ok: false, reason: 'signature' } as const
 
-  /** A server of keys, its visits counted as they set out; `answer` may be exchanged at any time. */
+  /** Key server that counts fetches when they begin; `answer` can be replaced at any time. */
   async function serve(keys: readonly JWK[]) {
     const state = { visits: 0, answer: (): Response | Promise<Response> => Response.json({ keys }) }
     const server = Bun.serve({
@@ -500,7 +500,7 @@ describe('a key set', () => {
     return Object.assign(state, {
       clock,
       start,
-      /** How the next fetch ends. */
+      /** Result of the next fetch. */
       fetched: () => next.promise,
       show: (...shown: readonly JWK[]) => {
         state.answer = () => Response.json({ keys: shown })
@@ -509,7 +509,7 @@ describe('a key set', () => {
     })
   }
 
-  test('is not waited for at the start, and tokens are refused until it is there', async () => {
+  test('does not delay the start; tokens are refused until it arrives', async () => {
     await using keys = await serve([ANN])
     const gate = Promise.withResolvers<Response>()
     keys.answer = () => gate.promise
@@ -522,7 +522,7 @@ describe('a key set', () => {
     expect(keys.visits).toBe(1)
   })
 
-  test('is fetched again for an unknown key id, so that a new key works at once and an old one no more', async () => {
+  test('is fetched again for an unknown key id, so that a new key works at once and the old one stops working', async () => {
     await using keys = await serve([ANN])
     using tokens = await keys.start()
     await keys.fetched()
@@ -557,7 +557,7 @@ describe('a key set', () => {
     expect(keys.visits).toBe(3)
   })
 
-  test('is fetched no more often when the fetch for an unknown key id fails', async () => {
+  test('is not fetched more often when the fetch for an unknown key id fails', async () => {
     await using keys = await serve([ANN])
     using tokens = await keys.start()
     await keys.fetched()
@@ -587,7 +587,7 @@ describe('a key set', () => {
     expect(keys.visits).toBe(2)
   })
 
-  test('is replaced without any token coming, by a timer that ends with the tokens', async () => {
+  test('is replaced by a timer without any token; the timer ends with the verifier', async () => {
     await using keys = await serve([ANN])
     const set = spyOn(globalThis, 'setInterval')
     const clear = spyOn(globalThis, 'clearInterval')
@@ -610,13 +610,13 @@ describe('a key set', () => {
     expect(keys.visits).toBe(2)
   })
 
-  test('is used for 24 hours of outage, is tried again and again, and comes back', async () => {
+  test('stays in use for 24 hours of outage, is retried, and recovers', async () => {
     await using keys = await serve([ANN])
     using tokens = await keys.start()
     await keys.fetched()
     const loadedAt = keys.clock.span
     keys.answer = () => new Response('', { status: 503 })
-    /** At this time a token makes the fetch that is due; it gets its answer from what there is. */
+    /** Presents a token at this time: it starts the due fetch and is checked by the cached keys. */
     const at = async (ms: number) => {
       keys.clock.span = loadedAt + ms
       const fetched = keys.fetched()
@@ -643,12 +643,12 @@ describe('a key set', () => {
     expect(await tokens.verify(byAnn)).toMatchObject({ ok: true })
   })
 
-  test('is tried again after 1, 2, 4, 8, 16, 30 and 30 seconds, and from 1 again once it came', async () => {
+  test('is retried after 1, 2, 4, 8, 16, 30 and 30 seconds, and again from 1 after a success', async () => {
     await using keys = await serve([])
     keys.answer = () => new Response('', { status: 500 })
     using tokens = await keys.start()
     await keys.fetched()
-    /** So much time passes, and only its last millisecond makes a fetch. */
+    /** Expects a fetch after exactly this time, and none a millisecond earlier. */
     const dueAfter = async (ms: number) => {
       const { visits } = keys
       keys.clock.span += ms - 1
@@ -685,14 +685,14 @@ describe('a key set', () => {
     expect(await tokens.verify(byAnn)).toEqual(NO_SET)
   })
 
-  test('that is no JSON is none', async () => {
+  test('that is not JSON is rejected', async () => {
     await using keys = await serve([])
     keys.answer = () => new Response('<html>')
     using _ = await keys.start()
     expect(await keys.fetched()).toMatchObject({ ok: false })
   })
 
-  test('may hold several keys that fit a token without key id', async () => {
+  test('may hold several keys for a token without key id', async () => {
     await using keys = await serve([await jwkOf(ann), BOB])
     using tokens = await keys.start()
     await keys.fetched()
@@ -702,7 +702,7 @@ describe('a key set', () => {
     expect(keys.visits).toBe(1)
   })
 
-  test('never makes a secret', async () => {
+  test('never supplies a secret', async () => {
     const shared: JWK = { kty: 'oct', k: Buffer.from(OTHER).toString('base64url'), kid: 'o' }
     await using keys = await serve([shared, await exportJWK(STRANGER.privateKey)])
     using tokens = await keys.start({ algorithms: ['HS256', 'ES256'] })
@@ -713,7 +713,7 @@ describe('a key set', () => {
     expect(await tokens.verify(await signWith(STRANGER.privateKey, { alg: 'ES256' }))).toEqual(WRONG)
   })
 
-  test('stands beside a public key', async () => {
+  test('works beside a public key', async () => {
     await using keys = await serve([])
     const gate = Promise.withResolvers<Response>()
     keys.answer = () => gate.promise
@@ -728,7 +728,7 @@ describe('a key set', () => {
     expect(await tokens.verify(byAnn)).toMatchObject({ ok: true })
   })
 
-  test('is not fetched any more once the tokens are disposed of, nor is that told', async () => {
+  test('is not fetched after disposal, and no failure is reported', async () => {
     const asked = Promise.withResolvers<AbortSignal>()
     const aborted = Promise.withResolvers<void>()
     const told: FetchResult[] = []
@@ -756,7 +756,7 @@ describe('a key set', () => {
 })
 
 describe('a token made for the development start', () => {
-  test('is accepted for as long as it says', async () => {
+  test('is accepted until it expires', async () => {
     const clock = fakeClock()
     const token = await signToken({ secret: SECRET, user: 'demo', seconds: 86_400, clock })
     expect(await verify(token, { clock })).toEqual({
@@ -773,7 +773,7 @@ describe('a token made for the development start', () => {
     expect(await verify(token, { clock })).toEqual({ ok: false, reason: 'expired' })
   })
 
-  test('may be of a tenant', async () => {
+  test('may name a tenant', async () => {
     const clock = fakeClock()
     const token = await signToken({ secret: SECRET, user: 'demo', tenant: 'acme', seconds: 60, clock })
     expect(await verify(token, { clock, tenancy: true })).toMatchObject({ principal: { tenant: 'acme' } })
@@ -784,22 +784,22 @@ describe('the token of a request', () => {
   const find = (search: string, authorization: string | null = null, protocols: string | null = null) =>
     tokenOf({ query: new URLSearchParams(search), authorization, protocols })
 
-  test('is missing when no place has one', () => {
+  test('is missing if no place has one', () => {
     expect(find('cursor=1')).toEqual({})
   })
 
-  test('is taken from the query before the header, from the header before the subprotocol', () => {
+  test('comes from the query, then the header, then the subprotocol', () => {
     expect(find('token=q', 'Bearer h', 'bearer, p')).toEqual({ token: 'q' })
     expect(find('', 'Bearer h', 'bearer, p')).toEqual({ token: 'h' })
     expect(find('', null, 'bearer, p')).toEqual({ token: 'p', subprotocol: 'bearer' })
   })
 
-  test('is present when the query has an empty one', () => {
+  test('is present if the query has an empty one', () => {
     expect(find('token=', 'Bearer h')).toEqual({ token: '' })
     expect(find('token', 'Bearer h')).toEqual({ token: '' })
   })
 
-  test('is repeated when the query has two, be they equal', () => {
+  test('is repeated if the query has two, even equal ones', () => {
     expect(find('token=q&token=q', 'Bearer h')).toEqual({ repeated: true })
     expect(find('token=&token=')).toEqual({ repeated: true })
   })

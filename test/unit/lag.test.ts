@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { createDelays, TICK_MS } from '../../src/observe/lag.ts'
 
-/** Lets ticks come in time for so many milliseconds. */
+/** Runs punctual ticks for this many milliseconds. */
 function run(delays: ReturnType<typeof createDelays>, from: number, ms: number): number {
   let now = from
   while (now < from + ms) {
@@ -11,7 +11,7 @@ function run(delays: ReturnType<typeof createDelays>, from: number, ms: number):
   return now
 }
 
-test('what comes in time, or early, is no delay', () => {
+test('a punctual or early tick is no delay', () => {
   const delays = createDelays(0)
   expect(delays.longest(TICK_MS / 2)).toBe(0)
   delays.came(TICK_MS - 5)

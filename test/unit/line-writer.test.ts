@@ -30,7 +30,7 @@ test('lines arrive in order and whole, however many are written in one turn', as
   expect(writer.dropped).toBe(0)
 })
 
-test('what a reader leaves unread is kept up to the bound, the rest is dropped, counted and told', async () => {
+test('unread lines are kept up to the bound; the rest is dropped, counted and reported', async () => {
   fifo.fill()
   const writer = createLineWriter({ fd: fifo.writeEnd, noteOf, maxWaiting: 40, retryMs: RETRY_MS })
   for (let n = 0; n < 10; n++) writer.write(`line ${n}..\n`)
@@ -41,7 +41,7 @@ test('what a reader leaves unread is kept up to the bound, the rest is dropped, 
   expect(await fifo.until('on\n')).toBe('on\n')
 })
 
-test('a reader that is gone costs lines, and the next reader is told how many', async () => {
+test('lines are lost without a reader, and the next reader gets their number', async () => {
   const writer = createLineWriter({ fd: fifo.writeEnd, noteOf, retryMs: RETRY_MS })
   fifo.closeReadEnd()
   writer.write('one\n')
@@ -55,7 +55,7 @@ test('a reader that is gone costs lines, and the next reader is told how many', 
   expect(writer.dropped).toBe(2)
 })
 
-test('a pipe that somebody else has made non-blocking loses nothing', async () => {
+test('a pipe that another process made non-blocking loses no line', async () => {
   const fd = openSync(fifo.path, constants.O_WRONLY | constants.O_NONBLOCK)
   const writer = createLineWriter({ fd, noteOf })
   fifo.fill()
@@ -65,8 +65,8 @@ test('a pipe that somebody else has made non-blocking loses nothing', async () =
   closeSync(fd)
 })
 
-test('a line that a full disk has cut does not spoil the next one', async () => {
-  // The limit of a file's size stands for the disk: the first write is cut, the next fails.
+test('a line cut by a full disk does not damage the next one', async () => {
+  // A file-size limit acts as a full disk: the first write is cut, the next fails.
   const script = `
     import { createLineWriter } from './src/lib/system/line-writer.ts'
     import { truncateSync, writeFileSync } from 'node:fs'
@@ -85,7 +85,7 @@ test('a line that a full disk has cut does not spoil the next one', async () => 
   expect((await Bun.file(out).text()).split('\n').map(line => line.length)).toEqual([1000, 23])
 })
 
-test('a descriptor that is no descriptor costs nothing but the lines', async () => {
+test('an invalid descriptor loses only the lines', async () => {
   const fd = openSync('/dev/null', 'r')
   closeSync(fd)
   const writer = createLineWriter({ fd, noteOf, retryMs: 10_000 })

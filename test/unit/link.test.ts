@@ -17,7 +17,7 @@ interface LinkTestOptions {
   readonly clock?: Pick<Clock, 'monotonic'>
 }
 
-/** A link to something that a test switches on and off. */
+/** Link to a server that the test switches on and off. */
 function create({
   waits = () => 1,
   probeMs = 60_000,
@@ -58,7 +58,7 @@ function create({
 
 const UP = { connected: true, breaker: 'closed', failures: 0, attempts: 0, reconnections: 0 } as const
 
-test('it tries at once, and is up', async () => {
+test('the link connects at once', async () => {
   const { link, up, waited } = create()
   using _ = link
   expect(link.state).toEqual({ ...UP, connected: false })
@@ -66,7 +66,7 @@ test('it tries at once, and is up', async () => {
   expect([link.state, waited]).toEqual([UP, []])
 })
 
-test('what is lost comes back after the first wait, and counts as one reconnection', async () => {
+test('a lost link reconnects after the first wait, and counts one reconnection', async () => {
   const { link, lines, up, waited, events } = create()
   using _ = link
   await up(1)
@@ -85,7 +85,7 @@ test('what is lost comes back after the first wait, and counts as one reconnecti
   ])
 })
 
-test('waits grow with each failure, and begin anew after a success', async () => {
+test('waits grow with each failure and reset after a success', async () => {
   const { link, lines, power, up, waited } = create({ failureThreshold: 1_000 })
   using _ = link
   await up(1)
@@ -101,7 +101,7 @@ test('waits grow with each failure, and begin anew after a success', async () =>
   expect(waited).toEqual([...Array.from({ length: last }, (_, n) => n), 0])
 })
 
-test('a failure like the one before is not told again', async () => {
+test('a repeated failure is reported once', async () => {
   const { link, power, waited, events } = create({ failureThreshold: 1_000 })
   power.on = false
   using _ = link
@@ -115,7 +115,7 @@ test('a failure like the one before is not told again', async () => {
   ])
 })
 
-test('while the breaker is open nothing is tried but probes, and one that succeeds is the connection', async () => {
+test('while the breaker is open only probes connect, and a successful probe becomes the connection', async () => {
   const { link, power, up, tries, events, alive } = create({ probeMs: 5 })
   power.on = false
   using _ = link
@@ -152,7 +152,7 @@ test('while the breaker is open, a probe that fails for another reason is report
   ])
 })
 
-test('what was up for long is not probed before its time', async () => {
+test('a link lost after a long time is not probed early', async () => {
   let now = 0
   const { link, lines, up, waited, tries } = create({
     waits: () => 60_000,
@@ -177,7 +177,7 @@ test('a probe also ends a long wait while the breaker is closed', async () => {
   expect(link.state).toEqual(UP)
 })
 
-test('without probes an open breaker is tried again after its time, and one failure opens it again', async () => {
+test('without probes the link retries when the breaker is half-open, and one failure opens it again', async () => {
   const { link, power, tries, events } = create({ failureThreshold: 1, resetMs: 20 })
   power.on = false
   using _ = link
@@ -191,7 +191,7 @@ test('without probes an open breaker is tried again after its time, and one fail
   ])
 })
 
-test('a loss in half-open opens it again', async () => {
+test('a loss in half-open state opens the breaker again', async () => {
   const { link, power, lines, up, events } = create({ failureThreshold: 1, probeMs: 5 })
   power.on = false
   using _ = link
@@ -204,7 +204,7 @@ test('a loss in half-open opens it again', async () => {
   expect(link.state.breaker).toBe('open')
 })
 
-test('disposed of it ends its line, tells nothing and tries nothing more', async () => {
+test('after disposal the link closes its connection, reports nothing and never retries', async () => {
   const { link, lines, up, tries, events } = create()
   await up(1)
   link[Symbol.dispose]()
@@ -213,7 +213,7 @@ test('disposed of it ends its line, tells nothing and tries nothing more', async
   expect([tries(), events.all]).toEqual([1, [{ type: 'connected' }]])
 })
 
-test('disposed of in a wait or in a try it opens nothing', async () => {
+test('disposal during a wait or an attempt opens no connection', async () => {
   const waiting = create({ waits: () => 60_000 })
   waiting.power.on = false
   await eventually(() => waiting.waited.length === 1)

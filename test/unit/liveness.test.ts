@@ -57,7 +57,7 @@ class FakePeer extends Peer {
   override unlisten(): void {}
 }
 
-test('a connection whose heartbeat fails is given up, all others get theirs', async () => {
+test('a failed heartbeat ends its connection, and all others get theirs', async () => {
   const clock = createTestClock()
   const hub = createHub<Peer>()
   const faults: unknown[] = []
@@ -89,7 +89,7 @@ test('a connection whose heartbeat fails is given up, all others get theirs', as
   expect(broken).toMatchObject({ beats: 0, cuts: 1 })
 })
 
-test('a connection that cannot be closed does not keep a drain from the others', async () => {
+test('a connection that cannot be closed does not stop the drain of the others', async () => {
   const clock = createTestClock()
   const faults: unknown[] = []
   const peers = ['a', 'b', 'c', 'd'].map(user => new FakePeer(user, clock.monotonic()))

@@ -15,7 +15,7 @@ import { systemClock } from '../../src/lib/time/clock.ts'
 
 const SECRET = 'a-secret-for-tests-of-at-least-32-bytes'
 
-/** As k6 does it, by other means. */
+/** Replaces the functions of k6 by those of Bun. */
 const primitives: Primitives = {
   base64url: text => Buffer.from(text).toString('base64url'),
   hmac: (secret, text) => createHmac('sha256', secret).update(text).digest('base64url'),
@@ -34,7 +34,7 @@ describe('profiles', () => {
     spike: [100, 1_000, 60, 5, 30],
   }
 
-  test('there are seven, with these figures', () => {
+  test('are seven, with these figures', () => {
     const figures = Object.entries(PROFILES).map(([name, profile]) => [
       name,
       [
@@ -48,7 +48,7 @@ describe('profiles', () => {
     expect(Object.fromEntries(figures)).toEqual(rows)
   })
 
-  test('both ramps count as half their time', () => {
+  test('count both ramps as half their time', () => {
     expect(plannedRequests(PROFILES.smoke)).toBe(400)
     expect(totalSeconds(PROFILES.smoke)).toBe(50)
   })
@@ -79,7 +79,7 @@ describe('the life of a client', () => {
 })
 
 describe('thresholds', () => {
-  test('the figures that a scenario passes with', () => {
+  test('have these figures for each scenario', () => {
     const { websocket, http, batch, e2e } = THRESHOLDS
     const profile = PROFILES.smoke
     expect(websocket(profile)).toMatchObject({
@@ -97,7 +97,7 @@ describe('thresholds', () => {
     expect(e2e(profile)).toMatchObject({ message_latency: ['p(95)<200', 'p(99)<500'] })
   })
 
-  test('nothing may be lost, repeated or out of order, and the books of all users must be closed', () => {
+  test('allow no lost, repeated or reordered notification, and require the ledger of every user', () => {
     for (const of of [THRESHOLDS.websocket, THRESHOLDS.e2e])
       expect(of(PROFILES.baseline)).toMatchObject({
         lost: ['count==0'],
@@ -110,7 +110,7 @@ describe('thresholds', () => {
   for (const [scenario, of] of Object.entries(THRESHOLDS))
     test(`${scenario}: what has no sample passes nothing`, () => {
       const thresholds = of(PROFILES.smoke)
-      // k6 lets a rate or a trend without a sample pass, and a counter that must be zero.
+      // k6 passes a rate or trend without samples, and a counter that must be zero.
       const counted = (name: string) => /^count>=?[0-9]+$/.test(thresholds[name]?.[0] ?? '')
       const companion: Record<string, string> = {
         request_duration: 'request_success_samples',
@@ -125,7 +125,7 @@ describe('thresholds', () => {
       expect(unguarded).toEqual([])
     })
 
-  test('each has a fault that must cross it', () => {
+  test('each have a fault that must fail it', () => {
     const unproven = Object.entries(THRESHOLDS).flatMap(([scenario, of]) => {
       const crossed = PROOFS[scenario as keyof typeof PROOFS].flatMap(({ crosses }) => crosses)
       const names = Object.entries(of(PROFILES.smoke)).flatMap(([name, expressions]) =>
@@ -148,7 +148,7 @@ describe('tokens', () => {
     })
   const exp = Math.floor(Date.now() / 1000) + 60
 
-  test('the service accepts what is signed for it', async () => {
+  test('signed for the service are accepted', async () => {
     using service = await tokens()
     const token = signToken({ sub: 'k6-мир-1', exp }, SECRET, primitives)
     expect(await service.verify(token)).toEqual({
@@ -157,13 +157,13 @@ describe('tokens', () => {
     })
   })
 
-  test('the service refuses what is signed with another secret', async () => {
+  test('signed with another secret are rejected', async () => {
     using service = await tokens()
     const token = signToken({ sub: 'a', exp }, `${SECRET}!`, primitives)
     expect(await service.verify(token)).toEqual({ ok: false, reason: 'signature' })
   })
 
-  test('whose token it is can be read, and a text that is none is refused', () => {
+  test('reveal their user, and any other text is rejected', () => {
     expect(subjectOf(signToken({ sub: 'u-7', exp }, SECRET, primitives), primitives)).toBe('u-7')
     expect(() => subjectOf('none', primitives)).toThrow()
     expect(() => subjectOf(`e30.${primitives.base64url('{}')}.x`, primitives)).toThrow('JWT_TOKEN')
@@ -171,7 +171,7 @@ describe('tokens', () => {
 })
 
 describe('the ledger of a user', () => {
-  test('what comes before the send is answered is not missing', () => {
+  test('does not miss a notification that arrives before the answer to its send', () => {
     const ledger = createLedger()
     const n = ledger.issue()
     expect([n, ledger.received(n)]).toEqual([1, 'new'])
@@ -179,7 +179,7 @@ describe('the ledger of a user', () => {
     expect(ledger.missing()).toBe(0)
   })
 
-  test('what is accepted and does not come is missing; what was refused is not', () => {
+  test('misses an accepted notification that does not arrive, but not a rejected one', () => {
     const ledger = createLedger()
     const accepted = ledger.issue()
     ledger.issue()
@@ -187,7 +187,7 @@ describe('the ledger of a user', () => {
     expect(ledger.missing()).toBe(1)
   })
 
-  test('a repeat is told from one that was overtaken', () => {
+  test('distinguishes a repeat from a reordered notification', () => {
     const ledger = createLedger()
     expect([1, 3, 2, 3, 2].map(ledger.received)).toEqual([
       'new',
@@ -198,7 +198,7 @@ describe('the ledger of a user', () => {
     ])
   })
 
-  test('any order of any numbers: as many repeats as copies, one fault of order for each step back', () => {
+  test('counts, for any numbers, one repeat per copy and one order fault per step back', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 12 })), numbers => {
         const ledger = createLedger()
@@ -212,7 +212,7 @@ describe('the ledger of a user', () => {
   })
 })
 
-describe('where the service is', () => {
+describe('the address of the service', () => {
   const rows: [env: Record<string, string>, apiUrl: string, wsUrl: string][] = [
     [{ HOST: 'localhost:8081' }, 'http://localhost:8081', 'ws://localhost:8081'],
     [{ HOST: 'https://a.test/' }, 'https://a.test', 'wss://a.test'],
@@ -227,17 +227,17 @@ describe('where the service is', () => {
       expect(addressesOf(env)).toEqual({ apiUrl, wsUrl })
     })
 
-  test('without any it is to be started', () => {
+  test('is undefined without a host, so that one is started', () => {
     expect(addressesOf({ HOST: '', API_KEY: 'k' })).toBeUndefined()
   })
 
-  test('a text that is no host is refused', () => {
+  test('is rejected if it is not a host', () => {
     expect(() => addressesOf({ HOST: 'ftp://a b' })).toThrow('HOST')
   })
 })
 
-describe('what is asked for', () => {
-  test('a scenario goes by its name or by the name it used to have', () => {
+describe('a command line', () => {
+  test('names a scenario by its present or former name', () => {
     const pairs = [
       ['websocket', 'ws'],
       ['http', 'http-api'],
@@ -249,11 +249,11 @@ describe('what is asked for', () => {
         expect(wishOf([given, 'smoke'], {})).toEqual({ scenarios: [name], profile: 'smoke' })
   })
 
-  test('all means the four of them', () => {
+  test('runs all four scenarios for `all`', () => {
     expect(wishOf(['all', 'soak'], {}).scenarios).toEqual(['websocket', 'http', 'batch', 'e2e'])
   })
 
-  test('the profile is the one given, else that of PROFILE, else baseline', () => {
+  test('uses the given profile, else PROFILE, else baseline', () => {
     expect(wishOf(['ws', 'high'], { PROFILE: 'soak' }).profile).toBe('high')
     expect(wishOf(['ws'], { PROFILE: 'soak' }).profile).toBe('soak')
     expect(wishOf(['ws'], {}).profile).toBe('baseline')
@@ -275,7 +275,7 @@ describe('what is asked for', () => {
 describe('inputs', () => {
   const env = { HOST: 'a:1', PROFILE: 'smoke' }
 
-  test('defaults', () => {
+  test('have defaults', () => {
     expect(readInputs(env)).toEqual({
       apiUrl: 'http://a:1',
       wsUrl: 'ws://a:1',
@@ -288,7 +288,7 @@ describe('inputs', () => {
     })
   })
 
-  test('channels are named once', () => {
+  test('name each channel once', () => {
     expect(readInputs({ ...env, CHANNELS: 'a, b,a' }).channels).toEqual(['a', 'b'])
   })
 
@@ -305,7 +305,7 @@ describe('inputs', () => {
       expect(() => readInputs({ ...env, [name]: value })).toThrow(name)
     })
 
-  test('scenarios with clients need a secret or a token, the others do not', () => {
+  test('require a secret or a token only for scenarios with clients', () => {
     const check = (scenario: string, more = {}) =>
       checkInputs(wishOf([scenario, 'smoke'], {}), { ...env, ...more })
     expect(() => check('ws')).toThrow('JWT_SECRET')
@@ -316,14 +316,14 @@ describe('inputs', () => {
   })
 })
 
-describe('`bun run load` says what it needs in one line', () => {
+describe('`bun run load` reports a missing requirement in one line', () => {
   const ROOT = join(import.meta.dir, '../..')
   const rows: [args: string[], env: Record<string, string>, line: string][] = [
     [['ws', 'gigantic'], {}, 'usage: bun run load'],
     [['ws', 'smoke'], { JWT_TOKEN: 't' }, 'JWT_SECRET: '],
     [['ws', 'smoke'], { HOST: '127.0.0.1:1' }, 'JWT_SECRET: '],
     [['http', 'smoke'], { BATCH_SIZE: '1000' }, 'BATCH_SIZE: '],
-    // Nothing listens there.
+    // The port has no listener.
     [['http', 'smoke'], { HOST: '127.0.0.1:1' }, 'HOST: '],
   ]
   for (const [args, env, line] of rows)

@@ -7,10 +7,10 @@ import { fakeClock } from '../contract/store.contract.ts'
 
 const TTL_MS = 100_000
 const MIB = 1024 * 1024
-/** Hundreds of thousands are made: a busy machine takes a while. */
+/** Time limit: tests create hundreds of thousands of keys. */
 const TIMEOUT_MS = 30_000
 
-/** Used, and answered if an answer is given. */
+/** Reserves the key, and answers it if an answer is given. */
 async function use(idempotency: Idempotency, key: string, answer?: string): Promise<Claim> {
   const first = claim({ key })
   await idempotency.reserve(first)
@@ -18,11 +18,11 @@ async function use(idempotency: Idempotency, key: string, answer?: string): Prom
   return first
 }
 
-/** Whether it still knows what the key was used for; asking reserves those it does not. */
+/** Tells whether the key is still known; asking reserves an unknown one. */
 const knows = async (idempotency: Idempotency, key: string): Promise<boolean> =>
   (await idempotency.reserve(claim({ key, fingerprint: 'another' }))).type === 'conflict'
 
-/** Which of these it still knows, asked from the youngest: whoever is asked for in vain pushes out the oldest. */
+/** Lists the known keys, youngest first: asking for an unknown key evicts the oldest. */
 async function known(idempotency: Idempotency, keys: readonly string[]): Promise<readonly string[]> {
   const found: string[] = []
   for (const key of keys.toReversed()) if (await knows(idempotency, key)) found.unshift(key)
@@ -30,7 +30,7 @@ async function known(idempotency: Idempotency, keys: readonly string[]): Promise
 }
 
 describe('keys in memory', () => {
-  test('that were freed take no place of others', async () => {
+  test('free their place when released', async () => {
     const idempotency = memoryIdempotency(fakeClock(), TTL_MS, { records: 3, bytes: 2_000 })
     await use(idempotency, 'kept', '1')
     for (let n = 0; n < 10_000; n++) idempotency.release(await use(idempotency, `${n}`), 'free')
@@ -56,7 +56,7 @@ describe('keys in memory', () => {
     TIMEOUT_MS,
   )
 
-  test('of a tenant with many push out only its own', async () => {
+  test('of a tenant at its bound evict only keys of that tenant', async () => {
     const idempotency = memoryIdempotency(fakeClock(), TTL_MS, { records: 100, bytes: 1_000_000 })
     const of = (tenant: string, n: number): Claim => claim({ tenant, key: `${n}` })
     for (let n = 0; n < 20; n++) await idempotency.reserve(of('small', n))
@@ -67,7 +67,7 @@ describe('keys in memory', () => {
     expect(await again('many', 900)).toBe('reserved')
   })
 
-  test('of a large answer push out only keys of its tenant', async () => {
+  test('with a large answer evict only keys of their tenant', async () => {
     const idempotency = memoryIdempotency(fakeClock(), TTL_MS, { records: 1_000, bytes: 100_000 })
     const of = (tenant: string, key: string): Claim => claim({ tenant, key })
     await idempotency.reserve(of('small', 'k'))
@@ -81,7 +81,7 @@ describe('keys in memory', () => {
     expect((await idempotency.reserve(of('large', '0'))).type).toBe('reserved')
   })
 
-  test('that are over go, also of tenants that use none any more', async () => {
+  test('are removed after expiry, even of tenants without new keys', async () => {
     const clock = fakeClock()
     const idempotency = memoryIdempotency(clock, TTL_MS)
     const before = heapStats().objectTypeCounts['Mark'] ?? 0
@@ -102,7 +102,7 @@ describe('keys in memory', () => {
       const idempotency = memoryIdempotency(fakeClock(), TTL_MS, { records: 100_000, bytes: 16 * MIB })
       const before = heap()
       for (let n = 0; n < 60_000; n++) {
-        // Cut from requests, as keys are.
+        // Slices of a request, like real keys.
         const request = Buffer.from(`${'z'.repeat(500)}${n}`).toString()
         const fingerprint = new Bun.CryptoHasher('sha256').update(request).digest('base64url')
         const first = claim({ key: request.slice(490), fingerprint })
@@ -117,7 +117,7 @@ describe('keys in memory', () => {
     TIMEOUT_MS,
   )
 
-  test('that end all at once are not told of after their time', async () => {
+  test('that expire all at once are unknown after their time', async () => {
     const clock = fakeClock()
     const idempotency = memoryIdempotency(clock, TTL_MS)
     const keys = Array.from({ length: 5_000 }, (_, n) => `${n}`)

@@ -4,22 +4,22 @@ import { createOrigins } from '../../src/auth/origin.ts'
 const APP = 'https://app.example.com'
 
 describe('origins', () => {
-  test.each([[[]], [['*']], [[APP, '*']]])('all pass when the list is %j', allowed => {
+  test.each([[[]], [['*']], [[APP, '*']]])('are all accepted when the list is %j', allowed => {
     const origins = createOrigins(allowed)
     for (const origin of [null, 'null', APP, 'http://evil.example']) expect(origins.allows(origin)).toBe(true)
   })
 
-  test('pass when listed', () => {
+  test('are accepted when listed', () => {
     const origins = createOrigins([APP, 'http://localhost:3000'])
     expect(origins.allows(APP)).toBe(true)
     expect(origins.allows('http://localhost:3000')).toBe(true)
   })
 
-  test('are not needed: no browser sends none', () => {
+  test('may be absent: browsers always send one', () => {
     expect(createOrigins([APP]).allows(null)).toBe(true)
   })
 
-  test('do not pass when they differ in anything', () => {
+  test('are rejected at any difference', () => {
     const origins = createOrigins([APP])
     const others = [
       '',

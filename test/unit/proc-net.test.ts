@@ -6,7 +6,7 @@ const HEAD =
 const row = (local: string, remote: string, queue: string): string =>
   `   0: ${local} ${remote} 01 ${queue}:00000000 01:00000014 00000003     0        0 280204 2 0000000062a1de54 20 0 0 10 -1\n`
 
-test('an end is named as the kernel names it, whichever way its address is written', () => {
+test('an end has the kernel’s name for any spelling of its address', () => {
   expect(endName('127.0.0.1', 8081)).toBe('0100007F:1F91')
   expect(endName('::ffff:127.0.0.1', 8081)).toBe('0100007F:1F91')
   expect(endName('2001:db8::1', 80)).toBe('B80D0120000000000000000001000000:0050')
@@ -14,7 +14,7 @@ test('an end is named as the kernel names it, whichever way its address is writt
   expect(endName('nonsense', 80)).toBe('')
 })
 
-test('only clients of the port that owe bytes are listed, mapped addresses as those of IPv4', () => {
+test('only clients of the port with unacknowledged bytes are listed; mapped addresses count as IPv4', () => {
   const table = [
     HEAD,
     row('0100007F:1F91', '0100007F:8492', '0000002E'),

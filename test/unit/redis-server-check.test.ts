@@ -15,7 +15,7 @@ const GOOD = {
   maxmemory_policy: 'noeviction',
 }
 
-/** A Redis that says this of itself; without settings it does not say them. */
+/** Redis that reports this version and, if given, these settings. */
 const redisOf = (info: Partial<Record<string, string>>, settings?: Record<string, string>): Redis =>
   ({
     info: async () =>
@@ -39,7 +39,7 @@ describe('a Redis is refused', () => {
       expect((await checkServer(redisOf({ redis_version: version }), ADDRESS)).anchor).toBe('run@f00')
     })
 
-  test('that is a cluster', () => {
+  test('in cluster mode', () => {
     expect(checkServer(redisOf({ cluster_enabled: '1' }), ADDRESS)).rejects.toThrow('Redis Cluster')
   })
 })
@@ -52,7 +52,7 @@ describe('a life lasts as long as', () => {
     address: Partial<RedisAddress> = {},
   ) => (await checkServer(redisOf(info, settings), { ...ADDRESS, ...address })).anchor
 
-  test('the address, for a lone Redis that has everything on its disk before it answers', async () => {
+  test('the address, for a single Redis that syncs to disk before it answers', async () => {
     expect(await anchorOf({}, ALWAYS)).toBe('always@r:6379')
     expect(await anchorOf({}, ALWAYS, { hosts: [{ host: 's', port: 1 }] })).toBe('always@s:1')
   })

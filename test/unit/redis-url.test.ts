@@ -67,7 +67,7 @@ test.each([
   expect(parseRedisUrl(url)).toBeUndefined()
 })
 
-test('what is said of an address tells no credentials', () => {
+test('the description of an address contains no credentials', () => {
   const said = (url: string) => {
     const address = parseRedisUrl(url)
     return address && describeAddress(address)

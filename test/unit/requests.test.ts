@@ -3,7 +3,7 @@ import { createRateLimits } from '../../src/limit/requests.ts'
 import { createStats } from '../../src/observe/stats.ts'
 import { createStoppedClock } from '../support/clock.ts'
 
-test('of 100,000 buckets and one more, the one that was not used for longest is forgotten, and so full', () => {
+test('beyond 100,000 buckets the least recently used one is removed, and is then full', () => {
   using limits = createRateLimits({
     settings: {
       ratelimitHttpRequestsPerSecond: 1,
@@ -19,7 +19,7 @@ test('of 100,000 buckets and one more, the one that was not used for longest is 
   const left = (identity: string) => limits.requests.charge(identity)['x-ratelimit-remaining']
   expect([left('a'), left('a')]).toEqual(['1', '0'])
   for (let n = 0; n < 99_998; n++) left(`${n}`)
-  // Connections are counted among them.
+  // Connections use the same buckets.
   limits.connects(new Request('http://localhost/192.0.2.1'))
   expect(() => left('a')).toThrow('too many')
   left('one more')

@@ -14,7 +14,7 @@ const SECRETS = {
 }
 
 describe('the settings in effect', () => {
-  test('are all there, as written or by default; what is unset and has no default is left out', () => {
+  test('are shown as written or by default; a setting without value or default is left out', () => {
     const all = shown({ SERVER_PORT: '9000', TENANT_OVERRIDES: '{"acme":{"max_connections":5}}' })
     expect(all).toMatchObject({
       SERVER_HOST: '0.0.0.0',
@@ -36,7 +36,7 @@ describe('the settings in effect', () => {
     expect(shown({ REDIS_URL: '' })['REDIS_URL']).toBe('')
   })
 
-  test('tell of a secret only that it is set', () => {
+  test('show only that a secret is set', () => {
     const all = shown(SECRETS)
     for (const [name, secret] of Object.entries(SECRETS)) {
       expect([name, all[name]]).toEqual([name, 'set'])

@@ -4,7 +4,7 @@ import { SortedNames } from '../../src/lib/collections/sorted-names.ts'
 
 const name = fc.string({ unit: 'grapheme', maxLength: 3 })
 
-test('names are in order after any changes, and listed after any name', () => {
+test('names stay sorted after any changes, and lists start after any name', () => {
   fc.assert(
     fc.property(fc.array(name, { maxLength: 200 }), name, fc.nat(30), (changes, after, limit) => {
       const names = new SortedNames()
@@ -24,7 +24,7 @@ test('names are in order after any changes, and listed after any name', () => {
   )
 })
 
-test('parts split and go with thousands of names', () => {
+test('parts split and disappear with thousands of names', () => {
   const names = new SortedNames()
   const all = Array.from({ length: 5_000 }, (_, n) => `${(n * 7_919) % 5_000}`)
   for (const each of all) names.add(each)

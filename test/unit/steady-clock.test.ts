@@ -3,7 +3,7 @@ import { createSteadyClock } from '../../src/lib/time/steady-clock.ts'
 
 const START = 1_700_000_000_000
 
-/** The two clocks of a machine, which the test moves apart. */
+/** Wall clock and monotonic clock, which the test moves apart. */
 function start() {
   const machine = { wall: START, monotonic: 5 }
   const clock = { now: () => machine.wall, monotonic: () => machine.monotonic }
@@ -19,7 +19,7 @@ function start() {
   }
 }
 
-test.each([3_600_000, -3_600_000, 56 * 365 * 86_400_000])('a jump by %d ms is no time that passes', by => {
+test.each([3_600_000, -3_600_000, 56 * 365 * 86_400_000])('a jump by %d ms does not count as time', by => {
   const { machine, jumps, steady, pass } = start()
   pass(1_000)
   machine.wall += by
@@ -28,7 +28,7 @@ test.each([3_600_000, -3_600_000, 56 * 365 * 86_400_000])('a jump by %d ms is no
   expect([steady.now(), steady.jumped, jumps]).toEqual([START + 1_500, by, [by]])
 })
 
-test('a jump that is taken back leaves nothing', () => {
+test('a reversed jump leaves no trace', () => {
   const { machine, jumps, steady, pass } = start()
   machine.wall += 7_200_000
   steady.now()
@@ -37,7 +37,7 @@ test('a jump that is taken back leaves nothing', () => {
   expect([steady.now(), steady.jumped, jumps]).toEqual([START + 10, 0, [7_200_000, -7_200_000]])
 })
 
-test('goes with the wall clock where the two drift apart', () => {
+test('follows the wall clock when the clocks drift apart', () => {
   const { machine, jumps, steady, pass } = start()
   for (let minute = 0; minute < 1_000; minute++) {
     pass(60_000)
@@ -47,7 +47,7 @@ test('goes with the wall clock where the two drift apart', () => {
   expect([steady.now(), jumps]).toEqual([machine.wall, []])
 })
 
-test('a process that was stopped between reading the two clocks has seen no jump', () => {
+test('a process stopped between reading the two clocks sees no jump', () => {
   let [wall, monotonic, isStopped] = [START, 5, false]
   const clock = {
     now: () => wall,
@@ -62,7 +62,7 @@ test('a process that was stopped between reading the two clocks has seen no jump
   expect([steady.now(), steady.jumped, jumps]).toEqual([START + 60_000, 0, []])
 })
 
-test('goes on from the jumps it is told of', () => {
+test('continues from known earlier jumps', () => {
   const clock = { now: () => START, monotonic: () => 5 }
   expect(createSteadyClock(clock, { jumped: 3_600_000 }).now()).toBe(START - 3_600_000)
 })

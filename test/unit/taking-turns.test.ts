@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { takingTurns } from '../../src/lib/flow/taking-turns.ts'
 
-/** Work of which the test says when it ends. */
+/** Work that the test ends. */
 function work() {
   const begun: PromiseWithResolvers<number>[] = []
   const ask = takingTurns(() => {
@@ -12,7 +12,7 @@ function work() {
   return { begun, ask }
 }
 
-test('those who ask while it is done share the next time', async () => {
+test('callers during a run share the next run', async () => {
   const { begun, ask } = work()
   const first = ask()
   await Promise.resolve()
@@ -31,7 +31,7 @@ test('those who ask while it is done share the next time', async () => {
   expect(await fourth).toBe(3)
 })
 
-test('a failure is told to those who wait for it, and holds up nobody else', async () => {
+test('a failure reaches only the callers that wait for it', async () => {
   const { begun, ask } = work()
   const first = ask()
   await Promise.resolve()

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { createTally, sentOf } from '../../src/observe/tally.ts'
 
-test('the total is the sum over all tenants, those that came too late for a record included', () => {
+test('the total is the sum over all tenants, including those without their own record', () => {
   const tally = createTally(2)
   for (const [n, tenant] of ['a', 'b', 'c', 'd', 'a'].entries()) {
     const record = tally.of(tenant)
@@ -31,7 +31,7 @@ test('the total is the sum over all tenants, those that came too late for a reco
   expect(sentOf(tally.total())).toBe(55)
 })
 
-test('of a tenant without a record nothing is told, and asking makes none', () => {
+test('a tenant without a record has no counters, and a look-up creates no record', () => {
   const tally = createTally(1)
   tally.of('a').opened++
   tally.of('b').opened++

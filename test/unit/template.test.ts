@@ -8,7 +8,7 @@ const MAX = 65_536
 const rendered = (template: string, variables = '{}', options: object = {}) =>
   render(compile(template), variables, { strict: false, maxBytes: MAX, ...options })
 
-/** The payload, which there must be. */
+/** Returns the payload; fails without one. */
 function payloadOf(template: string, variables?: string): string {
   const result = rendered(template, variables)
   return result.ok ? result.payload : expect.unreachable(result.fault)
@@ -181,7 +181,7 @@ describe('A template is rendered', () => {
         expect(() => JSON.parse(payload)).not.toThrow()
       })
 
-  test('again and again from what was compiled once', () => {
+  test('repeatedly from one compiled form', () => {
     const compiled = compile('{"{{k}}":"{{{v}}}"}')
     const one = (variables: string) => render(compiled, variables, { strict: true, maxBytes: MAX })
     expect([one('{"k":"a","v":1}'), one('{"k":"b","v":[2]}'), one('{"k":"a","v":1}')]).toEqual([
@@ -213,11 +213,11 @@ describe('A strict template', () => {
     })
   })
 
-  test('is rendered when nothing is missing, whatever is given beside', () => {
+  test('is rendered if nothing is missing, despite surplus variables', () => {
     expect(strict('"{{a}}{{b.0}}"', '{"a":null,"b":[false],"c":1}')).toEqual({ ok: true, payload: '"false"' })
   })
 
-  test('misses variables of keys that others displace, too', () => {
+  test('also requires variables in keys that other keys replace', () => {
     expect(strict('{"{{a}}":"{{x}}","{{b}}":2}', '{"a":"k","b":"k"}')).toEqual({
       ok: false,
       fault: 'missing',
@@ -225,7 +225,7 @@ describe('A strict template', () => {
     })
   })
 
-  test('misses nothing that is no placeholder', () => {
+  test('requires nothing for text that is not a placeholder', () => {
     expect(strict(`"{{}} {a} {{a} {{${name(129)}}}"`)).toMatchObject({ ok: true })
   })
 })
@@ -276,7 +276,7 @@ describe('A payload', () => {
     expect(rendered(more, moreVariables)).toEqual(TOO_LARGE)
   })
 
-  // Whole, they would be longer than any string can be.
+  // Complete, they would exceed the longest possible string.
   const huge = `{"v":"${'x'.repeat(1_000_000)}","w":[${'1,'.repeat(300_000)}1]}`
   test.each([
     ['in one string', `"${'{{v}}'.repeat(13_000)}"`],
@@ -301,13 +301,13 @@ describe('A payload', () => {
   })
 })
 
-/** One character, and how it is written in JSON. */
+/** Character with its JSON spelling. */
 interface Unit {
   readonly said: string
   readonly written: string
 }
 type Units = readonly Unit[]
-/** A document as it is written. */
+/** Document as written. */
 type Node =
   | { readonly scalar: string }
   | { readonly units: Units }
@@ -326,7 +326,7 @@ function print(node: Node, blank = ''): string {
   return `{${members.join(`,${blank}`)}${blank}}`
 }
 
-/** Character by character, by the words of the documentation: slow, and nothing shared with what it checks. */
+/** Renders character by character by the documented rules; slow, and independent of the code. */
 function reference(
   template: Node,
   variables: Node,
@@ -352,7 +352,7 @@ function reference(
     if ('scalar' in node) return node.scalar === 'null' ? '' : node.scalar
     return JSON.stringify(print(node)).slice(1, -1)
   }
-  /** How many units a name takes that begins here, when two closing braces follow it. */
+  /** Length of the name that begins here, if two closing braces follow it. */
   const nameAt = (units: Units, start: number): number => {
     let end = start
     while (end < units.length && units[end]?.said !== '{' && units[end]?.said !== '}') end++
@@ -453,7 +453,7 @@ const variableKeys = fc
 const values = treeOf(texts, variableKeys)
 const variablesOf = fc.array(fc.tuple(variableKeys, values), { maxLength: 8 }).map(members => ({ members }))
 
-test('Of 5,000 random templates with random variables, each is rendered as a slow reading of the rules would', () => {
+test('5,000 random templates are rendered like by a slow reading of the rules', () => {
   const seed = Date.now() % 2 ** 31
   const outcomes = { missing: 0, replaced: 0 }
   fc.assert(
@@ -481,7 +481,7 @@ test('Of 5,000 random templates with random variables, each is rendered as a slo
     ),
     { numRuns: 5_000, seed },
   )
-  // Or it proves nothing.
+  // Otherwise the test proves nothing.
   console.log(
     `templates: seed ${seed}, ${outcomes.replaced} with something replaced, ${outcomes.missing} with something missing`,
   )

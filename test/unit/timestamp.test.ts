@@ -63,7 +63,7 @@ for (const text of [
     expect(parseTimestamp(text)).toBeUndefined()
   })
 
-test('what a Date writes is read back', () => {
+test('the text of a Date is read back', () => {
   fc.assert(
     fc.property(fc.integer({ min: -62_167_219_200_000, max: 253_402_300_799_999 }), ms => {
       expect(parseTimestamp(new Date(ms).toISOString())).toBeCloseTo(ms, 3)

@@ -43,7 +43,7 @@ for (const text of MALFORMED)
     expect(parseTraceparent(text)).toBeUndefined()
   })
 
-test('a place is written as version 00 with the one flag that this version knows', () => {
+test('a place is written as version 00 with its only known flag', () => {
   const place = { traceId: TRACE, spanId: SPAN }
   expect(formatTraceparent({ ...place, traceFlags: 1 })).toBe(`00-${TRACE}-${SPAN}-01`)
   expect(formatTraceparent({ ...place, traceFlags: 0 })).toBe(`00-${TRACE}-${SPAN}-00`)
