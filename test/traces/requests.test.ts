@@ -121,7 +121,7 @@ describe('the parent of a request', () => {
   })
 })
 
-describe('what is sent', () => {
+describe('sampling', () => {
   const ROWS: readonly (readonly [ratio: string, flag: '01' | '00' | undefined, sent: boolean])[] = [
     ['1.0', undefined, true],
     ['7', undefined, true],

@@ -75,7 +75,7 @@ test('a message for many users waits for all earlier appends, and no message ove
   }
 })
 
-test('recipients count by their bytes', () => {
+test('a message for many users counts by its recipients', () => {
   const { take } = create(20_000)
   expect(take('users', '1')).toBe(false)
   expect(take('user', '2')).toBe(true)
