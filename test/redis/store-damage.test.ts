@@ -136,6 +136,20 @@ describe.concurrent('Cleaning in Redis', () => {
     expect((await trySend(app, ['else'], 3)).status).toBe(200)
   }, 40_000)
 
+  for (const key of ['ara:due', 'ara:leased:{ara:due}', 'ara:sizes'])
+    test(`goes on after a key of another type stood in place of ${key}`, async () => {
+      await using redis = await startRedis()
+      await using app = await startStored(redis, {
+        QUEUE_MESSAGE_TTL_SECONDS: '1',
+        QUEUE_CLEANUP_INTERVAL_SECONDS: '1',
+      })
+      const client = redis.client()
+      await client.set(key, 'not ours')
+      await eventually(async () => (await trySend(app, ['u', 'v'], 1)).status === 200)
+      await eventually(async () => (await client.keys('ara:order:*')).length === 0, 15_000)
+      await eventually(async () => (await app.get('/health')).json.queue.total_messages === 0, 15_000)
+    }, 40_000)
+
   test('finds users that are missing from its index', async () => {
     await using redis = await startRedis()
     await using app = await startStored(redis, {
@@ -154,6 +168,27 @@ describe.concurrent('Cleaning in Redis', () => {
     await eventually(async () => (await app.get('/health')).json.queue.total_messages === 0, 15_000)
   }, 40_000)
 })
+
+test('Redis clean-up keeps up with two callers that send as fast as they can', async () => {
+  await using redis = await startRedis()
+  await using app = await startStored(redis, {
+    QUEUE_MESSAGE_TTL_SECONDS: '1',
+    QUEUE_CLEANUP_INTERVAL_SECONDS: '86400',
+  })
+  const totalNow = async (): Promise<number> => (await app.get('/health')).json.queue.total_messages
+  let calls = 0
+  const caller = async (): Promise<void> => {
+    while (calls < 30) {
+      const call = calls++
+      const users = Array.from({ length: 1_000 }, (_, n) => `u${call}_${n}`)
+      expect((await trySend(app, users, call)).status).toBe(200)
+    }
+  }
+  await Promise.all([caller(), caller()])
+  // One second of retention, and five until ended entries no longer count.
+  await eventually(async () => (await totalNow()) === 0, 6_000)
+  expect((await redis.client().keys('ara:order:*')).length).toBe(0)
+}, 60_000)
 
 describe.concurrent('A Redis that evicts', () => {
   test('shows in health and as a warning, while sends are accepted, until it stops evicting', async () => {

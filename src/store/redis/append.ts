@@ -6,6 +6,7 @@ import { type Sharers, type StoredBody, sharersOf, storedBodyOf, writeBodies } f
 import type { DeliveryNotes, NoteBatch } from './delivery-notes.ts'
 import { DUE_KEY, recipientsKey } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
+import type { Pace } from './pace.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command, LiveConnection } from './server.ts'
 import type { EndAdmission, StoredSizes } from './stored-sizes.ts'
@@ -15,6 +16,7 @@ interface AppendOptions {
   readonly storedSizes: StoredSizes
   readonly scripts: LogScripts
   readonly notes: DeliveryNotes
+  readonly pace: Pace
   readonly limits: StoreLimits
 }
 
@@ -62,6 +64,7 @@ export function createAppend({
   storedSizes,
   scripts,
   notes,
+  pace,
   limits,
 }: AppendOptions): UserLog['append'] {
   const { retentionMs, cleanupMs, maxEntries } = limits
@@ -162,6 +165,8 @@ export function createAppend({
   }
 
   return async drafts => {
+    const turn = pace.turn(drafts.length)
+    if (turn !== undefined) await turn
     const sharers = sharersOf(drafts)
     const endAdmission = storedSizes.isLimited ? await admit(drafts, sharers) : NOTHING
     let isNew = true

@@ -5,10 +5,12 @@
 
 if not head then return { 0, 0, '', 0, 0, -1 } end
 keptBefore = nil
+forgetsAtOnce = true
 local more = purge()
 local over = call('ZRANGEBYSCORE', PAST, '-inf', '(' .. whole(now), 'LIMIT', 0, MAX_PURGED)
 for _, seq in ipairs(over) do forget(seq) end
 local next = -1
+if head.kept == 0 and head.past == 0 then return reply(false, next) end
 for _, key in ipairs({ ENDS, PAST }) do
   local first = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
   if first and (next < 0 or first < next) then next = first end

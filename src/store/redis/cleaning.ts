@@ -1,3 +1,4 @@
+import { every } from '../../lib/time/every.ts'
 import type { Topic } from '../../notification/topic.ts'
 import type { UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
@@ -5,6 +6,7 @@ import type { DeliveryNotes } from './delivery-notes.ts'
 import type { ReportFault } from './fault-reporter.ts'
 import { DUE_KEY, LEASED_KEY, SIZES_KEY } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
+import type { Pace } from './pace.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 import type { StoredSizes } from './stored-sizes.ts'
@@ -12,8 +14,6 @@ import type { StoredSizes } from './stored-sizes.ts'
 /** Physically removes ended entries, and reports the totals. */
 export interface Cleaning extends Disposable {
   readonly totals: UserLog['totals']
-  /** Cleans up at once, at most once a second. */
-  hurry(): void
 }
 
 interface CleaningOptions {
@@ -21,18 +21,25 @@ interface CleaningOptions {
   readonly scripts: LogScripts
   readonly notes: DeliveryNotes
   readonly storedSizes: StoredSizes
+  readonly pace: Pace
   readonly cleanupMs: number
   readonly reportFault: ReportFault
 }
 
-const OWNERS_AT_ONCE = 100
-/** Groups of logs that `totals` cleans at most before it answers. */
-const STEPS_FOR_TOTALS = 10
+/** Due logs of one step. Redis runs one script per log, so other commands run in between. */
+const OWNERS_AT_ONCE = 500
+/** Steps under way at once. Together they clean faster than appends can fill. */
+const STEPS_AT_ONCE = 3
+/** Logs that each check visits. */
+const CHECKED_AT_ONCE = 100
+/** Steps that `totals` takes at most before it answers. */
+const STEPS_FOR_TOTALS = 2
+/** Interval of the search for due logs, so that ended entries count for about a second more. */
+const SWEEP_MS = 1_000
 /** After this time another node may lease the same users, milliseconds. */
 const LEASE_MS = 30_000
 /** Pages of the table of all users that each cleanup checks. */
 const CHECKS = 20
-const HURRY_MS = 1_000
 const BYTES = 200
 
 export function createCleaning({
@@ -40,12 +47,15 @@ export function createCleaning({
   scripts,
   notes,
   storedSizes,
+  pace,
   cleanupMs,
   reportFault,
 }: CleaningOptions): Cleaning {
   let isClosed = false
-  let isCleaning = false
-  let hurriedAt = 0
+  /** The last step took as many due logs as it may, so there are more. */
+  let isBehind = false
+  /** When the sweep under way began, monotonic milliseconds. */
+  let sweptAt = 0
   /** Cursor of HSCAN for the check of all users. */
   let place: unknown = '0'
 
@@ -81,16 +91,17 @@ export function createCleaning({
     })
     // `append` wrote these values.
     const owners = (Array.isArray(taken) ? taken : []) as readonly Topic[]
-    if (owners.length === 0) return false
-    await cleanAll(owners)
-    return true
+    isBehind = owners.length === OWNERS_AT_ONCE
+    if (owners.length > 0) await cleanAll(owners)
+    pace.cleaned(owners.length, isBehind && performance.now() > sweptAt + SWEEP_MS)
+    return owners.length > 0
   }
 
   /** Cleans the next page of all logs: one may have dropped out of the index or the sums. */
   const check = async (): Promise<void> => {
     const [page] = await batches.run({
       bytes: BYTES,
-      build: () => [['hscan', SIZES_KEY, String(place), 'COUNT', OWNERS_AT_ONCE]],
+      build: () => [['hscan', SIZES_KEY, String(place), 'COUNT', CHECKED_AT_ONCE]],
     })
     const [next, fields]: unknown[] = Array.isArray(page) ? page : []
     place = next
@@ -101,41 +112,45 @@ export function createCleaning({
     if (owners.length > 0) await cleanAll(owners)
   }
 
-  const cleanUp = async (): Promise<void> => {
-    if (isCleaning) return
-    isCleaning = true
-    try {
-      while (!isClosed && (await step()));
-      for (let n = 0; n < CHECKS && !isClosed; n++) {
-        await check()
-        if (place === '0') break
-      }
-    } catch (error) {
-      // The next cleanup continues.
-      reportFault(error)
-    } finally {
-      isCleaning = false
+  const checkPages = async (): Promise<void> => {
+    for (let n = 0; n < CHECKS && !isClosed; n++) {
+      await check()
+      if (place === '0') break
     }
   }
 
-  const timer = setInterval(() => void cleanUp(), cleanupMs)
-  timer.unref()
+  const drain = async (): Promise<void> => {
+    while (!isClosed && (await step()));
+  }
+
+  const sweep = async (): Promise<void> => {
+    sweptAt = performance.now()
+    // The first step tells whether several at once are worthwhile.
+    if (!isClosed && (await step())) await Promise.all(Array.from({ length: STEPS_AT_ONCE }, drain))
+  }
+
+  // After a failure the next run continues.
+  const sweeping = every(SWEEP_MS, () =>
+    sweep().catch(error => {
+      // Appends wait for no cleanup that fails.
+      pace.cleaned(0, false)
+      reportFault(error)
+    }),
+  )
+  const checking = every(cleanupMs, () => checkPages().catch(reportFault))
 
   return {
     totals: async () => {
-      for (let n = 0; n < STEPS_FOR_TOTALS && (await step()); n++);
-      await check()
+      // With several steps under way another one would only delay the answer.
+      for (let n = 0; n < STEPS_FOR_TOTALS && !isBehind && (await step()); n++);
+      if (!isBehind) await check()
       await notes.flushAll()
       return storedSizes.totals()
     },
-    hurry: () => {
-      if (performance.now() < hurriedAt + HURRY_MS) return
-      hurriedAt = performance.now()
-      void cleanUp()
-    },
     [Symbol.dispose]: () => {
       isClosed = true
-      clearInterval(timer)
+      sweeping[Symbol.dispose]()
+      checking[Symbol.dispose]()
     },
   }
 }

@@ -1,6 +1,6 @@
 import type { Batches } from './batches.ts'
 import type { ReportFault } from './fault-reporter.ts'
-import { bodyKey, DUE_KEY, SIZES_KEY } from './keys.ts'
+import { bodyKey, DUE_KEY, LEASED_KEY, SIZES_KEY } from './keys.ts'
 import { isDamage } from './refusal.ts'
 import { SCRIPTS } from './scripts.ts'
 import { type Command, run } from './server.ts'
@@ -20,10 +20,16 @@ function mendingOf([name, ...given]: Command): Command | undefined {
       ...rest.slice(LOG_KEYS, LOG_KEYS + LOG_ARGUMENTS),
     )
   const touched = given.find(
-    key => key === DUE_KEY || key === SIZES_KEY || String(key).startsWith(bodyKey('', '').slice(0, -2)),
+    key =>
+      key === DUE_KEY ||
+      key === LEASED_KEY ||
+      key === SIZES_KEY ||
+      String(key).startsWith(bodyKey('', '').slice(0, -2)),
   )
   // Both indexes are rebuilt from the logs; clients learn of a lost body.
-  return touched === undefined ? undefined : ['del', touched]
+  if (touched === undefined) return undefined
+  // A script that leases users uses both indexes.
+  return touched === DUE_KEY || touched === LEASED_KEY ? ['del', DUE_KEY, LEASED_KEY] : ['del', touched]
 }
 
 /**

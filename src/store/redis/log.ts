@@ -19,6 +19,7 @@ import type { Bodies } from './bodies.ts'
 import type { DeliveryNotes } from './delivery-notes.ts'
 import { recipientsKey } from './keys.ts'
 import type { Answer, LogScripts } from './log-scripts.ts'
+import type { Pace } from './pace.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 import type { StoredSizes } from './stored-sizes.ts'
@@ -31,6 +32,7 @@ interface LogOptions {
   readonly reads: Batches
   readonly scripts: LogScripts
   readonly notes: DeliveryNotes
+  readonly pace: Pace
   readonly limits: StoreLimits
   readonly totals: UserLog['totals']
 }
@@ -93,6 +95,7 @@ export function createLog({
   bodies,
   storedSizes,
   notes,
+  pace,
   limits,
   totals,
 }: LogOptions): UserLog {
@@ -156,7 +159,7 @@ export function createLog({
   }
 
   return {
-    append: createAppend({ commits, storedSizes, scripts, notes, limits }),
+    append: createAppend({ commits, storedSizes, scripts, notes, pace, limits }),
     open: async owner => logStartOf(await ask(owner, SCRIPTS.open, [])),
     heads: async owners => {
       const heads: Cursor[] = []

@@ -12,6 +12,7 @@ import { createFaultReporter } from './fault-reporter.ts'
 import { createIdempotency } from './idempotency.ts'
 import { createLog } from './log.ts'
 import { createLogScripts, type LogSize } from './log-scripts.ts'
+import { createPace } from './pace.ts'
 import { createRevocations } from './revocations.ts'
 import { type Command, connectServer, type Server, type ServerOptions } from './server.ts'
 import { createStoredSizes } from './stored-sizes.ts'
@@ -130,7 +131,6 @@ export function redisStore({
     batches: reads,
     limits,
     isThere,
-    onFull: () => cleaning.hurry(),
     reportFault,
   })
   const onSize = (owner: Topic, size: LogSize): void => storedSizes.noteSize(owner, size)
@@ -139,11 +139,13 @@ export function redisStore({
   const notes = createDeliveryNotes({ scripts, isThere, now, reportFault })
   const bodies = createBodies({ reads, scripts })
   const { cleanupMs } = limits
+  const pace = createPace()
   const cleaning: Cleaning = createCleaning({
     batches: reads,
     scripts,
     notes,
     storedSizes,
+    pace,
     cleanupMs,
     reportFault,
   })
@@ -153,7 +155,7 @@ export function redisStore({
     kind: 'redis',
     isUp: () => writer.isUp() && reader.isUp(),
     isSafe: () => writer.isSafe() && reader.isSafe(),
-    log: createLog({ commits, reads, scripts, bodies, storedSizes, notes, limits, totals }),
+    log: createLog({ commits, reads, scripts, bodies, storedSizes, notes, pace, limits, totals }),
     acks: createAcks({ commits, scripts, bodies, notes, observer }),
     idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs }),
     revocations: createRevocations({ commits, reads, max: limits.maxRevocations }),

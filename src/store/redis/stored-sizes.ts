@@ -30,8 +30,6 @@ interface StoredSizesOptions {
   readonly limits: Pick<StoreLimits, 'maxBytes' | 'tenantMaxBytes'>
   /** Whether a Redis is connected; otherwise sizes stay pending. */
   readonly isThere: () => boolean
-  /** Called when drafts are refused: ended entries may take up room. */
-  readonly onFull: () => void
   readonly reportFault: ReportFault
 }
 
@@ -55,7 +53,8 @@ const WRITE_MS = 100
 const BEATS_PER_LOOK = 10
 const MAX_OWNERS = 100_000
 const MAX_TENANTS = 10_000
-const AT_ONCE = 500
+const AT_ONCE = 1_000
+const WRITES_AT_ONCE = 4
 const BYTES = 200
 /** Bytes that the scripts count for one entry without its body, in a new log. */
 const ENTRY_BYTES = 2_000
@@ -67,7 +66,6 @@ export function createStoredSizes({
   batches,
   limits,
   isThere,
-  onFull,
   reportFault,
 }: StoredSizesOptions): StoredSizes {
   const { maxBytes, tenantMaxBytes } = limits
@@ -123,6 +121,7 @@ export function createStoredSizes({
   }
 
   const write = async (some: readonly (readonly [Topic, LogSize])[]): Promise<void> => {
+    if (some.length === 0) return
     await exchange(some, []).catch(error => {
       for (const [owner, size] of some) if (!sizes.has(owner)) sizes.set(owner, size)
       reportFault(error)
@@ -144,7 +143,10 @@ export function createStoredSizes({
     const noted = [...sizes]
     const mark = isLimited ? markOf() : undefined
     sizes = new Map()
-    for (let from = 0; from < noted.length; from += AT_ONCE) await write(noted.slice(from, from + AT_ONCE))
+    for (let from = 0; from < noted.length; from += WRITES_AT_ONCE * AT_ONCE) {
+      const starts = Array.from({ length: WRITES_AT_ONCE }, (_, n) => from + n * AT_ONCE)
+      await Promise.all(starts.map(start => write(noted.slice(start, start + AT_ONCE))))
+    }
     if (mark !== undefined && (noted.length > 0 || beats % BEATS_PER_LOOK === 0))
       await look(mark).catch(reportFault)
   }
@@ -161,7 +163,6 @@ export function createStoredSizes({
   }
 
   const refuse = (what: string): never => {
-    onFull()
     throw new StoreFull(`${what} is reached`)
   }
 
