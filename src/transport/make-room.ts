@@ -1,10 +1,12 @@
 import type { Reach } from '../dispatch/reach.ts'
 import type { Hub } from '../hub/hub.ts'
+import type { SendQueues } from '../lib/system/send-queues.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Principal } from '../notification/principal.ts'
 import { userTopic } from '../notification/topic.ts'
 import type { Peer } from './peer.ts'
+import { SilenceWatch } from './silence-watch.ts'
 import { SsePeer } from './sse-peer.ts'
 
 /** Returns undefined when there is room, or when waiting cannot help. */
@@ -14,6 +16,7 @@ interface MakeRoomOptions {
   readonly hub: Hub<Peer>
   readonly reach: Pick<Reach, 'openConnections'>
   readonly limitsOf: LimitsOf
+  readonly queues: Pick<SendQueues, 'read'>
   readonly clock: Clock
 }
 
@@ -21,15 +24,18 @@ const WAIT_MS = 1_000
 const LOOK_MS = 25
 /** The first write makes the client's system answer with a reset; HAProxy sees that at the next write. */
 const PROBE_MS = 150
+/** Time for the runtime to hand the first write to the system, and then between readings of the send queues. */
+const BEGIN_AT_MS = 100
+const READ_EVERY_MS = 300
 /** Bound on waiting requests; further ones are answered at once. */
 const MAX_WAITING = 1_000
 
 /**
  * Some proxies (HAProxy, Apache) notice a vanished client only at their next write. Until then its stream counts
  * against the user's limit. At the limit, the server writes to all streams of the user every PROBE_MS. The new
- * connection waits up to WAIT_MS for one of them to end.
+ * connection waits up to WAIT_MS for one of them to end. Then a stream gives way whose client acknowledged nothing.
  */
-export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions): MakeRoom {
+export function createMakeRoom({ hub, reach, limitsOf, queues, clock }: MakeRoomOptions): MakeRoom {
   let waiting = 0
 
   const probe = (streams: readonly SsePeer[]): void => {
@@ -42,12 +48,18 @@ export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions)
   }
 
   const wait = async (isFull: () => boolean, streams: readonly SsePeer[]): Promise<void> => {
-    waiting++
+    const silence = new SilenceWatch(queues)
     for (let waited = 0; isFull() && waited < WAIT_MS; waited += LOOK_MS) {
       probe(streams)
+      if (waited === BEGIN_AT_MS) await silence.begin(streams)
+      else if (waited > 0 && waited % READ_EVERY_MS === 0) await silence.readAgain()
       await Bun.sleep(LOOK_MS)
     }
-    waiting--
+    if (isFull()) await silence.readAgain()
+    const silent = isFull() ? silence.longest() : undefined
+    if (silent === undefined) return
+    silent.proof.owesSince ??= clock.monotonic()
+    silent.close('silent')
   }
 
   return ({ tenant, user }) => {
@@ -57,6 +69,9 @@ export function createMakeRoom({ hub, reach, limitsOf, clock }: MakeRoomOptions)
     if (!isFull() || waiting >= MAX_WAITING) return undefined
     const streams = [...hub.members(owner)].filter(each => each instanceof SsePeer)
     if (streams.length === 0) return undefined
-    return wait(isFull, streams)
+    waiting++
+    return wait(isFull, streams).finally(() => {
+      waiting--
+    })
   }
 }

@@ -49,6 +49,8 @@ export class SsePeer extends Peer {
   /** Address and port of the client, as `endName` formats them. */
   readonly clientEnd: string
   readonly proof = new StreamProof()
+  /** Chunks written so far. */
+  chunks = 0
   /** Time of the last comment sent to find out whether the client is still there. */
   probedAt = Number.NEGATIVE_INFINITY
   readonly #sendBufferBytes: number
@@ -124,6 +126,7 @@ export class SsePeer extends Peer {
     if (this.#pending.length === 0) return
     const text = this.#pending.join('')
     this.#pending = []
+    this.chunks++
     this.#lastChunkBytes = this.#pendingBytes
     this.#pendingBytes = 0
     this.#controller?.enqueue(text)
@@ -174,6 +177,7 @@ export class SsePeer extends Peer {
   /** Sends a comment. Clients ignore it; a proxy notices by it that its client has gone. */
   override ping(): void {
     this.flush()
+    this.chunks++
     this.#lastChunkBytes = COMMENT.length
     this.#writtenBytes += COMMENT.length
     this.#controller?.enqueue(COMMENT)

@@ -10,7 +10,7 @@ import type { StreamProgress } from './stream-proof.ts'
 interface StreamWatchOptions {
   readonly hub: Hub<Peer>
   readonly receipts: Receipts
-  readonly queues: SendQueues
+  readonly queues: Pick<SendQueues, 'read'>
   readonly clock: Clock
   readonly heartbeatSeconds: number
   readonly timeoutSeconds: number

@@ -5,6 +5,7 @@ import { createOrigins } from '../auth/origin.ts'
 import type { Config } from '../config/config.ts'
 import type { Pipeline } from '../dispatch/pipeline.ts'
 import type { Hub } from '../hub/hub.ts'
+import { takingTurns } from '../lib/flow/taking-turns.ts'
 import { openSendQueues, type SendQueues } from '../lib/system/send-queues.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Limits } from '../limit/limits.ts'
@@ -103,11 +104,13 @@ export function createTransport(options: TransportOptions): Transport {
     portOf: options.portOf,
     onUnreadable: code => logger.warn({ code }, 'streams.send_queues_unreadable'),
   })
+  const { read } = options.wrapQueues?.(queues) ?? queues
+  const sharedQueues = { read: takingTurns(read) }
   const timeoutSeconds = settings.websocketConnectionTimeout
   const streams = watchStreams({
     hub,
     receipts,
-    queues: options.wrapQueues?.(queues) ?? queues,
+    queues: sharedQueues,
     clock,
     heartbeatSeconds,
     timeoutSeconds,
@@ -131,7 +134,7 @@ export function createTransport(options: TransportOptions): Transport {
     identities,
     isDraining: () => sessions.draining,
     admits: sockets.admits,
-    makeRoom: createMakeRoom({ hub, reach, limitsOf: limits.of, clock }),
+    makeRoom: createMakeRoom({ hub, reach, limitsOf: limits.of, queues: sharedQueues, clock }),
     retryAfterSeconds: Math.max(1, settings.drainSeconds),
     limit: limits.connects,
     stats,

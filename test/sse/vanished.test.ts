@@ -100,3 +100,35 @@ for (const [what, read, missed] of [
     await send(app, 'u', 2)
     expect(await missedBy(app, 'u', missed.length)).toEqual([...missed])
   })
+
+test('vanished streams at the limit make room one by one, and a busy live stream stays open', async () => {
+  await using app = await startTestApp(LOG_ON)
+  using live = await streamOf(app, 'u')
+  await live.nextOf('connected')
+  const ghosts = await Promise.all(Array.from({ length: 4 }, () => openStream(app, 'u')))
+  for (const ghost of ghosts) ghost.vanish()
+  const sending = new AbortController()
+  const sent = (async () => {
+    for (let count = 0; ; count++) {
+      if (sending.signal.aborted) return count
+      await send(app, 'u', count)
+      await Bun.sleep(20)
+    }
+  })()
+  const opened = []
+  for (let n = 0; n < 4; n++) {
+    const stream = await streamOf(app, 'u')
+    await stream.nextOf('connected')
+    opened.push(stream)
+  }
+  const over = await fetch(`${app.url}/sse?token=${await app.token('u')}`)
+  expect(over.status).toBe(429)
+  await over.body?.cancel()
+  sending.abort()
+  const count = await sent
+  const received = () => live.inbox.all.filter(({ event }) => event === 'notification').length
+  await eventually(() => received() === count)
+  expect(await connections(app)).toBe(5)
+  for (const stream of opened) stream.close()
+  for (const ghost of ghosts) ghost[Symbol.dispose]()
+}, 30_000)
