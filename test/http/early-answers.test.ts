@@ -91,6 +91,31 @@ test('a caller can reuse its connection after an early answer', async () => {
   socket.destroy()
 })
 
+test.each(['GET /health/live', 'GET /nowhere', 'GET /sse', 'HEAD /health/live'])(
+  'after %s with a chunked body of 3 MB the caller has written all of it and can reuse its connection',
+  async request => {
+    const ended = Promise.withResolvers<string>()
+    const socket = connect({ port: service.port, host: '127.0.0.1' })
+    let text = ''
+    socket.on('data', data => {
+      text += data.toString()
+    })
+    socket.on('error', ({ message }) => ended.resolve(message))
+    socket.on('close', () => ended.resolve(text))
+    socket.write(`${request} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n`)
+    const chunk = Buffer.concat([Buffer.from(`${PIECE.length.toString(16)}\r\n`), PIECE, Buffer.from('\r\n')])
+    for (let n = 0; n < PIECES; n++)
+      await new Promise<unknown>(written => {
+        socket.write(chunk, written)
+      })
+    socket.write('0\r\n\r\n')
+    while (text === '' && socket.writable) await Bun.sleep(5)
+    socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    const statuses = (await ended.promise).match(/HTTP\/1\.1 \d+/g)
+    expect([statuses?.length, statuses?.at(-1)]).toEqual([2, 'HTTP/1.1 200'])
+  },
+)
+
 test('a body that does not arrive delays its early answer by a few seconds, then the connection closes', async () => {
   const { promise, resolve } = Promise.withResolvers<string>()
   const socket = connect({ port: service.port, host: '127.0.0.1' })

@@ -16,9 +16,9 @@ const isUnread = (request: Request, { status }: Response): boolean =>
 
 /** Reads and drops the rest of a body. Resolves with whether all of it arrived. */
 async function discard(request: Request): Promise<boolean> {
-  const { body, headers } = request
-  // The runtime hides the body of a GET, and skips one with Content-Length itself.
-  if (body === null) return !headers.has('transfer-encoding')
+  const { body } = request
+  // The runtime hides the body of a GET or HEAD, and skips it itself.
+  if (body === null) return true
   if (body.locked) return false
   const reader = body.getReader()
   const { promise: late, resolve } = Promise.withResolvers<undefined>()
