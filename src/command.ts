@@ -50,9 +50,9 @@ async function welcomeText(
   const key = apiKey.length + tenantApiKeys.length === 0 ? '' : ' -H "X-API-Key: $API_KEY"'
   const body = `{"target_user_id":"${DEMO_USER}","event_type":"hello","payload":{"text":"Hello"}}`
   return `
-  A token of user "${DEMO_USER}", good for a day (the secret behind it is made anew at each start):
+  Token of user "${DEMO_USER}", valid for one day (each start generates a new secret):
     ${token}
-  Listen as ${DEMO_USER}, in a second terminal:
+  Connect as ${DEMO_USER} in a second terminal:
     curl -N "${url}/sse?token=${token}"
   Notify ${DEMO_USER}:
     curl -X POST ${url}/api/v1/notifications/send${key} -H "Content-Type: application/json" -d '${body}'

@@ -1,4 +1,4 @@
-/** Name of a node or tenant, safe in a header, a URL, a log line and a longer name. */
+/** Name of a node or tenant, safe in headers, URLs, log lines and longer names. */
 export const NAME = /^[A-Za-z0-9_.-]{1,64}$/
 
 /** Describes NAME in words. */

@@ -164,8 +164,8 @@ const BUILD: Numbers = {
 }
 
 /**
- * All metrics by name, as `/metrics` shows and `docs/METRICS.md` lists them. A metric of a part that this
- * service lacks (a bus, a stream) has the value for its absence.
+ * All metrics by name, as `/metrics` shows and `docs/METRICS.md` lists them. Metrics of parts that do
+ * not exist here (a bus, a stream) are constant.
  */
 // biome-ignore format: one row per metric
 export const METRICS: Readonly<Record<string, Metric>> = {

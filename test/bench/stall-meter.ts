@@ -1,7 +1,7 @@
 /**
  * Preloaded into a server (`bun --preload`), writes to stderr ten times a second the longest time between two
- * turns of its event loop, in milliseconds, and when. A timer due each millisecond is never early, so time
- * above a millisecond is a delay by other work.
+ * turns of its event loop, in milliseconds, and its moment. A timer due each millisecond is never early: time
+ * beyond one millisecond is delay by other work.
  */
 const TOLD_EVERY_MS = 100
 

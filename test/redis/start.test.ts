@@ -80,7 +80,7 @@ describe('Without a Redis', () => {
     child.kill('SIGTERM')
     const text = await said
     expect([await child.exited, await complaints]).toEqual([0, ''])
-    expect(text).toContain('A token of user "demo"')
+    expect(text).toContain('Token of user "demo"')
     expect(text.match(/redis\.\w+/g)).toEqual(['redis.unavailable'])
   })
 })

@@ -4,7 +4,7 @@ import { eventually } from './visit.ts'
 
 const POLL_MS = 10
 
-/** Starts a service with logs in this Redis or the proxy before it, and waits until the store is up. */
+/** Starts a service with logs in this Redis or behind its proxy. Waits until the store is up. */
 export async function startStored(
   { port }: { readonly port: number },
   env: Environment = {},

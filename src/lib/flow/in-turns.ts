@@ -1,4 +1,4 @@
-/** Visits one portion of the items per turn of the event loop, so that a long list does not delay other work. */
+/** Visits one portion of the items per turn of the event loop. A long list delays no other work. */
 export async function inTurns<T>(
   items: Iterable<T>,
   visit: (item: T) => void,

@@ -1,6 +1,6 @@
 /**
- * Runs work once at a time, however many callers ask for it. Callers that ask during a run share the next run, so that each
- * result belongs to a run that began after the request.
+ * Runs work once at a time, however many callers ask for it. Callers that ask during a run share the next run:
+ * each result belongs to a run that began after the request.
  */
 export function takingTurns<T>(work: () => Promise<T>): () => Promise<T> {
   let current: Promise<unknown> = Promise.resolve()

@@ -204,7 +204,7 @@ function scanValue(scan: Scanner, shape: Shape): void {
   else skip(scan)
 }
 
-/** Tells whether a hit lies in an earlier value of a repeated key, its own or an enclosing one. */
+/** Tells whether a hit lies in an overridden value of a repeated key, at any level. */
 function isReplaced(path: string, index: number, repeats: ReadonlyMap<string, number>): boolean {
   let end = path.length
   while (end > 0) {

@@ -36,7 +36,7 @@ const isSame = (one: Host, other: Host): boolean => one.host === other.host && o
 /** Checks the role of a master named by Sentinels, which may name the old one after a failover. */
 async function checkRole(client: Redis): Promise<void> {
   const [role] = await client.role()
-  if (String(role) !== 'master') throw new Error(`the server is no master but a ${role}`)
+  if (String(role) !== 'master') throw new Error(`expected a master, the server is a ${role}`)
 }
 
 /** Selects the database; a wrong one would hold the data of another environment. */
@@ -51,8 +51,8 @@ async function selectDatabase(client: Redis, db: number, setting: string): Promi
 
 /**
  * Connects to Redis, with one attempt. Resolves when Redis has answered a PING and the connection is prepared; rejects after
- * at most `READY_MS` (and one second for Sentinels). The connection ends when Redis closes it, when Redis sends nothing
- * for 2.5 s despite a PING, and when the Sentinels name another master.
+ * at most `READY_MS` (and one second for Sentinels). The connection ends in three cases: Redis closes it, Redis sends
+ * nothing for 2.5 s despite a PING, or the Sentinels name another master.
  */
 export async function openRedis({
   address,
