@@ -39,16 +39,16 @@ export function createDeliveryStates(
     readonly context: BatchContext
   },
 ): Pick<Writer, 'handed' | 'received' | 'ack' | 'ackThrough' | 'redeliver'> {
-  const handing = `UPDATE entries SET
+  const handSql = `UPDATE entries SET
        at = CASE state WHEN 0 THEN ?1 ELSE at END,
        first_at = CASE attempts WHEN 0 THEN ?1 ELSE first_at END,
        state = CASE state WHEN 0 THEN 1 ELSE state END,
        attempts = attempts + 1,
        redelivered = redelivered + ?2
      WHERE log = ?3 AND seq BETWEEN ?4 AND ?5 AND is_kept = 1`
-  const hand = db.query(handing)
-  const handTold = db.query<{ attempts: number }, [number, number, number, number, number]>(
-    `${handing} RETURNING attempts`,
+  const hand = db.query(handSql)
+  const handReturning = db.query<{ attempts: number }, [number, number, number, number, number]>(
+    `${handSql} RETURNING attempts`,
   )
   const byId = db.query<EntryRow, [string, number]>(`SELECT ${ENTRY} FROM entries WHERE id = ? AND log = ?`)
   const bySeq = db.query<EntryRow & { body: string; trace: string | null }, [number, number]>(
@@ -72,7 +72,7 @@ export function createDeliveryStates(
       hand.run(at, redelivered, head.id, first, last)
       return
     }
-    const handed = handTold.all(at, redelivered, head.id, first, last)
+    const handed = handReturning.all(at, redelivered, head.id, first, last)
     const tracked = handed.filter(({ attempts }) => attempts === 1).length
     if (tracked > 0) context.observerCalls.push(['tracked', head.owner, tracked])
   }
