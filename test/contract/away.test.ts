@@ -33,7 +33,7 @@ const OPERATIONS: Readonly<Record<string, (store: Store) => unknown>> = {
   count: ({ log }) => log.count(ANN, 0),
   read: ({ log }) => log.read(ANN, 0, PAGE),
   list: ({ log }) => log.list(ANN, 0, PAGE),
-  trace: ({ log }) => log.report('acme', 'a', { limit: 1 }),
+  report: ({ log }) => log.report('acme', 'a', { limit: 1 }),
   totals: ({ log }) => log.totals(),
   ack: ({ acks }) => acks.ack(ANN, ['a']),
   ackThrough: ({ acks }) => acks.ackThrough(ANN, { epoch: 'e', seq: 1 }),

@@ -271,9 +271,9 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
   })
 
   describe(`${name}: states`, () => {
-    const TRACE = { limit: 100 }
+    const REPORT_PAGE = { limit: 100 }
     const statesOf = async (log: UserLog, id: string, tenant = 'acme') =>
-      (await log.report(tenant, id, TRACE))?.recipients.map(
+      (await log.report(tenant, id, REPORT_PAGE))?.recipients.map(
         ({ owner, state, attempts }) => `${owner.split(':')[2]} ${state} ${attempts}`,
       )
 
@@ -283,7 +283,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         const { log, notes, clock } = opened
         const at = clock.time
         const [{ cursor } = NOWHERE] = await log.append([draft('a', { expiresAt: at + 1_000 })])
-        expect(await log.report('acme', 'a', TRACE)).toEqual({
+        expect(await log.report('acme', 'a', REPORT_PAGE)).toEqual({
           id: 'a',
           eventType: 'e',
           occurredAt: at,
@@ -297,7 +297,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
         await eventually(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 1')
         log.handed(ANN, cursor.epoch, [1])
         await eventually(async () => (await statesOf(log, 'a'))?.[0] === 'ann sent 2')
-        expect((await log.report('acme', 'a', TRACE))?.recipients[0]?.at).toBe(at + 5)
+        expect((await log.report('acme', 'a', REPORT_PAGE))?.recipients[0]?.at).toBe(at + 5)
         expect((await log.list(ANN, 0, ALL)).entries).toEqual([
           { seq: 1, body: draft('a').body, state: 'sent' },
         ])
@@ -582,8 +582,8 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       const { head } = await log.open(ANN)
       const all: Record<number, DeliveryState> = {}
       for (let seq = 1; seq <= head.seq; seq++) {
-        const trace = await log.report('acme', `${seq}`, { limit: 1 })
-        const state = trace?.recipients[0]?.state
+        const report = await log.report('acme', `${seq}`, { limit: 1 })
+        const state = report?.recipients[0]?.state
         if (state !== undefined) all[seq] = state
       }
       return all
@@ -832,9 +832,9 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
   })
 
   describe(`${name}: received as a state`, () => {
-    const TRACE = { limit: 1 }
+    const REPORT_PAGE = { limit: 1 }
     const recipientOf = async (log: UserLog, id: string) =>
-      (await log.report('acme', id, TRACE))?.recipients.map(({ state, attempts, at }) => ({
+      (await log.report('acme', id, REPORT_PAGE))?.recipients.map(({ state, attempts, at }) => ({
         state,
         attempts,
         at,
