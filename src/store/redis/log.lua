@@ -160,15 +160,15 @@ local function leave(seq, entry, cause)
   local pending = acknowledged and isPending(entry)
   local settled = received
   if acknowledged then settled = entry[IS_ACKED] == 1 end
-  local told = (pending and 1 or 0) + (settled and 0 or 2)
+  local digit = (pending and 1 or 0) + (settled and 0 or 2)
   local ended = EXPIRED
   if cause == 'overflow' then
-    told = told + 4
+    digit = digit + 4
     ended = DROPPED
   end
   -- With acknowledgement off, an evicted entry that was handed over keeps its state.
   local stays = cause == 'overflow' and not acknowledged and entry[STATE] ~= QUEUED
-  gone[#gone + 1] = told
+  gone[#gone + 1] = digit
   if forgetsAtOnce and entry[OCCURRED] + retention < now then return forget(seq, entry) end
   if isOpen(entry) and not stays then entry[STATE], entry[AT] = ended, now end
   write(seq, entry)
