@@ -6,7 +6,7 @@ import { itemsOf } from '../lib/setting.ts'
 import type { AddressRange } from '../lib/system/address.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
 import { type StoreUrl, storeOf } from './storage.ts'
-import { exportsTraces, propagatorWarnings, telemetryFault } from './telemetry.ts'
+import { exportsTraces, telemetryFault, telemetryWarnings } from './telemetry.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
 import { unknownIn } from './unknown.ts'
 
@@ -242,7 +242,7 @@ export function loadConfig(env: Environment): LoadedConfig {
     warnings: [
       ...replacedIn(env),
       ...unknownIn(withoutReplaced(env), knownNames()),
-      ...(raw.otelEnabled ? propagatorWarnings(env) : []),
+      ...(raw.otelEnabled ? telemetryWarnings(env) : []),
       ...warningsOf(raw, config),
     ],
   }

@@ -1,8 +1,5 @@
-import { itemsOf } from '../lib/setting.ts'
-
 type Environment = Readonly<Record<string, string | undefined>>
 
-const PROPAGATORS = ['tracecontext', 'baggage', 'b3', 'b3multi', 'none']
 const ENDPOINTS = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT']
 const PROTOCOLS = ['OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL']
 const INSECURE = ['OTEL_EXPORTER_OTLP_TRACES_INSECURE', 'OTEL_EXPORTER_OTLP_INSECURE']
@@ -47,7 +44,43 @@ export function telemetryFault(env: Environment, hasOwnEndpoint: boolean): strin
   return `${endpoint.name}: expected an http or https URL (for gRPC also host:port with OTEL_EXPORTER_OTLP_INSECURE)`
 }
 
-export function propagatorWarnings({ OTEL_PROPAGATORS: given = '' }: Environment): readonly string[] {
-  if (itemsOf(given).every(name => PROPAGATORS.includes(name))) return []
-  return [`OTEL_PROPAGATORS: expected some of ${PROPAGATORS.join(', ')}; other names have no effect`]
+interface Rule {
+  readonly names: RegExp
+  readonly values: RegExp
+  readonly expected: string
 }
+
+/** Values that the SDK knows; it replaces others by its defaults without a word. */
+const RULES: readonly Rule[] = [
+  {
+    names: /^OTEL_PROPAGATORS$/,
+    values: /^(?:(?:tracecontext|baggage|b3|b3multi|none)(?:\s*,\s*|$))+$/,
+    expected: 'some of tracecontext, baggage, b3, b3multi, none',
+  },
+  {
+    names: /^OTEL_TRACES_SAMPLER$/,
+    values: /^(?:parentbased_)?(?:always_on|always_off|traceidratio)$/,
+    expected: 'always_on, always_off or traceidratio, or one of them after parentbased_',
+  },
+  {
+    names: /^OTEL_TRACES_SAMPLER_ARG$/,
+    values: /^(?:0?\.\d+|[01](?:\.0*)?)$/,
+    expected: 'a number from 0 to 1',
+  },
+  {
+    names: /^OTEL_EXPORTER_OTLP_(?:TRACES_)?COMPRESSION$/,
+    values: /^(?:gzip|none)$/,
+    expected: 'gzip or none',
+  },
+  { names: /^OTEL_(?:BSP_|EXPORTER_OTLP_(?:TRACES_)?TIMEOUT$)/, values: /^\d+$/, expected: 'a whole number' },
+  { names: /^OTEL_SDK_DISABLED$/, values: /^(?:true|false)$/i, expected: 'true or false' },
+]
+
+/** One warning for each standard variable whose value the SDK would ignore. */
+export const telemetryWarnings = (env: Environment): readonly string[] =>
+  TELEMETRY_NAMES.flatMap(name => {
+    const text = env[name]?.trim() ?? ''
+    const rule = RULES.find(({ names }) => names.test(name))
+    if (text === '' || rule === undefined || rule.values.test(text)) return []
+    return [`${name}: expected ${rule.expected}; other values have no effect`]
+  })

@@ -663,13 +663,24 @@ describe('standard variables of OpenTelemetry', () => {
       )
   })
 
-  test('OTEL_PROPAGATORS with an unknown name gives one warning', () => {
-    const warnings = (text: string) => loadConfig(traced({ OTEL_PROPAGATORS: text })).warnings
-    const warning =
-      'OTEL_PROPAGATORS: expected some of tracecontext, baggage, b3, b3multi, none; other names have no effect'
-    expect(warnings('junk')).toEqual([warning])
-    expect(warnings('tracecontext, jaeger, xray')).toEqual([warning])
-    expect(warnings('tracecontext, b3multi')).toEqual([])
+  test.each([
+    ['OTEL_PROPAGATORS', 'some of tracecontext, baggage, b3, b3multi, none', 'junk', 'tracecontext, b3multi'],
+    ['OTEL_PROPAGATORS', 'some of tracecontext, baggage, b3, b3multi, none', 'b3, jaeger, xray', 'none'],
+    [
+      'OTEL_TRACES_SAMPLER',
+      'always_on, always_off or traceidratio, or one of them after parentbased_',
+      'jaeger_remote',
+      'parentbased_traceidratio',
+    ],
+    ['OTEL_TRACES_SAMPLER_ARG', 'a number from 0 to 1', '10', '0.25'],
+    ['OTEL_EXPORTER_OTLP_COMPRESSION', 'gzip or none', 'zstd', 'gzip'],
+    ['OTEL_EXPORTER_OTLP_TRACES_TIMEOUT', 'a whole number', '10s', '5000'],
+    ['OTEL_BSP_SCHEDULE_DELAY', 'a whole number', '1s', '500'],
+    ['OTEL_SDK_DISABLED', 'true or false', '1', 'TRUE'],
+  ])('%s: a value that would be ignored gives one warning', (name, expected, wrong, right) => {
+    const warnings = (text: string) => loadConfig(traced({ [name]: text })).warnings
+    expect(warnings(wrong)).toEqual([`${name}: expected ${expected}; other values have no effect`])
+    expect([...warnings(right), ...warnings(''), ...loadConfig({ [name]: wrong }).warnings]).toEqual([])
   })
 })
 
