@@ -1,10 +1,16 @@
 import * as v from 'valibot'
 import { listOf } from '../lib/json/document.ts'
+import { messageOf, pathOf } from '../lib/json/issue.ts'
 
 /** Names in one Subscribe or Unsubscribe. */
 const MAX_NAMES = 1_000
 
-const channels = v.object({ channels: v.pipe(listOf(v.string(), MAX_NAMES), v.maxLength(MAX_NAMES)) })
+const channels = v.object({
+  channels: v.pipe(
+    listOf(v.string(), MAX_NAMES),
+    v.maxLength(MAX_NAMES, 'at most 1,000 channels in one message'),
+  ),
+})
 
 const HEX = '[0-9a-fA-F]'
 const HYPHENATED = `${HEX}{8}-${HEX}{4}-${HEX}{4}-${HEX}{4}-${HEX}{12}`
@@ -26,14 +32,17 @@ export const uuid = v.pipe(
 export const CLIENT_MESSAGES = {
   Subscribe: v.object({ type: v.literal('Subscribe'), payload: channels }),
   Unsubscribe: v.object({ type: v.literal('Unsubscribe'), payload: channels }),
-  Ping: v.object({ type: v.literal('Ping'), payload: v.nullish(v.never()) }),
+  Ping: v.object({ type: v.literal('Ping'), payload: v.nullish(v.never('no payload')) }),
   Auth: v.object({ type: v.literal('Auth'), payload: v.object({ token: v.string() }) }),
   Ack: v.object({
     type: v.literal('Ack'),
-    payload: v.union([
-      v.object({ notification_id: uuid }),
-      v.object({ notification_id: v.optional(v.null()), cursor: v.string() }),
-    ]),
+    payload: v.union(
+      [
+        v.object({ notification_id: uuid }),
+        v.object({ notification_id: v.optional(v.null()), cursor: v.string() }),
+      ],
+      'a notification_id that is a UUID, or a cursor that is a string',
+    ),
   }),
 }
 
@@ -42,12 +51,26 @@ const clientMessage = v.variant('type', Object.values(CLIENT_MESSAGES))
 export type ClientMessage = v.InferOutput<typeof clientMessage>
 export type AckPayload = Extract<ClientMessage, { type: 'Ack' }>['payload']
 
-/** Returns undefined for text that is no known message. */
-export function parseMessage(text: string): ClientMessage | undefined {
+/** A message, or what is wrong with the text; the fault repeats nothing of it. */
+export type ParsedMessage =
+  | { readonly message: ClientMessage; readonly fault?: never }
+  | { readonly message?: never; readonly fault: string }
+
+function jsonIn(text: string): unknown {
   try {
-    const result = v.safeParse(clientMessage, JSON.parse(text), { abortEarly: true })
-    return result.success ? result.output : undefined
+    return JSON.parse(text)
   } catch {
     return undefined
   }
+}
+
+export function parseMessage(text: string): ParsedMessage {
+  const value = jsonIn(text)
+  if (value === undefined) return { fault: 'the message must be a JSON object (got text that is not JSON)' }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { fault: 'the message must be a JSON object (got another JSON value)' }
+  const result = v.safeParse(clientMessage, value, { abortEarly: true })
+  if (result.success) return { message: result.output }
+  const [issue] = result.issues
+  return { fault: `${pathOf(issue)}: ${messageOf(issue)}` }
 }

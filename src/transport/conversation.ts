@@ -10,7 +10,7 @@ import type { Stats } from '../observe/stats.ts'
 import { type AckPayload, type ClientMessage, parseMessage } from '../protocol/client-messages.ts'
 import { isChannel } from '../protocol/names.ts'
 import { ackedId, ackedThrough, errorFrame, PONG, subscribed, unsubscribed } from './outbound.ts'
-import { BINARY, type InboundMessage, type Peer, TOO_FAST, tell } from './peer.ts'
+import { type BINARY, type InboundMessage, type Peer, TOO_FAST, tell } from './peer.ts'
 import type { Renew } from './renewal.ts'
 
 /** Answers the messages of clients. */
@@ -166,11 +166,12 @@ export function createConversation({
   }
 
   const judge = (peer: Peer, said: InboundMessage): Promise<void> | undefined => {
-    const message = typeof said === 'string' ? parseMessage(said) : undefined
-    if (message !== undefined) return obey(peer, message)
-    if (said === TOO_FAST) slowDown(peer)
-    else if (said === BINARY) refuse(peer, 'UNSUPPORTED_FORMAT', 'expected text, not a binary frame')
-    else refuse(peer, 'INVALID_MESSAGE', 'expected a JSON message of a known type')
+    if (typeof said === 'string') {
+      const { message, fault } = parseMessage(said)
+      if (message !== undefined) return obey(peer, message)
+      refuse(peer, 'INVALID_MESSAGE', fault)
+    } else if (said === TOO_FAST) slowDown(peer)
+    else refuse(peer, 'UNSUPPORTED_FORMAT', 'messages must be text frames (got a binary frame)')
     return undefined
   }
 

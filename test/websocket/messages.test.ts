@@ -230,6 +230,51 @@ for (const [kind, texts] of Object.entries(MALFORMED)) {
   })
 }
 
+test('INVALID_MESSAGE names the cause and the place, and repeats nothing of the message', async () => {
+  await using app = await startTestApp()
+  using client = await socketOf(app, 'u')
+  const names = Array.from({ length: 1_001 }, (_, n) => `c${n}`)
+  for (const [text, message] of [
+    ['{', 'the message must be a JSON object (got text that is not JSON)'],
+    ['5', 'the message must be a JSON object (got another JSON value)'],
+    ['[]', 'the message must be a JSON object (got another JSON value)'],
+    ['{}', 'type: required'],
+    ['{"type":"Shout"}', 'type: expected one of Subscribe, Unsubscribe, Ping, Auth, Ack'],
+    ['{"type":5}', 'type: expected one of Subscribe, Unsubscribe, Ping, Auth, Ack (got a number)'],
+    ['{"type":"Subscribe"}', 'payload: required'],
+    ['{"type":"Subscribe","payload":["a"]}', 'payload.channels: required'],
+    ['{"type":"Subscribe","payload":{"channels":"a"}}', 'payload.channels: expected a list (got a string)'],
+    [
+      '{"type":"Subscribe","payload":{"channels":[5]}}',
+      'payload.channels[0]: expected a string (got a number)',
+    ],
+    [
+      JSON.stringify({ type: 'Subscribe', payload: { channels: names } }),
+      'payload.channels: expected at most 1,000 channels in one message',
+    ],
+    [
+      JSON.stringify({ type: 'Unsubscribe', payload: { channels: names } }),
+      'payload.channels: expected at most 1,000 channels in one message',
+    ],
+    ['{"type":"Ping","payload":{}}', 'payload: expected no payload (got an object)'],
+    ['{"type":"Auth","payload":{"token":5}}', 'payload.token: expected a string (got a number)'],
+    [
+      '{"type":"Ack","payload":{}}',
+      'payload: expected a notification_id that is a UUID, or a cursor that is a string (got an object)',
+    ],
+    [
+      '{"type":"Ack","payload":{"notification_id":"x"}}',
+      'payload: expected a notification_id that is a UUID, or a cursor that is a string (got an object)',
+    ],
+  ] as const) {
+    client.sendRaw(text)
+    expect([text, await settle(client)]).toEqual([
+      text,
+      [{ type: 'error', code: 'INVALID_MESSAGE', message }],
+    ])
+  }
+})
+
 // `urn:uuid:` fits the hyphenated form only. Hyphens stand at all four places or at none.
 test('an Ack whose id is a UUID in none of the four forms is malformed', async () => {
   await using app = await startTestApp()
