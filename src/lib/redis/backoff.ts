@@ -1,7 +1,7 @@
 interface BackoffOptions {
   readonly initialMs: number
   readonly maxMs: number
-  /** Random number in [0, 1). */
+  /** Random number in [0, 1). Only tests set it. */
   readonly random?: () => number
 }
 

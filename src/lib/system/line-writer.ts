@@ -14,9 +14,9 @@ interface LineWriterOptions {
   readonly fd: number
   /** Makes the line with the number of missing lines; written when writing works again. */
   readonly noteOf: (dropped: number) => Promise<string>
-  /** Limits the waiting text, in UTF-16 units. */
+  /** Limits the waiting text, in UTF-16 units. Only tests set it. */
   readonly maxWaiting?: number
-  /** Pause after a failure, milliseconds. */
+  /** Pause after a failure, milliseconds. Only tests set it. */
   readonly retryMs?: number
 }
 

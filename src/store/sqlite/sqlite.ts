@@ -20,7 +20,7 @@ interface SqliteOptions {
   readonly limits: StoreLimits
   readonly clock: Clock
   readonly observer: StoreObserver
-  /** How long notes may wait for other writes, milliseconds. */
+  /** Longest wait of notes for other writes, milliseconds. Only tests set it. */
   readonly noteMs?: number
   /** Called with each new reason why the store is away. */
   readonly onAway?: (reason: string) => void
