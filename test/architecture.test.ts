@@ -9,7 +9,7 @@ const ROOT = join(import.meta.dir, '..')
 const SRC = join(ROOT, 'src')
 const MAX_LINES = 250
 
-/** A part may import itself and the parts on lines before its own; parts on one line never import each other. */
+/** Levels: a part may import itself and earlier lines, but no other part of its line. */
 const LEVELS = [
   ['lib'],
   ['protocol'],
@@ -28,7 +28,7 @@ const REACH_USERS = ['http', 'trigger']
 /** Path inside `src` → text. */
 type Sources = ReadonlyMap<string, string>
 
-// Types count, so the text is searched: a transpiler drops their imports.
+// Search the text: a transpiler drops imports of types, which count, too.
 const IMPORT = /\bfrom\s*(['"])(.+?)\1|\bimport\s*\(?\s*(['"])(.+?)\3/g
 
 const namesIn = (text: string): readonly string[] =>
@@ -46,7 +46,7 @@ const packagesOf = (text: string): readonly string[] => namesIn(text).filter(nam
 const partOf = (file: string): string => (file.split('/', 1)[0] ?? '').replace(/\.ts$/, '')
 const levelOf = (file: string): number => LEVELS.findIndex(parts => parts.includes(partOf(file)))
 
-/** Only the command may look outside `src`: at the version in package.json. */
+/** Only the command may import from outside `src`: the version in package.json. */
 function mayImport(from: string, to: string): boolean {
   if (to.startsWith('../')) return partOf(from) === 'command'
   if (levelOf(from) === -1 || levelOf(to) === -1) return false
@@ -57,7 +57,7 @@ function mayImport(from: string, to: string): boolean {
 const forbiddenImports = (file: string, text: string): readonly string[] =>
   importsOf(file, text).filter(imported => !mayImport(file, imported))
 
-/** One ring of files that import each other, or none. */
+/** Finds a cycle of imports; empty if there is none. */
 function cycleIn(sources: Sources): readonly string[] {
   const done = new Set<string>()
   const visit = (file: string, path: readonly string[]): readonly string[] => {
@@ -78,7 +78,7 @@ const sources: Sources = new Map(
   await Promise.all(paths.map(async path => [path, await Bun.file(join(SRC, path)).text()] as const)),
 )
 
-/** These files and all files that they import. */
+/** Finds these files and all files that they import, directly or not. */
 function reachedFrom(files: readonly string[]): ReadonlySet<string> {
   const reached = new Set(files)
   for (const file of reached)
@@ -88,7 +88,7 @@ function reachedFrom(files: readonly string[]): ReadonlySet<string> {
 
 const read = (path: string): Promise<string> => Bun.file(join(ROOT, path)).text()
 
-describe('who may import whom', () => {
+describe('imports between folders', () => {
   test.each([...sources])('%s imports only what is below it', (file, text) => {
     expect(forbiddenImports(file, text)).toEqual([])
   })
@@ -102,7 +102,7 @@ describe('who may import whom', () => {
     )
   })
 
-  test('nobody imports himself by a detour', () => {
+  test('imports have no cycle', () => {
     expect(cycleIn(sources)).toEqual([])
   })
 
@@ -132,11 +132,11 @@ describe('who may import whom', () => {
     ['hub/hub.ts', `import { Room } from './room.ts'\nimport type { Topic } from '../notification/topic.ts'`],
     ['http/api.ts', `import { Elysia } from 'elysia'\nimport { join } from 'node:path'`],
     ['command.ts', `import { version } from '../package.json' with { type: 'json' }`],
-  ])('the check has nothing against %s: %j', (file, text) => {
+  ])('the check accepts %s: %j', (file, text) => {
     expect(forbiddenImports(file, text)).toEqual([])
   })
 
-  test('the check finds a ring', () => {
+  test('the check finds a cycle', () => {
     const ring = new Map([
       ['hub/a.ts', `import { b } from './b.ts'`],
       ['hub/b.ts', `import type { C } from './c.ts'`],
@@ -150,7 +150,7 @@ test.each([...sources])(`%s has at most ${MAX_LINES} lines`, (_, text) => {
   expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(MAX_LINES)
 })
 
-describe('documents tell the truth (`bun run docs` writes what is made from code)', () => {
+describe('documents match the code (`bun run docs` writes the generated ones)', () => {
   test('.env.example', async () => {
     expect(await read('.env.example')).toBe(envExample())
   })
@@ -167,7 +167,7 @@ describe('documents tell the truth (`bun run docs` writes what is made from code
     expect(await read('docs/METRICS.md')).toBe(metricsDocument())
   })
 
-  test('docs/OPERATIONS.md asks only for metrics that there are', async () => {
+  test('docs/OPERATIONS.md queries only existing metrics', async () => {
     const named = (await read('docs/OPERATIONS.md')).match(/\b(?:ara|process)_[a-z_]+/g) ?? []
     expect(named.length).toBeGreaterThan(20)
     expect(named.map(name => name.replace(/_bucket$/, '')).filter(name => !(name in METRICS))).toEqual([])

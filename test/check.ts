@@ -1,18 +1,18 @@
 import { join } from 'node:path'
 
-/** Everything that is not a test of behaviour through the front door; seconds, not minutes. `--skip-unit` leaves out the tests. */
+/** Runs all checks that take seconds. `--skip-unit` leaves out the unit tests. */
 const CHECKS = [
   { name: 'style', args: ['node_modules/.bin/biome', 'check', '--error-on-warnings', '.'] },
   { name: 'types', args: ['check', '--no-script'] },
   { name: 'unused', args: ['node_modules/.bin/knip'] },
-  // What only tests reach is built, tested and never called.
+  // Finds code that only tests reach.
   { name: 'unreached', args: ['node_modules/.bin/knip', '--production', '--include', 'files,dependencies'] },
   { name: 'unit', args: ['test', '--only-failures', 'test/unit', 'test/architecture.test.ts'] },
 ]
 
 const DEADLINE_MS = 120_000
 
-/** Prints one line, and what the check said only when it failed. */
+/** Runs a check and prints one line; prints its output only if it failed. */
 async function passes({ name, args }: (typeof CHECKS)[number]): Promise<boolean> {
   const startedAt = performance.now()
   const run = Bun.spawn([process.execPath, ...args], {

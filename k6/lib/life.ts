@@ -1,7 +1,7 @@
 import { type Profile, totalSeconds } from './profiles.ts'
 
 /**
- * `talking` subscribes and sends Ping; `resuming` does so too, and leaves and comes back with its cursor; `silent` is a client
+ * `talking` subscribes and sends Ping. `resuming` also disconnects and reconnects with its cursor. `silent` is a client
  * without a cursor that never sends a message.
  */
 export type Role = 'talking' | 'resuming' | 'silent'

@@ -370,7 +370,7 @@ describe('the end of a connection', () => {
   })
 })
 
-test('the log is read in pages, and listening goes on from its end', async () => {
+test('the client reads the log in pages and continues live from its end', async () => {
   await using service = await startTestApp({ ...LOG, QUEUE_MAX_SIZE_PER_USER: '2000' })
   const item = (payload: number) => ({ target: { type: 'user', value: 'ann' }, event_type: 'e', payload })
   for (let n = 0; n < 11; n++)
