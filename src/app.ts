@@ -63,7 +63,7 @@ export interface AppOptions {
   readonly wrapQueues?: WrapQueues
 }
 
-/** Parts that others use while the service runs, and that can only be made after them. */
+/** Parts that others use at run time but that are made after them. */
 interface Late {
   /** The server needs its handlers; they publish over it. */
   server?: Server<WebSocketPeer>

@@ -17,7 +17,7 @@ const SPARE_DESCRIPTORS = 100
 const STDERR = 2
 /** Longest wait of a refused start for the readers of stdout and stderr, milliseconds. */
 const REFUSAL_MS = 2_000
-/** Longest wait of the exit for the reader of stdout, in milliseconds of the drain's last second. */
+/** Longest wait of the exit for the reader of stdout, milliseconds. */
 const FLUSH_MS = 500
 const LAST_SECOND_MS = 950
 

@@ -88,7 +88,7 @@ export const someOf = (words: readonly string[]) =>
     v.metadata({ expected: `a list of ${words.join(', ')}` }),
   )
 
-/** Reads an origin as browsers send it (RFC 6454 §6.2), app schemes such as `capacitor://localhost` included. */
+/** Reads an origin as browsers send it (RFC 6454 §6.2), including app schemes such as `capacitor://localhost`. */
 function isOrigin(item: string): boolean {
   if (item === '*' || item === 'null') return true
   if (item.includes('*')) return false

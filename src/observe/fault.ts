@@ -3,7 +3,7 @@ import { limited } from './limited.ts'
 import type { Logger } from './log.ts'
 import type { Stats } from './stats.ts'
 
-/** Counts and logs a caught fault of our own code that must not stop other work. */
+/** Counts and logs a fault of our own code that must not stop other work. */
 export type OnFault = (error: unknown) => void
 
 const LINES_PER_SECOND = 10

@@ -20,7 +20,7 @@ interface LogOptions {
   readonly out: { write(line: string): void }
 }
 
-/** Returns the function that turns the JSON line of an event into the line to write. */
+/** Makes the function that formats the JSON line of an event. */
 async function formatter(format: LogFormat): Promise<(line: string) => string> {
   if (format === 'json') return line => line
   // Use the function, not the stream: the stream ends for good at the first failed write.

@@ -7,7 +7,7 @@ export interface RequestIds {
   readonly trace_id?: string
 }
 
-/** Reads the ids of a request from the `headers` of its answer, which have lower-case names. */
+/** Reads the ids of a request from the `headers` of its answer, in lower case. */
 export const idsOf = (headers: Readonly<Record<string, unknown>>, span: Span | undefined): RequestIds => ({
   request_id: String(headers['x-request-id']),
   ...traceOf(span),

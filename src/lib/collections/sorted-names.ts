@@ -1,7 +1,7 @@
 /** A part with more names is split; bounds the names that one change moves. */
 const MAX_PART = 512
 
-/** Finds the index of the name in a part, or the index to insert it at. */
+/** Finds the index of the name in a part, or its insertion index. */
 function placeOf(part: readonly string[], name: string): number {
   let [low, high] = [0, part.length]
   while (low < high) {

@@ -23,7 +23,7 @@ export interface Says {
 export const documented = <S extends v.GenericSchema>(schema: S, says: Says): S =>
   Object.assign(schema, { says })
 
-/** Makes a check with the part that JSON Schema can express, which never forbids a valid value. */
+/** Makes a check. `says` is its JSON Schema form, which never forbids a valid value. */
 export const rule = <T>(holds: (value: T) => boolean, message: string, says: Says) =>
   Object.assign(v.check(holds, message), { says })
 

@@ -1,6 +1,6 @@
 /** Shape that the scan knows: keys, the shapes below them, and values kept as text. */
 export interface Shape {
-  /** Known keys of an object at this place, without backslash, dot or bracket, so that paths are unambiguous. */
+  /** Known keys of an object at this place. Without backslash, dot or bracket paths are unambiguous. */
   readonly keys?: ReadonlyMap<string, Shape>
   /** Shape of the elements of an array at this place. */
   readonly items?: Shape
@@ -204,7 +204,7 @@ function scanValue(scan: Scanner, shape: Shape): void {
   else skip(scan)
 }
 
-/** Tells whether a hit lies in an overridden value of a repeated key, at any level. */
+/** Tells whether a hit lies in an overridden value of a repeated key. */
 function isReplaced(path: string, index: number, repeats: ReadonlyMap<string, number>): boolean {
   let end = path.length
   while (end > 0) {

@@ -78,7 +78,7 @@ export class JsonText {
     return Array.from({ length: this.#places.length / 2 }, (_, index) => this.#piece(index))
   }
 
-  /** Finds the value by the key of an object or the decimal index of a list. */
+  /** Finds the value by key of an object or decimal index of a list. */
   get(key: string): JsonText | undefined {
     const first = this.#source.text[this.#start]
     if (first !== '{' && first !== '[') return undefined

@@ -11,8 +11,8 @@ type Identity = Pick<RedisAddress, 'tls' | 'username' | 'password'>
 const ignore = (): void => {}
 
 /**
- * Makes a client for one connection, which is not open yet and never reconnects by itself. It uses RESP2, since
- * ioredis continues in RESP3 after a server refused HELLO because of an unneeded password. It starts in
+ * Makes a client for one connection, not open yet and without reconnects. It uses RESP2:
+ * ioredis would continue in RESP3 after a HELLO refused for an unneeded password. It starts in
  * database 0, where ioredis would continue after a refused SELECT.
  */
 export function createClient({ host, port }: Host, { tls, username, password }: Identity): Redis {

@@ -33,7 +33,7 @@ async function ping(client: Redis): Promise<undefined> {
 
 const isSame = (one: Host, other: Host): boolean => one.host === other.host && one.port === other.port
 
-/** Checks the role of a master named by Sentinels, which may name the old one after a failover. */
+/** Checks the role: after a failover the Sentinels may still name the old master. */
 async function checkRole(client: Redis): Promise<void> {
   const [role] = await client.role()
   if (String(role) !== 'master') throw new Error(`expected a master, the server is a ${role}`)

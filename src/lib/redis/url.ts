@@ -21,7 +21,7 @@ const MAX_PORT = 65_535
 
 /** Matches `scheme://[user[:password]@]hosts[/path]`. No query: `?db=3` would silently mean database 0. */
 const PARTS = /^(rediss?|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/?#]+)(?:\/([^?#]*))?$/i
-/** Matches a name, an IPv4 address or an IPv6 address in brackets, with an optional port. */
+/** Matches a name, an IPv4 or a bracketed IPv6 address, with an optional port. */
 const HOST = /^(?:\[([\da-f:.]+)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/i
 const DATABASE = /^\d{0,4}$/
 
