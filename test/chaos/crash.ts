@@ -16,7 +16,7 @@ export interface Crash {
   readonly lost: number
   readonly phantom: number
   readonly duplicates: number
-  /** Entries that are not the next in the log, or not in the order of their sender. */
+  /** Entries that are not next in the log, or break the order of their sender. */
   readonly inversions: number
 }
 

@@ -1,4 +1,4 @@
--- Counts a user as one with a revocation in force, unless the tenant has too many.
+-- Counts a user as one with a revocation in force, within the tenant's bound.
 --
 -- KEYS: 1 ZSET of users, scored by when their revocation ends
 -- ARGV: 1 now in ms since 1970, or empty for the clock of Redis; 2 user; 3 end of the revocation; 4 maximum number of

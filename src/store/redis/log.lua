@@ -31,7 +31,7 @@ local MAX_PURGED = 200
 -- Bound per log. Beyond it the entries that left first are forgotten early.
 local MAX_PAST = 100000
 local DAY = 86400000
--- Renewed once a day, so a log lives at least 30 days after its last append.
+-- Renewed once a day: a log lives at least 30 days after its last append.
 local KEPT = 32 * DAY
 -- Measured bytes: a head, the other keys, an entry without its body, an entry that left.
 local HEAD_BYTES, PARTS_BYTES, ENTRY_BYTES, PAST_BYTES = 400, 800, 800, 280

@@ -136,7 +136,7 @@ export function startCommits({ setup, clock, observer, noteMs, onAway, onFault }
     for (const { reject } of all) reject(away())
   }
 
-  /** A call may have been committed after it timed out, or just before the thread ended. */
+  /** A call may have been committed after it timed out, or before the thread ended. */
   const comeUp = (): void => {
     if (isUp) return
     isUp = true
