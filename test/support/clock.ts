@@ -25,7 +25,8 @@ export function createTestClock(): TestClock {
 
 /** Creates a clock that starts at the system time and moves only by the test. */
 export function createStoppedClock(): TestClock {
-  let [now, monotonic] = [Date.now(), performance.now()]
+  // Whole milliseconds: after a jump by 1 s a fraction may leave 999.9999 ms.
+  let [now, monotonic] = [Date.now(), Math.floor(performance.now())]
   return {
     now: () => now,
     monotonic: () => monotonic,
