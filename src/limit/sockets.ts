@@ -1,5 +1,7 @@
+import { type AddressRange, matcherOf, parseAddress } from '../lib/system/address.ts'
 import { countDescriptors, descriptorLimit, listDescriptors } from '../lib/system/descriptors.ts'
 import { findListenSocket, type ListenSocket } from '../lib/system/listen-socket.ts'
+import { type SilentSockets, silentSocketsOf } from '../lib/system/silent-sockets.ts'
 
 export interface SocketState {
   readonly open: number
@@ -19,6 +21,8 @@ export interface Sockets extends Disposable {
 interface SocketsOptions {
   /** Undefined: the limit of descriptors minus a reserve. */
   readonly max: number | undefined
+  /** Proxies: their silent sockets stay. */
+  readonly trusted: readonly AddressRange[]
   readonly onTurnedAway: (count: number, state: SocketState) => void
   readonly onFull: (state: SocketState) => void
 }
@@ -30,16 +34,30 @@ const LOOKS_PER_LISTING = 20
 /** Connections closed per check, so that a flood does not block the event loop. */
 const MAX_TURNED_AWAY = 256
 
+/** Time between two searches for silent sockets, and descriptors per turn of a search. */
+const SEARCH_MS = 500
+const SEARCHED_AT_ONCE = 2_000
+/** Descriptors may be numbered beyond the number of open ones. */
+const UNUSED_NUMBERS = 1_000
+
 const defaultMax = (): number =>
   Math.max(1, (descriptorLimit() ?? Number.POSITIVE_INFINITY) - SPARE_DESCRIPTORS)
 
-export function createSockets({ max = defaultMax(), onTurnedAway, onFull }: SocketsOptions): Sockets {
+export function createSockets({
+  max = defaultMax(),
+  trusted,
+  onTurnedAway,
+  onFull,
+}: SocketsOptions): Sockets {
+  const isTrusted = matcherOf(trusted)
   /** Descriptors that were open before the first client connected. */
   let others = countDescriptors()
   let open = 0
   let isFull = false
   let looks = 0
   let listener: ListenSocket | undefined
+  let silent: SilentSockets | undefined
+  let searchedAt = Number.NEGATIVE_INFINITY
 
   const stateNow = (): SocketState => ({ open, max, isFull })
 
@@ -52,8 +70,42 @@ export function createSockets({ max = defaultMax(), onTurnedAway, onFull }: Sock
     if (turned > 0) onTurnedAway(turned, stateNow())
   }
 
+  const findSilent = async (sockets: SilentSockets): Promise<ReadonlyMap<string, readonly number[]>> => {
+    const found = new Map<string, number[]>()
+    const end = max + others + UNUSED_NUMBERS
+    for (let descriptor = 0; descriptor < end; descriptor++) {
+      const address = sockets.addressOf(descriptor)
+      if (address !== undefined) {
+        const descriptors = found.get(address) ?? []
+        descriptors.push(descriptor)
+        found.set(address, descriptors)
+      }
+      if (descriptor % SEARCHED_AT_ONCE === 0) await new Promise(setImmediate)
+    }
+    return found
+  }
+
+  /** Ends the silent sockets of the address that holds most of them, so that it keeps nobody else out. */
+  const endSilent = async (sockets: SilentSockets): Promise<void> => {
+    const found = [...(await findSilent(sockets))].filter(([address]) => {
+      const parsed = parseAddress(address)
+      return parsed !== undefined && !isTrusted(parsed)
+    })
+    const [most] = found.toSorted(([, a], [, b]) => b.length - a.length)
+    if (most === undefined) return
+    const [address, descriptors] = most
+    // A number may stand for another socket by now.
+    const ended = descriptors.filter(descriptor => sockets.addressOf(descriptor) === address)
+    for (const descriptor of ended) sockets.end(descriptor)
+    onTurnedAway(ended.length, stateNow())
+  }
+
   const settle = (): void => {
     if (isFull) turnAway()
+    if (isFull && silent !== undefined && performance.now() - searchedAt >= SEARCH_MS) {
+      searchedAt = performance.now()
+      void endSilent(silent)
+    }
     const isNowFull = open >= max
     if (isNowFull === isFull) return
     isFull = isNowFull
@@ -82,6 +134,7 @@ export function createSockets({ max = defaultMax(), onTurnedAway, onFull }: Sock
     },
     guard: port => {
       listener = findListenSocket(port)
+      silent = silentSocketsOf(port)
       others = countDescriptors() - (listener?.reserved ?? 0)
     },
     [Symbol.dispose]: () => {

@@ -48,6 +48,7 @@ interface TransportOptions {
     | 'keepAliveSeconds'
     | 'maxSockets'
     | 'sendBufferBytes'
+    | 'trustedProxies'
     | 'websocketCleanupInterval'
     | 'websocketConnectionTimeout'
     | 'websocketHeartbeatInterval'
@@ -128,7 +129,11 @@ export function createTransport(options: TransportOptions): Transport {
     timeoutSeconds,
     cleanupSeconds: settings.websocketCleanupInterval,
   })
-  const sockets = createSockets({ max: settings.maxSockets, ...tellOfSockets(logger, clock, stats) })
+  const sockets = createSockets({
+    max: settings.maxSockets,
+    trusted: settings.trustedProxies,
+    ...tellOfSockets(logger, clock, stats),
+  })
   const admit = createAdmission({
     origins: createOrigins(settings.corsOrigins),
     identities,

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { API_KEY } from '../support/app.ts'
 import { connectStream } from '../support/client.ts'
@@ -65,7 +66,7 @@ const cpuOf = async (pid: number): Promise<number> => {
 }
 
 test('when silent connections use all descriptors, the service stays idle, answers existing connections, and recovers', async () => {
-  await using service = await startWith(200)
+  await using service = await startWith(200, { TRUSTED_PROXIES: '127.0.0.1' })
   using caller = await openCaller(service.port)
   expect(await caller.ask('/health')).toStartWith('HTTP/1.1 200')
   using stream = await connectStream(`${service.url}/sse?token=${await service.token('u')}`)
@@ -123,4 +124,58 @@ test('of many simultaneous streams at most MAX_SOCKETS stay; the others are told
   for (const answer of answers)
     if (answer.status === 'rejected') expect(String(answer.reason)).toMatch(/429|ECONNRESET|closed/i)
   for (const stream of open) stream.close()
+}, 20_000)
+
+/** Silent connections from one address; `open` tells how many of them still are. */
+function flood(port: number, localAddress: string, count: number) {
+  const sockets = Array.from({ length: count }, () => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress })
+    socket.on('error', () => undefined)
+    return socket
+  })
+  return {
+    open: () => sockets.filter(({ readyState }) => readyState === 'open').length,
+    [Symbol.dispose]: () => {
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
+
+/** Asks from an address; resolves with the first line of the answer, empty when the connection was closed. */
+const askFrom = (port: number, localAddress: string): Promise<string> =>
+  new Promise(resolve => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress })
+    socket.once('data', data => {
+      socket.destroy()
+      resolve(data.toString().slice(0, 12))
+    })
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve(''))
+    socket.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n')
+  })
+
+test('at MAX_SOCKETS the silent sockets of the address that holds most of them end, and others connect', async () => {
+  await using service = await startWith(1_000, { MAX_SOCKETS: '100' })
+  using caller = await openCaller(service.port)
+  expect(await caller.ask('/health')).toStartWith('HTTP/1.1 200')
+  using few = flood(service.port, '127.0.0.8', 5)
+  await eventually(() => few.open() === 5)
+  using many = flood(service.port, '127.0.0.9', 600)
+  await service.line('sockets.full')
+  await service.line('sockets.free')
+  await eventually(async () => (await askFrom(service.port, '127.0.0.77')) === 'HTTP/1.1 200')
+  await eventually(() => many.open() < 100)
+  expect(few.open()).toBe(5)
+  expect(await caller.ask('/health')).toStartWith('HTTP/1.1 200')
+}, 20_000)
+
+test('silent sockets of a trusted proxy stay', async () => {
+  await using service = await startWith(1_000, { MAX_SOCKETS: '20', TRUSTED_PROXIES: '127.0.0.8' })
+  using proxy = flood(service.port, '127.0.0.8', 15)
+  await eventually(() => proxy.open() === 15)
+  using others = flood(service.port, '127.0.0.9', 10)
+  await service.line('sockets.full')
+  await service.line('sockets.free')
+  expect(proxy.open()).toBe(15)
+  await eventually(() => others.open() === 0)
 }, 20_000)
