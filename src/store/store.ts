@@ -141,8 +141,8 @@ export interface Totals {
   /**
    * Bytes that all logs hold, as `maxBytes` counts them. Each body counts once, in UTF-8 bytes. An entry is one
    * notification for one user. Each entry and each known log adds about the bytes it takes in this store. A log stays
-   * known for 30 days after its last append. An append is refused when the bytes it would add, ignoring evictions, exceed a
-   * limit. An append that adds nothing (known ids) is never refused.
+   * known for 30 days after its last append; a reached limit forgets the oldest without entries. An append is refused
+   * when the bytes it would add, ignoring evictions, exceed a limit. An append that adds nothing (known ids) is never refused.
    */
   readonly bytes: number
 }

@@ -785,6 +785,29 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
       expect(await seqs(log, user(1))).toEqual([2])
     })
 
+    for (const bound of ['tenantMaxBytes', 'maxBytes'] as const)
+      test(`${bound}: heads without entries make room, whatever the number of users`, async () => {
+        const one = await sizeOfOne()
+        await using opened = await start({ [bound]: 4 * (one - BODY.length) })
+        const { log, clock } = opened
+        const small = (n: number, id: string): Draft => draft(id, { owner: user(n) })
+        const nextRound = async (): Promise<void> => {
+          clock.time += LIMITS.retentionMs + 1
+          await log.totals()
+        }
+        const [first] = await log.append([small(0, 'first')])
+        for (let n = 1; n <= 40; n++) {
+          await nextRound()
+          await eventually(async () => (await refusalOf(log, [small(n, `${n}`)])) === undefined)
+        }
+        // A forgotten log begins again in another epoch, so a client with an old cursor is told.
+        await nextRound()
+        await eventually(async () => (await refusalOf(log, [small(0, 'again')])) === undefined)
+        const { head } = await log.open(user(0))
+        expect(head.seq).toBe(1)
+        expect(head.epoch).not.toBe(first?.cursor.epoch)
+      })
+
     // The delivery state that stays known may still count.
     test('the body of an evicted entry counts no longer', async () => {
       await using opened = await start({ maxEntries: 2 })

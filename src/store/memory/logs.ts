@@ -9,7 +9,7 @@ import type { LogContext } from './context.ts'
 import { DueLogs, slotOf } from './due-logs.ts'
 import type { SharedBody } from './entry.ts'
 import { Head } from './head.ts'
-import { ENTRY_BYTES, HEAD_BYTES, Ledger } from './ledger.ts'
+import { ENTRY_BYTES, HEAD_BYTES, Ledger, newAccount } from './ledger.ts'
 import { DeliveryReports } from './reports.ts'
 import { MemoryLog } from './user-log.ts'
 
@@ -54,7 +54,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   /** A log without entries is kept as its head alone. */
   const logs = new Map<Topic, MemoryLog | Head>()
   const steady = createSteadyClock(clock)
-  const ledger = new Ledger()
+  const ledger = new Ledger(limits)
   const due = new DueLogs<MemoryLog>()
   const reports = new DeliveryReports(limits.maxReports)
   const eventTypes = new Map<string, string>()
@@ -87,7 +87,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   }
 
   /** Not kept: a read creates neither a log for a user nor an account for a tenant. */
-  const empty = (owner: Topic): MemoryLog => new MemoryLog(owner, new Head(life), { bytes: 0 }, context)
+  const empty = (owner: Topic): MemoryLog => new MemoryLog(owner, new Head(life), newAccount(), context)
 
   /** Returns the log to append to, and keeps it. */
   const take = (owner: Topic): MemoryLog => {
@@ -95,6 +95,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     if (known instanceof MemoryLog) return known
     const log = wake(owner, known ?? new Head(life))
     if (known === undefined) ledger.add(log.account, HEAD_BYTES)
+    else ledger.setIdle(log.account, owner, false)
     logs.set(owner, log)
     return log
   }
@@ -152,8 +153,10 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
       const log = due.take(end)
       if (log === undefined) return false
       left -= Math.max(1, log.purge(now, left))
-      if (log.isEmpty) logs.set(log.owner, log.head)
-      else due.place(log, slotOf(log.endsAt))
+      if (log.isEmpty) {
+        logs.set(log.owner, log.head)
+        ledger.setIdle(log.account, log.owner, true)
+      } else due.place(log, slotOf(log.endsAt))
     }
     return true
   }
@@ -164,29 +167,42 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     for (const log of due.in(slotOf(now)).slice(0, TURN)) log.purge(now)
   }
 
+  // A returning log restarts at seq 1. A new epoch makes cursors of the forgotten log invalid.
+  const forget = (owner: Topic): void => {
+    const account = ledger.accountOf(tenantOf(owner))
+    logs.delete(owner)
+    ledger.add(account, -HEAD_BYTES)
+    ledger.setIdle(account, owner, false)
+    ledger.close(tenantOf(owner))
+    life = newLife()
+  }
+
+  /** Forgets the oldest heads without entries until the drafts fit. A late acknowledgement needs its head. */
+  const forgetIdle = (drafts: readonly Draft[], now: number): void => {
+    const owners = new Set(drafts.map(({ owner }) => owner))
+    for (const [tenant, bytes] of needs(drafts))
+      for (const owner of ledger.lacking(tenant, bytes).flatMap(idle => [...idle.values().take(TURN)])) {
+        const head = logs.get(owner)
+        const isBare = head instanceof Head && head.appendedAt <= now - limits.retentionMs
+        if (isBare && !owners.has(owner)) forget(owner)
+        if (ledger.lacking(tenant, bytes).length === 0) return
+      }
+  }
+
   /** Throws StoreFull when the drafts would exceed a limit. */
   const checkRoom = (drafts: readonly Draft[], now: number): void => {
     if (limits.maxBytes === 0 && limits.tenantMaxBytes === 0) return
-    const hasRoom = (): boolean =>
-      [...needs(drafts)].every(([tenant, bytes]) => ledger.hasRoom(tenant, bytes, limits))
-    if (hasRoom()) return
-    removeEnded(now)
-    if (!hasRoom()) throw new StoreFull()
+    const isFull = (): boolean =>
+      [...needs(drafts)].some(([tenant, bytes]) => ledger.lacking(tenant, bytes).length > 0)
+    if (isFull()) removeEnded(now)
+    if (isFull()) forgetIdle(drafts, now)
+    if (isFull()) throw new StoreFull()
   }
 
   const sweepAll = async (): Promise<void> => {
     // Reads the clock to notice its jumps, even when nothing else does.
     const now = steady.now()
     while (sweep(now, TURN) && !isClosed) await nextTurn()
-  }
-
-  // A returning log restarts at seq 1. A new epoch makes cursors of the forgotten log invalid.
-  const forget = (owner: Topic): void => {
-    const tenant = tenantOf(owner)
-    logs.delete(owner)
-    ledger.add(ledger.accountOf(tenant), -HEAD_BYTES)
-    ledger.close(tenant)
-    life = newLife()
   }
 
   const forgetHeads = async (): Promise<void> => {

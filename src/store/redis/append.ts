@@ -4,6 +4,7 @@ import type { AppendResult, Draft, StoreLimits, UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { type Sharers, type StoredBody, sharersOf, storedBodyOf, writeBodies } from './bodies.ts'
 import type { DeliveryNotes, NoteBatch } from './delivery-notes.ts'
+import type { IdleLogs } from './idle-logs.ts'
 import { DUE_KEY, recipientsKey } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Pace } from './pace.ts'
@@ -17,6 +18,7 @@ interface AppendOptions {
   readonly scripts: LogScripts
   readonly notes: DeliveryNotes
   readonly pace: Pace
+  readonly idleLogs: IdleLogs
   readonly limits: StoreLimits
 }
 
@@ -65,9 +67,10 @@ export function createAppend({
   scripts,
   notes,
   pace,
+  idleLogs,
   limits,
 }: AppendOptions): UserLog['append'] {
-  const { retentionMs, cleanupMs, maxEntries } = limits
+  const { retentionMs, cleanupMs, maxEntries, maxBytes, tenantMaxBytes } = limits
   /** Keeps recipients as long as the delivery state of any of them, plus one cleanup. */
   const recipientsMs = retentionMs + cleanupMs + MINUTE_MS
 
@@ -148,6 +151,16 @@ export function createAppend({
   const isRetained = async ({ owner, id }: Draft): Promise<boolean> =>
     (await scripts.ask(owner, SCRIPTS.known, [id])).length > 0
 
+  /** Forgets idle logs where a limit applies. Returns whether that made room. */
+  const makeRoom = async ([first]: readonly Draft[]): Promise<boolean> => {
+    if (first === undefined) return false
+    const hasRoom =
+      (tenantMaxBytes > 0 && (await idleLogs.forget(tenantOf(first.owner)))) ||
+      (maxBytes > 0 && (await idleLogs.forget()))
+    if (hasRoom) await storedSizes.flush()
+    return hasRoom
+  }
+
   /** Like `storedSizes.admit`, but known ids need no room: a retry succeeds in a full store. */
   const admit = async (drafts: readonly Draft[], sharers: Sharers): Promise<EndAdmission> => {
     try {
@@ -156,7 +169,8 @@ export function createAppend({
       const isKnown: boolean[] = []
       for (let from = 0; from < drafts.length; from += MAX_DRAFTS)
         isKnown.push(...(await Promise.all(drafts.slice(from, from + MAX_DRAFTS).map(isRetained))))
-      if (!isKnown.includes(true)) throw error
+      const isRepeat = isKnown.includes(true)
+      if (!(await makeRoom(drafts)) && !isRepeat) throw error
       return storedSizes.admit(
         drafts.filter((_, n) => !isKnown[n]),
         sharers,

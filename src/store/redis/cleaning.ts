@@ -4,6 +4,7 @@ import type { UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
 import type { DeliveryNotes } from './delivery-notes.ts'
 import type { ReportFault } from './fault-reporter.ts'
+import type { IdleLogs } from './idle-logs.ts'
 import { DUE_KEY, LEASED_KEY, SIZES_KEY } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Pace } from './pace.ts'
@@ -22,6 +23,7 @@ interface CleaningOptions {
   readonly notes: DeliveryNotes
   readonly storedSizes: StoredSizes
   readonly pace: Pace
+  readonly idleLogs: IdleLogs
   readonly cleanupMs: number
   readonly reportFault: ReportFault
 }
@@ -42,12 +44,20 @@ const LEASE_MS = 30_000
 const CHECKS = 20
 const BYTES = 200
 
+interface CleanedLog {
+  /** The time of its next work and the owner, or nothing. */
+  readonly due: readonly (string | number)[]
+  /** The time of its last append and the owner, if it has no entries. */
+  readonly idle: readonly (readonly [number, Topic])[]
+}
+
 export function createCleaning({
   batches,
   scripts,
   notes,
   storedSizes,
   pace,
+  idleLogs,
   cleanupMs,
   reportFault,
 }: CleaningOptions): Cleaning {
@@ -59,11 +69,13 @@ export function createCleaning({
   /** Cursor of HSCAN for the check of all users. */
   let place: unknown = '0'
 
-  /** Returns the next due time and the owner; nothing when the log is clean. */
-  const clean = async (owner: Topic): Promise<readonly (string | number)[]> => {
+  const clean = async (owner: Topic): Promise<CleanedLog> => {
     await notes.flush(owner)
-    const [next] = await scripts.ask(owner, SCRIPTS.clean, [])
-    return Number(next) < 0 ? [] : [Math.ceil(Number(next)), owner]
+    const [next, touched] = await scripts.ask(owner, SCRIPTS.clean, [])
+    return {
+      due: Number(next) < 0 ? [] : [Math.ceil(Number(next)), owner],
+      idle: touched === undefined ? [] : [[Number(touched), owner]],
+    }
   }
 
   /** Cleans each log, even if others fail. A failed one is due again when its lease ends. */
@@ -71,11 +83,13 @@ export function createCleaning({
     const cleaned = await Promise.allSettled(owners.map(clean))
     for (const result of cleaned) if (result.status === 'rejected') reportFault(result.reason)
     const done = owners.filter((_, n) => cleaned[n]?.status === 'fulfilled')
-    const next = cleaned.flatMap(result => (result.status === 'fulfilled' ? result.value : []))
+    const logs = cleaned.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
+    const next = logs.flatMap(({ due }) => due)
     await batches.run({
       bytes: owners.length * BYTES,
       build: () => [
         ...(next.length > 0 ? [['zadd', DUE_KEY, 'LT', ...next] as const] : []),
+        ...(storedSizes.isLimited ? idleLogs.note(logs.flatMap(({ idle }) => idle)) : []),
         ...(done.length > 0 ? [['zrem', LEASED_KEY, ...done] as const] : []),
       ],
     })

@@ -26,5 +26,9 @@ export const LIFE_KEY = 'ara:life'
 export const DUE_KEY = 'ara:due'
 /** Users whose log a node is cleaning, scored by when the lease ends. In the slot of `DUE_KEY`. */
 export const LEASED_KEY = 'ara:leased:{ara:due}'
+/** Users with a log without entries, scored by its last append. Written with a limit on stored bytes. */
+export const IDLE_KEY = 'ara:idle'
+/** `IDLE_KEY` of one tenant. */
+export const idleKey = (tenant: string): string => key('idle', tenant)
 /** Size of each log, and the sums. */
 export const SIZES_KEY = 'ara:sizes'

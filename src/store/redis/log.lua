@@ -21,6 +21,8 @@
 -- Every reply starts with five values: entries retained (-1: the size is unchanged), bytes of the log, one digit per entry
 -- that left (see `leave`), entries that now wait for acknowledgement, 1 when the caller must ask again to get an answer.
 
+-- Changes whenever a log is forgotten to make room.
+local FORGOTTEN = 'ara:forgotten'
 local HEAD, TEXT, NOTES, ORDER, ENDS, LANES, PAST = unpack(KEYS)
 -- Stored numbers: add new states at the end.
 local QUEUED, SENT, ACKED, EXPIRED, DROPPED, RECEIVED = 0, 1, 2, 3, 4, 5
@@ -79,7 +81,7 @@ end
 -- when heads can be evicted at any time.
 local function unborn()
   if mayEvict then return ARGV[3] end
-  local name = ARGV[2] .. ' ' .. HEAD .. ' ' .. math.floor(now / (30 * DAY))
+  local name = ARGV[2] .. ' ' .. HEAD .. ' ' .. math.floor(now / (30 * DAY)) .. (call('GET', FORGOTTEN) or '')
   return string.sub(redis.sha1hex(name), 1, 12)
 end
 

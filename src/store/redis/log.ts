@@ -17,6 +17,7 @@ import { createAppend } from './append.ts'
 import type { Batches } from './batches.ts'
 import type { Bodies } from './bodies.ts'
 import type { DeliveryNotes } from './delivery-notes.ts'
+import type { IdleLogs } from './idle-logs.ts'
 import { recipientsKey } from './keys.ts'
 import type { Answer, LogScripts } from './log-scripts.ts'
 import type { Pace } from './pace.ts'
@@ -33,6 +34,7 @@ interface LogOptions {
   readonly scripts: LogScripts
   readonly notes: DeliveryNotes
   readonly pace: Pace
+  readonly idleLogs: IdleLogs
   readonly limits: StoreLimits
   readonly totals: UserLog['totals']
 }
@@ -96,6 +98,7 @@ export function createLog({
   storedSizes,
   notes,
   pace,
+  idleLogs,
   limits,
   totals,
 }: LogOptions): UserLog {
@@ -159,7 +162,7 @@ export function createLog({
   }
 
   return {
-    append: createAppend({ commits, storedSizes, scripts, notes, pace, limits }),
+    append: createAppend({ commits, storedSizes, scripts, notes, pace, idleLogs, limits }),
     open: async owner => logStartOf(await ask(owner, SCRIPTS.open, [])),
     heads: async owners => {
       const heads: Cursor[] = []

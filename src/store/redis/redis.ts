@@ -10,6 +10,7 @@ import { mendDamage } from './damage.ts'
 import { createDeliveryNotes } from './delivery-notes.ts'
 import { createFaultReporter } from './fault-reporter.ts'
 import { createIdempotency } from './idempotency.ts'
+import { createIdleLogs } from './idle-logs.ts'
 import { createLog } from './log.ts'
 import { createLogScripts, type LogSize } from './log-scripts.ts'
 import { createPace } from './pace.ts'
@@ -140,12 +141,14 @@ export function redisStore({
   const bodies = createBodies({ reads, scripts })
   const { cleanupMs } = limits
   const pace = createPace()
+  const idleLogs = createIdleLogs({ batches: reads, scripts })
   const cleaning: Cleaning = createCleaning({
     batches: reads,
     scripts,
     notes,
     storedSizes,
     pace,
+    idleLogs,
     cleanupMs,
     reportFault,
   })
@@ -155,7 +158,7 @@ export function redisStore({
     kind: 'redis',
     isUp: () => writer.isUp() && reader.isUp(),
     isSafe: () => writer.isSafe() && reader.isSafe(),
-    log: createLog({ commits, reads, scripts, bodies, storedSizes, notes, pace, limits, totals }),
+    log: createLog({ commits, reads, scripts, bodies, storedSizes, notes, pace, idleLogs, limits, totals }),
     acks: createAcks({ commits, scripts, bodies, notes, observer }),
     idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs }),
     revocations: createRevocations({ commits, reads, max: limits.maxRevocations }),

@@ -9,6 +9,7 @@ import clean from './clean-7.lua' with { type: 'text' }
 import count from './count-7.lua' with { type: 'text' }
 import create from './create-1.lua' with { type: 'text' }
 import find from './find.lua' with { type: 'text' }
+import forget from './forget-7.lua' with { type: 'text' }
 import handling from './handling.lua' with { type: 'text' }
 import known from './known-7.lua' with { type: 'text' }
 import life from './life-1.lua' with { type: 'text' }
@@ -53,6 +54,7 @@ export const SCRIPTS = {
   redeliver: ofLog(handling, redeliver),
   report: ofLog(report),
   clean: ofLog(clean),
+  forget: ofLog(forget),
   mend: script([log, mend, find, 'return reply(false)'].join('\n')),
   lose: ofLog(lose),
   recipients: script(recipients),

@@ -4,9 +4,9 @@ import type { StoreLimits } from '../store.ts'
 import type { Part } from './batch.ts'
 import type { BatchContext, Entries } from './entries.ts'
 import { ENTRY, type EntryRow, endOf } from './entry.ts'
-import type { Head, Heads } from './heads.ts'
+import { type Heads, isBare } from './heads.ts'
 import { newName } from './life.ts'
-import { ENTRY_BYTES, LOG_BYTES } from './schema.ts'
+import { ENTRY_BYTES } from './schema.ts'
 
 /** Removal of entries and other items by age. */
 export interface Expiry {
@@ -39,9 +39,6 @@ const MAX_REMOVED = 1_000
 const PER_APPENDED = 2
 const MAX_TO_REMOVE = 20_000
 const PAUSE_MS = 60_000
-
-/** Whether no trace of any entry is left. Only then may the log be forgotten. */
-const isBare = ({ bytes }: Head): boolean => bytes <= LOG_BYTES
 
 export function createExpiry(
   db: Database,

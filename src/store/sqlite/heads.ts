@@ -71,6 +71,9 @@ export class Head {
   }
 }
 
+/** Whether no trace of any entry is left. Only then may the log be forgotten. */
+export const isBare = ({ bytes }: Head): boolean => bytes <= LOG_BYTES
+
 /** Heads of logs, most of them cached. Changed heads are written once, at the end of each batch. */
 export interface Heads {
   find(owner: Topic): Head | undefined

@@ -109,7 +109,14 @@ export function createWriter({
   const rollBack = db.query('ROLLBACK')
 
   const writer: Writer = {
-    ...createLimitedAppend(db, { heads, bodies, entries, limits, context }),
+    ...createLimitedAppend(db, {
+      heads,
+      bodies,
+      entries,
+      limits,
+      context,
+      removeEnded: () => expiry.cleanUp('entries'),
+    }),
     ...createDeliveryStates(db, { heads, entries, limits, context }),
     ...createKeys(db, { ttlMs: limits.idempotencyTtlMs, context }),
     ...templatesOf(db),
