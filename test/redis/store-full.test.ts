@@ -33,6 +33,14 @@ describe.concurrent('A Redis store', () => {
     await eventually(async () => (await trySend(app, ['w'], 1)).status === 200, 15_000)
   }, 30_000)
 
+  test('counts only what further entries of a log take, so a burst to one user fits', async () => {
+    await using redis = await startRedis()
+    await using app = await startStored(redis, { STORE_MAX_BYTES: String(LIMIT) })
+    expect((await trySend(app, ['u'], 0)).status).toBe(200)
+    const burst = await Promise.all(Array.from({ length: 40 }, (_, n) => trySend(app, ['u'], n)))
+    expect(burst.map(({ status }) => status)).toEqual(burst.map(() => 200))
+  }, 30_000)
+
   test('keeps each tenant to TENANT_MAX_STORED_BYTES, without effect on other tenants', async () => {
     await using redis = await startRedis()
     const env = { TENANT_MAX_STORED_BYTES: String(LIMIT), TENANT_ENABLED: 'true', ...SHORT }

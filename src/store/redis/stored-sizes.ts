@@ -56,11 +56,11 @@ const MAX_TENANTS = 10_000
 const AT_ONCE = 1_000
 const WRITES_AT_ONCE = 4
 const BYTES = 200
-/** Bytes that the scripts count for one entry without its body, in a new log. */
-const ENTRY_BYTES = 2_000
-
-const weightOf = (drafts: readonly Draft[], sharers: Sharers): number =>
-  drafts.reduce((sum, draft) => sum + ENTRY_BYTES + bytesOf(draft, sharers), 0)
+/** Bytes that log.lua counts for an entry without its body, and for a log that gets its first entry. */
+const ENTRY_BYTES = 800
+const LOG_BYTES = 1_200
+/** Logs remembered as holding entries. */
+const MAX_HELD = 50_000
 
 export function createStoredSizes({
   batches,
@@ -74,6 +74,8 @@ export function createStoredSizes({
   /** Used with a limit per tenant. The least recently used estimate is forgotten first. */
   const tenants = new Map<string, SizeEstimate>()
   let sizes = new Map<Topic, LogSize>()
+  /** Users whose log held entries when last seen. Any other log may be new. */
+  const held = new Set<Topic>()
   let beats = 0
 
   const tenantFilled = (tenant: string): SizeEstimate => {
@@ -90,6 +92,15 @@ export function createStoredSizes({
     if (filled === undefined) return
     filled.known = known
     filled.included = mark.get(filled) ?? filled.included
+  }
+
+  const weightOf = (drafts: readonly Draft[], sharers: Sharers): number => {
+    const begun = new Set<Topic>()
+    return drafts.reduce((sum, draft) => {
+      const isNew = !held.has(draft.owner) && !begun.has(draft.owner)
+      begun.add(draft.owner)
+      return sum + ENTRY_BYTES + bytesOf(draft, sharers) + (isNew ? LOG_BYTES : 0)
+    }, 0)
   }
 
   const hasRoom = (
@@ -175,6 +186,8 @@ export function createStoredSizes({
   return {
     noteSize: (owner, size) => {
       if (sizes.size < MAX_OWNERS || sizes.has(owner)) sizes.set(owner, size)
+      if (size.entries === 0) held.delete(owner)
+      else if (isLimited && held.size < MAX_HELD) held.add(owner)
     },
     flush,
     isLimited,
