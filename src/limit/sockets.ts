@@ -35,8 +35,8 @@ const LOOKS_PER_LISTING = 20
 const MAX_TURNED_AWAY = 256
 
 /** Time between two searches for silent sockets, and descriptors per turn of a search. */
-const SEARCH_MS = 500
-const SEARCHED_AT_ONCE = 2_000
+const SEARCH_MS = 2_000
+const SEARCHED_AT_ONCE = 1_000
 /** Descriptors may be numbered beyond the number of open ones. */
 const UNUSED_NUMBERS = 1_000
 
