@@ -50,18 +50,33 @@ export function spawnService(
   })
 }
 
+/** Reads the output of a process to its end; calls `onText` with all text so far. A killed process may reset its pipe. */
+async function readOutput(
+  stream: ReadableStream<Uint8Array>,
+  onText?: (text: string) => void,
+): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  try {
+    for await (const chunk of stream) {
+      text += decoder.decode(chunk, { stream: true })
+      onText?.(text)
+    }
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ECONNRESET')) throw error
+  }
+  return text
+}
+
 /** Starts the service as its own process and waits until it listens. */
 export async function startService(env: Record<string, string> = {}, program?: Program): Promise<Service> {
   const child = spawnService({ JWT_SECRET: SECRET, API_KEY, ...env }, program)
   const lines: Message[] = []
   const inbox = createInbox<Message>()
-  const stderr = new Response(child.stderr).text()
+  const stderr = readOutput(child.stderr)
   const read = async () => {
-    let text = ''
     let done = 0
-    const decoder = new TextDecoder()
-    for await (const chunk of child.stdout) {
-      text += decoder.decode(chunk, { stream: true })
+    const all = await readOutput(child.stdout, text => {
       for (let end = text.indexOf('\n', done); end >= 0; end = text.indexOf('\n', done)) {
         const line = text.slice(done, end)
         done = end + 1
@@ -69,9 +84,9 @@ export async function startService(env: Record<string, string> = {}, program?: P
         lines.push(JSON.parse(line))
         inbox.push(lines.at(-1))
       }
-    }
+    })
     inbox.end()
-    return text
+    return all
   }
   const stdout = read()
   const line = (event: string) => inbox.until(each => each.event === event)
