@@ -2,28 +2,17 @@ import type { Server } from 'bun'
 import { createApiKeys } from './auth/api-key.ts'
 import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
+import { openBus } from './bus/open.ts'
 import type { Config } from './config/config.ts'
 import { openObservedStore } from './dispatch/observed/open.ts'
 import { createPipeline, type Pipeline } from './dispatch/pipeline.ts'
+import { createRoutes } from './http/all-routes.ts'
 import { createQueueTotals } from './http/answer/queue-totals.ts'
 import { createApi } from './http/api.ts'
 import { createSides, listen } from './http/listeners.ts'
 import { manyTenants, oneTenant, tracedCallers } from './http/request/caller.ts'
 import { createClientOf } from './http/request/client.ts'
 import { createGuard } from './http/request/guard.ts'
-import { batchRoutes } from './http/routes/batch/batch.ts'
-import { channelRoutes } from './http/routes/channels.ts'
-import { clusterRoutes } from './http/routes/cluster.ts'
-import { documentRoutes } from './http/routes/documents.ts'
-import { healthRoutes } from './http/routes/health.ts'
-import { historyRoutes } from './http/routes/history.ts'
-import { meRoutes } from './http/routes/me.ts'
-import { metricsRoutes } from './http/routes/metrics.ts'
-import { notificationRoutes } from './http/routes/notifications.ts'
-import { statsRoutes } from './http/routes/stats.ts'
-import { templateRoutes } from './http/routes/templates.ts'
-import { tenantRoutes } from './http/routes/tenants.ts'
-import { userRoutes } from './http/routes/users.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/time/clock.ts'
 import { createLimits } from './limit/limits.ts'
@@ -97,10 +86,12 @@ export async function startApp({
   const onResumed = () => late.pipeline?.catchUp()
   const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
   const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
+  const bus = starting.use(openBus({ settings: config }))
   const lag = starting.use(watchTime(clock, logger))
   const pipeline = createPipeline({
     settings: config,
     hub,
+    bus,
     node: { id: config.nodeId, version, since: new Date(clock.now()).toISOString() },
     store,
     observer,
@@ -113,8 +104,7 @@ export async function startApp({
   })
   starting.use(pipeline)
   late.pipeline = pipeline
-  const { composer, dispatch, dispatchNow, largeCalls, once, reach } = pipeline
-  const { census } = reach
+  const { composer, dispatch, once } = pipeline
 
   const onRefused = tellRefusals(logger, clock, stats.authFailures)
   const identities = await createIdentities({
@@ -148,50 +138,37 @@ export async function startApp({
   const { sessions, sockets } = transport
   const logEnabled = config.queueEnabled || config.ackEnabled
   const isDraining = () => sessions.draining
-  const { nodeId: node, redisUrl: address, storeMaxBytes: maxBytes } = config
+  const { redisUrl: address, storeMaxBytes: maxBytes } = config
 
   const trigger =
     address &&
     startPubSub({ address, settings: config, composer, dispatch, once, clock, logger, stats, tracing })
   starting.defer(() => void trigger?.stop())
-  const redis = () => trigger?.state
 
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })
   const tenants = config.tenantEnabled ? manyTenants() : oneTenant()
   const callers = spans === undefined ? tenants : tracedCallers(tenants, spans)
-  const userLog = logEnabled ? store.log : undefined
-  const totals = createQueueTotals({ store, logEnabled, maxBytes, onFailed: storeWatch.failed })
-  const clientOf = createClientOf({ identities, limit: limits.requests, onRefused, spans })
   const sides = createSides(config)
-  const routes = [
-    healthRoutes({ census, store, logEnabled, totals, redis, isDraining, sockets, clock, version, node }),
-    metricsRoutes({
-      census,
-      stats,
-      store,
-      totals,
-      redis,
-      isDraining,
-      lag,
-      linesDropped,
-      version,
-      node,
-      key: config.metricsKey,
-      channelLimit: config.metricsChannelLimit,
-      onRefused,
-    }),
-    notificationRoutes({ composer, dispatch, once, callers, clock }),
-    batchRoutes({ composer, dispatch: dispatchNow, largeCalls, once, callers, clock, stats }),
-    templateRoutes({ templates: store.templates, callers, clock }),
-    channelRoutes({ census, callers }),
-    clusterRoutes({ census, callers, node }),
-    userRoutes({ reach, callers, store, clock }),
-    tenantRoutes({ census, callers, tenancy: config.tenantEnabled }),
-    statsRoutes({ census, callers, ackEnabled: config.ackEnabled, redis }),
-    historyRoutes({ log: userLog, callers }),
-    meRoutes({ log: userLog, acknowledgement: pipeline.acknowledgement, clientOf, spans }),
-    ...transport.routes,
-  ]
+  const routes = createRoutes({
+    settings: config,
+    version,
+    pipeline,
+    store,
+    bus,
+    callers,
+    totals: createQueueTotals({ store, logEnabled, maxBytes, onFailed: storeWatch.failed }),
+    clientOf: createClientOf({ identities, limit: limits.requests, onRefused, spans }),
+    redis: () => trigger?.state,
+    sockets: transport.sockets,
+    isDraining,
+    onRefused,
+    lag,
+    linesDropped,
+    clock,
+    stats,
+    spans,
+    transport: transport.routes,
+  })
   const api = createApi({
     guard: createGuard({ keys, callers, sideOf: sides.of, limit: limits.requests, onRefused, spans }),
     corsOrigins: config.corsOrigins,
@@ -201,7 +178,7 @@ export async function startApp({
     clock,
     stats,
     spans,
-    routes: [...routes, documentRoutes({ groups: routes, version })],
+    routes,
   })
   const listeners = listen({
     settings: config,

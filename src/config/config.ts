@@ -4,16 +4,17 @@ import { readPublicPem } from '../lib/pem.ts'
 import { mayOverlap } from '../lib/redis/glob.ts'
 import { itemsOf } from '../lib/setting.ts'
 import type { AddressRange } from '../lib/system/address.ts'
+import { type Environment, replacedIn, withoutReplaced } from './replaced.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
-import { type StoreUrl, storeOf } from './storage.ts'
+import { type BusUrl, busOf, type StoreUrl, storeOf } from './storage.ts'
 import { exportsTraces, telemetryFault, telemetryWarnings } from './telemetry.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
 import { unknownIn } from './unknown.ts'
 
+export type { Environment } from './replaced.ts'
+
 /** An invalid setting. The message names it and the expected value, never the given one. */
 export class ConfigError extends Error {}
-
-export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Default of JWT_ALGORITHMS if only public keys are configured. */
 const PUBLIC_ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
@@ -31,9 +32,10 @@ type Raw = {
 }
 
 /** The settings, with aliases resolved and computed defaults filled in. */
-export interface Config extends Omit<Raw, 'rustLog' | 'allowedOrigins' | 'runMode' | 'storeUrl'> {
+export interface Config extends Omit<Raw, 'rustLog' | 'allowedOrigins' | 'runMode' | 'storeUrl' | 'busUrl'> {
   readonly production: boolean
   readonly storeUrl: StoreUrl
+  readonly busUrl: BusUrl
   readonly nodeId: string
   readonly logLevel: (typeof LEVELS)[number]
   readonly logFormat: 'text' | 'json'
@@ -52,16 +54,6 @@ interface LoadedConfig {
   readonly config: Config
   /** Problems to log at the start that do not prevent it. */
   readonly warnings: readonly string[]
-}
-
-/** Unsupported settings of other services and of later versions, grouped by the advice to give. */
-const REPLACED: Readonly<Record<string, string>> = {
-  'use STORE_URL':
-    'QUEUE_BACKEND ACK_BACKEND DATABASE_URL DATABASE_POOL_SIZE DATABASE_CONNECT_TIMEOUT_SECONDS DATABASE_IDLE_TIMEOUT_SECONDS QUEUE_REDIS_PREFIX ACK_REDIS_PREFIX',
-  'use BUS_URL': 'CLUSTER_ENABLED CLUSTER_SESSION_PREFIX CLUSTER_SESSION_TTL_SECONDS CLUSTER_ROUTING_CHANNEL',
-  'use NODE_ID': 'CLUSTER_SERVER_ID',
-  'nothing replaces it': 'RATELIMIT_BACKEND RATELIMIT_REDIS_PREFIX',
-  'not available in this version': 'REDIS_STREAM_GROUP CONSOLE_ENABLED',
 }
 
 /** All names that are read, or rejected with a reason. */
@@ -89,19 +81,6 @@ function refuseLater(env: Environment): void {
         `${name}: expected ${harmless === undefined ? 'it to be unset' : `${harmless} or unset`} (not available in this version)`,
       )
 }
-
-const withoutReplaced = (env: Environment): Environment => {
-  const replaced = new Set(Object.values(REPLACED).flatMap(names => names.split(' ')))
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !replaced.has(name)))
-}
-
-const replacedIn = (env: Environment): readonly string[] =>
-  Object.entries(REPLACED).flatMap(([advice, names]) =>
-    names
-      .split(' ')
-      .filter(name => env[name])
-      .map(name => `${name} has no effect; ${advice}`),
-  )
 
 /** LOG_LEVEL, else the first bare level of RUST_LOG. Ignores directives such as `tower=debug`. */
 function levelOf({ logLevel, rustLog = '' }: Raw): (typeof LEVELS)[number] {
@@ -216,6 +195,9 @@ export function loadConfig(env: Environment): LoadedConfig {
   const storeUrl = storeOf(raw.storeUrl, raw.redisUrl)
   if (storeUrl === undefined)
     throw new ConfigError('STORE_URL: expected REDIS_URL to be set, because `redis:` means its server')
+  const busUrl = busOf(raw.busUrl, raw.redisUrl)
+  if (busUrl === undefined)
+    throw new ConfigError('BUS_URL: expected REDIS_URL to be set, because `redis:` means its server')
 
   const madeSecret = raw.jwtSecret === undefined && !hasPublicKey(raw)
   const jwtSecret = madeSecret ? randomBytes(48).toString('base64url') : raw.jwtSecret
@@ -225,6 +207,7 @@ export function loadConfig(env: Environment): LoadedConfig {
     production,
     otelEnabled: raw.otelEnabled && exportsTraces(env),
     storeUrl,
+    busUrl,
     madeSecret,
     jwtSecret,
     jwtPublicKey: publicKeyOf(raw),

@@ -19,7 +19,7 @@ import {
   UNBOUNDED,
   whole,
 } from '../lib/setting.ts'
-import { storeUrl } from './storage.ts'
+import { busUrl, storeUrl } from './storage.ts'
 import { tenantKeys, tenantOverrides } from './tenancy.ts'
 
 /** A row of the settings table. */
@@ -103,8 +103,11 @@ export const SETTINGS = {
   STORE_REPLICAS: { group: 'Store', schema: whole(0, 10), default: '0', help: 'for a Redis store: replicas that must have a send before it is answered' },
   STORE_MAX_BYTES: { group: 'Store', schema: whole(0, UNBOUNDED), default: '0', help: 'bytes that all logs together may hold; beyond them a send to users gets 507 `STORE_FULL`; 0 = no limit' },
   TENANT_MAX_STORED_BYTES: { group: 'Store', schema: whole(0, UNBOUNDED), default: '0', help: 'bytes that the logs of one tenant may hold; beyond them its sends to users get 507 `STORE_FULL`; 0 = no limit' },
+  BUS_URL: { group: 'Cluster', schema: busUrl, default: 'none:', help: 'how nodes reach each other; `none:` is a single node, `redis:` is the server of REDIS_URL; must be the server of a Redis store' },
   IDEMPOTENCY_TTL_SECONDS: { group: 'Store', schema: seconds(60, 604_800), default: '86400', help: 'seconds from first use during which an idempotency key returns the same answer' },
   REDIS_URL: { group: 'Redis', schema: redisUrl, default: 'redis://localhost:6379', mayBeEmpty: true, help: 'Redis whose messages are dispatched; empty = none' },
+  REDIS_STREAM: { group: 'Redis', schema: matching(/^[^\0]{1,256}$/, '1 to 256 characters'), default: undefined, help: 'Redis stream whose entries are dispatched, at least once each; unset = none' },
+  REDIS_STREAM_GROUP: { group: 'Redis', schema: matching(/^[^\0]{1,64}$/, '1 to 64 characters'), default: 'ara', help: 'consumer group with which all nodes share the stream' },
   REDIS_CHANNELS: { group: 'Redis', schema: names, default: 'notification:user:*,notification:broadcast,notification:channel:*', help: 'channels to subscribe to; those with `*`, `?` or `[` are patterns' },
   REDIS_CIRCUIT_BREAKER_FAILURE_THRESHOLD: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '5', help: 'consecutive failures that open the breaker' },
   REDIS_CIRCUIT_BREAKER_SUCCESS_THRESHOLD: { group: 'Redis', schema: whole(1, UNBOUNDED), default: '2', help: 'successes that close a half-open breaker' },

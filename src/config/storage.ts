@@ -10,6 +10,12 @@ export type StoreUrl =
 /** A STORE_URL before resolution; `redis:` means the server of REDIS_URL. */
 type StoreUrlSetting = StoreUrl | { readonly kind: 'redis of REDIS_URL' }
 
+/** The connection between nodes. */
+export type BusUrl = { readonly kind: 'none' } | { readonly kind: 'redis'; readonly address: RedisAddress }
+
+/** A BUS_URL before resolution; `redis:` means the server of REDIS_URL. */
+type BusUrlSetting = BusUrl | { readonly kind: 'redis of REDIS_URL' }
+
 const SQLITE = 'sqlite:'
 
 /** Parses a STORE_URL; undefined for an invalid one, such as SQLite's `:memory:`. */
@@ -35,6 +41,29 @@ export const storeUrl = v.pipe(
 
 /** Resolves a STORE_URL; undefined if it needs a REDIS_URL that is empty. */
 export function storeOf(written: StoreUrlSetting, redisUrl: RedisAddress | undefined): StoreUrl | undefined {
+  if (written.kind !== 'redis of REDIS_URL') return written
+  return redisUrl && { kind: 'redis', address: redisUrl }
+}
+
+/** Parses a BUS_URL; undefined for an invalid one. */
+function parseBus(text: string): BusUrlSetting | undefined {
+  if (text === 'none:') return { kind: 'none' }
+  if (text === 'redis:') return { kind: 'redis of REDIS_URL' }
+  const address = parseRedisUrl(text)
+  return address && { kind: 'redis', address }
+}
+
+export const busUrl = v.pipe(
+  v.string(),
+  v.check(text => parseBus(text) !== undefined),
+  v.transform((text): BusUrlSetting => parseBus(text) ?? { kind: 'none' }),
+  v.metadata({
+    expected: `none:, redis: (the server of REDIS_URL), redis://host:port/db, rediss://host:port/db or redis+sentinel://host:port,host:port/master/db (${REDIS_URL_RULES})`,
+  }),
+)
+
+/** Resolves a BUS_URL; undefined if it needs a REDIS_URL that is empty. */
+export function busOf(written: BusUrlSetting, redisUrl: RedisAddress | undefined): BusUrl | undefined {
   if (written.kind !== 'redis of REDIS_URL') return written
   return redisUrl && { kind: 'redis', address: redisUrl }
 }

@@ -1,3 +1,4 @@
+import type { Bus } from '../bus/bus.ts'
 import type { Config } from '../config/config.ts'
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
@@ -11,6 +12,8 @@ import type { Tracing } from '../observe/tracing.ts'
 import type { Store, StoreObserver } from '../store/store.ts'
 import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
 import type { NodeIdentity } from './census.ts'
+import { createCalls } from './cluster/calls.ts'
+import { createClusterReach } from './cluster/cluster-reach.ts'
 import { type Composer, createComposer } from './compose.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
@@ -66,6 +69,7 @@ interface PipelineOptions {
     | 'coalesceMs'
   >
   readonly hub: Hub
+  readonly bus: Bus
   readonly node: NodeIdentity
   readonly store: Store
   readonly observer: StoreObserver
@@ -81,6 +85,7 @@ interface PipelineOptions {
 export function createPipeline({
   settings,
   hub,
+  bus,
   node,
   store,
   observer,
@@ -123,7 +128,7 @@ export function createPipeline({
     redeliveries?.handed(owner, epoch, seqs)
   }
 
-  const reach = createLocalReach({
+  const local = createLocalReach({
     hub,
     crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault }),
     census: createLocalCensus({ hub, tally, node }),
@@ -134,6 +139,10 @@ export function createPipeline({
     onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
     clock,
   })
+  const reach =
+    bus.kind === 'none'
+      ? local
+      : createClusterReach({ local, calls: stack.use(createCalls({ bus, clock, onFault })) })
   const redeliveries = ackEnabled
     ? stack.use(
         createRedeliveries({

@@ -112,6 +112,9 @@ const DEFAULTS: Config = {
   queueMessageTtlSeconds: 3600,
   queueCleanupIntervalSeconds: 300,
   storeUrl: { kind: 'memory' },
+  busUrl: { kind: 'none' },
+  redisStream: undefined,
+  redisStreamGroup: 'ara',
   storeSync: 'full',
   storeReplicas: 0,
   storeMaxBytes: 0,
@@ -750,7 +753,6 @@ describe('warnings', () => {
     ['CLUSTER_SERVER_ID', 'use NODE_ID'] as const,
     ['RATELIMIT_BACKEND', 'nothing replaces it'] as const,
     ['RATELIMIT_REDIS_PREFIX', 'nothing replaces it'] as const,
-    ['REDIS_STREAM_GROUP', 'not available in this version'] as const,
     ['CONSOLE_ENABLED', 'not available in this version'] as const,
   ])('%s has no effect', (name, advice) => {
     expect(loadConfig({ [name]: 'redis' }).warnings).toEqual([`${name} has no effect; ${advice}`])

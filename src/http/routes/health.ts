@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia'
+import type { Bus } from '../../bus/bus.ts'
 import type { Census } from '../../dispatch/census.ts'
 import { AppError } from '../../errors.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
@@ -11,6 +12,7 @@ import { type RedisReport, redisReport } from '../answer/redis-report.ts'
 interface HealthOptions {
   readonly census: Pick<Census, 'here'>
   readonly store: Store
+  readonly bus: Pick<Bus, 'kind' | 'isUp'>
   readonly logEnabled: boolean
   readonly totals: QueueTotals
   /** State of the trigger's connection; undefined without a trigger. */
@@ -28,6 +30,7 @@ const isHealthy = (redis: RedisReport['status']): boolean => redis === 'healthy'
 export function healthRoutes({
   census,
   store,
+  bus,
   logEnabled,
   totals,
   redis,
@@ -39,7 +42,11 @@ export function healthRoutes({
 }: HealthOptions) {
   const startedAt = clock.monotonic()
   const isStoreHealthy = (): boolean => store.isUp() && store.isSafe?.() !== false
-  const reasons = () => [...(isDraining() ? ['draining'] : []), ...(store.isUp() ? [] : ['store'])]
+  const reasons = () => [
+    ...(isDraining() ? ['draining'] : []),
+    ...(store.isUp() ? [] : ['store']),
+    ...(bus.isUp() ? [] : ['bus']),
+  ]
   const route = (summary: string) => ({ detail: { summary, security: [], 'x-internal': true } as object })
 
   return new Elysia({ name: 'health' })
@@ -50,10 +57,11 @@ export function healthRoutes({
         // Reads each state once, after the wait: the answer must not contradict itself.
         const { status, connected } = redisReport(redis())
         const storeHealthy = isStoreHealthy()
+        const busUp = bus.isUp()
         const { open, max, isFull } = sockets.state
         const here = census.here.totals()
         return {
-          status: isHealthy(status) && storeHealthy && !isFull ? 'healthy' : 'degraded',
+          status: isHealthy(status) && storeHealthy && busUp && !isFull ? 'healthy' : 'degraded',
           version,
           redis: { status, connected },
           uptime_seconds: Math.floor((clock.monotonic() - startedAt) / 1000),
@@ -75,7 +83,7 @@ export function healthRoutes({
             // Without a limit there is no fill level to show.
             ...(maxBytes > 0 && { bytes, max_bytes: maxBytes }),
           },
-          bus: { kind: 'none', status: 'healthy' },
+          bus: { kind: bus.kind, status: busUp ? 'healthy' : 'unavailable' },
           ...(isFull && { sockets: { status: 'full', open, max } }),
         }
       },

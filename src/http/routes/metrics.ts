@@ -14,7 +14,7 @@ import type { Store } from '../../store/store.ts'
 import { createPageAnswers } from '../answer/page-answers.ts'
 import type { QueueTotals } from '../answer/queue-totals.ts'
 
-interface MetricsOptions {
+export interface MetricsOptions {
   readonly census: Pick<Census, 'here'>
   readonly stats: Stats
   readonly store: Pick<Store, 'isUp'>

@@ -1,0 +1,54 @@
+import type { Bus, BusTopic } from '../../src/bus/bus.ts'
+import { StoreAway } from '../../src/errors.ts'
+
+/** A bus between nodes in one process, for tests that lose or delay messages. */
+export interface MemoryBusNetwork {
+  connect(instance: string): Bus & { readonly joined: ReadonlySet<BusTopic> }
+  /** Messages for which it returns true are lost on their way to the node. */
+  lose: (topic: BusTopic, message: string, to: string) => boolean
+  /** Nodes whose connection to the bus is cut. */
+  readonly cut: Set<string>
+}
+
+/** Each message arrives in a later turn, in the order of the calls. */
+export function createMemoryBusNetwork(): MemoryBusNetwork {
+  const nodes = new Map<
+    string,
+    { readonly joined: Set<BusTopic>; receive: (topic: BusTopic, message: string) => void }
+  >()
+  const cut = new Set<string>()
+
+  const network: MemoryBusNetwork = {
+    lose: () => false,
+    cut,
+    connect: instance => {
+      const node = { joined: new Set<BusTopic>(), receive: (_: BusTopic, __: string): void => {} }
+      nodes.set(instance, node)
+      return {
+        kind: 'redis',
+        instance,
+        joined: node.joined,
+        subscriber: instance,
+        isUp: () => !cut.has(instance),
+        listen: receive => {
+          node.receive = receive
+        },
+        publish: async (topic, message) => {
+          if (cut.has(instance)) throw new StoreAway('the bus is away')
+          let reached = 0
+          for (const [name, other] of nodes) {
+            if (cut.has(name) || !other.joined.has(topic)) continue
+            reached++
+            if (!network.lose(topic, message, name)) setImmediate(() => other.receive(topic, message))
+          }
+          return reached
+        },
+        join: topic => void node.joined.add(topic),
+        leave: topic => void node.joined.delete(topic),
+        evict: async subscriber => void nodes.get(subscriber)?.joined.clear(),
+        [Symbol.asyncDispose]: async () => void nodes.delete(instance),
+      }
+    },
+  }
+  return network
+}
