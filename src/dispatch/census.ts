@@ -5,16 +5,16 @@ import type { TenantTally } from '../observe/tally.ts'
 /** Look-ups over all open connections, as plain data. Counts are numbers of connections unless named otherwise. */
 export interface Census {
   /** Connections in a user's, channel's or tenant's topic. */
-  connections(topic: Topic): Awaitable<number>
-  subscriptions(owner: Topic): Awaitable<UserSubscriptions>
+  connections(topic: Topic): Awaitable<ConnectionCount>
+  subscriptions(owner: Topic, range?: NameRange): Awaitable<UserSubscriptions>
   /** Channels of the tenant with a subscriber, by name. */
-  channels(tenant: string, page: ChannelRange): Promise<ChannelPage>
+  channels(tenant: string, range?: NameRange): Promise<ChannelPage>
   /** The channels of the tenant with the most subscribers, largest first, then by name. */
-  largestChannels(tenant: string, most: number): Promise<readonly ChannelCount[]>
+  largestChannels(tenant: string, most: number): Promise<LargestChannels>
   tenant(tenant: string): Awaitable<TenantReport>
-  /** Known tenants, in no order. */
-  tenants(): Promise<readonly TenantSummary[]>
-  nodes(): Awaitable<readonly NodeCount[]>
+  /** Known tenants, by name. */
+  tenants(range?: NameRange): Promise<TenantPage>
+  nodes(): Awaitable<NodeList>
   /** This node alone. */
   readonly here: LocalCensus
 }
@@ -26,22 +26,44 @@ export interface LocalCensus {
   largestChannels(most: number): Promise<readonly ChannelCount[]>
 }
 
-export interface UserSubscriptions {
+/** A result over several nodes. */
+export interface NodesResult {
+  /** A node did not answer: its part is missing. */
+  readonly partial?: true | undefined
+}
+
+export interface ConnectionCount extends NodesResult {
+  readonly connections: number
+  /** Nodes with such a connection, by id; undefined without a bus. */
+  readonly nodes?: readonly NodeConnections[] | undefined
+}
+
+export interface NodeConnections {
+  /** NODE_ID of the node. */
+  readonly node: string
+  readonly connections: number
+}
+
+export interface UserSubscriptions extends NodesResult {
   readonly connections: number
   /** Channel names, unique and sorted. */
   readonly channels: readonly string[]
 }
 
 /** At most `limit` names after `after`; without them all from the first. */
-export interface ChannelRange {
+export interface NameRange {
   readonly after?: string | undefined
   readonly limit?: number | undefined
 }
 
-export interface ChannelPage {
+export interface ChannelPage extends NodesResult {
   readonly channels: readonly ChannelCount[]
   /** All channels of the tenant, on this page or not. */
   readonly total: number
+}
+
+export interface LargestChannels extends NodesResult {
+  readonly channels: readonly ChannelCount[]
 }
 
 export interface ChannelCount {
@@ -49,13 +71,17 @@ export interface ChannelCount {
   readonly subscribers: number
 }
 
-export interface TenantReport {
+export interface TenantReport extends NodesResult {
   /** The tenant has a connection, or a counter above zero since the start. */
   readonly isKnown: boolean
   readonly connections: number
-  /** Users with a connection. */
+  /** Users with a connection; one on two nodes counts twice. */
   readonly users: number
   readonly tally: Readonly<TenantTally>
+}
+
+export interface TenantPage extends NodesResult {
+  readonly tenants: readonly TenantSummary[]
 }
 
 export interface TenantSummary {
@@ -73,6 +99,11 @@ export interface NodeIdentity {
   readonly version: string
   /** When it started, RFC 3339. */
   readonly since: string
+}
+
+export interface NodeList extends NodesResult {
+  /** By id, then by start. */
+  readonly nodes: readonly NodeCount[]
 }
 
 export interface NodeCount extends NodeIdentity {

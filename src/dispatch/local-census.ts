@@ -5,7 +5,7 @@ import { inTurns } from '../lib/flow/in-turns.ts'
 import { channelOf, channelTopic, type Topic, tenantOf, tenantTopic } from '../notification/topic.ts'
 import { sentOf, type Tally } from '../observe/tally.ts'
 import { DEFAULT_TENANT } from '../protocol/names.ts'
-import type { Census, ChannelCount, ChannelRange, NodeIdentity, TenantSummary } from './census.ts'
+import type { Census, ChannelCount, NameRange, NodeIdentity, TenantSummary } from './census.ts'
 
 /** Names per page; other work may run between two pages. */
 const PAGE = 500
@@ -20,17 +20,16 @@ const fullNameOf = (topic: Topic): string => {
   return tenant === DEFAULT_TENANT ? name : `${tenant}:${name}`
 }
 
-function* channelsOf(
-  { directory, members }: Hub,
-  tenant: string,
-  { after, limit = Number.POSITIVE_INFINITY }: ChannelRange = {},
-): Generator<ChannelCount> {
-  const names = directory.channels(tenant)
+/** Walks names in order, a page at a time. `page` lists at most `limit` names after one. */
+function* namesOf(
+  page: (after: string | undefined, limit: number) => readonly string[],
+  { after, limit = Number.POSITIVE_INFINITY }: NameRange = {},
+): Generator<string> {
   let last = after
   for (let left = limit; left > 0; left -= PAGE) {
-    const page = names.after(last, Math.min(PAGE, left))
-    for (const name of page) yield { name, subscribers: members(channelTopic(tenant, name)).size }
-    last = page.at(-1)
+    const names = page(last, Math.min(PAGE, left))
+    yield* names
+    last = names.at(-1)
     if (last === undefined) return
   }
 }
@@ -51,24 +50,35 @@ export function createLocalCensus({ hub, tally, node }: LocalCensusOptions): Cen
     return { tenant, connections: connectionsOf(tenant), opened, sent: sentOf(record), delivered }
   }
 
+  const channelsOf = function* (tenant: string, range?: NameRange): Generator<ChannelCount> {
+    const names = hub.directory.channels(tenant)
+    for (const name of namesOf((after, limit) => names.after(after, limit), range))
+      yield { name, subscribers: hub.members(channelTopic(tenant, name)).size }
+  }
+
+  /** Tenants with a counter or a connection. A tenant has no record beyond the bound on records. */
+  const tenantNames = (after: string | undefined, limit: number): readonly string[] => {
+    const connected = hub.directory.tenants.after(after, limit)
+    const names = new Set([...tally.tenants.after(after, limit), ...connected])
+    return [...names].sort().slice(0, limit)
+  }
+
   return {
-    connections: topic => hub.members(topic).size,
-    subscriptions: owner => {
+    connections: topic => ({ connections: hub.members(topic).size }),
+    subscriptions: (owner, { after = '', limit } = {}) => {
       const connections = [...hub.members(owner)]
-      return {
-        connections: connections.length,
-        channels: [...new Set(connections.flatMap(subscriptionsOf))].sort(),
-      }
+      const names = new Set(connections.flatMap(subscriptionsOf).filter(name => name > after))
+      return { connections: connections.length, channels: [...names].sort().slice(0, limit) }
     },
-    channels: async (tenant, page) => {
+    channels: async (tenant, range) => {
       const channels: ChannelCount[] = []
-      await inTurns(channelsOf(hub, tenant, page), channel => channels.push(channel))
+      await inTurns(channelsOf(tenant, range), channel => channels.push(channel))
       return { channels, total: hub.directory.channels(tenant).size }
     },
     largestChannels: async (tenant, most) => {
       const largest = new Largest<ChannelCount>(most, bySize)
-      await inTurns(channelsOf(hub, tenant), channel => largest.add(channel))
-      return largest.end()
+      await inTurns(channelsOf(tenant), channel => largest.add(channel))
+      return { channels: largest.end() }
     },
     tenant: tenant => {
       const connections = connectionsOf(tenant)
@@ -79,15 +89,12 @@ export function createLocalCensus({ hub, tally, node }: LocalCensusOptions): Cen
         tally: tally.find(tenant),
       }
     },
-    tenants: async () => {
-      const known = new Set<string>()
-      await inTurns(tally.tenants(), tenant => known.add(tenant))
-      await inTurns(hub.rooms('tenant'), ({ topic }) => known.add(tenantOf(topic)))
+    tenants: async range => {
       const tenants: TenantSummary[] = []
-      await inTurns(known, tenant => tenants.push(summaryOf(tenant)))
-      return tenants
+      await inTurns(namesOf(tenantNames, range), tenant => tenants.push(summaryOf(tenant)))
+      return { tenants }
     },
-    nodes: () => [{ ...node, connections: hub.size }],
+    nodes: () => ({ nodes: [{ ...node, connections: hub.size }] }),
     here: {
       totals: () => ({
         connections: hub.size,

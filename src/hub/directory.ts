@@ -1,11 +1,13 @@
 import { SortedNames } from '../lib/collections/sorted-names.ts'
 import { channelOf, kindOf, type Topic, tenantOf } from '../notification/topic.ts'
 
-/** User counts and sorted channels by tenant, so that no look-up visits all rooms. */
+/** Sorted tenants, and user counts and sorted channels by tenant, so that no look-up visits all rooms. */
 export interface Directory {
   /** Adds a topic with its first member; `closed` removes one that lost its last. */
   opened(topic: Topic): void
   closed(topic: Topic): void
+  /** Tenants with a connection. */
+  readonly tenants: Pick<SortedNames, 'after'>
   /** Users of the tenant with a connection. */
   users(tenant: string): number
   /** Channels of the tenant with a subscriber. */
@@ -15,6 +17,7 @@ export interface Directory {
 const NOTHING = new SortedNames()
 
 export function createDirectory(): Directory {
+  const tenants = new SortedNames()
   const users = new Map<string, number>()
   const channels = new Map<string, SortedNames>()
 
@@ -41,14 +44,17 @@ export function createDirectory(): Directory {
       const tenant = tenantOf(topic)
       const channel = channelOf(topic, tenant)
       if (kindOf(topic) === 'user') count(tenant, 1)
-      else if (channel !== undefined) addChannel(tenant, channel)
+      else if (channel === undefined) tenants.add(tenant)
+      else addChannel(tenant, channel)
     },
     closed: topic => {
       const tenant = tenantOf(topic)
       const channel = channelOf(topic, tenant)
       if (kindOf(topic) === 'user') count(tenant, -1)
-      else if (channel !== undefined) removeChannel(tenant, channel)
+      else if (channel === undefined) tenants.delete(tenant)
+      else removeChannel(tenant, channel)
     },
+    tenants,
     users: tenant => users.get(tenant) ?? 0,
     channels: tenant => channels.get(tenant) ?? NOTHING,
   }

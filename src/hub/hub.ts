@@ -9,7 +9,7 @@ export interface Hub<C extends Connection = Connection> {
   readonly size: number
   /** Open connections by transport. */
   readonly transports: Readonly<Record<Connection['transport'], number>>
-  /** Users with a connection and channels with a subscriber, by tenant. */
+  /** Tenants and users with a connection, and channels with a subscriber. */
   readonly directory: Omit<Directory, 'opened' | 'closed'>
   /** Joins the rooms of its user and tenant. It counts, but receives no crowd frames yet. */
   open(connection: C): void

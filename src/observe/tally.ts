@@ -1,3 +1,4 @@
+import { SortedNames } from '../lib/collections/sorted-names.ts'
 import type { Target } from '../notification/target.ts'
 
 /** Acknowledgement counts, one per notification and user. */
@@ -32,7 +33,7 @@ export interface Tally {
   find(tenant: string): Readonly<TenantTally>
   has(tenant: string): boolean
   /** Tenants with their own record. */
-  tenants(): Iterable<string>
+  readonly tenants: Pick<SortedNames, 'after'>
   total(): Readonly<TenantTally>
 }
 
@@ -68,6 +69,7 @@ export const sentOf = ({ sent }: Pick<Readonly<TenantTally>, 'sent'>): number =>
 /** Makes the counters; `maxTenants` bounds their memory, however many tenants callers name. */
 export function createTally(maxTenants = MAX_TENANTS): Tally {
   const records = new Map<string, TenantTally>()
+  const tenants = new SortedNames()
   const others = nothing()
   const none: Readonly<TenantTally> = nothing()
 
@@ -75,6 +77,7 @@ export function createTally(maxTenants = MAX_TENANTS): Tally {
     if (records.size >= maxTenants) return others
     const record = nothing()
     records.set(tenant, record)
+    tenants.add(tenant)
     return record
   }
 
@@ -87,7 +90,7 @@ export function createTally(maxTenants = MAX_TENANTS): Tally {
     },
     find: tenant => records.get(tenant) ?? none,
     has: tenant => records.has(tenant),
-    tenants: () => records.keys(),
+    tenants,
     total: () => {
       const sum = nothing()
       for (const record of [others, ...records.values()]) add(sum, record)

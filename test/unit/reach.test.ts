@@ -184,7 +184,7 @@ test('look-ups count connections in another process', async () => {
   hub.join(connect('alice'), channelTopic('t', 'a'))
   const { census } = reach
 
-  expect(await census.connections(tenantTopic('t'))).toBe(2)
+  expect(await census.connections(tenantTopic('t'))).toEqual({ connections: 2 })
   expect(await census.subscriptions(userTopic('t', 'alice'))).toEqual({
     connections: 2,
     channels: ['a', 'b'],
@@ -193,13 +193,15 @@ test('look-ups count connections in another process', async () => {
     channels: [{ name: 'b', subscribers: 1 }],
     total: 2,
   })
-  expect(await census.largestChannels('t', 1)).toEqual([{ name: 'a', subscribers: 1 }])
+  expect(await census.largestChannels('t', 1)).toEqual({ channels: [{ name: 'a', subscribers: 1 }] })
   expect(await census.tenant('t')).toMatchObject({ isKnown: true, connections: 2, users: 1 })
   expect(await census.tenant('unknown')).toMatchObject({ isKnown: false, connections: 0 })
-  expect(await census.tenants()).toEqual([{ tenant: 't', connections: 2, opened: 0, sent: 0, delivered: 3 }])
-  expect(await census.nodes()).toEqual([
-    { id: 'n1', version: '1.0.0', since: '2026-01-01T00:00:00.000Z', connections: 2 },
-  ])
+  expect(await census.tenants()).toEqual({
+    tenants: [{ tenant: 't', connections: 2, opened: 0, sent: 0, delivered: 3 }],
+  })
+  expect(await census.nodes()).toEqual({
+    nodes: [{ id: 'n1', version: '1.0.0', since: '2026-01-01T00:00:00.000Z', connections: 2 }],
+  })
 })
 
 test('a disconnect closes connections in another process', async () => {

@@ -8,6 +8,14 @@ import { count, cursor, id, PRIORITIES, timestamp } from '../../protocol/values.
 
 const countOf = (what: string) => v.pipe(count, v.description(what))
 const text = v.string()
+/** Beside counts over all nodes. */
+export const coverage = {
+  partial: v.optional(
+    documented(v.boolean(), {
+      description: '`true` if a node did not answer, so its connections are not counted; else left out',
+    }),
+  ),
+}
 const status = v.picklist(['delivered', 'partial', 'queued', 'no_recipient', 'expired'])
 // Avoids a literal, which client generators fail to compile.
 const yes = documented(v.boolean(), { description: '`true`, or left out' })
@@ -114,15 +122,31 @@ export const template = v.object({
 })
 export const templates = v.object({ templates: v.array(template), total: count, next: v.optional(text) })
 
-export const channel = v.object({ name: text, subscriber_count: count })
-export const channels = v.object({ channels: v.array(channel), total_channels: count })
+const channelFields = { name: text, subscriber_count: count }
+export const channel = v.object({ ...channelFields, ...coverage })
+export const channels = v.object({
+  channels: v.array(v.object(channelFields)),
+  total_channels: count,
+  ...coverage,
+})
 
 export const subscriptions = v.object({
   user_id: text,
   connection_count: count,
   subscriptions: v.array(text),
+  ...coverage,
 })
-export const presence = v.object({ user_id: text, online: v.boolean(), connections: count })
+export const presence = v.object({
+  user_id: text,
+  online: v.boolean(),
+  connections: count,
+  nodes: v.optional(
+    documented(v.array(v.object({ node: text, connections: count })), {
+      description: 'Nodes with a connection of the user, by id; only with BUS_URL',
+    }),
+  ),
+  ...coverage,
+})
 export const disconnected = v.object({ user_id: text, disconnected: count })
 
 const tenantStats = {
@@ -135,17 +159,20 @@ export const tenants = v.object({
   enabled: v.boolean(),
   tenants: v.array(v.object({ tenant_id: text, stats: v.object(tenantStats) })),
   total: count,
+  ...coverage,
 })
 export const tenant = v.object({
   tenant_id: text,
   stats: v.object(tenantStats),
   connection_stats: v.object({ total_connections: count, unique_users: count }),
+  ...coverage,
 })
 
 export const cluster = v.object({
   node: text,
   nodes: v.array(v.object({ id: text, version: text, connections: count, since: timestamp })),
   total: count,
+  ...coverage,
 })
 
 export const acked = v.union([

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { documented } from '../../lib/json/document.ts'
+import { coverage } from './answers.ts'
 
 /** Shapes of answers for operators. */
 
@@ -47,6 +48,7 @@ export const stats = v.object({
       avg_latency_ms: v.pipe(v.number(), v.minValue(0)),
     }),
   ),
+  ...coverage,
 })
 
 const working = v.picklist(['healthy', 'unavailable'])

@@ -2,7 +2,7 @@ import { Elysia } from 'elysia'
 import type { Census } from '../../dispatch/census.ts'
 import { AppError } from '../../errors.ts'
 import { channelTopic } from '../../notification/topic.ts'
-import { listText } from '../answer/listing.ts'
+import { listText, withPartial } from '../answer/listing.ts'
 import { createPageAnswers, keyOf } from '../answer/page-answers.ts'
 import type { Callers } from '../request/caller.ts'
 import { integerIn, queryOf, segment } from '../request/parameters.ts'
@@ -27,12 +27,12 @@ export function channelRoutes({ census, callers }: { readonly census: Census; re
         const after = query.get('after') ?? ''
         const { tenant } = callers.of(request)
         return answerPage({ request, identity: keyOf(request), server }, async () => {
-          const { channels, total } = await census.channels(tenant, { after, limit })
+          const { channels, total, partial } = await census.channels(tenant, { after, limit })
           const list = await listText(channels, ({ name, subscribers }) => ({
             name,
             subscriber_count: subscribers,
           }))
-          return `{"channels":${list},"total_channels":${total}}`
+          return withPartial(`{"channels":${list},"total_channels":${total}}`, partial)
         })
       },
       route('Lists channels with a subscriber'),
@@ -41,9 +41,10 @@ export function channelRoutes({ census, callers }: { readonly census: Census; re
       '/:name',
       async ({ request, params }) => {
         const name = segment('name', params.name)
-        const subscribers = await census.connections(channelTopic(callers.of(request).tenant, name))
-        if (subscribers === 0) throw new AppError('CHANNEL_NOT_FOUND')
-        return { name, subscriber_count: subscribers }
+        const topic = channelTopic(callers.of(request).tenant, name)
+        const { connections, partial } = await census.connections(topic)
+        if (connections === 0 && !partial) throw new AppError('CHANNEL_NOT_FOUND')
+        return { name, subscriber_count: connections, partial }
       },
       route('Gets a channel'),
     )

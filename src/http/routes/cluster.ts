@@ -19,11 +19,12 @@ export function clusterRoutes({ census, callers, node }: ClusterOptions) {
         throw new AppError('FORBIDDEN', {
           message: 'The API key must not be bound to a tenant: the nodes serve all tenants.',
         })
-      const nodes = await census.nodes()
+      const { nodes, partial } = await census.nodes()
       return {
         node,
         nodes: nodes.map(({ id, version, connections, since }) => ({ id, version, connections, since })),
         total: nodes.length,
+        partial,
       }
     },
     { detail: { summary: 'Lists the nodes', security: [{ apiKey: [] }] } },

@@ -51,13 +51,14 @@ export function statsRoutes({ census, callers, redis, ackEnabled }: StatsOptions
     ({ request, server }) => {
       const { tenant } = callers.of(request)
       return answerPage({ request, identity: keyOf(request), server }, async () => {
-        const channels = await census.largestChannels(tenant, MAX_CHANNELS)
+        const { channels, partial } = await census.largestChannels(tenant, MAX_CHANNELS)
         const report = await census.tenant(tenant)
         return JSON.stringify({
           connections: connectionReport(report, channels),
           notifications: notificationReport(report.tally),
           redis: redisReport(redis()),
           ...(ackEnabled && { ack: ackReport(report.tally.acks) }),
+          partial: partial ?? report.partial,
         })
       })
     },

@@ -1,12 +1,10 @@
 import { Elysia } from 'elysia'
-import type { Census, TenantSummary } from '../../dispatch/census.ts'
+import type { Census, TenantPage, TenantSummary } from '../../dispatch/census.ts'
 import { AppError, invalidValue } from '../../errors.ts'
-import { SortedNames } from '../../lib/collections/sorted-names.ts'
-import { inTurns } from '../../lib/flow/in-turns.ts'
 import { NAME_RULE } from '../../lib/name.ts'
 import { sentOf } from '../../observe/tally.ts'
 import { isTenant } from '../../protocol/names.ts'
-import { listText } from '../answer/listing.ts'
+import { listText, withPartial } from '../answer/listing.ts'
 import { createPageAnswers, keyOf } from '../answer/page-answers.ts'
 import type { Caller, Callers } from '../request/caller.ts'
 import { segment } from '../request/parameters.ts'
@@ -28,16 +26,13 @@ const statsOf = ({ connections, opened, sent, delivered }: Omit<TenantSummary, '
 
 /** Routes of tenants that have a connection or have sent something since the start. */
 export function tenantRoutes({ census, callers, tenancy }: TenantOptions) {
-  /** Visible tenants by id. Yields to other requests: there may be 100,000 tenants. */
-  const tenantsFor = async (caller: Caller): Promise<readonly TenantSummary[]> => {
-    const summaries = new Map<string, TenantSummary>()
-    const names = new SortedNames()
-    await inTurns(await census.tenants(), summary => {
-      if (!maySee(caller, summary.tenant)) return
-      names.add(summary.tenant)
-      summaries.set(summary.tenant, summary)
-    })
-    return names.after(undefined, Number.POSITIVE_INFINITY).flatMap(tenant => summaries.get(tenant) ?? [])
+  /** A bound key sees only its own tenant. */
+  const tenantsFor = async ({ tenant, isBound }: Caller): Promise<TenantPage> => {
+    if (!isBound) return census.tenants()
+    const { isKnown, connections, tally, partial } = await census.tenant(tenant)
+    const { opened, delivered } = tally
+    const own = { tenant, connections, opened, sent: sentOf(tally), delivered }
+    return { tenants: isKnown ? [own] : [], partial }
   }
 
   const answerPage = createPageAnswers()
@@ -49,12 +44,12 @@ export function tenantRoutes({ census, callers, tenancy }: TenantOptions) {
       ({ request, server }) => {
         const caller = callers.of(request)
         return answerPage({ request, identity: keyOf(request), server }, async () => {
-          const tenants = await tenantsFor(caller)
+          const { tenants, partial } = await tenantsFor(caller)
           const list = await listText(tenants, summary => ({
             tenant_id: summary.tenant,
             stats: statsOf(summary),
           }))
-          return `{"enabled":${tenancy},"tenants":${list},"total":${tenants.length}}`
+          return withPartial(`{"enabled":${tenancy},"tenants":${list},"total":${tenants.length}}`, partial)
         })
       },
       route('Lists tenants'),
@@ -64,12 +59,14 @@ export function tenantRoutes({ census, callers, tenancy }: TenantOptions) {
       async ({ request, params }) => {
         const tenant = segment('tenant_id', params.tenant_id)
         if (!isTenant(tenant)) throw invalidValue('tenant_id', `expected ${NAME_RULE}`)
-        const { isKnown, connections, users, tally } = await census.tenant(tenant)
-        if (!isKnown || !maySee(callers.of(request), tenant)) throw new AppError('TENANT_NOT_FOUND')
+        if (!maySee(callers.of(request), tenant)) throw new AppError('TENANT_NOT_FOUND')
+        const { isKnown, connections, users, tally, partial } = await census.tenant(tenant)
+        if (!isKnown && !partial) throw new AppError('TENANT_NOT_FOUND')
         return {
           tenant_id: tenant,
           stats: statsOf({ ...tally, connections, sent: sentOf(tally) }),
           connection_stats: { total_connections: connections, unique_users: users },
+          partial,
         }
       },
       route('Gets a tenant'),

@@ -73,12 +73,13 @@ export function userRoutes({ reach, callers, store, clock }: UserOptions) {
       ({ request, params, server }) => {
         const { user, owner } = find(request, params.user_id)
         return answerPage({ request, identity: keyOf(request), server }, async () => {
-          const { connections, channels } = await reach.census.subscriptions(owner)
-          if (connections === 0) throw new AppError('USER_NOT_CONNECTED')
+          const { connections, channels, partial } = await reach.census.subscriptions(owner)
+          if (connections === 0 && !partial) throw new AppError('USER_NOT_CONNECTED')
           return JSON.stringify({
             user_id: user,
             connection_count: connections,
             subscriptions: channels,
+            partial,
           })
         })
       },
@@ -88,8 +89,8 @@ export function userRoutes({ reach, callers, store, clock }: UserOptions) {
       '/:user_id/presence',
       async ({ request, params }) => {
         const { user, owner } = find(request, params.user_id)
-        const connections = await reach.census.connections(owner)
-        return { user_id: user, online: connections > 0, connections }
+        const { connections, nodes, partial } = await reach.census.connections(owner)
+        return { user_id: user, online: connections > 0, connections, nodes, partial }
       },
       route('Whether a user is connected'),
     )
