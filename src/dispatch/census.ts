@@ -50,6 +50,10 @@ export interface UserSubscriptions extends NodesResult {
   readonly channels: readonly string[]
 }
 
+/** Orders channels by size, largest first. */
+export const bySize = (a: Pick<ChannelCount, 'subscribers'>, b: Pick<ChannelCount, 'subscribers'>): number =>
+  b.subscribers - a.subscribers
+
 /** At most `limit` names after `after`; without them all from the first. */
 export interface NameRange {
   readonly after?: string | undefined

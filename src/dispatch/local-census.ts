@@ -5,13 +5,17 @@ import { inTurns } from '../lib/flow/in-turns.ts'
 import { channelOf, channelTopic, type Topic, tenantOf, tenantTopic } from '../notification/topic.ts'
 import { sentOf, type Tally } from '../observe/tally.ts'
 import { DEFAULT_TENANT } from '../protocol/names.ts'
-import type { Census, ChannelCount, NameRange, NodeIdentity, TenantSummary } from './census.ts'
+import {
+  bySize,
+  type Census,
+  type ChannelCount,
+  type NameRange,
+  type NodeIdentity,
+  type TenantSummary,
+} from './census.ts'
 
 /** Names per page; other work may run between two pages. */
 const PAGE = 500
-
-const bySize = (a: { readonly subscribers: number }, b: { readonly subscribers: number }): number =>
-  b.subscribers - a.subscribers
 
 /** `orders`, or `acme:orders` for a tenant other than the default one. Names contain no colon. */
 const fullNameOf = (topic: Topic): string => {

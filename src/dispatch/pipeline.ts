@@ -13,6 +13,7 @@ import type { Store, StoreObserver } from '../store/store.ts'
 import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
 import type { NodeIdentity } from './census.ts'
 import { createCalls } from './cluster/calls.ts'
+import { createClusterCensus } from './cluster/cluster-census.ts'
 import { createClusterReach } from './cluster/cluster-reach.ts'
 import { type Composer, createComposer } from './compose.ts'
 import { createCrowd, type Publish } from './crowd.ts'
@@ -139,10 +140,17 @@ export function createPipeline({
     onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
     clock,
   })
-  const reach =
-    bus.kind === 'none'
-      ? local
-      : createClusterReach({ local, calls: stack.use(createCalls({ bus, clock, onFault })) })
+  const overBus = (): Reach => {
+    const calls = stack.use(createCalls({ bus, clock, onFault }))
+    const census = createClusterCensus({
+      local: local.census,
+      calls,
+      instance: bus.instance,
+      node: node.id,
+    })
+    return createClusterReach({ local, census, calls })
+  }
+  const reach = bus.kind === 'none' ? local : overBus()
   const redeliveries = ackEnabled
     ? stack.use(
         createRedeliveries({

@@ -62,6 +62,13 @@ function add(sum: TenantTally, { sent, delivered, failed, opened, acks }: Readon
   sum.acks.latencyMs += acks.latencyMs
 }
 
+/** Sums counters of several tenants or nodes. */
+export function sumTallies(tallies: Iterable<Readonly<TenantTally>>): Readonly<TenantTally> {
+  const sum = nothing()
+  for (const tally of tallies) add(sum, tally)
+  return sum
+}
+
 /** Sums the sends over all kinds of targets. */
 export const sentOf = ({ sent }: Pick<Readonly<TenantTally>, 'sent'>): number =>
   sent.user + sent.users + sent.broadcast + sent.channel + sent.channels
@@ -91,10 +98,6 @@ export function createTally(maxTenants = MAX_TENANTS): Tally {
     find: tenant => records.get(tenant) ?? none,
     has: tenant => records.has(tenant),
     tenants,
-    total: () => {
-      const sum = nothing()
-      for (const record of [others, ...records.values()]) add(sum, record)
-      return sum
-    },
+    total: () => sumTallies([others, ...records.values()]),
   }
 }

@@ -1,15 +1,17 @@
 import type { Topic } from '../../notification/topic.ts'
 import type { CloseReason } from '../../protocol/close-codes.ts'
+import type { Census } from '../census.ts'
 import type { Reach } from '../reach.ts'
 import type { Calls } from './calls.ts'
 
 interface ClusterReachOptions {
   readonly local: Reach
+  readonly census: Census
   readonly calls: Calls
 }
 
 /** Reaches the connections of all nodes. */
-export function createClusterReach({ local, calls }: ClusterReachOptions): Reach {
+export function createClusterReach({ local, census, calls }: ClusterReachOptions): Reach {
   calls.on('close', async (text, topic) => {
     const { reason, words } = JSON.parse(text) as { readonly reason: CloseReason; readonly words?: string }
     return String(await local.close(topic as Topic, reason, words))
@@ -17,6 +19,7 @@ export function createClusterReach({ local, calls }: ClusterReachOptions): Reach
 
   return {
     ...local,
+    census,
     close: async (owner, reason, words) => {
       const [here, { texts }] = await Promise.all([
         local.close(owner, reason, words),
