@@ -16,6 +16,7 @@ import { createGuard } from './http/request/guard.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/time/clock.ts'
 import { createLimits } from './limit/limits.ts'
+import { tellOfBus } from './observe/bus-lines.ts'
 import { createOnFault } from './observe/fault.ts'
 import { watchTime } from './observe/lag.ts'
 import type { Logger } from './observe/log.ts'
@@ -86,7 +87,10 @@ export async function startApp({
   const onResumed = () => late.pipeline?.catchUp()
   const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
   const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
-  const bus = starting.use(openBus({ settings: config }))
+  const { busMessages: messages } = stats
+  const bus = starting.use(
+    openBus({ settings: config, clock, messages, onBack: onResumed, onFault, ...tellOfBus(logger, clock) }),
+  )
   const lag = starting.use(watchTime(clock, logger))
   const pipeline = createPipeline({
     settings: config,

@@ -1,13 +1,20 @@
 import type { Config } from '../config/config.ts'
+import type { ReconnectSettings } from '../lib/redis/reconnect-policy.ts'
 import type { Bus } from './bus.ts'
 import { noBus } from './none.ts'
+import { type RedisBusOptions, redisBus } from './redis.ts'
+
+interface OpenOptions extends Omit<RedisBusOptions, 'address' | 'settings'> {
+  readonly settings: Pick<Config, 'busUrl' | keyof ReconnectSettings>
+}
 
 /** Opens the bus of the settings. Never waits for its server. */
-export function openBus({ settings }: { readonly settings: Pick<Config, 'busUrl'> }): Bus {
-  switch (settings.busUrl.kind) {
+export function openBus({ settings, ...options }: OpenOptions): Bus {
+  const { busUrl } = settings
+  switch (busUrl.kind) {
     case 'none':
       return noBus()
     case 'redis':
-      throw new Error('BUS_URL is refused before this')
+      return redisBus({ address: busUrl.address, settings, ...options })
   }
 }

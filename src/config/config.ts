@@ -6,7 +6,7 @@ import { itemsOf } from '../lib/setting.ts'
 import type { AddressRange } from '../lib/system/address.ts'
 import { type Environment, replacedIn, withoutReplaced } from './replaced.ts'
 import { expectation, LEVELS, SETTINGS, type Setting } from './settings.ts'
-import { type BusUrl, busOf, type StoreUrl, storeOf } from './storage.ts'
+import { type BusUrl, busFault, busOf, type StoreUrl, storeOf } from './storage.ts'
 import { exportsTraces, telemetryFault, telemetryWarnings } from './telemetry.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
 import { unknownIn } from './unknown.ts'
@@ -57,7 +57,7 @@ interface LoadedConfig {
 }
 
 /** All names that are read, or rejected with a reason. */
-const knownNames = (): readonly string[] => [...Object.keys(SETTINGS), ...Object.keys(LATER)]
+const knownNames = (): readonly string[] => [...Object.keys(SETTINGS), ...LATER]
 /** `SERVER_PORT` → `serverPort`. */
 export const camel = (name: string) =>
   name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
@@ -71,15 +71,12 @@ function read(name: Name, env: Environment): unknown {
   return result.output
 }
 
-/** Settings of a later version, rejected rather than ignored; by name, the harmless value. */
-const LATER: Readonly<Record<string, string | undefined>> = { BUS_URL: 'none:', REDIS_STREAM: undefined }
+/** Settings of a later version, rejected rather than ignored. */
+const LATER: readonly string[] = ['REDIS_STREAM']
 
 function refuseLater(env: Environment): void {
-  for (const [name, harmless] of Object.entries(LATER))
-    if (env[name] && env[name] !== harmless)
-      throw new ConfigError(
-        `${name}: expected ${harmless === undefined ? 'it to be unset' : `${harmless} or unset`} (not available in this version)`,
-      )
+  for (const name of LATER)
+    if (env[name]) throw new ConfigError(`${name}: expected it to be unset (not available in this version)`)
 }
 
 /** LOG_LEVEL, else the first bare level of RUST_LOG. Ignores directives such as `tower=debug`. */
@@ -155,7 +152,7 @@ const overlapsIn = (entries: readonly string[]): readonly string[] =>
 
 function warningsOf(
   raw: Raw,
-  { production, corsOrigins, jwtAlgorithms, tenantApiKeys }: Config,
+  { production, corsOrigins, jwtAlgorithms, tenantApiKeys, busUrl, storeUrl }: Config,
 ): readonly string[] {
   const warnings = weakSecrets(raw).map(
     name => `${name} is under ${MIN_SECRET_BYTES} bytes: fine for development, refused in production`,
@@ -163,6 +160,10 @@ function warningsOf(
   if (raw.redisUrl !== undefined) warnings.push(...overlapsIn(raw.redisChannels))
   if (tenantApiKeys.length > 0 && !raw.tenantEnabled)
     warnings.push('TENANT_API_KEYS are bound to no tenant, because TENANT_ENABLED is false')
+  if (busUrl.kind === 'redis' && storeUrl.kind !== 'redis')
+    warnings.push(
+      'BUS_URL: templates, idempotency keys and revocations stay on each node, because STORE_URL is no Redis',
+    )
   if (production && !raw.queueEnabled && !raw.ackEnabled)
     warnings.push('QUEUE_ENABLED and ACK_ENABLED are false: notifications for users who are away are dropped')
   if (production && corsOrigins.length === 0) warnings.push('CORS_ORIGINS is empty: every origin may connect')
@@ -198,6 +199,8 @@ export function loadConfig(env: Environment): LoadedConfig {
   const busUrl = busOf(raw.busUrl, raw.redisUrl)
   if (busUrl === undefined)
     throw new ConfigError('BUS_URL: expected REDIS_URL to be set, because `redis:` means its server')
+  const faultOfBus = busFault({ busUrl, storeUrl, logEnabled: raw.queueEnabled || raw.ackEnabled })
+  if (faultOfBus !== undefined) throw new ConfigError(`BUS_URL: expected ${faultOfBus}`)
 
   const madeSecret = raw.jwtSecret === undefined && !hasPublicKey(raw)
   const jwtSecret = madeSecret ? randomBytes(48).toString('base64url') : raw.jwtSecret

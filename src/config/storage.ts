@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { parseRedisUrl, REDIS_URL_RULES, type RedisAddress } from '../lib/redis/url.ts'
+import { type Host, parseRedisUrl, REDIS_URL_RULES, type RedisAddress } from '../lib/redis/url.ts'
 
 /** The store of logs, acknowledgements, templates, idempotency keys and revocations. */
 export type StoreUrl =
@@ -66,4 +66,34 @@ export const busUrl = v.pipe(
 export function busOf(written: BusUrlSetting, redisUrl: RedisAddress | undefined): BusUrl | undefined {
   if (written.kind !== 'redis of REDIS_URL') return written
   return redisUrl && { kind: 'redis', address: redisUrl }
+}
+
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1'])
+
+const placeOf = ({ host, port }: Host): string =>
+  `${LOOPBACK.has(host.toLowerCase()) ? 'localhost' : host.toLowerCase()} ${port}`
+
+/** Whether both name one database of one server; the users may differ. One common Sentinel names one master. */
+function isSameServer(one: RedisAddress, other: RedisAddress): boolean {
+  if (one.master !== other.master || one.tls !== other.tls || one.db !== other.db) return false
+  const places = new Set(one.hosts.map(placeOf))
+  return other.hosts.some(host => places.has(placeOf(host)))
+}
+
+interface SharedSettings {
+  readonly busUrl: BusUrl
+  readonly storeUrl: StoreUrl
+  readonly logEnabled: boolean
+}
+
+/** Returns what a BUS_URL expects of the store, if it is not so. */
+export function busFault({ busUrl, storeUrl, logEnabled }: SharedSettings): string | undefined {
+  if (busUrl.kind === 'none') return undefined
+  if (storeUrl.kind === 'redis')
+    return isSameServer(busUrl.address, storeUrl.address)
+      ? undefined
+      : 'the server and database of STORE_URL, because one script stores and publishes'
+  return logEnabled
+    ? 'STORE_URL to be the same Redis, because QUEUE_ENABLED or ACK_ENABLED keep logs that all nodes share'
+    : undefined
 }

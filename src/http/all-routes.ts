@@ -76,6 +76,7 @@ export function createRoutes(options: RouteOptions): readonly AnyElysia[] {
       census,
       stats,
       store,
+      bus,
       totals,
       redis,
       isDraining,

@@ -24,6 +24,7 @@ export interface MetricSources {
     readonly maxBytes: number
   }
   readonly storeUp: boolean
+  readonly busUp: boolean
   readonly draining: boolean
   readonly lagSeconds: number
   readonly linesDropped: number
@@ -165,7 +166,7 @@ const BUILD: Numbers = {
 
 /**
  * All metrics by name, as `/metrics` shows and `docs/METRICS.md` lists them. Metrics of parts that do
- * not exist here (a bus, a stream) are constant.
+ * not exist here (a stream) are constant.
  */
 // biome-ignore format: one row per metric
 export const METRICS: Readonly<Record<string, Metric>> = {
@@ -221,8 +222,8 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   ara_store_max_bytes: gauge('STORE_MAX_BYTES; 0 = no limit', ({ queue }) => queue.maxBytes),
   ara_store_operation_seconds: histograms('seconds that store operations took, failures included', 'op', BOUNDS.fast, ({ stats }) => stats.storeSeconds),
   ara_store_errors_total: counters('failed store operations', 'op', ({ stats }) => stats.storeErrors),
-  ara_bus_up: gauge('1 while this node reaches the others, else 0', () => 1),
-  ara_bus_messages_total: counters('messages between nodes', 'direction', () => ({ in: 0, out: 0 })),
+  ara_bus_up: gauge('1 while this node reaches the others, else 0', ({ busUp }) => Number(busUp)),
+  ara_bus_messages_total: counters('messages that this node published on the bus and received from it, own ones included', 'direction', ({ stats }) => stats.busMessages),
   ara_bus_answer_timeouts_total: counter('nodes that did not answer in time', () => 0),
   ara_cluster_nodes: gauge('connected nodes, this one included', () => 1),
   ara_event_loop_lag_seconds: gauge('the longest delay of the event loop in the last 15 to 30 seconds', ({ lagSeconds }) => lagSeconds),

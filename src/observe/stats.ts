@@ -80,6 +80,8 @@ export interface Stats {
   readonly resumes: Record<Resume, number>
   /** Requests, batch items and messages with an idempotency key, by outcome. */
   readonly idempotency: Record<'new' | 'replayed' | 'conflict' | 'inProgress', number>
+  /** Messages published on the bus and received from it, own ones included. */
+  readonly busMessages: Record<'in' | 'out', number>
   readonly storeErrors: Record<StoreOperation, number>
   readonly storeSeconds: Readonly<Record<StoreOperation, Histogram>>
   /** Connections per user, observed at each registration. */
@@ -151,6 +153,7 @@ export const createStats = (): Stats => ({
   authFailures: { api_key: 0, jwt: 0, revoked: 0, origin: 0, metrics: 0 },
   resumes: { none: 0, recovered: 0, epoch_changed: 0, trimmed: 0 },
   idempotency: { new: 0, replayed: 0, conflict: 0, inProgress: 0 },
+  busMessages: { in: 0, out: 0 },
   storeErrors: { append: 0, read: 0, ack: 0, template: 0, idempotency: 0 },
   storeSeconds: {
     append: new Histogram(BOUNDS.fast),

@@ -7,6 +7,7 @@ import { isPattern } from '../lib/redis/glob.ts'
 import { type ReconnectSettings, reconnectPolicyOf } from '../lib/redis/reconnect-policy.ts'
 import { keepLink, type LinkEvent, type LinkState } from '../lib/redis/reconnecting-link.ts'
 import { openRedis } from '../lib/redis/redis.ts'
+import { checkNoCluster } from '../lib/redis/server-info.ts'
 import { describe, type RedisAddress } from '../lib/redis/url.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { type Span, traceOf } from '../lib/trace-context.ts'
@@ -51,6 +52,7 @@ interface Heard {
   readonly span: Span | undefined
 }
 
+const SETTING = 'REDIS_URL'
 /** Redis Pub/Sub has no back-pressure: messages beyond this bound are rejected. */
 const MAX_BYTES_UNDER_WAY = 67_108_864
 const STATE_LINES_PER_SECOND = 2
@@ -206,22 +208,22 @@ export function startPubSub({
     settings.redisChannels.filter(isPattern),
     settings.redisChannels.filter(entry => !isPattern(entry)),
   ]
-  const subscribe = (client: Redis, heard: () => void): Promise<unknown> => {
+  const subscribe = async (client: Redis, heard: () => void): Promise<void> => {
+    await checkNoCluster(client, SETTING)
     const hear = (name: Buffer, bytes: Buffer): void => {
       heard()
       handle(name, bytes)
     }
     client.on('messageBuffer', hear)
     client.on('pmessageBuffer', (_, name, bytes) => hear(name, bytes))
-    return Promise.all([
+    await Promise.all([
       names.length > 0 && client.subscribe(...names),
       patterns.length > 0 && client.psubscribe(...patterns),
     ])
   }
 
   const link = keepLink({
-    open: ({ signal, alive }) =>
-      openRedis({ address, setting: 'REDIS_URL', prepare: subscribe, alive, signal }),
+    open: ({ signal, alive }) => openRedis({ address, setting: SETTING, prepare: subscribe, alive, signal }),
     ...reconnectPolicyOf(settings, clock),
     clock,
     onChange: createReporter({ address, clock, logger }),

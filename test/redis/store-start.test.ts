@@ -70,7 +70,9 @@ describe.concurrent('A service whose store is a Redis', () => {
     await using app = await stored(redis.port)
     await eventually(() => reasons(app).length > 0)
     await Bun.sleep(1_000)
-    expect(reasons(app)).toEqual(['Redis Cluster is not supported'])
+    expect(reasons(app)).toEqual([
+      'STORE_URL: Redis Cluster is not supported (expected a single Redis, or Sentinels)',
+    ])
     expect((await app.get('/health/ready')).json.reasons).toEqual(['store'])
     expect((await trySend(app, ['u'], 1)).status).toBe(503)
   }, 20_000)

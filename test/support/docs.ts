@@ -78,6 +78,7 @@ function atStart(): MetricSources {
     redis: undefined,
     queue: { messages: 0, users: 0, bytes: 0, maxBytes: 0 },
     storeUp: true,
+    busUp: true,
     draining: false,
     lagSeconds: 0,
     linesDropped: 0,

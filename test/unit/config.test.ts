@@ -618,17 +618,61 @@ describe('refusals', () => {
   })
 })
 
-test.each([
-  ['BUS_URL', 'redis:', 'none: or unset'],
-  ['BUS_URL', 'redis://localhost', 'none: or unset'],
-  ['REDIS_STREAM', 'orders', 'it to be unset'],
-])('%s=%s is refused, since it would have no effect', (name, value, expected) => {
-  expect(refusal({ [name]: value })).toBe(`${name}: expected ${expected} (not available in this version)`)
-  expect(loadConfig({ [name]: '' }).warnings).toEqual([])
+test('REDIS_STREAM=orders is refused, since it would have no effect', () => {
+  const expected = 'expected it to be unset (not available in this version)'
+  expect(refusal({ REDIS_STREAM: 'orders' })).toBe(`REDIS_STREAM: ${expected}`)
+  expect(loadConfig({ REDIS_STREAM: '' }).warnings).toEqual([])
 })
 
-test('BUS_URL=none: is accepted', () => {
-  expect(loadConfig({ BUS_URL: 'none:' }).warnings).toEqual([])
+describe('a bus needs', () => {
+  const SAME =
+    'BUS_URL: expected the server and database of STORE_URL, because one script stores and publishes'
+  const SHARED =
+    'BUS_URL: expected STORE_URL to be the same Redis, because QUEUE_ENABLED or ACK_ENABLED keep logs that all nodes share'
+  const LOCAL =
+    'BUS_URL: templates, idempotency keys and revocations stay on each node, because STORE_URL is no Redis'
+  const outcomeOf = (env: Environment): readonly string[] => {
+    const refused = refusal(env)
+    return refused === 'loaded' ? loadConfig(env).warnings : [refused]
+  }
+
+  test.each<[env: Environment, outcome: readonly string[]]>([
+    [{ BUS_URL: 'none:' }, []],
+    [{ BUS_URL: 'none:', QUEUE_ENABLED: 'true' }, []],
+    [{ BUS_URL: 'redis:', QUEUE_ENABLED: 'true' }, [SHARED]],
+    [{ BUS_URL: 'redis:', ACK_ENABLED: 'true' }, [SHARED]],
+    [{ BUS_URL: 'redis:', QUEUE_ENABLED: 'true', STORE_URL: 'sqlite:/ara.db' }, [SHARED]],
+    [{ BUS_URL: 'redis:' }, [LOCAL]],
+    [{ BUS_URL: 'redis:', STORE_URL: 'sqlite:/ara.db' }, [LOCAL]],
+  ])('the same Redis as store, if there are logs: %j', (env, outcome) => {
+    expect(outcomeOf(env)).toEqual(outcome)
+  })
+
+  test('the server of REDIS_URL, if it says so', () => {
+    expect(refusal({ BUS_URL: 'redis:', REDIS_URL: '' })).toBe(
+      'BUS_URL: expected REDIS_URL to be set, because `redis:` means its server',
+    )
+  })
+
+  test.each<[store: string, bus: string, isSame: boolean]>([
+    ['redis:', 'redis:', true],
+    ['redis:', 'redis://localhost', true],
+    ['redis://localhost', 'redis://127.0.0.1:6379/0', true],
+    ['redis://[::1]', 'redis://LOCALHOST', true],
+    ['redis://a:secret@Redis.example', 'redis://b:other@redis.example/', true],
+    ['redis://r', 'redis://r:6380', false],
+    ['redis://r', 'redis://s', false],
+    ['redis://r/1', 'redis://r/2', false],
+    ['redis://r', 'rediss://r', false],
+    ['redis+sentinel://s1,s2/m', 'redis+sentinel://s2,s3/m', true],
+    ['redis+sentinel://s1,s2/m', 'redis+sentinel://s3/m', false],
+    ['redis+sentinel://s1,s2/m', 'redis+sentinel://s1,s2/n', false],
+    ['redis+sentinel://s1,s2/m', 'redis+sentinel://s1,s2/m/1', false],
+    ['redis+sentinel://r:6379/m', 'redis://r', false],
+  ])('the server and database of the store: %s and %s', (store, bus, isSame) => {
+    for (const QUEUE_ENABLED of ['true', 'false'])
+      expect(outcomeOf({ STORE_URL: store, BUS_URL: bus, QUEUE_ENABLED })).toEqual(isSame ? [] : [SAME])
+  })
 })
 
 describe('standard variables of OpenTelemetry', () => {

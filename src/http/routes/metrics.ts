@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import { createApiKeys } from '../../auth/api-key.ts'
 import { bearerIn } from '../../auth/token.ts'
+import type { Bus } from '../../bus/bus.ts'
 import type { Census } from '../../dispatch/census.ts'
 import { AppError } from '../../errors.ts'
 import { takingTurns } from '../../lib/flow/taking-turns.ts'
@@ -18,6 +19,7 @@ export interface MetricsOptions {
   readonly census: Pick<Census, 'here'>
   readonly stats: Stats
   readonly store: Pick<Store, 'isUp'>
+  readonly bus: Pick<Bus, 'isUp'>
   readonly totals: QueueTotals
   /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
@@ -38,6 +40,7 @@ export function metricsRoutes({
   census,
   stats,
   store,
+  bus,
   totals,
   redis,
   isDraining,
@@ -83,6 +86,7 @@ export function metricsRoutes({
       redis: redis(),
       queue,
       storeUp: store.isUp(),
+      busUp: bus.isUp(),
       draining: isDraining(),
       lagSeconds: lag.seconds,
       linesDropped: linesDropped(),

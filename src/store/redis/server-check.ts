@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { checkedInfo, parseInfo } from '../../lib/redis/server-info.ts'
 import { describe, type RedisAddress } from '../../lib/redis/url.ts'
 
 /** Facts about a Redis that the store checks before it writes. */
@@ -8,17 +9,6 @@ export interface ServerCheck {
   /** Reasons why stored data may be lost. */
   readonly warnings: readonly string[]
 }
-
-const LEAST_VERSION = [6, 2] as const
-
-/** Parses INFO, ignoring headings and blank lines. */
-const parseInfo = (text: string): ReadonlyMap<string, string> =>
-  new Map(
-    text.split(/\r?\n/).flatMap(line => {
-      const colon = line.indexOf(':')
-      return colon > 0 ? [[line.slice(0, colon), line.slice(colon + 1)] as const] : []
-    }),
-  )
 
 interface Eviction {
   /** Whether a memory limit is set and enforced by evicting keys. */
@@ -46,19 +36,9 @@ async function settingOf(client: Redis, name: string): Promise<string | undefine
   return Array.isArray(answer) && typeof answer[1] === 'string' ? answer[1] : undefined
 }
 
-function check(info: ReadonlyMap<string, string>): void {
-  const version = info.get('redis_version') ?? ''
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [leastMajor, leastMinor] = LEAST_VERSION
-  if (!(major > leastMajor || (major === leastMajor && minor >= leastMinor)))
-    throw new Error(`Redis ${leastMajor}.${leastMinor} or later is needed (got ${version})`)
-  if (info.get('cluster_enabled') === '1') throw new Error('Redis Cluster is not supported')
-}
-
 /** Checks the Redis behind a fresh connection, before any other command. Rejects when it cannot be used at all. */
 export async function checkServer(client: Redis, address: RedisAddress): Promise<ServerCheck> {
-  const info = parseInfo(await client.info())
-  check(info)
+  const info = await checkedInfo(client, 'STORE_URL')
   const save = await settingOf(client, 'save')
   const fsync = await settingOf(client, 'appendfsync')
   const policy = info.get('maxmemory_policy') ?? 'noeviction'

@@ -1,0 +1,109 @@
+import type { Redis } from 'ioredis'
+import { openRedis } from '../lib/redis/redis.ts'
+import { isReplyError } from '../lib/redis/reply-error.ts'
+import { checkedInfo } from '../lib/redis/server-info.ts'
+import type { RedisAddress } from '../lib/redis/url.ts'
+import { publishAll } from './publisher.ts'
+
+/** A connection that subscribes and one that publishes. They end together. */
+export interface BusConnection {
+  readonly subscriber: Redis
+  readonly publisher: Redis
+  /** Random name of the Redis process behind them: client ids of two processes may be equal. */
+  readonly runId: string
+  /** Client id of the subscriber. */
+  readonly clientId: string
+  /** Resolves with the reason of the end. */
+  readonly ended: Promise<Error>
+  /** Resolves when Redis delivers to this node; rejects with the reason why it does not. */
+  check(): Promise<void>
+  end(reason: Error): void
+}
+
+interface ConnectionOptions {
+  readonly address: RedisAddress
+  /** Channel of this node only. Publishing there proves each second that Redis carries messages. */
+  readonly pulse: string
+  readonly onMessage: (channel: string, message: string) => void
+  readonly alive: () => void
+  readonly signal: AbortSignal
+}
+
+const SETTING = 'BUS_URL'
+
+/** Returns why messages do not reach this node, or undefined. */
+async function faultOf(publisher: Redis, pulse: string): Promise<Error | undefined> {
+  try {
+    const [count] = await publishAll(publisher, [{ channel: pulse, message: '' }])
+    if (count === 1) return undefined
+    return new Error(typeof count === 'string' ? count : 'Redis does not know the subscriptions of this node')
+  } catch (error) {
+    if (isReplyError(error)) return error
+    throw error
+  }
+}
+
+/** Opens both connections, or none. */
+export async function connectBus({
+  address,
+  pulse,
+  onMessage,
+  alive,
+  signal: stopped,
+}: ConnectionOptions): Promise<BusConnection> {
+  const ending = new AbortController()
+  const broken = Promise.withResolvers<Error>()
+  const { signal } = ending
+  stopped.addEventListener('abort', () => ending.abort(), { signal })
+  const common = { address, setting: SETTING, alive, signal }
+
+  const openSubscriber = async () => {
+    let opened: { readonly client: Redis; readonly id: string } | undefined
+    const prepare = async (client: Redis, heard: () => void): Promise<void> => {
+      const id = String(await client.client('ID'))
+      client.on('message', (channel, message) => {
+        heard()
+        if (channel !== pulse) onMessage(channel, message)
+      })
+      await client.subscribe(pulse)
+      opened = { client, id }
+    }
+    const { ended } = await openRedis({ ...common, prepare })
+    return { opened, ended }
+  }
+
+  const openPublisher = async () => {
+    let opened: { readonly client: Redis; readonly runId: string } | undefined
+    const prepare = async (client: Redis): Promise<void> => {
+      const info = await checkedInfo(client, SETTING)
+      opened = { client, runId: info.get('run_id') ?? '' }
+    }
+    const { ended } = await openRedis({ ...common, prepare, ask: client => faultOf(client, pulse) })
+    return { opened, ended }
+  }
+
+  try {
+    const [subscriber, publisher] = await Promise.all([openSubscriber(), openPublisher()])
+    const ended = Promise.race([subscriber.ended, publisher.ended, broken.promise]).finally(() =>
+      ending.abort(),
+    )
+    if (subscriber.opened === undefined || publisher.opened === undefined)
+      throw new Error('the connection was not prepared')
+    const { client, runId } = publisher.opened
+    return {
+      subscriber: subscriber.opened.client,
+      publisher: client,
+      runId,
+      clientId: subscriber.opened.id,
+      ended,
+      check: async () => {
+        const fault = await faultOf(client, pulse)
+        if (fault !== undefined) throw fault
+      },
+      end: broken.resolve,
+    }
+  } catch (error) {
+    ending.abort()
+    throw error
+  }
+}

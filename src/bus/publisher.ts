@@ -1,0 +1,142 @@
+import type { Redis } from 'ioredis'
+import { StoreAway } from '../errors.ts'
+import { Deque } from '../lib/collections/deque.ts'
+import { isReplyError } from '../lib/redis/reply-error.ts'
+import { every } from '../lib/time/every.ts'
+import script from './publish.lua' with { type: 'text' }
+
+/** Publishes messages over one connection, in the order of the calls. */
+export interface Publisher extends Disposable {
+  /** Uses this connection from now on; undefined: there is none, and every call is rejected. */
+  attach(client: Redis | undefined): void
+  /** Resolves with the number of exact subscribers. Rejects with StoreAway, within a second; the outcome is then unknown. */
+  publish(channel: string, message: string): Promise<number>
+}
+
+/** Counts ticks, not clock time: while this process is suspended no tick passes, so Redis is not blamed. */
+const TICK_MS = 50
+const DEADLINE = 19
+/** Bounds of one script, during which Redis serves nothing else. */
+const MAX_GROUP = 500
+const MAX_GROUP_BYTES = 1024 * 1024
+const GROUPS = 4
+/** Bounds of what waits for Redis. */
+const MAX_WAITING = 50_000
+const MAX_WAITING_BYTES = 64 * 1024 * 1024
+
+interface Outgoing {
+  readonly channel: string
+  readonly message: string
+  readonly tick: number
+  readonly resolve: (nodes: number) => void
+  readonly reject: (error: Error) => void
+}
+
+const away = (cause?: unknown): StoreAway => new StoreAway('the bus is away', { cause })
+
+/** Publishes in one script. A text, not a digest: Redis never asks for it again, so nothing is published twice. */
+export async function publishAll(
+  client: Redis,
+  messages: readonly Pick<Outgoing, 'channel' | 'message'>[],
+): Promise<readonly (number | string)[]> {
+  const given = messages.flatMap(({ channel, message }) => [channel, message])
+  return (await client.eval(script, 0, ...given)) as (number | string)[]
+}
+
+export function createPublisher(): Publisher {
+  let client: Redis | undefined
+  const waiting = new Deque<Outgoing>()
+  let waitingBytes = 0
+  const underWay = new Set<readonly Outgoing[]>()
+  let tick = 0
+  let isScheduled = false
+
+  const refuse = (messages: readonly Outgoing[], error: Error): void => {
+    for (const { reject } of messages) reject(error)
+  }
+
+  /** Takes messages from the front while the condition holds. */
+  const takeWhile = (isWanted: (next: Outgoing, count: number) => boolean): readonly Outgoing[] => {
+    const taken: Outgoing[] = []
+    for (let next = waiting.at(0); next !== undefined && isWanted(next, taken.length); next = waiting.at(0)) {
+      waiting.shift()
+      waitingBytes -= next.message.length
+      taken.push(next)
+    }
+    return taken
+  }
+
+  const refuseWaiting = (error: Error): void =>
+    refuse(
+      takeWhile(() => true),
+      error,
+    )
+
+  const takeGroup = (): readonly Outgoing[] => {
+    let bytes = 0
+    return takeWhile(({ message }, count) => {
+      bytes += message.length
+      return count === 0 || (count < MAX_GROUP && bytes <= MAX_GROUP_BYTES)
+    })
+  }
+
+  const settle = (group: readonly Outgoing[], counts: readonly (number | string)[]): void => {
+    for (const [n, { resolve, reject }] of group.entries()) {
+      const count = counts[n]
+      if (typeof count === 'number') resolve(count)
+      else reject(new StoreAway(`Redis refused to publish: ${count}`))
+    }
+  }
+
+  const post = (to: Redis, group: readonly Outgoing[]): void => {
+    underWay.add(group)
+    void publishAll(to, group)
+      .then(
+        counts => settle(group, counts),
+        error => refuse(group, isReplyError(error) ? new StoreAway(error.message) : away(error)),
+      )
+      .finally(() => {
+        underWay.delete(group)
+        postWaiting()
+      })
+  }
+
+  const postWaiting = (): void => {
+    isScheduled = false
+    while (client !== undefined && waiting.length > 0 && underWay.size < GROUPS) post(client, takeGroup())
+  }
+
+  const onTick = (): void => {
+    tick++
+    const isOverdue = ({ tick: from }: Outgoing): boolean => tick - from >= DEADLINE
+    const late = new StoreAway('the bus took too long')
+    for (const group of underWay) refuse(group.filter(isOverdue), late)
+    refuse(takeWhile(isOverdue), late)
+  }
+  const ticks = every(TICK_MS, onTick)
+
+  return {
+    attach: next => {
+      client = next
+      if (next === undefined) refuseWaiting(away())
+    },
+    publish: (channel, message) => {
+      if (client === undefined) return Promise.reject(away())
+      if (waiting.length >= MAX_WAITING || waitingBytes >= MAX_WAITING_BYTES)
+        return Promise.reject(new StoreAway('the bus is overloaded: too many messages wait for it'))
+      return new Promise((resolve, reject) => {
+        waiting.insert(waiting.length, { channel, message, tick, resolve, reject })
+        waitingBytes += message.length
+        // Sends at the end of this turn, so that its messages go together.
+        if (!isScheduled && underWay.size < GROUPS) {
+          isScheduled = true
+          setImmediate(postWaiting)
+        }
+      })
+    },
+    [Symbol.dispose]: () => {
+      ticks[Symbol.dispose]()
+      refuseWaiting(away())
+    },
+  }
+}

@@ -1,0 +1,123 @@
+import { type ReconnectSettings, reconnectPolicyOf } from '../lib/redis/reconnect-policy.ts'
+import { keepLink, type LinkEvent, type OpenLinkConnection } from '../lib/redis/reconnecting-link.ts'
+import { isReplyError } from '../lib/redis/reply-error.ts'
+import type { RedisAddress } from '../lib/redis/url.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { busChannel, topicOfBusChannel } from '../notification/bus-channel.ts'
+import type { Bus, BusTopic } from './bus.ts'
+import { type BusConnection, connectBus } from './connection.ts'
+import { createPublisher } from './publisher.ts'
+import { createSubscriptions } from './subscriptions.ts'
+
+export interface RedisBusOptions {
+  readonly address: RedisAddress
+  readonly settings: ReconnectSettings
+  readonly clock: Pick<Clock, 'monotonic'>
+  /** Counts messages published and received, own ones included. */
+  readonly messages: Record<'in' | 'out', number>
+  /** Called when all joined topics are subscribed over a new connection. Messages before may be lost. */
+  readonly onBack: () => void
+  readonly onState: (event: LinkEvent) => void
+  /** Called when Redis does not let this node end the subscriptions of another one. */
+  readonly onEvictRefused: (reason: string) => void
+  /** Called with an error of the receiver. */
+  readonly onFault: (error: unknown) => void
+}
+
+const SEPARATOR = '/'
+
+/** Reaches other nodes by Redis Pub/Sub. */
+export function redisBus({
+  address,
+  settings,
+  clock,
+  messages,
+  onBack,
+  onState,
+  onEvictRefused,
+  onFault,
+}: RedisBusOptions): Bus {
+  const { db } = address
+  const instance = Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')
+  const publisher = createPublisher()
+  const subscriptions = createSubscriptions({ channelOf: topic => busChannel(db, topic), clock })
+  let receive = (_: BusTopic, __: string): void => {}
+  /** Undefined while the bus is away. */
+  let current: BusConnection | undefined
+
+  const onMessage = (channel: string, message: string): void => {
+    messages.in++
+    try {
+      receive(topicOfBusChannel(db, channel) as BusTopic, message)
+    } catch (error) {
+      onFault(error)
+    }
+  }
+
+  const open: OpenLinkConnection = async ({ signal, alive }) => {
+    const pulse = busChannel(db, `pulse:${instance}`)
+    const connection = await connectBus({ address, pulse, onMessage, alive, signal })
+    const lost = connection.ended.then(reason => {
+      current = undefined
+      publisher.attach(undefined)
+      subscriptions.detach()
+      return reason
+    })
+    const failed = lost.then(reason => Promise.reject(reason))
+    failed.catch(() => {})
+    try {
+      await Promise.race([failed, subscriptions.attach(connection.subscriber, connection.end)])
+      await Promise.race([failed, connection.check()])
+    } catch (error) {
+      connection.end(new Error('not ready', { cause: error }))
+      await lost
+      throw error
+    }
+    publisher.attach(connection.publisher)
+    current = connection
+    return { ended: lost, end: () => connection.end(new Error('stopped')) }
+  }
+
+  const link = keepLink({
+    open,
+    ...reconnectPolicyOf(settings, clock),
+    clock,
+    onChange: event => {
+      onState(event)
+      if (event.type === 'connected') onBack()
+    },
+  })
+
+  return {
+    kind: 'redis',
+    instance,
+    isUp: () => current !== undefined,
+    listen: given => {
+      receive = given
+    },
+    publish: async (topic, message) => {
+      const nodes = await publisher.publish(busChannel(db, topic), message)
+      messages.out++
+      return nodes
+    },
+    join: subscriptions.join,
+    leave: subscriptions.leave,
+    get subscriber() {
+      return current && current.runId + SEPARATOR + current.clientId
+    },
+    evict: async subscriber => {
+      const [runId, id = ''] = subscriber.split(SEPARATOR)
+      if (current === undefined || runId !== current.runId || id === current.clientId) return
+      try {
+        await current.publisher.call('CLIENT', 'KILL', 'ID', id, 'TYPE', 'pubsub')
+      } catch (error) {
+        if (isReplyError(error)) onEvictRefused(error.message)
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      link[Symbol.dispose]()
+      publisher[Symbol.dispose]()
+      subscriptions[Symbol.dispose]()
+    },
+  }
+}

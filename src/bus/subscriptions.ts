@@ -1,0 +1,119 @@
+import type { Redis } from 'ioredis'
+import type { Awaitable } from '../lib/flow/awaitable.ts'
+import type { Clock } from '../lib/time/clock.ts'
+import { every } from '../lib/time/every.ts'
+import type { BusTopic } from './bus.ts'
+
+type Subscriber = Pick<Redis, 'subscribe' | 'unsubscribe'>
+
+/** Topics that this node joined, and their subscriptions over the present connection. */
+export interface Subscriptions extends Disposable {
+  join(topic: BusTopic): Awaitable<void>
+  leave(topic: BusTopic): void
+  /**
+   * Uses this connection from now on. Resolves when Redis has confirmed all joined topics; rejects when it refuses one or
+   * the connection ends. `onRefused` is called when it refuses one later.
+   */
+  attach(client: Subscriber, onRefused: (error: Error) => void): Promise<void>
+  /** There is no connection: joins wait for the next one. */
+  detach(): void
+}
+
+interface SubscriptionsOptions {
+  readonly channelOf: (topic: BusTopic) => string
+  readonly clock: Pick<Clock, 'monotonic'>
+}
+
+/** A user who reconnects within this time causes no traffic. */
+const LEAVE_MS = 2_000
+const TICK_MS = 100
+/** Channels of one command. */
+const MAX_CHANNELS = 1_000
+
+/** Topics joined in one turn. */
+interface Batch {
+  readonly topics: BusTopic[]
+  readonly done: PromiseWithResolvers<void>
+}
+
+export function createSubscriptions({ channelOf, clock }: SubscriptionsOptions): Subscriptions {
+  /** Each with the promise of its subscription until Redis has confirmed it. */
+  const joined = new Map<BusTopic, Promise<void> | undefined>()
+  /** When each ends, monotonic milliseconds; the earliest first. */
+  const leaving = new Map<BusTopic, number>()
+  let current: { readonly client: Subscriber; readonly onRefused: (error: Error) => void } | undefined
+  let batch: Batch | undefined
+
+  /** Skips topics that were left meanwhile. */
+  const subscribe = async (client: Subscriber, topics: readonly BusTopic[]): Promise<void> => {
+    for (let from = 0; from < topics.length; from += MAX_CHANNELS) {
+      const channels = topics
+        .slice(from, from + MAX_CHANNELS)
+        .filter(topic => joined.has(topic))
+        .map(channelOf)
+      if (channels.length > 0) await client.subscribe(...channels)
+    }
+  }
+
+  const confirm = ({ topics, done }: Batch): void => {
+    for (const topic of topics) if (joined.get(topic) === done.promise) joined.set(topic, undefined)
+    done.resolve()
+  }
+
+  const flush = (): void => {
+    const flushed = batch
+    batch = undefined
+    if (flushed === undefined) return
+    const { client, onRefused } = current ?? {}
+    const subscribed = client === undefined ? Promise.resolve() : subscribe(client, flushed.topics)
+    subscribed
+      .catch(error => onRefused?.(error instanceof Error ? error : new Error('failed', { cause: error })))
+      .finally(() => confirm(flushed))
+  }
+
+  const startBatch = (): Batch => {
+    setImmediate(flush)
+    return { topics: [], done: Promise.withResolvers() }
+  }
+
+  const leaveDue = (): void => {
+    const now = clock.monotonic()
+    const due: string[] = []
+    for (const [topic, at] of leaving) {
+      if (at > now) break
+      leaving.delete(topic)
+      joined.delete(topic)
+      due.push(channelOf(topic))
+    }
+    for (let from = 0; from < due.length; from += MAX_CHANNELS)
+      // A connection that ends has no subscriptions left.
+      current?.client.unsubscribe(...due.slice(from, from + MAX_CHANNELS)).catch(() => {})
+  }
+  const ticks = every(TICK_MS, leaveDue)
+
+  return {
+    join: topic => {
+      leaving.delete(topic)
+      if (joined.has(topic)) return joined.get(topic)
+      if (current === undefined) {
+        joined.set(topic, undefined)
+        return undefined
+      }
+      batch ??= startBatch()
+      batch.topics.push(topic)
+      joined.set(topic, batch.done.promise)
+      return batch.done.promise
+    },
+    leave: topic => {
+      if (joined.has(topic) && !leaving.has(topic)) leaving.set(topic, clock.monotonic() + LEAVE_MS)
+    },
+    attach: (client, onRefused) => {
+      current = { client, onRefused }
+      return subscribe(client, [...joined.keys()])
+    },
+    detach: () => {
+      current = undefined
+    },
+    [Symbol.dispose]: () => ticks[Symbol.dispose](),
+  }
+}

@@ -1,0 +1,71 @@
+import type { BusTopic } from '../../src/bus/bus.ts'
+import { redisBus } from '../../src/bus/redis.ts'
+import type { LinkEvent } from '../../src/lib/redis/reconnecting-link.ts'
+import type { RedisAddress } from '../../src/lib/redis/url.ts'
+import { systemClock } from '../../src/lib/time/clock.ts'
+import { type BusNode, busNode } from './bus-node.ts'
+import { eventually } from './visit.ts'
+
+/** A node on a Redis bus, with everything that the bus reported. */
+export interface RedisBusNode extends BusNode {
+  readonly events: readonly LinkEvent[]
+  /** Why Redis refused to evict, for each time. */
+  readonly refusals: readonly string[]
+  readonly messages: Readonly<Record<'in' | 'out', number>>
+  /** Number of calls of `onBack`. */
+  readonly returns: number
+  /** Waits until the bus is up again after this number of returns. */
+  untilBack(after: number): Promise<void>
+}
+
+const SETTINGS = {
+  redisCircuitBreakerFailureThreshold: 5,
+  redisCircuitBreakerSuccessThreshold: 2,
+  redisCircuitBreakerResetTimeoutSeconds: 30,
+  redisBackoffInitialDelayMs: 100,
+  redisBackoffMaxDelayMs: 30_000,
+}
+
+/** Connects a node to the bus at this address; does not wait until it is up. */
+function startBus(address: Partial<RedisAddress> & Pick<RedisAddress, 'hosts'>): RedisBusNode {
+  const events: LinkEvent[] = []
+  const refusals: string[] = []
+  const messages = { in: 0, out: 0 }
+  let returns = 0
+  const bus = redisBus({
+    address: { tls: false, db: 0, ...address },
+    settings: SETTINGS,
+    clock: systemClock,
+    messages,
+    onBack: () => {
+      returns++
+    },
+    onState: event => void events.push(event),
+    onEvictRefused: reason => void refusals.push(reason),
+    onFault: error => {
+      throw error
+    },
+  })
+  return {
+    ...busNode(bus),
+    events,
+    refusals,
+    messages,
+    get returns() {
+      return returns
+    },
+    untilBack: after => eventually(() => returns > after && bus.isUp(), 20_000),
+    [Symbol.asyncDispose]: () => Promise.resolve(bus[Symbol.asyncDispose]()),
+  }
+}
+
+/** Connects a node to a Redis or its proxy and waits until the bus is up with these topics joined. */
+export async function startBusOn(
+  { port, db = 0 }: { readonly port: number; readonly db?: number },
+  ...topics: readonly BusTopic[]
+): Promise<RedisBusNode> {
+  const node = startBus({ hosts: [{ host: '127.0.0.1', port }], db })
+  await node.untilBack(0)
+  await Promise.all(topics.map(topic => node.bus.join(topic)))
+  return node
+}
