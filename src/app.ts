@@ -28,7 +28,7 @@ import type { Store } from './store/store.ts'
 import type { Peer } from './transport/peer.ts'
 import { createTransport, type WrapQueues } from './transport/transport.ts'
 import type { WebSocketPeer } from './transport/websocket-peer.ts'
-import { startPubSub } from './trigger/pubsub.ts'
+import { startTriggers } from './trigger/triggers.ts'
 
 export interface App extends AsyncDisposable {
   readonly host: string
@@ -146,7 +146,7 @@ export async function startApp({
 
   const trigger =
     address &&
-    startPubSub({ address, settings: config, composer, dispatch, once, clock, logger, stats, tracing })
+    startTriggers({ address, settings: config, composer, dispatch, once, clock, logger, stats, tracing })
   starting.defer(() => void trigger?.stop())
 
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })

@@ -15,12 +15,23 @@ import { DEFAULT_TENANT, isChannel, isTenant, isUserId } from '../protocol/names
 
 /** A message as Redis delivered it. */
 export interface Arrival {
-  readonly channel: string
+  /** Name of its channel or stream. */
+  readonly name: string
   readonly bytes: Uint8Array
-  /** Time of arrival, milliseconds since 1970. */
+  /** Time of acceptance, milliseconds since 1970. */
   readonly now: number
   /** Whether `tenant_id` selects the tenant. Its type is checked in any case. */
   readonly tenancy: boolean
+  /** Set for a message that may arrive again. */
+  readonly again?: Repeatable | undefined
+}
+
+/** Identity of a message that may arrive again. */
+export interface Repeatable {
+  /** Idempotency key, unless the message names one. */
+  readonly key: string
+  /** Id of its notification: the same each time. */
+  readonly id: string
 }
 
 /** Reason of a rejection. `fault` gives path and expectation, never the text of the message. */
@@ -31,10 +42,13 @@ export interface RejectedMessage {
   readonly fault?: Fault
 }
 
-/** Ready for dispatch, already dispatched under the same key (no envelope), or rejected. */
+/**
+ * Ready for dispatch, not to be dispatched because of its key, or rejected. `replayed`: a message with the same key was
+ * dispatched. `in_progress`: such a message is being dispatched, or its node died.
+ */
 export type MessageResult =
   | { readonly ok: true; readonly envelope: Envelope; readonly held?: KeyClaim | undefined }
-  | { readonly ok: true; readonly envelope: undefined }
+  | { readonly ok: true; readonly envelope: undefined; readonly known: 'replayed' | 'in_progress' }
   | ({ readonly ok: false } & RejectedMessage)
 
 /** A message whose template or key must be looked up first. */
@@ -47,11 +61,11 @@ export type Verdict = (MessageResult | Pending) & {
   readonly parent?: RemoteParent
 }
 
-/** Includes the channel's name, which goes on as the source. */
+/** Includes the name of channel or stream, which goes on as the source. */
 const MAX_BYTES = 1_048_576
 
-/** Prefix of the channel's name in `metadata.source`. */
-export const SOURCE = 'redis:'
+/** `metadata.source` of messages from this channel or stream. */
+export const sourceOf = (name: string): string => `redis:${name}`
 
 const text = v.nullish(v.string())
 
@@ -123,10 +137,10 @@ export function rejectionOf(error: unknown): RejectedMessage | undefined {
   return { reason: REASONS[code] ?? 'invalid_shape', code, ...(fault && { fault: inEvent(fault) }) }
 }
 
-/** Explains a key that stops a message. A message that another node handles needs no second dispatch. */
+/** Explains a key that stops a message. */
 function withoutKey(error: unknown): MessageResult {
   if (error instanceof AppError && error.code === 'IDEMPOTENCY_IN_PROGRESS')
-    return { ok: true, envelope: undefined }
+    return { ok: true, envelope: undefined, known: 'in_progress' }
   if (error instanceof AppError && error.code === 'IDEMPOTENCY_KEY_REUSED')
     return rejected('invalid_shape', {
       path: 'idempotency_key',
@@ -137,10 +151,11 @@ function withoutKey(error: unknown): MessageResult {
 
 function judge(
   { value, raw, text }: Document<Message>,
-  { channel, now, tenancy }: Arrival,
+  { name, now, tenancy, again }: Arrival,
   { composer, once }: Readers,
 ): Verdict {
-  const { event, audience: meant, tenant_id, idempotency_key: key } = value
+  const { event, audience: meant, tenant_id, idempotency_key } = value
+  const key = idempotency_key ?? again?.key
   const tenant = tenancy ? (tenant_id ?? DEFAULT_TENANT) : DEFAULT_TENANT
   if (!isTenant(tenant)) return rejected('tenant', { path: 'tenant_id', message: NAME_RULE })
   const target = targetOf(value)
@@ -157,7 +172,7 @@ function judge(
       content,
       raw,
       at: 'event.',
-      source: SOURCE + channel,
+      source: sourceOf(name),
       now: held?.storedAt ?? now,
       id: held?.id,
     }
@@ -177,11 +192,12 @@ function judge(
     return rejected(notification.reason, first && inEvent(first))
   }
   const find = async () => ('payload' in event ? undefined : composer.find(tenant, event.template_id))
-  if (key) {
-    const claim = { tenant, key, fingerprint: fingerprintOf('redis', text), id: crypto.randomUUID() }
+  if (key !== undefined) {
+    const id = again?.id ?? crypto.randomUUID()
+    const claim = { tenant, key, fingerprint: fingerprintOf('redis', text), id }
     const judgeOnce = async (): Promise<MessageResult> => {
       const begun = await once.begin(claim)
-      if ('replay' in begun) return { ok: true, envelope: undefined }
+      if ('replay' in begun) return { ok: true, envelope: undefined, known: 'replayed' }
       try {
         return judgedWith(await find(), begun)
       } catch (error) {
@@ -195,7 +211,7 @@ function judge(
 }
 
 /** Services that reading a message needs. */
-interface Readers {
+export interface Readers {
   readonly composer: Composer
   readonly once: Once
 }
@@ -203,10 +219,10 @@ interface Readers {
 const inTrace = (verdict: Verdict, { traceparent, tracestate }: Message): Verdict =>
   typeof traceparent === 'string' ? { ...verdict, parent: { traceparent, tracestate } } : verdict
 
-/** Reads a message from Redis. Its channel only becomes the source of the notification. */
+/** Reads a message from Redis. The name of channel or stream only becomes the source of the notification. */
 export function readMessage(arrival: Arrival, readers: Readers): Verdict {
-  const { bytes, channel } = arrival
-  if (bytes.length + channel.length > MAX_BYTES) return rejected('too_large')
+  const { bytes, name } = arrival
+  if (bytes.length + name.length > MAX_BYTES) return rejected('too_large')
   const json = decodeUtf8(bytes)
   if (json === undefined) return rejected('invalid_json')
   const reading = readDocument(json, format)
