@@ -149,5 +149,6 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       tenant: hub.members(tenantTopic(tenant)).size,
       user: hub.members(userTopic(tenant, user)).size,
     }),
+    countElsewhere: () => undefined,
   }
 }

@@ -15,6 +15,7 @@ import type { NodeIdentity } from './census.ts'
 import { createCalls } from './cluster/calls.ts'
 import { createClusterCensus } from './cluster/cluster-census.ts'
 import { createClusterReach } from './cluster/cluster-reach.ts'
+import { createElsewhere } from './cluster/elsewhere.ts'
 import { type Composer, createComposer } from './compose.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
@@ -148,7 +149,8 @@ export function createPipeline({
       instance: bus.instance,
       node: node.id,
     })
-    return createClusterReach({ local, census, calls })
+    const countElsewhere = createElsewhere({ local: local.census, calls, clock })
+    return createClusterReach({ local, census, countElsewhere, calls })
   }
   const reach = bus.kind === 'none' ? local : overBus()
   const redeliveries = ackEnabled

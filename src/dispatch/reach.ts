@@ -26,11 +26,17 @@ export interface Reach {
   hasLiveSocket(owner: Topic): Awaitable<boolean>
   /** Closes all connections of the owner and counts them. `text` of at most 123 bytes goes into the close frame. */
   close(owner: Topic, reason: CloseReason, text?: string): Awaitable<number>
-  /**
-   * Open connections that count against the limits. Always answers at once: check and registration share a turn. A bus adds
-   * the counts that it last received from other nodes.
-   */
+  /** Open connections of this node that count against the limits, at once: check and registration share a turn. */
   openConnections(tenant: string, user: string): OpenConnections
+  /**
+   * Open connections of other nodes that count against the limits in force; undefined without a bus. Takes at most 500 ms,
+   * and the count of a tenant may be a second old. Ask before the turn that registers a connection.
+   */
+  countElsewhere(
+    tenant: string,
+    user: string,
+    limited: Readonly<Record<keyof OpenConnections, boolean>>,
+  ): Promise<OpenConnections> | undefined
   readonly census: Census
 }
 
@@ -84,3 +90,5 @@ export interface OpenConnections {
   readonly tenant: number
   readonly user: number
 }
+
+export const NO_CONNECTIONS: OpenConnections = { tenant: 0, user: 0 }

@@ -1,6 +1,7 @@
 import type { Identities, IdentityResult } from '../auth/identity.ts'
 import type { Origins } from '../auth/origin.ts'
 import { tokenOf } from '../auth/token.ts'
+import { NO_CONNECTIONS, type OpenConnections } from '../dispatch/reach.ts'
 import type { ResumeRequest } from '../dispatch/start.ts'
 import { AppError, invalidValue } from '../errors.ts'
 import { readQuery } from '../lib/query.ts'
@@ -15,6 +16,8 @@ import type { MakeRoom } from './make-room.ts'
 export interface Admission {
   readonly principal: Principal
   readonly wish: ResumeRequest
+  /** Connections on other nodes. */
+  readonly elsewhere: OpenConnections
   /** The store could not tell whether the token was revoked. */
   readonly unchecked: boolean
   /** Subprotocol for the answer to the upgrade. */
@@ -36,6 +39,8 @@ export interface AdmissionOptions {
   readonly isDraining: () => boolean
   /** Returns false above MAX_SOCKETS. */
   readonly admits?: () => boolean
+  /** Counts connections on other nodes; undefined without a bus. */
+  readonly countElsewhere?: (principal: Principal) => Promise<OpenConnections> | undefined
   readonly makeRoom?: MakeRoom
   readonly retryAfterSeconds: number
   /** Absent without a rate limit on connecting. */
@@ -58,12 +63,13 @@ function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse
   return cursor === null ? NO_WISH : { cursor }
 }
 
-/** Checks a request, in this order: origin, draining, sockets, rate, query, token. */
+/** Checks a request, in this order: origin, draining, sockets, rate, query, token. Then counts connections on other nodes. */
 export function createAdmission({
   origins,
   identities,
   isDraining,
   admits,
+  countElsewhere,
   makeRoom,
   retryAfterSeconds,
   limit,
@@ -126,11 +132,12 @@ export function createAdmission({
     const identified = await identities.forNow(token)
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
     spans?.belongs(request, identified.principal.tenant)
-    await makeRoom?.(identified.principal)
+    const elsewhere = (await countElsewhere?.(identified.principal)) ?? NO_CONNECTIONS
+    await makeRoom?.(identified.principal, elsewhere)
     // The drain may have begun during the awaits; it would miss this connection.
     checkDraining()
     const wish = wishOf(query, headers, transport)
     const { principal, unchecked } = identified
-    return { principal, wish, unchecked, ...(subprotocol && { subprotocol }) }
+    return { principal, wish, elsewhere, unchecked, ...(subprotocol && { subprotocol }) }
   }
 }

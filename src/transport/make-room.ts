@@ -1,4 +1,4 @@
-import type { Reach } from '../dispatch/reach.ts'
+import type { OpenConnections, Reach } from '../dispatch/reach.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { SendQueues } from '../lib/system/send-queues.ts'
 import type { Clock } from '../lib/time/clock.ts'
@@ -10,7 +10,7 @@ import { SilenceWatch } from './silence-watch.ts'
 import { SsePeer } from './sse-peer.ts'
 
 /** Returns undefined when there is room, or when waiting cannot help. */
-export type MakeRoom = (principal: Principal) => Promise<void> | undefined
+export type MakeRoom = (principal: Principal, elsewhere: OpenConnections) => Promise<void> | undefined
 
 interface MakeRoomOptions {
   readonly hub: Hub<Peer>
@@ -62,11 +62,12 @@ export function createMakeRoom({ hub, reach, limitsOf, queues, clock }: MakeRoom
     silent.close('silent')
   }
 
-  return ({ tenant, user }) => {
+  return ({ tenant, user }, elsewhere) => {
     const { user: most } = limitsOf(tenant)
     const owner = userTopic(tenant, user)
-    const isFull = (): boolean => most > 0 && reach.openConnections(tenant, user).user >= most
-    if (!isFull() || waiting >= MAX_WAITING) return undefined
+    const isFull = (): boolean =>
+      most > 0 && reach.openConnections(tenant, user).user + elsewhere.user >= most
+    if (!isFull() || elsewhere.user >= most || waiting >= MAX_WAITING) return undefined
     const streams = [...hub.members(owner)].filter(each => each instanceof SsePeer)
     if (streams.length === 0) return undefined
     waiting++

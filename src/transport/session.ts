@@ -1,6 +1,6 @@
 import type { Delivery } from '../dispatch/delivery.ts'
 import type { Persist } from '../dispatch/persist.ts'
-import type { Reach } from '../dispatch/reach.ts'
+import type { OpenConnections, Reach } from '../dispatch/reach.ts'
 import type { Receipts } from '../dispatch/receipts.ts'
 import type { ResumeRequest, StartedConnection } from '../dispatch/start.ts'
 import type { Hub } from '../hub/hub.ts'
@@ -21,8 +21,8 @@ import { BINARY, type InboundMessage, type Peer, secondsLeft, TOO_FAST, tell } f
 /** The life of every connection, WebSocket or SSE: limit, greeting, replay, messages, end. */
 export interface Sessions {
   readonly draining: boolean
-  /** Registers the peer, or returns the limit that it would exceed. */
-  open(peer: Peer, wish: ResumeRequest): ConnectionLimitKind | undefined
+  /** Registers the peer, or returns the limit that it would exceed together with connections on other nodes. */
+  open(peer: Peer, wish: ResumeRequest, elsewhere: OpenConnections): ConnectionLimitKind | undefined
   message(peer: Peer, text: string): void
   binary(peer: Peer): void
   /** Notes a ping or an unsolicited pong; too many of them end the connection. */
@@ -93,11 +93,14 @@ export function createSessions(options: SessionOptions): Sessions {
     hub.hear(peer)
   }
 
-  const overLimitOf = ({ principal: { tenant, user } }: Peer): ConnectionLimitKind | undefined =>
-    overLimit(
+  const overLimitOf = ({ principal }: Peer, elsewhere: OpenConnections): ConnectionLimitKind | undefined => {
+    const { tenant, user } = principal
+    const here = reach.openConnections(tenant, user)
+    return overLimit(
       { total: options.maxConnections, ...options.limitsOf(tenant) },
-      { total: hub.size, ...reach.openConnections(tenant, user) },
+      { total: hub.size, tenant: here.tenant + elsewhere.tenant, user: here.user + elsewhere.user },
     )
+  }
 
   /** Keeps a client's messages in order: later ones wait for an asynchronous answer. */
   const answer = async (peer: Peer, answered: Promise<void>): Promise<void> => {
@@ -186,9 +189,9 @@ export function createSessions(options: SessionOptions): Sessions {
     get draining() {
       return draining
     },
-    open: (peer, wish) => {
+    open: (peer, wish, elsewhere) => {
       const { tenant, user } = peer.principal
-      const over = overLimitOf(peer)
+      const over = overLimitOf(peer, elsewhere)
       if (over !== undefined) {
         stats.connectionsRefused[over]++
         if (peer.transport === 'ws') stats.closes[1013]++

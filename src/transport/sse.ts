@@ -39,7 +39,7 @@ export function sseRoutes({
   return new Elysia({ name: 'sse' }).get(
     '/sse',
     async ({ request, server, set }) => {
-      const { principal, wish, unchecked } = await admit(request, 'sse', set.headers)
+      const { principal, wish, elsewhere, unchecked } = await admit(request, 'sse', set.headers)
       const bun = server as Server<unknown> | null
       const client = bun?.requestIP(request)
       const setIdleSeconds = (seconds: number) => bun?.timeout(request, seconds)
@@ -55,7 +55,7 @@ export function sseRoutes({
         keepAliveSeconds,
       })
       peer.unchecked = unchecked
-      const over = sessions.open(peer, wish)
+      const over = sessions.open(peer, wish, elsewhere)
       if (over !== undefined)
         throw new AppError('CONNECTION_LIMIT', {
           message: `the limit of connections (${over}) is reached`,

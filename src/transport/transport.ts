@@ -139,6 +139,10 @@ export function createTransport(options: TransportOptions): Transport {
     identities,
     isDraining: () => sessions.draining,
     admits: sockets.admits,
+    countElsewhere: ({ tenant, user }) => {
+      const most = limits.of(tenant)
+      return reach.countElsewhere(tenant, user, { tenant: most.tenant > 0, user: most.user > 0 })
+    },
     makeRoom: createMakeRoom({ hub, reach, limitsOf: limits.of, queues: sharedQueues, clock }),
     retryAfterSeconds: Math.max(1, settings.drainSeconds),
     limit: limits.connects,

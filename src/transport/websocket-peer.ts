@@ -1,4 +1,5 @@
 import type { ServerWebSocket } from 'bun'
+import type { OpenConnections } from '../dispatch/reach.ts'
 import type { ResumeRequest } from '../dispatch/start.ts'
 import type { WriteResult } from '../hub/connection.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
@@ -31,6 +32,8 @@ interface Ping extends Proof {
 export class WebSocketPeer extends Peer {
   readonly transport = 'ws'
   readonly wish: ResumeRequest
+  /** Connections on other nodes during admission. */
+  readonly elsewhere: OpenConnections
   readonly #sendBufferBytes: number
   readonly #end: Sessions['ended']
   readonly #clock: Clock
@@ -49,6 +52,7 @@ export class WebSocketPeer extends Peer {
   constructor(options: {
     readonly principal: Principal
     readonly wish: ResumeRequest
+    readonly elsewhere: OpenConnections
     readonly clock: Clock
     readonly buffers?: Pick<SendBuffers, 'grew'>
     readonly sendBufferBytes: number
@@ -56,6 +60,7 @@ export class WebSocketPeer extends Peer {
   }) {
     super(options.principal, options.wish.cursor !== undefined, options.clock.monotonic())
     this.wish = options.wish
+    this.elsewhere = options.elsewhere
     this.#sendBufferBytes = options.sendBufferBytes
     this.#end = options.end
     this.#clock = options.clock

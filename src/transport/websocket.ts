@@ -33,10 +33,11 @@ export const webSocketRoutes = ({ admit, sessions, buffers, clock, sendBufferByt
   new Elysia({ name: 'websocket' }).get(
     '/ws',
     async ({ request, server, set }) => {
-      const { principal, wish, unchecked, subprotocol } = await admit(request, 'ws', set.headers)
+      const { principal, wish, elsewhere, unchecked, subprotocol } = await admit(request, 'ws', set.headers)
       const data = new WebSocketPeer({
         principal,
         wish,
+        elsewhere,
         clock,
         buffers,
         sendBufferBytes,
@@ -75,7 +76,7 @@ export const webSocketHandler = ({
   open: socket => {
     const peer = socket.data
     peer.attach(socket)
-    const over = sessions.open(peer, peer.wish)
+    const over = sessions.open(peer, peer.wish, peer.elsewhere)
     if (over === undefined) return
     socket.send(errorFrame('CONNECTION_LIMIT', `the limit of connections (${over}) is reached`).json, false)
     peer.close('connectionLimit')

@@ -2,62 +2,10 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { nodeTopic } from '../../src/bus/bus.ts'
 import type { Census } from '../../src/dispatch/census.ts'
-import { createCalls } from '../../src/dispatch/cluster/calls.ts'
-import { createClusterCensus } from '../../src/dispatch/cluster/cluster-census.ts'
-import { createLocalCensus } from '../../src/dispatch/local-census.ts'
-import { createHub } from '../../src/hub/hub.ts'
-import { systemClock } from '../../src/lib/time/clock.ts'
-import { channelTopic, tenantTopic, userTopic } from '../../src/notification/topic.ts'
-import { createTally } from '../../src/observe/tally.ts'
-import { createMemoryBusNetwork } from '../support/memory-bus.ts'
-import { SilentConnection } from '../support/silent-connection.ts'
+import { channelTopic, userTopic } from '../../src/notification/topic.ts'
+import { createMemoryCluster, SINCE } from '../support/memory-cluster.ts'
 
-const SINCE = '2026-01-01T00:00:00.000Z'
-
-/** A cluster in this process: `cluster('a', 'b')` has two nodes with these ids. */
-function cluster(...ids: readonly string[]) {
-  const network = createMemoryBusNetwork()
-  const nodes = ids.map((id, n) => {
-    const bus = network.connect(`instance-${n}`)
-    const hub = createHub<SilentConnection>()
-    const tally = createTally()
-    const calls = createCalls({
-      bus,
-      clock: systemClock,
-      onFault: error => {
-        throw error
-      },
-    })
-    const local = createLocalCensus({ hub, tally, node: { id, version: '1.0.0', since: SINCE } })
-    const census = createClusterCensus({ local, calls, instance: bus.instance, node: id })
-    return {
-      bus,
-      hub,
-      tally,
-      calls,
-      census,
-      connect: (user: string, channels: readonly string[] = [], tenant = 't') => {
-        const connection = new SilentConnection(user, tenant)
-        hub.open(connection)
-        void bus.join(userTopic(tenant, user))
-        void bus.join(tenantTopic(tenant))
-        for (const channel of channels) {
-          hub.join(connection, channelTopic(tenant, channel))
-          void bus.join(channelTopic(tenant, channel))
-        }
-      },
-    }
-  })
-  return {
-    network,
-    nodes,
-    [Symbol.dispose]: () => {
-      for (const { calls } of nodes) calls[Symbol.dispose]()
-    },
-  }
-}
-
-type Cluster = ReturnType<typeof cluster>
+type Cluster = ReturnType<typeof createMemoryCluster>
 
 /** Asks each node in turn; all answers must be equal. */
 async function askEach<T>({ nodes }: Cluster, ask: (census: Census) => T): Promise<Awaited<T>> {
@@ -72,7 +20,7 @@ const namesUpTo = (count: number, step: number): readonly string[] =>
 
 describe('a look-up on any node counts the connections of all nodes', () => {
   test('of a user, with the nodes that hold them', async () => {
-    using service = cluster('b', 'a', 'c')
+    using service = createMemoryCluster(['b', 'a', 'c'])
     const [b, a] = service.nodes
     b?.connect('u', ['orders', 'system'])
     b?.connect('u', ['orders'])
@@ -100,7 +48,7 @@ describe('a look-up on any node counts the connections of all nodes', () => {
   })
 
   test('of a tenant, with the counters of nodes that have no connection', async () => {
-    using service = cluster('a', 'b', 'c')
+    using service = createMemoryCluster(['a', 'b', 'c'])
     const [a, b, c] = service.nodes
     for (const node of [a, b]) {
       node?.connect('u')
@@ -124,7 +72,7 @@ describe('a look-up on any node counts the connections of all nodes', () => {
   })
 
   test('of a node, by id', async () => {
-    using service = cluster('b', 'a')
+    using service = createMemoryCluster(['b', 'a'])
     service.nodes[0]?.connect('u')
     const at = { version: '1.0.0', since: SINCE }
     expect(await askEach(service, census => census.nodes())).toEqual({
@@ -147,7 +95,7 @@ describe('a list over all nodes', () => {
     })
     await fc.assert(
       fc.asyncProperty(arbitrary, async ({ nodes, after, limit }) => {
-        using service = cluster(...nodes.map((_, n) => `n${n}`))
+        using service = createMemoryCluster(nodes.map((_, n) => `n${n}`))
         const counts = new Map<string, number>()
         for (const [n, connections] of nodes.entries())
           for (const channels of connections) {
@@ -173,7 +121,7 @@ describe('a list over all nodes', () => {
   })
 
   test('arrives in messages of at most 2,000 names, each name once', async () => {
-    using service = cluster('a', 'b', 'c')
+    using service = createMemoryCluster(['a', 'b', 'c'])
     const { network, nodes } = service
     const lengths: number[] = []
     network.lose = (_, message) => {
@@ -194,7 +142,7 @@ describe('a list over all nodes', () => {
 
 describe('a node that does not answer is left out, and the result is partial', () => {
   test('in every look-up', async () => {
-    using service = cluster('a', 'b')
+    using service = createMemoryCluster(['a', 'b'])
     const [a, b] = service.nodes
     for (const node of [a, b]) node?.connect('u', ['orders'])
     service.network.lose = (_, __, to) => to === 'instance-1'
@@ -224,7 +172,7 @@ describe('a node that does not answer is left out, and the result is partial', (
   })
 
   test('when it dies amid a list', async () => {
-    using service = cluster('a', 'b')
+    using service = createMemoryCluster(['a', 'b'])
     const [a, b] = service.nodes
     a?.connect('u', namesUpTo(10, 1))
     b?.connect('u', namesUpTo(3_000, 10))
@@ -236,7 +184,7 @@ describe('a node that does not answer is left out, and the result is partial', (
   })
 
   test('a node without its bus counts its own connections', async () => {
-    using service = cluster('a', 'b')
+    using service = createMemoryCluster(['a', 'b'])
     const [a, b] = service.nodes
     for (const node of [a, b]) node?.connect('u', ['orders'])
     service.network.cut.add('instance-0')
@@ -246,7 +194,7 @@ describe('a node that does not answer is left out, and the result is partial', (
   })
 
   test('also if it is of another version and does not know the question', async () => {
-    using service = cluster('a', 'b')
+    using service = createMemoryCluster(['a', 'b'])
     const [a, b] = service.nodes
     b?.calls.on('tenant', () => '')
     expect(await a?.census.tenant('t')).toMatchObject({ isKnown: false, partial: true })

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { ServerWebSocket } from 'bun'
+import { NO_CONNECTIONS } from '../../src/dispatch/reach.ts'
 import type { Store } from '../../src/store/store.ts'
 import { errorFrame } from '../../src/transport/outbound.ts'
 import type { Sessions } from '../../src/transport/session.ts'
@@ -316,6 +317,7 @@ test('a slow reader receives 300 notifications of 60 KB on one connection, WebSo
 /** A peer on a fake socket whose buffered bytes the test sets. */
 function peerOn(socket: { buffered: number; readonly pinged: string[] }, clock = createStoppedClock()) {
   const peer = new WebSocketPeer({
+    elsewhere: NO_CONNECTIONS,
     principal: { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
     wish: {},
     clock,

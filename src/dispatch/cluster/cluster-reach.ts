@@ -7,11 +7,12 @@ import type { Calls } from './calls.ts'
 interface ClusterReachOptions {
   readonly local: Reach
   readonly census: Census
+  readonly countElsewhere: Reach['countElsewhere']
   readonly calls: Calls
 }
 
 /** Reaches the connections of all nodes. */
-export function createClusterReach({ local, census, calls }: ClusterReachOptions): Reach {
+export function createClusterReach({ local, census, countElsewhere, calls }: ClusterReachOptions): Reach {
   calls.on('close', async (text, topic) => {
     const { reason, words } = JSON.parse(text) as { readonly reason: CloseReason; readonly words?: string }
     return String(await local.close(topic as Topic, reason, words))
@@ -20,6 +21,7 @@ export function createClusterReach({ local, census, calls }: ClusterReachOptions
   return {
     ...local,
     census,
+    countElsewhere,
     close: async (owner, reason, words) => {
       const [here, { texts }] = await Promise.all([
         local.close(owner, reason, words),
