@@ -2,8 +2,10 @@ import type { Server } from 'bun'
 import { createApiKeys } from './auth/api-key.ts'
 import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
+import type { BusTopic } from './bus/bus.ts'
 import { openBus } from './bus/open.ts'
 import type { Config } from './config/config.ts'
+import { createCluster } from './dispatch/cluster/cluster.ts'
 import { openObservedStore } from './dispatch/observed/open.ts'
 import { createPipeline, type Pipeline } from './dispatch/pipeline.ts'
 import { createRoutes } from './http/all-routes.ts'
@@ -16,6 +18,7 @@ import { createGuard } from './http/request/guard.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/time/clock.ts'
 import { createLimits } from './limit/limits.ts'
+import type { Topic } from './notification/topic.ts'
 import { tellOfBus } from './observe/bus-lines.ts'
 import { createOnFault } from './observe/fault.ts'
 import { watchTime } from './observe/lag.ts'
@@ -91,12 +94,18 @@ export async function startApp({
   const bus = starting.use(
     openBus({ settings: config, clock, messages, onBack: onResumed, onFault, ...tellOfBus(logger, clock) }),
   )
+  const node = { id: config.nodeId, version, since: new Date(clock.now()).toISOString() }
+  const isJoined = (topic: BusTopic) => hub.members(topic as Topic).size > 0
+  const cluster =
+    bus.kind === 'none'
+      ? undefined
+      : starting.use(createCluster({ bus, isJoined, node, onFault, clock, logger, stats }))
   const lag = starting.use(watchTime(clock, logger))
   const pipeline = createPipeline({
     settings: config,
     hub,
-    bus,
-    node: { id: config.nodeId, version, since: new Date(clock.now()).toISOString() },
+    cluster,
+    node,
     store,
     observer,
     publish: (name, text) => late.server?.publish(name, text, false) ?? 0,
@@ -159,6 +168,7 @@ export async function startApp({
     pipeline,
     store,
     bus,
+    members: cluster?.members,
     callers,
     totals: createQueueTotals({ store, logEnabled, maxBytes, onFailed: storeWatch.failed }),
     clientOf: createClientOf({ identities, limit: limits.requests, onRefused, spans }),

@@ -3,6 +3,7 @@ import { createApiKeys } from '../../auth/api-key.ts'
 import { bearerIn } from '../../auth/token.ts'
 import type { Bus } from '../../bus/bus.ts'
 import type { Census } from '../../dispatch/census.ts'
+import type { Members } from '../../dispatch/cluster/members.ts'
 import { AppError } from '../../errors.ts'
 import { takingTurns } from '../../lib/flow/taking-turns.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
@@ -23,6 +24,8 @@ export interface MetricsOptions {
   readonly totals: QueueTotals
   /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
+  /** Absent without a bus. */
+  readonly members: Pick<Members, 'others'> | undefined
   readonly isDraining: () => boolean
   readonly lag: Pick<Lag, 'seconds'>
   readonly linesDropped: () => number
@@ -43,6 +46,7 @@ export function metricsRoutes({
   bus,
   totals,
   redis,
+  members,
   isDraining,
   lag,
   linesDropped,
@@ -87,6 +91,7 @@ export function metricsRoutes({
       queue,
       storeUp: store.isUp(),
       busUp: bus.isUp(),
+      nodes: 1 + (members?.others().length ?? 0),
       draining: isDraining(),
       lagSeconds: lag.seconds,
       linesDropped: linesDropped(),
