@@ -15,6 +15,7 @@ import type { Cluster } from './cluster/cluster.ts'
 import { createClusterCensus } from './cluster/cluster-census.ts'
 import { createClusterReach } from './cluster/cluster-reach.ts'
 import { createElsewhere } from './cluster/elsewhere.ts'
+import { createRoomElsewhere, type RoomElsewhere } from './cluster/room-elsewhere.ts'
 import { type Composer, createComposer } from './compose.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
@@ -46,6 +47,8 @@ export interface Pipeline extends Disposable {
   readonly largeCalls: LargeCalls
   readonly once: Once
   readonly reach: Reach
+  /** Undefined without a bus. */
+  readonly room: RoomElsewhere | undefined
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly buffers: SendBuffers
@@ -202,6 +205,7 @@ export function createPipeline({
   return {
     persist,
     reach,
+    room: cluster && createRoomElsewhere(cluster.calls),
     dispatch: inTurn(dispatchNow, largeCalls),
     dispatchNow,
     largeCalls,

@@ -132,8 +132,8 @@ export function createAdmission({
     const identified = await identities.forNow(token)
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
     spans?.belongs(request, identified.principal.tenant)
-    const elsewhere = (await countElsewhere?.(identified.principal)) ?? NO_CONNECTIONS
-    await makeRoom?.(identified.principal, elsewhere)
+    const counted = (await countElsewhere?.(identified.principal)) ?? NO_CONNECTIONS
+    const elsewhere = (await makeRoom?.(identified.principal, counted)) ?? counted
     // The drain may have begun during the awaits; it would miss this connection.
     checkDraining()
     const wish = wishOf(query, headers, transport)
