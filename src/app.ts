@@ -2,7 +2,6 @@ import type { Server } from 'bun'
 import { createApiKeys } from './auth/api-key.ts'
 import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
-import type { BusTopic } from './bus/bus.ts'
 import { openBus } from './bus/open.ts'
 import type { Config } from './config/config.ts'
 import { createCluster } from './dispatch/cluster/cluster.ts'
@@ -18,7 +17,6 @@ import { createGuard } from './http/request/guard.ts'
 import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/time/clock.ts'
 import { createLimits } from './limit/limits.ts'
-import type { Topic } from './notification/topic.ts'
 import { tellOfBus } from './observe/bus-lines.ts'
 import { createOnFault } from './observe/fault.ts'
 import { watchTime } from './observe/lag.ts'
@@ -81,25 +79,26 @@ export async function startApp({
   const late: Late = {}
   const stats = createStats()
   const onFault = createOnFault({ logger, clock, stats })
-  const hub = createHub<Peer>()
   const tracing = await openTracing({ settings: config, version, clock, logger })
   /** Spans are exported until then, monotonic milliseconds. */
   let exportUntil = 0
   starting.defer(() => tracing?.close(exportUntil - clock.monotonic()))
   const spans = tracing && createRequestSpans(tracing)
   const onResumed = () => late.pipeline?.catchUp()
-  const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
-  const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
   const { busMessages: messages } = stats
   const bus = starting.use(
     openBus({ settings: config, clock, messages, onBack: onResumed, onFault, ...tellOfBus(logger, clock) }),
   )
+  const isAlone = bus.kind === 'none'
+  const hub = createHub<Peer>(
+    isAlone ? undefined : { opened: topic => void bus.join(topic), closed: bus.leave },
+  )
   const node = { id: config.nodeId, version, since: new Date(clock.now()).toISOString() }
-  const isJoined = (topic: BusTopic) => hub.members(topic as Topic).size > 0
-  const cluster =
-    bus.kind === 'none'
-      ? undefined
-      : starting.use(createCluster({ bus, isJoined, node, onFault, clock, logger, stats }))
+  const cluster = isAlone
+    ? undefined
+    : starting.use(createCluster({ bus, hub, node, onFault, clock, logger, stats }))
+  const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
+  const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
   const lag = starting.use(watchTime(clock, logger))
   const pipeline = createPipeline({
     settings: config,
@@ -168,7 +167,6 @@ export async function startApp({
     pipeline,
     store,
     bus,
-    members: cluster?.members,
     callers,
     totals: createQueueTotals({ store, logEnabled, maxBytes, onFailed: storeWatch.failed }),
     clientOf: createClientOf({ identities, limit: limits.requests, onRefused, spans }),

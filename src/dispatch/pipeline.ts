@@ -49,6 +49,8 @@ export interface Pipeline extends Disposable {
   readonly reach: Reach
   /** Undefined without a bus. */
   readonly room: RoomElsewhere | undefined
+  /** Absent without a bus. */
+  readonly cluster: Cluster | undefined
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly buffers: SendBuffers
@@ -206,6 +208,7 @@ export function createPipeline({
     persist,
     reach,
     room: cluster && createRoomElsewhere(cluster.calls),
+    cluster,
     dispatch: inTurn(dispatchNow, largeCalls),
     dispatchNow,
     largeCalls,

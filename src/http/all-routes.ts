@@ -1,7 +1,6 @@
 import type { AnyElysia } from 'elysia'
 import type { Bus } from '../bus/bus.ts'
 import type { Config } from '../config/config.ts'
-import type { Members } from '../dispatch/cluster/members.ts'
 import type { Pipeline } from '../dispatch/pipeline.ts'
 import type { LinkState } from '../lib/redis/reconnecting-link.ts'
 import type { Clock } from '../lib/time/clock.ts'
@@ -35,8 +34,6 @@ interface RouteOptions extends Pick<MetricsOptions, 'lag' | 'linesDropped' | 'on
   readonly pipeline: Pipeline
   readonly store: Store
   readonly bus: Bus
-  /** Absent without a bus. */
-  readonly members: Pick<Members, 'others'> | undefined
   readonly callers: Callers
   readonly totals: QueueTotals
   readonly clientOf: ClientOf
@@ -82,7 +79,7 @@ export function createRoutes(options: RouteOptions): readonly AnyElysia[] {
       bus,
       totals,
       redis,
-      members: options.members,
+      members: pipeline.cluster?.members,
       isDraining,
       lag: options.lag,
       linesDropped: options.linesDropped,

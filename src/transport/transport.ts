@@ -72,7 +72,7 @@ interface TransportOptions {
 
 export function createTransport(options: TransportOptions): Transport {
   const { settings, hub, pipeline, identities, limits, onRefused, onFault, clock, logger, stats } = options
-  const { reach, room, delivery, receipts, acknowledgement, buffers, persist } = pipeline
+  const { reach, room, delivery, receipts, acknowledgement, buffers, persist, cluster } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
   const conversation = createConversation({
@@ -84,10 +84,12 @@ export function createTransport(options: TransportOptions): Transport {
     acknowledgement,
     persist,
     stats,
+    interest: cluster?.interest,
   })
   const sessions = createSessions({
     hub,
     reach,
+    interest: cluster?.interest,
     delivery,
     receipts,
     conversation,
@@ -140,6 +142,7 @@ export function createTransport(options: TransportOptions): Transport {
     identities,
     isDraining: () => sessions.draining,
     admits: sockets.admits,
+    interest: cluster?.interest,
     countElsewhere: ({ tenant, user }) => {
       const most = limits.of(tenant)
       return reach.countElsewhere(tenant, user, { tenant: most.tenant > 0, user: most.user > 0 })

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { ALL_NODES } from '../../src/bus/bus.ts'
 import { createCluster } from '../../src/dispatch/cluster/cluster.ts'
+import type { Members } from '../../src/hub/members.ts'
 import { systemClock } from '../../src/lib/time/clock.ts'
 import { channelTopic } from '../../src/notification/topic.ts'
 import type { Logger } from '../../src/observe/log.ts'
@@ -21,7 +22,7 @@ function start(...names: readonly string[]) {
     const cluster = stack.use(
       createCluster({
         bus,
-        isJoined: topic => bus.joined.has(topic),
+        hub: { members: topic => ({ size: bus.joined.has(topic) ? 1 : 0 }) as Members },
         node: { id: `id-${name}`, version: '1.0.0', since: '2026-01-01T00:00:00.000Z' },
         onFault: error => {
           throw error

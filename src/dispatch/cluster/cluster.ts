@@ -1,5 +1,7 @@
 import type { Bus, BusTopic } from '../../bus/bus.ts'
+import type { Hub } from '../../hub/hub.ts'
 import type { Clock } from '../../lib/time/clock.ts'
+import type { Topic } from '../../notification/topic.ts'
 import type { OnFault } from '../../observe/fault.ts'
 import { limited } from '../../observe/limited.ts'
 import type { Logger } from '../../observe/log.ts'
@@ -7,6 +9,7 @@ import type { Stats } from '../../observe/stats.ts'
 import type { NodeIdentity } from '../census.ts'
 import { type Calls, createCalls } from './calls.ts'
 import { createForeign, createForeignCheck } from './foreign.ts'
+import { createInterest, type Interest } from './interest.ts'
 import { createMembers, type Member, type Members } from './members.ts'
 
 /** What this node and the others use to work as one. */
@@ -15,12 +18,12 @@ export interface Cluster extends Disposable {
   readonly instance: string
   readonly calls: Calls
   readonly members: Pick<Members, 'others'>
+  readonly interest: Interest
 }
 
 interface ClusterOptions {
   readonly bus: Bus
-  /** Whether this node has a connection in the topic. */
-  readonly isJoined: (topic: BusTopic) => boolean
+  readonly hub: Pick<Hub, 'members'>
   readonly node: NodeIdentity
   readonly onFault: OnFault
   readonly clock: Clock
@@ -31,15 +34,7 @@ interface ClusterOptions {
 const LINES_PER_SECOND = 2
 
 /** Starts to talk to the other nodes. */
-export function createCluster({
-  bus,
-  isJoined,
-  node,
-  onFault,
-  clock,
-  logger,
-  stats,
-}: ClusterOptions): Cluster {
+export function createCluster({ bus, hub, node, onFault, clock, logger, stats }: ClusterOptions): Cluster {
   const foreign = createForeign()
   const sayForeign = limited<{ readonly topic: BusTopic }>({
     perSecond: LINES_PER_SECOND,
@@ -66,7 +61,7 @@ export function createCluster({
   const check = createForeignCheck({
     calls,
     foreign,
-    isJoined,
+    isJoined: topic => hub.members(topic as Topic).size > 0,
     others: () => members.others().length,
     onFound: topic => sayForeign({ topic }),
     onFault,
@@ -76,6 +71,7 @@ export function createCluster({
     instance: bus.instance,
     calls,
     members,
+    interest: createInterest({ bus, hub }),
     [Symbol.dispose]: () => {
       members[Symbol.dispose]()
       calls[Symbol.dispose]()
