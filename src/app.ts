@@ -4,13 +4,13 @@ import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
 import { openBus } from './bus/open.ts'
 import type { Config } from './config/config.ts'
-import { createCluster } from './dispatch/cluster/cluster.ts'
 import { openObservedStore } from './dispatch/observed/open.ts'
 import { createPipeline, type Pipeline } from './dispatch/pipeline.ts'
+import { createDrain, type Drain } from './drain.ts'
 import { createRoutes } from './http/all-routes.ts'
 import { createQueueTotals } from './http/answer/queue-totals.ts'
 import { createApi } from './http/api.ts'
-import { createSides, listen } from './http/listeners.ts'
+import { createSides, type InheritedSockets, listen } from './http/listeners.ts'
 import { manyTenants, oneTenant, tracedCallers } from './http/request/caller.ts'
 import { createClientOf } from './http/request/client.ts'
 import { createGuard } from './http/request/guard.ts'
@@ -18,7 +18,9 @@ import { createHub } from './hub/hub.ts'
 import { type Clock, systemClock } from './lib/time/clock.ts'
 import { createLimits } from './limit/limits.ts'
 import { tellOfBus } from './observe/bus-lines.ts'
+import type { Snapshot } from './observe/exposition.ts'
 import { createOnFault } from './observe/fault.ts'
+import type { Fleet } from './observe/fleet.ts'
 import { watchTime } from './observe/lag.ts'
 import type { Logger } from './observe/log.ts'
 import { tellRefusals } from './observe/refusals.ts'
@@ -31,14 +33,14 @@ import { createTransport, type WrapQueues } from './transport/transport.ts'
 import type { WebSocketPeer } from './transport/websocket-peer.ts'
 import { startTriggers } from './trigger/triggers.ts'
 
-export interface App extends AsyncDisposable {
+export interface App extends AsyncDisposable, Drain {
   readonly host: string
   readonly port: number
   /** Port of the operators' listener; undefined without INTERNAL_PORT. */
   readonly internalPort: number | undefined
   readonly stats: Stats
-  /** Disconnects every client and answers the requests in flight; resolves within DRAIN_SECONDS and one second. */
-  drain(): Promise<void>
+  /** All metrics of this process. */
+  metrics(): Promise<Snapshot>
 }
 
 export interface AppOptions {
@@ -52,6 +54,16 @@ export interface AppOptions {
   readonly wrapStore?: (store: Store) => Store
   /** Only for tests, which add unacknowledged bytes to the kernel's tables. */
   readonly wrapQueues?: WrapQueues
+  /** Only with WORKERS above 1. */
+  readonly place?: Place | undefined
+}
+
+/** The place of this process beside others that share its port. */
+export interface Place {
+  readonly fleet: Fleet
+  readonly sockets: InheritedSockets
+  /** Resolves when the service may listen: others serve until then. */
+  untilReady(isReady: () => boolean): Promise<void>
 }
 
 /** Parts that others use at run time but that are made after them. */
@@ -62,9 +74,6 @@ interface Late {
   pipeline?: Pick<Pipeline, 'catchUp'>
 }
 
-/** Part of the last second after DRAIN_SECONDS; cuts the connections that are still open. */
-const CUT_BEFORE_END_MS = 300
-
 /** Assembles all parts in dependency order and starts to listen. A failed start closes the parts made so far. */
 export async function startApp({
   config,
@@ -74,37 +83,31 @@ export async function startApp({
   linesDropped = () => 0,
   wrapStore = store => store,
   wrapQueues,
+  place,
 }: AppOptions): Promise<App> {
   await using starting = new AsyncDisposableStack()
   const late: Late = {}
   const stats = createStats()
   const onFault = createOnFault({ logger, clock, stats })
+  const hub = createHub<Peer>()
   const tracing = await openTracing({ settings: config, version, clock, logger })
   /** Spans are exported until then, monotonic milliseconds. */
   let exportUntil = 0
   starting.defer(() => tracing?.close(exportUntil - clock.monotonic()))
   const spans = tracing && createRequestSpans(tracing)
   const onResumed = () => late.pipeline?.catchUp()
+  const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
+  const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
   const { busMessages: messages } = stats
   const bus = starting.use(
     openBus({ settings: config, clock, messages, onBack: onResumed, onFault, ...tellOfBus(logger, clock) }),
   )
-  const isAlone = bus.kind === 'none'
-  const hub = createHub<Peer>(
-    isAlone ? undefined : { opened: topic => void bus.join(topic), closed: bus.leave },
-  )
-  const node = { id: config.nodeId, version, since: new Date(clock.now()).toISOString() }
-  const cluster = isAlone
-    ? undefined
-    : starting.use(createCluster({ bus, hub, node, onFault, clock, logger, stats }))
-  const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
-  const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
   const lag = starting.use(watchTime(clock, logger))
   const pipeline = createPipeline({
     settings: config,
     hub,
-    cluster,
-    node,
+    bus,
+    node: { id: config.nodeId, version, since: new Date(clock.now()).toISOString() },
     store,
     observer,
     publish: (name, text) => late.server?.publish(name, text, false) ?? 0,
@@ -147,9 +150,8 @@ export async function startApp({
     spans,
   })
   starting.use(transport)
-  const { sessions, sockets } = transport
+  const { ending, sockets } = transport
   const logEnabled = config.queueEnabled || config.ackEnabled
-  const isDraining = () => sessions.draining
   const { redisUrl: address, storeMaxBytes: maxBytes } = config
 
   const trigger =
@@ -161,7 +163,7 @@ export async function startApp({
   const tenants = config.tenantEnabled ? manyTenants() : oneTenant()
   const callers = spans === undefined ? tenants : tracedCallers(tenants, spans)
   const sides = createSides(config)
-  const routes = createRoutes({
+  const { routes, metrics } = createRoutes({
     settings: config,
     version,
     pipeline,
@@ -172,10 +174,11 @@ export async function startApp({
     clientOf: createClientOf({ identities, limit: limits.requests, onRefused, spans }),
     redis: () => trigger?.state,
     sockets: transport.sockets,
-    isDraining,
-    onRefused,
     lag,
     linesDropped,
+    fleet: place?.fleet,
+    ending,
+    onRefused,
     clock,
     stats,
     spans,
@@ -185,15 +188,17 @@ export async function startApp({
     guard: createGuard({ keys, callers, sideOf: sides.of, limit: limits.requests, onRefused, spans }),
     corsOrigins: config.corsOrigins,
     production: config.production,
-    isDraining,
+    isDraining: () => ending.closing,
     logger,
     clock,
     stats,
     spans,
     routes,
   })
+  await place?.untilReady(() => store.isUp() && bus.isUp())
   const listeners = listen({
     settings: config,
+    inherited: place?.sockets,
     sides,
     fetch: api.fetch as (request: Request) => Response | Promise<Response>,
     websocket: transport.websocket,
@@ -215,19 +220,22 @@ export async function startApp({
     port: listeners.server.port ?? config.serverPort,
     internalPort: listeners.internalPort,
     stats,
-    drain: async () => {
-      const endsAt = clock.monotonic() + config.drainSeconds * 1000 + 1000 - CUT_BEFORE_END_MS
-      logger.info({ connections: hub.size, seconds: config.drainSeconds }, 'drain.started')
-      // In one turn: messages from Redis stop, and readiness fails.
-      const dispatched = trigger?.stop()
-      await sessions.drain(config.drainSeconds)
-      const ended = Promise.all([listeners.stop(), dispatched])
-      await Promise.race([ended, Bun.sleep(Math.max(0, endsAt - clock.monotonic()))])
-      // A hanging disk must not keep the process: every answered request is stored already.
-      const left = endsAt + CUT_BEFORE_END_MS / 2 - clock.monotonic()
-      await Promise.race([stop(endsAt), Bun.sleep(Math.max(0, left))])
-      logger.info({}, 'drain.ended')
-    },
+    metrics,
+    ...createDrain({
+      drainSeconds: config.drainSeconds,
+      openConnections: () => hub.size,
+      ending,
+      listeners,
+      leavePort: () => {
+        // Its end of a pause would bring the listener back.
+        sockets[Symbol.dispose]()
+        listeners.leave()
+      },
+      stopTriggers: () => trigger?.stop(),
+      close: stop,
+      clock,
+      logger,
+    }),
     [Symbol.asyncDispose]: () => stop(),
   }
 }

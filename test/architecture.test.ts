@@ -17,6 +17,7 @@ const LEVELS = [
   ['hub', 'bus', 'store', 'auth', 'limit', 'observe'],
   ['dispatch'],
   ['transport', 'trigger', 'http'],
+  ['drain'],
   ['app'],
   ['command'],
   ['main'],

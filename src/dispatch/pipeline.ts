@@ -1,3 +1,4 @@
+import type { Bus } from '../bus/bus.ts'
 import type { Config } from '../config/config.ts'
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
@@ -11,11 +12,10 @@ import type { Tracing } from '../observe/tracing.ts'
 import type { Store, StoreObserver } from '../store/store.ts'
 import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
 import type { NodeIdentity } from './census.ts'
-import type { Cluster } from './cluster/cluster.ts'
+import { createCalls } from './cluster/calls.ts'
 import { createClusterCensus } from './cluster/cluster-census.ts'
 import { createClusterReach } from './cluster/cluster-reach.ts'
 import { createElsewhere } from './cluster/elsewhere.ts'
-import { createRoomElsewhere, type RoomElsewhere } from './cluster/room-elsewhere.ts'
 import { type Composer, createComposer } from './compose.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
@@ -47,10 +47,6 @@ export interface Pipeline extends Disposable {
   readonly largeCalls: LargeCalls
   readonly once: Once
   readonly reach: Reach
-  /** Undefined without a bus. */
-  readonly room: RoomElsewhere | undefined
-  /** Absent without a bus. */
-  readonly cluster: Cluster | undefined
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly buffers: SendBuffers
@@ -75,8 +71,7 @@ interface PipelineOptions {
     | 'coalesceMs'
   >
   readonly hub: Hub
-  /** Absent without a bus. */
-  readonly cluster: Cluster | undefined
+  readonly bus: Bus
   readonly node: NodeIdentity
   readonly store: Store
   readonly observer: StoreObserver
@@ -92,7 +87,7 @@ interface PipelineOptions {
 export function createPipeline({
   settings,
   hub,
-  cluster,
+  bus,
   node,
   store,
   observer,
@@ -146,17 +141,18 @@ export function createPipeline({
     onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
     clock,
   })
-  const overBus = ({ calls, instance }: Cluster): Reach => {
+  const overBus = (): Reach => {
+    const calls = stack.use(createCalls({ bus, clock, onFault }))
     const census = createClusterCensus({
       local: local.census,
       calls,
-      instance,
+      instance: bus.instance,
       node: node.id,
     })
     const countElsewhere = createElsewhere({ local: local.census, calls, clock })
     return createClusterReach({ local, census, countElsewhere, calls })
   }
-  const reach = cluster === undefined ? local : overBus(cluster)
+  const reach = bus.kind === 'none' ? local : overBus()
   const redeliveries = ackEnabled
     ? stack.use(
         createRedeliveries({
@@ -207,8 +203,6 @@ export function createPipeline({
   return {
     persist,
     reach,
-    room: cluster && createRoomElsewhere(cluster.calls),
-    cluster,
     dispatch: inTurn(dispatchNow, largeCalls),
     dispatchNow,
     largeCalls,

@@ -5,9 +5,13 @@ import type { Pipeline } from '../dispatch/pipeline.ts'
 import type { LinkState } from '../lib/redis/reconnecting-link.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Sockets } from '../limit/sockets.ts'
+import { readMetrics, type Snapshot } from '../observe/exposition.ts'
+import type { Fleet } from '../observe/fleet.ts'
+import type { Lag } from '../observe/lag.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Store } from '../store/store.ts'
+import { createMetricSources } from './answer/metric-sources.ts'
 import type { QueueTotals } from './answer/queue-totals.ts'
 import type { Callers } from './request/caller.ts'
 import type { ClientOf } from './request/client.ts'
@@ -25,7 +29,7 @@ import { templateRoutes } from './routes/templates.ts'
 import { tenantRoutes } from './routes/tenants.ts'
 import { userRoutes } from './routes/users.ts'
 
-interface RouteOptions extends Pick<MetricsOptions, 'lag' | 'linesDropped' | 'onRefused'> {
+interface RouteOptions extends Pick<MetricsOptions, 'onRefused'> {
   readonly settings: Pick<
     Config,
     'nodeId' | 'queueEnabled' | 'ackEnabled' | 'tenantEnabled' | 'metricsKey' | 'metricsChannelLimit'
@@ -40,7 +44,12 @@ interface RouteOptions extends Pick<MetricsOptions, 'lag' | 'linesDropped' | 'on
   /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
   readonly sockets: Pick<Sockets, 'state'>
-  readonly isDraining: () => boolean
+  readonly lag: Pick<Lag, 'seconds'>
+  readonly linesDropped: () => number
+  /** The processes that share the port; undefined with a single one. */
+  readonly fleet: Fleet | undefined
+  /** State of the drain. */
+  readonly ending: { readonly draining: boolean; readonly closing: boolean }
   readonly clock: Clock
   readonly stats: Stats
   /** Absent when traces are off. */
@@ -49,15 +58,36 @@ interface RouteOptions extends Pick<MetricsOptions, 'lag' | 'linesDropped' | 'on
   readonly transport: readonly AnyElysia[]
 }
 
+interface Routes {
+  readonly routes: readonly AnyElysia[]
+  /** All metrics of this process, as `/metrics` shows them. */
+  readonly metrics: () => Promise<Snapshot>
+}
+
 /** All routes of the service, with the documents that describe them. */
-export function createRoutes(options: RouteOptions): readonly AnyElysia[] {
-  const { settings, version, pipeline, store, bus, callers, totals, redis, isDraining, clock, stats } =
-    options
+export function createRoutes(options: RouteOptions): Routes {
+  const { settings, version, pipeline, store, bus, callers, totals, redis, ending, clock, stats } = options
   const { composer, dispatch, dispatchNow, largeCalls, once, reach, acknowledgement } = pipeline
   const { census } = reach
   const { nodeId: node, ackEnabled, queueEnabled } = settings
+  const { fleet } = options
   const logEnabled = queueEnabled || ackEnabled
   const log = logEnabled ? store.log : undefined
+  const sources = createMetricSources({
+    census,
+    stats,
+    store,
+    bus,
+    totals,
+    redis,
+    isDraining: () => ending.closing,
+    lag: options.lag,
+    linesDropped: options.linesDropped,
+    version,
+    node,
+    worker: fleet?.worker,
+    channelLimit: settings.metricsChannelLimit,
+  })
   const routes = [
     healthRoutes({
       census,
@@ -66,27 +96,17 @@ export function createRoutes(options: RouteOptions): readonly AnyElysia[] {
       logEnabled,
       totals,
       redis,
-      isDraining,
+      isDraining: () => ending.draining,
       sockets: options.sockets,
       clock,
       version,
       node,
+      fleet,
     }),
     metricsRoutes({
-      census,
-      stats,
-      store,
-      bus,
-      totals,
-      redis,
-      members: pipeline.cluster?.members,
-      isDraining,
-      lag: options.lag,
-      linesDropped: options.linesDropped,
-      version,
-      node,
+      sources,
+      fleet,
       key: settings.metricsKey,
-      channelLimit: settings.metricsChannelLimit,
       onRefused: options.onRefused,
     }),
     notificationRoutes({ composer, dispatch, once, callers, clock }),
@@ -101,5 +121,8 @@ export function createRoutes(options: RouteOptions): readonly AnyElysia[] {
     meRoutes({ log, acknowledgement, clientOf: options.clientOf, spans: options.spans }),
     ...options.transport,
   ]
-  return [...routes, documentRoutes({ groups: routes, version })]
+  return {
+    routes: [...routes, documentRoutes({ groups: routes, version })],
+    metrics: async () => readMetrics(await sources()),
+  }
 }

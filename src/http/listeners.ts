@@ -1,11 +1,22 @@
 import type { Server, WebSocketHandler } from 'bun'
-import { type Config, ConfigError } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
+import { listenRefusal } from '../config/listen-refusal.ts'
+import { type TakenSocket, takeSocket } from '../lib/system/shared-port.ts'
 import type { Side } from './request/guard.ts'
 
 type Settings = Pick<Config, 'serverHost' | 'serverPort' | 'internalPort' | 'keepAliveSeconds'>
 
+/** Descriptors of sockets that this process shares with others. */
+export interface InheritedSockets {
+  readonly public: number
+  /** Only with INTERNAL_PORT. */
+  readonly internal?: number | undefined
+}
+
 interface ListenOptions<T> {
   readonly settings: Settings
+  /** Undefined: this process opens the ports itself. */
+  readonly inherited?: InheritedSockets | undefined
   readonly sides: Sides
   readonly fetch: (request: Request) => Response | Promise<Response>
   readonly websocket: WebSocketHandler<T>
@@ -22,9 +33,16 @@ export interface Listeners<T> {
   /** The public listener. */
   readonly server: Server<T>
   readonly internalPort: number | undefined
+  /** Leaves new connections to the other processes that hold the inherited sockets. */
+  leave(): void
+  /** Counts the open connections on inherited sockets. */
+  connections(): number
   /** Resolves when requests in flight have ended; `force` aborts them. */
   stop(force?: boolean): Promise<void>
 }
+
+/** Address of a listener until its socket is exchanged for an inherited one. */
+const TEMPORARY = { hostname: '127.0.0.1', port: 0 }
 
 export function createSides({ internalPort }: Pick<Settings, 'internalPort'>): Sides {
   const internal = new WeakSet<Request>()
@@ -35,39 +53,38 @@ export function createSides({ internalPort }: Pick<Settings, 'internalPort'>): S
   }
 }
 
-function refusalOf(error: unknown, name: 'SERVER_PORT' | 'INTERNAL_PORT', port: number, host: string) {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code === undefined) return error
-  return new ConfigError(
-    code === 'EADDRINUSE'
-      ? `${name}: expected a free port, ${port} is in use`
-      : `SERVER_HOST: expected an address to listen on (${String(code)} on ${host}:${port})`,
-  )
-}
-
 /** Opens the listeners. Throws ConfigError for a port in use, and then leaves none open. */
-export function listen<T>({ settings, sides, fetch, websocket }: ListenOptions<T>): Listeners<T> {
-  const { serverHost: hostname, serverPort, internalPort, keepAliveSeconds } = settings
+export function listen<T>({ settings, inherited, sides, fetch, websocket }: ListenOptions<T>): Listeners<T> {
+  const { serverHost, serverPort, internalPort, keepAliveSeconds } = settings
   const common = {
-    hostname,
     idleTimeout: keepAliveSeconds,
     // Routes check body sizes: the runtime's own refusal has no error envelope.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
   }
-  const open = <S>(name: 'SERVER_PORT' | 'INTERNAL_PORT', port: number, serve: () => S): S => {
+  const taken: TakenSocket[] = []
+  let hasLeft = false
+
+  const open = <S extends { readonly port?: number | undefined }>(
+    name: 'SERVER_PORT' | 'INTERNAL_PORT',
+    socket: number | undefined,
+    serve: (at: { readonly hostname: string; readonly port: number }) => S,
+  ): S => {
+    const own = { hostname: serverHost, port: name === 'SERVER_PORT' ? serverPort : internalPort }
     try {
-      return serve()
+      const server = serve(socket === undefined ? own : TEMPORARY)
+      if (socket !== undefined) taken.push(takeSocket(socket, server.port ?? 0))
+      return server
     } catch (error) {
-      throw refusalOf(error, name, port, hostname)
+      throw listenRefusal(error, { name, ...own })
     }
   }
   const internal =
     internalPort === 0
       ? undefined
-      : open('INTERNAL_PORT', internalPort, () =>
+      : open('INTERNAL_PORT', inherited?.internal, at =>
           Bun.serve({
             ...common,
-            port: internalPort,
+            ...at,
             fetch: request => {
               sides.noteInternal(request)
               return fetch(request)
@@ -75,13 +92,22 @@ export function listen<T>({ settings, sides, fetch, websocket }: ListenOptions<T
           }),
         )
   try {
-    const server = open('SERVER_PORT', serverPort, () =>
-      Bun.serve({ ...common, port: serverPort, fetch, websocket }),
+    const server = open('SERVER_PORT', inherited?.public, at =>
+      Bun.serve({ ...common, ...at, fetch, websocket }),
     )
     return {
       server,
       internalPort: internal?.port,
-      stop: async force => void (await Promise.all([server.stop(force), internal?.stop(force)])),
+      leave: () => {
+        hasLeft = true
+        for (const socket of taken) socket.leave()
+      },
+      connections: () => taken.reduce((sum, socket) => sum + socket.connections(), 0),
+      stop: async force => {
+        // Otherwise clients would wait in a socket that other processes hold.
+        if (!hasLeft) for (const socket of taken) socket.silence()
+        await Promise.all([server.stop(force), internal?.stop(force)])
+      },
     }
   } catch (error) {
     void internal?.stop(true)

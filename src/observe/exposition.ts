@@ -1,13 +1,7 @@
 import { AggregatorRegistry, type PrometheusContentType, prometheusContentType } from 'prom-client'
+import { acrossOf } from './across.ts'
 import type { Histogram } from './histogram.ts'
 import { type Labels, METRICS, type Metric, type MetricSources } from './metrics.ts'
-
-/** Text in the format of Prometheus, version 0.0.4. */
-export interface Exposition {
-  readonly contentType: string
-  /** Writes all metrics of these sources. */
-  write(seen: MetricSources): Promise<string>
-}
 
 /** Value of a metric in prom-client's JSON. */
 interface JsonValue {
@@ -15,6 +9,24 @@ interface JsonValue {
   readonly labels: Readonly<Record<string, string | number>>
   readonly value: number
 }
+
+/** Metric of one process, shaped like `registry.getMetricsAsJSON()` of prom-client. */
+export interface JsonMetric {
+  readonly name: string
+  readonly help: string
+  readonly type: Metric['type']
+  readonly aggregator: 'sum' | 'min' | 'max'
+  /** True if each process keeps a series of its own. */
+  readonly ofWorker: boolean
+  readonly values: readonly JsonValue[]
+}
+
+/** All metrics of one process; plain data, so that it can go to another process. */
+export type Snapshot = readonly JsonMetric[]
+
+export const CONTENT_TYPE = prometheusContentType
+
+const METRICS_PER_TURN = 4
 
 /** Makes cumulative buckets: each counts the values up to its bound `le`. */
 function histogramValues(name: string, labels: Labels, { bounds, counts, sum }: Histogram): JsonValue[] {
@@ -35,30 +47,53 @@ const valuesOf = (name: string, metric: Metric, seen: MetricSources): readonly J
     ? metric.read(seen).flatMap(({ labels, histogram }) => histogramValues(name, labels, histogram))
     : metric.read(seen)
 
-/** Shapes a metric like `registry.getMetricsAsJSON()` of prom-client. */
-const jsonOf = (name: string, metric: Metric, seen: MetricSources) => ({
-  name,
-  help: metric.help,
-  type: metric.type,
-  aggregator: 'sum',
-  values: valuesOf(name, metric, seen),
-})
+function jsonOf(name: string, metric: Metric, seen: MetricSources): JsonMetric {
+  const { help, type } = metric
+  const across = acrossOf(name)
+  const ofWorker = across === 'worker'
+  const values = valuesOf(name, metric, seen)
+  const { worker } = seen
+  return {
+    name,
+    help,
+    type,
+    aggregator: ofWorker ? 'sum' : across,
+    ofWorker,
+    values:
+      ofWorker && worker !== undefined
+        ? values.map(each => ({ ...each, labels: { ...each.labels, worker } }))
+        : values,
+  }
+}
 
-const METRICS_PER_TURN = 4
+/** Calls `work` with a few names at once: all of them in one turn would stall the event loop for milliseconds. */
+async function inPortions<T>(names: readonly string[], work: (some: readonly string[]) => T | Promise<T>) {
+  const results: T[] = []
+  for (let from = 0; from < names.length; from += METRICS_PER_TURN) {
+    results.push(await work(names.slice(from, from + METRICS_PER_TURN)))
+    await new Promise(setImmediate)
+  }
+  return results
+}
 
-/** Reads our plain numbers at a scrape and lets prom-client write them. */
-export const createExposition = (): Exposition => ({
-  contentType: prometheusContentType,
-  write: async seen => {
-    const texts: string[] = []
-    const all = Object.entries(METRICS)
-    for (let from = 0; from < all.length; from += METRICS_PER_TURN) {
-      const some = all.slice(from, from + METRICS_PER_TURN)
-      const values = some.map(([name, metric]) => jsonOf(name, metric, seen))
-      texts.push(await AggregatorRegistry.aggregate<PrometheusContentType>([values]).metrics())
-      // Write in portions: all at once would stall the event loop for milliseconds.
-      await new Promise(setImmediate)
-    }
-    return texts.join('\n')
-  },
-})
+const NAMES = Object.keys(METRICS)
+
+/** Reads all metrics of this process. */
+export async function readMetrics(seen: MetricSources): Promise<Snapshot> {
+  const read = (names: readonly string[]) =>
+    names.flatMap(name => {
+      const metric = METRICS[name]
+      return metric === undefined ? [] : jsonOf(name, metric, seen)
+    })
+  return (await inPortions(NAMES, read)).flat()
+}
+
+/** Writes the metrics of all processes as text for Prometheus, version 0.0.4. */
+export async function writeMetrics(snapshots: readonly Snapshot[]): Promise<string> {
+  const byName = snapshots.map(snapshot => new Map(snapshot.map(metric => [metric.name, metric])))
+  const write = (names: readonly string[]) => {
+    const some = byName.map(metrics => names.flatMap(name => metrics.get(name) ?? []))
+    return AggregatorRegistry.aggregate<PrometheusContentType>(some).metrics()
+  }
+  return (await inPortions(NAMES, write)).join('\n')
+}

@@ -25,14 +25,16 @@ export interface MetricSources {
   }
   readonly storeUp: boolean
   readonly busUp: boolean
-  /** Known nodes, this one included. */
-  readonly nodes: number
   readonly draining: boolean
   readonly lagSeconds: number
   readonly linesDropped: number
   readonly process: ProcessFigures
   readonly version: string
   readonly node: string
+  /** Number of this worker; undefined with a single process. */
+  readonly worker: string | undefined
+  /** State of all workers by number; empty in a process that only contributes to an answer. */
+  readonly fleet: { readonly up: Readonly<Record<string, number>>; readonly restarts: number }
 }
 
 export type Labels = Readonly<Record<string, string>>
@@ -226,12 +228,14 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   ara_store_errors_total: counters('failed store operations', 'op', ({ stats }) => stats.storeErrors),
   ara_bus_up: gauge('1 while this node reaches the others, else 0', ({ busUp }) => Number(busUp)),
   ara_bus_messages_total: counters('messages that this node published on the bus and received from it, own ones included', 'direction', ({ stats }) => stats.busMessages),
-  ara_bus_answer_timeouts_total: counter('answers of other nodes that did not arrive within 500 ms', ({ stats }) => stats.busAnswerTimeouts),
-  ara_cluster_nodes: gauge('known nodes, this one included', ({ nodes }) => nodes),
+  ara_bus_answer_timeouts_total: counter('nodes that did not answer in time', () => 0),
+  ara_cluster_nodes: gauge('connected nodes, this one included', () => 1),
   ara_event_loop_lag_seconds: gauge('the longest delay of the event loop in the last 15 to 30 seconds', ({ lagSeconds }) => lagSeconds),
   ara_unhandled_errors_total: counter('errors that no code handles: defects', ({ stats }) => stats.unhandledErrors),
   ara_log_lines_dropped_total: counter('log lines that stdout did not take', ({ linesDropped }) => linesDropped),
   ara_draining: gauge('1 while the node drains, else 0', ({ draining }) => Number(draining)),
+  ara_worker_up: gauges('1 if the process of this number serves and answered in time, else 0', 'worker', ({ fleet }) => fleet.up),
+  ara_worker_restarts_total: counter('processes of WORKERS that were started again after they ended', ({ fleet }) => fleet.restarts),
   ara_build_info: BUILD,
   process_cpu_user_seconds_total: counter('CPU seconds in user mode', ({ process }) => process.cpu.userSeconds),
   process_cpu_system_seconds_total: counter('CPU seconds in system mode', ({ process }) => process.cpu.systemSeconds),

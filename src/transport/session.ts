@@ -1,4 +1,3 @@
-import type { Interest } from '../dispatch/cluster/interest.ts'
 import type { Delivery } from '../dispatch/delivery.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { OpenConnections, Reach } from '../dispatch/reach.ts'
@@ -10,18 +9,16 @@ import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Principal } from '../notification/principal.ts'
-import { tenantTopic, userTopic } from '../notification/topic.ts'
+import { userTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Logger } from '../observe/log.ts'
 import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
 import type { Conversation } from './conversation.ts'
-import { closeAll } from './drain.ts'
 import { connected } from './outbound.ts'
 import { BINARY, type InboundMessage, type Peer, secondsLeft, TOO_FAST, tell } from './peer.ts'
 
 /** The life of every connection, WebSocket or SSE: limit, greeting, replay, messages, end. */
 export interface Sessions {
-  readonly draining: boolean
   /** Registers the peer, or returns the limit that it would exceed together with connections on other nodes. */
   open(peer: Peer, wish: ResumeRequest, elsewhere: OpenConnections): ConnectionLimitKind | undefined
   message(peer: Peer, text: string): void
@@ -32,15 +29,11 @@ export interface Sessions {
   proved(peer: Peer, proof: { readonly cursor: Cursor; readonly handedAt: number | undefined }): void
   /** Removes the peer from every index. Further calls have no effect. */
   ended(peer: Peer, how: { readonly code: number | 'sse'; readonly slow?: boolean }): void
-  /** Refuses new connections and closes the open ones over `seconds`; resolves after the last one. */
-  drain(seconds: number): Promise<void>
 }
 
 interface SessionOptions {
   readonly hub: Hub<Peer>
   readonly reach: Pick<Reach, 'openConnections'>
-  /** Absent without a bus. */
-  readonly interest: Interest | undefined
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly conversation: Conversation
@@ -83,7 +76,6 @@ export function createSessions(options: SessionOptions): Sessions {
     heartbeatSeconds,
     maxHeldBytes,
   } = options
-  let draining = false
 
   /** Cuts a connection that would wait for ever: the client resumes on a new one. */
   const fail = (peer: Peer, error: unknown): void => {
@@ -184,18 +176,11 @@ export function createSessions(options: SessionOptions): Sessions {
     const revoked = options.isRevoked(peer.principal)
     if (revoked === true) peer.close('disconnected')
     const checked = revoked instanceof Promise ? checkLater(peer, revoked) : undefined
-    const { tenant, user } = peer.principal
-    // The log is read after messages reach this node: none falls in between.
-    const joined = options.interest?.join([userTopic(tenant, user), tenantTopic(tenant)])
-    if (joined !== undefined) await joined
     if (peer.unchecked) await checked
     if (!peer.hasEnded()) await begin(peer, wish)
   }
 
   return {
-    get draining() {
-      return draining
-    },
     open: (peer, wish, elsewhere) => {
       const { tenant, user } = peer.principal
       const over = overLimitOf(peer, elsewhere)
@@ -239,10 +224,6 @@ export function createSessions(options: SessionOptions): Sessions {
       const fields = { connection_id: peer.id, tenant, user, code, seconds: Math.round(seconds) }
       if (slow) logger.warn(fields, 'connection.slow_consumer')
       else logger.debug(fields, 'connection.closed')
-    },
-    drain: seconds => {
-      draining = true
-      return closeAll([...hub.connections()], { seconds, clock, onFault: options.onFault })
     },
   }
 }

@@ -17,12 +17,12 @@ import { tellOfSockets } from '../observe/sockets.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type AdmissionOptions, createAdmission } from './admission.ts'
 import { createConversation } from './conversation.ts'
-import { createFreeStream } from './free-stream.ts'
+import { createEnding, type Ending } from './ending.ts'
 import { keepAlive } from './liveness.ts'
 import { createMakeRoom } from './make-room.ts'
 import type { Peer } from './peer.ts'
 import { createRenewal, type RenewalOptions } from './renewal.ts'
-import { createSessions, type Sessions } from './session.ts'
+import { createSessions } from './session.ts'
 import { sseRoutes } from './sse.ts'
 import { watchStreams } from './stream-watch.ts'
 import { webSocketHandler, webSocketRoutes } from './websocket.ts'
@@ -30,7 +30,7 @@ import type { WebSocketPeer } from './websocket-peer.ts'
 
 /** All parts between client sockets and the pipeline, assembled from the settings. */
 export interface Transport extends Disposable {
-  readonly sessions: Pick<Sessions, 'draining' | 'drain'>
+  readonly ending: Ending
   readonly sockets: Sockets
   /** `/ws` and `/sse`. */
   readonly routes: readonly AnyElysia[]
@@ -72,7 +72,7 @@ interface TransportOptions {
 
 export function createTransport(options: TransportOptions): Transport {
   const { settings, hub, pipeline, identities, limits, onRefused, onFault, clock, logger, stats } = options
-  const { reach, room, delivery, receipts, acknowledgement, buffers, persist, cluster } = pipeline
+  const { reach, delivery, receipts, acknowledgement, buffers, persist } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
   const conversation = createConversation({
@@ -84,12 +84,10 @@ export function createTransport(options: TransportOptions): Transport {
     acknowledgement,
     persist,
     stats,
-    interest: cluster?.interest,
   })
   const sessions = createSessions({
     hub,
     reach,
-    interest: cluster?.interest,
     delivery,
     receipts,
     conversation,
@@ -104,6 +102,7 @@ export function createTransport(options: TransportOptions): Transport {
     heartbeatSeconds,
     maxHeldBytes: sendBufferBytes,
   })
+  const ending = createEnding({ hub, clock, onFault })
   const queues = openSendQueues({
     portOf: options.portOf,
     onUnreadable: code => logger.warn({ code }, 'streams.send_queues_unreadable'),
@@ -140,21 +139,13 @@ export function createTransport(options: TransportOptions): Transport {
   const admit = createAdmission({
     origins: createOrigins(settings.corsOrigins),
     identities,
-    isDraining: () => sessions.draining,
+    isDraining: () => ending.draining,
     admits: sockets.admits,
-    interest: cluster?.interest,
     countElsewhere: ({ tenant, user }) => {
       const most = limits.of(tenant)
       return reach.countElsewhere(tenant, user, { tenant: most.tenant > 0, user: most.user > 0 })
     },
-    makeRoom: createMakeRoom({
-      hub,
-      reach,
-      limitsOf: limits.of,
-      freeStream: createFreeStream({ hub, queues: sharedQueues, clock }),
-      room,
-      onFault,
-    }),
+    makeRoom: createMakeRoom({ hub, reach, limitsOf: limits.of, queues: sharedQueues, clock }),
     retryAfterSeconds: Math.max(1, settings.drainSeconds),
     limit: limits.connects,
     stats,
@@ -163,7 +154,7 @@ export function createTransport(options: TransportOptions): Transport {
   })
 
   return {
-    sessions,
+    ending,
     sockets,
     routes: [
       webSocketRoutes({ admit, sessions, buffers, clock, sendBufferBytes }),

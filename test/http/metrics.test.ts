@@ -79,6 +79,8 @@ const PROMISED: Readonly<Record<string, Expected>> = {
   ara_unhandled_errors_total: ['counter'],
   ara_log_lines_dropped_total: ['counter'],
   ara_draining: ['gauge'],
+  ara_worker_up: ['gauge', 'worker', '1'],
+  ara_worker_restarts_total: ['counter'],
   ara_build_info: ['gauge', 'version node', ''],
   process_cpu_user_seconds_total: ['counter'],
   process_cpu_system_seconds_total: ['counter'],
@@ -92,7 +94,8 @@ const PROMISED: Readonly<Record<string, Expected>> = {
 }
 
 /** Metrics that are not 0 at the start. */
-const SPEAKING = /^(process_|ara_build_info|ara_(store|bus)_up|ara_cluster_nodes|ara_event_loop_lag_seconds)/
+const SPEAKING =
+  /^(process_|ara_build_info|ara_(store|bus|worker)_up|ara_cluster_nodes|ara_event_loop_lag_seconds)/
 
 const PAGE = 'docs/METRICS.md'
 

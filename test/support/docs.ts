@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { expectation, SETTINGS, type Setting } from '../../src/config/settings.ts'
+import { acrossOf } from '../../src/observe/across.ts'
 import { METRICS, type Metric, type MetricSources } from '../../src/observe/metrics.ts'
 import { createStats } from '../../src/observe/stats.ts'
 import { asyncApiDocument } from './asyncapi.ts'
@@ -79,7 +80,6 @@ function atStart(): MetricSources {
     queue: { messages: 0, users: 0, bytes: 0, maxBytes: 0 },
     storeUp: true,
     busUp: true,
-    nodes: 1,
     draining: false,
     lagSeconds: 0,
     linesDropped: 0,
@@ -94,6 +94,8 @@ function atStart(): MetricSources {
     },
     version: '…',
     node: '…',
+    worker: undefined,
+    fleet: { up: {}, restarts: 0 },
   }
 }
 
@@ -110,7 +112,8 @@ function labelsOf({ labels, read }: Metric, seen: MetricSources): string {
 
 function metricRow([name, metric]: readonly [string, Metric]): string {
   const buckets = metric.type === 'histogram' ? metric.bounds.join(', ') : ''
-  const cells = [code(name), metric.type, labelsOf(metric, atStart()), buckets, metric.help]
+  const across = acrossOf(name).replace('worker', 'each, label `worker`')
+  const cells = [code(name), metric.type, labelsOf(metric, atStart()), buckets, metric.help, across]
   return `| ${cells.map(cell).join(' | ')} |`
 }
 
@@ -123,10 +126,13 @@ All numbers are live, belong to this node, and begin at its start. Every name ex
 labels are listed here begin at 0 for each. Times are in seconds. Labels never hold text from callers or clients, except the names of the
 \`METRICS_CHANNEL_LIMIT\` largest channels.
 
+With \`WORKERS\` above 1 any process answers for all of them. The last column tells how their numbers become one. Counters keep
+what ended processes counted. A process that does not answer within 500 ms is left out, and its \`ara_worker_up\` is 0.
+
 \`bun run docs\` generates this page.
 
-| Name | Type | Labels | Buckets | Meaning |
-|---|---|---|---|---|
+| Name | Type | Labels | Buckets | Meaning | Over \`WORKERS\` |
+|---|---|---|---|---|---|
 ${Object.entries(METRICS).map(metricRow).join('\n')}
 `
 }

@@ -20,6 +20,7 @@ export function createMemoryCluster(ids: readonly string[], clock: Clock = syste
     const tally = createTally()
     const calls = createCalls({
       bus,
+      clock,
       onFault: error => {
         throw error
       },

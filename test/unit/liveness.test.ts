@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { createHub } from '../../src/hub/hub.ts'
-import { closeAll } from '../../src/transport/drain.ts'
+import { createEnding } from '../../src/transport/ending.ts'
 import { keepAlive } from '../../src/transport/liveness.ts'
 import { Peer } from '../../src/transport/peer.ts'
 import { createTestClock } from '../support/clock.ts'
@@ -94,7 +94,9 @@ test('a connection that cannot be closed does not stop the drain of the others',
   const faults: unknown[] = []
   const peers = ['a', 'b', 'c', 'd'].map(user => new FakePeer(user, clock.monotonic()))
   for (const peer of peers.slice(0, 2)) peer.isBroken = true
-  await closeAll(peers, { seconds: 0, clock, onFault: error => void faults.push(error) })
+  const hub = createHub<FakePeer>()
+  for (const peer of peers) hub.open(peer)
+  await createEnding({ hub, clock, onFault: error => void faults.push(error) }).drain(0)
   expect(peers.map(peer => peer.hasEnded())).toEqual([false, false, true, true])
   expect(faults).toHaveLength(2)
 })

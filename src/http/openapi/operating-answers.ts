@@ -73,6 +73,12 @@ export const health = v.object({
     max_bytes: v.optional(v.pipe(count, v.description('STORE_MAX_BYTES; only if it is set'))),
   }),
   bus: v.object({ kind: v.picklist(['none', 'redis']), status: working }),
+  workers: v.optional(
+    v.pipe(
+      v.object({ running: count, configured: count }),
+      v.description('Processes that share the port; only with WORKERS above 1'),
+    ),
+  ),
   sockets: v.optional(v.object({ status: v.literal('full'), open: count, max: count })),
 })
 export const service = v.object({

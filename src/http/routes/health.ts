@@ -5,6 +5,7 @@ import { AppError } from '../../errors.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import type { Sockets } from '../../limit/sockets.ts'
+import type { Fleet } from '../../observe/fleet.ts'
 import type { Store } from '../../store/store.ts'
 import type { QueueTotals } from '../answer/queue-totals.ts'
 import { type RedisReport, redisReport } from '../answer/redis-report.ts'
@@ -22,6 +23,8 @@ interface HealthOptions {
   readonly clock: Clock
   readonly version: string
   readonly node: string
+  /** The processes that share the port; undefined with a single one. */
+  readonly fleet: Pick<Fleet, 'running' | 'configured'> | undefined
 }
 
 const isHealthy = (redis: RedisReport['status']): boolean => redis === 'healthy' || redis === 'disabled'
@@ -39,6 +42,7 @@ export function healthRoutes({
   clock,
   version,
   node,
+  fleet,
 }: HealthOptions) {
   const startedAt = clock.monotonic()
   const isStoreHealthy = (): boolean => store.isUp() && store.isSafe?.() !== false
@@ -84,6 +88,7 @@ export function healthRoutes({
             ...(maxBytes > 0 && { bytes, max_bytes: maxBytes }),
           },
           bus: { kind: bus.kind, status: busUp ? 'healthy' : 'unavailable' },
+          ...(fleet && { workers: { running: fleet.running, configured: fleet.configured } }),
           ...(isFull && { sockets: { status: 'full', open, max } }),
         }
       },

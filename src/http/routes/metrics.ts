@@ -1,64 +1,27 @@
 import { Elysia } from 'elysia'
 import { createApiKeys } from '../../auth/api-key.ts'
 import { bearerIn } from '../../auth/token.ts'
-import type { Bus } from '../../bus/bus.ts'
-import type { Census } from '../../dispatch/census.ts'
-import type { Members } from '../../dispatch/cluster/members.ts'
 import { AppError } from '../../errors.ts'
 import { takingTurns } from '../../lib/flow/taking-turns.ts'
-import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
-import { createExposition } from '../../observe/exposition.ts'
-import type { Lag } from '../../observe/lag.ts'
-import { readProcess } from '../../observe/process.ts'
+import { CONTENT_TYPE, readMetrics, writeMetrics } from '../../observe/exposition.ts'
+import type { Fleet } from '../../observe/fleet.ts'
+import type { MetricSources } from '../../observe/metrics.ts'
 import { idsOf, type RequestIds } from '../../observe/request-ids.ts'
-import type { Stats } from '../../observe/stats.ts'
-import type { Store } from '../../store/store.ts'
 import { createPageAnswers } from '../answer/page-answers.ts'
-import type { QueueTotals } from '../answer/queue-totals.ts'
 
 export interface MetricsOptions {
-  readonly census: Pick<Census, 'here'>
-  readonly stats: Stats
-  readonly store: Pick<Store, 'isUp'>
-  readonly bus: Pick<Bus, 'isUp'>
-  readonly totals: QueueTotals
-  /** State of the trigger's connection; undefined without a trigger. */
-  readonly redis: () => LinkState | undefined
-  /** Absent without a bus. */
-  readonly members: Pick<Members, 'others'> | undefined
-  readonly isDraining: () => boolean
-  readonly lag: Pick<Lag, 'seconds'>
-  readonly linesDropped: () => number
-  readonly version: string
-  readonly node: string
+  readonly sources: () => Promise<MetricSources>
+  /** The other processes that share the port; undefined with a single process. */
+  readonly fleet: Pick<Fleet, 'metrics'> | undefined
   /** METRICS_KEY; without it `/metrics` is open. */
   readonly key: string | undefined
-  /** METRICS_CHANNEL_LIMIT: the number of channels with a series of their own. */
-  readonly channelLimit: number
   readonly onRefused: (fields: { readonly kind: 'metrics'; readonly reason: string } & RequestIds) => void
 }
 
 /** `/metrics`: all metrics in the text format of Prometheus. */
-export function metricsRoutes({
-  census,
-  stats,
-  store,
-  bus,
-  totals,
-  redis,
-  members,
-  isDraining,
-  lag,
-  linesDropped,
-  version,
-  node,
-  key,
-  channelLimit,
-  onRefused,
-}: MetricsOptions) {
+export function metricsRoutes({ sources, fleet, key, onRefused }: MetricsOptions) {
   // Scrapes wait and are never refused; MAX_SOCKETS bounds how many there are.
   const answerPage = createPageAnswers({ waiting: Number.POSITIVE_INFINITY })
-  const exposition = createExposition()
   const keys = createApiKeys({ keys: key === undefined ? [] : [key], bound: [] })
 
   const check = ({ headers }: Request, answer: Readonly<Record<string, unknown>>): void => {
@@ -74,31 +37,10 @@ export function metricsRoutes({
   }
 
   const write = takingTurns(async () => {
-    const [queue, process, largest] = await Promise.all([
-      totals(),
-      readProcess(),
-      census.here.largestChannels(channelLimit),
-    ])
-    const { byTransport, users, channels } = census.here.totals()
-    return exposition.write({
-      stats,
-      total: stats.tally.total(),
-      connections: byTransport,
-      users,
-      channels,
-      largestChannels: largest,
-      redis: redis(),
-      queue,
-      storeUp: store.isUp(),
-      busUp: bus.isUp(),
-      nodes: 1 + (members?.others().length ?? 0),
-      draining: isDraining(),
-      lagSeconds: lag.seconds,
-      linesDropped: linesDropped(),
-      process,
-      version,
-      node,
-    })
+    const [own, others] = await Promise.all([sources(), fleet?.metrics()])
+    if (others === undefined) return writeMetrics([await readMetrics(own)])
+    const linesDropped = own.linesDropped + others.linesDropped
+    return writeMetrics([await readMetrics({ ...own, fleet: others, linesDropped }), ...others.snapshots])
   })
 
   return new Elysia({ name: 'metrics' }).get(
@@ -107,7 +49,7 @@ export function metricsRoutes({
       check(request, set.headers)
       // Without a key anyone may ask: a stalled client must delay only its own address.
       const identity = server?.requestIP(request)?.address ?? ''
-      return answerPage({ request, identity, server, type: exposition.contentType, isLookUp: true }, write)
+      return answerPage({ request, identity, server, type: CONTENT_TYPE, isLookUp: true }, write)
     },
     {
       detail: {

@@ -1,4 +1,5 @@
-import { dlopen, FFIType } from 'bun:ffi'
+import { FFIType } from 'bun:ffi'
+import { openLibc } from './libc.ts'
 
 /** Sockets of clients that connected to a port of this process and never got an answer. */
 export interface SilentSockets {
@@ -9,7 +10,6 @@ export interface SilentSockets {
 }
 
 const { int, ptr: pointer } = FFIType
-const LIBRARIES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1']
 const IPPROTO_TCP = 6
 const TCP_INFO = 11
 const SHUT_RDWR = 2
@@ -21,22 +21,6 @@ const ADDRESS_BYTES = 28
 const SILENT_MS = { unused: 1_000, unanswered: 5_000 }
 const NETWORK_GROUPS = 4
 const MAPPED = '0:0:0:0:0:ffff'
-
-function loadLibc() {
-  for (const name of LIBRARIES) {
-    try {
-      return dlopen(name, {
-        getsockopt: { args: [int, int, int, pointer, pointer], returns: int },
-        getsockname: { args: [int, pointer, pointer], returns: int },
-        getpeername: { args: [int, pointer, pointer], returns: int },
-        shutdown: { args: [int, int], returns: int },
-      }).symbols
-    } catch {
-      // Try the next name.
-    }
-  }
-  return undefined
-}
 
 /** Names an IPv4 address, or the /64 of an IPv6 address. */
 function nameOf(address: Buffer): string {
@@ -57,7 +41,12 @@ function isSilent(info: Buffer): boolean {
 
 /** Undefined where the system does not tell. */
 export function silentSocketsOf(port: number): SilentSockets | undefined {
-  const libc = process.platform === 'linux' ? loadLibc() : undefined
+  const libc = openLibc({
+    getsockopt: { args: [int, int, int, pointer, pointer], returns: int },
+    getsockname: { args: [int, pointer, pointer], returns: int },
+    getpeername: { args: [int, pointer, pointer], returns: int },
+    shutdown: { args: [int, int], returns: int },
+  })
   if (libc === undefined) return undefined
   const info = Buffer.alloc(INFO_BYTES)
   const address = Buffer.alloc(ADDRESS_BYTES)
