@@ -4,6 +4,7 @@ import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
 import { openBus } from './bus/open.ts'
 import type { Config } from './config/config.ts'
+import { createCluster } from './dispatch/cluster/cluster.ts'
 import { openObservedStore } from './dispatch/observed/open.ts'
 import { createPipeline, type Pipeline } from './dispatch/pipeline.ts'
 import { createDrain, type Drain } from './drain.ts'
@@ -89,25 +90,32 @@ export async function startApp({
   const late: Late = {}
   const stats = createStats()
   const onFault = createOnFault({ logger, clock, stats })
-  const hub = createHub<Peer>()
   const tracing = await openTracing({ settings: config, version, clock, logger })
   /** Spans are exported until then, monotonic milliseconds. */
   let exportUntil = 0
   starting.defer(() => tracing?.close(exportUntil - clock.monotonic()))
   const spans = tracing && createRequestSpans(tracing)
   const onResumed = () => late.pipeline?.catchUp()
-  const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
-  const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
   const { busMessages: messages } = stats
   const bus = starting.use(
     openBus({ settings: config, clock, messages, onBack: onResumed, onFault, ...tellOfBus(logger, clock) }),
   )
+  const isAlone = bus.kind === 'none'
+  const hub = createHub<Peer>(
+    isAlone ? undefined : { opened: topic => void bus.join(topic), closed: bus.leave },
+  )
+  const node = { id: config.nodeId, version, since: new Date(clock.now()).toISOString() }
+  const cluster = isAlone
+    ? undefined
+    : starting.use(createCluster({ bus, hub, node, onFault, clock, logger, stats }))
+  const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
+  const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
   const lag = starting.use(watchTime(clock, logger))
   const pipeline = createPipeline({
     settings: config,
     hub,
-    bus,
-    node: { id: config.nodeId, version, since: new Date(clock.now()).toISOString() },
+    cluster,
+    node,
     store,
     observer,
     publish: (name, text) => late.server?.publish(name, text, false) ?? 0,

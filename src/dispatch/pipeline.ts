@@ -1,4 +1,3 @@
-import type { Bus } from '../bus/bus.ts'
 import type { Config } from '../config/config.ts'
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
@@ -12,10 +11,11 @@ import type { Tracing } from '../observe/tracing.ts'
 import type { Store, StoreObserver } from '../store/store.ts'
 import { type Acknowledgement, createAcknowledgement } from './acknowledgement.ts'
 import type { NodeIdentity } from './census.ts'
-import { createCalls } from './cluster/calls.ts'
+import type { Cluster } from './cluster/cluster.ts'
 import { createClusterCensus } from './cluster/cluster-census.ts'
 import { createClusterReach } from './cluster/cluster-reach.ts'
 import { createElsewhere } from './cluster/elsewhere.ts'
+import { createRoomElsewhere, type RoomElsewhere } from './cluster/room-elsewhere.ts'
 import { type Composer, createComposer } from './compose.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
@@ -47,6 +47,10 @@ export interface Pipeline extends Disposable {
   readonly largeCalls: LargeCalls
   readonly once: Once
   readonly reach: Reach
+  /** Undefined without a bus. */
+  readonly room: RoomElsewhere | undefined
+  /** Absent without a bus. */
+  readonly cluster: Cluster | undefined
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly buffers: SendBuffers
@@ -71,7 +75,8 @@ interface PipelineOptions {
     | 'coalesceMs'
   >
   readonly hub: Hub
-  readonly bus: Bus
+  /** Absent without a bus. */
+  readonly cluster: Cluster | undefined
   readonly node: NodeIdentity
   readonly store: Store
   readonly observer: StoreObserver
@@ -87,7 +92,7 @@ interface PipelineOptions {
 export function createPipeline({
   settings,
   hub,
-  bus,
+  cluster,
   node,
   store,
   observer,
@@ -141,18 +146,17 @@ export function createPipeline({
     onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
     clock,
   })
-  const overBus = (): Reach => {
-    const calls = stack.use(createCalls({ bus, clock, onFault }))
+  const overBus = ({ calls, instance }: Cluster): Reach => {
     const census = createClusterCensus({
       local: local.census,
       calls,
-      instance: bus.instance,
+      instance,
       node: node.id,
     })
     const countElsewhere = createElsewhere({ local: local.census, calls, clock })
     return createClusterReach({ local, census, countElsewhere, calls })
   }
-  const reach = bus.kind === 'none' ? local : overBus()
+  const reach = cluster === undefined ? local : overBus(cluster)
   const redeliveries = ackEnabled
     ? stack.use(
         createRedeliveries({
@@ -203,6 +207,8 @@ export function createPipeline({
   return {
     persist,
     reach,
+    room: cluster && createRoomElsewhere(cluster.calls),
+    cluster,
     dispatch: inTurn(dispatchNow, largeCalls),
     dispatchNow,
     largeCalls,

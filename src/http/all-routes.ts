@@ -80,6 +80,7 @@ export function createRoutes(options: RouteOptions): Routes {
     bus,
     totals,
     redis,
+    members: pipeline.cluster?.members,
     isDraining: () => ending.closing,
     lag: options.lag,
     linesDropped: options.linesDropped,

@@ -30,9 +30,15 @@ export interface Hub<C extends Connection = Connection> {
   count(kind: TopicKind): number
 }
 
+/** Called for each topic that gets its first connection or loses its last. */
+export interface RoomWatch {
+  readonly opened: (topic: Topic) => void
+  readonly closed: (topic: Topic) => void
+}
+
 const NOBODY: Members = new MemberSet()
 
-export function createHub<C extends Connection>(): Hub<C> {
+export function createHub<C extends Connection>(watch?: RoomWatch): Hub<C> {
   const connections = new Set<C>()
   const transports = { ws: 0, sse: 0 }
   const directory = createDirectory()
@@ -50,6 +56,7 @@ export function createHub<C extends Connection>(): Hub<C> {
     const room = new Room(topic)
     rooms[kindOf(topic)].set(topic, room)
     directory.opened(topic)
+    watch?.opened(topic)
     return room
   }
 
@@ -69,6 +76,7 @@ export function createHub<C extends Connection>(): Hub<C> {
     if (room.members.size > 0) return
     rooms[kindOf(topic)].delete(topic)
     directory.closed(topic)
+    watch?.closed(topic)
   }
 
   return {

@@ -25,6 +25,8 @@ export interface MetricSources {
   }
   readonly storeUp: boolean
   readonly busUp: boolean
+  /** Known nodes, this one included. */
+  readonly nodes: number
   readonly draining: boolean
   readonly lagSeconds: number
   readonly linesDropped: number
@@ -67,7 +69,6 @@ interface Spreads extends MetricBase {
   read(seen: MetricSources): readonly Spread[]
 }
 
-/** Row of the table. */
 export type Metric = Numbers | Spreads
 
 type By<T> = (seen: MetricSources) => Readonly<Record<string, T>>
@@ -228,8 +229,8 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   ara_store_errors_total: counters('failed store operations', 'op', ({ stats }) => stats.storeErrors),
   ara_bus_up: gauge('1 while this node reaches the others, else 0', ({ busUp }) => Number(busUp)),
   ara_bus_messages_total: counters('messages that this node published on the bus and received from it, own ones included', 'direction', ({ stats }) => stats.busMessages),
-  ara_bus_answer_timeouts_total: counter('nodes that did not answer in time', () => 0),
-  ara_cluster_nodes: gauge('connected nodes, this one included', () => 1),
+  ara_bus_answer_timeouts_total: counter('answers of other nodes that did not arrive within 500 ms', ({ stats }) => stats.busAnswerTimeouts),
+  ara_cluster_nodes: gauge('known nodes, this one included', ({ nodes }) => nodes),
   ara_event_loop_lag_seconds: gauge('the longest delay of the event loop in the last 15 to 30 seconds', ({ lagSeconds }) => lagSeconds),
   ara_unhandled_errors_total: counter('errors that no code handles: defects', ({ stats }) => stats.unhandledErrors),
   ara_log_lines_dropped_total: counter('log lines that stdout did not take', ({ linesDropped }) => linesDropped),

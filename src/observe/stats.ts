@@ -74,6 +74,8 @@ export interface Stats {
   queueDropped: number
   /** Entries redelivered without acknowledgement, once per user. */
   ackRedelivered: number
+  /** Answers of other nodes that did not arrive in time. */
+  busAnswerTimeouts: number
   readonly answers: Answers
   readonly authFailures: Record<AuthFailure, number>
   /** Connections to a log, by the kind of start. */
@@ -149,6 +151,7 @@ export const createStats = (): Stats => ({
   queueExpired: 0,
   queueDropped: 0,
   ackRedelivered: 0,
+  busAnswerTimeouts: 0,
   answers: createAnswers(),
   authFailures: { api_key: 0, jwt: 0, revoked: 0, origin: 0, metrics: 0 },
   resumes: { none: 0, recovered: 0, epoch_changed: 0, trimmed: 0 },

@@ -3,6 +3,8 @@ import type { Topic } from '../notification/topic.ts'
 import type { Priority } from '../protocol/values.ts'
 import type { Idempotency } from './idempotency.ts'
 import type { PageLimit } from './page-limit.ts'
+import type { Push } from './push.ts'
+import type { Revocations } from './revocations.ts'
 import type { Templates } from './template.ts'
 
 /** An entry to append to one user's log. */
@@ -27,6 +29,8 @@ export interface AppendResult {
   readonly cursor: Cursor
   /** The log already knew the id. `cursor` is then the cursor of the first append. */
   readonly repeated: boolean
+  /** Set when the append published the entry to nodes that have connections of the owner. */
+  readonly push?: Push
 }
 
 export interface Entry {
@@ -172,21 +176,6 @@ export interface Redelivery {
   readonly traceparent?: string
   /** 1 for the first redelivery. */
   readonly redelivered: number
-}
-
-/** Revoked tokens, per user. All times are in milliseconds since 1970. */
-export interface Revocations {
-  /**
-   * Revokes, until `until`, the user's tokens that were issued before `before`. When two revocations overlap, the later
-   * times apply. Resolves when the revocation would survive what the store promises to survive. `full`: `maxRevocations`
-   * other users of the tenant have a revocation in force; nothing is recorded.
-   */
-  revoke(owner: Topic, before: number, until: number): Promise<'revoked' | 'full'>
-  /**
-   * Tokens issued before this time are revoked; undefined when none is. Returns a plain value, not a promise, when the
-   * answer is in memory.
-   */
-  before(owner: Topic): number | undefined | Promise<number | undefined>
 }
 
 /** Receives events about entries for statistics, as they happen. */

@@ -1,12 +1,14 @@
 import type { Identities, IdentityResult } from '../auth/identity.ts'
 import type { Origins } from '../auth/origin.ts'
 import { tokenOf } from '../auth/token.ts'
+import type { Interest } from '../dispatch/cluster/interest.ts'
 import { NO_CONNECTIONS, type OpenConnections } from '../dispatch/reach.ts'
 import type { ResumeRequest } from '../dispatch/start.ts'
 import { AppError, invalidValue } from '../errors.ts'
 import { readQuery } from '../lib/query.ts'
 import type { ConnectLimit } from '../limit/requests.ts'
 import type { Principal } from '../notification/principal.ts'
+import { tenantTopic, userTopic } from '../notification/topic.ts'
 import { idsOf, type RequestIds } from '../observe/request-ids.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
@@ -39,6 +41,8 @@ export interface AdmissionOptions {
   readonly isDraining: () => boolean
   /** Returns false above MAX_SOCKETS. */
   readonly admits?: () => boolean
+  /** Absent without a bus. */
+  readonly interest?: Interest | undefined
   /** Counts connections on other nodes; undefined without a bus. */
   readonly countElsewhere?: (principal: Principal) => Promise<OpenConnections> | undefined
   readonly makeRoom?: MakeRoom
@@ -63,12 +67,21 @@ function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse
   return cursor === null ? NO_WISH : { cursor }
 }
 
+/** Joins the client's topics before its upgrade: from its `open` event on, sends of all nodes reach it. */
+async function joinAhead(interest: Interest, { tenant, user }: Principal): Promise<void> {
+  const topics = [userTopic(tenant, user), tenantTopic(tenant)]
+  await interest.join(topics)
+  // The connection may not come to be.
+  interest.release(topics)
+}
+
 /** Checks a request, in this order: origin, draining, sockets, rate, query, token. Then counts connections on other nodes. */
 export function createAdmission({
   origins,
   identities,
   isDraining,
   admits,
+  interest,
   countElsewhere,
   makeRoom,
   retryAfterSeconds,
@@ -132,8 +145,10 @@ export function createAdmission({
     const identified = await identities.forNow(token)
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
     spans?.belongs(request, identified.principal.tenant)
-    const elsewhere = (await countElsewhere?.(identified.principal)) ?? NO_CONNECTIONS
-    await makeRoom?.(identified.principal, elsewhere)
+    const joined = interest && joinAhead(interest, identified.principal)
+    const counted = (await countElsewhere?.(identified.principal)) ?? NO_CONNECTIONS
+    const elsewhere = (await makeRoom?.(identified.principal, counted)) ?? counted
+    if (joined !== undefined) await joined
     // The drain may have begun during the awaits; it would miss this connection.
     checkDraining()
     const wish = wishOf(query, headers, transport)

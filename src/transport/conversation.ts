@@ -1,5 +1,6 @@
 import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
 import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
+import type { Interest } from '../dispatch/cluster/interest.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/time/clock.ts'
@@ -29,6 +30,8 @@ interface ConversationOptions {
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
   readonly renew: Renew
+  /** Absent without a bus. */
+  readonly interest: Interest | undefined
   readonly persist: Persist
   readonly stats: Stats
 }
@@ -76,6 +79,7 @@ export function createConversation({
   limits,
   acknowledgement,
   renew,
+  interest,
   persist,
   stats,
 }: ConversationOptions): Conversation {
@@ -93,29 +97,44 @@ export function createConversation({
     if (isTooOften(peer.fastAt, clock.monotonic(), MAX_FAST)) peer.close('messageRate')
   }
 
-  const faultOf = (peer: Peer, channel: string): string | undefined => {
+  /** `more` is the number of channels that the same message adds before this one. */
+  const faultOf = (peer: Peer, channel: string, more: number): string | undefined => {
     if (!isChannel(channel)) return 'invalid name'
     if (hub.isIn(peer, channelTopic(peer.principal.tenant, channel))) return undefined
     if (!mayHear(peer.principal, channel, access)) return 'not allowed'
     const { subscriptions: most } = limits.of(peer.principal.tenant)
     const { size = 0 } = peer.channels ?? {}
-    return most > 0 && size >= most ? `limit of ${most} subscriptions reached` : undefined
+    return most > 0 && size + more >= most ? `limit of ${most} subscriptions reached` : undefined
   }
 
-  const subscribe = (peer: Peer, channels: readonly string[]): void => {
+  const subscribe = (peer: Peer, channels: readonly string[]): Promise<void> | undefined => {
     const accepted: string[] = []
+    const added: Topic[] = []
     const faults: string[] = []
     for (const channel of new Set(channels)) {
-      const fault = faultOf(peer, channel)
+      const fault = faultOf(peer, channel, added.length)
       if (fault !== undefined) {
         faults.push(`${shortened(channel)}: ${fault}`)
         continue
       }
-      hub.join(peer, channelTopic(peer.principal.tenant, channel))
+      const topic = channelTopic(peer.principal.tenant, channel)
+      if (!hub.isIn(peer, topic)) added.push(topic)
       accepted.push(channel)
     }
-    if (accepted.length > 0) tell(peer, subscribed(accepted))
-    if (faults.length > 0) tell(peer, errorFrame('SUBSCRIPTION_ERROR', faultText(faults)))
+    const finish = (): void => {
+      if (peer.hasEnded()) {
+        interest?.release(added)
+        return
+      }
+      for (const topic of added) hub.join(peer, topic)
+      if (accepted.length > 0) tell(peer, subscribed(accepted))
+      if (faults.length > 0) tell(peer, errorFrame('SUBSCRIPTION_ERROR', faultText(faults)))
+    }
+    // Once the client is told, messages of all nodes reach it.
+    const joined = interest?.join(added)
+    if (joined !== undefined) return joined.then(finish)
+    finish()
+    return undefined
   }
 
   const unsubscribe = (peer: Peer, channels: readonly string[]): void => {
@@ -150,8 +169,7 @@ export function createConversation({
     stats.messagesReceived[KINDS[message.type]]++
     switch (message.type) {
       case 'Subscribe':
-        subscribe(peer, message.payload.channels)
-        return undefined
+        return subscribe(peer, message.payload.channels)
       case 'Unsubscribe':
         unsubscribe(peer, message.payload.channels)
         return undefined

@@ -1,78 +1,88 @@
+import type { RoomElsewhere } from '../dispatch/cluster/room-elsewhere.ts'
 import type { OpenConnections, Reach } from '../dispatch/reach.ts'
 import type { Hub } from '../hub/hub.ts'
-import type { SendQueues } from '../lib/system/send-queues.ts'
-import type { Clock } from '../lib/time/clock.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Principal } from '../notification/principal.ts'
-import { userTopic } from '../notification/topic.ts'
+import { type Topic, userTopic } from '../notification/topic.ts'
+import type { OnFault } from '../observe/fault.ts'
+import { type FreeStream, WAIT_MS } from './free-stream.ts'
 import type { Peer } from './peer.ts'
-import { SilenceWatch } from './silence-watch.ts'
-import { SsePeer } from './sse-peer.ts'
-
-/** Returns undefined when there is room, or when waiting cannot help. */
-export type MakeRoom = (principal: Principal, elsewhere: OpenConnections) => Promise<void> | undefined
-
-interface MakeRoomOptions {
-  readonly hub: Hub<Peer>
-  readonly reach: Pick<Reach, 'openConnections'>
-  readonly limitsOf: LimitsOf
-  readonly queues: Pick<SendQueues, 'read'>
-  readonly clock: Clock
-}
-
-const WAIT_MS = 1_000
-const LOOK_MS = 25
-/** The first write makes the client's system answer with a reset; HAProxy sees that at the next write. */
-const PROBE_MS = 150
-/** Time for the runtime to hand the first write to the system, and then between readings of the send queues. */
-const BEGIN_AT_MS = 100
-const READ_EVERY_MS = 300
-/** Bound on waiting requests; further ones are answered at once. */
-const MAX_WAITING = 1_000
 
 /**
- * Some proxies (HAProxy, Apache) notice a vanished client only at their next write. Until then its stream counts
- * against the user's limit. At the limit, the server writes to all streams of the user every PROBE_MS. The new
- * connection waits up to WAIT_MS for one of them to end. Then a stream gives way whose client acknowledged nothing.
+ * Waits for room for one more connection of a user at the limit, then resolves with the connections on other nodes.
+ * Returns undefined when there is room, or when waiting cannot help.
  */
-export function createMakeRoom({ hub, reach, limitsOf, queues, clock }: MakeRoomOptions): MakeRoom {
+export type MakeRoom = (
+  principal: Principal,
+  elsewhere: OpenConnections,
+) => Promise<OpenConnections> | undefined
+
+interface MakeRoomOptions {
+  readonly hub: Pick<Hub<Peer>, 'members'>
+  readonly reach: Pick<Reach, 'openConnections' | 'countElsewhere'>
+  readonly limitsOf: LimitsOf
+  readonly freeStream: FreeStream
+  /** Undefined without a bus. */
+  readonly room: RoomElsewhere | undefined
+  readonly onFault: OnFault
+}
+
+/** Bound on waiting requests; further ones are answered at once. */
+const MAX_WAITING = 1_000
+/** Pauses between counts of connections on other nodes. They end after the other nodes have freed a stream. */
+const PAUSES_MS = [200, 200, WAIT_MS - 400, 200, 200]
+
+/** At the limit, ends a stream of the user whose client has gone, on whichever node it is. */
+export function createMakeRoom(options: MakeRoomOptions): MakeRoom {
+  const { hub, reach, limitsOf, freeStream, room, onFault } = options
   let waiting = 0
+  /** Users for whom this node frees a stream, asked by another one. */
+  const freeing = new Set<Topic>()
 
-  const probe = (streams: readonly SsePeer[]): void => {
-    const now = clock.monotonic()
-    for (const stream of streams) {
-      if (now - stream.probedAt < PROBE_MS || stream.buffered() > 0) continue
-      stream.probedAt = now
-      stream.ping()
+  const limited = async <T>(work: Promise<T>): Promise<T> => {
+    waiting++
+    try {
+      return await work
+    } finally {
+      waiting--
     }
   }
 
-  const wait = async (isFull: () => boolean, streams: readonly SsePeer[]): Promise<void> => {
-    const silence = new SilenceWatch(queues)
-    for (let waited = 0; isFull() && waited < WAIT_MS; waited += LOOK_MS) {
-      probe(streams)
-      if (waited === BEGIN_AT_MS) await silence.begin(streams)
-      else if (waited > 0 && waited % READ_EVERY_MS === 0) await silence.readAgain()
-      await Bun.sleep(LOOK_MS)
-    }
-    if (isFull()) await silence.readAgain()
-    const silent = isFull() ? silence.longest() : undefined
-    if (silent === undefined) return
-    silent.proof.owesSince ??= clock.monotonic()
-    silent.close('silent')
+  /** Looks for one stream to end, whatever the limit. */
+  const freeForOthers = (owner: Topic): boolean => {
+    if (freeing.has(owner)) return true
+    if (waiting >= MAX_WAITING) return false
+    const { size } = hub.members(owner)
+    const freed = freeStream(owner, () => hub.members(owner).size >= size)
+    if (freed === undefined) return false
+    freeing.add(owner)
+    limited(freed)
+      .catch(onFault)
+      .finally(() => freeing.delete(owner))
+    return true
   }
+  room?.onAsked(freeForOthers)
 
   return ({ tenant, user }, elsewhere) => {
     const { user: most } = limitsOf(tenant)
     const owner = userTopic(tenant, user)
-    const isFull = (): boolean =>
-      most > 0 && reach.openConnections(tenant, user).user + elsewhere.user >= most
-    if (!isFull() || elsewhere.user >= most || waiting >= MAX_WAITING) return undefined
-    const streams = [...hub.members(owner)].filter(each => each instanceof SsePeer)
-    if (streams.length === 0) return undefined
-    waiting++
-    return wait(isFull, streams).finally(() => {
-      waiting--
-    })
+    let away = elsewhere.user
+    const isFull = (): boolean => most > 0 && reach.openConnections(tenant, user).user + away >= most
+    if (!isFull() || waiting >= MAX_WAITING) return undefined
+
+    const waitForOthers = async (): Promise<void> => {
+      if (!(await room?.ask(owner))) return
+      for (const pause of PAUSES_MS) {
+        await Bun.sleep(pause)
+        if (!isFull()) return
+        const counted = await reach.countElsewhere(tenant, user, { user: true, tenant: false })
+        away = counted?.user ?? 0
+      }
+    }
+
+    const here = freeStream(owner, isFull)
+    const there = away > 0 ? waitForOthers() : undefined
+    if (here === undefined && there === undefined) return undefined
+    return limited(Promise.all([here, there]).then(() => ({ ...elsewhere, user: away })))
   }
 }

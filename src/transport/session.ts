@@ -1,3 +1,4 @@
+import type { Interest } from '../dispatch/cluster/interest.ts'
 import type { Delivery } from '../dispatch/delivery.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { OpenConnections, Reach } from '../dispatch/reach.ts'
@@ -9,7 +10,7 @@ import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Principal } from '../notification/principal.ts'
-import { userTopic } from '../notification/topic.ts'
+import { tenantTopic, userTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Logger } from '../observe/log.ts'
 import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
@@ -34,6 +35,8 @@ export interface Sessions {
 interface SessionOptions {
   readonly hub: Hub<Peer>
   readonly reach: Pick<Reach, 'openConnections'>
+  /** Absent without a bus. */
+  readonly interest: Interest | undefined
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly conversation: Conversation
@@ -176,6 +179,10 @@ export function createSessions(options: SessionOptions): Sessions {
     const revoked = options.isRevoked(peer.principal)
     if (revoked === true) peer.close('disconnected')
     const checked = revoked instanceof Promise ? checkLater(peer, revoked) : undefined
+    const { tenant, user } = peer.principal
+    // The log is read after messages reach this node: none falls in between.
+    const joined = options.interest?.join([userTopic(tenant, user), tenantTopic(tenant)])
+    if (joined !== undefined) await joined
     if (peer.unchecked) await checked
     if (!peer.hasEnded()) await begin(peer, wish)
   }

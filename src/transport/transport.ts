@@ -18,6 +18,7 @@ import type { Stats } from '../observe/stats.ts'
 import { type AdmissionOptions, createAdmission } from './admission.ts'
 import { createConversation } from './conversation.ts'
 import { createEnding, type Ending } from './ending.ts'
+import { createFreeStream } from './free-stream.ts'
 import { keepAlive } from './liveness.ts'
 import { createMakeRoom } from './make-room.ts'
 import type { Peer } from './peer.ts'
@@ -72,7 +73,7 @@ interface TransportOptions {
 
 export function createTransport(options: TransportOptions): Transport {
   const { settings, hub, pipeline, identities, limits, onRefused, onFault, clock, logger, stats } = options
-  const { reach, delivery, receipts, acknowledgement, buffers, persist } = pipeline
+  const { reach, room, delivery, receipts, acknowledgement, buffers, persist, cluster } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
   const conversation = createConversation({
@@ -84,10 +85,12 @@ export function createTransport(options: TransportOptions): Transport {
     acknowledgement,
     persist,
     stats,
+    interest: cluster?.interest,
   })
   const sessions = createSessions({
     hub,
     reach,
+    interest: cluster?.interest,
     delivery,
     receipts,
     conversation,
@@ -141,11 +144,19 @@ export function createTransport(options: TransportOptions): Transport {
     identities,
     isDraining: () => ending.draining,
     admits: sockets.admits,
+    interest: cluster?.interest,
     countElsewhere: ({ tenant, user }) => {
       const most = limits.of(tenant)
       return reach.countElsewhere(tenant, user, { tenant: most.tenant > 0, user: most.user > 0 })
     },
-    makeRoom: createMakeRoom({ hub, reach, limitsOf: limits.of, queues: sharedQueues, clock }),
+    makeRoom: createMakeRoom({
+      hub,
+      reach,
+      limitsOf: limits.of,
+      freeStream: createFreeStream({ hub, queues: sharedQueues, clock }),
+      room,
+      onFault,
+    }),
     retryAfterSeconds: Math.max(1, settings.drainSeconds),
     limit: limits.connects,
     stats,

@@ -4,13 +4,13 @@ import { channelTopic } from '../../src/notification/topic.ts'
 import { busNode } from '../support/bus-node.ts'
 import { createMemoryBusNetwork } from '../support/memory-bus.ts'
 import { startRedis } from '../support/redis.ts'
-import { startBusOn } from '../support/redis-bus.ts'
+import { startNode } from '../support/redis-bus.ts'
 import { busContract } from './bus.contract.ts'
 
 const redis = await startRedis()
 afterAll(() => redis[Symbol.asyncDispose]())
 
-busContract('Redis', () => startBusOn(redis))
+busContract('Redis', () => startNode(redis))
 
 const network = createMemoryBusNetwork()
 let connected = 0

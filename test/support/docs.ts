@@ -80,6 +80,7 @@ function atStart(): MetricSources {
     queue: { messages: 0, users: 0, bytes: 0, maxBytes: 0 },
     storeUp: true,
     busUp: true,
+    nodes: 1,
     draining: false,
     lagSeconds: 0,
     linesDropped: 0,

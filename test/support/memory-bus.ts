@@ -8,6 +8,10 @@ export interface MemoryBusNetwork {
   lose: (topic: BusTopic, message: string, to: string) => boolean
   /** Nodes whose connection to the bus is cut. */
   readonly cut: Set<string>
+  /** Nodes that do nothing: they neither receive nor publish, and still count as subscribers. */
+  readonly frozen: Set<string>
+  /** Subscribers of a topic that are no nodes. */
+  readonly foreign: Map<BusTopic, number>
 }
 
 /** Each message arrives in a later turn, in the order of the calls. */
@@ -17,10 +21,14 @@ export function createMemoryBusNetwork(): MemoryBusNetwork {
     { readonly joined: Set<BusTopic>; receive: (topic: BusTopic, message: string) => void }
   >()
   const cut = new Set<string>()
+  const frozen = new Set<string>()
+  const foreign = new Map<BusTopic, number>()
 
   const network: MemoryBusNetwork = {
     lose: () => false,
     cut,
+    frozen,
+    foreign,
     connect: instance => {
       const node = { joined: new Set<BusTopic>(), receive: (_: BusTopic, __: string): void => {} }
       nodes.set(instance, node)
@@ -35,11 +43,13 @@ export function createMemoryBusNetwork(): MemoryBusNetwork {
         },
         publish: async (topic, message) => {
           if (cut.has(instance)) throw new StoreAway('the bus is away')
-          let reached = 0
+          if (frozen.has(instance)) return new Promise(() => {})
+          let reached = foreign.get(topic) ?? 0
           for (const [name, other] of nodes) {
             if (cut.has(name) || !other.joined.has(topic)) continue
             reached++
-            if (!network.lose(topic, message, name)) setImmediate(() => other.receive(topic, message))
+            if (!frozen.has(name) && !network.lose(topic, message, name))
+              setImmediate(() => other.receive(topic, message))
           }
           return reached
         },

@@ -20,7 +20,6 @@ export function createMemoryCluster(ids: readonly string[], clock: Clock = syste
     const tally = createTally()
     const calls = createCalls({
       bus,
-      clock,
       onFault: error => {
         throw error
       },

@@ -14,8 +14,8 @@ export interface RedisBusNode extends BusNode {
   readonly messages: Readonly<Record<'in' | 'out', number>>
   /** Number of calls of `onBack`. */
   readonly returns: number
-  /** Waits until the bus is up again after this number of returns. */
-  untilBack(after: number): Promise<void>
+  /** Resolves with the milliseconds until the bus is up or away. */
+  until(state: 'up' | 'away', withinMs?: number): Promise<number>
 }
 
 const SETTINGS = {
@@ -27,7 +27,7 @@ const SETTINGS = {
 }
 
 /** Connects a node to the bus at this address; does not wait until it is up. */
-function startBus(address: Partial<RedisAddress> & Pick<RedisAddress, 'hosts'>): RedisBusNode {
+export function connectNode(address: Partial<RedisAddress> & Pick<RedisAddress, 'hosts'>): RedisBusNode {
   const events: LinkEvent[] = []
   const refusals: string[] = []
   const messages = { in: 0, out: 0 }
@@ -54,18 +54,21 @@ function startBus(address: Partial<RedisAddress> & Pick<RedisAddress, 'hosts'>):
     get returns() {
       return returns
     },
-    untilBack: after => eventually(() => returns > after && bus.isUp(), 20_000),
-    [Symbol.asyncDispose]: () => Promise.resolve(bus[Symbol.asyncDispose]()),
+    until: async (state, withinMs = 20_000) => {
+      const startedAt = performance.now()
+      await eventually(() => bus.isUp() === (state === 'up'), withinMs)
+      return performance.now() - startedAt
+    },
   }
 }
 
 /** Connects a node to a Redis or its proxy and waits until the bus is up with these topics joined. */
-export async function startBusOn(
+export async function startNode(
   { port, db = 0 }: { readonly port: number; readonly db?: number },
   ...topics: readonly BusTopic[]
 ): Promise<RedisBusNode> {
-  const node = startBus({ hosts: [{ host: '127.0.0.1', port }], db })
-  await node.untilBack(0)
+  const node = connectNode({ hosts: [{ host: '127.0.0.1', port }], db })
+  await node.until('up')
   await Promise.all(topics.map(topic => node.bus.join(topic)))
   return node
 }

@@ -1,5 +1,6 @@
 import { StoreAway } from '../../src/errors.ts'
-import type { Revocations, Store } from '../../src/store/store.ts'
+import type { Revocations } from '../../src/store/revocations.ts'
+import type { Store } from '../../src/store/store.ts'
 
 type Wrap = (store: Store) => Store
 

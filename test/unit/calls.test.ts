@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { ALL_NODES, type BusTopic } from '../../src/bus/bus.ts'
 import { createCalls } from '../../src/dispatch/cluster/calls.ts'
-import { systemClock } from '../../src/lib/time/clock.ts'
 import { channelTopic } from '../../src/notification/topic.ts'
 import { createMemoryBusNetwork } from '../support/memory-bus.ts'
 
@@ -14,11 +13,10 @@ function twoNodes() {
     const bus = network.connect(name)
     const calls = createCalls({
       bus,
-      clock: systemClock,
       onFault: error => {
         throw error
       },
-      onMissing: answered => missing.push([...answered].sort()),
+      onMissing: ({ answered }) => missing.push([...answered].sort()),
     })
     calls.on('count', (text, topic) => `${name} ${text} ${topic}`)
     return { bus, calls }
@@ -50,7 +48,7 @@ describe('a call to other nodes', () => {
     await new Promise(setImmediate)
     await new Promise(setImmediate)
     await new Promise(setImmediate)
-    expect(await a.calls.collect(id, nodes)).toEqual({ texts: [`b x ${TOPIC}`], missing: 0 })
+    expect(await a.calls.collect(id, TOPIC, nodes)).toEqual({ texts: [`b x ${TOPIC}`], missing: 0 })
   })
 
   test('rejects while the bus is away', async () => {

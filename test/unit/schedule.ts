@@ -8,7 +8,7 @@ import { type Cursor, formatCursor } from '../../src/notification/cursor.ts'
 import type { Frame } from '../../src/notification/frame.ts'
 import { userFrame } from '../../src/notification/frame.ts'
 import { userTopic } from '../../src/notification/topic.ts'
-import type { Base, Page, UserLog } from '../../src/store/store.ts'
+import type { Base, LogStart, Page, UserLog } from '../../src/store/store.ts'
 
 /** The parts under test: the real ones, or a mutant. */
 export interface Parts {
@@ -17,7 +17,7 @@ export interface Parts {
   readonly createSweep: typeof CreateSweep
 }
 
-const OWNER = userTopic('default', 'u')
+export const OWNER = userTopic('default', 'u')
 const PRINCIPAL = { user: 'u', tenant: 'default', roles: [], expiresAt: Number.MAX_SAFE_INTEGER }
 const MAX_WAITING = 6
 
@@ -32,7 +32,7 @@ function randomFrom(seed: number): (n: number) => number {
   }
 }
 
-interface Item {
+export interface Item {
   readonly cursor: Cursor
   readonly body: string
   /** The reason why it left the log. */
@@ -41,8 +41,8 @@ interface Item {
   goneAt?: number
 }
 
-/** A simulated world: everything asynchronous is a task, and the seed picks the next one. */
-class World {
+/** A simulated world of one user's log: everything asynchronous is a task, and the seed picks the next one. */
+export class World {
   readonly pick: (n: number) => number
   readonly tasks: (() => void)[] = []
   readonly faults: string[] = []
@@ -148,34 +148,56 @@ class World {
   }
 
   readonly log: Pick<UserLog, 'open' | 'heads' | 'count' | 'read' | 'received'> = {
-    open: () =>
-      this.later(() => ({
-        head: { epoch: this.epoch, seq: this.seq },
-        received: this.receivedThrough,
-        removedThrough: this.removedThrough,
-        // Only clients with an empty cursor see this.
-        lostThrough: 0,
-        bases: this.bases,
-      })),
-    heads: owners => this.later(() => owners.map(() => ({ epoch: this.epoch, seq: this.seq }))),
-    count: (_, after) => this.later(() => this.alive.filter(({ cursor }) => cursor.seq > after).length),
-    read: (_, after, limit) =>
-      this.later((): Page => {
-        const rest = this.alive.filter(({ cursor }) => cursor.seq > after)
-        const entries = rest.slice(0, limit.entries).map(({ cursor, body }) => ({ seq: cursor.seq, body }))
-        const through = rest.length > entries.length ? (entries.at(-1)?.seq ?? after) : this.seq
-        return { epoch: this.epoch, entries, through, removedThrough: this.removedThrough }
-      }),
-    received: (_, cursor) => {
-      if (cursor.seq > (this.proven.get(cursor.epoch) ?? 0))
-        this.fault(`a receipt of ${formatCursor(cursor)} came early`)
-      if (cursor.epoch === this.epoch) this.receivedThrough = Math.max(this.receivedThrough, cursor.seq)
-    },
+    open: () => this.later(() => this.openNow()),
+    heads: owners => this.later(() => owners.map(() => this.head)),
+    count: (_, after) => this.later(() => this.countNow(after)),
+    read: (_, after, limit) => this.later(() => this.readNow(after, limit.entries)),
+    received: (_, cursor) => this.receivedNow(cursor),
+  }
+
+  get head(): Cursor {
+    return { epoch: this.epoch, seq: this.seq }
+  }
+
+  openNow(): LogStart {
+    return {
+      head: this.head,
+      received: this.receivedThrough,
+      removedThrough: this.removedThrough,
+      // Only clients with an empty cursor see this.
+      lostThrough: 0,
+      bases: this.bases,
+    }
+  }
+
+  countNow(after: number): number {
+    return this.alive.filter(({ cursor }) => cursor.seq > after).length
+  }
+
+  readNow(after: number, most: number): Page {
+    const rest = this.alive.filter(({ cursor }) => cursor.seq > after)
+    const entries = rest.slice(0, most).map(({ cursor, body }) => ({ seq: cursor.seq, body }))
+    const through = rest.length > entries.length ? (entries.at(-1)?.seq ?? after) : this.seq
+    return { epoch: this.epoch, entries, through, removedThrough: this.removedThrough }
+  }
+
+  receivedNow(cursor: Cursor): void {
+    if (cursor.seq > (this.proven.get(cursor.epoch) ?? 0))
+      this.fault(`a receipt of ${formatCursor(cursor)} came early`)
+    if (cursor.epoch === this.epoch) this.receivedThrough = Math.max(this.receivedThrough, cursor.seq)
   }
 }
 
+interface DeviceOptions {
+  /** It resumes by cursor. */
+  readonly optedIn: boolean
+  readonly onEnd: (device: Device) => void
+  /** Work of its node. */
+  readonly tasks?: World['tasks']
+}
+
 /** A client and its socket. */
-class Device extends Connection {
+export class Device extends Connection {
   readonly transport = 'ws'
   readonly world: World
   readonly optedIn: boolean
@@ -195,13 +217,15 @@ class Device extends Connection {
   #waiting = 0
   #drained: PromiseWithResolvers<void> | undefined
   readonly #onEnd: (device: Device) => void
+  readonly #tasks: World['tasks']
 
-  constructor(world: World, optedIn: boolean, onEnd: (device: Device) => void) {
+  constructor(world: World, { optedIn, onEnd, tasks = world.tasks }: DeviceOptions) {
     super(PRINCIPAL)
     this.world = world
     this.optedIn = optedIn
     this.receivedBefore = { epoch: world.epoch, seq: world.receivedThrough }
     this.#onEnd = onEnd
+    this.#tasks = tasks
   }
 
   write(frame: Frame): WriteResult {
@@ -220,8 +244,13 @@ class Device extends Connection {
     this.wire.push({ frame: cursor })
     if (this.#waiting === 0 && world.pick(6) > 0) return 'sent'
     this.#waiting++
-    if (this.#waiting === 1) world.tasks.push(() => this.#drain())
+    if (this.#waiting === 1) this.#tasks.push(() => this.#drain())
     return 'buffered'
+  }
+
+  /** The last seq of the present epoch that a client which has read `last` knows, before it is sent the next one. */
+  protected surelySeen(last: Cursor, _next: number): number {
+    return this.world.shared(last)
   }
 
   #checkPlace({ epoch, seq }: Cursor): void {
@@ -233,7 +262,8 @@ class Device extends Connection {
     }
     if (last.epoch === epoch && seq <= last.seq)
       world.fault(`out of order or twice: ${seq} after ${last.seq}`)
-    const from = last.epoch === epoch ? last.seq : epoch === world.epoch ? world.shared(last) : seq - 1
+    const from =
+      last.epoch === epoch ? last.seq : epoch === world.epoch ? this.surelySeen(last, seq) : seq - 1
     if (last.epoch !== epoch && epoch === world.epoch && seq <= from)
       world.fault(`${seq} was surely seen in an earlier life`)
     for (let missing = from + 1; missing < seq; missing++) {
@@ -357,7 +387,7 @@ class Run {
   connect(): void {
     const { world } = this
     const cursor = world.pick(2) === 0 ? this.#seen[world.pick(this.#seen.length)] : undefined
-    const device = new Device(world, cursor !== undefined, ended => this.end(ended))
+    const device = new Device(world, { optedIn: cursor !== undefined, onEnd: ended => this.end(ended) })
     this.devices.push(device)
     this.hub.open(device)
     void this.#begin(device, cursor)

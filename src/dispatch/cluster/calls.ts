@@ -1,8 +1,8 @@
 import { ALL_NODES, type Bus, type BusTopic, nodeTopic } from '../../bus/bus.ts'
 import type { Awaitable } from '../../lib/flow/awaitable.ts'
-import type { Clock } from '../../lib/time/clock.ts'
 import { every } from '../../lib/time/every.ts'
 import type { OnFault } from '../../observe/fault.ts'
+import { type Answer, createOutbox } from './outbox.ts'
 
 /** The answers of other nodes to one call. */
 export interface Answers {
@@ -11,8 +11,24 @@ export interface Answers {
   readonly missing: number
 }
 
+/** A call whose message something else publishes: `head`, a line break, and the text. */
+export interface BegunCall {
+  readonly id: number
+  readonly head: string
+}
+
+/** A call that ended with missing answers. */
+export interface MissedCall {
+  readonly topic: BusTopic
+  /** Number of subscribers that the message reached. */
+  readonly nodes: number
+  readonly missing: number
+  /** Instances that answered. */
+  readonly answered: readonly string[]
+}
+
 /** Answers a call of another node; the topic is the one that it was published on. */
-export type AnswerCall = (text: string, topic: BusTopic) => Awaitable<string>
+export type AnswerCall = (text: string, topic: BusTopic, instance: string) => Awaitable<string>
 
 /** Questions between nodes, over the bus. */
 export interface Calls extends Disposable {
@@ -20,140 +36,177 @@ export interface Calls extends Disposable {
   on(kind: string, answer: AnswerCall): void
   /** Asks every other node that joined the topic. Rejects with StoreAway while the bus is away. */
   ask(topic: BusTopic, kind: string, text: string): Promise<Answers>
-  /** Begins a call that something else publishes (a script of the store): the message is `head`, a line break, and the text. */
-  begin(kind: string): { readonly id: number; readonly head: string }
+  /** Publishes a message that has no answer. Rejects with StoreAway while the bus is away. */
+  tell(topic: BusTopic, kind: string, text: string): Promise<void>
+  /** Head of a message without an answer that something else publishes. */
+  headOf(kind: string): string
+  /** Begins a call that something else publishes. `collect` or `cancel` must follow. */
+  begin(kind: string): BegunCall
   /** Awaits the answers to a begun call; `nodes` is the number that the message reached, this node included. */
-  collect(id: number, nodes: number): Promise<Answers>
+  collect(id: number, topic: BusTopic, nodes: number): Promise<Answers>
+  /** Ends a begun call that reached no node, or whose outcome is unknown. */
+  cancel(id: number): void
+}
+
+/** Subscribers of a topic that are no nodes, and never answer. */
+export interface Foreign {
+  of(topic: BusTopic, nodes: number): number
+  /** A node answered that had been taken for a foreign subscriber. */
+  forget(topic: BusTopic): void
 }
 
 interface CallsOptions {
   readonly bus: Bus
-  readonly clock: Pick<Clock, 'monotonic'>
   readonly onFault: OnFault
-  /** Called once per call with missing answers, with the instances that did answer. */
-  readonly onMissing?: (answered: ReadonlySet<string>) => void
-  /** Called with each message of another node. */
+  readonly foreign?: Foreign
+  readonly onMissing?: (call: MissedCall) => void
+  /** Called with each message, own ones included. */
   readonly onHeard?: (instance: string) => void
 }
 
-/** Time to answer. */
-const ANSWER_MS = 500
+/** Time to answer, 500 ms. Counts ticks, not clock time: a stall of this node must not blame others. */
 const TICK_MS = 25
+const ANSWER_TICKS = 20
 
 const ANSWERS = 'answers'
+/** Call id of a message without an answer. */
+const NO_ANSWER = 0
+
+const NO_FOREIGN: Foreign = { of: () => 0, forget: () => {} }
 
 interface PendingCall {
   readonly texts: string[]
-  readonly answered: Set<string>
-  readonly endsAt: number
-  /** Includes the echo at this node. */
-  arrived: number
-  /** Undefined until it is known how many nodes the message reached. */
-  expected: number | undefined
+  /** Instances, this one included. */
+  readonly answered: string[]
+  topic: BusTopic
+  /** Subscribers that the message reached; undefined until it is known. */
+  nodes: number | undefined
+  foreign: number
+  endsAt: number
   done: ((answers: Answers) => void) | undefined
 }
 
 export function createCalls({
   bus,
-  clock,
   onFault,
+  foreign = NO_FOREIGN,
   onMissing = () => {},
   onHeard = () => {},
 }: CallsOptions): Calls {
   const { instance } = bus
   const kinds = new Map<string, AnswerCall>()
-  /** Oldest first. */
+  /** Calls that are not published yet, or whose number of nodes is not known yet. */
+  const begun = new Map<number, PendingCall>()
+  /** Calls that wait for answers, oldest first. */
   const pending = new Map<number, PendingCall>()
-  /** Answers of this turn, by the node that asked. */
-  const outbox = new Map<string, (readonly [id: number, text: string])[]>()
+  // The node that asked has a deadline: a failure needs no report.
+  const { reply } = createOutbox((origin, answers) => {
+    tell(nodeTopic(origin), ANSWERS, JSON.stringify(answers)).catch(() => {})
+  })
   let last = 0
+  let tick = 0
 
-  const finish = (id: number, call: PendingCall): void => {
-    pending.delete(id)
-    const { texts, expected = 0, arrived, answered, done } = call
-    const missing = Math.max(0, expected - arrived)
-    if (missing > 0) onMissing(answered)
-    done?.({ texts, missing })
+  const missingOf = ({ nodes = 0, foreign, answered }: PendingCall): number =>
+    Math.max(0, nodes - foreign - answered.length)
+
+  const answerCaller = (call: PendingCall): void => {
+    const { done, texts } = call
+    call.done = undefined
+    done?.({ texts, missing: missingOf(call) })
   }
 
   const settle = (id: number, call: PendingCall): void => {
-    if (call.expected !== undefined && call.arrived >= call.expected) finish(id, call)
+    const { nodes = 0, answered, topic } = call
+    if (missingOf(call) > 0) return
+    answerCaller(call)
+    if (answered.length > nodes - call.foreign) foreign.forget(topic)
+    // With foreign subscribers it stays until the deadline: one of them may be a node.
+    if (answered.length >= nodes) pending.delete(id)
   }
 
   const arrive = (id: number, from: string, text?: string): void => {
-    const call = pending.get(id)
+    const call = pending.get(id) ?? begun.get(id)
     if (call === undefined) return
-    call.arrived++
-    call.answered.add(from)
+    call.answered.push(from)
     if (text !== undefined) call.texts.push(text)
-    settle(id, call)
+    if (call.nodes !== undefined) settle(id, call)
   }
 
-  const flush = (): void => {
-    const all = [...outbox]
-    outbox.clear()
-    for (const [origin, answers] of all)
-      bus.publish(nodeTopic(origin), `${ANSWERS} ${instance} 0\n${JSON.stringify(answers)}`).catch(() => {})
+  const arriveAll = (from: string, answers: string): void => {
+    for (const [id, text] of JSON.parse(answers) as readonly Answer[]) arrive(id, from, text)
   }
 
-  const reply = (origin: string, id: number, text: string): void => {
-    if (outbox.size === 0) setImmediate(flush)
-    const answers = outbox.get(origin)
-    if (answers === undefined) outbox.set(origin, [[id, text]])
-    else answers.push([id, text])
-  }
-
-  const answer = async (origin: string, id: number, given: Awaitable<string>): Promise<void> =>
+  const replyLater = async (origin: string, id: number, given: Promise<string>): Promise<void> =>
     reply(origin, id, await given)
+
+  const answer = (kind: string, origin: string, id: number, text: string, topic: BusTopic): void => {
+    // A node of another version may know more kinds: an empty answer counts as nothing.
+    const given = kinds.get(kind)?.(text, topic, origin) ?? ''
+    if (id === NO_ANSWER) {
+      if (given instanceof Promise) given.catch(onFault)
+    } else if (typeof given === 'string') reply(origin, id, given)
+    else replyLater(origin, id, given).catch(onFault)
+  }
 
   const receive = (topic: BusTopic, message: string): void => {
     const end = message.indexOf('\n')
     const [kind = '', origin = '', number = ''] = message.slice(0, end).split(' ', 3)
     const id = Number(number)
-    const text = message.slice(end + 1)
-    if (origin === instance) {
-      if (kind !== ANSWERS) arrive(id, instance)
-      return
-    }
     onHeard(origin)
-    if (kind === ANSWERS) {
-      for (const [answered, given] of JSON.parse(text) as (readonly [number, string])[])
-        arrive(answered, origin, given)
-      return
-    }
-    const given = kinds.get(kind)?.(text, topic) ?? ''
-    if (typeof given === 'string') reply(origin, id, given)
-    else answer(origin, id, given).catch(onFault)
+    // This node has served its own connections already.
+    if (origin === instance) arrive(id, instance)
+    else if (kind === ANSWERS) arriveAll(origin, message.slice(end + 1))
+    else answer(kind, origin, id, message.slice(end + 1), topic)
   }
 
-  const begin: Calls['begin'] = kind => {
+  const headOf = (kind: string, id = NO_ANSWER): string => `${kind} ${instance} ${id}`
+
+  const tell = async (topic: BusTopic, kind: string, text: string): Promise<void> => {
+    await bus.publish(topic, `${headOf(kind)}\n${text}`)
+  }
+
+  const begin = (kind: string): BegunCall => {
     const id = ++last
-    pending.set(id, {
+    begun.set(id, {
       texts: [],
-      answered: new Set(),
-      endsAt: clock.monotonic() + ANSWER_MS,
-      arrived: 0,
-      expected: undefined,
+      answered: [],
+      topic: ALL_NODES,
+      nodes: undefined,
+      foreign: 0,
+      endsAt: 0,
       done: undefined,
     })
-    return { id, head: `${kind} ${instance} ${id}` }
+    return { id, head: headOf(kind, id) }
   }
 
-  const collect: Calls['collect'] = (id, nodes) => {
-    const call = pending.get(id)
+  const collect: Calls['collect'] = (id, topic, nodes) => {
+    const call = begun.get(id)
     if (call === undefined) return Promise.resolve({ texts: [], missing: nodes })
+    begun.delete(id)
+    call.topic = topic
+    call.nodes = nodes
+    call.foreign = foreign.of(topic, nodes)
+    call.endsAt = tick + ANSWER_TICKS
+    pending.set(id, call)
     return new Promise(done => {
-      call.expected = nodes
       call.done = done
       settle(id, call)
     })
   }
 
+  const end = (id: number, call: PendingCall): void => {
+    pending.delete(id)
+    const { topic, nodes = 0, answered } = call
+    const missing = missingOf(call)
+    answerCaller(call)
+    if (missing > 0) onMissing({ topic, nodes, missing, answered })
+  }
+
   const ticks = every(TICK_MS, () => {
-    const now = clock.monotonic()
+    tick++
     for (const [id, call] of pending) {
-      if (call.endsAt > now) return
-      finish(id, call)
+      if (call.endsAt > tick) return
+      end(id, call)
     }
   })
 
@@ -163,17 +216,24 @@ export function createCalls({
 
   return {
     on: (kind, given) => void kinds.set(kind, given),
+    tell,
+    headOf,
     begin,
     collect,
+    cancel: id => void begun.delete(id),
     ask: async (topic, kind, text) => {
       const { id, head } = begin(kind)
       try {
-        return await collect(id, await bus.publish(topic, `${head}\n${text}`))
+        return await collect(id, topic, await bus.publish(topic, `${head}\n${text}`))
       } catch (error) {
-        pending.delete(id)
+        begun.delete(id)
         throw error
       }
     },
-    [Symbol.dispose]: () => ticks[Symbol.dispose](),
+    [Symbol.dispose]: () => {
+      ticks[Symbol.dispose]()
+      for (const call of pending.values()) answerCaller(call)
+      pending.clear()
+    },
   }
 }

@@ -1,5 +1,6 @@
 import type { Bus } from '../../bus/bus.ts'
 import type { Census } from '../../dispatch/census.ts'
+import type { Members } from '../../dispatch/cluster/members.ts'
 import type { LinkState } from '../../lib/redis/reconnecting-link.ts'
 import type { Lag } from '../../observe/lag.ts'
 import type { MetricSources } from '../../observe/metrics.ts'
@@ -16,6 +17,8 @@ interface SourceOptions {
   readonly totals: QueueTotals
   /** State of the trigger's connection; undefined without a trigger. */
   readonly redis: () => LinkState | undefined
+  /** Absent without a bus. */
+  readonly members: Pick<Members, 'others'> | undefined
   readonly isDraining: () => boolean
   readonly lag: Pick<Lag, 'seconds'>
   readonly linesDropped: () => number
@@ -32,7 +35,19 @@ const UNASKED = { up: {}, restarts: 0 }
 
 /** Makes the function that gathers all that the metrics of this process show. */
 export const createMetricSources =
-  ({ census, stats, store, bus, totals, redis, isDraining, lag, linesDropped, ...fixed }: SourceOptions) =>
+  ({
+    census,
+    stats,
+    store,
+    bus,
+    totals,
+    redis,
+    members,
+    isDraining,
+    lag,
+    linesDropped,
+    ...fixed
+  }: SourceOptions) =>
   async (): Promise<MetricSources> => {
     const { channelLimit, version, node, worker } = fixed
     const [queue, process, largestChannels] = await Promise.all([
@@ -52,6 +67,7 @@ export const createMetricSources =
       queue,
       storeUp: store.isUp(),
       busUp: bus.isUp(),
+      nodes: 1 + (members?.others().length ?? 0),
       draining: isDraining(),
       lagSeconds: lag.seconds,
       linesDropped: linesDropped(),

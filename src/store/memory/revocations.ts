@@ -1,7 +1,7 @@
 import type { Clock } from '../../lib/time/clock.ts'
 import { TimerWheel } from '../../lib/time/timer-wheel.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
-import type { Revocations } from '../store.ts'
+import type { Revocations } from '../revocations.ts'
 
 interface Revocation {
   /** Milliseconds since 1970. */

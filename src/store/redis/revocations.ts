@@ -1,5 +1,5 @@
 import { tenantOf, userOf } from '../../notification/topic.ts'
-import type { Revocations } from '../store.ts'
+import type { Revocations } from '../revocations.ts'
 import type { Batches } from './batches.ts'
 import { revocationsKey, revokedKey } from './keys.ts'
 import { SCRIPTS } from './scripts.ts'

@@ -1,0 +1,80 @@
+import type { Bus, BusTopic } from '../../bus/bus.ts'
+import type { Hub } from '../../hub/hub.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import type { Topic } from '../../notification/topic.ts'
+import type { OnFault } from '../../observe/fault.ts'
+import { limited } from '../../observe/limited.ts'
+import type { Logger } from '../../observe/log.ts'
+import type { Stats } from '../../observe/stats.ts'
+import type { NodeIdentity } from '../census.ts'
+import { type Calls, createCalls } from './calls.ts'
+import { createForeign, createForeignCheck } from './foreign.ts'
+import { createInterest, type Interest } from './interest.ts'
+import { createMembers, type Member, type Members } from './members.ts'
+
+/** What this node and the others use to work as one. */
+export interface Cluster extends Disposable {
+  /** Name of this node on the bus. */
+  readonly instance: string
+  readonly calls: Calls
+  readonly members: Pick<Members, 'others'>
+  readonly interest: Interest
+}
+
+interface ClusterOptions {
+  readonly bus: Bus
+  readonly hub: Pick<Hub, 'members'>
+  readonly node: NodeIdentity
+  readonly onFault: OnFault
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly stats: Pick<Stats, 'busAnswerTimeouts'>
+}
+
+const LINES_PER_SECOND = 2
+
+/** Starts to talk to the other nodes. */
+export function createCluster({ bus, hub, node, onFault, clock, logger, stats }: ClusterOptions): Cluster {
+  const foreign = createForeign()
+  const sayForeign = limited<{ readonly topic: BusTopic }>({
+    perSecond: LINES_PER_SECOND,
+    clock,
+    write: fields => logger.warn(fields, 'bus.foreign_subscribers'),
+  })
+
+  const calls = createCalls({
+    bus,
+    onFault,
+    foreign,
+    onMissing: call => {
+      stats.busAnswerTimeouts += call.missing
+      if (!members.missed(call.answered)) check(call)
+    },
+    onHeard: instance => members.heard(instance),
+  })
+  const members = createMembers({
+    node,
+    bus,
+    calls,
+    onEvicted: ({ id }: Member) => logger.warn({ member: id }, 'cluster.node_silent'),
+  })
+  const check = createForeignCheck({
+    calls,
+    foreign,
+    isJoined: topic => hub.members(topic as Topic).size > 0,
+    others: () => members.others().length,
+    onFound: topic => sayForeign({ topic }),
+    onFault,
+  })
+
+  return {
+    instance: bus.instance,
+    calls,
+    members,
+    interest: createInterest({ bus, hub }),
+    [Symbol.dispose]: () => {
+      members[Symbol.dispose]()
+      calls[Symbol.dispose]()
+    },
+  }
+}

@@ -1,0 +1,39 @@
+import type { Environment } from '../../src/config/config.ts'
+import { startTestApp, type TestApp } from './app.ts'
+import { startRedis, type TestRedis } from './redis.ts'
+import { eventually } from './visit.ts'
+
+export interface TestCluster<N extends readonly TestApp[]> extends AsyncDisposable {
+  readonly redis: TestRedis
+  readonly nodes: N
+}
+
+/** Number of nodes that the node knows, itself included. */
+async function knownNodes(node: TestApp): Promise<number> {
+  const metrics = await (await fetch(`${node.url}/metrics`)).text()
+  return Number(/^ara_cluster_nodes (\d+)/m.exec(metrics)?.[1])
+}
+
+/** Starts another node of the cluster on this Redis. */
+const startNode = (redis: Pick<TestRedis, 'url'>, id: string, env: Environment = {}) =>
+  startTestApp({ NODE_ID: id, STORE_URL: redis.url, BUS_URL: redis.url, ...env })
+
+/** Waits until all nodes know each other. */
+const untilJoined = (nodes: readonly TestApp[]): Promise<void> =>
+  eventually(async () => (await Promise.all(nodes.map(knownNodes))).every(known => known === nodes.length))
+
+async function startOn<N extends readonly TestApp[]>(
+  env: Environment,
+  start: (node: (id: string) => Promise<TestApp>) => Promise<N>,
+): Promise<TestCluster<N>> {
+  await using starting = new AsyncDisposableStack()
+  const redis = starting.use(await startRedis())
+  const nodes = await start(async id => starting.use(await startNode(redis, id, env)))
+  await untilJoined(nodes)
+  const running = starting.move()
+  return { redis, nodes, [Symbol.asyncDispose]: () => running.disposeAsync() }
+}
+
+/** Starts the nodes `n1` and `n2` on one Redis: `await using pair = await startPair({ QUEUE_ENABLED: 'true' })`. */
+export const startPair = (env: Environment = {}) =>
+  startOn<readonly [TestApp, TestApp]>(env, async node => [await node('n1'), await node('n2')])

@@ -1,0 +1,246 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Parts } from './schedule.ts'
+
+const SOURCE = join(import.meta.dir, '../../src/dispatch')
+const FILES = ['delivery', 'receipts', 'start', 'sweep'] as const
+
+/** A rule that is broken by replacing one text of one file. */
+export interface Mutant {
+  readonly rule: string
+  readonly file: (typeof FILES)[number]
+  readonly from: string
+  readonly to: string
+  /** A schedule of one node that exposes it. */
+  readonly seed: number
+  /** A schedule of several nodes that exposes it. */
+  readonly nodesSeed?: number
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    rule: '(a) awaits between the last check and becoming live',
+    file: 'delivery',
+    from: `    connection.phase = 'live'\n`,
+    to: `    await turn()\n    connection.phase = 'live'\n`,
+    seed: 4,
+    nodesSeed: 10,
+  },
+  {
+    rule: '(b) moves the position to the last entry only, not to the end of the page',
+    file: 'delivery',
+    from: 'if (written.length === entries.length) connection.position = Math.max(connection.position, through)',
+    to: '',
+    seed: 1,
+  },
+  {
+    rule: '(c) writes over a gap',
+    file: 'delivery',
+    from: 'cursor.seq === position + 1',
+    to: 'cursor.seq > position',
+    seed: 2,
+    nodesSeed: 1,
+  },
+  {
+    rule: '(c) writes older entries again',
+    file: 'delivery',
+    from: `        if (isNew) onOfferedLate(connection)\n        return 'known'`,
+    to: `        return connection.write(frame)`,
+    seed: 8,
+    nodesSeed: 1,
+  },
+  {
+    rule: 'counts a replayed entry twice when it is offered',
+    file: 'delivery',
+    from: 'if (isNew) onOfferedLate(connection)\n',
+    to: '',
+    seed: 1,
+  },
+  {
+    rule: 'does not count replayed entries',
+    file: 'delivery',
+    from: 'if (written.length > 0) onReplayed(connection, epoch, written)',
+    to: '',
+    seed: 1,
+  },
+  {
+    rule: '(d) reads one page only',
+    file: 'delivery',
+    from: 'while (!(isKnown && isLevel(connection))) {',
+    to: 'for (let page = 0; page < 1; page++) {',
+    seed: 3,
+  },
+  {
+    rule: '(d) takes a page for the last without knowing the head',
+    file: 'delivery',
+    from: 'if (forgetOtherLives(connection)) isKnown = false',
+    to: 'forgetOtherLives(connection)',
+    seed: 22,
+    nodesSeed: 2,
+  },
+  {
+    rule: '(e) ignores an offer of another epoch',
+    file: 'delivery',
+    from: '      hint(connection, cursor)\n      return',
+    to: '      if (phase === "starting" || cursor.epoch === epoch) hint(connection, cursor)\n      return',
+    seed: 29,
+    nodesSeed: 3,
+  },
+  {
+    rule: '(e) trusts an offer of another epoch without a read',
+    file: 'delivery',
+    from: `const sameLife = phase !== 'starting' && cursor.epoch === epoch`,
+    to: `const sameLife = phase !== 'starting'`,
+    seed: 29,
+    nodesSeed: 7,
+  },
+  {
+    rule: '(e) forgets an offer of a third epoch',
+    file: 'delivery',
+    from: 'connection.stale = true',
+    to: 'connection.stale = false',
+    seed: 22520,
+  },
+  {
+    rule: '(f) keeps the position across epochs',
+    file: 'delivery',
+    from: 'connection.position = rebase(placeOf(connection), bases)',
+    to: '',
+    seed: 9,
+    nodesSeed: 5,
+  },
+  {
+    rule: '(f) considers one base instead of all since',
+    file: 'start',
+    from: '...bases.slice(first).map(base => base.seq)',
+    to: 'bases[first]?.seq ?? 0',
+    seed: 2,
+  },
+  {
+    rule: '(g) reports no head that is ahead',
+    file: 'sweep',
+    from: 'for (const connection of hub.members(owner)) delivery.behind(connection, head)',
+    to: '{}',
+    seed: 7,
+    nodesSeed: 2,
+  },
+  {
+    rule: '(g) sweeps live connections only',
+    file: 'delivery',
+    from: `if (phase === 'ended' || (phase`,
+    to: `if (phase !== 'live' || (phase`,
+    seed: 119,
+    nodesSeed: 2,
+  },
+  {
+    rule: '(g) ignores another epoch found by a sweep',
+    file: 'delivery',
+    from: 'head.epoch === epoch && head.seq <= position)) return',
+    to: 'head.seq <= position)) return',
+    seed: 4417,
+    nodesSeed: 6,
+  },
+  {
+    rule: '(g) forgets a sweep requested during another',
+    file: 'sweep',
+    from: 'while (isWanted && !isClosed) {',
+    to: 'for (const _ of [1]) {',
+    seed: 7,
+    nodesSeed: 101,
+  },
+  {
+    rule: '(g) ends a sweep when the log does not answer',
+    file: 'sweep',
+    from: 'if (await tryCompare(some)) from += OWNERS_AT_ONCE',
+    to: 'await tryCompare(some)\n        from += OWNERS_AT_ONCE',
+    seed: 224,
+    nodesSeed: 34,
+  },
+  {
+    rule: '(h) continues a replay while the client is behind',
+    file: 'delivery',
+    from: `if (how !== 'sent') break`,
+    to: `if (how === 'refused') break`,
+    seed: 2,
+  },
+  {
+    rule: '(h) does not wait for the drain in a replay',
+    file: 'delivery',
+    from: 'if (connection.buffered() > 0) await connection.drained()',
+    to: '',
+    seed: 4,
+  },
+  {
+    rule: '(h) skips removed entries for a client that resumes by cursor',
+    file: 'delivery',
+    from: 'if (isBroken(connection, page)) connection.cut()\n    else writePage',
+    to: 'writePage',
+    seed: 6,
+    nodesSeed: 2,
+  },
+  {
+    rule: '(k) drops offers before the start',
+    file: 'delivery',
+    from: '  note(connection, head)\n}\n',
+    to: '  connection.latest = head\n}\n',
+    seed: 220,
+    nodesSeed: 48,
+  },
+  {
+    rule: '(k) takes an early offer of another epoch for one of this epoch',
+    file: 'delivery',
+    from: 'latest.epoch === epoch && latest.seq <= position',
+    to: 'latest.seq <= position',
+    seed: 29,
+    nodesSeed: 5,
+  },
+  {
+    rule: '(l) applies receipts while another device waits for its start',
+    file: 'receipts',
+    from: `if (device.phase === 'starting') return`,
+    to: `if (device.phase === 'ended') return`,
+    seed: 3,
+    nodesSeed: 55,
+  },
+  {
+    rule: '(l) takes a cursor of another epoch for a receipt of this one',
+    file: 'delivery',
+    from: 'presented?.epoch === opened.head.epoch && presented.seq <= opened.head.seq',
+    to: 'presented !== undefined',
+    seed: 1,
+    nodesSeed: 1,
+  },
+  {
+    rule: 'replays to a connection that ended during its greeting',
+    file: 'delivery',
+    from: `    if (connection.hasEnded()) return\n    connection.phase = 'replaying'\n`,
+    to: `    connection.phase = 'replaying'\n`,
+    seed: 3,
+  },
+]
+
+const sourceOf = async (file: string): Promise<string> =>
+  (await Bun.file(join(SOURCE, `${file}.ts`)).text()).replaceAll("from '../", `from '${join(SOURCE, '..')}/`)
+
+/** Copies of the parts with one text replaced, each in its own folder. */
+export function createMutants() {
+  const folder = mkdtempSync(join(tmpdir(), 'delivery-'))
+  return {
+    load: async ({ file, from, to, rule }: Mutant): Promise<Parts> => {
+      const home = mkdtempSync(join(folder, 'mutant-'))
+      for (const name of FILES) {
+        const source = await sourceOf(name)
+        // A rule whose source text has changed must not count as caught.
+        const places = source.split(from).length - 1
+        if (name === file && places !== 1) throw new Error(`${rule}: its text occurs ${places} times`)
+        await Bun.write(join(home, `${name}.ts`), name === file ? source.replace(from, () => to) : source)
+      }
+      const delivery: Pick<Parts, 'createDelivery'> = await import(join(home, 'delivery.ts'))
+      const receipts: Pick<Parts, 'createReceipts'> = await import(join(home, 'receipts.ts'))
+      const sweep: Pick<Parts, 'createSweep'> = await import(join(home, 'sweep.ts'))
+      return { ...delivery, ...receipts, ...sweep }
+    },
+    remove: () => rmSync(folder, { recursive: true }),
+  }
+}
