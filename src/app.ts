@@ -162,9 +162,10 @@ export async function startApp({
   const logEnabled = config.queueEnabled || config.ackEnabled
   const { redisUrl: address, storeMaxBytes: maxBytes } = config
 
+  const isReady = () => store.isUp() && bus.isUp()
+  const sends = { composer, dispatch, once, isReady }
   const trigger =
-    address &&
-    startTriggers({ address, settings: config, composer, dispatch, once, clock, logger, stats, tracing })
+    address && startTriggers({ address, settings: config, ...sends, clock, logger, stats, tracing })
   starting.defer(() => void trigger?.stop())
 
   const keys = createApiKeys({ keys: config.apiKey, bound: config.tenantApiKeys })

@@ -56,8 +56,8 @@ interface LoadedConfig {
   readonly warnings: readonly string[]
 }
 
-/** All names that are read, or rejected with a reason. */
-const knownNames = (): readonly string[] => [...Object.keys(SETTINGS), ...LATER]
+/** All names that are read. */
+const knownNames = (): readonly string[] => Object.keys(SETTINGS)
 /** `SERVER_PORT` → `serverPort`. */
 export const camel = (name: string) =>
   name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase())
@@ -69,14 +69,6 @@ function read(name: Name, env: Environment): unknown {
   const result = v.safeParse(setting.schema, value)
   if (!result.success) throw new ConfigError(`${name}: expected ${expectation(setting)}`)
   return result.output
-}
-
-/** Settings of a later version, rejected rather than ignored. */
-const LATER: readonly string[] = ['REDIS_STREAM']
-
-function refuseLater(env: Environment): void {
-  for (const name of LATER)
-    if (env[name]) throw new ConfigError(`${name}: expected it to be unset (not available in this version)`)
 }
 
 /** LOG_LEVEL, else the first bare level of RUST_LOG. Ignores directives such as `tower=debug`. */
@@ -180,7 +172,6 @@ export function loadConfig(env: Environment): LoadedConfig {
   const raw = Object.fromEntries(
     Object.keys(SETTINGS).map(name => [camel(name), read(name as Name, env)]),
   ) as unknown as Raw
-  refuseLater(env)
   const production = raw.runMode === 'production' || raw.runMode === 'prod'
   if (raw.websocketConnectionTimeout <= raw.websocketHeartbeatInterval)
     throw new ConfigError('WEBSOCKET_CONNECTION_TIMEOUT: expected more than WEBSOCKET_HEARTBEAT_INTERVAL')
@@ -196,6 +187,8 @@ export function loadConfig(env: Environment): LoadedConfig {
   const storeUrl = storeOf(raw.storeUrl, raw.redisUrl)
   if (storeUrl === undefined)
     throw new ConfigError('STORE_URL: expected REDIS_URL to be set, because `redis:` means its server')
+  if (raw.redisStream !== undefined && raw.redisUrl === undefined)
+    throw new ConfigError('REDIS_STREAM: expected REDIS_URL to be set, because its server has the stream')
   const busUrl = busOf(raw.busUrl, raw.redisUrl)
   if (busUrl === undefined)
     throw new ConfigError('BUS_URL: expected REDIS_URL to be set, because `redis:` means its server')

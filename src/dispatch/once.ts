@@ -157,7 +157,8 @@ export function createOnce({ idempotency, log, stats: { idempotency: counts } }:
         return { replay: reservation.answer }
       case 'in_progress': {
         const { id } = reservation
-        if (id === earlier) return await holdAgain(claim, id)
+        // Its own earlier attempt, by this process or, with an id derived from the message, by another one.
+        if (id === claim.id) return await holdAgain(claim, id)
         // The log took it before the attempt died. Complete it at once: a second append is a no-op.
         const at = await storedAt(claim.tenant, id)
         if (at !== undefined) return hold(claim, { id, isRetry: true, storedAt: at })

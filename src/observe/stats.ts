@@ -49,8 +49,12 @@ export interface Stats {
   unhandledErrors: number
   /** Pub/Sub messages received, rejected ones included. */
   redisMessagesReceived: number
-  /** Rejected Pub/Sub messages by reason. */
+  /** Rejected Pub/Sub messages and stream entries by reason. */
   readonly redisMessagesRejected: Record<Rejection, number>
+  /** Entries of the stream: dispatched, tried again, moved to the dead letters. */
+  readonly streamEntries: Record<'accepted' | 'retried' | 'dead', number>
+  /** Entries that the consumers of the group have read and not acknowledged, when last asked. */
+  streamPending: number
   /** Requests and connection attempts (`ws`) allowed by the rate limit. */
   readonly rateAllowed: Record<'http' | 'ws', number>
   /** Requests and connection attempts denied by the rate limit. */
@@ -124,6 +128,8 @@ export const createStats = (): Stats => ({
     tenant: 0,
     store: 0,
   },
+  streamEntries: { accepted: 0, retried: 0, dead: 0 },
+  streamPending: 0,
   rateAllowed: { http: 0, ws: 0 },
   rateDenied: { http: 0, ws: 0 },
   messagesLimited: 0,

@@ -1,5 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Dispatch } from '../dispatch/dispatcher.ts'
+import type { ReconnectSettings } from '../lib/redis/reconnect-policy.ts'
+import type { LinkState } from '../lib/redis/reconnecting-link.ts'
 import type { RedisAddress } from '../lib/redis/url.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Logger } from '../observe/log.ts'
@@ -9,18 +11,40 @@ import { createHandler } from './handler.ts'
 import { createLinkReporter } from './link-lines.ts'
 import { createOutcomes } from './outcomes.ts'
 import { startPubSub, type Trigger } from './pubsub.ts'
+import { startStream } from './stream/stream.ts'
 import type { Readers } from './trigger.ts'
 
 interface TriggersOptions extends Readers {
   readonly address: RedisAddress
-  readonly settings: Pick<Config, 'tenantEnabled'> & Parameters<typeof startPubSub>[0]['settings']
+  readonly settings: Pick<
+    Config,
+    | 'redisChannels'
+    | 'redisStream'
+    | 'redisStreamGroup'
+    | 'nodeId'
+    | 'tenantEnabled'
+    | keyof ReconnectSettings
+  >
   readonly dispatch: Dispatch
+  /** Whether a send to a user would be accepted now. */
+  readonly isReady: () => boolean
   readonly clock: Clock
   readonly logger: Logger
   readonly stats: Stats
   /** Absent when traces are off. */
   readonly tracing?: Tracing | undefined
 }
+
+const BREAKERS = ['closed', 'half_open', 'open'] as const
+
+/** Joins the states of several connections: the worst counts. */
+export const joinStates = (states: readonly LinkState[]): LinkState => ({
+  connected: states.every(({ connected }) => connected),
+  breaker: BREAKERS[Math.max(...states.map(({ breaker }) => BREAKERS.indexOf(breaker)))] ?? 'closed',
+  failures: Math.max(...states.map(({ failures }) => failures)),
+  attempts: Math.max(...states.map(({ attempts }) => attempts)),
+  reconnections: Math.max(...states.map(({ reconnections }) => reconnections)),
+})
 
 /** Redis Pub/Sub has no back-pressure: messages beyond this bound are rejected. */
 const MAX_BYTES_UNDER_WAY = 67_108_864
@@ -32,30 +56,32 @@ export function startTriggers({
   composer,
   once,
   dispatch,
+  isReady,
   clock,
   logger,
   stats,
   tracing,
 }: TriggersOptions): Trigger {
+  const { tenantEnabled: tenancy, redisStream: stream } = settings
   const outcomes = createOutcomes({ clock, logger, stats })
   const reporter = createLinkReporter({ address, clock, logger })
-  return startPubSub({
-    address,
-    settings,
-    handler: createHandler({
-      composer,
-      once,
-      dispatch,
-      tenancy: settings.tenantEnabled,
-      maxBytes: MAX_BYTES_UNDER_WAY,
-      clock,
-      tracing,
-    }),
-    outcomes,
-    onReceived: () => {
-      stats.redisMessagesReceived++
+  const handlerOf = (maxBytes: number) =>
+    createHandler({ composer, once, dispatch, tenancy, maxBytes, clock, tracing })
+  const common = { address, settings, outcomes, reporter, clock }
+  const onReceived = () => {
+    stats.redisMessagesReceived++
+  }
+  const pubSub = startPubSub({ ...common, handler: handlerOf(MAX_BYTES_UNDER_WAY), onReceived })
+  if (stream === undefined) return pubSub
+  // The stream bounds what it reads.
+  const handler = handlerOf(Number.POSITIVE_INFINITY)
+  const both = [pubSub, startStream({ ...common, name: stream, handler, isReady, logger, stats })]
+  return {
+    get state() {
+      return joinStates(both.map(({ state }) => state))
     },
-    reporter,
-    clock,
-  })
+    stop: async () => {
+      await Promise.all(both.map(each => each.stop()))
+    },
+  }
 }

@@ -618,10 +618,12 @@ describe('refusals', () => {
   })
 })
 
-test('REDIS_STREAM=orders is refused, since it would have no effect', () => {
-  const expected = 'expected it to be unset (not available in this version)'
-  expect(refusal({ REDIS_STREAM: 'orders' })).toBe(`REDIS_STREAM: ${expected}`)
-  expect(loadConfig({ REDIS_STREAM: '' }).warnings).toEqual([])
+test('REDIS_STREAM needs the Redis of REDIS_URL', () => {
+  const expected = 'expected REDIS_URL to be set, because its server has the stream'
+  expect(refusal({ REDIS_STREAM: 'orders', REDIS_URL: '' })).toBe(`REDIS_STREAM: ${expected}`)
+  const { config, warnings } = loadConfig({ REDIS_STREAM: 'orders', REDIS_STREAM_GROUP: 'g' })
+  expect([config.redisStream, config.redisStreamGroup, warnings]).toEqual(['orders', 'g', []])
+  expect(loadConfig({ REDIS_STREAM: '', REDIS_URL: '' }).config.redisStream).toBeUndefined()
 })
 
 describe('a bus needs', () => {
