@@ -169,10 +169,7 @@ const BUILD: Numbers = {
   read: ({ version, node }) => [{ labels: { version, node }, value: 1 }],
 }
 
-/**
- * All metrics by name, as `/metrics` shows and `docs/METRICS.md` lists them. Metrics of parts that do
- * not exist here (a stream) are constant.
- */
+/** All metrics by name, as `/metrics` shows and `docs/METRICS.md` lists them. */
 // biome-ignore format: one row per metric
 export const METRICS: Readonly<Record<string, Metric>> = {
   ara_connections_total: gauge('open WebSockets and SSE streams', ({ connections }) => sum(connections)),
