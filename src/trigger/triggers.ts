@@ -38,7 +38,7 @@ interface TriggersOptions extends Readers {
 const BREAKERS = ['closed', 'half_open', 'open'] as const
 
 /** Joins the states of several connections: the worst counts. */
-export const joinStates = (states: readonly LinkState[]): LinkState => ({
+const joinStates = (states: readonly LinkState[]): LinkState => ({
   connected: states.every(({ connected }) => connected),
   breaker: BREAKERS[Math.max(...states.map(({ breaker }) => BREAKERS.indexOf(breaker)))] ?? 'closed',
   failures: Math.max(...states.map(({ failures }) => failures)),
