@@ -3,13 +3,13 @@ import { SECRET, startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
 import { scrape } from '../support/metrics.ts'
 import { startRedis } from '../support/redis.ts'
-import { spawnService } from '../support/service.ts'
+import { spawnService, startService } from '../support/service.ts'
 import { eventually, send, socketOf } from '../support/visit.ts'
 
 const busOf = async (app: TestApp) => (await app.get('/health')).json.bus
 const busLines = ({ lines }: TestApp) => lines.filter(({ event }) => String(event).startsWith('bus.'))
 
-describe('A service with a bus', () => {
+describe.concurrent('A service with a bus', () => {
   test('starts without Redis, is not ready, and is ready as soon as Redis appears', async () => {
     await using redis = await startRedis()
     await redis.kill()
@@ -81,6 +81,26 @@ describe('A service with a bus', () => {
     expect(times.length).toBeGreaterThan(3)
     for (const [n, at] of times.entries()) expect((times[n + 2] ?? at + 1_000) - at).toBeGreaterThan(990)
   }, 20_000)
+
+  test('keeps the bus through a pause of its own process, and joins again when it was evicted meanwhile', async () => {
+    await using redis = await startRedis()
+    await using service = await startService({ BUS_URL: redis.url })
+    const isReady = async () => (await fetch(`${service.url}/health/ready`)).status === 200
+    await eventually(isReady)
+    const owner = redis.client()
+    process.kill(service.pid, 'SIGSTOP')
+    await Bun.sleep(4_000)
+    process.kill(service.pid, 'SIGCONT')
+    await eventually(isReady)
+    await Bun.sleep(1_000)
+    expect(service.lines.filter(({ event }) => event === 'bus.lost')).toEqual([])
+    process.kill(service.pid, 'SIGSTOP')
+    await owner.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    process.kill(service.pid, 'SIGCONT')
+    await service.line('bus.lost')
+    await service.line('bus.back')
+    await eventually(isReady)
+  }, 30_000)
 
   test('ends its connections to Redis when it stops', async () => {
     await using redis = await startRedis()
