@@ -37,3 +37,11 @@ async function startOn<N extends readonly TestApp[]>(
 /** Starts the nodes `n1` and `n2` on one Redis: `await using pair = await startPair({ QUEUE_ENABLED: 'true' })`. */
 export const startPair = (env: Environment = {}) =>
   startOn<readonly [TestApp, TestApp]>(env, async node => [await node('n1'), await node('n2')])
+
+/** Starts the nodes `n1`, `n2` and `n3` on one Redis. */
+export const startTrio = (env: Environment = {}) =>
+  startOn<readonly [TestApp, TestApp, TestApp]>(env, async node => [
+    await node('n1'),
+    await node('n2'),
+    await node('n3'),
+  ])
