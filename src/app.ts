@@ -4,7 +4,7 @@ import { createIdentities } from './auth/identity.ts'
 import { tokenSettings } from './auth/jwt.ts'
 import { openBus } from './bus/open.ts'
 import type { Config } from './config/config.ts'
-import { createCluster } from './dispatch/cluster/cluster.ts'
+import { openCluster } from './dispatch/cluster/cluster.ts'
 import { openObservedStore } from './dispatch/observed/open.ts'
 import { createPipeline, type Pipeline } from './dispatch/pipeline.ts'
 import { createDrain, type Drain } from './drain.ts'
@@ -100,19 +100,19 @@ export async function startApp({
   const bus = starting.use(
     openBus({ settings: config, clock, messages, onBack: onResumed, onFault, ...tellOfBus(logger, clock) }),
   )
-  const isAlone = bus.kind === 'none'
   const hub = createHub<Peer>(
-    isAlone ? undefined : { opened: topic => void bus.join(topic), closed: bus.leave },
+    bus.kind === 'none' ? undefined : { opened: topic => void bus.join(topic), closed: bus.leave },
   )
   const node = { id: config.nodeId, version, since: new Date(clock.now()).toISOString() }
-  const cluster = isAlone
-    ? undefined
-    : starting.use(createCluster({ bus, hub, node, onFault, clock, logger, stats }))
-  const watched = { settings: config, wrapStore, onResumed, onFault, clock, logger, stats, tracing }
-  const { store, observer, storeWatch } = starting.use(await openObservedStore(watched))
+  const basis = { settings: config, onFault, clock, logger, stats, tracing }
+  const cluster = starting.use(openCluster({ ...basis, bus, hub, node }))
+  const pushSource = cluster?.pushSource
+  const { store, observer, storeWatch } = starting.use(
+    await openObservedStore({ ...basis, wrapStore, onResumed, pushSource }),
+  )
   const lag = starting.use(watchTime(clock, logger))
   const pipeline = createPipeline({
-    settings: config,
+    ...basis,
     hub,
     cluster,
     node,
@@ -120,10 +120,6 @@ export async function startApp({
     observer,
     publish: (name, text) => late.server?.publish(name, text, false) ?? 0,
     storeWatch,
-    onFault,
-    clock,
-    stats,
-    tracing,
   })
   starting.use(pipeline)
   late.pipeline = pipeline

@@ -1,7 +1,7 @@
 import type { Cursor } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Acks, UserLog } from '../store/store.ts'
-import type { Reach } from './reach.ts'
+import type { Reach, UnloggedAck } from './reach.ts'
 import type { Redeliveries } from './redelivery.ts'
 
 /** Records acknowledgements of clients, over WebSocket and HTTP. A repeated acknowledgement gets the first answer. */
@@ -12,6 +12,9 @@ export interface Acknowledgement {
   ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
 }
 
+const resultOf = (ack: UnloggedAck = 'unknown'): { readonly late: boolean } | undefined =>
+  ack === 'unknown' ? undefined : { late: ack === 'late' }
+
 export function createAcknowledgement({
   acks,
   log,
@@ -20,13 +23,19 @@ export function createAcknowledgement({
 }: {
   readonly acks: Pick<Acks, 'ack' | 'ackThrough'>
   readonly log: Pick<UserLog, 'received'>
-  readonly reach: Pick<Reach, 'acknowledge'>
+  readonly reach: Pick<Reach, 'acknowledge' | 'acknowledgeElsewhere'>
   readonly redeliveries: Pick<Redeliveries, 'settled'>
 }): Acknowledgement {
   const ackLogged = async (owner: Topic, ids: readonly string[]) => {
     const found = ids.length === 0 ? [] : await acks.ack(owner, ids)
     for (const each of found) if (each !== undefined) redeliveries.settled(owner, each.cursor)
     return new Map(ids.map((id, n) => [id, found[n]]))
+  }
+
+  /** Asks other nodes last: a client may send any number of made-up ids. */
+  const ackElsewhere = async (owner: Topic, ids: readonly string[]) => {
+    const acked = ids.length === 0 ? [] : ((await reach.acknowledgeElsewhere(owner, ids)) ?? [])
+    return new Map(ids.map((id, n) => [id, resultOf(acked[n])]))
   }
 
   return {
@@ -37,9 +46,10 @@ export function createAcknowledgement({
         owner,
         ids.filter((_, n) => unlogged[n] === 'unknown'),
       )
-      return ids.map((id, n) =>
-        unlogged[n] === 'unknown' ? logged.get(id) : { late: unlogged[n] === 'late' },
-      )
+      const isOpen = (id: string, n: number): boolean =>
+        unlogged[n] === 'unknown' && logged.get(id) === undefined
+      const elsewhere = await ackElsewhere(owner, ids.filter(isOpen))
+      return ids.map((id, n) => logged.get(id) ?? elsewhere.get(id) ?? resultOf(unlogged[n]))
     },
     ackThrough: async (owner, cursor) => {
       const count = await acks.ackThrough(owner, cursor)

@@ -21,8 +21,8 @@ interface CrowdSend {
   readonly accept?: Accept | undefined
   /** Called with connections right before the write to them. */
   readonly before?: ((connections: Iterable<Connection>) => void) | undefined
-  /** Called after each piece, with the number of connections that took the frame. */
-  readonly after?: ((connections: number) => void) | undefined
+  /** Called after each piece, with its connections. */
+  readonly after?: ((written: WriteCount) => void) | undefined
 }
 
 interface CrowdOptions {
@@ -176,7 +176,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
   ): Promise<WriteCount> => {
     const { promise, resolve, reject } = Promise.withResolvers<WriteCount>()
     const done = (handed: WriteCount): void => {
-      after?.(handed.delivered)
+      after?.(handed)
       resolve(handed)
     }
     queue.push(tenant, { ...piece, done, failed: reject })

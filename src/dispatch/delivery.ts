@@ -20,8 +20,8 @@ export type OfferResult = WriteResult | 'later' | 'known'
  * A gap is read from the log. Replay, live delivery and lost hints all follow this rule.
  */
 export interface Delivery {
-  /** Offers an entry: a hint that carries the data. `isNew` is false if the log knew it before. */
-  offer(connection: Connection, cursor: Cursor, frame: Frame, isNew: boolean): OfferResult
+  /** Offers an entry: a hint that carries the data. */
+  offer(connection: Connection, cursor: Cursor, frame: Frame): OfferResult
   /** Reports the head of the log without an offer. A connection behind it reads. */
   behind(connection: Connection, head: Cursor): void
   /** Finds the start position; `replay` writes first. Undefined if the connection ended meanwhile. */
@@ -39,8 +39,6 @@ interface DeliveryOptions {
   readonly acknowledged?: Pick<Redeliveries, 'resume' | 'changed'> | undefined
   /** Called with the entries that a replay wrote. */
   readonly onReplayed: (connection: Connection, epoch: Epoch, seqs: readonly number[]) => void
-  /** Called when an offer finds a replayed entry. Both count it, so one must be taken back. */
-  readonly onOfferedLate: (connection: Connection) => void
   /** Absent when replays are not traced. */
   readonly startSpan?: (() => ReplaySpan) | undefined
   readonly page?: PageLimit
@@ -89,7 +87,6 @@ export function createDelivery({
   receipts,
   acknowledged,
   onReplayed,
-  onOfferedLate,
   startSpan,
   page: limit = PAGE,
   persist,
@@ -201,14 +198,11 @@ export function createDelivery({
       if (phase === 'ended' || (phase !== 'starting' && head.epoch === epoch && head.seq <= position)) return
       hint(connection, head)
     },
-    offer: (connection, cursor, frame, isNew) => {
+    offer: (connection, cursor, frame) => {
       const { phase, epoch, position } = connection
       if (phase === 'ended') return 'refused'
       const sameLife = phase !== 'starting' && cursor.epoch === epoch
-      if (sameLife && cursor.seq <= position) {
-        if (isNew) onOfferedLate(connection)
-        return 'known'
-      }
+      if (sameLife && cursor.seq <= position) return 'known'
       if (phase === 'live' && sameLife && cursor.seq === position + 1)
         return advance(connection, cursor, connection.writeAndAsk(frame, cursor))
       hint(connection, cursor)

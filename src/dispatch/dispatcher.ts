@@ -59,11 +59,17 @@ function statusOf(users: number, got: number, queued: number): Status {
 
 function entryOf({ owner }: Draft, appended: AppendResult | undefined): LoggedEntry {
   if (appended === undefined) throw new Error('the log returned fewer entries than it was given')
-  return { owner, cursor: appended.cursor, repeated: appended.repeated }
+  const { cursor, repeated, push } = appended
+  return { owner, cursor, repeated, push }
 }
 
 export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherOptions): Dispatch {
-  const draftOf = ({ tenant, notification, span }: Envelope, user: string, body: string): Draft => {
+  const draftOf = (
+    { tenant, notification, span }: Envelope,
+    user: string,
+    body: string,
+    acceptedAt: number,
+  ): Draft => {
     const expiresAt = expiryOf(notification)
     const owner = userTopic(tenant, user)
     return {
@@ -73,6 +79,7 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
       eventType: notification.eventType,
       occurredAt: notification.occurredAt,
       priority: notification.priority,
+      acceptedAt,
       ...(expiresAt !== undefined && { expiresAt }),
       ...(span?.isKept && { traceparent: span.traceparent }),
     }
@@ -106,7 +113,7 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     const { tenant, notification, span } = envelope
     const body = encode(notification)
     const kept = keepsForAll ? users : await connectedOf(tenant, users)
-    const drafts = kept.map(user => draftOf(envelope, user, body))
+    const drafts = kept.map(user => draftOf(envelope, user, body, acceptedAt))
     const appended = await log.append(drafts, span).catch(storeUnavailable)
     const entries = drafts.map((draft, n) => entryOf(draft, appended[n]))
     const reached = reach.offer(entries, body, acceptedAt)

@@ -11,7 +11,7 @@ import type { Census } from './census.ts'
 import type { Crowd } from './crowd.ts'
 import type { CrowdAcks } from './crowd-acks.ts'
 import type { Delivery, OfferResult } from './delivery.ts'
-import type { LoggedEntry, Reach, UserReach } from './reach.ts'
+import type { LoggedEntry, Reach, UserReach, WriteCount } from './reach.ts'
 
 interface LocalReachOptions {
   readonly hub: Hub
@@ -22,6 +22,8 @@ interface LocalReachOptions {
   readonly onHanded: (owner: Topic, cursor: Cursor) => void
   /** Absent when acknowledgement is off. */
   readonly crowdAcks: Pick<CrowdAcks, 'expect' | 'ack'> | undefined
+  /** Called with the numbers of connections of the topic's tenant that took and refused a frame. */
+  readonly onWritten: (topic: Topic, delivered: number, failed: number) => void
   /** Called with the connections that took a message live, and the time since its acceptance. */
   readonly onLive: (connections: number, ms: number) => void
   readonly clock: Pick<Clock, 'monotonic'>
@@ -71,20 +73,26 @@ const isLiveSocket = ({ transport, phase }: Connection): boolean => transport ==
 
 /** Reaches the connections of this node. */
 export function createLocalReach(options: LocalReachOptions): Reach {
-  const { hub, crowd, census, offer, onHanded, crowdAcks, onLive, clock } = options
+  const { hub, crowd, census, offer, onHanded, crowdAcks, onWritten, onLive, clock } = options
 
-  const reportLive = (connections: number, acceptedAt: number): void => {
-    if (connections > 0) onLive(connections, clock.monotonic() - acceptedAt)
+  const report = (topic: Topic, delivered: number, failed: number): void => {
+    if (delivered + failed > 0) onWritten(topic, delivered, failed)
+  }
+
+  const reportLive = (topic: Topic, { delivered, failed }: WriteCount, acceptedAt: number): void => {
+    report(topic, delivered, failed)
+    if (delivered > 0) onLive(delivered, clock.monotonic() - acceptedAt)
   }
 
   const offerTo = ({ owner, cursor, repeated }: LoggedEntry, body: string, acceptedAt: number): UserReach => {
     const members = hub.members(owner)
     if (members.size === 0) return AWAY
     const frame = userFrame(body, cursor)
-    const offers = [...members].map(connection => offer(connection, cursor, frame, !repeated))
-    const handed = offers.filter(isHanded).length
-    if (handed > 0) onHanded(owner, cursor)
-    reportLive(handed, acceptedAt)
+    const offers = [...members].map(connection => offer(connection, cursor, frame))
+    const delivered = offers.filter(isHanded).length
+    if (delivered > 0) onHanded(owner, cursor)
+    const failed = offers.filter(offered => offered === 'refused').length
+    reportLive(owner, { delivered, failed }, acceptedAt)
     return tally(offers, repeated)
   }
 
@@ -100,7 +108,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
         connection.cut()
       }
     }
-    reportLive(delivered, acceptedAt)
+    reportLive(owner, { delivered, failed }, acceptedAt)
     return { delivered, failed, has: delivered > 0 }
   }
 
@@ -116,7 +124,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       return crowd.send(topics, crowdFrame(body), {
         accept: audience && first && acceptOf(audience, tenantOf(first)),
         before: crowdAcks && (connections => crowdAcks.expect(id, ownersOf(connections))),
-        after: connections => reportLive(connections, acceptedAt),
+        after: written => first && reportLive(first, written, acceptedAt),
       })
     },
     redeliver: ({ owner, cursor, body, redelivered }) => {
@@ -132,9 +140,11 @@ export function createLocalReach(options: LocalReachOptions): Reach {
           socket.cut()
         }
       }
+      report(owner, delivered, failed)
       return { delivered, failed }
     },
     acknowledge: (owner, ids) => ids.map(id => crowdAcks?.ack(id, owner) ?? 'unknown'),
+    acknowledgeElsewhere: () => undefined,
     areConnected: owners => owners.map(owner => hub.members(owner).size > 0),
     hasLiveSocket: owner => {
       for (const connection of hub.members(owner)) if (isLiveSocket(connection)) return true

@@ -3,7 +3,7 @@ import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import { createSendBuffers, type SendBuffers } from '../hub/send-buffers.ts'
 import type { Clock } from '../lib/time/clock.ts'
-import type { Epoch } from '../notification/cursor.ts'
+import type { Cursor, Epoch } from '../notification/cursor.ts'
 import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Stats } from '../observe/stats.ts'
@@ -16,6 +16,7 @@ import { createClusterCensus } from './cluster/cluster-census.ts'
 import { createClusterReach } from './cluster/cluster-reach.ts'
 import { createElsewhere } from './cluster/elsewhere.ts'
 import { createRoomElsewhere, type RoomElsewhere } from './cluster/room-elsewhere.ts'
+import { throughBus } from './cluster/through-bus.ts'
 import { type Composer, createComposer } from './compose.ts'
 import { createCrowd, type Publish } from './crowd.ts'
 import { createCrowdAcks } from './crowd-acks.ts'
@@ -130,8 +131,8 @@ export function createPipeline({
       )
     : undefined
 
-  const handed = (owner: Topic, epoch: Epoch, seqs: readonly number[]): void => {
-    log.handed(owner, epoch, seqs)
+  const handed = (owner: Topic, epoch: Epoch, seqs: readonly number[], isLive: boolean): void => {
+    log.handed(owner, epoch, seqs, isLive)
     redeliveries?.handed(owner, epoch, seqs)
   }
 
@@ -140,12 +141,20 @@ export function createPipeline({
     crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault }),
     census: createLocalCensus({ hub, tally, node }),
     // Delivery needs redeliveries, and these need the reach.
-    offer: (connection, cursor, frame, isNew) => delivery.offer(connection, cursor, frame, isNew),
-    onHanded: (owner, { epoch, seq }) => handed(owner, epoch, [seq]),
+    offer: (connection, cursor, frame) => delivery.offer(connection, cursor, frame),
+    onHanded: (owner, { epoch, seq }) => handed(owner, epoch, [seq], true),
     crowdAcks,
+    onWritten: (topic, delivered, failed) => {
+      const record = tally.of(tenantOf(topic))
+      record.delivered += delivered
+      record.failed += failed
+    },
     onLive: (connections, ms) => stats.deliverySeconds.observe(ms / 1000, connections),
     clock,
   })
+  const behind = (owner: Topic, head: Cursor): void => {
+    for (const connection of hub.members(owner)) delivery.behind(connection, head)
+  }
   const overBus = ({ calls, instance }: Cluster): Reach => {
     const census = createClusterCensus({
       local: local.census,
@@ -154,7 +163,7 @@ export function createPipeline({
       node: node.id,
     })
     const countElsewhere = createElsewhere({ local: local.census, calls, clock })
-    return createClusterReach({ local, census, countElsewhere, calls })
+    return createClusterReach({ local, census, countElsewhere, calls, behind, clock })
   }
   const reach = cluster === undefined ? local : overBus(cluster)
   const redeliveries = ackEnabled
@@ -167,10 +176,8 @@ export function createPipeline({
           timeoutMs,
           maxDeliveries: settings.ackMaxDeliveries,
           retentionMs: settings.queueMessageTtlSeconds * 1000,
-          onRedelivered: (owner, delivered, failed) => {
+          onRedelivered: () => {
             stats.ackRedelivered++
-            tally.delivered(tenantOf(owner), delivered)
-            tally.of(tenantOf(owner)).failed += failed
           },
           onFault: storeWatch.failed,
           tracing,
@@ -184,9 +191,8 @@ export function createPipeline({
     onReplayed: ({ principal: { tenant, user } }: Connection, epoch, seqs) => {
       stats.queueReplayed += seqs.length
       tally.delivered(tenant, seqs.length)
-      handed(userTopic(tenant, user), epoch, seqs)
+      handed(userTopic(tenant, user), epoch, seqs, false)
     },
-    onOfferedLate: ({ principal }) => tally.delivered(principal.tenant, -1),
     startSpan: tracing && (() => startReplay(tracing)),
     pace: createReplayPace(),
     persist,
@@ -199,7 +205,7 @@ export function createPipeline({
     keepsForAll: queueEnabled,
     clock,
   })
-  const sent = counted(dispatcher, stats)
+  const sent = counted(cluster === undefined ? dispatcher : throughBus(dispatcher, cluster), stats)
   const dispatchNow = tracing === undefined ? sent : traced(sent, tracing)
   const largeCalls = createLargeCalls(clock)
   const owned = stack.move()

@@ -3,6 +3,7 @@ import type { Audience } from '../notification/audience.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { CloseReason } from '../protocol/close-codes.ts'
+import type { Push } from '../store/push.ts'
 import type { Census } from './census.ts'
 
 /**
@@ -18,11 +19,13 @@ export interface Reach {
   publish(crowd: CrowdAddress, message: UnloggedMessage): Promise<WriteCount>
   /** Writes an entry again to the owner's live WebSockets that are past its place. */
   redeliver(entry: RepeatedEntry): Awaitable<WriteCount>
-  /** Records acknowledgements of messages outside any log; one result per id, in order. */
+  /** Records acknowledgements of messages outside any log that this node wrote; one result per id, in order. */
   acknowledge(owner: Topic, ids: readonly string[]): Awaitable<readonly UnloggedAck[]>
+  /** Like `acknowledge`, for messages that other nodes wrote; undefined without a bus. */
+  acknowledgeElsewhere(owner: Topic, ids: readonly string[]): Promise<readonly UnloggedAck[]> | undefined
   /** Whether each owner has a connection, live or not; in the order of the owners. */
   areConnected(owners: readonly Topic[]): Awaitable<readonly boolean[]>
-  /** Whether the owner has a live WebSocket: then the time to acknowledge runs. */
+  /** Whether the owner has a live WebSocket on this node: then the time to acknowledge runs here. */
   hasLiveSocket(owner: Topic): Awaitable<boolean>
   /** Closes all connections of the owner and counts them. `text` of at most 123 bytes goes into the close frame. */
   close(owner: Topic, reason: CloseReason, text?: string): Awaitable<number>
@@ -46,6 +49,8 @@ export interface LoggedEntry {
   readonly cursor: Cursor
   /** The log knew the notification before: a connection that has it counts no delivery. */
   readonly repeated: boolean
+  /** Set when the store published the entry to other nodes. */
+  readonly push?: Push | undefined
 }
 
 export interface RepeatedEntry {

@@ -9,7 +9,7 @@ export interface RedeliverOptions {
   readonly acks: Pick<Acks, 'redeliver'>
   /** Maximum deliveries of one entry, the first included. */
   readonly maxDeliveries: number
-  readonly onRedelivered: (owner: Topic, delivered: number, failed: number) => void
+  readonly onRedelivered: () => void
   /** Absent when traces are off. */
   readonly tracing?: Tracing | undefined
 }
@@ -30,8 +30,8 @@ export function createRedeliver({
     if (found === undefined) return false
     span?.link(found.traceparent)
     const { body, redelivered } = found
-    const { delivered, failed } = await reach.redeliver({ owner, cursor, body, redelivered })
-    onRedelivered(owner, delivered, failed)
+    const { delivered } = await reach.redeliver({ owner, cursor, body, redelivered })
+    onRedelivered()
     span?.set({ 'ara.entries': 1, 'ara.delivered_to': delivered })
     span?.end()
     return true

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { ReconnectSettings } from '../lib/redis/reconnect-policy.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { memoryStore } from './memory/memory.ts'
+import type { PushSource } from './push.ts'
 import { redisStore } from './redis/redis.ts'
 import { sqliteStore } from './sqlite/sqlite.ts'
 import type { Store, StoreLimits, StoreObserver } from './store.ts'
@@ -32,6 +33,8 @@ export interface OpenOptions {
   readonly onWarning: (warning: string) => void
   /** Called with a fault of our own code that no caller waits for. */
   readonly onFault: (error: unknown) => void
+  /** Publishes new entries to other nodes; absent without a bus. */
+  readonly pushSource?: PushSource | undefined
 }
 
 /** Notifications that stay known by id after leaving every log; about 300 bytes each in memory. */
@@ -39,7 +42,7 @@ const MAX_REPORTS = 100_000
 const MAX_REVOCATIONS = 10_000
 
 /** Opens the store that the settings name. Throws ConfigError when it cannot be used at all. */
-export async function openStore({ settings, ...options }: OpenOptions): Promise<Store> {
+export async function openStore({ settings, pushSource, ...options }: OpenOptions): Promise<Store> {
   const { storeUrl, storeSync, storeReplicas } = settings
   const limits: StoreLimits = {
     maxEntries: settings.queueMaxSizePerUser,
@@ -63,6 +66,7 @@ export async function openStore({ settings, ...options }: OpenOptions): Promise<
         settings,
         replicas: storeReplicas,
         limits,
+        pushSource,
         ...options,
       })
   }

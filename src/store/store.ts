@@ -23,6 +23,8 @@ export interface Draft {
   readonly expiresAt?: number
   /** `traceparent` of the dispatch, set when its trace is sampled. Later work on the entry links to it. */
   readonly traceparent?: string
+  /** When the send was accepted, monotonic milliseconds. */
+  readonly acceptedAt?: number
 }
 
 export interface AppendResult {
@@ -120,8 +122,11 @@ export interface UserLog {
   read(owner: Topic, after: number, limit: PageLimit, unsettledOnly?: boolean): Promise<Page>
   /** Like `read`, with the state of each entry. Reading changes nothing. */
   list(owner: Topic, after: number, limit: PageLimit): Promise<Page<ListedEntry>>
-  /** Notes that these entries were handed to at least one socket of the user. Batched: a crash may lose the note. */
-  handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
+  /**
+   * Notes that these entries were handed to at least one socket of the user. Batched: a crash may lose the note. `isLive`:
+   * other nodes may have noted this delivery too; then it counts once.
+   */
+  handed(owner: Topic, epoch: Epoch, seqs: readonly number[], isLive?: boolean): void
   /** Delivery status of a notification of the tenant. `after` and `limit` select a page of its recipients. */
   report(
     tenant: string,

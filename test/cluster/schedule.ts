@@ -223,9 +223,6 @@ class Node {
       onReplayed: (_, __, seqs) => {
         this.told += seqs.length
       },
-      onOfferedLate: () => {
-        this.told--
-      },
       persist: createPersist(() => this.#retry()),
       onFault: error => {
         throw error
@@ -371,11 +368,11 @@ class Node {
     if (cursor !== undefined) this.receipts.proved(line, cursor)
   }
 
-  offer({ cursor, body }: Item, isNew: boolean): void {
+  offer({ cursor, body }: Item): void {
     const frame = userFrame(body, cursor)
     for (const line of this.hub.members(OWNER) as ReadonlySet<Line>) {
-      const offered = this.delivery.offer(line, cursor, frame, isNew)
-      if (offered === 'sent' || offered === 'buffered' || (offered === 'known' && isNew)) this.told++
+      const offered = this.delivery.offer(line, cursor, frame)
+      if (offered === 'sent' || offered === 'buffered') this.told++
     }
   }
 
@@ -385,10 +382,10 @@ class Node {
     try {
       const item = await this.ask(() => {
         const appended = run.world.append()
-        run.publish(appended, this, true, mayLose)
+        run.publish(appended, this, mayLose)
         return appended
       })
-      this.offer(item, true)
+      this.offer(item)
     } catch {
       // The append may have succeeded: the store calls for a comparison.
       this.sweep.start()
@@ -399,8 +396,8 @@ class Node {
   async repeat(item: Item): Promise<void> {
     const { run } = this
     try {
-      await this.ask(() => run.publish(item, this, false))
-      this.offer(item, false)
+      await this.ask(() => run.publish(item, this))
+      this.offer(item)
     } catch {
       this.sweep.start()
     }
@@ -430,7 +427,7 @@ class Run {
   }
 
   /** Redis passes a hint to every subscribed node; the node of the sender ignores it. */
-  publish(item: Item, from: Node, isNew: boolean, mayLose = true): void {
+  publish(item: Item, from: Node, mayLose = true): void {
     const { world } = this
     for (const node of this.nodes) {
       if (node === from || !node.isSubscribed) continue
@@ -438,7 +435,7 @@ class Run {
       const { links } = node
       world.tasks.push(() => {
         // A broken connection loses what was on its way.
-        if (links === node.links) node.tasks.push(() => node.offer(item, isNew))
+        if (links === node.links) node.tasks.push(() => node.offer(item))
       })
     }
   }

@@ -30,14 +30,14 @@ const TARGETS: readonly Target[] = [
 ]
 
 for (const target of TARGETS)
-  test(`a send to ${target.type} counts once, in its tenant, with the frames of its outcome`, async () => {
+  test(`a send to ${target.type} counts once, in its tenant; its frames are counted where they are written`, async () => {
     const stats = createStats()
     const dispatch = counted(async () => OUTCOME, stats)
     expect(await dispatch(envelope(target))).toBe(OUTCOME)
     expect(stats.tally.find('acme')).toEqual({
       sent: { ...NONE, [target.type]: 1 },
-      delivered: 3,
-      failed: 2,
+      delivered: 0,
+      failed: 0,
       opened: 0,
       acks: { tracked: 0, acked: 0, expired: 0, latencyMs: 0 },
     })

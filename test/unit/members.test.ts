@@ -22,6 +22,7 @@ function start(...names: readonly string[]) {
     const cluster = stack.use(
       createCluster({
         bus,
+        db: 0,
         hub: { members: topic => ({ size: bus.joined.has(topic) ? 1 : 0 }) as Members },
         node: { id: `id-${name}`, version: '1.0.0', since: '2026-01-01T00:00:00.000Z' },
         onFault: error => {

@@ -94,6 +94,7 @@ function start() {
     offer: (connection, _, frame) => connection.write(frame),
     onHanded: (owner, { epoch, seq }) => redeliveries.handed(owner, epoch, [seq]),
     crowdAcks,
+    onWritten: () => {},
     onLive: () => {},
     clock,
   })

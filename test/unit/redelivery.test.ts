@@ -66,6 +66,7 @@ function start(
     offer: notCalled,
     onHanded: notCalled,
     crowdAcks: undefined,
+    onWritten: () => {},
     onLive: notCalled,
     clock,
   })

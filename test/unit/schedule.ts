@@ -358,9 +358,6 @@ class Run {
       onReplayed: (_, __, seqs) => {
         this.told += seqs.length
       },
-      onOfferedLate: () => {
-        this.told--
-      },
       persist: createPersist(() => this.#retry()),
       onFault: error => {
         throw error
@@ -425,8 +422,8 @@ class Run {
     for (const device of this.hub.members(OWNER) as ReadonlySet<Device>)
       if (!mayLose || world.lossless || world.pick(6) > 0)
         world.tasks.push(() => {
-          const offered = this.delivery.offer(device, item.cursor, frame, true)
-          if (offered !== 'refused' && offered !== 'later') this.told++
+          const offered = this.delivery.offer(device, item.cursor, frame)
+          if (offered === 'sent' || offered === 'buffered') this.told++
         })
   }
 

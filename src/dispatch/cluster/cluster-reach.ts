@@ -1,33 +1,171 @@
-import type { Topic } from '../../notification/topic.ts'
+import { ALL_NODES } from '../../bus/bus.ts'
+import { storeUnavailable } from '../../errors.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import type { Cursor } from '../../notification/cursor.ts'
+import { type Topic, tenantOf, tenantTopic } from '../../notification/topic.ts'
 import type { CloseReason } from '../../protocol/close-codes.ts'
 import type { Census } from '../census.ts'
-import type { Reach } from '../reach.ts'
+import type {
+  CrowdAddress,
+  LoggedEntry,
+  Reach,
+  RepeatedEntry,
+  UnloggedAck,
+  UserReach,
+  WriteCount,
+} from '../reach.ts'
 import type { Calls } from './calls.ts'
+import { addAnswers, receivePushes } from './pushes.ts'
+import { createQuestion } from './question.ts'
+import { createUserCalls } from './user-calls.ts'
 
 interface ClusterReachOptions {
   readonly local: Reach
   readonly census: Census
   readonly countElsewhere: Reach['countElsewhere']
   readonly calls: Calls
+  /** The log of this owner has grown: its connections here read. */
+  readonly behind: (owner: Topic, head: Cursor) => void
+  readonly clock: Pick<Clock, 'monotonic'>
 }
 
-/** Reaches the connections of all nodes. */
-export function createClusterReach({ local, census, countElsewhere, calls }: ClusterReachOptions): Reach {
+/** Topics of a crowd with the facts about its message; the body follows on the next line. */
+interface CrowdHead extends CrowdAddress {
+  readonly id: string
+  readonly elapsedMs: number
+}
+
+const sum = (counts: readonly WriteCount[]): WriteCount => ({
+  delivered: counts.reduce((total, { delivered }) => total + delivered, 0),
+  failed: counts.reduce((total, { failed }) => total + failed, 0),
+})
+
+/** The acknowledgement of one id that some node knew. */
+const bestOf = (acks: readonly (UnloggedAck | undefined)[]): UnloggedAck =>
+  acks.find(ack => ack === 'acked') ?? acks.find(ack => ack === 'late') ?? 'unknown'
+
+/** Splits a message into its first line, which is JSON, and the rest. */
+function readHead<T>(text: string): readonly [head: T, rest: string] {
+  const end = text.indexOf('\n')
+  return [JSON.parse(text.slice(0, end)) as T, text.slice(end + 1)]
+}
+
+/** Reaches the connections of all nodes. Those of this node are served at once, without the bus. */
+export function createClusterReach({
+  local,
+  census,
+  countElsewhere,
+  calls,
+  behind,
+  clock,
+}: ClusterReachOptions): Reach {
+  receivePushes({ calls, offer: local.offer, behind, clock })
+
+  const elapsedMs = (acceptedAt: number): number => Math.round((clock.monotonic() - acceptedAt) * 10) / 10
+  const headOf = (id: string, acceptedAt: number): string =>
+    JSON.stringify({ id, elapsedMs: elapsedMs(acceptedAt) })
+
+  const writeElsewhere = createUserCalls<UserReach>(calls, 'write', async (owners, text) => {
+    const [head, body] = readHead<Pick<CrowdHead, 'id' | 'elapsedMs'>>(text)
+    const written = await local.write(owners, {
+      id: head.id,
+      body,
+      acceptedAt: clock.monotonic() - head.elapsedMs,
+    })
+    return written.map(each => (each.delivered + each.failed > 0 ? each : undefined))
+  })
+
+  const askConnected = createUserCalls<true>(calls, 'connected', async owners =>
+    (await local.areConnected(owners)).map(isConnected => isConnected || undefined),
+  )
+
+  calls.on('crowd', async text => {
+    const [{ topics, audience, id, elapsedMs }, body] = readHead<CrowdHead>(text)
+    const acceptedAt = clock.monotonic() - elapsedMs
+    const { delivered, failed } = await local.publish({ topics, audience }, { id, body, acceptedAt })
+    return JSON.stringify({ delivered, failed })
+  })
+
+  const redeliverElsewhere = createQuestion<RepeatedEntry, WriteCount>(calls, 'redeliver', local.redeliver)
+
+  const acknowledgeElsewhere = createQuestion<
+    { readonly owner: Topic; readonly ids: readonly string[] },
+    readonly UnloggedAck[]
+  >(calls, 'acknowledge', ({ owner, ids }) => local.acknowledge(owner, ids))
+
   calls.on('close', async (text, topic) => {
     const { reason, words } = JSON.parse(text) as { readonly reason: CloseReason; readonly words?: string }
     return String(await local.close(topic as Topic, reason, words))
   })
 
+  const collect = async (
+    entries: readonly LoggedEntry[],
+    offered: ReturnType<Reach['offer']>,
+  ): Promise<readonly UserReach[]> => {
+    const answers = entries.map(({ owner, push }) => push && calls.collect(push.id, owner, push.nodes))
+    const here = await offered
+    return Promise.all(
+      here.map(async (reach, n) => {
+        const given = await answers[n]
+        return given === undefined ? reach : addAnswers(reach, given)
+      }),
+    )
+  }
+
   return {
     ...local,
     census,
     countElsewhere,
+    offer: (entries, body, acceptedAt) => {
+      const offered = local.offer(entries, body, acceptedAt)
+      return entries.some(({ push }) => push !== undefined) ? collect(entries, offered) : offered
+    },
+    write: async (owners, message) => {
+      const { id, body, acceptedAt } = message
+      const [here, elsewhere] = await Promise.all([
+        local.write(owners, message),
+        writeElsewhere(owners, `${headOf(id, acceptedAt)}\n${body}`),
+      ])
+      return here.map((reach, n) => {
+        const all = [reach, ...(elsewhere[n] ?? [])]
+        return { ...sum(all), has: all.some(({ has }) => has) }
+      })
+    },
+    publish: async (crowd, message) => {
+      const { id, body, acceptedAt } = message
+      const { topics, audience } = crowd
+      const [first] = topics
+      if (first === undefined) return local.publish(crowd, message)
+      const topic = topics.length === 1 ? first : tenantTopic(tenantOf(first))
+      const head: CrowdHead = { topics, audience, id, elapsedMs: elapsedMs(acceptedAt) }
+      const [here, { texts }] = await Promise.all([
+        local.publish(crowd, message),
+        calls.ask(topic, 'crowd', `${JSON.stringify(head)}\n${body}`),
+      ])
+      const elsewhere = texts.filter(text => text !== '').map(text => JSON.parse(text) as WriteCount)
+      return sum([here, ...elsewhere])
+    },
+    redeliver: async entry => {
+      const [here, { answers }] = await Promise.all([
+        local.redeliver(entry),
+        redeliverElsewhere(entry.owner, entry),
+      ])
+      return sum([here, ...answers])
+    },
+    areConnected: async owners => {
+      const [here, elsewhere] = await Promise.all([local.areConnected(owners), askConnected(owners, '')])
+      return here.map((isConnected, n) => isConnected || (elsewhere[n] ?? []).length > 0)
+    },
+    acknowledgeElsewhere: async (owner, ids) => {
+      const { answers } = await acknowledgeElsewhere(ALL_NODES, { owner, ids })
+      return ids.map((_, n) => bestOf(answers.map(acks => acks[n])))
+    },
     close: async (owner, reason, words) => {
       const [here, { texts }] = await Promise.all([
         local.close(owner, reason, words),
-        calls.ask(owner, 'close', JSON.stringify({ reason, words })),
+        calls.ask(owner, 'close', JSON.stringify({ reason, words })).catch(storeUnavailable),
       ])
-      return texts.reduce((sum, text) => sum + Number(text), here)
+      return texts.reduce((total, text) => total + Number(text), here)
     },
   }
 }

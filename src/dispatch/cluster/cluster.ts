@@ -1,4 +1,5 @@
 import type { Bus, BusTopic } from '../../bus/bus.ts'
+import type { Config } from '../../config/config.ts'
 import type { Hub } from '../../hub/hub.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import type { Topic } from '../../notification/topic.ts'
@@ -6,11 +7,13 @@ import type { OnFault } from '../../observe/fault.ts'
 import { limited } from '../../observe/limited.ts'
 import type { Logger } from '../../observe/log.ts'
 import type { Stats } from '../../observe/stats.ts'
+import type { PushSource } from '../../store/push.ts'
 import type { NodeIdentity } from '../census.ts'
 import { type Calls, createCalls } from './calls.ts'
 import { createForeign, createForeignCheck } from './foreign.ts'
 import { createInterest, type Interest } from './interest.ts'
 import { createMembers, type Member, type Members } from './members.ts'
+import { createPushSource } from './pushes.ts'
 
 /** What this node and the others use to work as one. */
 export interface Cluster extends Disposable {
@@ -19,10 +22,16 @@ export interface Cluster extends Disposable {
   readonly calls: Calls
   readonly members: Pick<Members, 'others'>
   readonly interest: Interest
+  /** For the store. */
+  readonly pushSource: PushSource
+  /** Whether this node reaches the others. */
+  isUp(): boolean
 }
 
 interface ClusterOptions {
   readonly bus: Bus
+  /** Database of the Redis bus, which names its channels. */
+  readonly db: number
   readonly hub: Pick<Hub, 'members'>
   readonly node: NodeIdentity
   readonly onFault: OnFault
@@ -34,7 +43,16 @@ interface ClusterOptions {
 const LINES_PER_SECOND = 2
 
 /** Starts to talk to the other nodes. */
-export function createCluster({ bus, hub, node, onFault, clock, logger, stats }: ClusterOptions): Cluster {
+export function createCluster({
+  bus,
+  db,
+  hub,
+  node,
+  onFault,
+  clock,
+  logger,
+  stats,
+}: ClusterOptions): Cluster {
   const foreign = createForeign()
   const sayForeign = limited<{ readonly topic: BusTopic }>({
     perSecond: LINES_PER_SECOND,
@@ -72,9 +90,18 @@ export function createCluster({ bus, hub, node, onFault, clock, logger, stats }:
     calls,
     members,
     interest: createInterest({ bus, hub }),
+    pushSource: createPushSource(calls, db),
+    isUp: () => bus.isUp(),
     [Symbol.dispose]: () => {
       members[Symbol.dispose]()
       calls[Symbol.dispose]()
     },
   }
 }
+
+/** The cluster of the settings; undefined without a bus. */
+export const openCluster = ({
+  settings: { busUrl },
+  ...options
+}: Omit<ClusterOptions, 'db'> & { readonly settings: Pick<Config, 'busUrl'> }): Cluster | undefined =>
+  busUrl.kind === 'none' ? undefined : createCluster({ ...options, db: busUrl.address.db })

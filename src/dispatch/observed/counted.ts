@@ -1,16 +1,13 @@
 import type { Stats } from '../../observe/stats.ts'
 import type { Dispatch } from '../dispatcher.ts'
 
-/** Wraps a dispatch and counts its outcomes. Expired and failed sends are not counted. */
+/** Wraps a dispatch and counts its sends. Expired and failed ones are not counted; frames are counted where they are written. */
 export const counted =
   (dispatch: Dispatch, stats: Pick<Stats, 'tally' | 'queueEnqueued'>): Dispatch =>
   envelope =>
     dispatch(envelope).then(outcome => {
       if (outcome.status === 'expired') return outcome
-      const record = stats.tally.of(envelope.tenant)
-      record.sent[envelope.target.type]++
-      record.delivered += outcome.deliveredTo
-      record.failed += outcome.failed
+      stats.tally.of(envelope.tenant).sent[envelope.target.type]++
       stats.queueEnqueued += outcome.queued
       return outcome
     })

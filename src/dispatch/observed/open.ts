@@ -5,6 +5,7 @@ import type { Stats } from '../../observe/stats.ts'
 import { tellOfStore } from '../../observe/store-lines.ts'
 import type { Tracing } from '../../observe/tracing.ts'
 import { type OpenOptions, openStore } from '../../store/open.ts'
+import type { PushSource } from '../../store/push.ts'
 import type { Store, StoreObserver } from '../../store/store.ts'
 import { observeEntries } from './entry-stats.ts'
 import { traceStore } from './spans.ts'
@@ -25,6 +26,8 @@ interface ObservedOptions {
   /** Called when an outage has ended. */
   readonly onResumed: () => void
   readonly onFault: OnFault
+  /** Absent without a bus. */
+  readonly pushSource: PushSource | undefined
   readonly clock: Clock
   readonly logger: Logger
   readonly stats: Stats
@@ -38,13 +41,21 @@ export async function openObservedStore({
   wrapStore,
   onResumed,
   onFault,
+  pushSource,
   clock,
   logger,
   stats,
   tracing,
 }: ObservedOptions): Promise<ObservedStore> {
   const observer = observeEntries(stats, onResumed)
-  const opened = await openStore({ settings, clock, observer, onFault, ...tellOfStore(logger, clock) })
+  const opened = await openStore({
+    settings,
+    clock,
+    observer,
+    onFault,
+    pushSource,
+    ...tellOfStore(logger, clock),
+  })
   const metered = meterStore(wrapStore(opened), { clock, stats })
   const store = tracing === undefined ? metered : traceStore(metered, tracing)
   const storeWatch = watchStore({ store, clock, logger, onFault })

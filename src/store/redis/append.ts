@@ -8,6 +8,7 @@ import type { IdleLogs } from './idle-logs.ts'
 import { DUE_KEY, recipientsKey } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Pace } from './pace.ts'
+import type { PushGroup, Pushing } from './pushing.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command, LiveConnection } from './server.ts'
 import type { EndAdmission, StoredSizes } from './stored-sizes.ts'
@@ -20,6 +21,8 @@ interface AppendOptions {
   readonly pace: Pace
   readonly idleLogs: IdleLogs
   readonly limits: StoreLimits
+  /** Absent without a bus. */
+  readonly startPushing: (() => Pushing) | undefined
 }
 
 /** Bounds of one group. Other calls run between the groups of a large call. */
@@ -69,13 +72,19 @@ export function createAppend({
   pace,
   idleLogs,
   limits,
+  startPushing,
 }: AppendOptions): UserLog['append'] {
   const { retentionMs, cleanupMs, maxEntries, maxBytes, tenantMaxBytes } = limits
   /** Keeps recipients as long as the delivery state of any of them, plus one cleanup. */
   const recipientsMs = retentionMs + cleanupMs + MINUTE_MS
 
-  const appendOne = (connection: LiveConnection, deadline: number, { draft, body }: PlacedDraft): Command =>
-    scripts.command(connection, draft.owner, SCRIPTS.append, [
+  const appendOne = (
+    connection: LiveConnection,
+    deadline: number,
+    { draft, body }: PlacedDraft,
+    pushes: PushGroup | undefined,
+  ): Command => {
+    const given = [
       Math.floor(deadline),
       maxEntries,
       draft.id,
@@ -86,7 +95,11 @@ export function createAppend({
       draft.expiresAt ?? '',
       draft.traceparent ?? '',
       body.bytes,
-    ])
+    ]
+    return pushes === undefined
+      ? scripts.command(connection, draft.owner, SCRIPTS.append, given)
+      : scripts.command(connection, draft.owner, SCRIPTS.appendAndPush, [...given, ...pushes.args(draft)])
+  }
 
   /** Runs before the entries, so that no entry exists with unknown recipients. */
   const noteRecipients = (group: readonly PlacedDraft[]): readonly Command[] =>
@@ -111,8 +124,10 @@ export function createAppend({
   const appendGroup = async (
     group: readonly PlacedDraft[],
     sharers: Sharers,
+    pushing: Pushing | undefined,
   ): Promise<readonly AppendResult[]> => {
     const before: Command[] = []
+    let pushes: PushGroup | undefined
     const taken: (readonly [owner: Topic, taken: NoteBatch])[] = []
     const build = (connection: LiveConnection, deadline: number): readonly Command[] => {
       for (const owner of new Set(group.map(({ draft }) => draft.owner))) {
@@ -122,15 +137,13 @@ export function createAppend({
         before.push(scripts.command(connection, owner, SCRIPTS.note, noted.given))
       }
       before.push(...noteRecipients(group))
-      if (sharers.size > 0)
-        before.push(
-          ...writeBodies(
-            group.map(({ draft }) => draft),
-            sharers,
-            recipientsMs,
-          ),
-        )
-      const appends = group.map(placed => appendOne(connection, deadline, placed))
+      if (sharers.size > 0) {
+        const drafts = group.map(({ draft }) => draft)
+        before.push(...writeBodies(drafts, sharers, recipientsMs))
+        if (pushing !== undefined) before.push(...pushing.tellBodies(drafts, sharers))
+      }
+      pushes = pushing?.group()
+      const appends = group.map(placed => appendOne(connection, deadline, placed, pushes))
       return [...before, ...appends, noteDue(group, connection.time() || connection.now())]
     }
     try {
@@ -138,12 +151,18 @@ export function createAppend({
       for (const [n, [owner, noted]] of taken.entries())
         noted.written(scripts.answer(owner, replies[n]).answer)
       return group.map(({ draft: { owner } }, n) => {
-        const [epoch, seq, repeated] = scripts.answer(owner, replies[before.length + n]).answer
-        return { cursor: { epoch: String(epoch), seq: Number(seq) }, repeated: repeated === 1 }
+        const [epoch, seq, repeated, nodes] = scripts.answer(owner, replies[before.length + n]).answer
+        const push = pushes?.reached(n, Number(nodes))
+        return {
+          cursor: { epoch: String(epoch), seq: Number(seq) },
+          repeated: repeated === 1,
+          ...(push && { push }),
+        }
       })
     } catch (error) {
       // The error may concern another log of the group, so the notes stay pending.
       for (const [, noted] of taken) noted.lost()
+      pushes?.lost()
       throw error
     }
   }
@@ -187,10 +206,11 @@ export function createAppend({
     try {
       const appended: AppendResult[] = []
       const groups = [...groupsOf(drafts, sharers)]
+      const pushing = startPushing?.()
       // Sends few groups at a time: waiting groups hold one body per user in memory.
       for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE) {
         const some = groups.slice(from, from + GROUPS_AT_ONCE)
-        for (const each of await Promise.all(some.map(group => appendGroup(group, sharers))))
+        for (const each of await Promise.all(some.map(group => appendGroup(group, sharers, pushing))))
           appended.push(...each)
       }
       isNew = appended.some(({ repeated }) => !repeated)

@@ -1,4 +1,5 @@
 import { type Topic, tenantOf } from '../../notification/topic.ts'
+import { referenceTo, referredId } from '../push.ts'
 import type { Draft } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { bodyKey } from './keys.ts'
@@ -19,8 +20,6 @@ interface UnresolvedEntry {
   readonly body: string
 }
 
-/** A NUL, the size, a blank, the notification's id. No body starts with a NUL, because a body is JSON. */
-const REFERENCE = /^\0(\d+) (.*)$/s
 /** Minimum saving: sharing costs a second key and one more round trip per replay. */
 const WORTH_BYTES = 8_192
 const SHARED_BYTES = 1_024
@@ -46,7 +45,7 @@ export const bytesOf = ({ id, body }: Draft, sharers: Sharers): number =>
   Math.ceil(Buffer.byteLength(body) / (sharers.get(id) ?? 1))
 
 export const storedBodyOf = (draft: Draft, sharers: Sharers): StoredBody => ({
-  text: sharers.has(draft.id) ? `\0${Buffer.byteLength(draft.body)} ${draft.id}` : draft.body,
+  text: sharers.has(draft.id) ? referenceTo(draft.id, Buffer.byteLength(draft.body)) : draft.body,
   bytes: bytesOf(draft, sharers),
 })
 
@@ -83,14 +82,14 @@ export function createBodies({
 
   return {
     resolve: async (owner, entries) => {
-      const ids = new Set(entries.flatMap(({ body }) => REFERENCE.exec(body)?.[2] ?? []))
+      const ids = new Set(entries.flatMap(({ body }) => referredId(body) ?? []))
       if (ids.size === 0) return entries
       const names = [...ids]
       const texts = await find(owner, names)
       const byId = new Map(names.map((id, n) => [id, texts[n]]))
       const lost: number[] = []
       const resolved = entries.map(entry => {
-        const id = REFERENCE.exec(entry.body)?.[2]
+        const id = referredId(entry.body)
         const text = id === undefined ? entry.body : byId.get(id)
         if (typeof text !== 'string') lost.push(entry.seq)
         return { ...entry, body: String(text) }

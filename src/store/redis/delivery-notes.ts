@@ -7,7 +7,7 @@ import { SCRIPTS } from './scripts.ts'
 
 /** Writes that no caller waits for. They are sent soon, in batches. */
 export interface DeliveryNotes {
-  handed(owner: Topic, epoch: Epoch, seqs: readonly number[]): void
+  handed(owner: Topic, epoch: Epoch, seqs: readonly number[], isLive?: boolean): void
   received(owner: Topic, cursor: Cursor): void
   /** Takes the pending notes of that log, for the caller to write; undefined when there are none. */
   take(owner: Topic): NoteBatch | undefined
@@ -43,7 +43,7 @@ interface DeliveryNotesOptions {
 
 /** Pending notes of one log. */
 interface LogNotes {
-  readonly handed: (readonly [epoch: Epoch, seq: number, at: number])[]
+  readonly handed: (readonly [epoch: Epoch, seq: number, at: number, live: 0 | 1])[]
   /** Every cursor, not only the furthest: the furthest may be one that the log never had. */
   readonly received: Cursor[]
   /** The notes were sent before, with an unknown outcome. */
@@ -124,11 +124,12 @@ export function createDeliveryNotes({
   timer.unref()
 
   return {
-    handed: (owner, epoch, seqs) => {
+    handed: (owner, epoch, seqs, isLive) => {
       const all = of(owner)
       if (all === undefined) return
       const at = now()
-      for (const seq of seqs) if (all.handed.length < MAX_HANDED) all.handed.push([epoch, seq, at])
+      for (const seq of seqs)
+        if (all.handed.length < MAX_HANDED) all.handed.push([epoch, seq, at, isLive ? 1 : 0])
     },
     received: (owner, cursor) => {
       const all = of(owner)

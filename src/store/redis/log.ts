@@ -21,6 +21,7 @@ import type { IdleLogs } from './idle-logs.ts'
 import { recipientsKey } from './keys.ts'
 import type { Answer, LogScripts } from './log-scripts.ts'
 import type { Pace } from './pace.ts'
+import type { Pushing } from './pushing.ts'
 import { SCRIPTS } from './scripts.ts'
 import { run } from './server.ts'
 import type { StoredSizes } from './stored-sizes.ts'
@@ -37,6 +38,7 @@ interface LogOptions {
   readonly idleLogs: IdleLogs
   readonly limits: StoreLimits
   readonly totals: UserLog['totals']
+  readonly startPushing: (() => Pushing) | undefined
 }
 
 /** In the order of their numbers in the scripts. */
@@ -101,6 +103,7 @@ export function createLog({
   idleLogs,
   limits,
   totals,
+  startPushing,
 }: LogOptions): UserLog {
   /** Writes the pending notes of the log first, so that the answer includes them. */
   const ask: LogScripts['ask'] = async (owner, script, given) => {
@@ -162,7 +165,7 @@ export function createLog({
   }
 
   return {
-    append: createAppend({ commits, storedSizes, scripts, notes, pace, idleLogs, limits }),
+    append: createAppend({ commits, storedSizes, scripts, notes, pace, idleLogs, limits, startPushing }),
     open: async owner => logStartOf(await ask(owner, SCRIPTS.open, [])),
     heads: async owners => {
       const heads: Cursor[] = []

@@ -2,7 +2,8 @@
 --
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 '1' when this may have been noted before; 7 number of receipts; for each receipt epoch and seq of a cursor up to
--- which some device has received; then for each entry handed over epoch, seq, time in ms
+-- which some device has received; then for each entry handed over epoch, seq, time in ms, 1 when another node may
+-- have noted this delivery
 -- Reply: ..., 1 when more receipts must be noted
 
 local MAX_RECEIVED = 1000
@@ -25,11 +26,11 @@ end
 
 -- Writes each entry once, even if it was both handed over and received.
 local noted = {}
-for n = entries, #ARGV, 3 do
+for n = entries, #ARGV, 4 do
   local seq = ARGV[n + 1]
   if ARGV[n] == head.epoch and isRetained(seq) then
     local entry = noted[seq] or note(seq)
-    if ARGV[6] ~= '1' or entry[ATTEMPTS] == 0 then
+    if (ARGV[6] ~= '1' and ARGV[n + 3] ~= '1') or entry[ATTEMPTS] == 0 then
       deliver(entry, tonumber(ARGV[n + 2]))
       noted[seq] = entry
     end

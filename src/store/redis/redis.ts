@@ -1,6 +1,7 @@
 import type { RedisAddress } from '../../lib/redis/url.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import type { Topic } from '../../notification/topic.ts'
+import type { PushSource } from '../push.ts'
 import type { Store, StoreLimits, StoreObserver } from '../store.ts'
 import { createAcks } from './acks.ts'
 import { createBatches, UNKNOWN_MS } from './batches.ts'
@@ -14,6 +15,7 @@ import { createIdleLogs } from './idle-logs.ts'
 import { createLog } from './log.ts'
 import { createLogScripts, type LogSize } from './log-scripts.ts'
 import { createPace } from './pace.ts'
+import { createPushing } from './pushing.ts'
 import { createRevocations } from './revocations.ts'
 import { type Command, connectServer, type Server, type ServerOptions } from './server.ts'
 import { createStoredSizes } from './stored-sizes.ts'
@@ -33,6 +35,8 @@ interface RedisStoreOptions {
   readonly onWarning?: (warning: string) => void
   /** Called with a fault of our own code that no caller waits for. */
   readonly onFault?: (error: unknown) => void
+  /** Publishes new entries to other nodes; absent without a bus. */
+  readonly pushSource?: PushSource | undefined
   /** Replaces the clock of Redis in tests, milliseconds since 1970. */
   readonly testTime?: ServerOptions['testTime']
 }
@@ -85,6 +89,7 @@ export function redisStore({
   onAway = () => {},
   onWarning = () => {},
   onFault = () => {},
+  pushSource,
   testTime,
 }: RedisStoreOptions): Store {
   const reportFault = createFaultReporter(onFault)
@@ -158,7 +163,19 @@ export function redisStore({
     kind: 'redis',
     isUp: () => writer.isUp() && reader.isUp(),
     isSafe: () => writer.isSafe() && reader.isSafe(),
-    log: createLog({ commits, reads, scripts, bodies, storedSizes, notes, pace, idleLogs, limits, totals }),
+    log: createLog({
+      commits,
+      reads,
+      scripts,
+      bodies,
+      storedSizes,
+      notes,
+      pace,
+      idleLogs,
+      limits,
+      totals,
+      startPushing: pushSource && createPushing(pushSource, clock),
+    }),
     acks: createAcks({ commits, scripts, bodies, notes, observer }),
     idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs }),
     revocations: createRevocations({ commits, reads, max: limits.maxRevocations }),

@@ -18,6 +18,7 @@ import lose from './lose-7.lua' with { type: 'text' }
 import mend from './mend-7.lua' with { type: 'text' }
 import note from './note-7.lua' with { type: 'text' }
 import open from './open-7.lua' with { type: 'text' }
+import push from './push.lua' with { type: 'text' }
 import read from './read-7.lua' with { type: 'text' }
 import recipients from './recipients-1.lua' with { type: 'text' }
 import redeliver from './redeliver-7.lua' with { type: 'text' }
@@ -44,6 +45,7 @@ const ofLog = (...texts: string[]): Script => script([log, find, ...texts].join(
 /** Inlined as strings, so that a compiled executable contains them. */
 export const SCRIPTS = {
   append: ofLog(append),
+  appendAndPush: ofLog(push, append),
   known: ofLog(known),
   open: ofLog(open),
   read: ofLog(read),

@@ -1,0 +1,87 @@
+import { ALL_NODES } from '../../bus/bus.ts'
+import { createSizedCache } from '../../lib/collections/sized-cache.ts'
+import { whenReady } from '../../lib/flow/awaitable.ts'
+import type { Clock } from '../../lib/time/clock.ts'
+import { busChannel } from '../../notification/bus-channel.ts'
+import type { Cursor } from '../../notification/cursor.ts'
+import { type Topic, tenantOf } from '../../notification/topic.ts'
+import { type PushSource, parsePush, referredId } from '../../store/push.ts'
+import type { Reach, UserReach } from '../reach.ts'
+import type { Answers, Calls } from './calls.ts'
+
+const PUSH = 'push'
+const BODY = 'body'
+
+/** Bounds of shared bodies of other nodes: their pushes follow within the same append. */
+const MAX_BODIES_BYTES = 32 * 1024 * 1024
+const MAX_BODIES = 10_000
+
+/** The messages with which a store tells other nodes of its entries; `db` is the database of the bus. */
+export const createPushSource = (
+  calls: Pick<Calls, 'begin' | 'cancel' | 'headOf'>,
+  db: number,
+): PushSource => ({
+  channelOf: owner => busChannel(db, owner),
+  begin: () => calls.begin(PUSH),
+  cancel: calls.cancel,
+  share: (tenant, id, body) => ({
+    channel: busChannel(db, ALL_NODES),
+    message: `${calls.headOf(BODY)}\n${tenant} ${id}\n${body}`,
+  }),
+})
+
+interface ReceiveOptions {
+  readonly calls: Pick<Calls, 'on'>
+  readonly offer: Reach['offer']
+  /** The log of this owner has grown. */
+  readonly behind: (owner: Topic, head: Cursor) => void
+  readonly clock: Pick<Clock, 'monotonic'>
+}
+
+const NOBODY: UserReach = { delivered: 0, failed: 0, has: false }
+
+const textOf = ({ delivered, failed, has }: UserReach): string => `${delivered} ${failed} ${has ? 1 : 0}`
+
+/** Adds the answers of other nodes about one user to the result here. */
+export const addAnswers = (here: UserReach | undefined, { texts }: Answers): UserReach =>
+  texts.reduce((sum, text) => {
+    const [delivered = 0, failed = 0, has = 0] = text.split(' ').map(Number)
+    return {
+      delivered: sum.delivered + delivered,
+      failed: sum.failed + failed,
+      has: sum.has || has > 0,
+    }
+  }, here ?? NOBODY)
+
+/** Offers the entries that other nodes push to the connections of this one. */
+export function receivePushes({ calls, offer, behind, clock }: ReceiveOptions): void {
+  const bodies = createSizedCache<string, string>({
+    maxBytes: MAX_BODIES_BYTES,
+    maxEntries: MAX_BODIES,
+    bytesOf: (_, body) => 2 * body.length,
+  })
+
+  const bodyOf = (owner: Topic, text: string): string | undefined => {
+    const id = referredId(text)
+    return id === undefined ? text : bodies.get(`${tenantOf(owner)} ${id}`)
+  }
+
+  calls.on(BODY, text => {
+    const end = text.indexOf('\n')
+    bodies.set(text.slice(0, end), text.slice(end + 1))
+    return ''
+  })
+
+  calls.on(PUSH, (text, topic) => {
+    const owner = topic as Topic
+    const { cursor, repeated, elapsedMs, body: given } = parsePush(text)
+    const body = bodyOf(owner, given)
+    if (body === undefined) {
+      // Its connections read the entry from the log.
+      behind(owner, cursor)
+      return textOf(NOBODY)
+    }
+    const offered = offer([{ owner, cursor, repeated }], body, clock.monotonic() - elapsedMs)
+    return whenReady(offered, ([only = NOBODY]) => textOf(only))
+  })
+}

@@ -1,0 +1,17 @@
+-- Stands before append-7.lua: the step that appends an entry also publishes it to the nodes with connections of its user.
+--
+-- ARGV: 16 channel of the user; 17 head of the message; 18 ms since the send was accepted
+-- Reply: as append-7.lua, then the number of nodes. Pattern subscribers of other programs do not count.
+
+local replyAlone = reply
+local function reply(more, epoch, seq, repeated)
+  local answer = replyAlone(more, epoch, seq, repeated)
+  local channel = ARGV[16]
+  local nodes = call('PUBSUB', 'NUMSUB', channel)[2]
+  if nodes > 0 then
+    local place = table.concat({ epoch, whole(seq), repeated, ARGV[18] }, ' ')
+    call('PUBLISH', channel, table.concat({ ARGV[17], place, ARGV[9] }, '\n'))
+  end
+  answer[#answer + 1] = nodes
+  return answer
+end
