@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { StoreAway } from '../errors.ts'
 import { Deque } from '../lib/collections/deque.ts'
 import { isReplyError } from '../lib/redis/reply-error.ts'
+import type { Clock } from '../lib/time/clock.ts'
 import { every } from '../lib/time/every.ts'
 import script from './publish.lua' with { type: 'text' }
 
@@ -13,9 +14,11 @@ export interface Publisher extends Disposable {
   publish(channel: string, message: string): Promise<number>
 }
 
-/** Counts ticks, not clock time: while this process is suspended no tick passes, so Redis is not blamed. */
 const TICK_MS = 50
-const DEADLINE = 19
+/** Most time that a tick counts: a pause of this process is not blamed on Redis. */
+const MAX_TICK_MS = 100
+/** Together with a tick less than a second. */
+const DEADLINE_MS = 900
 /** Bounds of one script, during which Redis serves nothing else. */
 const MAX_GROUP = 500
 const MAX_GROUP_BYTES = 1024 * 1024
@@ -27,7 +30,7 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024
 interface Outgoing {
   readonly channel: string
   readonly message: string
-  readonly tick: number
+  readonly at: number
   readonly resolve: (nodes: number) => void
   readonly reject: (error: Error) => void
 }
@@ -43,12 +46,14 @@ export async function publishAll(
   return (await client.eval(script, 0, ...given)) as (number | string)[]
 }
 
-export function createPublisher(): Publisher {
+export function createPublisher(clock: Pick<Clock, 'monotonic'>): Publisher {
   let client: Redis | undefined
   const waiting = new Deque<Outgoing>()
   let waitingBytes = 0
   const underWay = new Set<readonly Outgoing[]>()
-  let tick = 0
+  /** Milliseconds without the pauses of this process. */
+  let time = 0
+  let tickedAt = clock.monotonic()
   let isScheduled = false
 
   const refuse = (messages: readonly Outgoing[], error: Error): void => {
@@ -107,8 +112,10 @@ export function createPublisher(): Publisher {
   }
 
   const onTick = (): void => {
-    tick++
-    const isOverdue = ({ tick: from }: Outgoing): boolean => tick - from >= DEADLINE
+    const now = clock.monotonic()
+    time += Math.min(now - tickedAt, MAX_TICK_MS)
+    tickedAt = now
+    const isOverdue = ({ at }: Outgoing): boolean => time - at >= DEADLINE_MS
     const late = new StoreAway('the bus took too long')
     for (const group of underWay) refuse(group.filter(isOverdue), late)
     refuse(takeWhile(isOverdue), late)
@@ -125,7 +132,7 @@ export function createPublisher(): Publisher {
       if (waiting.length >= MAX_WAITING || waitingBytes >= MAX_WAITING_BYTES)
         return Promise.reject(new StoreAway('the bus is overloaded: too many messages wait for it'))
       return new Promise((resolve, reject) => {
-        waiting.insert(waiting.length, { channel, message, tick, resolve, reject })
+        waiting.insert(waiting.length, { channel, message, at: time, resolve, reject })
         waitingBytes += message.length
         // Sends at the end of this turn, so that its messages go together.
         if (!isScheduled && underWay.size < GROUPS) {

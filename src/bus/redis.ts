@@ -39,7 +39,7 @@ export function redisBus({
 }: RedisBusOptions): Bus {
   const { db } = address
   const instance = Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')
-  const publisher = createPublisher()
+  const publisher = createPublisher(clock)
   const subscriptions = createSubscriptions({ channelOf: topic => busChannel(db, topic), clock })
   let receive = (_: BusTopic, __: string): void => {}
   /** Undefined while the bus is away. */

@@ -205,8 +205,11 @@ describe('the Redis bus', () => {
     await a.bus.evict(b.bus.subscriber ?? '')
     await b.until('away')
     await b.until('up')
-    const counts = await Promise.all(topics.map(topic => a.bus.publish(topic, 'x')))
-    expect(counts.filter(count => count !== 1)).toEqual([])
+    for (let from = 0; from < topics.length; from += 1_000) {
+      const some = topics.slice(from, from + 1_000)
+      const counts = await Promise.all(some.map(topic => a.bus.publish(topic, 'x')))
+      expect(counts.filter(count => count !== 1)).toEqual([])
+    }
     await b.inbox.take(topics.length)
   }, 20_000)
 })
