@@ -5,8 +5,8 @@ export interface Proxy extends AsyncDisposable {
   readonly port: number
   /** Number of connections so far. */
   readonly accepted: number
-  /** Delays everything from now on, in each direction. */
-  delay(ms: number): void
+  /** Delays everything from now on, in both directions or in one. */
+  delay(ms: number, only?: 'requests' | 'answers'): void
   /** Accepts and keeps connections, but passes nothing. */
   freeze(): void
   /** Passes everything held back. */
@@ -22,15 +22,15 @@ export async function startProxy(target: number): Promise<Proxy> {
   const answering = new Set<Socket>()
   let frozen = false
   let muted = false
-  let lateMs = 0
+  const lateMs = { requests: 0, answers: 0 }
   let accepted = 0
 
-  const pass = (from: Socket, to: Socket): void => {
+  const pass = (what: 'requests' | 'answers', from: Socket, to: Socket): void => {
     sockets.add(from)
     from.setNoDelay(true)
     from.on('data', chunk => {
-      if (lateMs === 0) to.write(chunk)
-      else setTimeout(() => to.write(chunk), lateMs)
+      if (lateMs[what] === 0) to.write(chunk)
+      else setTimeout(() => to.write(chunk), lateMs[what])
     })
     from.on('error', () => {})
     from.on('close', () => {
@@ -44,8 +44,8 @@ export async function startProxy(target: number): Promise<Proxy> {
   const server = createServer(near => {
     accepted++
     const far = createConnection({ port: target, host: '127.0.0.1' })
-    pass(near, far)
-    pass(far, near)
+    pass('requests', near, far)
+    pass('answers', far, near)
     answering.add(far)
     if (muted) far.pause()
   })
@@ -61,8 +61,9 @@ export async function startProxy(target: number): Promise<Proxy> {
     get accepted() {
       return accepted
     },
-    delay: ms => {
-      lateMs = ms
+    delay: (ms, only) => {
+      if (only !== 'answers') lateMs.requests = ms
+      if (only !== 'requests') lateMs.answers = ms
     },
     freeze: () => {
       frozen = true
