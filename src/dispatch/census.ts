@@ -19,11 +19,13 @@ export interface Census {
   readonly here: LocalCensus
 }
 
-/** Look-ups that never leave the node, for its own health and metrics. */
+/** Look-ups that never leave the node: for its own health and metrics, and for what it tells other nodes. */
 export interface LocalCensus {
   totals(): NodeTotals
   /** The channels of all tenants with the most subscribers, largest first. A foreign tenant's name is `tenant:channel`. */
   largestChannels(most: number): Promise<readonly ChannelCount[]>
+  /** Names of the tenant's channels with a subscriber. */
+  channelNames(tenant: string, range: NameRange): readonly string[]
 }
 
 /** A result over several nodes. */

@@ -114,6 +114,8 @@ export function createLocalCensus({ hub, tally, node }: LocalCensusOptions): Cen
         )
         return largest.end().map(({ topic, subscribers }) => ({ name: fullNameOf(topic), subscribers }))
       },
+      channelNames: (tenant, { after, limit = Number.POSITIVE_INFINITY }) =>
+        hub.directory.channels(tenant).after(after, limit),
     },
   }
 }

@@ -110,7 +110,11 @@ describe.concurrent('Every node answers for all nodes', () => {
       await send(node, 'u', 1)
       await publish(node, 'all', 2)
     }
-    const delivered = (await jsonOf(nodes[0], '/stats')).notifications.total_delivered
+    const sockets = open.filter(each => each.channels.length > 0).length
+    const delivered = 3 * (open.filter(({ user }) => user === 'u').length + sockets)
+    await eventually(
+      async () => (await jsonOf(nodes[0], '/stats')).notifications.total_delivered === delivered,
+    )
     expect(await ask(nodes, '/stats', ['redis'])).toEqual({
       connections: {
         total_connections: open.length,

@@ -6,14 +6,13 @@ import {
   bySize,
   type Census,
   type ChannelCount,
-  type NameRange,
   type NodeConnections,
   type NodeCount,
   type TenantReport,
   type TenantSummary,
 } from '../census.ts'
 import type { Calls } from './calls.ts'
-import { createNodeList, type Row } from './node-lists.ts'
+import { createNodeList } from './node-lists.ts'
 import { createQuestion } from './question.ts'
 
 interface ClusterCensusOptions {
@@ -25,26 +24,17 @@ interface ClusterCensusOptions {
   readonly node: string
 }
 
-/** Collects what lies in a range of names. */
-function createRange<T>({ after, limit = Number.POSITIVE_INFINITY }: NameRange = {}) {
-  const items: T[] = []
-  return {
-    items,
-    add: (name: string, item: T): void => {
-      if (items.length < limit && (after === undefined || name > after)) items.push(item)
-    },
-  }
-}
-
-const channelOf = ([name, subscribers = 0]: Row): ChannelCount => ({ name, subscribers })
-
-const tenantOf = ([tenant, connections = 0, opened = 0, sent = 0, delivered = 0]: Row): TenantSummary => ({
-  tenant,
+const countsOf = ({ connections, opened, sent, delivered }: TenantSummary): readonly number[] => [
   connections,
   opened,
   sent,
   delivered,
-})
+]
+
+function summaryOf(tenant: string, counts: readonly number[]): TenantSummary {
+  const [connections = 0, opened = 0, sent = 0, delivered = 0] = counts
+  return { tenant, connections, opened, sent, delivered }
+}
 
 const sumReports = (reports: readonly TenantReport[]): TenantReport => ({
   isKnown: reports.some(({ isKnown }) => isKnown),
@@ -70,32 +60,24 @@ export function createClusterCensus({ local, calls, instance, node }: ClusterCen
     'node',
     async () => (await local.nodes()).nodes,
   )
-  const listChannels = createNodeList({
-    calls,
-    instance,
-    kind: 'channels',
-    read: async (tenant, range) =>
-      (await local.channels(tenant, range)).channels.map(({ name, subscribers }) => [name, subscribers]),
+  const list = (kind: string, read: Parameters<typeof createNodeList>[0]['read']) =>
+    createNodeList({ calls, instance, kind, read })
+
+  const listChannels = list('channels', async (tenant, range) => {
+    const { channels } = await local.channels(tenant, range)
+    return { names: channels.map(({ name }) => name), counts: channels.map(each => each.subscribers) }
   })
-  const listSubscriptions = createNodeList({
-    calls,
-    instance,
-    kind: 'subscriptions',
-    read: async (owner, range) =>
-      (await local.subscriptions(owner as Topic, range)).channels.map(name => [name]),
-  })
-  const listTenants = createNodeList({
-    calls,
-    instance,
-    kind: 'tenants',
-    read: async (_, range) =>
-      (await local.tenants(range)).tenants.map(({ tenant, connections, opened, sent, delivered }) => [
-        tenant,
-        connections,
-        opened,
-        sent,
-        delivered,
-      ]),
+  const listNames = list('channel-names', (tenant, range) => ({
+    names: local.here.channelNames(tenant, range),
+    counts: [],
+  }))
+  const listSubscriptions = list('subscriptions', async (owner, range) => ({
+    names: (await local.subscriptions(owner as Topic, range)).channels,
+    counts: [],
+  }))
+  const listTenants = list('tenants', async (_, range) => {
+    const { tenants } = await local.tenants(range)
+    return { names: tenants.map(({ tenant }) => tenant), counts: tenants.flatMap(countsOf) }
   })
 
   const connections: Census['connections'] = async topic => {
@@ -111,30 +93,33 @@ export function createClusterCensus({ local, calls, instance, node }: ClusterCen
 
   return {
     connections,
-    subscriptions: async (owner, range) => {
-      const found = createRange<string>(range)
+    subscriptions: async (owner, range = {}) => {
+      const channels: string[] = []
       const [count, { partial }] = await Promise.all([
         connections(owner),
-        listSubscriptions(owner, owner, ([name]) => found.add(name, name)),
+        listSubscriptions(owner, owner, range, name => channels.push(name)),
       ])
-      return {
-        connections: count.connections,
-        channels: found.items,
-        partial: count.partial ?? partial,
-      }
+      return { connections: count.connections, channels, partial: count.partial ?? partial }
     },
-    channels: async (tenant, range) => {
-      const found = createRange<ChannelCount>(range)
+    channels: async (tenant, { after = '', limit = Number.POSITIVE_INFINITY } = {}) => {
+      const channels: ChannelCount[] = []
+      const topic = tenantTopic(tenant)
+      const listed = await listChannels(topic, tenant, { after, limit }, (name, [subscribers = 0]) =>
+        channels.push({ name, subscribers }),
+      )
+      const isWhole = after === '' && channels.length < limit
+      if (isWhole) return { channels, total: channels.length, partial: listed.partial }
       let total = 0
-      const { partial } = await listChannels(tenantTopic(tenant), tenant, row => {
+      const counted = await listNames(topic, tenant, {}, () => {
         total++
-        found.add(row[0], channelOf(row))
       })
-      return { channels: found.items, total, partial }
+      return { channels, total, partial: listed.partial ?? counted.partial }
     },
     largestChannels: async (tenant, most) => {
       const largest = new Largest<ChannelCount>(most, bySize)
-      const { partial } = await listChannels(tenantTopic(tenant), tenant, row => largest.add(channelOf(row)))
+      const { partial } = await listChannels(tenantTopic(tenant), tenant, {}, (name, [subscribers = 0]) =>
+        largest.add({ name, subscribers }),
+      )
       return { channels: largest.end(), partial }
     },
     tenant: async tenant => {
@@ -144,10 +129,12 @@ export function createClusterCensus({ local, calls, instance, node }: ClusterCen
       ])
       return { ...sumReports([here, ...answers]), partial }
     },
-    tenants: async range => {
-      const found = createRange<TenantSummary>(range)
-      const { partial } = await listTenants(ALL_NODES, '', row => found.add(row[0], tenantOf(row)))
-      return { tenants: found.items, partial }
+    tenants: async (range = {}) => {
+      const tenants: TenantSummary[] = []
+      const { partial } = await listTenants(ALL_NODES, '', range, (tenant, counts) =>
+        tenants.push(summaryOf(tenant, counts)),
+      )
+      return { tenants, partial }
     },
     nodes: async () => {
       const [here, { answers, partial }] = await Promise.all([local.nodes(), askNode(ALL_NODES, null)])

@@ -1,145 +1,152 @@
 import { type BusTopic, nodeTopic } from '../../bus/bus.ts'
+import type { Awaitable } from '../../lib/flow/awaitable.ts'
 import type { NameRange, NodesResult } from '../census.ts'
 import type { Calls } from './calls.ts'
 import { createQuestion } from './question.ts'
 
-/** A name with its counts. */
-export type Row = readonly [name: string, ...counts: number[]]
+/** Sorted names, and for each the same number of counts: `{ names: ['a', 'b'], counts: [1, 2, 3, 4] }`. */
+export interface ListPart {
+  readonly names: readonly string[]
+  readonly counts: readonly number[]
+}
 
-/** Rows of this node for a subject, such as the channels of a tenant, sorted by name. */
-type ReadRows = (subject: string, range: NameRange) => Promise<readonly Row[]>
+/** Reads the list of this node for a subject, such as the channels of a tenant. */
+type ReadPart = (subject: string, range: NameRange) => Awaitable<ListPart>
 
-/** Visits the rows of all nodes in order, each name once with summed counts. Asks the nodes of the topic. */
-export type VisitRows = (topic: BusTopic, subject: string, visit: (row: Row) => void) => Promise<NodesResult>
+/** Visits the names of all nodes in order, each once with summed counts. Asks the nodes of the topic. */
+export type VisitNames = (
+  topic: BusTopic,
+  subject: string,
+  range: NameRange,
+  visit: (name: string, counts: readonly number[]) => void,
+) => Promise<NodesResult>
 
 interface NodeListOptions {
   readonly calls: Pick<Calls, 'on' | 'ask'>
   readonly instance: string
   readonly kind: string
-  readonly read: ReadRows
+  readonly read: ReadPart
 }
 
 interface ListQuestion extends NameRange {
   readonly subject: string
 }
 
-interface ListPart {
+interface NodePart extends ListPart {
   readonly instance: string
-  readonly rows: readonly Row[]
 }
 
-/** Rows in the first message of each node: most lists end there. */
-const FIRST_ROWS = 500
-/** Bounds on the rows of later messages. A row has at most 300 bytes. */
-const MIN_ROWS = 100
-const MAX_ROWS = 2_000
-/** Rows that the messages of all nodes hold together, as long as each has MIN_ROWS. */
-const ROWS_AT_ONCE = 8_000
-/** Rows merged in one turn of the event loop. */
-const ROWS_PER_TURN = 1_000
+/** Names in the first message of each node: most lists end there. */
+const FIRST_NAMES = 500
+/** Bounds on the names of later messages. A name has at most 256 bytes. */
+const MIN_NAMES = 100
+const MAX_NAMES = 2_000
+/** Names that the messages of all nodes hold together, as long as each has MIN_NAMES. */
+const NAMES_AT_ONCE = 8_000
+/** Names merged in one turn of the event loop. */
+const NAMES_PER_TURN = 1_000
 
-const NO_ROW: Row = ['']
+const NO_COUNTS: readonly number[] = []
+const NOTHING: ListPart = { names: [], counts: [] }
 
-/** Reads the rows of one node. The next part is on its way while one is read. */
-class RowReader {
-  readonly #load: (after: string) => Promise<readonly Row[]>
+/** Reads the list of one node. The next part is on its way while one is read. */
+class ListReader {
+  readonly #load: (after: string) => Promise<ListPart>
   readonly #limit: number
-  #rows: readonly Row[] = []
+  #part = NOTHING
   #at = 0
-  #next: Promise<readonly Row[]> | undefined
+  /** Counts per name. */
+  #width = 0
+  #next: Promise<ListPart> | undefined
 
-  /** `first` has FIRST_ROWS rows unless the list ends there; later parts have `limit`. */
-  constructor(first: readonly Row[], limit: number, load: (after: string) => Promise<readonly Row[]>) {
+  /** `first` has FIRST_NAMES names unless the list ends there; later parts have `limit`. */
+  constructor(first: ListPart, limit: number, load: (after: string) => Promise<ListPart>) {
     this.#load = load
     this.#limit = limit
-    this.#fill(first, FIRST_ROWS)
+    this.#fill(first, FIRST_NAMES)
   }
 
-  get head(): Row | undefined {
-    return this.#rows[this.#at]
+  get head(): string | undefined {
+    return this.#part.names[this.#at]
   }
 
   /** Whether `head` waits for the next part. */
   get isWaiting(): boolean {
-    return this.#at === this.#rows.length && this.#next !== undefined
-  }
-
-  /** Takes `head`. */
-  take(): Row {
-    return this.#rows[this.#at++] ?? NO_ROW
+    return this.#next !== undefined && this.#at === this.#part.names.length
   }
 
   async refill(): Promise<void> {
-    this.#fill((await this.#next) ?? [], this.#limit)
+    this.#fill((await this.#next) ?? NOTHING, this.#limit)
   }
 
-  #fill(rows: readonly Row[], limit: number): void {
-    this.#rows = rows
+  /** Passes `head`. Returns its counts added to those of the same name on other nodes. */
+  take(others: readonly number[] | undefined): readonly number[] {
+    const from = this.#at * this.#width
+    this.#at++
+    if (this.#width === 0) return NO_COUNTS
+    const own = this.#part.counts.slice(from, from + this.#width)
+    return others === undefined ? own : own.map((count, n) => count + (others[n] ?? 0))
+  }
+
+  #fill(part: ListPart, limit: number): void {
+    const { names, counts } = part
+    this.#part = part
     this.#at = 0
-    const last = rows.at(-1)
-    this.#next = last === undefined || rows.length < limit ? undefined : this.#load(last[0])
+    this.#width = counts.length / (names.length || 1)
+    const last = names.at(-1)
+    this.#next = last === undefined || names.length < limit ? undefined : this.#load(last)
   }
 }
 
-/** The readers whose next row has the first name; empty at the end. */
-function firstOf(readers: readonly RowReader[]): readonly RowReader[] {
-  let name: string | undefined
-  let found: RowReader[] = []
-  for (const reader of readers) {
-    const head = reader.head?.[0]
-    if (head === undefined) continue
-    if (name === undefined || head < name) {
-      name = head
-      found = [reader]
-    } else if (head === name) found.push(reader)
-  }
-  return found
-}
-
-/** Adds counts by place: `['a', 1, 2]` and `['a', 3, 4]` are `['a', 4, 6]`. */
-function sumOf([first = NO_ROW, ...others]: readonly Row[]): Row {
-  if (others.length === 0) return first
-  const [name, ...counts] = first
-  return [name, ...counts.map((count, n) => others.reduce((sum, row) => sum + Number(row[n + 1]), count))]
-}
-
-async function merge(readers: readonly RowReader[], visit: (row: Row) => void): Promise<void> {
-  for (let seen = 1; ; seen++) {
-    for (const reader of readers) if (reader.isWaiting) await reader.refill()
-    const first = firstOf(readers)
-    if (first.length === 0) return
-    visit(sumOf(first.map(reader => reader.take())))
-    if (seen % ROWS_PER_TURN === 0) await new Promise(setImmediate)
+/** Merges sorted lists; stops after `limit` names. */
+async function merge(
+  readers: readonly ListReader[],
+  limit: number,
+  visit: (name: string, counts: readonly number[]) => void,
+): Promise<void> {
+  for (let seen = 1; seen <= limit; seen++) {
+    let first: string | undefined
+    for (const reader of readers) {
+      if (reader.isWaiting) await reader.refill()
+      const { head } = reader
+      if (head !== undefined && (first === undefined || head < first)) first = head
+    }
+    if (first === undefined) return
+    let counts: readonly number[] | undefined
+    for (const reader of readers) if (reader.head === first) counts = reader.take(counts)
+    visit(first, counts ?? [])
+    if (seen % NAMES_PER_TURN === 0) await new Promise(setImmediate)
   }
 }
 
 /** A list that all nodes have a part of. Nodes send it in bounded messages, and no node holds all of it. */
-export function createNodeList({ calls, instance, kind, read }: NodeListOptions): VisitRows {
-  const ask = createQuestion<ListQuestion, ListPart>(calls, kind, async ({ subject, after, limit }) => ({
+export function createNodeList({ calls, instance, kind, read }: NodeListOptions): VisitNames {
+  const ask = createQuestion<ListQuestion, NodePart>(calls, kind, async ({ subject, after, limit }) => ({
     instance,
-    rows: await read(subject, { after, limit }),
+    ...(await read(subject, { after, limit })),
   }))
 
-  return async (topic, subject, visit) => {
+  return async (topic, subject, { after, limit = Number.POSITIVE_INFINITY }, visit) => {
+    const first = { after, limit: FIRST_NAMES }
     const [own, { answers, partial }] = await Promise.all([
-      read(subject, { limit: FIRST_ROWS }),
-      ask(topic, { subject, limit: FIRST_ROWS }),
+      read(subject, first),
+      ask(topic, { subject, ...first }),
     ])
     let isPartial = partial
-    const share = Math.floor(ROWS_AT_ONCE / (answers.length + 1))
-    const limit = Math.min(MAX_ROWS, Math.max(MIN_ROWS, share))
+    const share = Math.floor(NAMES_AT_ONCE / (answers.length + 1))
+    const size = Math.min(MAX_NAMES, Math.max(MIN_NAMES, share))
     const readers = answers.map(
       part =>
-        new RowReader(part.rows, limit, async after => {
+        new ListReader(part, size, async last => {
           const {
             answers: [next],
-          } = await ask(nodeTopic(part.instance), { subject, after, limit })
+          } = await ask(nodeTopic(part.instance), { subject, after: last, limit: size })
           if (next === undefined) isPartial = true
-          return next?.rows ?? []
+          return next ?? NOTHING
         }),
     )
-    readers.push(new RowReader(own, limit, after => read(subject, { after, limit })))
-    await merge(readers, visit)
+    readers.push(new ListReader(own, size, async last => read(subject, { after: last, limit: size })))
+    await merge(readers, limit, visit)
     return { partial: isPartial }
   }
 }
