@@ -1,6 +1,7 @@
 import type { Cursor } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
-import type { Acks, UserLog } from '../store/store.ts'
+import type { Acks } from '../store/acks.ts'
+import type { UserLog } from '../store/store.ts'
 import type { Reach, UnloggedAck } from './reach.ts'
 import type { Redeliveries } from './redelivery.ts'
 

@@ -175,6 +175,7 @@ export function createPipeline({
           clock,
           timeoutMs,
           maxDeliveries: settings.ackMaxDeliveries,
+          sharedTimeoutMs: cluster && timeoutMs,
           retentionMs: settings.queueMessageTtlSeconds * 1000,
           onRedelivered: () => {
             stats.ackRedelivered++

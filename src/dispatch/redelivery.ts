@@ -121,9 +121,12 @@ export function createRedeliveries({
   }
 
   /** Redelivers an entry. `now`: an outage of the store must not cost another timeout. */
-  const tryRedeliver = async (user: Unacknowledged, seq: number): Promise<'ends' | 'waits' | 'now'> => {
+  const tryRedeliver = async (
+    user: Unacknowledged,
+    seq: number,
+  ): Promise<'ends' | 'waits' | 'now' | number> => {
     try {
-      return (await redeliver(user.owner, { epoch: user.epoch, seq })) ? 'waits' : 'ends'
+      return await redeliver(user.owner, { epoch: user.epoch, seq })
     } catch (error) {
       onFault(error)
       if (!(error instanceof StoreAway)) return 'waits'
@@ -138,7 +141,8 @@ export function createRedeliveries({
     user.answered(seq)
     if (next === 'ends') user.settle(seq)
     // An acknowledgement may have arrived meanwhile.
-    if (next === 'waits' && user.has(seq)) user.begin(seq, clock.monotonic(), timeoutMs)
+    if (user.has(seq) && next === 'waits') user.begin(seq, clock.monotonic(), timeoutMs)
+    if (user.has(seq) && typeof next === 'number') user.begin(seq, clock.monotonic(), next)
     attend(user)
   }
 

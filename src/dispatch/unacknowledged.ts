@@ -17,8 +17,10 @@ export class Unacknowledged {
   newest = 0
   /** Above this number of entries, those that the log no longer holds are removed. */
   pruneAbove: number
-  /** Due times in order: all entries wait equally long, and a restarted one goes last. */
-  readonly #dueAt = new Map<number, number>()
+  /** Due times in order: entries wait equally long, and a restarted one goes last. */
+  #dueAt = new Map<number, number>()
+  /** The latest due time so far. */
+  #latestDueAt = 0
   /** Entries that the store is being asked about; absent when there are none. */
   #asked: Set<number> | undefined
   #ranMs = 0
@@ -56,8 +58,12 @@ export class Unacknowledged {
   begin(seq: number, now: number, timeoutMs: number): void {
     // While the clock stands still, retention counts from the newest entry.
     if (!this.#runs) this.#since = now
+    const dueAt = this.#read(now) + timeoutMs
     this.#dueAt.delete(seq)
-    this.#dueAt.set(seq, this.#read(now) + timeoutMs)
+    this.#dueAt.set(seq, dueAt)
+    // Another node has delivered it already: it is due before later ones.
+    if (dueAt < this.#latestDueAt) this.#dueAt = new Map([...this.#dueAt].sort((a, b) => a[1] - b[1]))
+    this.#latestDueAt = Math.max(this.#latestDueAt, dueAt)
     this.newest = Math.max(this.newest, seq)
   }
 

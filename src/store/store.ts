@@ -1,6 +1,7 @@
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Priority } from '../protocol/values.ts'
+import type { Acks } from './acks.ts'
 import type { Idempotency } from './idempotency.ts'
 import type { PageLimit } from './page-limit.ts'
 import type { Push } from './push.ts'
@@ -154,33 +155,6 @@ export interface Totals {
    * when the bytes it would add, ignoring evictions, exceed a limit. An append that adds nothing (known ids) is never refused.
    */
   readonly bytes: number
-}
-
-/** Result of an acknowledgement. `late`: the notification had already been given up, expired or evicted. */
-export interface AckResult {
-  readonly late: boolean
-  readonly cursor: Cursor
-}
-
-/** Acknowledgements of notifications, and redelivery until they arrive. */
-export interface Acks {
-  /** Acknowledges single notifications. Results in the order of the ids; undefined for an id not in this user's log. */
-  ack(owner: Topic, ids: readonly string[]): Promise<readonly (AckResult | undefined)[]>
-  /** Acknowledges everything up to the cursor. Resolves with the count, or undefined for another epoch or beyond the head. */
-  ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
-  /**
-   * Counts one more delivery of an entry that waits for its acknowledgement. After `most` deliveries the entry ends as
-   * `expired` instead. Undefined when there is nothing to deliver: the entry was acknowledged, given up or removed, or has
-   * another epoch.
-   */
-  redeliver(owner: Topic, cursor: Cursor, most: number): Promise<Redelivery | undefined>
-}
-
-export interface Redelivery {
-  readonly body: string
-  readonly traceparent?: string
-  /** 1 for the first redelivery. */
-  readonly redelivered: number
 }
 
 /** Receives events about entries for statistics, as they happen. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../../lib/time/clock.ts'
-import type { Acks, Entry, Store, StoreLimits, StoreObserver, UserLog } from '../store.ts'
+import type { Acks } from '../acks.ts'
+import type { Entry, Store, StoreLimits, StoreObserver, UserLog } from '../store.ts'
 import type { LogEntry } from './entry.ts'
 import { memoryIdempotency } from './idempotency.ts'
 import { createLogs } from './logs.ts'

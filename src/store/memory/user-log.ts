@@ -1,16 +1,8 @@
 import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import type { Topic } from '../../notification/topic.ts'
+import type { AckResult, Redelivery } from '../acks.ts'
 import type { PageLimit } from '../page-limit.ts'
-import type {
-  AckResult,
-  AppendResult,
-  DeliveryState,
-  Draft,
-  Entry,
-  LogStart,
-  Page,
-  Redelivery,
-} from '../store.ts'
+import type { AppendResult, DeliveryState, Draft, Entry, LogStart, Page } from '../store.ts'
 import type { LogContext, ReadOptions } from './context.ts'
 import type { DueLog } from './due-logs.ts'
 import { Entries } from './entries.ts'

@@ -1,5 +1,6 @@
 import type { Topic } from '../../notification/topic.ts'
-import type { Acks, StoreObserver } from '../store.ts'
+import type { Acks } from '../acks.ts'
+import type { StoreObserver } from '../store.ts'
 import type { Batches } from './batches.ts'
 import type { Bodies } from './bodies.ts'
 import type { DeliveryNotes } from './delivery-notes.ts'
@@ -56,10 +57,11 @@ export function createAcks({ commits, scripts, bodies, notes, observer }: AcksOp
         after = through
       }
     },
-    redeliver: async (owner, { epoch, seq }, most) => {
-      const { answer } = await commit(owner, SCRIPTS.redeliver, [epoch, seq, most])
+    redeliver: async (owner, { epoch, seq }, most, timeoutMs) => {
+      const { answer } = await commit(owner, SCRIPTS.redeliver, [epoch, seq, most, timeoutMs ?? ''])
       const [outcome, redelivered, body, trace] = answer
       if (outcome === 2) observer.gaveUp(owner)
+      if (outcome === 3) return { dueInMs: Number(redelivered) }
       if (outcome !== 1) return undefined
       const [entry] = (await bodies.resolve(owner, [{ seq, body: String(body) }])) ?? []
       if (entry === undefined) return undefined

@@ -2,7 +2,10 @@
 
 local function deliver(entry, at)
   entry[ATTEMPTS] = entry[ATTEMPTS] + 1
-  if entry[ATTEMPTS] > 1 then return end
+  if entry[ATTEMPTS] > 1 then
+    entry[LAST] = at
+    return
+  end
   entry[FIRST] = at
   if entry[STATE] == QUEUED then entry[STATE], entry[AT] = SENT, at end
   if acknowledged then tracked = tracked + 1 end

@@ -109,8 +109,9 @@ local function begin(epoch, bases)
 end
 
 -- Indexes of an entry, which is a list.
-local ID, RANK, OCCURRED, EXPIRES, AGES, AT, STATE, ATTEMPTS, REDELIVERED, FIRST, IS_ACKED, TYPE, BYTES =
-  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
+-- LAST is absent until the second delivery.
+local ID, RANK, OCCURRED, EXPIRES, AGES, AT, STATE, ATTEMPTS, REDELIVERED, FIRST, IS_ACKED, TYPE, BYTES, LAST =
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
 
 local function note(seq)
   local packed = call('HGET', NOTES, seq)

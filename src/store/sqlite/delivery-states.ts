@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import type { Topic } from '../../notification/topic.ts'
-import type { AckResult, StoreLimits } from '../store.ts'
+import type { AckResult } from '../acks.ts'
+import type { StoreLimits } from '../store.ts'
 import type { Writer } from './batch.ts'
 import type { BatchContext, Entries } from './entries.ts'
 import { BODY, ENTRY, type EntryRow, isPending, numberOf, stateOf } from './entry.ts'
