@@ -1,4 +1,5 @@
 import { ADVICE as BROWSER_ADVICE, findBrowser } from './browser.ts'
+import { findHaproxy, ADVICE as HAPROXY_ADVICE } from './haproxy.ts'
 import { LANGUAGES } from './languages.ts'
 import { findNginx, ADVICE as NGINX_ADVICE, unpackNginx } from './nginx.ts'
 import { hasPythonClient, installPythonClient, ADVICE as PYTHON_ADVICE } from './python-client.ts'
@@ -27,6 +28,7 @@ const WANTED: readonly Wanted[] = [
     advice: 'Tests need curl: type "apt-get install -y curl".',
   },
   { package: 'strace', present: hasStrace, advice: STRACE_ADVICE },
+  { package: 'haproxy', present: () => findHaproxy() !== undefined, advice: HAPROXY_ADVICE },
   {
     package: 'python3-venv',
     present: () => hasPythonClient() || Bun.which('python3') !== null,
