@@ -144,7 +144,7 @@ const overlapsIn = (entries: readonly string[]): readonly string[] =>
 
 function warningsOf(
   raw: Raw,
-  { production, corsOrigins, jwtAlgorithms, tenantApiKeys, busUrl, storeUrl }: Config,
+  { production, corsOrigins, jwtAlgorithms, tenantApiKeys, busUrl, storeUrl, madeSecret }: Config,
 ): readonly string[] {
   const warnings = weakSecrets(raw).map(
     name => `${name} is under ${MIN_SECRET_BYTES} bytes: fine for development, refused in production`,
@@ -156,6 +156,8 @@ function warningsOf(
     warnings.push(
       'BUS_URL: templates, idempotency keys and revocations stay on each node, because STORE_URL is no Redis',
     )
+  if (busUrl.kind === 'redis' && madeSecret)
+    warnings.push('JWT_SECRET is unset: each node generates its own, so a token is valid on one node only')
   if (production && !raw.queueEnabled && !raw.ackEnabled)
     warnings.push('QUEUE_ENABLED and ACK_ENABLED are false: notifications for users who are away are dropped')
   if (production && corsOrigins.length === 0) warnings.push('CORS_ORIGINS is empty: every origin may connect')

@@ -60,9 +60,14 @@ test('behind HAProxy the nodes act as one, and go on when one of them is killed'
     const settings = { ...settingsOf(service), REDIS_URL: redis.url, INTERNAL_PORT: String(internalPort) }
     return { internalPort, service: await startService({ ...settings, SERVER_PORT: '0' }) }
   }
-  const started = await Promise.all(nodes.map(([, service]) => start(service)))
   await using stack = new AsyncDisposableStack()
-  for (const { service } of started) stack.use(service)
+  const started: Awaited<ReturnType<typeof start>>[] = []
+  // One after the other: the next free port must differ.
+  for (const [, service] of nodes) {
+    const node = await start(service)
+    stack.use(node.service)
+    started.push(node)
+  }
   await using proxy = await startHaproxy(
     started.map(({ service: { port }, internalPort }) => ({ port, internalPort })),
   )

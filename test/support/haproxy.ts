@@ -12,7 +12,7 @@ const COMPOSE = join(import.meta.dir, '../../compose.cluster.yaml')
 const START_MS = 10_000
 
 /** The configuration of HAProxy in `compose.cluster.yaml`. */
-export async function composedConfig(): Promise<string> {
+async function composedConfig(): Promise<string> {
   const { configs } = Bun.YAML.parse(await Bun.file(COMPOSE).text()) as {
     readonly configs: { readonly haproxy: { readonly content: string } }
   }
@@ -31,6 +31,7 @@ function adapted(config: string, port: number, nodes: readonly ProxiedNode[]): s
   return config
     .replace(/^ *server .*\n/gm, '')
     .replace(/^resolvers docker\n( +.*\n)*/m, '')
+    .replace('maxconn 30000', 'maxconn 2000')
     .replace(' port 8082', '')
     .replace(' resolvers docker init-addr none', '')
     .replace('bind :8081', `bind 127.0.0.1:${port}`)

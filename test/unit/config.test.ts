@@ -635,8 +635,18 @@ describe('a bus needs', () => {
     'BUS_URL: templates, idempotency keys and revocations stay on each node, because STORE_URL is no Redis'
   const outcomeOf = (env: Environment): readonly string[] => {
     const refused = refusal(env)
-    return refused === 'loaded' ? loadConfig(env).warnings : [refused]
+    return refused === 'loaded' ? loadConfig({ JWT_SECRET: SECRET, ...env }).warnings : [refused]
   }
+
+  test('without JWT_SECRET nodes warn that each has its own', () => {
+    const warnings = (env: Environment) =>
+      loadConfig(env).warnings.filter(text => text.includes('JWT_SECRET'))
+    expect(warnings({ BUS_URL: 'redis:' })).toEqual([
+      'JWT_SECRET is unset: each node generates its own, so a token is valid on one node only',
+    ])
+    expect(warnings({ BUS_URL: 'redis:', JWT_SECRET: SECRET })).toEqual([])
+    expect(warnings({})).toEqual([])
+  })
 
   test.each<[env: Environment, outcome: readonly string[]]>([
     [{ BUS_URL: 'none:' }, []],
