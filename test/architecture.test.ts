@@ -6,7 +6,8 @@ import { asyncApiDocument } from './support/asyncapi.ts'
 import { envExample, metricsDocument, settingsDocument } from './support/docs.ts'
 
 const ROOT = join(import.meta.dir, '..')
-const SRC = join(ROOT, 'src')
+/** Path from `client/src` to the types that client and service share. */
+const PROTOCOL = '../../src/protocol/'
 const MAX_LINES = 250
 
 /** Levels: a part may import itself and earlier lines, but no other part of its line. */
@@ -58,6 +59,18 @@ function mayImport(from: string, to: string): boolean {
 const forbiddenImports = (file: string, text: string): readonly string[] =>
   importsOf(file, text).filter(imported => !mayImport(file, imported))
 
+/** Tells whether a whole statement imports types, which the published code does not contain. */
+const importsTypes = (text: string, name: string): boolean =>
+  new RegExp(`^import type [^;]*?from '${RegExp.escape(name)}'`, 'm').test(text)
+
+function forbiddenInClient(file: string, text: string): readonly string[] {
+  return namesIn(text).filter(name => {
+    const path = join(dirname(file), name)
+    if (!name.startsWith('.')) return name !== 'react'
+    return path.startsWith('..') && !(path.startsWith(PROTOCOL) && importsTypes(text, name))
+  })
+}
+
 /** Finds a cycle of imports; empty if there is none. */
 function cycleIn(sources: Sources): readonly string[] {
   const done = new Set<string>()
@@ -74,10 +87,17 @@ function cycleIn(sources: Sources): readonly string[] {
   return [...sources.keys()].map(file => visit(file, [])).find(ring => ring.length > 0) ?? []
 }
 
-const paths = [...new Bun.Glob('**/*.ts').scanSync(SRC)].sort()
-const sources: Sources = new Map(
-  await Promise.all(paths.map(async path => [path, await Bun.file(join(SRC, path)).text()] as const)),
-)
+async function read(path: string): Promise<string> {
+  return Bun.file(join(ROOT, path)).text()
+}
+
+async function sourcesIn(folder: string): Promise<Sources> {
+  const paths = [...new Bun.Glob('**/*.ts').scanSync(join(ROOT, folder))].sort()
+  return new Map(await Promise.all(paths.map(async path => [path, await read(join(folder, path))] as const)))
+}
+
+const sources = await sourcesIn('src')
+const clientSources = await sourcesIn('client/src')
 
 /** Finds these files and all files that they import, directly or not. */
 function reachedFrom(files: readonly string[]): ReadonlySet<string> {
@@ -86,8 +106,6 @@ function reachedFrom(files: readonly string[]): ReadonlySet<string> {
     for (const imported of importsOf(file, sources.get(file) ?? '')) reached.add(imported)
   return reached
 }
-
-const read = (path: string): Promise<string> => Bun.file(join(ROOT, path)).text()
 
 describe('imports between folders', () => {
   test.each([...sources])('%s imports only what is below it', (file, text) => {
@@ -103,8 +121,28 @@ describe('imports between folders', () => {
     )
   })
 
+  test.each([...clientSources])(
+    'client/src/%s imports the client, and types of the protocol',
+    (file, text) => {
+      expect(forbiddenInClient(file, text)).toEqual([])
+    },
+  )
+
+  test.each<[file: string, text: string, forbidden: readonly string[]]>([
+    [
+      'links.ts',
+      `import { CLOSES } from '../../src/protocol/close-codes.ts'`,
+      ['../../src/protocol/close-codes.ts'],
+    ],
+    ['links.ts', `import type { Clock } from '../../src/lib/time/clock.ts'`, ['../../src/lib/time/clock.ts']],
+    ['links.ts', `import { join } from 'node:path'`, ['node:path']],
+  ])('the check of the client finds the fault in %s: %j', (file, text, forbidden) => {
+    expect(forbiddenInClient(file, text)).toEqual(forbidden)
+  })
+
   test('imports have no cycle', () => {
     expect(cycleIn(sources)).toEqual([])
+    expect(cycleIn(clientSources)).toEqual([])
   })
 
   test.each<[file: string, text: string, forbidden: readonly string[]]>([
@@ -147,7 +185,7 @@ describe('imports between folders', () => {
   })
 })
 
-test.each([...sources])(`%s has at most ${MAX_LINES} lines`, (_, text) => {
+test.each([...sources, ...clientSources])(`%s has at most ${MAX_LINES} lines`, (_, text) => {
   expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(MAX_LINES)
 })
 

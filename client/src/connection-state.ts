@@ -1,0 +1,115 @@
+import type { ClientMessage } from '../../src/protocol/client-messages.ts'
+import type { ServerMessage } from '../../src/protocol/server-messages.ts'
+import type { ConnectionState, Fault } from './types.ts'
+
+export type Transport = 'websocket' | 'sse'
+
+/** What the inbox of a tab has to see. */
+export type Delivered = Extract<ServerMessage, { type: 'connected' | 'notification' }>
+
+/** How a link ended: a close code, or the status of a refusal. Empty when nothing answers. */
+export interface Ending {
+  readonly code?: number | undefined
+  readonly status?: number
+  readonly retryAfterMs?: number
+}
+
+/** Events of timers. */
+interface TimerEvents {
+  /** Too late for this step of an attempt, time for the next one, or too long a silence. */
+  main(): void
+  /** Time to ask for a token again. */
+  renew(): void
+  /** Time to try what failed: channels on a WebSocket, a WebSocket on a stream. */
+  again(): void
+}
+
+/** Events, as functions of what they carry. */
+export interface Events extends TimerEvents {
+  /** This tab has to connect. */
+  start(): void
+  /** Another tab connects, or the handlers are too far behind. */
+  standBy(): void
+  /** The network is back, or somebody looks at the page. */
+  wake(): void
+  token(token: string): void
+  noToken(message: string): void
+  message(message: ServerMessage): void
+  ended(ending: Ending): void
+  want(channels: readonly string[]): void
+  close(error?: Fault): void
+}
+
+/** Effects, as functions that carry them out. */
+export interface Effects {
+  /** Asks for a token. The answer to an earlier question is ignored. */
+  ask(): void
+  open(transport: Transport, token: string): void
+  /** Ends link, question and timers: none of them is heard again. */
+  drop(): void
+  send(message: ClientMessage): void
+  /** Starts the timer of this name again. */
+  time(name: keyof TimerEvents, ms: number): void
+  deliver(message: Delivered): void
+}
+
+type Calls<T> = {
+  [Name in keyof T]: T[Name] extends (...args: infer Args) => void ? [Name, ...Args] : never
+}[keyof T]
+export type Event = Calls<Events>
+export type Effect = Calls<Effects>
+
+export interface State {
+  readonly phase: 'idle' | 'standby' | 'token' | 'opening' | 'online' | 'waiting' | 'closed'
+  readonly transport: Transport
+  /** Failed attempts since the last `connected`. */
+  readonly failures: number
+  /** Tokens refused in a row. */
+  readonly refusals: number
+  /** WebSockets in a row that ended without a message; far below 0 once one has worked. */
+  readonly blocked: number
+  /** The service asked to stay away until then. */
+  readonly notBefore: number
+  readonly retryAt: number
+  readonly silenceMs: number
+  readonly error: Fault | undefined
+  readonly channels: readonly string[]
+  /** Channels that the service accepted or refused. */
+  readonly answered: readonly string[]
+}
+
+export const INITIAL: State = {
+  phase: 'idle',
+  transport: 'websocket',
+  failures: 0,
+  refusals: 0,
+  blocked: 0,
+  notBefore: 0,
+  retryAt: 0,
+  silenceMs: 0,
+  error: undefined,
+  channels: [],
+  answered: [],
+}
+
+export const snapshotOf = ({ phase, transport, retryAt, error }: State): ConnectionState => ({
+  state: phase === 'standby' || phase === 'token' || phase === 'opening' ? 'connecting' : phase,
+  ...(phase === 'online' && { transport }),
+  ...(phase === 'waiting' && { retryAt }),
+  ...(error && { error }),
+})
+
+export const fault = (code: string, message: string): Fault => ({ code, message })
+
+const ENDINGS: Readonly<Record<number, string>> = {
+  401: 'UNAUTHORIZED',
+  403: 'FORBIDDEN',
+  429: 'RATE_LIMITED',
+  1008: 'RATE_LIMITED',
+  1012: 'SHUTTING_DOWN',
+  1013: 'CONNECTION_LIMIT',
+}
+
+/** Names the fault behind the end of a link. Close codes from 4000 on are statuses, too. */
+export const faultOf = ({ code = 0, status = code }: Ending): Fault =>
+  fault(ENDINGS[status % 4000] ?? 'UNREACHABLE', `connection ended (${status})`)

@@ -1,0 +1,135 @@
+import type { SocketMessage } from '../../src/protocol/server-messages.ts'
+import { isAhead } from './cursor.ts'
+import type { Gap } from './types.ts'
+
+export type Frame = Extract<SocketMessage, { type: 'notification' }>
+export type Greeting = Pick<Extract<SocketMessage, { type: 'connected' }>, 'cursor' | 'reason'>
+
+/** Work on one notification. After the handlers the next one may start; loops read at their own pace. */
+export type Handling = readonly [handled: Promise<unknown>, read: Promise<unknown>]
+
+export interface InboxOptions {
+  /** Resolves when there is somebody to handle notifications. */
+  readonly attended: () => Promise<void> | undefined
+  readonly handle: (frame: Frame) => Handling
+  readonly acknowledge: (frame: Frame) => void
+  readonly save: (cursor: string) => unknown
+  readonly onGap: (gap: Gap) => void
+  readonly onError: (error: unknown) => void
+  /** There is no room for the next notification, or there is again. */
+  readonly onFull: (isFull: boolean) => void
+}
+
+/** Hands each notification of one tab to its handlers: once, in order, and none left out. */
+export interface Inbox {
+  /** The cursor behind which a connection has to start. */
+  readonly cursor: string
+  /** Continues where an earlier run stopped. */
+  resume(cursor: string): void
+  /** Notes where the connection starts. */
+  greet(greeting: Greeting): void
+  push(frame: Frame): void
+  close(): void
+}
+
+/** Notifications that wait for their handlers. The service keeps what comes after them. */
+const MAX_WAITING = 1_000
+/** Ids that are remembered: those that wait, and as many that are done. */
+const MAX_KNOWN = 2 * MAX_WAITING
+
+type Fate = 'waiting' | 'done' | 'failed'
+
+export function createInbox(options: InboxOptions): Inbox {
+  const { attended, handle, acknowledge, save, onGap, onError, onFull } = options
+  const known = new Map<string, Fate>()
+  const jobs: (() => unknown)[] = []
+  let cursor = ''
+  let isRunning = false
+  let isFull = false
+  let isClosed = false
+  let settled: Promise<unknown> = Promise.resolve()
+
+  const remember = (id: string, fate: Fate) => {
+    known.delete(id)
+    known.set(id, fate)
+    const [oldest = id] = known.keys()
+    if (known.size > MAX_KNOWN) known.delete(oldest)
+  }
+
+  /** Runs when everything before has settled. */
+  const settleNext = (work: () => unknown) => {
+    settled = settled.then(() => isClosed || work()).catch(onError)
+  }
+
+  const settle = async (handling: Handling, frame: Frame) => {
+    let fate: Fate = 'done'
+    await Promise.all(handling).catch(error => {
+      fate = 'failed'
+      if (error) onError(error)
+    })
+    remember(frame.id, fate)
+    // A redelivered notification carries an old cursor; one to a channel has none.
+    if (frame.cursor && !frame.redelivered) await save(frame.cursor)
+    if (fate === 'done') acknowledge(frame)
+  }
+
+  const setFull = (value: boolean) => {
+    isFull = value
+    onFull(value)
+  }
+
+  const run = async () => {
+    isRunning = true
+    for (let job = jobs.shift(); job; job = jobs.shift()) {
+      await attended()
+      if (!isClosed) await job()
+    }
+    isRunning = false
+    if (isFull) setFull(false)
+  }
+
+  const add = (job: () => unknown) => {
+    jobs.push(job)
+    if (!isRunning) void run()
+  }
+
+  /** Tells whether the handlers have to see it, and moves the place behind it. */
+  const isNew = (frame: Frame): boolean => {
+    const fate = known.get(frame.id)
+    if (frame.cursor && !frame.redelivered) {
+      if (!isAhead(frame.cursor, cursor)) return false
+      cursor = frame.cursor
+    }
+    // It was sent again, or its log has begun a new life.
+    if (fate === 'done') acknowledge(frame)
+    return !fate || (fate === 'failed' && !!frame.redelivered)
+  }
+
+  return {
+    get cursor() {
+      return cursor
+    },
+    resume: place => {
+      cursor = place
+    },
+    greet: ({ cursor: place, reason }) => {
+      if (reason) add(() => onGap({ reason }))
+      if (!place || !isAhead(place, cursor)) return
+      cursor = place
+      add(() => settleNext(() => save(place)))
+    },
+    push: frame => {
+      if (!isFull && jobs.length >= MAX_WAITING) setFull(true)
+      if (isFull || !isNew(frame)) return
+      remember(frame.id, 'waiting')
+      add(async () => {
+        const handling = handle(frame)
+        settleNext(() => settle(handling, frame))
+        await handling[0].catch(() => {})
+      })
+    },
+    close: () => {
+      isClosed = true
+    },
+  }
+}

@@ -1,0 +1,250 @@
+import { step } from './connection.ts'
+import { type Effects, type Event, fault, INITIAL, snapshotOf } from './connection-state.ts'
+import { identityOf } from './identity.ts'
+import { createInbox, type Frame } from './inbox.ts'
+import { bearer, type Link, openLink } from './links.ts'
+import type { Listeners } from './listeners.ts'
+import { type Runtime, watchPage } from './runtime.ts'
+import { joinTabs, type TabMessage, type Tell, type View, type Wants } from './tabs.ts'
+import type { ClientOptions, Fault, Gap } from './types.ts'
+
+/** The connection of a client, its own or that of the tab that leads. */
+export interface Session {
+  readonly view: View
+  start(): void
+  /** Channels or handlers of this tab have changed. */
+  changed(): void
+  close(error?: Fault): void
+}
+
+export interface SessionOptions {
+  readonly listeners: Pick<Listeners, 'attended' | 'handle' | 'types' | 'end'>
+  readonly channels: readonly string[]
+  readonly onGap: (gap: Gap) => void
+  readonly onChange: () => void
+}
+
+const ACK_PAUSE_MS = 250
+/** Acknowledgements sent one by one in a pause; more go in one request. */
+const MAX_SINGLE_ACKS = 8
+const MAX_POSTED_ACKS = 1_000
+
+export function createSession(
+  options: ClientOptions,
+  runtime: Runtime,
+  { listeners, channels, onGap, onChange }: SessionOptions,
+): Session {
+  const { clock, fetch, onError } = runtime
+  const url = options.url.replace(/\/+$/, '')
+  const ending = new AbortController()
+  const { signal } = ending
+  const timers: { [name: string]: unknown } = {}
+  let state = INITIAL
+  let link: Link | undefined
+  /** Questions for a token so far. */
+  let questions = 0
+  let latestToken = ''
+  let view: View = [{ state: 'idle' }, []]
+
+  /** Name of this tab among the others. */
+  const tab = String(Math.random())
+  const others = new Map<string, Wants>()
+  let user: string | undefined
+  let tell: Tell | undefined
+  let isLeader = false
+  /** What the leading tab shows, in a tab that follows. */
+  let told: View | undefined
+
+  const acks: string[] = []
+  let ackTimer: unknown
+
+  const dispatch = (...event: Event) => {
+    const hasSockets = runtime.WebSocket !== undefined
+    const [next, effects] = step(state, event, { now: clock.now(), random: runtime.random(), hasSockets })
+    state = next
+    for (const [name, ...details] of effects) {
+      const carryOut = perform[name] as (...details: readonly unknown[]) => void
+      carryOut(...details)
+    }
+    refresh()
+  }
+
+  const perform: Effects = {
+    ask: async () => {
+      const mine = ++questions
+      let answer: Event
+      try {
+        answer = ['token', await askToken()]
+      } catch (error) {
+        answer = ['noToken', String(error)]
+      }
+      if (mine === questions && (isLeader || answer[0] === 'noToken')) dispatch(...answer)
+    },
+    open: (transport, token) => {
+      link = openLink({
+        ...runtime,
+        transport,
+        url,
+        token,
+        cursor: inbox.cursor,
+        channels: state.channels,
+        onMessage: message => dispatch('message', message),
+        onEnd: ended => dispatch('ended', ended),
+      })
+    },
+    drop: () => {
+      questions++
+      link?.drop()
+      link = undefined
+      for (const timer of Object.values(timers)) clock.clearTimeout(timer)
+    },
+    send: message => link?.send(message),
+    time: (name, ms) => {
+      clock.clearTimeout(timers[name])
+      timers[name] = clock.setTimeout(() => dispatch(name), ms)
+    },
+    deliver: message => {
+      if (message.type === 'notification') return take({ frame: message })
+      take({ greeting: message })
+      flushAcks()
+    },
+  }
+
+  const askToken = async (): Promise<string> => {
+    latestToken = await options.token()
+    const identity = identityOf(latestToken)
+    user ??= identity
+    if (identity !== user) close(fault('USER_CHANGED', 'token of another user'))
+    if (!isLeader && !tell)
+      await new Promise<void>(resolve => {
+        const onRole = (isMine: boolean) => {
+          isLeader = isMine
+          told = undefined
+          if (isMine) tell?.({ who: true })
+          else dispatch('standBy')
+          if (state.phase === 'standby' && isMine) dispatch('start')
+          changed()
+          resolve()
+        }
+        if (options.shared !== false) tell = joinTabs(`ara:${url}:${user}`, signal, receive, onRole)
+        if (!tell) onRole(true)
+      })
+    return latestToken
+  }
+
+  /** Takes what the connection brings, and passes it on to the other tabs. */
+  const take = (message: Pick<TabMessage, 'frame' | 'greeting'>) => {
+    if (isLeader) tell?.(message)
+    if (message.frame) inbox.push(message.frame)
+    if (message.greeting) inbox.greet(message.greeting)
+  }
+
+  const receive = (message: TabMessage) => {
+    const { who, tab, wants, handled, view: theirs } = message
+    // A leader that failed may have left before its words arrive.
+    if (theirs?.[0].state === 'closed') close(theirs[0].error)
+    if (isLeader) {
+      if (tab && wants) {
+        others.set(tab, wants)
+        changed()
+      }
+      if (handled) acknowledge(handled)
+      return
+    }
+    if (who) changed()
+    take(message)
+    told = theirs ?? told
+    refresh()
+  }
+
+  const wantsHere = (): Wants => ({ channels, types: listeners.types() })
+
+  const changed = () => {
+    if (!isLeader) return tell?.({ tab, wants: wantsHere() })
+    dispatch('want', [...new Set([wantsHere(), ...others.values()].flatMap(wants => wants.channels))])
+    tell?.({ view, greeting: { cursor: inbox.cursor } })
+  }
+
+  /** Sends acknowledgements, slower than the service's limit on messages. Lost ones are asked for again. */
+  const flushAcks = () => {
+    clock.clearTimeout(ackTimer)
+    ackTimer = undefined
+    if (state.phase !== 'online') return
+    const ids = acks.splice(0, MAX_POSTED_ACKS)
+    const send = (id: string) => link?.send({ type: 'Ack', payload: { notification_id: id } })
+    if (ids.length > MAX_SINGLE_ACKS || !ids.every(send))
+      fetch(`${url}/api/v1/me/acks`, {
+        method: 'POST',
+        headers: { ...bearer(latestToken), 'content-type': 'application/json' },
+        body: JSON.stringify({ notification_ids: ids }),
+        keepalive: true,
+      }).catch(() => {})
+    if (ids.length > 0) ackTimer = clock.setTimeout(flushAcks, ACK_PAUSE_MS)
+  }
+
+  const acknowledge = (id: string) => {
+    acks.push(id)
+    if (!ackTimer) flushAcks()
+  }
+
+  const inbox = createInbox({
+    ...listeners,
+    onError,
+    onGap,
+    // Only the leading tab saves: the others have seen no more than it has.
+    save: cursor => isLeader && options.cursor?.save(cursor),
+    acknowledge: ({ id, event_type }: Frame) => {
+      const handles = ({ types }: Wants) => types.includes(event_type) || types.includes('*')
+      const isMine = handles(wantsHere())
+      // A notification that no tab has a handler for is done with.
+      if (isLeader && (isMine || ![...others.values()].some(handles))) acknowledge(id)
+      else if (isMine) tell?.({ handled: id })
+    },
+    onFull: isFull => {
+      if (isLeader) dispatch(isFull ? 'standBy' : 'start')
+      else if (isFull) onGap({ reason: 'trimmed' })
+    },
+  })
+
+  /** Tells listeners and other tabs what has changed. */
+  const refresh = () => {
+    const { phase, error, answered } = state
+    const next: View = (phase === 'standby' && told) || [snapshotOf(state), answered]
+    if (JSON.stringify(next) === JSON.stringify(view)) return
+    view = next
+    // A tab that closes by itself leaves the others alone.
+    if (isLeader && (phase !== 'closed' || error)) tell?.({ view })
+    if (phase === 'closed') {
+      inbox.close()
+      tell?.({ tab, wants: { channels: [], types: [] } })
+      ending.abort()
+      listeners.end(error)
+    }
+    onChange()
+  }
+
+  const close = (error?: Fault) => {
+    flushAcks()
+    dispatch('close', error)
+  }
+
+  watchPage(() => dispatch('wake'), flushAcks, signal)
+
+  return {
+    get view() {
+      return view
+    },
+    start: async () => {
+      if (state.phase !== 'idle') return
+      dispatch('standBy')
+      try {
+        inbox.resume((await options.cursor?.load()) ?? '')
+      } catch (error) {
+        onError(error)
+      }
+      dispatch('start')
+    },
+    changed,
+    close,
+  }
+}

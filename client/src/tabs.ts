@@ -1,0 +1,67 @@
+import type { Frame, Greeting } from './inbox.ts'
+import { isBrowser } from './runtime.ts'
+import type { ConnectionState } from './types.ts'
+
+/** What a tab wants from the tab that leads: the one with the connection. */
+export interface Wants {
+  readonly channels: readonly string[]
+  /** Event types that have a handler; `*` for a reader of all. */
+  readonly types: readonly string[]
+}
+
+/** What a page shows of a connection, and the channels that are answered. */
+export type View = readonly [ConnectionState, answered: readonly string[]]
+
+/** What tabs tell each other. */
+export interface TabMessage {
+  /** From the leader: what it shows, where it starts, what it received. */
+  readonly view?: View
+  readonly greeting?: Greeting
+  readonly frame?: Frame
+  /** A new leader asks what the others want. */
+  readonly who?: true
+  /** From another tab: its name, what it wants, what it has handled. */
+  readonly tab?: string
+  readonly wants?: Wants
+  readonly handled?: string
+}
+
+/** Tells the other tabs. */
+export type Tell = (message: TabMessage) => void
+
+interface Locks {
+  request(name: string, options: object, hold: (lock: unknown) => unknown): Promise<void>
+}
+
+/**
+ * Joins the tabs of this name, until the signal. One of them leads: the one that holds the lock, and another one when
+ * it has gone. Undefined where tabs do not know of each other: outside browsers, and on pages without HTTPS.
+ */
+export function joinTabs(
+  name: string,
+  signal: AbortSignal,
+  onMessage: (message: TabMessage) => void,
+  onRole: (isLeader: boolean) => void,
+): Tell | undefined {
+  const { locks } = globalThis.navigator as { locks?: Locks }
+  if (!isBrowser() || !locks) return undefined
+  const channel = new BroadcastChannel(name)
+  channel.onmessage = ({ data }) => onMessage(data)
+
+  /** Holds the lock until the signal. */
+  const lead = () => {
+    onRole(true)
+    return new Promise(resolve => signal.addEventListener('abort', resolve))
+  }
+
+  const join = async () => {
+    await locks.request(name, { ifAvailable: true }, lock => (lock ? lead() : onRole(false)))
+    await locks.request(name, { signal }, lead)
+  }
+
+  // Rejects at the signal.
+  join().catch(() => channel.close())
+  return message => {
+    if (!signal.aborted) channel.postMessage(message)
+  }
+}
