@@ -70,8 +70,16 @@ describe.concurrent('The limit of connections', () => {
       const claims = { tenant_id: tenant }
       for (let n = 0; n < most; n++)
         expect(await outcomeOf(n % 2 === 0 ? a : b, `u${n}`, claims)).toBe('open')
+      // A node may use a count that is a second old.
       for (const node of [a, b])
-        await eventually(async () => (await outcomeOf(node, 'more', claims)) === 'CONNECTION_LIMIT')
+        await eventually(async () => {
+          const { client, outcome } = await tryOpen(node, 'more', claims)
+          client.close()
+          await client.closed
+          return outcome === 'CONNECTION_LIMIT'
+        })
+      const { stats } = (await a.get(`/api/v1/tenants/${tenant}`)).json
+      expect(stats.active_connections).toBe(most)
     }
     expect(await outcomeOf(a, 'u0', { tenant_id: 'other' })).toBe('open')
   }, 30_000)
