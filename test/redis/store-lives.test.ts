@@ -111,6 +111,27 @@ describe.concurrent('A log in Redis', () => {
     expect(payloads(await takeThrough(returns, 8))).toEqual(numbers(4, 8))
   }, 30_000)
 
+  test('that was flushed hides no send from a client, also one that arrives before the service notices', async () => {
+    await using redis = await startRedis()
+    await using app = await startStored(redis)
+    using stays = await socketOf(app, 'u', { cursor: '' })
+    await stays.nextOf('connected')
+    await sayAll(app, 1, 5)
+    const before = await takeThrough(stays, 5)
+    await redis.client().flushall()
+    const accepted: number[] = []
+    for (let n = 6; accepted.length < 10; n++) {
+      const { status } = await trySend(app, ['u'], n)
+      expect([200, 503]).toContain(status)
+      if (status === 200) accepted.push(n)
+      else await Bun.sleep(10)
+    }
+    expect(payloads(await takeThrough(stays, accepted.at(-1) ?? 0))).toEqual(accepted)
+    using returns = await socketOf(app, 'u', { cursor: before[4].cursor })
+    await returns.nextOf('connected')
+    expect(payloads(await takeThrough(returns, accepted.at(-1) ?? 0))).toEqual(accepted)
+  }, 30_000)
+
   test('that has moved to a new life still waits for acknowledgements', async () => {
     await using redis = await startRedis(...EACH_SECOND)
     await using app = await startStored(redis, { ACK_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '2' })

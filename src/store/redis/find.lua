@@ -1,5 +1,5 @@
 -- Reads the head; `head` stays nil without a log. A log of an earlier life of Redis gets a new epoch. A log of an earlier
--- version gets its counts. A log with a missing part is mended.
+-- version gets its counts. A log with a missing part is mended. A caller that knows an earlier life only is refused.
 
 local found = redis.pcall('HMGET', HEAD, 'epoch', 'life', 'bases', 'seq', 'received', 'removed', 'touched', 'counts')
 local isMissing = force
@@ -24,6 +24,14 @@ if found[1] and not found.err then
   isMissing = isMissing or call('EXISTS', TEXT, NOTES, ORDER, ENDS, LANES, PAST) ~= parts
 else
   isMissing = call('EXISTS', unpack(KEYS)) > 0
+end
+
+-- A FLUSHALL ends the life, and a log without a head would begin with an epoch that clients know. Other nodes may know the
+-- next life: two lives in turn would use up the bases.
+if (not head or head.life ~= ARGV[2]) and not mayEvict then
+  if string.match(call('GET', LIFE) or '', ' (%S+)$') ~= ARGV[2] then
+    return redis.error_reply('STALE the data in Redis were replaced')
+  end
 end
 
 -- Mends the log: retains entries with body and notes under a new epoch, and forgets all other entries.

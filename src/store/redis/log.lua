@@ -23,6 +23,8 @@
 
 -- Changes whenever a log is forgotten to make room.
 local FORGOTTEN = 'ara:forgotten'
+-- The anchor, a blank, the name of the present life.
+local LIFE = 'ara:life'
 local HEAD, TEXT, NOTES, ORDER, ENDS, LANES, PAST = unpack(KEYS)
 -- Stored numbers: add new states at the end.
 local QUEUED, SENT, ACKED, EXPIRED, DROPPED, RECEIVED = 0, 1, 2, 3, 4, 5

@@ -3,10 +3,10 @@ import { StoreAway } from '../../errors.ts'
 
 /**
  * Errors of a Redis that answers but cannot carry out a command: no memory, no disk, no replica, no permission. `LATE`
- * comes from our scripts. Redis 6.2 puts other words before the error code of a script.
+ * and `STALE` come from our scripts. Redis 6.2 puts other words before the error code of a script.
  */
 const STATE =
-  /(?:^|[\s-])(?:OOM|READONLY|LOADING|MISCONF|NOREPLICAS|MASTERDOWN|BUSY|NOAUTH|NOPERM|CLUSTERDOWN|TRYAGAIN|NOSCRIPT|LATE)\b/
+  /(?:^|[\s-])(?:OOM|READONLY|LOADING|MISCONF|NOREPLICAS|MASTERDOWN|BUSY|NOAUTH|NOPERM|CLUSTERDOWN|TRYAGAIN|NOSCRIPT|LATE|STALE)\b/
 const FOREIGN = /\bWRONGTYPE\b/
 
 /** Whether the stored data may be the cause: a key of another type, or an entry that a script cannot read. */
