@@ -91,13 +91,13 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
   }
 
   const writePastLog = async (
-    { tenant, notification }: Envelope,
+    { tenant, notification, span }: Envelope,
     users: readonly string[],
     acceptedAt: number,
   ): Promise<Outcome> => {
     const { id } = notification
     const owners = users.map(user => userTopic(tenant, user))
-    const reached = reach.write(owners, { id, body: encode(notification), acceptedAt })
+    const reached = reach.write(owners, { id, body: encode(notification), acceptedAt }, span)
     return usersOutcome(id, reached instanceof Promise ? await reached : reached, {
       addressed: users.length,
       isKept: false,
@@ -116,7 +116,7 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     const drafts = kept.map(user => draftOf(envelope, user, body, acceptedAt))
     const appended = await log.append(drafts, span).catch(storeUnavailable)
     const entries = drafts.map((draft, n) => entryOf(draft, appended[n]))
-    const reached = reach.offer(entries, body, acceptedAt)
+    const reached = reach.offer(entries, body, acceptedAt, span)
     return usersOutcome(notification.id, reached instanceof Promise ? await reached : reached, {
       addressed: users.length,
       isKept: true,
@@ -124,12 +124,13 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
   }
 
   const toCrowd = async (
-    { notification }: Envelope,
+    { notification, span }: Envelope,
     crowd: CrowdAddress,
     acceptedAt: number,
   ): Promise<Outcome> => {
     const { id } = notification
-    const { delivered, failed } = await reach.publish(crowd, { id, body: encode(notification), acceptedAt })
+    const message = { id, body: encode(notification), acceptedAt }
+    const { delivered, failed } = await reach.publish(crowd, message, span)
     const status = delivered > 0 ? 'delivered' : 'no_recipient'
     return { notificationId: id, deliveredTo: delivered, failed, queued: 0, status }
   }

@@ -1,4 +1,5 @@
 import type { Awaitable } from '../lib/flow/awaitable.ts'
+import type { Span } from '../lib/trace-context.ts'
 import type { Audience } from '../notification/audience.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
@@ -8,15 +9,20 @@ import type { Census } from './census.ts'
 
 /**
  * The port to every open connection. Arguments and results are plain data: a bus can send them and merge the answers.
- * A local answer needs no promise, so a send stays synchronous after its append.
+ * A local answer needs no promise, so a send stays synchronous after its append. `span` is the parent of the span of a bus.
  */
 export interface Reach {
   /** Offers entries to their owners' connections; one result per entry, in order. All entries share `body`. */
-  offer(entries: readonly LoggedEntry[], body: string, acceptedAt: number): Awaitable<readonly UserReach[]>
+  offer(
+    entries: readonly LoggedEntry[],
+    body: string,
+    acceptedAt: number,
+    span?: Span,
+  ): Awaitable<readonly UserReach[]>
   /** Writes past the log, to live connections only; one result per owner, in order. */
-  write(owners: readonly Topic[], message: UnloggedMessage): Awaitable<readonly UserReach[]>
+  write(owners: readonly Topic[], message: UnloggedMessage, span?: Span): Awaitable<readonly UserReach[]>
   /** Writes to a crowd, in the order of the calls. Each connection gets the message once. */
-  publish(crowd: CrowdAddress, message: UnloggedMessage): Promise<WriteCount>
+  publish(crowd: CrowdAddress, message: UnloggedMessage, span?: Span): Promise<WriteCount>
   /** Writes an entry again to the owner's live WebSockets that are past its place. */
   redeliver(entry: RepeatedEntry): Awaitable<WriteCount>
   /** Records acknowledgements of messages outside any log that this node wrote; one result per id, in order. */

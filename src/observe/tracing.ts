@@ -23,7 +23,7 @@ type Parent = Span | RemoteParent | Headers
 
 interface SpanOptions {
   /** Kind of the span; internal by default. */
-  readonly kind?: 'server' | 'client' | 'consumer'
+  readonly kind?: 'server' | 'client' | 'consumer' | 'producer'
   /** Parent; without a well-formed one the span begins a trace. */
   readonly parent?: Parent | undefined
   readonly attributes?: Attributes
@@ -158,7 +158,12 @@ export async function openTracing({
   nodeSdk.start()
   const tracer = api.trace.getTracer(SCOPE, version)
   const { ROOT_CONTEXT, SpanKind, propagation, trace } = api
-  const kinds = { server: SpanKind.SERVER, client: SpanKind.CLIENT, consumer: SpanKind.CONSUMER }
+  const kinds = {
+    server: SpanKind.SERVER,
+    client: SpanKind.CLIENT,
+    consumer: SpanKind.CONSUMER,
+    producer: SpanKind.PRODUCER,
+  }
 
   const remote = ({ traceparent, tracestate }: RemoteParent): Context => {
     const place = parseTraceparent(traceparent)

@@ -15,11 +15,15 @@ function shuffle<T>(items: readonly T[]): T[] {
   return shuffled
 }
 
-/** Seconds before a reconnect: the rest of the drain, plus 1 to 2 to restart. */
+/** Seconds before a reconnect when other nodes serve. */
+const AT_ONCE = 1
+
+/** Seconds before a reconnect to this node: the rest of the drain, plus 1 to 2 to restart. */
 const comeBackIn = (leftMs: number): number => Math.ceil(Math.max(0, leftMs) / 1000 + 1 + Math.random())
 
 interface EndingOptions {
   readonly hub: Hub<Peer>
+  readonly hasOtherNodes: () => boolean
   readonly clock: Clock
   readonly onFault: OnFault
 }
@@ -36,7 +40,7 @@ export interface Ending {
   move(seconds: number): Promise<void>
 }
 
-export function createEnding({ hub, clock, onFault }: EndingOptions): Ending {
+export function createEnding({ hub, hasOtherNodes, clock, onFault }: EndingOptions): Ending {
   let draining = false
   let closing = false
 
@@ -50,7 +54,8 @@ export function createEnding({ hub, clock, onFault }: EndingOptions): Ending {
       const wait = startedAt + (n * spanMs) / peers.length - clock.monotonic()
       if (wait >= 1) await Bun.sleep(wait)
       try {
-        if (!peer.hasEnded()) peer.shutdown(shutdown(comeBackIn(startedAt + spanMs - clock.monotonic())))
+        const seconds = hasOtherNodes() ? AT_ONCE : comeBackIn(startedAt + spanMs - clock.monotonic())
+        if (!peer.hasEnded()) peer.shutdown(shutdown(seconds))
       } catch (error) {
         onFault(error)
       }

@@ -105,7 +105,12 @@ export function createTransport(options: TransportOptions): Transport {
     heartbeatSeconds,
     maxHeldBytes: sendBufferBytes,
   })
-  const ending = createEnding({ hub, clock, onFault })
+  const ending = createEnding({
+    hub,
+    hasOtherNodes: () => (cluster?.members.others().length ?? 0) > 0,
+    clock,
+    onFault,
+  })
   const queues = openSendQueues({
     portOf: options.portOf,
     onUnreadable: code => logger.warn({ code }, 'streams.send_queues_unreadable'),

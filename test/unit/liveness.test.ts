@@ -96,7 +96,12 @@ test('a connection that cannot be closed does not stop the drain of the others',
   for (const peer of peers.slice(0, 2)) peer.isBroken = true
   const hub = createHub<FakePeer>()
   for (const peer of peers) hub.open(peer)
-  await createEnding({ hub, clock, onFault: error => void faults.push(error) }).drain(0)
+  await createEnding({
+    hub,
+    hasOtherNodes: () => false,
+    clock,
+    onFault: error => void faults.push(error),
+  }).drain(0)
   expect(peers.map(peer => peer.hasEnded())).toEqual([false, false, true, true])
   expect(faults).toHaveLength(2)
 })

@@ -11,6 +11,12 @@ export interface Answers {
   readonly missing: number
 }
 
+/** The answers to several calls as one. */
+export const addUp = (all: readonly Answers[]): Answers => ({
+  texts: all.flatMap(({ texts }) => texts),
+  missing: all.reduce((sum, { missing }) => sum + missing, 0),
+})
+
 /** A call whose message something else publishes: `head`, a line break, and the text. */
 export interface BegunCall {
   readonly id: number

@@ -1,8 +1,10 @@
 import { ALL_NODES } from '../../bus/bus.ts'
 import { storeUnavailable } from '../../errors.ts'
 import type { Clock } from '../../lib/time/clock.ts'
+import type { Span } from '../../lib/trace-context.ts'
 import type { Cursor } from '../../notification/cursor.ts'
 import { type Topic, tenantOf, tenantTopic } from '../../notification/topic.ts'
+import type { Tracing } from '../../observe/tracing.ts'
 import type { CloseReason } from '../../protocol/close-codes.ts'
 import type { Census } from '../census.ts'
 import type {
@@ -14,7 +16,8 @@ import type {
   UserReach,
   WriteCount,
 } from '../reach.ts'
-import type { Calls } from './calls.ts'
+import { type Answers, addUp, type Calls } from './calls.ts'
+import { tracePublish } from './publish-span.ts'
 import { addAnswers, receivePushes } from './pushes.ts'
 import { createQuestion } from './question.ts'
 import { createUserCalls } from './user-calls.ts'
@@ -27,6 +30,8 @@ interface ClusterReachOptions {
   /** The log of this owner has grown: its connections here read. */
   readonly behind: (owner: Topic, head: Cursor) => void
   readonly clock: Pick<Clock, 'monotonic'>
+  /** Absent when traces are off. */
+  readonly tracing: Tracing | undefined
 }
 
 /** Topics of a crowd with the facts about its message; the body follows on the next line. */
@@ -34,6 +39,8 @@ interface CrowdHead extends CrowdAddress {
   readonly id: string
   readonly elapsedMs: number
 }
+
+const NO_ANSWERS: Answers = { texts: [], missing: 0 }
 
 const sum = (counts: readonly WriteCount[]): WriteCount => ({
   delivered: counts.reduce((total, { delivered }) => total + delivered, 0),
@@ -58,7 +65,9 @@ export function createClusterReach({
   calls,
   behind,
   clock,
+  tracing,
 }: ClusterReachOptions): Reach {
+  const trace = tracePublish(tracing)
   receivePushes({ calls, offer: local.offer, behind, clock })
 
   const elapsedMs = (acceptedAt: number): number => Math.round((clock.monotonic() - acceptedAt) * 10) / 10
@@ -101,37 +110,36 @@ export function createClusterReach({
   const collect = async (
     entries: readonly LoggedEntry[],
     offered: ReturnType<Reach['offer']>,
+    span: Span | undefined,
   ): Promise<readonly UserReach[]> => {
-    const answers = entries.map(({ owner, push }) => push && calls.collect(push.id, owner, push.nodes))
-    const here = await offered
-    return Promise.all(
-      here.map(async (reach, n) => {
-        const given = await answers[n]
-        return given === undefined ? reach : addAnswers(reach, given)
-      }),
+    const collected = entries.map(({ owner, push }) =>
+      push === undefined ? NO_ANSWERS : calls.collect(push.id, owner, push.nodes),
     )
+    const all = Promise.all(collected).then(answers => ({ ...addUp(answers), answers }))
+    const [here, { answers }] = await Promise.all([offered, trace(span, all)])
+    return here.map((reach, n) => addAnswers(reach, answers[n] ?? NO_ANSWERS))
   }
 
   return {
     ...local,
     census,
     countElsewhere,
-    offer: (entries, body, acceptedAt) => {
+    offer: (entries, body, acceptedAt, span) => {
       const offered = local.offer(entries, body, acceptedAt)
-      return entries.some(({ push }) => push !== undefined) ? collect(entries, offered) : offered
+      return entries.some(({ push }) => push !== undefined) ? collect(entries, offered, span) : offered
     },
-    write: async (owners, message) => {
+    write: async (owners, message, span) => {
       const { id, body, acceptedAt } = message
-      const [here, elsewhere] = await Promise.all([
+      const [here, { about }] = await Promise.all([
         local.write(owners, message),
-        writeElsewhere(owners, `${headOf(id, acceptedAt)}\n${body}`),
+        trace(span, writeElsewhere(owners, `${headOf(id, acceptedAt)}\n${body}`)),
       ])
       return here.map((reach, n) => {
-        const all = [reach, ...(elsewhere[n] ?? [])]
+        const all = [reach, ...(about[n] ?? [])]
         return { ...sum(all), has: all.some(({ has }) => has) }
       })
     },
-    publish: async (crowd, message) => {
+    publish: async (crowd, message, span) => {
       const { id, body, acceptedAt } = message
       const { topics, audience } = crowd
       const [first] = topics
@@ -140,7 +148,7 @@ export function createClusterReach({
       const head: CrowdHead = { topics, audience, id, elapsedMs: elapsedMs(acceptedAt) }
       const [here, { texts }] = await Promise.all([
         local.publish(crowd, message),
-        calls.ask(topic, 'crowd', `${JSON.stringify(head)}\n${body}`),
+        trace(span, calls.ask(topic, 'crowd', `${JSON.stringify(head)}\n${body}`)),
       ])
       const elsewhere = texts.filter(text => text !== '').map(text => JSON.parse(text) as WriteCount)
       return sum([here, ...elsewhere])
@@ -153,8 +161,8 @@ export function createClusterReach({
       return sum([here, ...answers])
     },
     areConnected: async owners => {
-      const [here, elsewhere] = await Promise.all([local.areConnected(owners), askConnected(owners, '')])
-      return here.map((isConnected, n) => isConnected || (elsewhere[n] ?? []).length > 0)
+      const [here, { about }] = await Promise.all([local.areConnected(owners), askConnected(owners, '')])
+      return here.map((isConnected, n) => isConnected || (about[n] ?? []).length > 0)
     },
     acknowledgeElsewhere: async (owner, ids) => {
       const { answers } = await acknowledgeElsewhere(ALL_NODES, { owner, ids })

@@ -43,7 +43,7 @@ const NOBODY: UserReach = { delivered: 0, failed: 0, has: false }
 const textOf = ({ delivered, failed, has }: UserReach): string => `${delivered} ${failed} ${has ? 1 : 0}`
 
 /** Adds the answers of other nodes about one user to the result here. */
-export const addAnswers = (here: UserReach | undefined, { texts }: Answers): UserReach =>
+export const addAnswers = (here: UserReach, { texts }: Answers): UserReach =>
   texts.reduce((sum, text) => {
     const [delivered = 0, failed = 0, has = 0] = text.split(' ').map(Number)
     return {
@@ -51,7 +51,7 @@ export const addAnswers = (here: UserReach | undefined, { texts }: Answers): Use
       failed: sum.failed + failed,
       has: sum.has || has > 0,
     }
-  }, here ?? NOBODY)
+  }, here)
 
 /** Offers the entries that other nodes push to the connections of this one. */
 export function receivePushes({ calls, offer, behind, clock }: ReceiveOptions): void {

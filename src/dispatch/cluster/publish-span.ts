@@ -1,0 +1,24 @@
+import type { Span } from '../../lib/trace-context.ts'
+import type { Tracing } from '../../observe/tracing.ts'
+import type { Answers } from './calls.ts'
+
+/** Wraps the wait for the answers of other nodes in a span. */
+export type TracePublish = <T extends Answers>(parent: Span | undefined, answers: Promise<T>) => Promise<T>
+
+export const tracePublish =
+  (tracing: Tracing | undefined): TracePublish =>
+  (parent, answers) => {
+    if (tracing === undefined || parent === undefined) return answers
+    const span = tracing.start('bus.publish', { kind: 'producer', parent })
+    return answers
+      .then(given => {
+        const { texts, missing } = given
+        span.set({ 'ara.nodes': texts.length + missing, 'ara.answers': texts.length })
+        return given
+      })
+      .catch(error => {
+        span.fail()
+        throw error
+      })
+      .finally(() => span.end())
+  }
