@@ -14,6 +14,7 @@ import {
 } from './report.ts'
 import { type Case, type Figures, type Row, runCase, type Side, type Times } from './row.ts'
 import { broadcast } from './rows/broadcast.ts'
+import { clusterFanOut, clusterSend } from './rows/cluster.ts'
 import { connect, memory } from './rows/connect.ts'
 import { disturbed } from './rows/disturbed.ts'
 import { liveDurable, sendStored } from './rows/durable.ts'
@@ -44,6 +45,8 @@ const ROWS: readonly Row[] = [
   replay,
   disturbed,
   scrapes,
+  clusterSend,
+  clusterFanOut,
 ]
 
 const { values, positionals } = parseArgs({

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { signToken } from '../../src/auth/sign.ts'
 import { systemClock } from '../../src/lib/time/clock.ts'
-import { API_KEY, JWT_SECRET, type ServerProcess } from './server.ts'
+import { API_KEY, JWT_SECRET, type LoadTarget, onAllCores } from './server.ts'
 
 /**
  * Arguments of a loader, as `name=value`. `loader/load.c` and, without a compiler, `loader/load.ts` behave the same.
@@ -51,8 +51,10 @@ export type LoadOptions = Omit<Load, 'warm' | 'measure'>
 export interface Window {
   readonly name: string
   readonly seconds: number
-  /** User and system time of the server process, in seconds. */
+  /** User and system time of all server processes, in seconds. */
   readonly cpu: number
+  /** The same, for each process. */
+  readonly cpus: readonly number[]
   /** Busy share of the loader; near 1 the loader was the bottleneck. */
   readonly busy: number
   /** Notifications received by clients. */
@@ -92,7 +94,7 @@ const TOKEN_SECONDS = 86_400
 export interface Loader extends AsyncDisposable {
   /** Name of the loader. */
   readonly name: string
-  run(server: ServerProcess, load: Load): Promise<Loaded>
+  run(target: LoadTarget, load: Load): Promise<Loaded>
 }
 
 async function writeTokens(file: string): Promise<void> {
@@ -123,10 +125,15 @@ export async function createLoader(wanted: 'any' | 'bun'): Promise<Loader> {
 
   return {
     name: compiled === undefined ? 'loader of Bun (slower than the one in C)' : 'loader in C',
-    run: async (server, load) => {
-      const told = { ...load, port: server.port, pid: server.pid, key: API_KEY, tokens }
+    run: async ({ ports, pids, isOnAllCores = false }, load) => {
+      const told = { ...load, port: ports, pid: pids, key: API_KEY, tokens }
       const args = Object.entries(told).map(([name, value]) => `${name}=${value}`)
-      const child = Bun.spawn([...command, ...args], { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
+      const all = [...command, ...args]
+      const child = Bun.spawn(isOnAllCores ? onAllCores(all) : all, {
+        stdin: 'ignore',
+        stdout: 'pipe',
+        stderr: 'pipe',
+      })
       const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
       if (code !== 0) throw new Error(err.trim().split('\n', 1)[0] || `the loader ended with ${code}`)
       if (err !== '') console.error(err.trim())

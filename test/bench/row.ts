@@ -1,5 +1,5 @@
 import type { Loaded, Loader, LoadOptions } from './load.ts'
-import { ServerProcess } from './server.ts'
+import { type LoadTarget, ServerProcess } from './server.ts'
 
 /** Measured side. */
 export type Side = 'ours' | 'control'
@@ -25,8 +25,8 @@ export type Goals = Readonly<Record<string, Goal>>
 /** One case of a row, run against ours and the control. */
 export interface Case {
   readonly name: string
-  /** File in `control/`. */
-  readonly control: string
+  /** File in `control/`. Without it both sides are ours, and `run` makes the difference. */
+  readonly control?: string
   /** Settings of our service beside those of every row. */
   readonly env?: Readonly<Record<string, string>>
   readonly goals: Goals
@@ -44,13 +44,15 @@ export interface Row {
 /** Tools of a case during one run. */
 export interface Bench {
   readonly times: Times
+  readonly side: Side
   /** Starts a fresh server of the measured side; it ends with the run. */
   start(options?: {
     readonly env?: Readonly<Record<string, string>>
     readonly metered?: boolean
+    readonly isOnAllCores?: boolean
   }): Promise<ServerProcess>
   /** Loads it. Rejects if a notification was lost or repeated, or a client rejected or disconnected. */
-  load(server: ServerProcess, options: LoadOptions): Promise<Loaded>
+  load(target: LoadTarget, options: LoadOptions): Promise<Loaded>
 }
 
 const FAULTS = ['lost', 'repeated', 'refused', 'dropped'] as const
@@ -71,16 +73,18 @@ export async function runCase(each: Case, side: Side, loader: Loader, times: Tim
   // Await here: everything started ends with this scope.
   return await each.run({
     times,
-    start: async ({ env, metered } = {}) =>
+    side,
+    start: async ({ env, metered, isOnAllCores } = {}) =>
       stack.use(
         await ServerProcess.start({
           control: side === 'control' ? each.control : undefined,
           env: { ...each.env, ...env },
           metered,
+          isOnAllCores,
         }),
       ),
-    load: async (server, options) => {
-      const loaded = await loader.run(server, { ...times, ...options })
+    load: async (target, options) => {
+      const loaded = await loader.run(target, { ...times, ...options })
       const faults = FAULTS.filter(fault => loaded[fault] > 0).map(fault => `${loaded[fault]} ${fault}`)
       if (faults.length > 0) throw new Error(faults.join(', '))
       return loaded

@@ -21,6 +21,13 @@ export function pinLoad(): string {
   return `server on core ${SERVER_CORE}, load on ${others}`
 }
 
+const onCores = (cores: string, command: readonly string[]): string[] =>
+  canPin ? ['taskset', '-c', cores, ...command] : [...command]
+
+/** Undoes `pinLoad` for a command. */
+export const onAllCores = (command: readonly string[]): string[] =>
+  onCores(`0-${availableParallelism() - 1}`, command)
+
 function freePort(): number {
   const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
   const { port } = listener
@@ -40,10 +47,20 @@ interface ServerOptions {
   readonly env?: Readonly<Record<string, string>> | undefined
   /** True to report the stalls of its event loop. */
   readonly metered?: boolean | undefined
+  /** True to use all cores instead of one. */
+  readonly isOnAllCores?: boolean | undefined
+}
+
+/** Processes that one load reaches and measures. Clients and senders use the ports in turn. */
+export interface LoadTarget {
+  readonly ports: readonly number[]
+  readonly pids: readonly number[]
+  /** True if the load uses all cores too. */
+  readonly isOnAllCores?: boolean
 }
 
 /** Server in its own process, so that the system reports its cost. */
-export class ServerProcess implements AsyncDisposable {
+export class ServerProcess implements AsyncDisposable, LoadTarget {
   readonly port: number
   readonly stalls: Stall[] = []
   readonly #child: Subprocess
@@ -53,17 +70,30 @@ export class ServerProcess implements AsyncDisposable {
     this.#child = child
   }
 
+  get ports(): readonly number[] {
+    return [this.port]
+  }
+
   get pid(): number {
     return this.#child.pid
   }
 
+  get pids(): readonly number[] {
+    return [this.pid]
+  }
+
   /** Resolves when it accepts traffic. */
-  static async start({ control, env, metered = false }: ServerOptions): Promise<ServerProcess> {
+  static async start({
+    control,
+    env,
+    metered = false,
+    isOnAllCores = false,
+  }: ServerOptions): Promise<ServerProcess> {
     const port = freePort()
     const entry = control === undefined ? OURS : `test/bench/control/${control}.ts`
     const meter = metered ? ['--preload', './test/bench/stall-meter.ts'] : []
     const command = [process.execPath, ...meter, entry]
-    const child = Bun.spawn(canPin ? ['taskset', '-c', String(SERVER_CORE), ...command] : command, {
+    const child = Bun.spawn(isOnAllCores ? onAllCores(command) : onCores(String(SERVER_CORE), command), {
       cwd: ROOT,
       env: {
         PATH: process.env['PATH'] ?? '',

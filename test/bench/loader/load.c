@@ -11,6 +11,7 @@
 #define STUCK_FOR (SECOND * 3 / 2)
 #define GIVE_UP (60 * SECOND)
 #define SETTLE (5 * SECOND)
+#define MAX_PROCESSES 16
 
 enum target { USER, CHANNEL, BROADCAST, REDIS };
 
@@ -35,7 +36,7 @@ struct sender {
 /* Action at even intervals; a failed one is retried after the next event. */
 struct pacer { uint64_t due, every; int (*act)(uint64_t due); };
 
-static int port, lanes, sender_count, client_count, idle_count, users, window_size, is_sse, acks;
+static int ports[MAX_PROCESSES], port_count, lanes, sender_count, client_count, idle_count, users, window_size, is_sse, acks;
 static const char *key, *query, *channel, *ready_word;
 static enum target target;
 static struct client *clients, *idlers, flooded;
@@ -73,7 +74,7 @@ static void post(struct sender *sender, enum target to, int pad, uint64_t stamp)
   }
   size_t size = compose(body, to, user, lane, seq, stamp, pad);
   int head = sprintf(request, "POST /api/v1/notifications/%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-API-Key: %s\r\n"
-                     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", paths[to], port, key, size);
+                     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", paths[to], ports[0], key, size);
   memcpy(request + head, body, size);
   sender->busy = 1;
   say(sender->io.fd, request, head + size);
@@ -130,14 +131,15 @@ static void open_sender(struct sender *sender, int lane, int to_port) {
   listen_to(&sender->io, EPOLLIN, EPOLL_CTL_ADD);
 }
 
-/* Connect when needed: a server may close silent connections. */
+/* Connect when needed: a server may close silent connections. With two servers half of the sends to users must cross. */
 static void open_senders(void) {
   for (int n = 0; n < sender_count; n++)
-    open_sender(senders + n, n, target == REDIS ? (int)number_of("redis_port", "0") : port);
+    open_sender(senders + n, n, target == REDIS ? (int)number_of("redis_port", "0") : ports[n / port_count % port_count]);
 }
 
 static void call(struct client *client) {
   char request[9000];
+  int port = ports[client->user % port_count];
   client->io = (struct io){CLIENT, dial(port, client == &flooded && is_stuck ? 4096 : 0)};
   client->state = CALLING;
   client->have = 0;
@@ -301,21 +303,23 @@ static void open_all(struct client *group, int count) {
   if (connected < all) die("clients did not become ready", "");
 }
 
-static clockid_t server_clock;
-static double seconds_open, cpu_open, busy_open;
-static uint64_t began, cpu_began, busy_began, received_open, answered_open, connected_open, from_ms;
+static int clock_count;
+static clockid_t server_clocks[MAX_PROCESSES];
+static double seconds_open, busy_open, cpu_open[MAX_PROCESSES];
+static uint64_t began, cpu_began[MAX_PROCESSES], busy_began, received_open, answered_open, connected_open, from_ms;
 
 static void open_window(void) {
   is_measuring = 1;
   from_ms = from_ms ? from_ms : read_clock(CLOCK_REALTIME) / 1000000;
   received_open -= received, answered_open -= answered, connected_open -= connected;
-  began = now(), cpu_began = read_clock(server_clock), busy_began = read_clock(CLOCK_PROCESS_CPUTIME_ID);
+  for (int n = 0; n < clock_count; n++) cpu_began[n] = read_clock(server_clocks[n]);
+  began = now(), busy_began = read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static void shut_window(void) {
   is_measuring = 0;
   seconds_open += (double)(now() - began) / SECOND;
-  cpu_open += (double)(read_clock(server_clock) - cpu_began) / SECOND;
+  for (int n = 0; n < clock_count; n++) cpu_open[n] += (double)(read_clock(server_clocks[n]) - cpu_began[n]) / SECOND;
   busy_open += (double)(read_clock(CLOCK_PROCESS_CPUTIME_ID) - busy_began) / SECOND;
   received_open += received, answered_open += answered, connected_open += connected;
 }
@@ -331,12 +335,16 @@ static double percentile(double part) {
 /* Reports the open window and begins the next. */
 static void report(const char *name) {
   static int reported;
-  printf("%s{\"name\":\"%s\",\"seconds\":%.6f,\"cpu\":%.6f,\"busy\":%.3f,\"received\":%lu,\"answered\":%lu,"
+  double cpu = 0;
+  for (int n = 0; n < clock_count; n++) cpu += cpu_open[n];
+  printf("%s{\"name\":\"%s\",\"seconds\":%.6f,\"cpu\":%.6f,\"cpus\":[", reported++ ? "," : "", name, seconds_open, cpu);
+  for (int n = 0; n < clock_count; n++) printf("%s%.6f", n ? "," : "", cpu_open[n]);
+  printf("],\"busy\":%.3f,\"received\":%lu,\"answered\":%lu,"
          "\"connected\":%lu,\"p50\":%.2f,\"p99\":%.2f,\"from\":%lu,\"to\":%lu}",
-         reported++ ? "," : "", name, seconds_open, cpu_open,
          busy_open / (seconds_open > 0 ? seconds_open : 1), received_open, answered_open, connected_open,
          percentile(0.5), percentile(0.99), from_ms, read_clock(CLOCK_REALTIME) / 1000000);
-  seconds_open = cpu_open = busy_open = 0;
+  seconds_open = busy_open = 0;
+  memset(cpu_open, 0, sizeof cpu_open);
   received_open = answered_open = connected_open = from_ms = 0;
   memset(latencies, 0, sizeof latencies);
 }
@@ -382,7 +390,7 @@ static void flow(double warm, double seconds, double rate) {
   open_all(idlers, idle_count);
   if (idle_count) {
     open_all(&flooded, 1);
-    open_sender(&flooder, 0, port);
+    open_sender(&flooder, 0, ports[0]);
     pace(&flooding, FLOODS_PER_SECOND, flood_next);
   }
   open_senders();
@@ -453,6 +461,17 @@ static void read_tokens(const char *path, int count) {
     if (!(tokens[n] = strtok(n ? NULL : text, "\n"))) die("too few tokens in", path);
 }
 
+/* Numbers of an option, separated by commas. */
+static int numbers_of(const char *name, int *numbers) {
+  int count = 0;
+  for (const char *text = text_of(name, ""); *text; text += strcspn(text, ","), text += *text == ',') {
+    if (count == MAX_PROCESSES) die("too many of", name);
+    numbers[count++] = atoi(text);
+  }
+  if (!count) die("an option is missing:", name);
+  return count;
+}
+
 static struct client *new_clients(int count, int first_user, int is_counted) {
   struct client *group = calloc(count + 1, sizeof *group);
   for (int n = 0; n < count; n++)
@@ -464,8 +483,9 @@ static struct client *new_clients(int count, int first_user, int is_counted) {
 int main(int count, char **list) {
   arg_count = count, arg_list = list;
   const char *mode = text_of("mode", "flow"), *to = text_of("target", "channel");
-  double warm = number_of("warm", "2"), seconds = number_of("measure", "3"), pid = number_of("pid", "0");
-  port = (int)number_of("port", "0"), key = text_of("key", ""), query = text_of("query", "");
+  double warm = number_of("warm", "2"), seconds = number_of("measure", "3");
+  int pids[MAX_PROCESSES];
+  clock_count = numbers_of("pid", pids), port_count = numbers_of("port", ports), key = text_of("key", ""), query = text_of("query", "");
   channel = text_of("channel", ""), acks = (int)number_of("acks", "0"), is_sse = !strcmp(text_of("transport", "ws"), "sse");
   ready_word = *channel ? "\"subscribed\"" : is_sse ? "\"connected\"" : "";
   target = !strcmp(to, "user") ? USER : !strcmp(to, "redis") ? REDIS : !strcmp(to, "broadcast") ? BROADCAST : CHANNEL;
@@ -474,7 +494,8 @@ int main(int count, char **list) {
   users = (int)number_of("users", "0") ?: client_count;
   lanes = target == USER || target == REDIS ? 1 : sender_count;
   sent = calloc(users + lanes + 1, sizeof *sent);
-  if (clock_getcpuclockid((pid_t)pid, &server_clock)) die("no process to measure", "");
+  for (int n = 0; n < clock_count; n++)
+    if (clock_getcpuclockid((pid_t)pids[n], server_clocks + n)) die("no process to measure", "");
   epoll = epoll_create1(0);
   read_tokens(text_of("tokens", "/dev/null"), client_count + idle_count + (idle_count > 0));
   clients = new_clients(client_count, 0, 1), idlers = new_clients(idle_count, client_count, 0);
@@ -483,7 +504,7 @@ int main(int count, char **list) {
   printf("{\"windows\":[");
   if (!strcmp(mode, "flow")) flow(warm, seconds, number_of("rate", "0"));
   else if (!strcmp(mode, "visit")) visit(warm, seconds, (int)number_of("waiting", "0"), (int)number_of("check", "0"));
-  else if (!strcmp(mode, "hold")) hold((int)pid, seconds);
+  else if (!strcmp(mode, "hold")) hold(pids[0], seconds);
   else die("no such mode", mode);
   printf("],\"lost\":%lu,\"repeated\":%lu,\"refused\":%lu,\"dropped\":%lu,\"added\":%d,\"added_kib\":%ld}\n", lost,
          repeated, refused, dropped, added, added_kib);

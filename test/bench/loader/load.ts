@@ -19,7 +19,10 @@ const told = new Map(process.argv.slice(2).map(pair => pair.split(/=(.*)/s, 2) a
 const text = (name: string, otherwise = ''): string => told.get(name) ?? otherwise
 const number = (name: string, otherwise = 0): number => Number(told.get(name) ?? otherwise)
 
-const [port, pid] = [number('port'), number('pid')]
+const numbers = (name: string): readonly number[] => text(name).split(',').map(Number)
+
+const [ports, pids] = [numbers('port'), numbers('pid')]
+const [firstPort = 0, firstPid = 0] = [ports[0], pids[0]]
 const transport = text('transport', 'ws')
 const channel = text('channel')
 const target = text('target', 'channel')
@@ -175,6 +178,7 @@ async function call(client: Client): Promise<void> {
   client.rest = NOTHING
   client.chunks = { left: 0, inData: false }
   const query = `token=${tokens[client.user]}${text('query')}`
+  const port = ports[client.user % ports.length] ?? firstPort
   const head = `GET /${transport}?${query} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n`
   const opening = { hostname: '127.0.0.1', port, socket: hearing, data: client }
   client.socket = await Bun.connect<Client>(opening)
@@ -218,7 +222,7 @@ function contentOf(lane: number, sequence: number, due: number, filler = FILLER)
 function request(sender: Sender, path: string, body: string): void {
   sender.isBusy = true
   sender.socket?.write(
-    `POST /api/v1/notifications/${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nX-API-Key: ${text('key')}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `POST /api/v1/notifications/${path} HTTP/1.1\r\nHost: 127.0.0.1:${firstPort}\r\nX-API-Key: ${text('key')}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
   )
 }
 
@@ -271,7 +275,9 @@ const senderOf = (lane: number): Sender => ({
 const flooder = senderOf(0)
 const isPaced = number('rate') > 0
 
+/** With two servers half of the sends to users must cross. */
 async function openSender(sender: Sender): Promise<Sender> {
+  const port = ports[Math.floor(sender.lane / ports.length) % ports.length] ?? firstPort
   sender.socket = await Bun.connect({ hostname: '127.0.0.1', port, socket: answering, data: sender })
   return sender
 }
@@ -318,8 +324,8 @@ async function openRedis(): Promise<Disposable> {
   }
 }
 
-/** User and system time of the server, in seconds. */
-function serverCpu(): number {
+/** User and system time of a server, in seconds. */
+function cpuOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
@@ -327,7 +333,7 @@ function serverCpu(): number {
 
 function snapshot() {
   const { user, system } = process.cpuUsage()
-  return { ...counted, seconds: performance.now() / 1000, cpu: serverCpu(), own: (user + system) / 1e6 }
+  return { ...counted, cpus: pids.map(cpuOf), seconds: performance.now() / 1000, own: (user + system) / 1e6 }
 }
 
 function percentile(sorted: Float64Array, part: number): number {
@@ -336,7 +342,8 @@ function percentile(sorted: Float64Array, part: number): number {
 
 /** Window that can be opened repeatedly. */
 function createWindow(name: string) {
-  const sums = { received: 0, answered: 0, connected: 0, seconds: 0, cpu: 0, own: 0 }
+  const sums = { received: 0, answered: 0, connected: 0, seconds: 0, own: 0 }
+  const cpus = pids.map(() => 0)
   const all: number[] = []
   let from = 0
   return {
@@ -348,15 +355,19 @@ function createWindow(name: string) {
       return () => {
         latencies = undefined
         const after = snapshot()
-        for (const key of ['received', 'answered', 'connected', 'seconds', 'cpu', 'own'] as const)
+        for (const key of ['received', 'answered', 'connected', 'seconds', 'own'] as const)
           sums[key] += after[key] - before[key]
+        pids.forEach((_, n) => {
+          cpus[n] = (cpus[n] ?? 0) + (after.cpus[n] ?? 0) - (before.cpus[n] ?? 0)
+        })
       }
     },
     told: (): Window => {
       const sorted = Float64Array.from(all).sort()
       const { own, ...rest } = sums
       const [p50, p99] = [percentile(sorted, 0.5), percentile(sorted, 0.99)]
-      return { name, ...rest, busy: own / rest.seconds, p50, p99, from, to: Date.now() }
+      const cpu = cpus.reduce((sum, each) => sum + each, 0)
+      return { name, ...rest, cpu, cpus, busy: own / rest.seconds, p50, p99, from, to: Date.now() }
     },
   }
 }
@@ -477,7 +488,7 @@ async function visit(
 }
 
 const residentKib = (): number =>
-  Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+  Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${firstPid}/status`, 'utf8'))?.[1])
 
 /** Connects a tenth first, so that one-time costs are not counted. */
 async function hold(seconds: number): Promise<Pick<Loaded, 'added' | 'added_kib'>> {

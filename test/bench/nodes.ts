@@ -1,0 +1,49 @@
+import { startRedis } from '../support/redis.ts'
+import type { Bench } from './row.ts'
+import type { LoadTarget } from './server.ts'
+
+/** Nodes with the log on, over one Redis. The Redis server is the last process of `pids`. */
+export interface BenchNodes extends AsyncDisposable, LoadTarget {
+  readonly url: string
+}
+
+const START_LIMIT_MS = 10_000
+
+/** Number of nodes that the node knows, itself included; 1 without a bus. */
+async function knownNodes(port: number): Promise<number> {
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  return Number(/^ara_cluster_nodes (\d+)/m.exec(metrics)?.[1] ?? 1)
+}
+
+async function untilJoined(ports: readonly number[]): Promise<void> {
+  const limit = performance.now() + START_LIMIT_MS
+  while (!(await Promise.all(ports.map(knownNodes))).every(known => known === ports.length)) {
+    if (performance.now() > limit) throw new Error('the nodes do not find each other')
+    await Bun.sleep(20)
+  }
+}
+
+/** Starts nodes on the server's core and Redis on the cores of the load. One node has no bus, unless the settings say so. */
+export async function startNodes(
+  { start }: Pick<Bench, 'start'>,
+  count: number,
+  env: Readonly<Record<string, string>> = {},
+): Promise<BenchNodes> {
+  const redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'everysec')
+  const { url } = redis
+  const bus = count > 1 ? { BUS_URL: url } : {}
+  const servers = await Promise.all(
+    Array.from({ length: count }, (_, n) =>
+      start({ env: { NODE_ID: `n${n}`, QUEUE_ENABLED: 'true', STORE_URL: url, ...bus, ...env } }),
+    ),
+  )
+  const ports = servers.map(({ port }) => port)
+  await untilJoined(ports)
+  const pid = Number(/^process_id:(\d+)/m.exec(await redis.client().info('server'))?.[1])
+  return {
+    url,
+    ports,
+    pids: [...servers.map(server => server.pid), pid],
+    [Symbol.asyncDispose]: () => redis[Symbol.asyncDispose](),
+  }
+}
