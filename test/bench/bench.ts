@@ -23,6 +23,7 @@ import { redis } from './rows/redis.ts'
 import { replay } from './rows/replay.ts'
 import { scrapes } from './rows/scrape.ts'
 import { send, sendAcks, sendAway, sendLimited, sendLog, sendTenants } from './rows/send.ts'
+import { socketIo } from './rows/socket-io.ts'
 import { sse } from './rows/sse.ts'
 import { pinLoad } from './server.ts'
 
@@ -47,6 +48,7 @@ const ROWS: readonly Row[] = [
   scrapes,
   clusterSend,
   clusterFanOut,
+  socketIo,
 ]
 
 const { values, positionals } = parseArgs({

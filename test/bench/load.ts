@@ -23,7 +23,7 @@ interface Load {
   /** Seconds before a window, and of a window. */
   readonly warm: number
   readonly measure: number
-  readonly transport?: 'ws' | 'sse'
+  readonly transport?: 'ws' | 'sse' | 'socket.io'
   readonly clients?: number
   /** Users to send to in turn; by default the connected ones. Without clients, users who never connect. */
   readonly users?: number
@@ -97,11 +97,12 @@ export interface Loader extends AsyncDisposable {
   run(target: LoadTarget, load: Load): Promise<Loaded>
 }
 
-async function writeTokens(file: string): Promise<void> {
-  const users = Array.from({ length: MAX_USERS }, (_, n) => `user-${n}`)
+/** Tokens of `user-0`, `user-1` and so on. */
+export function signTokens(count: number): Promise<readonly string[]> {
+  const users = Array.from({ length: count }, (_, n) => `user-${n}`)
   const sign = (user: string) =>
     signToken({ secret: JWT_SECRET, user, seconds: TOKEN_SECONDS, clock: systemClock })
-  await Bun.write(file, `${(await Promise.all(users.map(sign))).join('\n')}\n`)
+  return Promise.all(users.map(sign))
 }
 
 /** Compiles the loader and returns its command; undefined without a compiler. */
@@ -119,7 +120,7 @@ function compile(directory: string): readonly string[] | undefined {
 export async function createLoader(wanted: 'any' | 'bun'): Promise<Loader> {
   const directory = await mkdtemp(join(tmpdir(), 'ara-bench-'))
   const tokens = join(directory, 'tokens')
-  await writeTokens(tokens)
+  await Bun.write(tokens, `${(await signTokens(MAX_USERS)).join('\n')}\n`)
   const compiled = wanted === 'any' ? compile(directory) : undefined
   const command = compiled ?? [process.execPath, join(FOLDER, 'load.ts')]
 

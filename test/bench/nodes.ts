@@ -1,10 +1,10 @@
-import { startRedis } from '../support/redis.ts'
+import { startRedis, type TestRedis } from '../support/redis.ts'
 import type { Bench } from './row.ts'
-import type { LoadTarget } from './server.ts'
+import type { LoadTarget, ServerProcess } from './server.ts'
 
 /** Nodes with the log on, over one Redis. The Redis server is the last process of `pids`. */
 export interface BenchNodes extends AsyncDisposable, LoadTarget {
-  readonly url: string
+  readonly servers: readonly ServerProcess[]
 }
 
 const START_LIMIT_MS = 10_000
@@ -20,6 +20,34 @@ async function untilJoined(ports: readonly number[]): Promise<void> {
   while (!(await Promise.all(ports.map(knownNodes))).every(known => known === ports.length)) {
     if (performance.now() > limit) throw new Error('the nodes do not find each other')
     await Bun.sleep(20)
+  }
+}
+
+/** Ends them one after the other: a node that outlives Redis complains. */
+async function endAll(parts: readonly AsyncDisposable[]): Promise<void> {
+  for (const part of parts) await part[Symbol.asyncDispose]()
+}
+
+async function processOf(redis: TestRedis): Promise<number> {
+  return Number(/^process_id:(\d+)/m.exec(await redis.client().info('server'))?.[1])
+}
+
+/** Starts nodes of another program over one Redis. */
+export async function startOthers(
+  { start }: Pick<Bench, 'start'>,
+  count: number,
+  program: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<BenchNodes> {
+  const redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'everysec')
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => start({ program, env: { BUS_URL: redis.url, ...env } })),
+  )
+  return {
+    ports: servers.map(({ port }) => port),
+    servers,
+    pids: [...servers.map(({ pid }) => pid), await processOf(redis)],
+    [Symbol.asyncDispose]: () => endAll([...servers, redis]),
   }
 }
 
@@ -39,11 +67,10 @@ export async function startNodes(
   )
   const ports = servers.map(({ port }) => port)
   await untilJoined(ports)
-  const pid = Number(/^process_id:(\d+)/m.exec(await redis.client().info('server'))?.[1])
   return {
-    url,
     ports,
-    pids: [...servers.map(server => server.pid), pid],
-    [Symbol.asyncDispose]: () => redis[Symbol.asyncDispose](),
+    servers,
+    pids: [...servers.map(({ pid }) => pid), await processOf(redis)],
+    [Symbol.asyncDispose]: () => endAll([...servers, redis]),
   }
 }

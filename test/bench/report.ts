@@ -71,7 +71,7 @@ export const markdownOf = ({ row, case: name, figure, ours, control, ratio, goal
     figure,
     shown(ours),
     shown(control),
-    ratio.toFixed(2),
+    Number.isNaN(ratio) ? '–' : ratio.toFixed(2),
     goal === undefined ? '–' : wanted(goal),
     verdict === 'missed' ? '**missed**' : (verdict ?? ''),
   ])

@@ -50,6 +50,7 @@ export interface Bench {
     readonly env?: Readonly<Record<string, string>>
     readonly metered?: boolean
     readonly isOnAllCores?: boolean
+    readonly program?: readonly string[]
   }): Promise<ServerProcess>
   /** Loads it. Rejects if a notification was lost or repeated, or a client rejected or disconnected. */
   load(target: LoadTarget, options: LoadOptions): Promise<Loaded>
@@ -74,13 +75,12 @@ export async function runCase(each: Case, side: Side, loader: Loader, times: Tim
   return await each.run({
     times,
     side,
-    start: async ({ env, metered, isOnAllCores } = {}) =>
+    start: async ({ env, ...options } = {}) =>
       stack.use(
         await ServerProcess.start({
           control: side === 'control' ? each.control : undefined,
           env: { ...each.env, ...env },
-          metered,
-          isOnAllCores,
+          ...options,
         }),
       ),
     load: async (target, options) => {

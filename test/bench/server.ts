@@ -44,6 +44,8 @@ interface Stall {
 interface ServerOptions {
   /** File in `control/`; our service if undefined. */
   readonly control?: string | undefined
+  /** Another program in place of both. */
+  readonly program?: readonly string[] | undefined
   readonly env?: Readonly<Record<string, string>> | undefined
   /** True to report the stalls of its event loop. */
   readonly metered?: boolean | undefined
@@ -85,6 +87,7 @@ export class ServerProcess implements AsyncDisposable, LoadTarget {
   /** Resolves when it accepts traffic. */
   static async start({
     control,
+    program,
     env,
     metered = false,
     isOnAllCores = false,
@@ -92,7 +95,7 @@ export class ServerProcess implements AsyncDisposable, LoadTarget {
     const port = freePort()
     const entry = control === undefined ? OURS : `test/bench/control/${control}.ts`
     const meter = metered ? ['--preload', './test/bench/stall-meter.ts'] : []
-    const command = [process.execPath, ...meter, entry]
+    const command = program ?? [process.execPath, ...meter, entry]
     const child = Bun.spawn(isOnAllCores ? onAllCores(command) : onCores(String(SERVER_CORE), command), {
       cwd: ROOT,
       env: {
@@ -113,23 +116,27 @@ export class ServerProcess implements AsyncDisposable, LoadTarget {
     })
     const server = new ServerProcess(port, child)
     if (child.stderr instanceof ReadableStream) void server.#readStalls(child.stderr)
-    await server.#getsReady(entry)
+    await server.#getsReady(command.join(' '))
     return server
   }
 
+  kill(signal: 'SIGKILL' | 'SIGHUP'): void {
+    this.#child.kill(signal)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill('SIGKILL')
+    this.kill('SIGKILL')
     await this.#child.exited
   }
 
-  async #getsReady(entry: string): Promise<void> {
+  async #getsReady(command: string): Promise<void> {
     const limit = performance.now() + START_LIMIT_MS
     const isReady = async (): Promise<boolean> =>
       (await fetch(`http://127.0.0.1:${this.port}/health/ready`).catch(() => undefined))?.ok === true
     // Its storage may become available later.
     while (!(await isReady())) {
       if (this.#child.exitCode === null && performance.now() < limit) await Bun.sleep(20)
-      else throw new Error(`${entry} does not start`)
+      else throw new Error(`"${command}" does not start`)
     }
   }
 

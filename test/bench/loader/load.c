@@ -36,7 +36,7 @@ struct sender {
 /* Action at even intervals; a failed one is retried after the next event. */
 struct pacer { uint64_t due, every; int (*act)(uint64_t due); };
 
-static int ports[MAX_PROCESSES], port_count, lanes, sender_count, client_count, idle_count, users, window_size, is_sse, acks;
+static int ports[MAX_PROCESSES], port_count, lanes, sender_count, client_count, idle_count, users, window_size, is_sse, is_socket_io, acks;
 static const char *key, *query, *channel, *ready_word;
 static enum target target;
 static struct client *clients, *idlers, flooded;
@@ -147,8 +147,9 @@ static void call(struct client *client) {
   calling++;
   const char *more = is_sse ? "" : "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-  int size = snprintf(request, sizeof request, "GET /%s?token=%s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\n",
-                      is_sse ? "sse" : "ws", tokens[client->user], query, port, more);
+  const char *path = is_sse ? "sse?" : is_socket_io ? "socket.io/?EIO=4&transport=websocket&" : "ws?";
+  int size = snprintf(request, sizeof request, "GET /%stoken=%s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\n",
+                      path, tokens[client->user], query, port, more);
   say(client->io.fd, request, size);
   listen_to(&client->io, EPOLLIN, EPOLL_CTL_ADD);
 }
@@ -172,6 +173,7 @@ static void leave(struct client *client) {
 static void greet(struct client *client, const char *head) {
   if (strncmp(head, is_sse ? "HTTP/1.1 200" : "HTTP/1.1 101", 12)) die("a connection was refused:", head);
   client->state = GREETED;
+  if (is_socket_io) return;
   const char *name = client == &flooded ? "flood" : client->is_counted ? channel : "";
   char message[100];
   if (*name)
@@ -208,10 +210,22 @@ static void hear(struct client *client, const char *text, size_t size, uint64_t 
   if (is_measuring) latencies[waited < BUCKETS ? waited : BUCKETS - 1]++;
 }
 
+/* Packets of Engine.IO 4 that are not events: open, ping, and connected to the namespace. */
+static int hear_engine(struct client *client, const char *text, size_t size) {
+  char message[100];
+  if (size && *text == '0') say_frame(client->io.fd, TEXT, "40", 2);
+  else if (size && *text == '2') say_frame(client->io.fd, TEXT, "3", 1);
+  else if (size < 2 || text[0] != '4' || text[1] != '0') return 0;
+  else if (!*channel) set_ready(client);
+  else say_frame(client->io.fd, TEXT, message, sprintf(message, "42[\"subscribe\",\"%s\"]", channel));
+  return 1;
+}
+
 static size_t hear_frames(struct client *client, const char *bytes, size_t size, uint64_t at) {
   struct frame frame;
   size_t used = 0;
   for (size_t some; (some = read_frame(bytes + used, size - used, &frame)); used += some) {
+    if (is_socket_io && hear_engine(client, frame.payload, frame.size)) continue;
     if (frame.opcode == TEXT) hear(client, frame.payload, frame.size, at);
     else if (frame.opcode == PING) say_frame(client->io.fd, PONG, frame.payload, frame.size);
   }
@@ -487,6 +501,7 @@ int main(int count, char **list) {
   int pids[MAX_PROCESSES];
   clock_count = numbers_of("pid", pids), port_count = numbers_of("port", ports), key = text_of("key", ""), query = text_of("query", "");
   channel = text_of("channel", ""), acks = (int)number_of("acks", "0"), is_sse = !strcmp(text_of("transport", "ws"), "sse");
+  is_socket_io = !strcmp(text_of("transport", "ws"), "socket.io");
   ready_word = *channel ? "\"subscribed\"" : is_sse ? "\"connected\"" : "";
   target = !strcmp(to, "user") ? USER : !strcmp(to, "redis") ? REDIS : !strcmp(to, "broadcast") ? BROADCAST : CHANNEL;
   client_count = (int)number_of("clients", "0"), idle_count = (int)number_of("idle", "0");

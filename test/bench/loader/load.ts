@@ -94,10 +94,29 @@ function setReady(client: Client): void {
   if (client === flooded && isStuck) client.socket?.pause()
 }
 
+const PATHS: Readonly<Record<string, string>> = {
+  ws: 'ws?',
+  sse: 'sse?',
+  'socket.io': 'socket.io/?EIO=4&transport=websocket&',
+}
+
+/** Handles packets of Engine.IO 4 that are not events: open, ping, and connected to the namespace. */
+function hearEngine(client: Client, message: Buffer): boolean {
+  const say = (packet: string) => client.socket?.write(frameOf(TEXT, Buffer.from(packet)))
+  const kind = message.toString('latin1', 0, 2)
+  if (kind.startsWith('0')) say('40')
+  else if (kind.startsWith('2')) say('3')
+  else if (kind !== '40') return false
+  else if (channel === '') setReady(client)
+  else say(`42["subscribe","${channel}"]`)
+  return true
+}
+
 function greet(client: Client, head: string): void {
   if (!head.startsWith(`HTTP/1.1 ${transport === 'sse' ? 200 : 101}`))
     die(`a connection was refused: ${head}`)
   client.state = 'greeted'
+  if (transport === 'socket.io') return
   const subscribe = { type: 'Subscribe', payload: { channels: [client.channel] } }
   if (client.channel !== '') client.socket?.write(frameOf(TEXT, Buffer.from(JSON.stringify(subscribe))))
   else if (readyWord === '' || !client.isCounted) setReady(client)
@@ -137,7 +156,8 @@ function hearAll(client: Client, bytes: Buffer, at: number): Buffer {
   for (;;) {
     const found = transport === 'sse' ? firstEvent(rest) : firstFrame(rest)
     if (found === undefined) return rest
-    if (found.opcode === TEXT) hear(client, found.payload, at)
+    const isEvent = transport !== 'socket.io' || !hearEngine(client, found.payload)
+    if (found.opcode === TEXT && isEvent) hear(client, found.payload, at)
     else if (found.opcode === PING) client.socket?.write(frameOf(PONG, found.payload))
     rest = rest.subarray(found.end)
   }
@@ -179,7 +199,7 @@ async function call(client: Client): Promise<void> {
   client.chunks = { left: 0, inData: false }
   const query = `token=${tokens[client.user]}${text('query')}`
   const port = ports[client.user % ports.length] ?? firstPort
-  const head = `GET /${transport}?${query} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n`
+  const head = `GET /${PATHS[transport]}${query} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n`
   const opening = { hostname: '127.0.0.1', port, socket: hearing, data: client }
   client.socket = await Bun.connect<Client>(opening)
   client.socket.write(`${head}${transport === 'sse' ? '' : UPGRADE}\r\n`)

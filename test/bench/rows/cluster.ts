@@ -40,7 +40,7 @@ const SUBSCRIBERS_PER_NODE = 1_000
 /** For each node, so that its core can serve both. */
 const DELIVERIES_PER_SECOND = 20_000
 
-/** Publishes to one channel, with as many subscribers for each node. */
+/** Publishes to one channel, with as many subscribers and publishers for each node. */
 const fanOut = (name: string, isPaced: boolean): Case => ({
   name,
   goals: { [PER_CPU_SECOND]: atLeast(0.85) },
@@ -52,7 +52,7 @@ const fanOut = (name: string, isPaced: boolean): Case => ({
       clients: SUBSCRIBERS_PER_NODE * count,
       channel: 'bench',
       target: 'channel',
-      senders: isPaced ? PACED_SENDERS : PUBLISHERS,
+      senders: isPaced ? PACED_SENDERS : PUBLISHERS * count,
       ...(isPaced && { rate: DELIVERIES_PER_SECOND / SUBSCRIBERS_PER_NODE }),
     })
     const { seconds, cpu, received, busy } = windowOf(loaded)
