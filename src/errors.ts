@@ -17,7 +17,7 @@ export const ERRORS = {
   UNAUTHORIZED: { status: 401, help: 'API key or token missing, wrong, expired or revoked' },
   FORBIDDEN: {
     status: 403,
-    help: 'origin not in CORS_ORIGINS, an API key bound to another tenant, or a client that the backend disconnected',
+    help: 'origin not in CORS_ORIGINS, an API key bound to another tenant, a channel that the token does not allow, or a client that the backend disconnected',
   },
   NOT_FOUND: { status: 404, help: 'unknown path' },
   CHANNEL_NOT_FOUND: { status: 404, help: 'no connection subscribes to this channel' },

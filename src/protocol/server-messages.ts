@@ -64,6 +64,11 @@ const SHARED = {
       seconds,
       v.description('Longest time between heartbeats; without one the network is down'),
     ),
+    channels: v.optional(
+      documented(v.array(v.string()), {
+        description: 'Channels of the address, on a stream only: their notifications follow',
+      }),
+    ),
   }),
   heartbeat: messageOf('heartbeat', {}),
   token_expiring: messageOf('token_expiring', { in: seconds }),

@@ -1,23 +1,26 @@
+import type { ChannelAccess } from '../auth/channel-access.ts'
 import type { Identities, IdentityResult } from '../auth/identity.ts'
 import type { Origins } from '../auth/origin.ts'
 import { tokenOf } from '../auth/token.ts'
 import type { Interest } from '../dispatch/cluster/interest.ts'
 import { NO_CONNECTIONS, type OpenConnections } from '../dispatch/reach.ts'
-import type { ResumeRequest } from '../dispatch/start.ts'
 import { AppError, invalidValue } from '../errors.ts'
 import { readQuery } from '../lib/query.ts'
 import type { ConnectLimit } from '../limit/requests.ts'
+import type { LimitsOf } from '../limit/tenants.ts'
 import type { Principal } from '../notification/principal.ts'
 import { tenantTopic, userTopic } from '../notification/topic.ts'
 import { idsOf, type RequestIds } from '../observe/request-ids.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { MakeRoom } from './make-room.ts'
+import type { ConnectRequest } from './peer.ts'
+import { checkCount, deniedChannels, requestedChannels } from './requested-channels.ts'
 
 /** An admitted request for a connection. */
 export interface Admission {
   readonly principal: Principal
-  readonly wish: ResumeRequest
+  readonly wish: ConnectRequest
   /** Connections on other nodes. */
   readonly elsewhere: OpenConnections
   /** The store could not tell whether the token was revoked. */
@@ -38,6 +41,10 @@ export type Admit = (
 export interface AdmissionOptions {
   readonly origins: Origins
   readonly identities: Pick<Identities, 'forNow'>
+  readonly access: ChannelAccess
+  /** Channels of one connection in any tenant; 0 = no limit. */
+  readonly maxChannels: number
+  readonly limitsOf: LimitsOf
   readonly isDraining: () => boolean
   /** Returns false above MAX_SOCKETS. */
   readonly admits?: () => boolean
@@ -57,14 +64,18 @@ export interface AdmissionOptions {
   ) => void
 }
 
-/** Shared by all connections without a cursor, to save memory. */
-const NO_WISH: ResumeRequest = {}
+/** Shared by all connections without a cursor and channels, to save memory. */
+const NO_WISH: ConnectRequest = {}
 
 /** Prefers `Last-Event-ID`; an empty header counts as absent. */
-function wishOf(query: URLSearchParams, headers: Headers, transport: 'ws' | 'sse'): ResumeRequest {
-  const header = transport === 'sse' ? headers.get('last-event-id') : null
+function wishOf(
+  query: URLSearchParams,
+  channels: readonly string[] | undefined,
+  header: string | null,
+): ConnectRequest {
   const cursor = header || query.get('cursor')
-  return cursor === null ? NO_WISH : { cursor }
+  if (channels === undefined) return cursor === null ? NO_WISH : { cursor }
+  return { channels, ...(cursor !== null && { cursor }) }
 }
 
 /** Joins the client's topics before its upgrade: from its `open` event on, sends of all nodes reach it. */
@@ -75,10 +86,13 @@ async function joinAhead(interest: Interest, { tenant, user }: Principal): Promi
   interest.release(topics)
 }
 
-/** Checks a request, in this order: origin, draining, sockets, rate, query, token. Then counts connections on other nodes. */
+/** Checks a request, in this order: origin, draining, sockets, rate, query, token, channels. Then counts connections on other nodes. */
 export function createAdmission({
   origins,
   identities,
+  access,
+  maxChannels,
+  limitsOf,
   isDraining,
   admits,
   interest,
@@ -121,6 +135,13 @@ export function createAdmission({
     }
   }
 
+  const checkAccess = (channels: readonly string[], principal: Principal): void => {
+    const denied = deniedChannels(channels, principal, access)
+    if (denied.length === 0) return
+    stats.connectionsRefused.token++
+    throw new AppError('FORBIDDEN', { details: denied })
+  }
+
   return async (request, transport, answer) => {
     const { headers } = request
     const ids = idsOf(answer, spans?.of(request))
@@ -132,8 +153,10 @@ export function createAdmission({
     checkDraining()
     checkSockets()
     checkRate(request)
-    const query = readQuery(request.url, ['cursor'])
+    const query = readQuery(request.url, ['cursor', 'channels'])
     if (!(query instanceof URLSearchParams)) throw invalidValue(query.path, query.message)
+    const channels = requestedChannels(query)
+    checkCount(channels ?? [], maxChannels)
     const protocols = transport === 'ws' ? headers.get('sec-websocket-protocol') : null
     const { token, subprotocol, repeated } = tokenOf({
       query,
@@ -145,14 +168,16 @@ export function createAdmission({
     const identified = await identities.forNow(token)
     if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
     spans?.belongs(request, identified.principal.tenant)
-    const joined = interest && joinAhead(interest, identified.principal)
-    const counted = (await countElsewhere?.(identified.principal)) ?? NO_CONNECTIONS
-    const elsewhere = (await makeRoom?.(identified.principal, counted)) ?? counted
+    const { principal, unchecked } = identified
+    checkCount(channels ?? [], limitsOf(principal.tenant).subscriptions)
+    checkAccess(channels ?? [], principal)
+    const joined = interest && joinAhead(interest, principal)
+    const counted = (await countElsewhere?.(principal)) ?? NO_CONNECTIONS
+    const elsewhere = (await makeRoom?.(principal, counted)) ?? counted
     if (joined !== undefined) await joined
     // The drain may have begun during the awaits; it would miss this connection.
     checkDraining()
-    const wish = wishOf(query, headers, transport)
-    const { principal, unchecked } = identified
+    const wish = wishOf(query, channels, transport === 'sse' ? headers.get('last-event-id') : null)
     return { principal, wish, elsewhere, unchecked, ...(subprotocol && { subprotocol }) }
   }
 }

@@ -1,6 +1,5 @@
 import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
 import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
-import type { Interest } from '../dispatch/cluster/interest.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/time/clock.ts'
@@ -10,6 +9,7 @@ import { channelTopic, type Topic, userTopic } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type AckPayload, type ClientMessage, parseMessage } from '../protocol/client-messages.ts'
 import { isChannel } from '../protocol/names.ts'
+import type { JoinChannels } from './join-channels.ts'
 import { ackedId, ackedThrough, errorFrame, PONG, subscribed, unsubscribed } from './outbound.ts'
 import { type BINARY, type InboundMessage, type Peer, TOO_FAST, tell } from './peer.ts'
 import type { Renew } from './renewal.ts'
@@ -30,8 +30,7 @@ interface ConversationOptions {
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
   readonly renew: Renew
-  /** Absent without a bus. */
-  readonly interest: Interest | undefined
+  readonly joinChannels: JoinChannels
   readonly persist: Persist
   readonly stats: Stats
 }
@@ -79,7 +78,7 @@ export function createConversation({
   limits,
   acknowledgement,
   renew,
-  interest,
+  joinChannels,
   persist,
   stats,
 }: ConversationOptions): Conversation {
@@ -121,20 +120,10 @@ export function createConversation({
       if (!hub.isIn(peer, topic)) added.push(topic)
       accepted.push(channel)
     }
-    const finish = (): void => {
-      if (peer.hasEnded()) {
-        interest?.release(added)
-        return
-      }
-      for (const topic of added) hub.join(peer, topic)
+    return joinChannels(peer, added, () => {
       if (accepted.length > 0) tell(peer, subscribed(accepted))
       if (faults.length > 0) tell(peer, errorFrame('SUBSCRIPTION_ERROR', faultText(faults)))
-    }
-    // Once the client is told, messages of all nodes reach it.
-    const joined = interest?.join(added)
-    if (joined !== undefined) return joined.then(finish)
-    finish()
-    return undefined
+    })
   }
 
   const unsubscribe = (peer: Peer, channels: readonly string[]): void => {

@@ -33,6 +33,8 @@ interface Greeting {
   readonly recovered: boolean
   readonly reason?: 'epoch_changed' | 'trimmed' | undefined
   readonly replayed: number
+  /** Only on a stream. */
+  readonly channels?: readonly string[] | undefined
   readonly expiresIn: number
   readonly heartbeatSeconds: number
 }
@@ -44,6 +46,7 @@ export const connected = ({
   recovered,
   reason,
   replayed,
+  channels,
   expiresIn,
   heartbeatSeconds,
 }: Greeting): Frame =>
@@ -57,4 +60,5 @@ export const connected = ({
     replayed,
     expires_in: expiresIn,
     heartbeat_seconds: heartbeatSeconds,
+    ...(channels && { channels: [...channels] }),
   })

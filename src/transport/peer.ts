@@ -1,3 +1,4 @@
+import type { ResumeRequest } from '../dispatch/start.ts'
 import { Connection } from '../hub/connection.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Frame } from '../notification/frame.ts'
@@ -8,6 +9,11 @@ export const TOO_FAST = Symbol('too fast')
 
 /** Longest time between pings: the runtime closes a WebSocket after 960 s without input. */
 export const MAX_PING_MS = 300_000
+
+/** The request of a connection: where it resumes, and the channels of its address. */
+export interface ConnectRequest extends ResumeRequest {
+  readonly channels?: readonly string[]
+}
 
 /** Text of a client, or a symbol for a message that is not read. */
 export type InboundMessage = string | typeof BINARY | typeof TOO_FAST

@@ -3,7 +3,7 @@ import type { Delivery } from '../dispatch/delivery.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { OpenConnections, Reach } from '../dispatch/reach.ts'
 import type { Receipts } from '../dispatch/receipts.ts'
-import type { ResumeRequest, StartedConnection } from '../dispatch/start.ts'
+import type { StartedConnection } from '../dispatch/start.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
@@ -15,13 +15,14 @@ import type { OnFault } from '../observe/fault.ts'
 import type { Logger } from '../observe/log.ts'
 import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
 import type { Conversation } from './conversation.ts'
-import { connected } from './outbound.ts'
-import { BINARY, type InboundMessage, type Peer, secondsLeft, TOO_FAST, tell } from './peer.ts'
+import { createGreeting } from './greeting.ts'
+import type { JoinChannels } from './join-channels.ts'
+import { BINARY, type ConnectRequest, type InboundMessage, type Peer, TOO_FAST } from './peer.ts'
 
 /** The life of every connection, WebSocket or SSE: limit, greeting, replay, messages, end. */
 export interface Sessions {
   /** Registers the peer, or returns the limit that it would exceed together with connections on other nodes. */
-  open(peer: Peer, wish: ResumeRequest, elsewhere: OpenConnections): ConnectionLimitKind | undefined
+  open(peer: Peer, wish: ConnectRequest, elsewhere: OpenConnections): ConnectionLimitKind | undefined
   message(peer: Peer, text: string): void
   binary(peer: Peer): void
   /** Notes a ping or an unsolicited pong; too many of them end the connection. */
@@ -40,6 +41,7 @@ interface SessionOptions {
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly conversation: Conversation
+  readonly joinChannels: JoinChannels
   readonly onFault: OnFault
   readonly clock: Clock
   readonly logger: Logger
@@ -60,7 +62,7 @@ const HELD_OVERHEAD_BYTES = 64
 /** Bound on control frames per tick (250 ms); the message rate does not count them. */
 const MAX_UNASKED_FRAMES = 1_000
 
-const resumeOf = ({ reason }: StartedConnection, { cursor }: ResumeRequest): Resume =>
+const resumeOf = ({ reason }: StartedConnection, { cursor }: ConnectRequest): Resume =>
   cursor === undefined ? 'none' : (reason ?? 'recovered')
 
 const weightOf = (said: InboundMessage): number =>
@@ -79,6 +81,8 @@ export function createSessions(options: SessionOptions): Sessions {
     heartbeatSeconds,
     maxHeldBytes,
   } = options
+
+  const greeting = createGreeting(options)
 
   /** Cuts a connection that would wait for ever: the client resumes on a new one. */
   const fail = (peer: Peer, error: unknown): void => {
@@ -124,27 +128,24 @@ export function createSessions(options: SessionOptions): Sessions {
     peer.held?.splice(0, said)
   }
 
-  const greet = (peer: Peer, { cursor, recovered, reason, replayed }: StartedConnection): void => {
-    const greeting = connected({
-      connectionId: peer.id,
-      userId: peer.principal.user,
-      cursor,
-      recovered,
-      reason,
-      replayed,
-      expiresIn: secondsLeft(peer, clock),
-      heartbeatSeconds,
+  const greet = (peer: Peer, started: StartedConnection, wish: ConnectRequest): Promise<void> | undefined =>
+    greeting.greet(peer, started, wish, () => {
+      hear(peer)
+      release(peer)
     })
-    tell(peer, greeting)
-    hear(peer)
-    release(peer)
+
+  /** Joins the channels of a client that is not told where it starts. Its messages wait meanwhile. */
+  const enterChannels = (peer: Peer, wish: ConnectRequest): void => {
+    const entered = greeting.enter(peer, wish)
+    if (entered !== undefined) answer(peer, entered).catch(error => fail(peer, error))
   }
 
-  const begin = async (peer: Peer, wish: ResumeRequest): Promise<void> => {
+  const begin = async (peer: Peer, wish: ConnectRequest): Promise<void> => {
     const started = await delivery.start(peer, wish)
     if (started === undefined) return
     if (started.cursor !== undefined) stats.resumes[resumeOf(started, wish)]++
-    if (!peer.greeted) greet(peer, started)
+    const greeted = peer.greeted ? undefined : greet(peer, started, wish)
+    if (greeted !== undefined) await greeted
     await delivery.replay(peer)
   }
 
@@ -175,7 +176,7 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** Checks for a disconnect that happened during admission. Later ones find the registered peer. */
-  const enter = async (peer: Peer, wish: ResumeRequest): Promise<void> => {
+  const enter = async (peer: Peer, wish: ConnectRequest): Promise<void> => {
     const revoked = options.isRevoked(peer.principal)
     if (revoked === true) peer.close('disconnected')
     const checked = revoked instanceof Promise ? checkLater(peer, revoked) : undefined
@@ -201,7 +202,10 @@ export function createSessions(options: SessionOptions): Sessions {
       hub.open(peer)
       stats.tally.of(tenant).opened++
       stats.connectionsPerUser.observe(hub.members(userTopic(tenant, user)).size)
-      if (!peer.optedIn) hear(peer)
+      if (!peer.optedIn) {
+        hear(peer)
+        enterChannels(peer, wish)
+      }
       logger.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
       enter(peer, wish).catch(error => fail(peer, error))
       return undefined

@@ -19,6 +19,7 @@ import { type AdmissionOptions, createAdmission } from './admission.ts'
 import { createConversation } from './conversation.ts'
 import { createEnding, type Ending } from './ending.ts'
 import { createFreeStream } from './free-stream.ts'
+import { createJoinChannels } from './join-channels.ts'
 import { keepAlive } from './liveness.ts'
 import { createMakeRoom } from './make-room.ts'
 import type { Peer } from './peer.ts'
@@ -55,6 +56,7 @@ interface TransportOptions {
     | 'websocketConnectionTimeout'
     | 'websocketHeartbeatInterval'
     | 'websocketMaxConnections'
+    | 'websocketMaxSubscriptionsPerConnection'
   >
   readonly hub: Hub<Peer>
   readonly pipeline: Pipeline
@@ -76,6 +78,7 @@ export function createTransport(options: TransportOptions): Transport {
   const { reach, room, delivery, receipts, acknowledgement, buffers, persist, cluster } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
+  const joinChannels = createJoinChannels({ hub, interest: cluster?.interest })
   const conversation = createConversation({
     hub,
     clock,
@@ -85,7 +88,7 @@ export function createTransport(options: TransportOptions): Transport {
     acknowledgement,
     persist,
     stats,
-    interest: cluster?.interest,
+    joinChannels,
   })
   const sessions = createSessions({
     hub,
@@ -94,6 +97,7 @@ export function createTransport(options: TransportOptions): Transport {
     delivery,
     receipts,
     conversation,
+    joinChannels,
     onFault,
     clock,
     logger,
@@ -147,6 +151,9 @@ export function createTransport(options: TransportOptions): Transport {
   const admit = createAdmission({
     origins: createOrigins(settings.corsOrigins),
     identities,
+    access,
+    maxChannels: settings.websocketMaxSubscriptionsPerConnection,
+    limitsOf: limits.of,
     isDraining: () => ending.draining,
     admits: sockets.admits,
     interest: cluster?.interest,

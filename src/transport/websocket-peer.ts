@@ -1,6 +1,5 @@
 import type { ServerWebSocket } from 'bun'
 import type { OpenConnections } from '../dispatch/reach.ts'
-import type { ResumeRequest } from '../dispatch/start.ts'
 import type { WriteResult } from '../hub/connection.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Clock } from '../lib/time/clock.ts'
@@ -8,7 +7,7 @@ import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 import { CLOSES, type CloseReason } from '../protocol/close-codes.ts'
-import { Peer } from './peer.ts'
+import { type ConnectRequest, Peer } from './peer.ts'
 import type { Sessions } from './session.ts'
 
 /** Longest header of a WebSocket frame (RFC 6455 §5.2). */
@@ -31,7 +30,7 @@ interface Ping extends Proof {
 /** One WebSocket; the runtime keeps it as `ws.data`. */
 export class WebSocketPeer extends Peer {
   readonly transport = 'ws'
-  readonly wish: ResumeRequest
+  readonly wish: ConnectRequest
   /** Connections on other nodes during admission. */
   readonly elsewhere: OpenConnections
   readonly #sendBufferBytes: number
@@ -51,7 +50,7 @@ export class WebSocketPeer extends Peer {
 
   constructor(options: {
     readonly principal: Principal
-    readonly wish: ResumeRequest
+    readonly wish: ConnectRequest
     readonly elsewhere: OpenConnections
     readonly clock: Clock
     readonly buffers?: Pick<SendBuffers, 'grew'>

@@ -40,6 +40,7 @@ const query = {
       description:
         'The last cursor that the client received: the connection starts behind it. Empty: nothing received yet',
     },
+    channels: { type: 'string', description: 'Channels to subscribe to from the start, separated by commas' },
   },
 }
 
@@ -102,7 +103,7 @@ export function asyncApi() {
         address: '/sse',
         description:
           'Server-sent events: `event:` is the name of the message, `data:` the message in one line. `Last-Event-ID` is like ' +
-          'the parameter `cursor` and overrides it. A stream cannot subscribe to channels.',
+          'the parameter `cursor` and overrides it. A stream subscribes to the channels of its address.',
         servers: [refer('servers', 'http')],
         messages: messagesOf('sse', Object.keys(STREAM)),
       },

@@ -103,6 +103,17 @@ export const TOLD = {
         expires_in: 3540,
         heartbeat_seconds: 30,
       },
+      'stream with channels': {
+        type: 'connected',
+        connection_id: '5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11',
+        user_id: 'u-7',
+        cursor: 'k3f9:12',
+        recovered: true,
+        replayed: 0,
+        expires_in: 3540,
+        heartbeat_seconds: 30,
+        channels: ['orders', 'alerts'],
+      },
       'from another log': {
         type: 'connected',
         connection_id: '5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11',
@@ -140,7 +151,8 @@ export const TOLD = {
 export const WEBSOCKET: Readonly<Record<string, Message>> = {
   ...TOLD,
   subscribed: {
-    summary: 'The client receives all notifications to these channels from now on.',
+    summary:
+      'The client receives all notifications to these channels from now on. Also sent for the channels of the address.',
     schema: SOCKET_MESSAGES.subscribed,
     examples: { channels: { type: 'subscribed', payload: ['orders', 'system'] } },
   },

@@ -376,6 +376,9 @@ test('a drain that begins during the token check rejects the connection', async 
         }
       },
     },
+    access: 'open',
+    maxChannels: 0,
+    limitsOf: () => ({ tenant: 0, user: 0, subscriptions: 0 }),
     isDraining: () => isDraining,
     retryAfterSeconds: 1,
     limit: undefined,

@@ -10,6 +10,16 @@ const cursor = {
   example: '',
 } as const
 
+const channels = {
+  name: 'channels',
+  in: 'query',
+  description:
+    'Channels to subscribe to from the start, separated by commas: at most WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION, or the limit of ' +
+    'the tenant. Each must be allowed by the token, else 403',
+  schema: { type: 'string' },
+  example: 'orders,alerts',
+} as const
+
 export const connectionOperations: Operations = {
   'GET /ws': {
     id: 'openWebSocket',
@@ -17,7 +27,7 @@ export const connectionOperations: Operations = {
     description:
       'With a `cursor`, even an empty one, the first message tells where the connection starts. The token may also be sent as ' +
       '`Sec-WebSocket-Protocol: bearer, <token>`.',
-    parameters: [cursor],
+    parameters: [cursor, channels],
     answer: { status: 101, description: 'Messages follow: see `docs/asyncapi.yaml`' },
     errors: ['FORBIDDEN', 'UPGRADE_REQUIRED', 'SHUTTING_DOWN'],
     examples: {},
@@ -25,9 +35,10 @@ export const connectionOperations: Operations = {
   'GET /sse': {
     id: 'openStream',
     tag: 'Clients',
-    description: 'Notifications to the user and broadcasts. A stream cannot subscribe to channels.',
+    description: 'Notifications to the user, broadcasts, and notifications to the channels of the address.',
     parameters: [
       cursor,
+      channels,
       {
         name: 'Last-Event-ID',
         in: 'header',
