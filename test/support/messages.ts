@@ -103,17 +103,6 @@ export const TOLD = {
         expires_in: 3540,
         heartbeat_seconds: 30,
       },
-      'stream with channels': {
-        type: 'connected',
-        connection_id: '5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11',
-        user_id: 'u-7',
-        cursor: 'k3f9:12',
-        recovered: true,
-        replayed: 0,
-        expires_in: 3540,
-        heartbeat_seconds: 30,
-        channels: ['orders', 'alerts'],
-      },
       'from another log': {
         type: 'connected',
         connection_id: '5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11',

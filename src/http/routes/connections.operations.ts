@@ -54,10 +54,10 @@ export const connectionOperations: Operations = {
     errors: ['FORBIDDEN', 'CONNECTION_LIMIT', 'SHUTTING_DOWN'],
     examples: {
       resumed: {
-        summary: 'First events of a client that has received nothing',
+        summary: 'First events of a client that has received nothing, with two channels',
         answer: `: heartbeat
 event: connected
-data: {"type":"connected","connection_id":"5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11","user_id":"u-7","cursor":"k3f9:0","recovered":true,"replayed":1,"expires_in":3540,"heartbeat_seconds":30}
+data: {"type":"connected","connection_id":"5e0a0a52-7a35-4c0e-9a53-0d7f0a6b1f11","user_id":"u-7","cursor":"k3f9:0","recovered":true,"replayed":1,"expires_in":3540,"heartbeat_seconds":30,"channels":["orders","alerts"]}
 
 id: k3f9:1
 event: notification
