@@ -158,7 +158,7 @@ export function startClient(
 }
 
 /** Answers to tries of sends, by their kind. */
-export type Tries = Record<'accepted' | 'unavailable' | 'refused' | 'broken' | 'other', number>
+export type Tries = Record<'accepted' | 'unavailable' | 'inProgress' | 'refused' | 'broken' | 'other', number>
 
 export interface Sending {
   readonly attempts: readonly Attempt[]
@@ -176,21 +176,27 @@ interface SendingOptions {
   readonly rate: number
   readonly random: Random
   /**
-   * Tries a send again after a 503, with its key. Without it the send may have been carried out or not: a Redis that loses
-   * data may lose the key and keep what clients were sent, or the other way round.
+   * Results after which a send is tried again at another node, with its key. After any other result it may have been
+   * carried out or not.
    */
-  readonly retries?: boolean
+  readonly retryAfter?: readonly (keyof Tries)[]
+  /** Gives up an attempt after so long. */
+  readonly answerMs?: number
 }
 
-const ANSWER_MS = 2_000
+/** Far longer than any answer takes. */
+const ANSWER_MS = 15_000
 
-/** Posts to random nodes, with a key for each send. A send that was not accepted is tried again at another node. */
+/** The key of a request that broke off may stay reserved for half a minute: too long to wait for. */
+const RETRY_AFTER = ['refused', 'unavailable'] as const
+
+/** Posts to random nodes, with a key for each send. */
 export function startSending(
   nodes: Nodes,
-  { name, users, senders, rate, random, retries = true }: SendingOptions,
+  { name, users, senders, rate, random, retryAfter = RETRY_AFTER, answerMs = ANSWER_MS }: SendingOptions,
 ): Sending {
   const attempts: Attempt[] = []
-  const tries: Tries = { accepted: 0, unavailable: 0, refused: 0, broken: 0, other: 0 }
+  const tries: Tries = { accepted: 0, unavailable: 0, inProgress: 0, refused: 0, broken: 0, other: 0 }
   const intervalMs = (1000 * senders) / rate
   let isStopped = false
 
@@ -203,7 +209,7 @@ export function startSending(
         'idempotency-key': `${name.replaceAll(' ', '_')}/${sender}/${n}`,
       },
       body: JSON.stringify({ target_user_id: user, event_type: 'e', payload: { sender, n } }),
-      signal: AbortSignal.timeout(ANSWER_MS),
+      signal: AbortSignal.timeout(answerMs),
     })
 
   const tryOnce = async (url: string, attempt: Attempt): Promise<keyof Tries> => {
@@ -212,6 +218,7 @@ export function startSending(
       const answer = await post(url, attempt)
       const said: Message = await answer.json()
       if (answer.status === 503) return 'unavailable'
+      if (answer.status === 409) return 'inProgress'
       if (answer.status !== 200) return 'other'
       attempt.id = said.notification_id
       attempt.answeredAt = performance.now()
@@ -222,14 +229,13 @@ export function startSending(
     }
   }
 
-  /** A broken answer is the end of an attempt: its key stays reserved for half a minute. */
   const send = async (attempt: Attempt): Promise<void> => {
     for (let at = random.whole(0, 99); ; at++) {
       const all = nodes()
       const node = all[at % all.length]
       const result = node === undefined ? 'refused' : await tryOnce(node.url, attempt)
       tries[result]++
-      if (result !== 'refused' && !(retries && result === 'unavailable')) return
+      if (!retryAfter.includes(result)) return
       await Bun.sleep(random.whole(1, PAUSE_MS))
     }
   }

@@ -32,7 +32,8 @@ export interface Fault {
   /** Sends per second. */
   readonly rate?: number
   /** As in SendingOptions. */
-  readonly retries?: boolean
+  readonly retryAfter?: readonly (keyof Tries)[]
+  readonly answerMs?: number
   /** As in ClientOptions. */
   readonly silentMs?: number
 }
@@ -54,14 +55,14 @@ export interface Outcome extends Load {
  */
 export async function playUnderLoad(
   { all }: NodeProcesses,
-  { name, random, disturb, loss, rate = 200, retries = true, silentMs = 4_000 }: LoadOptions,
+  { name, random, disturb, loss, rate = 200, silentMs = 4_000, ...options }: LoadOptions,
 ): Promise<Outcome> {
   const users = Array.from({ length: USERS }, (_, n) => `${name} ${n}`)
   const clients = users.flatMap((user, n) => {
     const options = { user, random, silentMs, resumes: n % 3 > 0 }
     return Array.from({ length: n % 4 === 1 ? 2 : 1 }, () => startClient(() => all, options))
   })
-  const sending = startSending(() => all, { name, users, senders: SENDERS, rate, random, retries })
+  const sending = startSending(() => all, { name, users, senders: SENDERS, rate, random, ...options })
   const untilAccepted = async (count: number): Promise<void> => {
     const enough = sending.tries.accepted + count
     if (!(await holdsWithin(PATIENCE_MS, () => sending.tries.accepted >= enough)))

@@ -1,3 +1,4 @@
+import type { Message } from './client.ts'
 import { type Service, startService } from './service.ts'
 
 /** Nodes of one cluster, each in its own process: `await using nodes = await startNodes([redis.url, redis.url])`. */
@@ -44,5 +45,38 @@ export async function startNodes(
     [Symbol.asyncDispose]: async () => {
       await Promise.all([...ended, ...all].map(node => node[Symbol.asyncDispose]()))
     },
+  }
+}
+
+export interface NodeState {
+  /** Status of `/health/ready`. */
+  readonly ready: number
+  readonly bus: string
+  readonly store: string
+}
+
+export const HEALTHY: NodeState = { ready: 200, bus: 'healthy', store: 'healthy' }
+export const UNAVAILABLE: NodeState = { ready: 503, bus: 'unavailable', store: 'unavailable' }
+
+async function stateOf({ url }: Service): Promise<NodeState> {
+  const [health, ready] = await Promise.all([fetch(`${url}/health`), fetch(`${url}/health/ready`)])
+  const { bus, store }: Message = await health.json()
+  return { ready: ready.status, bus: bus.status, store: store.status }
+}
+
+/** Resolves with the milliseconds until all nodes say so at once. */
+export async function untilAllAre(
+  nodes: readonly Service[],
+  state: Partial<NodeState>,
+  withinMs: number,
+): Promise<number> {
+  const startedAt = performance.now()
+  for (;;) {
+    const states = await Promise.all(nodes.map(stateOf))
+    const elapsed = performance.now() - startedAt
+    if (states.every(each => Bun.deepMatch(state, each))) return elapsed
+    if (elapsed > withinMs)
+      throw new Error(`${JSON.stringify(states)} after ${withinMs} ms, not ${JSON.stringify(state)}`)
+    await Bun.sleep(POLL_MS)
   }
 }

@@ -28,9 +28,18 @@ export async function startProxy(target: number): Promise<Proxy> {
   const pass = (what: 'requests' | 'answers', from: Socket, to: Socket): void => {
     sockets.add(from)
     from.setNoDelay(true)
+    // Chunks that wait, in their order: a shorter delay must not let one overtake another.
+    const late: (string | Buffer)[] = []
     from.on('data', chunk => {
-      if (lateMs[what] === 0) to.write(chunk)
-      else setTimeout(() => to.write(chunk), lateMs[what])
+      if (lateMs[what] === 0 && late.length === 0) {
+        to.write(chunk)
+        return
+      }
+      late.push(chunk)
+      setTimeout(() => {
+        const next = late.shift()
+        if (next !== undefined) to.write(next)
+      }, lateMs[what])
     })
     from.on('error', () => {})
     from.on('close', () => {
