@@ -65,6 +65,8 @@ export interface Place {
   readonly sockets: InheritedSockets
   /** Resolves when the service may listen: others serve until then. */
   untilReady(isReady: () => boolean): Promise<void>
+  /** Receives the last metrics, when all requests are answered. */
+  beforeClose(metrics: Snapshot): Promise<void>
 }
 
 /** Parts that others use at run time but that are made after them. */
@@ -237,6 +239,7 @@ export async function startApp({
         listeners.leave()
       },
       stopTriggers: () => trigger?.stop(),
+      beforeClose: async () => place?.beforeClose(await metrics()),
       close: stop,
       clock,
       logger,

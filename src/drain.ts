@@ -20,6 +20,7 @@ interface DrainOptions {
   readonly leavePort: () => void
   /** Stops messages from Redis in this turn; resolves when those in progress are dispatched. */
   readonly stopTriggers: () => unknown
+  readonly beforeClose: () => Promise<unknown>
   /** Closes all other parts; monotonic milliseconds. */
   readonly close: (endsAt: number) => Promise<void>
   readonly clock: Clock
@@ -37,6 +38,7 @@ export function createDrain({
   listeners,
   leavePort,
   stopTriggers,
+  beforeClose,
   close,
   clock,
   logger,
@@ -50,6 +52,7 @@ export function createDrain({
     const dispatched = stopTriggers()
     await disconnect()
     await Promise.race([Promise.all([listeners.stop(), dispatched]), untilAt(endsAt)])
+    await Promise.race([beforeClose(), untilAt(endsAt)])
     // A hanging disk must not keep the process: every answered request is stored already.
     await Promise.race([close(endsAt), untilAt(endsAt + CUT_BEFORE_END_MS / 2)])
     logger.info({}, 'drain.ended')

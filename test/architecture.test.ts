@@ -16,10 +16,11 @@ const LEVELS = [
   ['protocol'],
   ['notification', 'errors', 'config'],
   ['hub', 'bus', 'store', 'auth', 'limit', 'observe'],
-  ['dispatch'],
+  ['dispatch', 'workers'],
   ['transport', 'trigger', 'http'],
   ['drain'],
   ['app'],
+  ['serve'],
   ['command'],
   ['main'],
 ]

@@ -10,6 +10,7 @@ import { type BusUrl, busFault, busOf, type StoreUrl, storeOf } from './storage.
 import { exportsTraces, telemetryFault, telemetryWarnings } from './telemetry.ts'
 import { keyFault, type TenantKey } from './tenancy.ts'
 import { unknownIn } from './unknown.ts'
+import { workersFault } from './workers.ts'
 
 export type { Environment } from './replaced.ts'
 
@@ -194,7 +195,10 @@ export function loadConfig(env: Environment): LoadedConfig {
   const busUrl = busOf(raw.busUrl, raw.redisUrl)
   if (busUrl === undefined)
     throw new ConfigError('BUS_URL: expected REDIS_URL to be set, because `redis:` means its server')
-  const faultOfBus = busFault({ busUrl, storeUrl, logEnabled: raw.queueEnabled || raw.ackEnabled })
+  const logEnabled = raw.queueEnabled || raw.ackEnabled
+  const faultOfWorkers = workersFault({ count: raw.workers, busUrl, storeUrl, logEnabled })
+  if (faultOfWorkers !== undefined) throw new ConfigError(`WORKERS: expected ${faultOfWorkers}`)
+  const faultOfBus = busFault({ busUrl, storeUrl, logEnabled })
   if (faultOfBus !== undefined) throw new ConfigError(`BUS_URL: expected ${faultOfBus}`)
 
   const madeSecret = raw.jwtSecret === undefined && !hasPublicKey(raw)

@@ -21,6 +21,7 @@ import {
 } from '../lib/setting.ts'
 import { busUrl, storeUrl } from './storage.ts'
 import { tenantKeys, tenantOverrides } from './tenancy.ts'
+import { workers } from './workers.ts'
 
 /** A row of the settings table. */
 export interface Setting {
@@ -46,10 +47,11 @@ export const SETTINGS = {
   SERVER_HOST: { group: 'Server', schema: matching(/^\S+$/, 'an address'), default: '0.0.0.0', help: 'listen address' },
   SERVER_PORT: { group: 'Server', schema: whole(0, 65_535), default: '8081', help: 'listen port; 0 = any free one' },
   INTERNAL_PORT: { group: 'Server', schema: whole(0, 65_535), default: '0', help: 'when set, `/metrics`, `/health*`, `/stats`, `/docs`, `/openapi.json` and `/` are served on this port only; 0 = on SERVER_PORT' },
-  MAX_SOCKETS: { group: 'Server', schema: whole(1, UNBOUNDED), default: undefined, computed: 'the limit of open files − 100', help: 'open TCP sockets of the process; beyond it new connections are closed at once' },
+  WORKERS: { group: 'Server', schema: workers, default: '1', help: 'processes that share the port, so that they use several cores; `auto` = one for each core that the process may use; more than one needs Linux, `BUS_URL=redis:` and, with QUEUE_ENABLED or ACK_ENABLED, `STORE_URL=redis:`' },
+  MAX_SOCKETS: { group: 'Server', schema: whole(1, UNBOUNDED), default: undefined, computed: 'the limit of open files − 100', help: 'open TCP sockets of the process; beyond it new connections are closed at once; a value is divided by WORKERS, rounded up' },
   KEEP_ALIVE_SECONDS: { group: 'Server', schema: whole(0, 255), default: '75', help: 'seconds after which an idle HTTP connection is closed; set it above the idle timeout of your load balancer; 0 = never' },
   RUN_MODE: { group: 'Server', schema: text, default: 'development', help: '`production` or `prod`: strict start, masked 5xx messages, JSON logs; anything else is development' },
-  NODE_ID: { group: 'Server', schema: matching(NAME, NAME_RULE), default: undefined, computed: 'random', help: 'name of this node' },
+  NODE_ID: { group: 'Server', schema: matching(NAME, NAME_RULE), default: undefined, computed: 'random', help: 'name of this node; with WORKERS above 1 the processes are `<NODE_ID>-1`, `<NODE_ID>-2` …' },
   DRAIN_SECONDS: { group: 'Server', schema: seconds(0, 3600), default: '10', help: 'seconds over which connections are closed after SIGTERM' },
   LOG_LEVEL: { group: 'Log lines', schema: oneOf(LEVELS), default: undefined, computed: 'info', help: 'least severe level that is written' },
   RUST_LOG: { group: 'Log lines', schema: text, default: undefined, computed: 'info', help: 'alias of LOG_LEVEL, which wins; the first bare level of a list counts' },
@@ -73,16 +75,16 @@ export const SETTINGS = {
   WEBSOCKET_HEARTBEAT_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '30', help: 'seconds between heartbeat messages and pings; pings go out at least every 300 s' },
   WEBSOCKET_CONNECTION_TIMEOUT: { group: 'Connections', schema: seconds(1, UNBOUNDED), default: '120', help: 'seconds without a sign of life after which a connection is closed; above the heartbeat interval' },
   WEBSOCKET_CLEANUP_INTERVAL: { group: 'Connections', schema: seconds(1, 3600), default: '60', help: 'seconds between checks for silent connections' },
-  WEBSOCKET_MAX_CONNECTIONS: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '10000', help: 'most open connections of this node; 0 = no limit' },
+  WEBSOCKET_MAX_CONNECTIONS: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '10000', help: 'most open connections of this node; divided by WORKERS, rounded up; 0 = no limit' },
   WEBSOCKET_MAX_CONNECTIONS_PER_USER: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '5', help: 'most open connections of a user, with BUS_URL over all nodes; 0 = no limit' },
   WEBSOCKET_MAX_SUBSCRIPTIONS_PER_CONNECTION: { group: 'Connections', schema: whole(0, UNBOUNDED), default: '50', help: 'most channels of a connection; 0 = no limit' },
   SEND_BUFFER_BYTES: { group: 'Connections', schema: whole(65_536, 67_108_864), default: '1048576', help: 'bytes that may wait for a slow client; beyond it the client is disconnected' },
   SEND_BUFFERS_TOTAL_BYTES: { group: 'Connections', schema: whole(1_048_576, UNBOUNDED), default: '268435456', help: 'bytes that may wait for all clients of this node together; beyond it the connections with the most are closed' },
   COALESCE_MS: { group: 'Connections', schema: whole(0, 20), default: '0', help: 'milliseconds that channel and broadcast frames may wait to be written together' },
-  RATELIMIT_ENABLED: { group: 'Rate limits', schema: boolean, default: 'false', help: 'limits requests, new connections and client messages, per node' },
-  RATELIMIT_HTTP_REQUESTS_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '100', help: 'requests a second of an API key, or of an address without a valid key' },
-  RATELIMIT_HTTP_BURST_SIZE: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '200', help: 'requests that an API key or address may make at once' },
-  RATELIMIT_WS_CONNECTIONS_PER_MINUTE: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '10', help: 'attempts of an address to open a WebSocket or SSE stream, at once and per minute' },
+  RATELIMIT_ENABLED: { group: 'Rate limits', schema: boolean, default: 'false', help: 'limits requests, new connections and client messages, per node; each process of WORKERS has its own buckets' },
+  RATELIMIT_HTTP_REQUESTS_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '100', help: 'requests a second of an API key, or of an address without a valid key; divided by WORKERS, rounded up' },
+  RATELIMIT_HTTP_BURST_SIZE: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '200', help: 'requests that an API key or address may make at once; divided by WORKERS, rounded up' },
+  RATELIMIT_WS_CONNECTIONS_PER_MINUTE: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '10', help: 'attempts of an address to open a WebSocket or SSE stream, at once and per minute; divided by WORKERS, rounded up' },
   RATELIMIT_WS_MESSAGES_PER_SECOND: { group: 'Rate limits', schema: whole(1, UNBOUNDED), default: '50', help: 'messages that a client may send on a WebSocket, at once and per second; a message counts once for each 4,096 characters' },
   RATELIMIT_CLEANUP_INTERVAL_SECONDS: { group: 'Rate limits', schema: seconds(1, 3600), default: '60', help: 'seconds between removals of buckets that were unused for 300 s' },
   TENANT_ENABLED: { group: 'Tenants', schema: boolean, default: 'false', help: 'separates tenants: clients by the claim `tenant_id`, callers by key or `X-Tenant-ID`' },

@@ -18,10 +18,17 @@ interface LogOptions {
   readonly level: string
   readonly format: LogFormat
   readonly out: { write(line: string): void }
+  /** Stands in each line; for processes that share an output. */
+  readonly node?: string
+  /** Whether text is coloured; by default if stdout is a terminal. */
+  readonly colours?: boolean
 }
 
+/** Whether stdout is a terminal. */
+export const isTerminal = (): boolean => isatty(STDOUT)
+
 /** Makes the function that formats the JSON line of an event. */
-async function formatter(format: LogFormat): Promise<(line: string) => string> {
+async function formatter(format: LogFormat, colours: boolean): Promise<(line: string) => string> {
   if (format === 'json') return line => line
   // Use the function, not the stream: the stream ends for good at the first failed write.
   const { prettyFactory } = await import('pino-pretty')
@@ -29,19 +36,25 @@ async function formatter(format: LogFormat): Promise<(line: string) => string> {
     singleLine: true,
     messageKey: 'event',
     timestampKey: 'ts',
-    colorize: isatty(STDOUT),
+    colorize: colours,
   })
 }
 
-export async function createLogger({ level, format, out }: LogOptions): Promise<Logger> {
+export async function createLogger({
+  level,
+  format,
+  out,
+  node,
+  colours = isTerminal(),
+}: LogOptions): Promise<Logger> {
   const options = {
     level,
-    base: null,
+    base: node === undefined ? null : { node },
     messageKey: 'event',
     timestamp: () => `,"ts":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  const formatted = await formatter(format)
+  const formatted = await formatter(format, colours)
   return narrow(pino(options, { write: line => out.write(formatted(line)) }))
 }
 

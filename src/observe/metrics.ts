@@ -35,8 +35,6 @@ export interface MetricSources {
   readonly node: string
   /** Number of this worker; undefined with a single process. */
   readonly worker: string | undefined
-  /** State of all workers by number; empty in a process that only contributes to an answer. */
-  readonly fleet: { readonly up: Readonly<Record<string, number>>; readonly restarts: number }
 }
 
 export type Labels = Readonly<Record<string, string>>
@@ -232,8 +230,8 @@ export const METRICS: Readonly<Record<string, Metric>> = {
   ara_unhandled_errors_total: counter('errors that no code handles: defects', ({ stats }) => stats.unhandledErrors),
   ara_log_lines_dropped_total: counter('log lines that stdout did not take', ({ linesDropped }) => linesDropped),
   ara_draining: gauge('1 while the node drains, else 0', ({ draining }) => Number(draining)),
-  ara_worker_up: gauges('1 if the process of this number serves and answered in time, else 0', 'worker', ({ fleet }) => fleet.up),
-  ara_worker_restarts_total: counter('processes of WORKERS that were started again after they ended', ({ fleet }) => fleet.restarts),
+  ara_worker_up: gauges('1 if the worker of this number serves and answered in time, else 0', 'worker', ({ worker }) => (worker === undefined ? { '1': 1 } : {})),
+  ara_worker_restarts_total: counter('workers that were started again after they ended', () => 0),
   ara_build_info: BUILD,
   process_cpu_user_seconds_total: counter('CPU seconds in user mode', ({ process }) => process.cpu.userSeconds),
   process_cpu_system_seconds_total: counter('CPU seconds in system mode', ({ process }) => process.cpu.systemSeconds),

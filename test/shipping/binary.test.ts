@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { cp, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
+import { copyFile, cp, mkdir, mkdtemp, readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { version } from '../../package.json' with { type: 'json' }
 import { API_KEY, SECRET } from '../support/app.ts'
 import { CERTIFICATE } from '../support/certificate.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
+import { startRedis } from '../support/redis.ts'
 import { type Program, spawnService, startService } from '../support/service.ts'
 import { tracesOfProcess } from '../support/traced.ts'
+import { nodesOf, startWorkers } from '../support/workers.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const PROJECT = ['package.json', 'tsconfig.json', 'scripts', 'src']
@@ -102,6 +104,26 @@ test('the executable copies its store while it runs, and restores the copy', asy
   const socket = await connectSocket(`${restored.url}/ws?token=${token}&cursor=`)
   expect(await socket.nextOf('connected')).toMatchObject({ replayed: 1 })
 }, 20_000)
+
+test('the executable runs several workers, and a SIGHUP starts the file that has replaced it', async () => {
+  await using redis = await startRedis()
+  const file = join(folder, 'bin/replaced')
+  await copyFile(program.command[0] ?? '', file)
+  await using service = await startWorkers(redis.url, { DRAIN_SECONDS: '0' }, { ...program, command: [file] })
+  expect(await nodesOf(service)).toEqual(['n-1', 'n-2'])
+  const programOf = (pid: number) => readlink(`/proc/${pid}/exe`)
+  expect(await programOf(service.pidOf(2))).toBe(file)
+  // A running file cannot be written; a deployment puts another one in its place.
+  await copyFile(file, `${file}.new`)
+  await rename(`${file}.new`, file)
+  expect(await programOf(service.pidOf(2))).toBe(`${file} (deleted)`)
+  service.signal('SIGHUP')
+  await service.untilLines('workers.reloaded', 1)
+  expect(await programOf(service.pidOf(2))).toBe(file)
+  expect(await nodesOf(service)).toEqual(['n-1', 'n-2'])
+  service.signal('SIGTERM')
+  expect(await service.ended).toMatchObject({ code: 0, stderr: '' })
+}, 40_000)
 
 for (const http of [false, true])
   for (const tls of [false, true])

@@ -96,7 +96,6 @@ function atStart(): MetricSources {
     version: '…',
     node: '…',
     worker: undefined,
-    fleet: { up: {}, restarts: 0 },
   }
 }
 

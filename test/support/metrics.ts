@@ -13,6 +13,11 @@ export async function scrape({ url }: Pick<TestApp, 'url'>): Promise<Scrape> {
   const response = await fetch(`${url}/metrics`)
   const text = await response.text()
   if (response.status !== 200) throw new Error(`/metrics answered ${response.status}: ${text}`)
+  return scrapeOf(text)
+}
+
+/** Reads the text of `/metrics`. */
+export function scrapeOf(text: string): Scrape {
   const families = readExposition(text)
   const all = new Map([...families.values()].flatMap(({ samples }) => [...samples]))
   return {

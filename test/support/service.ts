@@ -13,7 +13,7 @@ export interface Service extends AsyncDisposable {
   line(event: string): Promise<Message>
   token(user: string): Promise<string>
   send(user: string, payload: unknown): Promise<Response>
-  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): void
+  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGKILL' | 'SIGHUP' | 'SIGSTOP' | 'SIGCONT'): void
   /** Resolves with exit code, stderr and stdout. */
   readonly ended: Promise<{ readonly code: number; readonly stderr: string; readonly stdout: string }>
 }

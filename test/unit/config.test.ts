@@ -56,6 +56,7 @@ const DEFAULTS: Config = {
   serverPort: 8081,
   internalPort: 0,
   keepAliveSeconds: 75,
+  workers: 1,
   maxSockets: undefined,
   production: false,
   nodeId: expect.stringMatching(/^[0-9a-f]{8}$/),
@@ -363,6 +364,9 @@ const REFUSED: readonly (readonly [name: string, value: string, expected: string
   ['SERVER_PORT', '8e3', 'a whole number from 0 to 65535'],
   ['SERVER_PORT', ' ', 'a whole number from 0 to 65535'],
   ['SERVER_PORT', '٨٠٨١', 'a whole number from 0 to 65535'],
+  ...['0', '257', '1.5', '2 ', '1e2', '0x2', 'all'].map(
+    value => ['WORKERS', value, 'a whole number from 1 to 256, or auto'] as const,
+  ),
   ['NODE_ID', 'a/b', '1 to 64 of A-Z a-z 0-9 _ . -'],
   ['NODE_ID', 'n'.repeat(65), '1 to 64 of A-Z a-z 0-9 _ . -'],
   ['DRAIN_SECONDS', '3601', 'whole seconds from 0 to 3600'],

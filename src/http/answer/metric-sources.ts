@@ -30,9 +30,6 @@ interface SourceOptions {
   readonly channelLimit: number
 }
 
-const ALONE = { up: { '1': 1 }, restarts: 0 }
-const UNASKED = { up: {}, restarts: 0 }
-
 /** Makes the function that gathers all that the metrics of this process show. */
 export const createMetricSources =
   ({
@@ -75,6 +72,5 @@ export const createMetricSources =
       version,
       node,
       worker,
-      fleet: worker === undefined ? ALONE : UNASKED,
     }
   }

@@ -12,7 +12,7 @@ import { createPageAnswers } from '../answer/page-answers.ts'
 export interface MetricsOptions {
   readonly sources: () => Promise<MetricSources>
   /** The other processes that share the port; undefined with a single process. */
-  readonly fleet: Pick<Fleet, 'metrics'> | undefined
+  readonly fleet: Pick<Fleet, 'others'> | undefined
   /** METRICS_KEY; without it `/metrics` is open. */
   readonly key: string | undefined
   readonly onRefused: (fields: { readonly kind: 'metrics'; readonly reason: string } & RequestIds) => void
@@ -37,10 +37,8 @@ export function metricsRoutes({ sources, fleet, key, onRefused }: MetricsOptions
   }
 
   const write = takingTurns(async () => {
-    const [own, others] = await Promise.all([sources(), fleet?.metrics()])
-    if (others === undefined) return writeMetrics([await readMetrics(own)])
-    const linesDropped = own.linesDropped + others.linesDropped
-    return writeMetrics([await readMetrics({ ...own, fleet: others, linesDropped }), ...others.snapshots])
+    const own = await readMetrics(await sources())
+    return writeMetrics([own, ...((await fleet?.others(own)) ?? [])])
   })
 
   return new Elysia({ name: 'metrics' }).get(

@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs'
+
+/**
+ * The environment that the process was started with, without the values that the runtime added from `.env` files:
+ * a child process reads those files itself, as they are then. `now` is used where Linux does not tell.
+ */
+export function initialEnvironment(
+  now: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> {
+  try {
+    const entries = readFileSync('/proc/self/environ', 'utf8').split('\0')
+    return Object.fromEntries(
+      entries.filter(entry => entry.includes('=')).map(entry => entry.split(/=(.*)/s, 2) as [string, string]),
+    )
+  } catch {
+    return Object.fromEntries(
+      Object.entries(now).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+    )
+  }
+}
