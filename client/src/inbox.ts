@@ -37,6 +37,9 @@ const MAX_WAITING = 1_000
 /** Ids that are remembered: those that wait, and as many that are done. */
 const MAX_KNOWN = 2 * MAX_WAITING
 
+/** A redelivered notification carries an old place; one to a channel has none. */
+const placeOf = ({ cursor, redelivered }: Frame): string | undefined => (redelivered ? undefined : cursor)
+
 type Fate = 'waiting' | 'done' | 'failed'
 
 export function createInbox(options: InboxOptions): Inbox {
@@ -68,8 +71,8 @@ export function createInbox(options: InboxOptions): Inbox {
       if (error) onError(error)
     })
     remember(frame.id, fate)
-    // A redelivered notification carries an old cursor; one to a channel has none.
-    if (frame.cursor && !frame.redelivered) await save(frame.cursor)
+    const place = placeOf(frame)
+    if (place) await save(place)
     if (fate === 'done') acknowledge(frame)
   }
 
@@ -93,16 +96,10 @@ export function createInbox(options: InboxOptions): Inbox {
     if (!isRunning) void run()
   }
 
-  /** Tells whether the handlers have to see it, and moves the place behind it. */
-  const isNew = (frame: Frame): boolean => {
-    const fate = known.get(frame.id)
-    if (frame.cursor && !frame.redelivered) {
-      if (!isAhead(frame.cursor, cursor)) return false
-      cursor = frame.cursor
-    }
-    // It was sent again, or its log has begun a new life.
-    if (fate === 'done') acknowledge(frame)
-    return !fate || (fate === 'failed' && !!frame.redelivered)
+  /** Moves the place to where a connection starts, or behind a notification that needs no handling. */
+  const move = (place: string) => {
+    cursor = place
+    add(() => settleNext(() => save(place)))
   }
 
   return {
@@ -114,13 +111,18 @@ export function createInbox(options: InboxOptions): Inbox {
     },
     greet: ({ cursor: place, reason }) => {
       if (reason) add(() => onGap({ reason }))
-      if (!place || !isAhead(place, cursor)) return
-      cursor = place
-      add(() => settleNext(() => save(place)))
+      if (place && isAhead(place, cursor)) move(place)
     },
     push: frame => {
       if (!isFull && jobs.length >= MAX_WAITING) setFull(true)
-      if (isFull || !isNew(frame)) return
+      const place = placeOf(frame)
+      if (isFull || (place && !isAhead(place, cursor))) return
+      const fate = known.get(frame.id)
+      if (fate === 'done') acknowledge(frame)
+      const isNew = !fate || (fate === 'failed' && frame.redelivered)
+      // One that is known, though its place is new: the log has begun a new life.
+      if (!isNew) return place && move(place)
+      cursor = place ?? cursor
       remember(frame.id, 'waiting')
       add(async () => {
         const handling = handle(frame)

@@ -57,7 +57,6 @@ export function createSession(
 
   const acks: string[] = []
   let ackTimer: unknown
-
   const dispatch = (...event: Event) => {
     const hasSockets = runtime.WebSocket !== undefined
     const [next, effects] = step(state, event, { now: clock.now(), random: runtime.random(), hasSockets })
@@ -218,6 +217,7 @@ export function createSession(
       inbox.close()
       tell?.({ tab, wants: { channels: [], types: [] } })
       ending.abort()
+      clock.clearTimeout(ackTimer)
       listeners.end(error)
     }
     onChange()

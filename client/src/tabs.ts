@@ -43,8 +43,8 @@ export function joinTabs(
   onMessage: (message: TabMessage) => void,
   onRole: (isLeader: boolean) => void,
 ): Tell | undefined {
-  const { locks } = globalThis.navigator as { locks?: Locks }
-  if (!isBrowser() || !locks) return undefined
+  const { locks } = (isBrowser() ? navigator : {}) as { locks?: Locks }
+  if (!locks) return undefined
   const channel = new BroadcastChannel(name)
   channel.onmessage = ({ data }) => onMessage(data)
 
