@@ -161,7 +161,7 @@ export async function startApp({
   const { redisUrl: address, storeMaxBytes: maxBytes } = config
 
   const isReady = () => store.isUp() && bus.isUp()
-  const sends = { composer, dispatch, once, isReady }
+  const sends = { composer, dispatch, once, isReady, bus }
   const trigger =
     address && startTriggers({ address, settings: config, ...sends, clock, logger, stats, tracing })
   starting.defer(() => void trigger?.stop())

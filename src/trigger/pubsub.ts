@@ -2,12 +2,13 @@ import type { Redis } from 'ioredis'
 import type { Config } from '../config/config.ts'
 import { isPattern } from '../lib/redis/glob.ts'
 import { type ReconnectSettings, reconnectPolicyOf } from '../lib/redis/reconnect-policy.ts'
-import { keepLink, type LinkState } from '../lib/redis/reconnecting-link.ts'
+import { keepLink, type LinkState, type OpenLinkConnection } from '../lib/redis/reconnecting-link.ts'
 import { openRedis } from '../lib/redis/redis.ts'
 import { checkNoCluster } from '../lib/redis/server-info.ts'
 import type { RedisAddress } from '../lib/redis/url.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Handler } from './handler.ts'
+import { createSharing, type SharingOptions } from './lease/share.ts'
 import type { LinkReporter } from './link-lines.ts'
 import type { Outcomes } from './outcomes.ts'
 
@@ -25,6 +26,8 @@ interface PubSubOptions {
   readonly outcomes: Pick<Outcomes, 'rejected' | 'fault'>
   readonly onReceived: () => void
   readonly reporter: LinkReporter
+  /** Set if other nodes hear the same messages. */
+  readonly sharing?: SharingOptions | undefined
   readonly clock: Clock
 }
 
@@ -38,6 +41,7 @@ export function startPubSub({
   outcomes,
   onReceived,
   reporter,
+  sharing,
   clock,
 }: PubSubOptions): Trigger {
   const handle = (name: Buffer, bytes: Buffer): void => {
@@ -58,6 +62,17 @@ export function startPubSub({
     })
   }
 
+  /** The subscribed connection. */
+  let current: Redis | undefined
+  const shared =
+    sharing &&
+    createSharing(sharing, {
+      handle,
+      onLost: name => outcomes.rejected({ channel: name.toString() }, { reason: 'store' }),
+      fence: () => current?.ping() ?? Promise.reject(new Error('not subscribed')),
+    })
+  const take = shared?.hear ?? handle
+
   const [patterns, names] = [
     settings.redisChannels.filter(isPattern),
     settings.redisChannels.filter(entry => !isPattern(entry)),
@@ -66,7 +81,7 @@ export function startPubSub({
     await checkNoCluster(client, SETTING)
     const hear = (name: Buffer, bytes: Buffer): void => {
       heard()
-      handle(name, bytes)
+      take(name, bytes)
     }
     client.on('messageBuffer', hear)
     client.on('pmessageBuffer', (_, name, bytes) => hear(name, bytes))
@@ -74,10 +89,18 @@ export function startPubSub({
       names.length > 0 && client.subscribe(...names),
       patterns.length > 0 && client.psubscribe(...patterns),
     ])
+    current = client
+  }
+
+  const open: OpenLinkConnection = async options => {
+    const line = await openRedis({ address, setting: SETTING, prepare: subscribe, ...options })
+    shared?.subscribed()
+    void line.ended.then(() => shared?.unsubscribed())
+    return line
   }
 
   const link = keepLink({
-    open: ({ signal, alive }) => openRedis({ address, setting: SETTING, prepare: subscribe, alive, signal }),
+    open,
     ...reconnectPolicyOf(settings, clock),
     clock,
     onChange: reporter({}),
@@ -87,9 +110,9 @@ export function startPubSub({
     get state() {
       return link.state
     },
-    stop: () => {
+    stop: async () => {
       link[Symbol.dispose]()
-      return handler.settled()
+      await Promise.all([handler.settled(), shared?.end()])
     },
   }
 }

@@ -1,3 +1,4 @@
+import type { Bus } from '../bus/bus.ts'
 import type { Config } from '../config/config.ts'
 import type { Dispatch } from '../dispatch/dispatcher.ts'
 import type { ReconnectSettings } from '../lib/redis/reconnect-policy.ts'
@@ -22,10 +23,12 @@ interface TriggersOptions extends Readers {
     | 'redisStream'
     | 'redisStreamGroup'
     | 'nodeId'
+    | 'busUrl'
     | 'tenantEnabled'
     | keyof ReconnectSettings
   >
   readonly dispatch: Dispatch
+  readonly bus: Pick<Bus, 'instance'>
   /** Whether a send to a user would be accepted now. */
   readonly isReady: () => boolean
   readonly clock: Clock
@@ -56,13 +59,14 @@ export function startTriggers({
   composer,
   once,
   dispatch,
+  bus,
   isReady,
   clock,
   logger,
   stats,
   tracing,
 }: TriggersOptions): Trigger {
-  const { tenantEnabled: tenancy, redisStream: stream } = settings
+  const { tenantEnabled: tenancy, redisStream: stream, busUrl } = settings
   const outcomes = createOutcomes({ clock, logger, stats })
   const reporter = createLinkReporter({ address, clock, logger })
   const handlerOf = (maxBytes: number) =>
@@ -71,7 +75,11 @@ export function startTriggers({
   const onReceived = () => {
     stats.redisMessagesReceived++
   }
-  const pubSub = startPubSub({ ...common, handler: handlerOf(MAX_BYTES_UNDER_WAY), onReceived })
+  const sharing =
+    busUrl.kind === 'none'
+      ? undefined
+      : { address: busUrl.address, holder: bus.instance, settings, clock, logger }
+  const pubSub = startPubSub({ ...common, handler: handlerOf(MAX_BYTES_UNDER_WAY), onReceived, sharing })
   if (stream === undefined) return pubSub
   // The stream bounds what it reads.
   const handler = handlerOf(Number.POSITIVE_INFINITY)
