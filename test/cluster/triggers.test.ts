@@ -3,13 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readAll } from '../chaos/crash.ts'
-import type { Message } from '../support/client.ts'
 import { createRandom } from '../support/random.ts'
 import { startRedis } from '../support/redis.ts'
-import { type Service, startService } from '../support/service.ts'
 import { deadLettersOf, GROUP, STREAM, untilRead } from '../support/stream.ts'
-import { eventually } from '../support/visit.ts'
-import { countFaults, follow, NO_FAULT, startProducer } from './triggers.ts'
+import { countFaults, follow, NO_FAULT, numbersOf, startNode, startProducer } from './triggers.ts'
 
 /** TRIGGER_SEED=n runs that seed only. */
 const pinned = process.env['TRIGGER_SEED']
@@ -18,18 +15,6 @@ const PER_SECOND = 200
 const USERS = 10
 const KILLS = 6
 
-const LOG = { QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '100000' }
-
-/** Resolves when the node is ready and hears its Redis. */
-async function startNode(env: Record<string, string>): Promise<Service> {
-  const service = await startService({ ...LOG, ...env })
-  await eventually(async () => {
-    const health: Message = await (await fetch(`${service.url}/health`)).json()
-    return health.status === 'healthy'
-  }, 20_000)
-  return service
-}
-
 async function sqliteFile() {
   const directory = await mkdtemp(join(tmpdir(), 'ara-stream-'))
   return {
@@ -37,9 +22,6 @@ async function sqliteFile() {
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
   }
 }
-
-const numbersOf = (messages: readonly { payload: number }[]): number[] =>
-  messages.map(({ payload }) => payload)
 
 describe('Entries of a stream at 200 a second, while the processes that read them are killed', () => {
   test.each(seeds)(

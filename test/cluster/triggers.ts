@@ -1,8 +1,9 @@
 import type { Redis } from 'ioredis'
 import { connectSocket, type Message } from '../support/client.ts'
 import type { Random } from '../support/random.ts'
-import type { Service } from '../support/service.ts'
+import { type Service, startService } from '../support/service.ts'
 import { add, messageTo } from '../support/stream.ts'
+import { eventually } from '../support/visit.ts'
 
 export interface Count {
   readonly lost: number
@@ -22,6 +23,21 @@ export function countFaults(sent: readonly number[], got: readonly number[]): Co
     phantom: [...arrived].filter(n => !known.has(n)).length,
   }
 }
+
+const LOG = { QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '100000' }
+
+/** Resolves when the node is ready and hears its Redis. */
+export async function startNode(env: Record<string, string>): Promise<Service> {
+  const service = await startService({ ...LOG, ...env })
+  await eventually(async () => {
+    const health: Message = await (await fetch(`${service.url}/health`)).json()
+    return health.status === 'healthy'
+  }, 20_000)
+  return service
+}
+
+export const numbersOf = (messages: readonly { payload: number }[]): number[] =>
+  messages.map(({ payload }) => payload)
 
 interface Producer {
   /** Numbers added so far, by user. */

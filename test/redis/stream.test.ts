@@ -7,7 +7,7 @@ import forgetConsumers from '../../src/trigger/stream/forget-consumers.lua' with
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
 import { changesBy, scrape } from '../support/metrics.ts'
-import { startRedis, type TestRedis } from '../support/redis.ts'
+import { permit, startRedis, type TestRedis } from '../support/redis.ts'
 import { logOf } from '../support/stored.ts'
 import {
   abandon,
@@ -632,6 +632,30 @@ test('without Redis the service starts, and reads when Redis appears', async () 
   await add(fresh.client(), messageTo('u', 2))
   await untilRead(fresh.client())
   expect(await logOf(ingest, 'u')).toEqual([1, 2])
+}, 20_000)
+
+test('the documented permissions are enough, and without those for old consumers the service reads too', async () => {
+  await using fresh = await startRedis()
+  const commands = fresh.client()
+  await permit(commands, 'ara', 'subscribe')
+  await permit(commands, 'ara', 'xreadgroup')
+  await commands.call('XGROUP', 'CREATE', STREAM, GROUP, '0', 'MKSTREAM')
+  await addNumbers(fresh, 3)
+  await abandon(commands, 'test', 1, { idleMs: 0 })
+  await abandon(commands, 'dead', 1, { idleMs: 60_000 })
+  await commands.del(`${STREAM}:dead`)
+  for (const lacking of ['+eval', '-eval']) {
+    await commands.call('ACL', 'SETUSER', 'ara', lacking)
+    const url = fresh.url.replace('//', '//ara:secret@')
+    await using ingest = await startTestApp({ REDIS_URL: url, REDIS_STREAM: STREAM, QUEUE_ENABLED: 'true' })
+    await add(commands, '{')
+    await untilRedisIs(ingest, ({ connected }) => connected)
+    await untilRead(commands)
+    expect(ingest.lines.filter(({ level, event }) => level === 'warn' && event !== 'redis.rejected')).toEqual(
+      [],
+    )
+  }
+  expect(await deadLettersOf(commands)).toHaveLength(2)
 }, 20_000)
 
 test('a drain reads nothing more and acknowledges what was read', async () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -20,6 +20,15 @@ export interface TestRedis extends AsyncDisposable {
   /** Sends SIGSTOP: the kernel still accepts connections, but nothing is answered. */
   freeze(): void
   thaw(): void
+}
+
+/** Gives a Redis user the permissions of docs/OPERATIONS.md, by the command there that contains all words. */
+export async function permit(client: Redis, user: string, ...words: readonly string[]): Promise<void> {
+  const text = await readFile(join(import.meta.dir, '../../docs/OPERATIONS.md'), 'utf8')
+  const lines = text.match(new RegExp(`^ACL SETUSER ${user} .*$`, 'gm')) ?? []
+  const [line, ...others] = lines.filter(each => words.every(word => each.includes(word)))
+  if (line === undefined || others.length > 0) throw new Error(`not one line for ${user} ${words.join(' ')}`)
+  await client.call('ACL', line.split(' ').slice(1))
 }
 
 type Process = Bun.Subprocess<'ignore', 'ignore', 'ignore'>
