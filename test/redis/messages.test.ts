@@ -186,6 +186,12 @@ describe('A message is accepted', () => {
     test(what, async () => {
       expect(await verdictOf(app, redis, text)).toBeUndefined()
     })
+
+  test('and is dispatched before later ones', async () => {
+    using last = await subscribed(app, 'last')
+    await redis.publish(CHANNEL, message({ target: 'last' }))
+    await last.next()
+  })
 })
 
 describe('A message is rejected', () => {
