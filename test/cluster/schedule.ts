@@ -1,13 +1,43 @@
+import type { BusTopic } from '../../src/bus/bus.ts'
+import { type Calls, createCalls } from '../../src/dispatch/cluster/calls.ts'
+import type { createClusterReach as CreateClusterReach } from '../../src/dispatch/cluster/cluster-reach.ts'
+import type { createInterest as CreateInterest, Interest } from '../../src/dispatch/cluster/interest.ts'
+import { createPushSource } from '../../src/dispatch/cluster/pushes.ts'
 import type { Delivery } from '../../src/dispatch/delivery.ts'
+import { createLocalCensus } from '../../src/dispatch/local-census.ts'
+import { createLocalReach } from '../../src/dispatch/local-reach.ts'
 import { createPersist } from '../../src/dispatch/persist.ts'
+import type { Reach } from '../../src/dispatch/reach.ts'
 import type { Receipts } from '../../src/dispatch/receipts.ts'
 import type { Sweep } from '../../src/dispatch/sweep.ts'
 import { StoreAway } from '../../src/errors.ts'
 import { createHub, type Hub } from '../../src/hub/hub.ts'
+import { systemClock } from '../../src/lib/time/clock.ts'
+import { topicOfBusChannel } from '../../src/notification/bus-channel.ts'
 import { type Cursor, formatCursor } from '../../src/notification/cursor.ts'
-import { userFrame } from '../../src/notification/frame.ts'
-import type { Base, UserLog } from '../../src/store/store.ts'
-import { Device, type Item, OWNER, type Parts, World } from '../unit/schedule.ts'
+import { createTally } from '../../src/observe/tally.ts'
+import { type PushSource, referenceTo } from '../../src/store/push.ts'
+import type { UserLog } from '../../src/store/store.ts'
+import { Device, type Item, OWNER, type Parts } from '../unit/schedule.ts'
+import { SharedWorld } from './shared-world.ts'
+import { Network, SimulatedBus } from './simulated-bus.ts'
+
+/** The parts under test of each node: the real ones, or a mutant. */
+export interface NodeParts extends Parts {
+  readonly createInterest: typeof CreateInterest
+  readonly createClusterReach: typeof CreateClusterReach
+}
+
+/** Database of the bus. */
+const DB = 0
+
+const onFault = (error: unknown): never => {
+  throw error
+}
+
+const notHere = (): never => {
+  throw new Error('these schedules have no crowds and no limits')
+}
 
 type Task = () => void
 
@@ -25,68 +55,6 @@ export const RIGHT_ORDER: Order = { joinsBeforeStart: true, audits: true, subscr
 
 /** How hints are lost: not at all, with the connection of their node, or without a trace. */
 type Losses = 'none' | 'outages' | 'silent'
-
-/** A copy of the log, from which the store may return. */
-interface Copy {
-  readonly epoch: string
-  readonly seq: number
-  readonly entries: readonly Item[]
-  readonly received: number
-  readonly removedThrough: number
-  readonly bases: readonly Base[]
-}
-
-interface Receipt {
-  readonly cursor: Cursor
-  readonly node: Node
-  readonly at: number
-}
-
-const MAX_BASES = 8
-
-/** One log in one store that all nodes share. It may return as an older copy. */
-class SharedWorld extends World {
-  readonly receipts: Receipt[] = []
-  readonly copies: Copy[] = []
-  /** By body: an entry that has left stays away, whatever copy returns. */
-  readonly gone = new Map<string, Pick<Item, 'gone' | 'goneAt'>>()
-
-  copy(): void {
-    const { epoch, seq, receivedThrough, removedThrough, bases } = this
-    const entries = this.entries.map(entry => ({ ...entry }))
-    this.copies.push({ epoch, seq, entries, received: receivedThrough, removedThrough, bases })
-  }
-
-  /** Returns from a copy, sometimes the present one, or empty. The log gets a new epoch. */
-  return(): void {
-    if (this.pick(3) === 0) this.copy()
-    const from = this.pick(5) === 0 ? undefined : this.copies[this.pick(Math.max(1, this.copies.length))]
-    for (const entry of this.entries) if (entry.gone !== undefined) this.gone.set(entry.body, entry)
-    this.isUnheard = true
-    this.epoch = `e${this.lives++}`
-    this.seq = from?.seq ?? 0
-    this.bases =
-      from === undefined ? [] : [...from.bases, { epoch: from.epoch, seq: from.seq }].slice(-MAX_BASES)
-    this.entries = (from?.entries ?? []).map(entry => ({
-      ...entry,
-      ...this.gone.get(entry.body),
-      cursor: { epoch: this.epoch, seq: entry.cursor.seq },
-    }))
-    for (const item of this.entries) this.history.set(formatCursor(item.cursor), item)
-    const removed = this.entries.flatMap(({ gone, cursor }) => (gone === 'removed' ? [cursor.seq] : []))
-    this.removedThrough = Math.max(from?.removedThrough ?? 0, ...removed)
-    this.receivedThrough = from?.received ?? 0
-    for (const { epoch, seq } of this.bases)
-      this.prove({
-        epoch: this.epoch,
-        seq: Math.min(seq, this.shared({ epoch, seq: this.proven.get(epoch) ?? 0 })),
-      })
-  }
-
-  knows(epoch: string): boolean {
-    return epoch === this.epoch || this.bases.some(base => base.epoch === epoch)
-  }
-}
 
 /** A connection of a client to a node. */
 class Line extends Device {
@@ -196,40 +164,82 @@ class Node {
   readonly run: Run
   /** What this process does next, in any order. */
   readonly tasks: Task[] = []
-  readonly hub: Hub<Line> = createHub<Line>()
+  readonly hub: Hub<Line>
   readonly receipts: Receipts
   readonly delivery: Delivery
   readonly sweep: Sweep
-  /** Its subscriber in Redis has the user's topic. */
-  isSubscribed = false
-  /** It reaches Redis. */
-  isLinked = true
-  /** Counts its connections to Redis. */
-  links = 0
+  readonly bus: SimulatedBus
+  readonly calls: Calls
+  readonly #pushes: PushSource
+  readonly #interest: Interest
+  readonly #reach: Reach
   isFrozen = false
-  isDead = false
   /** Frames counted as delivered, and written. */
   told = 0
   readonly lines: Line[] = []
 
-  constructor(run: Run, { createDelivery, createReceipts, createSweep }: Parts) {
+  constructor(run: Run, parts: NodeParts, instance: string) {
     this.run = run
     const log = this.#log()
-    this.receipts = createReceipts({ hub: this.hub, log })
-    this.delivery = createDelivery({
+    const retry = () => this.#retry()
+    this.bus = new SimulatedBus({
+      network: run.network,
+      instance,
+      tasks: this.tasks,
+      onBack: () => {
+        if (run.order.audits) this.sweep.start()
+      },
+      isHasty: !run.order.subscribesBeforeAudit,
+    })
+    this.calls = createCalls({ bus: this.bus, onFault })
+    this.hub = createHub<Line>({
+      opened: topic => void this.bus.join(topic),
+      closed: topic => this.bus.leave(topic),
+    })
+    const { hub, calls } = this
+    this.#pushes = createPushSource(calls, DB)
+    this.#interest = parts.createInterest({ bus: this.bus, hub })
+    this.receipts = parts.createReceipts({ hub, log })
+    this.delivery = parts.createDelivery({
       log,
       receipts: this.receipts,
       page: { entries: 1 + run.world.pick(3), bytes: 1_000_000 },
       onReplayed: (_, __, seqs) => {
         this.told += seqs.length
       },
-      persist: createPersist(() => this.#retry()),
-      onFault: error => {
-        throw error
-      },
+      persist: createPersist(retry),
+      onFault,
       turn: () => this.#turn(),
     })
-    this.sweep = createSweep({ hub: this.hub, log, delivery: this.delivery, retry: () => this.#retry() })
+    this.sweep = parts.createSweep({ hub, log, delivery: this.delivery, retry })
+    const local = createLocalReach({
+      hub,
+      crowd: { send: notHere },
+      census: createLocalCensus({
+        hub,
+        tally: createTally(),
+        node: { id: instance, version: '', since: '' },
+      }),
+      offer: this.delivery.offer,
+      onHanded: () => {},
+      crowdAcks: undefined,
+      onWritten: (_, delivered) => {
+        this.told += delivered
+      },
+      onLive: () => {},
+      clock: systemClock,
+    })
+    this.#reach = parts.createClusterReach({
+      local,
+      census: local.census,
+      countElsewhere: notHere,
+      calls,
+      behind: (owner, head) => {
+        for (const line of hub.members(owner)) this.delivery.behind(line, head)
+      },
+      clock: systemClock,
+      tracing: undefined,
+    })
   }
 
   #turn(): Promise<void> {
@@ -245,15 +255,16 @@ class Node {
   ask<T>(answer: () => T): Promise<T> {
     const { world } = this.run
     const { promise, resolve, reject } = Promise.withResolvers<T>()
-    const { links } = this
+    const { links } = this.bus
+    const isBroken = () => !this.bus.isUp() || links !== this.bus.links
     const fail = () => reject(new StoreAway('away'))
     world.tasks.push(() => {
-      if (!this.isLinked || links !== this.links || world.pick(25) === 0) {
+      if (isBroken() || world.pick(25) === 0) {
         this.tasks.push(fail)
         return
       }
       const value = answer()
-      this.tasks.push(() => (links === this.links && world.pick(40) > 0 ? resolve(value) : fail()))
+      this.tasks.push(() => (isBroken() || world.pick(40) === 0 ? fail() : resolve(value)))
     })
     return promise
   }
@@ -272,51 +283,6 @@ class Node {
     }
   }
 
-  /** Resolves when hints reach this node, or at once while Redis is away. */
-  #join(): Promise<void> | undefined {
-    if (this.isSubscribed || !this.isLinked) return undefined
-    const { links } = this
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.run.world.tasks.push(() => {
-      if (links === this.links) this.isSubscribed = true
-      this.tasks.push(resolve)
-    })
-    return promise
-  }
-
-  /** Leaves the topic some time after the last connection. */
-  leave(): void {
-    this.run.world.tasks.push(() => {
-      if (this.hub.members(OWNER).size === 0) this.isSubscribed = false
-    })
-  }
-
-  /** The connection to Redis breaks; it connects again later. */
-  unlink(): void {
-    if (!this.isLinked) return
-    this.isLinked = false
-    this.isSubscribed = false
-    this.links++
-    this.tasks.push(() => this.#relink())
-  }
-
-  #relink(): void {
-    const { world, order } = this.run
-    const subscribe = () => {
-      this.isSubscribed = this.hub.members(OWNER).size > 0
-    }
-    this.isLinked = true
-    if (!order.audits) world.tasks.push(subscribe)
-    else if (!order.subscribesBeforeAudit) {
-      world.tasks.push(subscribe)
-      this.sweep.start()
-    } else
-      world.tasks.push(() => {
-        subscribe()
-        this.tasks.push(() => this.sweep.start())
-      })
-  }
-
   accept(client: Client, cursor: string | undefined): Line {
     const line = new Line(this, client, cursor !== undefined)
     this.lines.push(line)
@@ -327,7 +293,7 @@ class Node {
 
   async #begin(line: Line, cursor: string | undefined): Promise<void> {
     const { world, order } = this.run
-    const joined = this.#join()
+    const joined = this.#interest.join([OWNER])
     if (order.joinsBeforeStart) await joined
     if (line.hasEnded()) return
     const [epoch = '', digits] = cursor?.split(':') ?? []
@@ -357,7 +323,6 @@ class Node {
     line.isGone = true
     this.hub.end(line)
     this.delivery.ended(line)
-    this.leave()
   }
 
   pong(line: Line, payload: string): void {
@@ -368,39 +333,39 @@ class Node {
     if (cursor !== undefined) this.receipts.proved(line, cursor)
   }
 
-  offer({ cursor, body }: Item): void {
-    const frame = userFrame(body, cursor)
-    for (const line of this.hub.members(OWNER) as ReadonlySet<Line>) {
-      const offered = this.delivery.offer(line, cursor, frame)
-      if (offered === 'sent' || offered === 'buffered') this.told++
+  /** A send, or its repeat with an entry that the log knows. One script appends and publishes. */
+  async send(known?: Item): Promise<void> {
+    const { world } = this.run
+    const { id, head } = this.#pushes.begin()
+    const append = () => {
+      const item = known ?? world.append()
+      return { item, nodes: this.#publish(item, known !== undefined, head) }
     }
-  }
-
-  /** One script appends and publishes; this node offers to its own connections when it has the answer. */
-  async send(mayLose = true): Promise<void> {
-    const { run } = this
     try {
-      const item = await this.ask(() => {
-        const appended = run.world.append()
-        run.publish(appended, this, mayLose)
-        return appended
-      })
-      this.offer(item)
-    } catch {
+      const { item, nodes } = await this.ask(append)
+      if (nodes === 0) this.#pushes.cancel(id)
+      const push = nodes > 0 ? { id, nodes } : undefined
+      const entry = { owner: OWNER, cursor: item.cursor, repeated: known !== undefined, push }
+      await this.#reach.offer([entry], item.body, systemClock.monotonic())
+    } catch (error) {
+      if (!(error instanceof StoreAway)) throw error
+      this.#pushes.cancel(id)
       // The append may have succeeded: the store calls for a comparison.
       this.sweep.start()
     }
   }
 
-  /** A caller repeats its send at this node: the log knows it. */
-  async repeat(item: Item): Promise<void> {
-    const { run } = this
-    try {
-      await this.ask(() => run.publish(item, this))
-      this.offer(item)
-    } catch {
-      this.sweep.start()
+  /** The part of the script that publishes; some bodies travel apart. */
+  #publish({ cursor, body }: Item, repeated: boolean, head: string): number {
+    const { world, network } = this.run
+    const isShared = world.pick(4) === 0
+    if (isShared) {
+      const { channel, message } = this.#pushes.share('default', body, body)
+      network.publish(topicOfBusChannel(DB, channel) as BusTopic, message)
     }
+    const place = `${cursor.epoch} ${cursor.seq} ${repeated ? 1 : 0} 0.0`
+    const text = isShared ? referenceTo(body, body.length) : body
+    return network.publish(OWNER, `${head}\n${place}\n${text}`)
   }
 }
 
@@ -411,33 +376,27 @@ class Run {
   readonly world: SharedWorld
   readonly order: Order
   readonly losses: Losses
-  readonly #parts: Parts
+  readonly network: Network
+  readonly #parts: NodeParts
   readonly nodes: Node[]
   readonly ended: Node[] = []
   readonly clients: Client[] = []
   /** Cursors that a client may present. */
   readonly seen: string[] = ['', 'nonsense', 'e99:3']
 
-  constructor(parts: Parts, order: Order, seed: number) {
+  constructor(parts: NodeParts, order: Order, seed: number) {
     this.world = new SharedWorld(seed)
     this.order = order
     this.#parts = parts
     this.losses = (['none', 'outages', 'outages', 'silent'] as const)[seed % 4] ?? 'none'
-    this.nodes = Array.from({ length: 1 + this.world.pick(3) }, () => new Node(this, parts))
+    this.network = new Network(this.world)
+    this.network.loses = this.losses === 'silent'
+    this.nodes = Array.from({ length: 1 + this.world.pick(3) }, () => this.#startNode())
   }
 
-  /** Redis passes a hint to every subscribed node; the node of the sender ignores it. */
-  publish(item: Item, from: Node, mayLose = true): void {
-    const { world } = this
-    for (const node of this.nodes) {
-      if (node === from || !node.isSubscribed) continue
-      if (this.losses === 'silent' && mayLose && world.pick(5) === 0) continue
-      const { links } = node
-      world.tasks.push(() => {
-        // A broken connection loses what was on its way.
-        if (links === node.links) node.tasks.push(() => node.offer(item))
-      })
-    }
+  #started = 0
+  #startNode(): Node {
+    return new Node(this, this.#parts, `n${this.#started++}`)
   }
 
   get #awake(): Node[] {
@@ -481,12 +440,10 @@ class Run {
 
   /** kill -9: its connections end, and another process takes its place. */
   crash(node: Node): void {
-    node.isDead = true
-    node.isSubscribed = false
-    node.isLinked = false
-    node.links++
+    node.bus.kill()
+    node.calls[Symbol.dispose]()
     this.ended.push(node)
-    this.nodes.splice(this.nodes.indexOf(node), 1, new Node(this, this.#parts))
+    this.nodes.splice(this.nodes.indexOf(node), 1, this.#startNode())
     for (const client of this.clients)
       if (client.line?.node === node) {
         // Some of what the kernel has sent still arrives.
@@ -498,13 +455,13 @@ class Run {
   /** SIGSTOP: sooner or later the others end its subscriptions. */
   freeze(node: Node): void {
     node.isFrozen = true
-    if (this.losses === 'outages' && this.world.pick(2) === 0) this.world.tasks.push(() => node.unlink())
+    if (this.losses === 'outages' && this.world.pick(2) === 0) this.world.tasks.push(() => node.bus.break())
   }
 
   return(): void {
     this.world.return()
     // Its former process is gone, and so are all connections to it; not so after a FLUSHALL.
-    if (this.losses === 'outages') for (const node of this.nodes) node.unlink()
+    if (this.losses === 'outages') for (const node of this.nodes) node.bus.break()
   }
 
   step(): void {
@@ -518,7 +475,7 @@ class Run {
     else if (dice < 300) void node?.send()
     else if (dice < 304) {
       const item = this.#any(world.alive)
-      if (item !== undefined) void node?.repeat(item)
+      if (item !== undefined) void node?.send(item)
     } else if (dice < 328) client?.takes(1 + world.pick(4))
     else if (dice < 350) this.connect()
     else if (dice < 360) client?.drop()
@@ -526,7 +483,7 @@ class Run {
     else if (dice < 368) world.lose('removed')
     else if (dice < 371) world.copy()
     else if (dice < 375 && this.losses !== 'none') this.return()
-    else if (dice < 382 && this.losses === 'outages') this.#any(this.nodes)?.unlink()
+    else if (dice < 382 && this.losses === 'outages') this.#any(this.nodes)?.bus.break()
     else if (dice < 386 && node !== undefined) this.crash(node)
     else if (dice < 390 && node !== undefined) this.freeze(node)
     else if (dice < 396) this.#thaw()
@@ -544,6 +501,14 @@ class Run {
         client.takes(this.world.pick(4))
         client.drop()
       }
+  }
+
+  /** Sends whose hints are not lost. */
+  async sendToAll(): Promise<void> {
+    this.network.loses = false
+    for (const node of this.nodes) void node.send()
+    await this.settle()
+    this.network.loses = true
   }
 
   async settle(): Promise<void> {
@@ -606,7 +571,11 @@ const ROUNDS = 3
 const STEPS = 70
 
 /** Plays one schedule of one to three nodes and returns the faults that it shows. */
-export async function playNodes(parts: Parts, seed: number, order = RIGHT_ORDER): Promise<readonly string[]> {
+export async function playNodes(
+  parts: NodeParts,
+  seed: number,
+  order = RIGHT_ORDER,
+): Promise<readonly string[]> {
   const run = new Run(parts, order, seed)
   run.connect()
   for (let round = 0; round < ROUNDS; round++) {
@@ -616,8 +585,7 @@ export async function playNodes(parts: Parts, seed: number, order = RIGHT_ORDER)
     }
     await run.settle()
     // A hint lost without a trace may have been the last one; the next one shows the gap.
-    if (run.losses === 'silent') for (const node of run.nodes) void node.send(false)
-    await run.settle()
+    if (run.losses === 'silent') await run.sendToAll()
     run.checkLevel()
     await run.readAll()
     run.connectAll()
@@ -625,5 +593,6 @@ export async function playNodes(parts: Parts, seed: number, order = RIGHT_ORDER)
     run.check()
   }
   await run.checkUser()
+  for (const { calls } of run.nodes) calls[Symbol.dispose]()
   return run.world.faults
 }

@@ -1,10 +1,22 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Parts } from './schedule.ts'
+import type { NodeParts } from '../cluster/schedule.ts'
 
 const SOURCE = join(import.meta.dir, '../../src/dispatch')
-const FILES = ['delivery', 'receipts', 'start', 'sweep'] as const
+/** The files that mutants change, and those that must load a mutant. */
+const FILES = [
+  'delivery',
+  'receipts',
+  'start',
+  'sweep',
+  'cluster/calls',
+  'cluster/cluster-reach',
+  'cluster/interest',
+  'cluster/pushes',
+  'cluster/question',
+  'cluster/user-calls',
+] as const
 
 /** A rule that is broken by replacing one text of one file. */
 export interface Mutant {
@@ -12,8 +24,8 @@ export interface Mutant {
   readonly file: (typeof FILES)[number]
   readonly from: string
   readonly to: string
-  /** A schedule of one node that exposes it. */
-  readonly seed: number
+  /** A schedule of one node that exposes it; absent for a rule between nodes. */
+  readonly seed?: number
   /** A schedule of several nodes that exposes it. */
   readonly nodesSeed?: number
 }
@@ -25,7 +37,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: `    connection.phase = 'live'\n`,
     to: `    await turn()\n    connection.phase = 'live'\n`,
     seed: 4,
-    nodesSeed: 10,
+    nodesSeed: 13,
   },
   {
     rule: '(b) moves the position to the last entry only, not to the end of the page',
@@ -40,7 +52,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'cursor.seq === position + 1',
     to: 'cursor.seq > position',
     seed: 2,
-    nodesSeed: 1,
+    nodesSeed: 3,
   },
   {
     rule: '(c) writes older entries again',
@@ -70,7 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'if (forgetOtherLives(connection)) isKnown = false',
     to: 'forgetOtherLives(connection)',
     seed: 22,
-    nodesSeed: 2,
+    nodesSeed: 10,
   },
   {
     rule: '(e) ignores an offer of another epoch',
@@ -86,7 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: `const sameLife = phase !== 'starting' && cursor.epoch === epoch`,
     to: `const sameLife = phase !== 'starting'`,
     seed: 29,
-    nodesSeed: 7,
+    nodesSeed: 2,
   },
   {
     rule: '(e) forgets an offer of a third epoch',
@@ -101,7 +113,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'connection.position = rebase(placeOf(connection), bases)',
     to: '',
     seed: 9,
-    nodesSeed: 5,
+    nodesSeed: 2,
   },
   {
     rule: '(f) considers one base instead of all since',
@@ -124,7 +136,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: `if (phase === 'ended' || (phase`,
     to: `if (phase !== 'live' || (phase`,
     seed: 119,
-    nodesSeed: 2,
+    nodesSeed: 9,
   },
   {
     rule: '(g) ignores another epoch found by a sweep',
@@ -132,7 +144,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'head.epoch === epoch && head.seq <= position)) return',
     to: 'head.seq <= position)) return',
     seed: 4417,
-    nodesSeed: 6,
+    nodesSeed: 2,
   },
   {
     rule: '(g) forgets a sweep requested during another',
@@ -140,7 +152,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'while (isWanted && !isClosed) {',
     to: 'for (const _ of [1]) {',
     seed: 7,
-    nodesSeed: 101,
+    nodesSeed: 861,
   },
   {
     rule: '(g) ends a sweep when the log does not answer',
@@ -148,7 +160,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'if (await tryCompare(some)) from += OWNERS_AT_ONCE',
     to: 'await tryCompare(some)\n        from += OWNERS_AT_ONCE',
     seed: 224,
-    nodesSeed: 34,
+    nodesSeed: 2,
   },
   {
     rule: '(h) continues a replay while the client is behind',
@@ -170,7 +182,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'if (isBroken(connection, page)) connection.cut()\n    else writePage',
     to: 'writePage',
     seed: 6,
-    nodesSeed: 2,
+    nodesSeed: 3,
   },
   {
     rule: '(k) drops offers before the start',
@@ -178,7 +190,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: '  note(connection, head)\n}\n',
     to: '  connection.latest = head\n}\n',
     seed: 220,
-    nodesSeed: 48,
+    nodesSeed: 64,
   },
   {
     rule: '(k) takes an early offer of another epoch for one of this epoch',
@@ -186,7 +198,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'latest.epoch === epoch && latest.seq <= position',
     to: 'latest.seq <= position',
     seed: 29,
-    nodesSeed: 5,
+    nodesSeed: 2,
   },
   {
     rule: '(l) applies receipts while another device waits for its start',
@@ -194,7 +206,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: `if (device.phase === 'starting') return`,
     to: `if (device.phase === 'ended') return`,
     seed: 3,
-    nodesSeed: 55,
+    nodesSeed: 12,
   },
   {
     rule: '(l) takes a cursor of another epoch for a receipt of this one',
@@ -202,7 +214,7 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'presented?.epoch === opened.head.epoch && presented.seq <= opened.head.seq',
     to: 'presented !== undefined',
     seed: 1,
-    nodesSeed: 1,
+    nodesSeed: 3,
   },
   {
     rule: 'replays to a connection that ended during its greeting',
@@ -211,16 +223,44 @@ export const MUTANTS: readonly Mutant[] = [
     to: `    connection.phase = 'replaying'\n`,
     seed: 3,
   },
+  {
+    rule: 'does not wait until messages of other nodes reach this node',
+    file: 'cluster/interest',
+    from: 'return joining.length === 0 ? undefined : Promise.all(joining).then(() => {})',
+    to: 'return joining.length === 0 ? undefined : undefined',
+    nodesSeed: 84,
+  },
+  {
+    rule: 'drops a push whose shared body did not arrive',
+    file: 'cluster/pushes',
+    from: '      behind(owner, cursor)\n',
+    to: '',
+    nodesSeed: 9,
+  },
+  {
+    rule: 'leaves the own connections of the node to the push, which it ignores',
+    file: 'cluster/cluster-reach',
+    from: 'const offered = local.offer(entries, body, acceptedAt)',
+    to: 'const offered = entries.map(() => ({ delivered: 0, failed: 0, has: false }))',
+    nodesSeed: 1,
+  },
 ]
 
-const sourceOf = async (file: string): Promise<string> =>
-  (await Bun.file(join(SOURCE, `${file}.ts`)).text()).replaceAll("from '../", `from '${join(SOURCE, '..')}/`)
+/** The source with imports that work in a copy: of the other copies as they are, of all else by their full path. */
+async function sourceOf(name: string): Promise<string> {
+  const path = join(SOURCE, `${name}.ts`)
+  const text = await Bun.file(path).text()
+  return text.replace(/from '(\.[^']+)'/g, (kept, imported: string) => {
+    const target = join(path, '..', imported)
+    return FILES.some(file => target === join(SOURCE, `${file}.ts`)) ? kept : `from '${target}'`
+  })
+}
 
 /** Copies of the parts with one text replaced, each in its own folder. */
 export function createMutants() {
   const folder = mkdtempSync(join(tmpdir(), 'delivery-'))
   return {
-    load: async ({ file, from, to, rule }: Mutant): Promise<Parts> => {
+    load: async ({ file, from, to, rule }: Mutant): Promise<NodeParts> => {
       const home = mkdtempSync(join(folder, 'mutant-'))
       for (const name of FILES) {
         const source = await sourceOf(name)
@@ -229,10 +269,14 @@ export function createMutants() {
         if (name === file && places !== 1) throw new Error(`${rule}: its text occurs ${places} times`)
         await Bun.write(join(home, `${name}.ts`), name === file ? source.replace(from, () => to) : source)
       }
-      const delivery: Pick<Parts, 'createDelivery'> = await import(join(home, 'delivery.ts'))
-      const receipts: Pick<Parts, 'createReceipts'> = await import(join(home, 'receipts.ts'))
-      const sweep: Pick<Parts, 'createSweep'> = await import(join(home, 'sweep.ts'))
-      return { ...delivery, ...receipts, ...sweep }
+      const delivery: Pick<NodeParts, 'createDelivery'> = await import(join(home, 'delivery.ts'))
+      const receipts: Pick<NodeParts, 'createReceipts'> = await import(join(home, 'receipts.ts'))
+      const sweep: Pick<NodeParts, 'createSweep'> = await import(join(home, 'sweep.ts'))
+      const interest: Pick<NodeParts, 'createInterest'> = await import(join(home, 'cluster/interest.ts'))
+      const reach: Pick<NodeParts, 'createClusterReach'> = await import(
+        join(home, 'cluster/cluster-reach.ts')
+      )
+      return { ...delivery, ...receipts, ...sweep, ...interest, ...reach }
     },
     remove: () => rmSync(folder, { recursive: true }),
   }
