@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { API_KEY } from '../support/app.ts'
 import { keptCaller } from '../support/caller.ts'
-import { connectSocket, type Message } from '../support/client.ts'
+import { connectSocket, connectStream, type Message } from '../support/client.ts'
+import { startNginx } from '../support/nginx.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { type Program, spawnService } from '../support/service.ts'
 import { eventually } from '../support/visit.ts'
@@ -174,6 +175,42 @@ test('new sockets are never refused while workers are replaced', async () => {
   await Promise.all(loads)
   expect([...outcomes.keys()]).toEqual(['connected'])
   expect(outcomes.get('connected')).toBeGreaterThan(100)
+})
+
+test('behind nginx as documented, a reload costs neither a send nor a new stream', async () => {
+  await using service = await startWorkers(redis.url, {
+    DRAIN_SECONDS: '1',
+    WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
+  })
+  await using proxy = await startNginx([service.port])
+  const token = await service.token('u')
+  const outcomes = new Map<string, number>()
+  const count = (outcome: string) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+  let isOver = false
+  const sends = async (): Promise<void> => {
+    const headers = { 'x-api-key': API_KEY }
+    using caller = keptCaller({ port: proxy.port, headers, keepsAlive: true })
+    while (!isOver) {
+      const body = { target_user_id: 'u', event_type: 'e', payload: 1 }
+      count(`send ${(await caller.post('/api/v1/notifications/send', body)).status}`)
+      await Bun.sleep(20)
+    }
+  }
+  const streams = async (): Promise<void> => {
+    while (!isOver) {
+      const stream = await connectStream(`${proxy.url}/sse?token=${token}`)
+      // The documented error page would be an empty stream.
+      count((await stream.next()).event ?? 'empty')
+      stream.close()
+      await Bun.sleep(20)
+    }
+  }
+  const loads = [sends(), sends(), streams(), streams()]
+  service.signal('SIGHUP')
+  await service.untilLines('workers.reloaded', 1)
+  isOver = true
+  await Promise.all(loads)
+  expect([...outcomes.keys()].sort()).toEqual(['connected', 'send 200'])
 })
 
 /** Runs the sources in a folder with a `.env`. */
