@@ -11,7 +11,7 @@ import type { Census } from './census.ts'
 import type { Crowd } from './crowd.ts'
 import type { CrowdAcks } from './crowd-acks.ts'
 import type { Delivery, OfferResult } from './delivery.ts'
-import type { LoggedEntry, Reach, UserReach, WriteCount } from './reach.ts'
+import type { LoggedEntry, Reach, UserReach } from './reach.ts'
 
 interface LocalReachOptions {
   readonly hub: Hub
@@ -79,7 +79,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
     if (delivered + failed > 0) onWritten(topic, delivered, failed)
   }
 
-  const reportLive = (topic: Topic, { delivered, failed }: WriteCount, acceptedAt: number): void => {
+  const reportLive = (topic: Topic, delivered: number, failed: number, acceptedAt: number): void => {
     report(topic, delivered, failed)
     if (delivered > 0) onLive(delivered, clock.monotonic() - acceptedAt)
   }
@@ -89,11 +89,11 @@ export function createLocalReach(options: LocalReachOptions): Reach {
     if (members.size === 0) return AWAY
     const frame = userFrame(body, cursor)
     const offers = [...members].map(connection => offer(connection, cursor, frame))
-    const delivered = offers.filter(isHanded).length
-    if (delivered > 0) onHanded(owner, cursor)
-    const failed = offers.filter(offered => offered === 'refused').length
-    reportLive(owner, { delivered, failed }, acceptedAt)
-    return tally(offers, repeated)
+    const handed = offers.filter(isHanded).length
+    if (handed > 0) onHanded(owner, cursor)
+    const reached = tally(offers, repeated)
+    reportLive(owner, handed, reached.failed, acceptedAt)
+    return reached
   }
 
   const writeTo = (owner: Topic, id: string, frame: Frame, acceptedAt: number): UserReach => {
@@ -108,7 +108,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
         connection.cut()
       }
     }
-    reportLive(owner, { delivered, failed }, acceptedAt)
+    reportLive(owner, delivered, failed, acceptedAt)
     return { delivered, failed, has: delivered > 0 }
   }
 
@@ -124,7 +124,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       return crowd.send(topics, crowdFrame(body), {
         accept: audience && first && acceptOf(audience, tenantOf(first)),
         before: crowdAcks && (connections => crowdAcks.expect(id, ownersOf(connections))),
-        after: written => first && reportLive(first, written, acceptedAt),
+        after: ({ delivered, failed }) => first && reportLive(first, delivered, failed, acceptedAt),
       })
     },
     redeliver: ({ owner, cursor, body, redelivered }) => {

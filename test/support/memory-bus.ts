@@ -6,6 +6,8 @@ export interface MemoryBusNetwork {
   connect(instance: string): Bus & { readonly joined: ReadonlySet<BusTopic> }
   /** Messages for which it returns true are lost on their way to the node. */
   lose: (topic: BusTopic, message: string, to: string) => boolean
+  /** A message for which it returns a promise arrives after that. */
+  hold: (topic: BusTopic, message: string, to: string) => Promise<unknown> | undefined
   /** Nodes whose connection to the bus is cut. */
   readonly cut: Set<string>
   /** Nodes that do nothing: they neither receive nor publish, and still count as subscribers. */
@@ -26,6 +28,7 @@ export function createMemoryBusNetwork(): MemoryBusNetwork {
 
   const network: MemoryBusNetwork = {
     lose: () => false,
+    hold: () => undefined,
     cut,
     frozen,
     foreign,
@@ -48,8 +51,11 @@ export function createMemoryBusNetwork(): MemoryBusNetwork {
           for (const [name, other] of nodes) {
             if (cut.has(name) || !other.joined.has(topic)) continue
             reached++
-            if (!frozen.has(name) && !network.lose(topic, message, name))
-              setImmediate(() => other.receive(topic, message))
+            if (frozen.has(name) || network.lose(topic, message, name)) continue
+            const arrive = () => other.receive(topic, message)
+            const held = network.hold(topic, message, name)
+            if (held === undefined) setImmediate(arrive)
+            else void held.then(arrive)
           }
           return reached
         },

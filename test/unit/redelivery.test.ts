@@ -157,6 +157,30 @@ test('a user’s long log does not delay other users, and questions to the store
   })
 })
 
+test('an entry that another node delivered is due when its time has passed since then, before later ones', async () => {
+  const asked: number[] = []
+  let isEarly = true
+  using service = start(async (_, { seq }) => {
+    asked.push(seq)
+    return seq === 1 && isEarly ? { dueInMs: 5_000 } : { body: '{"n":1', redelivered: 1 }
+  })
+  const { clock, connect, counts, redeliveries } = service
+  const socket = connect('t', 'u')
+  redeliveries.handed(userTopic('t', 'u'), 'e', [1])
+  clock.jump(TIMEOUT_S - 1)
+  redeliveries.handed(userTopic('t', 'u'), 'e', [2])
+  clock.jump(1)
+  await eventually(() => asked.length === 1)
+  await turn()
+  expect([counts.redelivered, socket.written.length]).toEqual([0, 0])
+  isEarly = false
+  clock.jump(5)
+  await eventually(() => counts.redelivered === 1)
+  clock.jump(TIMEOUT_S - 6)
+  await eventually(() => counts.redelivered === 2)
+  expect(asked).toEqual([1, 1, 2])
+})
+
 test('a failing entry does not delay others and is retried one timeout later', async () => {
   const asked: number[] = []
   using service = start(async (_, { seq }) => {

@@ -111,6 +111,8 @@ export function createCalls({
   })
   let last = 0
   let tick = 0
+  /** Runs while a call waits. */
+  let ticks: Disposable | undefined
 
   const missingOf = ({ nodes = 0, foreign, answered }: PendingCall): number =>
     Math.max(0, nodes - foreign - answered.length)
@@ -194,6 +196,7 @@ export function createCalls({
     call.foreign = foreign.of(topic, nodes)
     call.endsAt = tick + ANSWER_TICKS
     pending.set(id, call)
+    ticks ??= every(TICK_MS, endOverdue)
     return new Promise(done => {
       call.done = done
       settle(id, call)
@@ -208,13 +211,15 @@ export function createCalls({
     if (missing > 0) onMissing({ topic, nodes, missing, answered })
   }
 
-  const ticks = every(TICK_MS, () => {
+  const endOverdue = (): void => {
     tick++
     for (const [id, call] of pending) {
       if (call.endsAt > tick) return
       end(id, call)
     }
-  })
+    ticks?.[Symbol.dispose]()
+    ticks = undefined
+  }
 
   bus.listen(receive)
   void bus.join(ALL_NODES)
@@ -237,7 +242,7 @@ export function createCalls({
       }
     },
     [Symbol.dispose]: () => {
-      ticks[Symbol.dispose]()
+      ticks?.[Symbol.dispose]()
       for (const call of pending.values()) answerCaller(call)
       pending.clear()
     },
