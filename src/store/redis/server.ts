@@ -1,5 +1,6 @@
-import { type Redis, ReplyError } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { StoreAway } from '../../errors.ts'
+import { exchange, type RedisCommand } from '../../lib/redis/exchange.ts'
 import { type ReconnectSettings, reconnectPolicyOf } from '../../lib/redis/reconnect-policy.ts'
 import { keepLink, type OpenLinkConnection } from '../../lib/redis/reconnecting-link.ts'
 import { openRedis } from '../../lib/redis/redis.ts'
@@ -9,8 +10,7 @@ import { LIFE_KEY } from './keys.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
 import { checkServer, evictionOf } from './server-check.ts'
 
-/** Name and arguments of a Redis command. */
-export type Command = readonly [name: string, ...given: (string | number)[]]
+export type Command = RedisCommand
 
 /** Reply of Redis to one command. */
 export type Reply = unknown
@@ -91,15 +91,8 @@ function throwEnded(cause: unknown): never {
   throw cause instanceof TypeError ? cause : new StoreAway('the connection to Redis has ended', { cause })
 }
 
-async function sendAll(client: Redis, commands: readonly Command[]): Promise<readonly (Reply | Error)[]> {
-  const results = await client
-    .pipeline(commands.map(command => [...command]))
-    .exec()
-    .catch(throwEnded)
-  return (results ?? []).map(([error, result]) =>
-    error === null || error instanceof ReplyError ? (error ?? result) : throwEnded(error),
-  )
-}
+const sendAll = (client: Redis, commands: readonly Command[]): Promise<readonly (Reply | Error)[]> =>
+  exchange(client, commands).catch(throwEnded)
 
 /**
  * Sends the commands. Scripts that Redis has forgotten are sent again. So is each plain command after the first of them.
