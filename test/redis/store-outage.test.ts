@@ -138,7 +138,9 @@ describe.concurrent('The Redis store', () => {
     const count = await startCount(app)
     const cutting = (async () => {
       for (let n = 0; n < 8; n++) {
-        await Bun.sleep(150 + 50 * (n % 3))
+        const before = count.accepted().length
+        await eventually(() => count.accepted().length > before + 1)
+        await Bun.sleep(25 * (n % 3))
         line.cut()
       }
     })()
