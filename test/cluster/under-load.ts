@@ -54,7 +54,7 @@ export interface Outcome extends Load {
  * cursors, disturbs the cluster, sends on, and counts.
  */
 export async function playUnderLoad(
-  { all }: NodeProcesses,
+  { all }: Pick<NodeProcesses, 'all'>,
   { name, random, disturb, loss, rate = 200, silentMs = 4_000, ...options }: LoadOptions,
 ): Promise<Outcome> {
   const users = Array.from({ length: USERS }, (_, n) => `${name} ${n}`)
