@@ -11,7 +11,8 @@ import { createDrain, type Drain } from './drain.ts'
 import { createRoutes } from './http/all-routes.ts'
 import { createQueueTotals } from './http/answer/queue-totals.ts'
 import { createApi } from './http/api.ts'
-import { createSides, type InheritedSockets, listen } from './http/listeners.ts'
+import { createSides, listen } from './http/listeners.ts'
+import type { Place } from './http/place.ts'
 import { manyTenants, oneTenant, tracedCallers } from './http/request/caller.ts'
 import { createClientOf } from './http/request/client.ts'
 import { createGuard } from './http/request/guard.ts'
@@ -21,7 +22,6 @@ import { createLimits } from './limit/limits.ts'
 import { tellOfBus } from './observe/bus-lines.ts'
 import type { Snapshot } from './observe/exposition.ts'
 import { createOnFault } from './observe/fault.ts'
-import type { Fleet } from './observe/fleet.ts'
 import { watchTime } from './observe/lag.ts'
 import type { Logger } from './observe/log.ts'
 import { tellRefusals } from './observe/refusals.ts'
@@ -57,16 +57,6 @@ export interface AppOptions {
   readonly wrapQueues?: WrapQueues
   /** Only with WORKERS above 1. */
   readonly place?: Place | undefined
-}
-
-/** The place of this process beside others that share its port. */
-export interface Place {
-  readonly fleet: Fleet
-  readonly sockets: InheritedSockets
-  /** Resolves when the service may listen: others serve until then. */
-  untilReady(isReady: () => boolean): Promise<void>
-  /** Receives the last metrics, when all requests are answered. */
-  beforeClose(metrics: Snapshot): Promise<void>
 }
 
 /** Parts that others use at run time but that are made after them. */
@@ -147,6 +137,7 @@ export async function startApp({
     identities,
     limits,
     portOf: () => late.server?.port ?? 0,
+    fleet: place?.fleet,
     wrapQueues,
     onRefused,
     onFault,

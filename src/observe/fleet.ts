@@ -6,6 +6,8 @@ export interface Fleet {
   readonly worker: string
   readonly configured: number
   readonly running: number
+  /** Whether the node is a worker of this service, and all of them end now. */
+  endsToo(node: string): boolean
   /**
    * Resolves with the metrics of the other workers and of all of them together, within about half a second and without
    * those that did not answer. `own` are the metrics that this worker is about to show.

@@ -11,6 +11,7 @@ import type { Clock } from '../lib/time/clock.ts'
 import type { Limits } from '../limit/limits.ts'
 import { createSockets, type Sockets } from '../limit/sockets.ts'
 import type { OnFault } from '../observe/fault.ts'
+import type { Fleet } from '../observe/fleet.ts'
 import type { Logger } from '../observe/log.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import { tellOfSockets } from '../observe/sockets.ts'
@@ -63,6 +64,8 @@ interface TransportOptions {
   readonly identities: Identities
   readonly limits: Limits
   readonly portOf: () => number
+  /** The processes that share the port; undefined with a single one. */
+  readonly fleet?: Pick<Fleet, 'endsToo'> | undefined
   readonly wrapQueues?: WrapQueues | undefined
   readonly onRefused: AdmissionOptions['onRefused'] & RenewalOptions['onRefused']
   readonly onFault: OnFault
@@ -111,7 +114,7 @@ export function createTransport(options: TransportOptions): Transport {
   })
   const ending = createEnding({
     hub,
-    hasOtherNodes: () => (cluster?.members.others().length ?? 0) > 0,
+    hasOtherNodes: () => cluster?.members.others().some(({ id }) => !options.fleet?.endsToo(id)) ?? false,
     clock,
     onFault,
   })

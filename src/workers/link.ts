@@ -1,6 +1,7 @@
 import type { Snapshot } from '../observe/exposition.ts'
 import { type Fleet, fleetMetrics } from '../observe/fleet.ts'
 import type { FromWorker, StartMessage, ToWorker } from './messages.ts'
+import { nodeIdOf } from './share.ts'
 
 /** How the supervisor ends a worker. */
 export type Ending = 'drain' | 'hand over' | 'orphaned'
@@ -31,6 +32,7 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
   const ending = Promise.withResolvers<Ending>()
   let running = 0
   let isEnding = false
+  let areAllEnding = false
   let asked: PromiseWithResolvers<readonly Snapshot[]> | undefined
   let read: (() => Promise<Snapshot>) | undefined
 
@@ -42,6 +44,7 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
     })
   const endBy = (way: Ending): void => {
     isEnding = true
+    areAllEnding = way !== 'hand over'
     ending.resolve(way)
   }
   const report = async (): Promise<void> => {
@@ -74,11 +77,12 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
   const start = await Promise.race([started.promise, ending.promise])
   if (typeof start === 'string') throw new Error('worker: the service ended before this worker started')
   const worker = String(start.worker)
+  const numbers = Array.from({ length: start.count }, (_, n) => n + 1)
+  const siblings = new Set(numbers.map(number => nodeIdOf(start.fixed['NODE_ID'] ?? '', number)))
 
   /** The supervisor does not answer: only this worker is known to run. */
   const alone = (): readonly Snapshot[] => {
-    const numbers = Array.from({ length: start.count }, (_, n) => String(n + 1))
-    const up = Object.fromEntries(numbers.map(number => [number, Number(number === worker)]))
+    const up = Object.fromEntries(numbers.map(number => [number, Number(number === start.worker)]))
     return [fleetMetrics({ up, restarts: 0, linesDropped: 0 })]
   }
 
@@ -91,6 +95,7 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
       get running() {
         return running
       },
+      endsToo: node => areAllEnding && siblings.has(node),
       others: async own => {
         if (asked === undefined) {
           asked = Promise.withResolvers()

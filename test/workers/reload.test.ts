@@ -25,7 +25,7 @@ afterAll(() => redis[Symbol.asyncDispose]())
 async function resumingClient(service: WorkerService, user: string) {
   const token = await service.token(user)
   const got = new Set<number>()
-  const faults = { duplicates: 0, inversions: 0, refused: 0, unrecovered: 0 }
+  const faults = { duplicates: 0, inversions: 0, refused: 0, unrecovered: 0, sentAway: 0 }
   const codes: number[] = []
   let cursor = ''
   let isOver = false
@@ -35,6 +35,7 @@ async function resumingClient(service: WorkerService, user: string) {
     let last = 0
     const hear = (message: Message): void => {
       if (message.type === 'connected' && cursor !== '' && !message.recovered) faults.unrecovered++
+      if (message.type === 'shutdown' && message.reconnect_after_seconds !== 1) faults.sentAway++
       if (message.type !== 'notification') return
       const seq = Number(message.cursor.split(':')[1])
       if (seq === last) faults.duplicates++
@@ -113,7 +114,7 @@ test('a SIGHUP replaces every worker under load: no send is refused, none is los
     await eventually(() => accepted.isSubsetOf(got))
     end()
     expect([...got].filter(payload => payload >= attempts)).toEqual([])
-    expect(faults).toEqual({ duplicates: 0, inversions: 0, refused: 0, unrecovered: 0 })
+    expect(faults).toEqual({ duplicates: 0, inversions: 0, refused: 0, unrecovered: 0, sentAway: 0 })
     expect(new Set(codes)).toEqual(new Set([1012]))
   }
   expect(before.filter(isAlive)).toEqual([])

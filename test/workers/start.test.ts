@@ -142,6 +142,9 @@ describe('a signal', () => {
       expect(performance.now() - startedAt).toBeLessThan(2_100)
       const codes = await Promise.all(sockets.map(async socket => (await socket.closed).code))
       expect(new Set(codes)).toEqual(new Set([1012]))
+      // No worker is left to reconnect to: clients wait for the next start.
+      for (const socket of sockets)
+        expect((await socket.nextOf('shutdown')).reconnect_after_seconds).toBeGreaterThan(1)
       await stream.closed
       const drains = service.linesOf('drain.started')
       expect(drains.map(({ node }) => node).sort()).toEqual(['n-1', 'n-2'])

@@ -1,0 +1,13 @@
+import type { Snapshot } from '../observe/exposition.ts'
+import type { Fleet } from '../observe/fleet.ts'
+import type { InheritedSockets } from './listeners.ts'
+
+/** The place of this process beside others that share its port. */
+export interface Place {
+  readonly fleet: Fleet
+  readonly sockets: InheritedSockets
+  /** Resolves when the service may listen: others serve until then. */
+  untilReady(isReady: () => boolean): Promise<void>
+  /** Receives the last metrics, when all requests are answered. */
+  beforeClose(metrics: Snapshot): Promise<void>
+}
