@@ -2,6 +2,7 @@ import { AppError, StoreAway, unavailable } from '../errors.ts'
 import { MAX_FAULTS } from '../lib/collections/bounded-list.ts'
 import { createSizedCache } from '../lib/collections/sized-cache.ts'
 import type { Fault } from '../lib/json/document.ts'
+import { createUuids } from '../lib/uuid.ts'
 import {
   type Content,
   MAX,
@@ -93,6 +94,9 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
     bytesOf: (text, compiled) => compiled.bytes + (compiled.text === text ? 0 : text.length),
   })
 
+  const newId = createUuids()
+  const originOf = ({ source, now, id = newId() }: Draft) => ({ source, now, id })
+
   const compiledOf = ({ payloadTemplate }: Template): CompiledTemplate => {
     const known = compiled.get(payloadTemplate)
     if (known !== undefined) return known
@@ -115,7 +119,7 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
       correlation_id: content.correlation_id,
       audience: content.audience,
     }
-    return notificationOf(said, rendered.payload, draft)
+    return notificationOf(said, rendered.payload, originOf(draft))
   }
 
   return {
@@ -126,7 +130,8 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
       }),
     compose: (draft, found) => {
       const { content, raw, at } = draft
-      if ('payload' in content) return notificationOf(content, raw.get(`${at}payload`) ?? 'null', draft)
+      if ('payload' in content)
+        return notificationOf(content, raw.get(`${at}payload`) ?? 'null', originOf(draft))
       if (found === undefined) return UNKNOWN
       return 'reason' in found ? found : fill(content, found, draft)
     },

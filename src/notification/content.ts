@@ -100,7 +100,7 @@ export interface Origin {
 export function notificationOf(
   { event_type, priority, ttl, correlation_id, audience: meant }: Omit<DirectContent, 'payload'>,
   payload: string,
-  { source, now, id = crypto.randomUUID() }: Origin,
+  { source, now, id }: Origin & { readonly id: string },
 ): Notification {
   const notification: { -readonly [K in keyof Notification]: Notification[K] } = {
     id,

@@ -18,7 +18,7 @@ function envelopeOf(kind: Kind, name: string, payload = 'null'): Envelope {
   return {
     tenant: 'default',
     target: TARGETS[kind],
-    notification: notificationOf(content, payload, { source: 'redis:x', now: 0 }),
+    notification: notificationOf(content, payload, { id: crypto.randomUUID(), source: 'redis:x', now: 0 }),
   }
 }
 
