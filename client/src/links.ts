@@ -81,10 +81,10 @@ export function openLink({
     end(ending)
   }
 
-  const openSocket = () => {
+  const openSocket = (Standard: NonNullable<Runtime['WebSocket']>) => {
     let wasOpen = false
     // The token travels as a subprotocol, so that no proxy logs it.
-    socket = new WebSocket(`${url.replace('http', 'ws')}/ws?${query}`, ['bearer', token])
+    socket = new Standard(`${url.replace('http', 'ws')}/ws?${query}`, ['bearer', token])
     socket.onopen = () => {
       wasOpen = true
     }
@@ -93,7 +93,7 @@ export function openLink({
     socket.onclose = ({ code }) => (wasOpen ? end({ code }) : void request('/ws', code))
   }
 
-  if (transport === 'websocket') openSocket()
+  if (transport === 'websocket' && WebSocket) openSocket(WebSocket)
   else {
     // A service that does not know the parameter ignores it.
     if (channels.length > 0) query.set('channels', channels.join())

@@ -1,7 +1,8 @@
 import type { ClientOptions, Clock } from './types.ts'
 
 /** What the client takes from its runtime, unless a test gives it something else. */
-export type Runtime = Required<Pick<ClientOptions, 'WebSocket' | 'fetch' | 'clock' | 'random' | 'onError'>>
+export type Runtime = Pick<ClientOptions, 'WebSocket'> &
+  Required<Pick<ClientOptions, 'fetch' | 'clock' | 'random' | 'onError'>>
 
 const systemClock: Clock = {
   now: Date.now,

@@ -91,7 +91,8 @@ export interface ClientOptions {
   readonly shared?: boolean
   /** Receives what a handler threw; the default is the global `reportError`. */
   readonly onError?: (error: unknown) => void
-  readonly WebSocket?: new (url: string, protocols: string[]) => Socket
+  /** `undefined` uses streams only. */
+  readonly WebSocket?: (new (url: string, protocols: string[]) => Socket) | undefined
   readonly fetch?: Fetch
   /** Returns a number from 0 to 1, without 1. */
   readonly random?: () => number

@@ -17,7 +17,8 @@ export interface Proxy extends AsyncDisposable {
   cut(): void
 }
 
-export async function startProxy(target: number): Promise<Proxy> {
+/** Listens on a free port, or on the given one. */
+export async function startProxy(target: number, port = 0): Promise<Proxy> {
   const sockets = new Set<Socket>()
   const answering = new Set<Socket>()
   let frozen = false
@@ -58,7 +59,7 @@ export async function startProxy(target: number): Promise<Proxy> {
     answering.add(far)
     if (muted) far.pause()
   })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port')
   const cut = (): void => {
