@@ -69,7 +69,7 @@ export const ERRORS = {
   INTERNAL_ERROR: { status: 500, help: 'a fault of the server' },
   STORE_UNAVAILABLE: {
     status: 503,
-    help: 'the store did not accept the request or did not answer; retry after a second',
+    help: 'the store did not accept the request or did not answer, or this node does not reach the others; retry after a second',
   },
   NOT_READY: { status: 503, help: 'the node accepts no new work; `reasons` says why' },
   SHUTTING_DOWN: { status: 503, help: 'the node is draining and accepts no new connections; connect again' },
