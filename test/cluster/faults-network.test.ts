@@ -4,7 +4,7 @@ import { startProxy } from '../support/proxy.ts'
 import { createRandom } from '../support/random.ts'
 import { startRedis } from '../support/redis.ts'
 import { NO_FAULTS } from './load.ts'
-import { playUnderLoad } from './under-load.ts'
+import { playUnderLoad, seedsOf } from './under-load.ts'
 
 const TIMEOUT_MS = 60_000
 const NOTICED_MS = 3_300
@@ -23,16 +23,16 @@ async function startBehindProxy(stack: AsyncDisposableStack) {
 }
 
 describe.concurrent('Two nodes under load lose, repeat and reorder nothing', () => {
-  test(
-    'when one is cut off from Redis but not from its clients: it says so, refuses sends, keeps its clients, and catches up',
-    async () => {
+  test.each(seedsOf(1))(
+    'when one is cut off from Redis but not from its clients: it says so, refuses sends, keeps its clients, and catches up (FAULT_SEED=%d)',
+    async seed => {
       await using stack = new AsyncDisposableStack()
       const { line, nodes } = await startBehindProxy(stack)
       const [, cutOff] = nodes.all
       if (cutOff === undefined) throw new Error('there are two')
       const { figures, tries } = await playUnderLoad(nodes, {
-        name: 'cut off from Redis 1',
-        random: createRandom(1),
+        name: `cut off from Redis ${seed}`,
+        random: createRandom(seed),
         disturb: async ({ clients }) => {
           const own = clients.filter(({ node }) => node === cutOff)
           const visits = () => own.map(client => client.visits.length)
@@ -53,13 +53,10 @@ describe.concurrent('Two nodes under load lose, repeat and reorder nothing', () 
     TIMEOUT_MS,
   )
 
-  for (const [seed, direction] of [
-    [2, 'requests'],
-    [3, 'answers'],
-  ] as const)
-    test(
-      `when the ${direction} between one of them and Redis take 300 ms longer`,
-      async () => {
+  for (const direction of ['requests', 'answers'] as const)
+    test.each(seedsOf(2))(
+      `when the ${direction} between one of them and Redis take 300 ms longer (FAULT_SEED=%d)`,
+      async seed => {
         await using stack = new AsyncDisposableStack()
         const { line, nodes } = await startBehindProxy(stack)
         const { figures, tries } = await playUnderLoad(nodes, {

@@ -3,11 +3,8 @@ import { type NodeProcesses, startNodes } from '../support/node-processes.ts'
 import { createRandom } from '../support/random.ts'
 import { startRedis } from '../support/redis.ts'
 import { NO_FAULTS } from './load.ts'
-import { type Fault, playUnderLoad } from './under-load.ts'
+import { type Fault, playUnderLoad, seedsOf } from './under-load.ts'
 
-/** FAULT_SEED=n runs that seed only. */
-const pinned = process.env['FAULT_SEED']
-const seedsOf = (...seeds: readonly number[]) => (pinned === undefined ? seeds : [Number(pinned)])
 const TIMEOUT_MS = 60_000
 /** FROZEN_MS=20000 freezes a node for as long as operators may see it. */
 const FROZEN_MS = Number(process.env['FROZEN_MS'] ?? 5_000)

@@ -11,7 +11,7 @@ import { createRandom } from '../support/random.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { type Loss, NO_FAULTS } from './load.ts'
 import { timeUntilTriggersWork } from './trigger-probe.ts'
-import { type Fault, playUnderLoad } from './under-load.ts'
+import { type Fault, playUnderLoad, seedsOf } from './under-load.ts'
 
 const TIMEOUT_MS = 90_000
 /** An outage lasts so much longer than the nodes need to notice it. */
@@ -54,10 +54,10 @@ function twoNodes(...args: readonly string[]) {
 describe('Two nodes under load lose, repeat and reorder nothing', () => {
   const { play, redis, until, untilTriggersWork } = twoNodes('--appendonly', 'yes', '--appendfsync', 'always')
 
-  test(
-    'when Redis is killed and restarted with its AOF; all works again within 10 s',
-    async () => {
-      const figures = await play('Redis restarted', 1, {
+  test.each(seedsOf(1))(
+    'when Redis is killed and restarted with its AOF; all works again within 10 s (FAULT_SEED=%d)',
+    async seed => {
+      const figures = await play('Redis restarted', seed, {
         disturb: async () => {
           await redis().kill()
           await until(UNAVAILABLE, NOTICED_MS)
@@ -71,10 +71,10 @@ describe('Two nodes under load lose, repeat and reorder nothing', () => {
     TIMEOUT_MS,
   )
 
-  test(
-    'when Redis is frozen; all works again within 15 s',
-    async () => {
-      const figures = await play('Redis frozen', 2, {
+  test.each(seedsOf(2))(
+    'when Redis is frozen; all works again within 15 s (FAULT_SEED=%d)',
+    async seed => {
+      const figures = await play('Redis frozen', seed, {
         disturb: async () => {
           redis().freeze()
           await until(UNAVAILABLE, NOTICED_MS)
@@ -88,10 +88,10 @@ describe('Two nodes under load lose, repeat and reorder nothing', () => {
     TIMEOUT_MS,
   )
 
-  test(
-    'when CLIENT PAUSE stops Redis for 4 s',
-    async () => {
-      const figures = await play('CLIENT PAUSE', 3, {
+  test.each(seedsOf(3))(
+    'when CLIENT PAUSE stops Redis for 4 s (FAULT_SEED=%d)',
+    async seed => {
+      const figures = await play('CLIENT PAUSE', seed, {
         disturb: async () => {
           await redis().client().call('CLIENT', 'PAUSE', String(PAUSE_MS), 'ALL')
           await until(UNAVAILABLE, NOTICED_MS)
@@ -107,11 +107,11 @@ describe('Two nodes under load lose, repeat and reorder nothing', () => {
 describe('Two nodes under load lose nothing but what Redis lost, repeat and reorder nothing', () => {
   const { play, redis, until, untilTriggersWork } = twoNodes()
 
-  test(
-    'when Redis returns with an older copy of its data',
-    async () => {
+  test.each(seedsOf(4))(
+    'when Redis returns with an older copy of its data (FAULT_SEED=%d)',
+    async seed => {
       const loss: Loss = { from: 0, to: 0 }
-      const figures = await play('older copy', 4, {
+      const figures = await play('older copy', seed, {
         loss,
         // A Redis that loses data may lose a key and keep what clients were sent.
         retryAfter: [],
@@ -131,11 +131,11 @@ describe('Two nodes under load lose nothing but what Redis lost, repeat and reor
     TIMEOUT_MS,
   )
 
-  test(
-    'when FLUSHALL empties Redis',
-    async () => {
+  test.each(seedsOf(5))(
+    'when FLUSHALL empties Redis (FAULT_SEED=%d)',
+    async seed => {
       const loss: Loss = { from: 0, to: 0 }
-      const figures = await play('FLUSHALL', 5, {
+      const figures = await play('FLUSHALL', seed, {
         loss,
         retryAfter: [],
         disturb: async () => {

@@ -3,11 +3,8 @@ import { createRandom } from '../support/random.ts'
 import { startRedis } from '../support/redis.ts'
 import { startWorkers } from '../support/workers.ts'
 import { NO_FAULTS } from './load.ts'
-import { playUnderLoad } from './under-load.ts'
+import { playUnderLoad, seedsOf } from './under-load.ts'
 
-/** FAULT_SEED=n runs that seed only. */
-const pinned = process.env['FAULT_SEED']
-const seeds = pinned === undefined ? [1, 2] : [Number(pinned)]
 const WORKERS = 3
 const ENV = {
   WORKERS: String(WORKERS),
@@ -17,7 +14,7 @@ const ENV = {
   WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
 }
 
-test.each(seeds)(
+test.each(seedsOf(1, 2))(
   'one of three workers is killed with -9 under 200 sends a second: nothing is lost, repeated or reordered (FAULT_SEED=%d)',
   async seed => {
     await using redis = await startRedis()

@@ -12,6 +12,11 @@ import {
   type Tries,
 } from './load.ts'
 
+const pinned = process.env['FAULT_SEED']
+/** The seeds of a fault test; FAULT_SEED=n runs that one only. */
+export const seedsOf = (...seeds: readonly number[]): readonly number[] =>
+  pinned === undefined ? seeds : [Number(pinned)]
+
 const SENDERS = 20
 const USERS = 12
 /** Accepted sends before and after a disturbance. */
