@@ -152,7 +152,8 @@ export async function startApp({
   const { redisUrl: address, storeMaxBytes: maxBytes } = config
 
   const isReady = () => store.isUp() && bus.isUp()
-  const sends = { composer, dispatch, once, isReady, bus }
+  const mayDispatch = () => isReady() && place?.isAlone() !== false
+  const sends = { composer, dispatch, once, isReady: mayDispatch, bus }
   const trigger =
     address && startTriggers({ address, settings: config, ...sends, clock, logger, stats, tracing })
   starting.defer(() => void trigger?.stop())
@@ -193,7 +194,7 @@ export async function startApp({
     spans,
     routes,
   })
-  await place?.untilReady(() => store.isUp() && bus.isUp())
+  await place?.untilReady(isReady)
   const listeners = listen({
     settings: config,
     inherited: place?.sockets,

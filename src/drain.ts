@@ -30,6 +30,8 @@ interface DrainOptions {
 /** Part of the last second after DRAIN_SECONDS; cuts the connections that are still open. */
 const CUT_BEFORE_END_MS = 300
 const LOOK_MS = 50
+/** Time for one more request on kept connections, also without DRAIN_SECONDS. */
+const LAST_ANSWERS_MS = 400
 
 export function createDrain({
   drainSeconds,
@@ -62,7 +64,7 @@ export function createDrain({
     drain: (seconds = drainSeconds) => run(seconds, () => ending.drain(seconds)),
     handOver: () =>
       run(drainSeconds, async () => {
-        const endsAt = clock.monotonic() + drainSeconds * 1000
+        const endsAt = clock.monotonic() + drainSeconds * 1000 + LAST_ANSWERS_MS
         leavePort()
         await ending.move(drainSeconds)
         // An HTTP connection ends with its next answer: closing it earlier could break a request.

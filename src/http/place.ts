@@ -8,6 +8,8 @@ export interface Place {
   readonly sockets: InheritedSockets
   /** Resolves when the service may listen: others serve until then. */
   untilReady(isReady: () => boolean): Promise<void>
+  /** False while this process takes the place of one that still ends: both have one name for Redis streams. */
+  isAlone(): boolean
   /** Receives the last metrics, when all requests are answered. */
   beforeClose(metrics: Snapshot): Promise<void>
 }

@@ -40,7 +40,7 @@ function loadOfWorker(env: Environment, start: StartMessage) {
     // Once is enough: all workers have the same ones.
     warnings: isFirst ? [...warnings, ...changedIn(env, given)] : [],
     // At its start the service logs them itself.
-    shown: isFirst && start.mustBeReady ? { settings: shownSettings(fixedEnv, config) } : {},
+    shown: isFirst && start.isSuccessor ? { settings: shownSettings(fixedEnv, config) } : {},
   }
 }
 
@@ -85,6 +85,7 @@ export async function serveAsWorker({ env, version, signalled }: WorkerOptions):
         fleet: link.fleet,
         sockets: { public: PUBLIC_SOCKET, internal: INTERNAL_SOCKET },
         untilReady: link.untilReady,
+        isAlone: link.isAlone,
         beforeClose: link.report,
       },
     })

@@ -13,6 +13,8 @@ export interface SupervisorLink {
   readonly ending: Promise<Ending>
   /** Waits as long as the supervisor allows. Rejects if the worker must not serve then. */
   untilReady(isReady: () => boolean): Promise<void>
+  /** False until the process that this one replaces has ended. */
+  isAlone(): boolean
   serving(drainSeconds: number): void
   /** Answers requests for the metrics of this worker from now on. */
   reportBy(read: () => Promise<Snapshot>): void
@@ -33,6 +35,7 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
   let running = 0
   let isEnding = false
   let areAllEnding = false
+  let isAlone = false
   let asked: PromiseWithResolvers<readonly Snapshot[]> | undefined
   let read: (() => Promise<Snapshot>) | undefined
 
@@ -65,6 +68,9 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
       case 'others':
         asked?.resolve(message.snapshots)
         asked = undefined
+        break
+      case 'alone':
+        isAlone = true
         break
       case 'drain':
       case 'hand over':
@@ -107,12 +113,13 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
     untilReady: async isReady => {
       const until = performance.now() + start.patienceMs
       while (!isReady() && !isEnding) {
-        if (performance.now() >= until && !start.mustBeReady) return
+        if (performance.now() >= until && !start.isSuccessor) return
         if (performance.now() >= until)
           throw new Error(`the store or the bus was not available within ${start.patienceMs / 1000} s`)
         await Bun.sleep(LOOK_MS)
       }
     },
+    isAlone: () => isAlone || !start.isSuccessor,
     serving: drainSeconds => void send({ type: 'serving', drainSeconds }),
     reportBy: by => {
       read = by

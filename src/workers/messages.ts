@@ -14,8 +14,8 @@ export interface StartMessage {
   readonly secret: string
   /** How long the worker waits for its store and its bus before it serves. */
   readonly patienceMs: number
-  /** True if the worker must not serve without them. */
-  readonly mustBeReady: boolean
+  /** True if it replaces a process that serves: it must not serve without them. */
+  readonly isSuccessor: boolean
   /** True if log lines go to a terminal. */
   readonly colours: boolean
 }
@@ -25,6 +25,8 @@ export type ToWorker =
   | StartMessage
   | { readonly type: 'running'; readonly running: number }
   | { readonly type: 'report' }
+  /** The process that it replaced has ended. */
+  | { readonly type: 'alone' }
   | { readonly type: 'others'; readonly snapshots: readonly Snapshot[] }
   | { readonly type: 'drain' }
   | { readonly type: 'hand over' }

@@ -4,7 +4,7 @@ import type { StartMessage } from './messages.ts'
 import type { End, WorkerProcess } from './worker-process.ts'
 
 /** How long a new process waits for its store and its bus. */
-type Patience = Pick<StartMessage, 'patienceMs' | 'mustBeReady'>
+type Patience = Pick<StartMessage, 'patienceMs' | 'isSuccessor'>
 
 /** Place of one worker: always one process that serves, or the next one after it ended. */
 export interface Slot {
@@ -40,9 +40,9 @@ const LAST_RESTART_MS = 10_000
 /** A process that ends sooner ended too early. */
 const EARLY_MS = 10_000
 /** The other workers serve meanwhile. */
-const RESTARTED: Patience = { patienceMs: 2_000, mustBeReady: false }
-const REPLACING: Patience = { patienceMs: 30_000, mustBeReady: true }
-const AT_START: Patience = { patienceMs: 0, mustBeReady: false }
+const RESTARTED: Patience = { patienceMs: 2_000, isSuccessor: false }
+const REPLACING: Patience = { patienceMs: 30_000, isSuccessor: true }
+const AT_START: Patience = { patienceMs: 0, isSuccessor: false }
 /** Time that a new process needs beside its patience. */
 const LAUNCH_MS = 10_000
 /** Time after DRAIN_SECONDS until a replaced process is killed. */
@@ -134,6 +134,7 @@ export function createSlot({
     if (!served) return reasonOf(await next.ended)
     current = next
     await handOver(previous)
+    next.send({ type: 'alone' })
     return undefined
   }
 

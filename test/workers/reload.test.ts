@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { API_KEY } from '../support/app.ts'
 import { keptCaller } from '../support/caller.ts'
 import { connectSocket, connectStream, type Message } from '../support/client.ts'
+import { scrape } from '../support/metrics.ts'
 import { startNginx } from '../support/nginx.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { type Program, spawnService } from '../support/service.ts'
@@ -178,9 +179,38 @@ test('new sockets are never refused while workers are replaced', async () => {
   expect(outcomes.get('connected')).toBeGreaterThan(100)
 })
 
+test('entries of a stream are dispatched once each while workers are replaced', async () => {
+  const name = `entries-${crypto.randomUUID()}`
+  await using service = await startWorkers(redis.url, { REDIS_STREAM: name, DRAIN_SECONDS: '0' })
+  const client = redis.client()
+  const data = JSON.stringify({ type: 'broadcast', event: { event_type: 'e', payload: 1 } })
+  let added = 0
+  let isOver = false
+  const produce = async (): Promise<void> => {
+    while (!isOver) {
+      const some = client.pipeline()
+      for (let n = 0; n < 20; n++) some.call('XADD', name, '*', 'data', data)
+      await some.exec()
+      added += 20
+      await Bun.sleep(10)
+    }
+  }
+  const producing = produce()
+  service.signal('SIGHUP')
+  await service.untilLines('workers.reloaded', 1)
+  isOver = true
+  await producing
+  const accepted = async () =>
+    (await scrape(service)).value('ara_redis_stream_messages_total{result="accepted"}')
+  await eventually(async () => (await accepted()) >= added, 30_000)
+  // After a lost connection an entry may be read again.
+  const isLost = service.linesOf('redis.lost').length > 0
+  expect(await accepted()).toBeWithin(added, isLost ? Number.POSITIVE_INFINITY : added + 1)
+})
+
 test('behind nginx as documented, a reload costs neither a send nor a new stream', async () => {
   await using service = await startWorkers(redis.url, {
-    DRAIN_SECONDS: '1',
+    DRAIN_SECONDS: '0',
     WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
   })
   await using proxy = await startNginx([service.port])

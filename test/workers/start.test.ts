@@ -40,6 +40,17 @@ test('each worker is a node of its own on the one port, and every one is used', 
   expect(await getJson(service, '/health')).toMatchObject({ workers: { running: 3, configured: 3 } })
 })
 
+test('a send to any worker reaches the connections of all', async () => {
+  await using service = await startWorkers(redis.url, { WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0' })
+  const url = `${service.url}/ws?token=${await service.token('u')}`
+  const sockets = await Promise.all(Array.from({ length: 16 }, () => connectSocket(url)))
+  for (let n = 0; n < 4; n++)
+    expect(await (await service.send('u', n)).json()).toMatchObject({ delivered_to: 16, failed: 0 })
+  for (const socket of sockets)
+    expect((await socket.take(4)).map(({ payload }) => payload)).toEqual([0, 1, 2, 3])
+  for (const socket of sockets) socket.close()
+})
+
 test('INTERNAL_PORT is shared the same way', async () => {
   const internal = await freePort()
   await using service = await startWorkers(redis.url, { INTERNAL_PORT: String(internal) })
