@@ -1,0 +1,260 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { Browser, Page } from 'playwright-core'
+import { startTestApp, type TestApp } from '../support/app.ts'
+import { upTo } from '../support/ara.ts'
+import { araPages, gotBy, stateOf } from '../support/ara-pages.ts'
+import { startBrowser } from '../support/browser.ts'
+import { type Proxy as Line, startProxy } from '../support/proxy.ts'
+import { broadcast, eventually, publish, send } from '../support/visit.ts'
+
+const START_MS = 60_000
+const TEST_MS = 60_000
+const TABS = 8
+
+let service: TestApp
+let line: Line
+let browser: Browser
+
+beforeAll(async () => {
+  service = await startTestApp({
+    QUEUE_ENABLED: 'true',
+    ACK_ENABLED: 'true',
+    ACK_TIMEOUT_SECONDS: '60',
+    QUEUE_MAX_SIZE_PER_USER: '2000',
+    WEBSOCKET_HEARTBEAT_INTERVAL: '1',
+    WEBSOCKET_CONNECTION_TIMEOUT: '3',
+    WEBSOCKET_CLEANUP_INTERVAL: '1',
+  })
+  line = await startProxy(service.port)
+  // Pages without an address may not open WebSockets to this machine.
+  const args = ['--disable-features=LocalNetworkAccessChecks']
+  browser = await startBrowser({ host: 'localhost:8081', port: line.port, args })
+}, START_MS)
+
+afterAll(async () => {
+  await browser.close()
+  await line[Symbol.asyncDispose]()
+  await service[Symbol.asyncDispose]()
+})
+
+async function sendAll(user: string, payloads: readonly number[]): Promise<void> {
+  for (const payload of payloads) await send(service, user, payload)
+}
+
+const has = (page: Page, count: number): Promise<void> =>
+  eventually(async () => (await gotBy(page)).length >= count, 30_000)
+
+const isOnline = (page: Page): Promise<void> =>
+  eventually(async () => (await stateOf(page)) === 'online', 30_000)
+
+const connectionsOf = async (user: string): Promise<number> =>
+  (await service.get(`/api/v1/users/${user}/presence`)).json.connections
+
+/** Kills the process of a tab, as the browser does when memory is short. */
+async function crash(page: Page): Promise<void> {
+  const session = await page.context().newCDPSession(page)
+  session.send('Page.crash').catch(() => {})
+  await page.waitForEvent('crash')
+}
+
+/** Stops every process of the browser, as a laptop does that is closed. */
+async function sleep(ms: number, meanwhile: () => Promise<void>): Promise<void> {
+  const session = await browser.newBrowserCDPSession()
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo')
+  for (const { id } of processInfo) process.kill(id, 'SIGSTOP')
+  try {
+    await meanwhile()
+    await Bun.sleep(ms)
+  } finally {
+    for (const { id } of processInfo) process.kill(id, 'SIGCONT')
+  }
+}
+
+test(
+  '8 tabs share one connection, and see everything once and in order when the leading one is killed',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const tabs: Page[] = []
+    for (let n = 0; n < TABS; n++) {
+      const page = await pages.open('ann')
+      await isOnline(page)
+      tabs.push(page)
+    }
+    await sendAll('ann', [1, 2])
+    for (const tab of tabs) await has(tab, 2)
+    expect(await connectionsOf('ann')).toBe(1)
+    // They lead in the order in which they came.
+    let last = 2
+    for (const leader of tabs.slice(0, 3)) {
+      const sending = sendAll('ann', upTo(last + 10).slice(last))
+      await crash(leader)
+      await sending
+      last += 10
+    }
+    for (const tab of tabs.slice(3)) {
+      await has(tab, last)
+      expect(await gotBy(tab)).toEqual(upTo(last))
+    }
+    expect(await connectionsOf('ann')).toBe(1)
+  },
+  TEST_MS,
+)
+
+test(
+  'each tab subscribes for itself, and the leading one acknowledges what any tab has handled',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const leader = await pages.open('cleo')
+    await isOnline(leader)
+    const other = await pages.open('cleo')
+    await other.evaluate(`
+    globalThis.leave = ara.subscribe('room')
+    ara.on('special', take)
+    ara.ready()`)
+    await publish(service, 'room', 'to the room')
+    await has(other, 1)
+    await service.post('/api/v1/notifications/send', {
+      target_user_id: 'cleo',
+      event_type: 'special',
+      payload: 's',
+    })
+    await has(other, 2)
+    expect(await gotBy(other)).toEqual(['to the room', 's'])
+    const states = async () =>
+      (await service.get('/api/v1/users/cleo/notifications')).json.notifications.map(
+        ({ state }: { state: string }) => state,
+      )
+    await eventually(async () => (await states()).join() === 'acked')
+    await other.evaluate('leave()')
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+    await other.close()
+    await leader.close()
+  },
+  TEST_MS,
+)
+
+test(
+  'a channel of a tab that is closed is left',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const leader = await pages.open('dora')
+    await isOnline(leader)
+    const other = await pages.open('dora')
+    await other.evaluate("ara.subscribe('room'); ara.ready()")
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 1)
+    await other.evaluate('ara.close()')
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+  },
+  TEST_MS,
+)
+
+test(
+  'two users in two tabs have their own connections and see nothing of each other',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const ann = await pages.open('user-1')
+    const bob = await pages.open('user-2')
+    await isOnline(ann)
+    await isOnline(bob)
+    await sendAll('user-1', [1])
+    await sendAll('user-2', [2])
+    await has(ann, 1)
+    await has(bob, 1)
+    expect([await gotBy(ann), await gotBy(bob)]).toEqual([[1], [2]])
+    expect([await connectionsOf('user-1'), await connectionsOf('user-2')]).toEqual([1, 1])
+  },
+  TEST_MS,
+)
+
+test(
+  '`shared: false` gives each tab its own connection',
+  async () => {
+    await using pages = await araPages(browser, service)
+    for (let n = 0; n < 2; n++) await isOnline(await pages.open('eve', 'shared: false'))
+    expect(await connectionsOf('eve')).toBe(2)
+  },
+  TEST_MS,
+)
+
+test(
+  'a page that is reloaded in the middle of a replay continues where it was',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const page = await pages.open('reload')
+    await isOnline(page)
+    const payloads = upTo(400)
+    while (payloads.length > 0) {
+      const sending = sendAll('reload', payloads.splice(0, 50))
+      await page.reload()
+      await sending
+      await page.reload()
+    }
+    await has(page, 400)
+    expect(await gotBy(page)).toEqual(upTo(400))
+    expect(await page.evaluate('gaps')).toEqual([])
+  },
+  TEST_MS,
+)
+
+test(
+  'a laptop that sleeps until the service has given it up catches up when it wakes',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const tabs = [await pages.open('sleeper'), await pages.open('sleeper')]
+    for (const tab of tabs) await isOnline(tab)
+    await sendAll('sleeper', [1])
+    for (const tab of tabs) await has(tab, 1)
+    await sleep(100, async () => {
+      await eventually(async () => (await connectionsOf('sleeper')) === 0, 20_000)
+      await sendAll('sleeper', [2, 3])
+    })
+    await sendAll('sleeper', [4])
+    for (const tab of tabs) {
+      await has(tab, 4)
+      expect(await gotBy(tab)).toEqual(upTo(4))
+    }
+  },
+  TEST_MS,
+)
+
+test(
+  'a page that was offline tries at once when the network is back',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const page = await pages.open('offline', 'random: () => 0.999,')
+    await isOnline(page)
+    await sendAll('offline', [1])
+    await has(page, 1)
+    await pages.context.setOffline(true)
+    line.cut()
+    await sendAll('offline', [2, 3])
+    // Without the event the next attempt would be seconds away.
+    await eventually(
+      async () => Number(await page.evaluate('ara.connection.retryAt - Date.now()')) > 4_000,
+      30_000,
+    )
+    await pages.context.setOffline(false)
+    await isOnline(page)
+    await has(page, 3)
+    expect(await gotBy(page)).toEqual(upTo(3))
+  },
+  TEST_MS,
+)
+
+test(
+  'behind a dead network a page reconnects within two heartbeats',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const page = await pages.open('black-hole')
+    await isOnline(page)
+    line.freeze()
+    await sendAll('black-hole', [1])
+    await eventually(async () => (await stateOf(page)) !== 'online', 5_000)
+    line.thaw()
+    await has(page, 1)
+    await broadcast(service, 2)
+    await has(page, 2)
+    expect(await gotBy(page)).toEqual([1, 2])
+  },
+  TEST_MS,
+)

@@ -1,0 +1,62 @@
+import { join } from 'node:path'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { TestApp } from './app.ts'
+import { builtClient } from './built-client.ts'
+
+/** Notes what the application of a tab sees; `got` survives a reload. */
+const SETUP = `
+globalThis.got = () => JSON.parse(sessionStorage.getItem('got') ?? '[]')
+globalThis.take = ({ payload }) => sessionStorage.setItem('got', JSON.stringify([...got(), payload]))
+globalThis.tokenOf = user => async () => (await fetch('/token?' + user)).text()`
+
+/** Follows as a user, with the place in the storage of the browser. */
+const following = (user: string, options: string): string => `
+import { createClient, localCursor } from '/ara.js'
+globalThis.gaps = []
+globalThis.ara = createClient({
+  url: location.origin, token: tokenOf('${user}'), cursor: localCursor('ara:${user}'), ${options}
+})
+ara.onGap(gap => gaps.push(gap.reason))
+ara.on('e', take)`
+
+export interface AraPages extends AsyncDisposable {
+  readonly context: BrowserContext
+  /** Number of token requests. */
+  readonly asked: number
+  /** Opens a tab that follows as this user at each load. */
+  open(user: string, options?: string): Promise<Page>
+}
+
+/** Payloads that the application of a tab has seen, reloads included. */
+export const gotBy = (page: Page): Promise<readonly unknown[]> => page.evaluate('got()')
+
+export const stateOf = (page: Page): Promise<string> => page.evaluate('ara.connection.state')
+
+/** Opens tabs of one browser profile. */
+export async function araPages(browser: Browser, service: TestApp): Promise<AraPages> {
+  const context = await browser.newContext()
+  const body = await Bun.file(join(await builtClient(), 'index.js')).text()
+  let asked = 0
+  await context.route('**/ara.js', route => route.fulfill({ contentType: 'text/javascript', body }))
+  await context.route('**/token?*', async route => {
+    asked++
+    const user = new URL(route.request().url()).search.slice(1)
+    await route.fulfill({ body: await service.token(user) })
+  })
+  return {
+    context,
+    get asked() {
+      return asked
+    },
+    open: async (user, options = '') => {
+      const page = await context.newPage()
+      const scripts = `<script>${SETUP}</script><script type="module">${following(user, options)}</script>`
+      await page.route('**/page', route =>
+        route.fulfill({ contentType: 'text/html', body: `<!doctype html>${scripts}` }),
+      )
+      await page.goto('http://localhost:8081/page')
+      return page
+    },
+    [Symbol.asyncDispose]: () => context.close(),
+  }
+}
