@@ -7,7 +7,7 @@ import { createSweep } from '../../src/dispatch/sweep.ts'
 import { createMutants, MUTANTS } from '../unit/mutants.ts'
 import { type NodeParts, type Order, playNodes, RIGHT_ORDER } from './schedule.ts'
 
-const SCHEDULES = 12_000
+const SCHEDULES = 10_200
 const PARTS = 6
 const real: NodeParts = {
   createDelivery,
