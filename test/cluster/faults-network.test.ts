@@ -23,35 +23,39 @@ async function startBehindProxy(stack: AsyncDisposableStack) {
 }
 
 describe.concurrent('Two nodes under load lose, repeat and reorder nothing', () => {
-  test.each(seedsOf(1))(
-    'when one is cut off from Redis but not from its clients: it says so, refuses sends, keeps its clients, and catches up (FAULT_SEED=%d)',
-    async seed => {
-      await using stack = new AsyncDisposableStack()
-      const { line, nodes } = await startBehindProxy(stack)
-      const [, cutOff] = nodes.all
-      if (cutOff === undefined) throw new Error('there are two')
-      const { figures, tries } = await playUnderLoad(nodes, {
-        name: `cut off from Redis ${seed}`,
-        random: createRandom(seed),
-        disturb: async ({ clients }) => {
-          const own = clients.filter(({ node }) => node === cutOff)
-          const visits = () => own.map(client => client.visits.length)
-          const before = visits()
-          expect(before.length).toBeGreaterThan(0)
-          line.freeze()
-          await untilAllAre([cutOff], UNAVAILABLE, NOTICED_MS)
-          expect((await cutOff.send('user', 1)).status).toBe(503)
-          await Bun.sleep(CUT_MS)
-          line.thaw()
-          await untilAllAre([cutOff], HEALTHY, BACK_MS)
-          expect(visits()).toEqual(before)
-        },
-      })
-      expect(figures).toMatchObject(NO_FAULTS)
-      expect(tries).toMatchObject({ broken: 0, refused: 0, other: 0 })
-    },
-    TIMEOUT_MS,
-  )
+  for (const [how, fault] of [
+    ['is cut off from Redis', 'freeze'],
+    ['reaches Redis, but gets no answers,', 'mute'],
+  ] as const)
+    test.each(seedsOf(1))(
+      `when one ${how} and keeps its clients: it says so, refuses sends, and catches up (FAULT_SEED=%d)`,
+      async seed => {
+        await using stack = new AsyncDisposableStack()
+        const { line, nodes } = await startBehindProxy(stack)
+        const [, cutOff] = nodes.all
+        if (cutOff === undefined) throw new Error('there are two')
+        const { figures, tries } = await playUnderLoad(nodes, {
+          name: `one ${how} ${seed}`.replaceAll(',', ''),
+          random: createRandom(seed),
+          disturb: async ({ clients }) => {
+            const own = clients.filter(({ node }) => node === cutOff)
+            const visits = () => own.map(client => client.visits.length)
+            const before = visits()
+            expect(before.length).toBeGreaterThan(0)
+            line[fault]()
+            await untilAllAre([cutOff], UNAVAILABLE, NOTICED_MS)
+            expect((await cutOff.send('user', 1)).status).toBe(503)
+            await Bun.sleep(CUT_MS)
+            line.thaw()
+            await untilAllAre([cutOff], HEALTHY, BACK_MS)
+            expect(visits()).toEqual(before)
+          },
+        })
+        expect(figures).toMatchObject(NO_FAULTS)
+        expect(tries).toMatchObject({ broken: 0, refused: 0, other: 0 })
+      },
+      TIMEOUT_MS,
+    )
 
   for (const direction of ['requests', 'answers'] as const)
     test.each(seedsOf(2))(
