@@ -2,20 +2,8 @@ import { ALL_NODES, type Bus, type BusTopic, nodeTopic } from '../../bus/bus.ts'
 import type { Awaitable } from '../../lib/flow/awaitable.ts'
 import { every } from '../../lib/time/every.ts'
 import type { OnFault } from '../../observe/fault.ts'
+import type { Answers } from './answers.ts'
 import { type Answer, createOutbox } from './outbox.ts'
-
-/** The answers of other nodes to one call. */
-export interface Answers {
-  readonly texts: readonly string[]
-  /** Nodes that did not answer in time. */
-  readonly missing: number
-}
-
-/** The answers to several calls as one. */
-export const addUp = (all: readonly Answers[]): Answers => ({
-  texts: all.flatMap(({ texts }) => texts),
-  missing: all.reduce((sum, { missing }) => sum + missing, 0),
-})
 
 /** A call whose message something else publishes: `head`, a line break, and the text. */
 export interface BegunCall {
@@ -38,8 +26,8 @@ export type AnswerCall = (text: string, topic: BusTopic, instance: string) => Aw
 
 /** Questions between nodes, over the bus. */
 export interface Calls extends Disposable {
-  /** Sets the answer to calls of a kind. A kind is one word. */
-  on(kind: string, answer: AnswerCall): void
+  /** Sets the answer to calls of a kind, a single word. `ofSelf`: also to those of this node. */
+  on(kind: string, answer: AnswerCall, ofSelf?: boolean): void
   /** Asks every other node that joined the topic. Rejects with StoreAway while the bus is away. */
   ask(topic: BusTopic, kind: string, text: string): Promise<Answers>
   /** Publishes a message that has no answer. Rejects with StoreAway while the bus is away. */
@@ -82,6 +70,7 @@ const NO_FOREIGN: Foreign = { of: () => 0, forget: () => {} }
 
 interface PendingCall {
   readonly texts: string[]
+  own: string | undefined
   /** Instances, this one included. */
   readonly answered: string[]
   topic: BusTopic
@@ -101,6 +90,8 @@ export function createCalls({
 }: CallsOptions): Calls {
   const { instance } = bus
   const kinds = new Map<string, AnswerCall>()
+  /** Kinds of calls that this node also answers to itself. */
+  const ownKinds = new Set<string>()
   /** Calls that are not published yet, or whose number of nodes is not known yet. */
   const begun = new Map<number, PendingCall>()
   /** Calls that wait for answers, oldest first. */
@@ -118,9 +109,9 @@ export function createCalls({
     Math.max(0, nodes - foreign - answered.length)
 
   const answerCaller = (call: PendingCall): void => {
-    const { done, texts } = call
+    const { done, texts, own } = call
     call.done = undefined
-    done?.({ texts, missing: missingOf(call) })
+    done?.({ texts, own, missing: missingOf(call) })
   }
 
   const settle = (id: number, call: PendingCall): void => {
@@ -136,7 +127,8 @@ export function createCalls({
     const call = pending.get(id) ?? begun.get(id)
     if (call === undefined) return
     call.answered.push(from)
-    if (text !== undefined) call.texts.push(text)
+    if (from === instance) call.own = text
+    else if (text !== undefined) call.texts.push(text)
     if (call.nodes !== undefined) settle(id, call)
   }
 
@@ -144,16 +136,19 @@ export function createCalls({
     for (const [id, text] of JSON.parse(answers) as readonly Answer[]) arrive(id, from, text)
   }
 
-  const replyLater = async (origin: string, id: number, given: Promise<string>): Promise<void> =>
-    reply(origin, id, await given)
+  const pass = (origin: string, id: number, text: string): void =>
+    origin === instance ? arrive(id, instance, text) : reply(origin, id, text)
+
+  const passLater = async (origin: string, id: number, given: Promise<string>): Promise<void> =>
+    pass(origin, id, await given)
 
   const answer = (kind: string, origin: string, id: number, text: string, topic: BusTopic): void => {
     // A node of another version may know more kinds: an empty answer counts as nothing.
     const given = kinds.get(kind)?.(text, topic, origin) ?? ''
     if (id === NO_ANSWER) {
       if (given instanceof Promise) given.catch(onFault)
-    } else if (typeof given === 'string') reply(origin, id, given)
-    else replyLater(origin, id, given).catch(onFault)
+    } else if (typeof given === 'string') pass(origin, id, given)
+    else passLater(origin, id, given).catch(onFault)
   }
 
   const receive = (topic: BusTopic, message: string): void => {
@@ -161,8 +156,8 @@ export function createCalls({
     const [kind = '', origin = '', number = ''] = message.slice(0, end).split(' ', 3)
     const id = Number(number)
     onHeard(origin)
-    // This node has served its own connections already.
-    if (origin === instance) arrive(id, instance)
+    // For other kinds this node has served its own connections already.
+    if (origin === instance && !ownKinds.has(kind)) arrive(id, instance)
     else if (kind === ANSWERS) arriveAll(origin, message.slice(end + 1))
     else answer(kind, origin, id, message.slice(end + 1), topic)
   }
@@ -177,6 +172,7 @@ export function createCalls({
     const id = ++last
     begun.set(id, {
       texts: [],
+      own: undefined,
       answered: [],
       topic: ALL_NODES,
       nodes: undefined,
@@ -226,7 +222,10 @@ export function createCalls({
   void bus.join(nodeTopic(instance))
 
   return {
-    on: (kind, given) => void kinds.set(kind, given),
+    on: (kind, given, ofSelf = false) => {
+      kinds.set(kind, given)
+      if (ofSelf) ownKinds.add(kind)
+    },
     tell,
     headOf,
     begin,

@@ -16,9 +16,10 @@ import type {
   UserReach,
   WriteCount,
 } from '../reach.ts'
-import { type Answers, addUp, type Calls } from './calls.ts'
+import { addUp, NO_ANSWERS } from './answers.ts'
+import type { Calls } from './calls.ts'
 import { tracePublish } from './publish-span.ts'
-import { addAnswers, receivePushes } from './pushes.ts'
+import { receivePushes, sumReach } from './pushes.ts'
 import { createQuestion } from './question.ts'
 import { createUserCalls } from './user-calls.ts'
 
@@ -40,8 +41,6 @@ interface CrowdHead extends CrowdAddress {
   readonly elapsedMs: number
 }
 
-const NO_ANSWERS: Answers = { texts: [], missing: 0 }
-
 const sum = (counts: readonly WriteCount[]): WriteCount => ({
   delivered: counts.reduce((total, { delivered }) => total + delivered, 0),
   failed: counts.reduce((total, { failed }) => total + failed, 0),
@@ -57,7 +56,10 @@ function readHead<T>(text: string): readonly [head: T, rest: string] {
   return [JSON.parse(text.slice(0, end)) as T, text.slice(end + 1)]
 }
 
-/** Reaches the connections of all nodes. Those of this node are served at once, without the bus. */
+/**
+ * Reaches the connections of all nodes. Those of this node are served at once, without the bus, except by entries that the
+ * store pushes: they keep the order of the log.
+ */
 export function createClusterReach({
   local,
   census,
@@ -109,15 +111,19 @@ export function createClusterReach({
 
   const collect = async (
     entries: readonly LoggedEntry[],
-    offered: ReturnType<Reach['offer']>,
+    body: string,
+    acceptedAt: number,
     span: Span | undefined,
   ): Promise<readonly UserReach[]> => {
     const collected = entries.map(({ owner, push }) =>
       push === undefined ? NO_ANSWERS : calls.collect(push.id, owner, push.nodes),
     )
     const all = Promise.all(collected).then(answers => ({ ...addUp(answers), answers }))
-    const [here, { answers }] = await Promise.all([offered, trace(span, all)])
-    return here.map((reach, n) => addAnswers(reach, answers[n] ?? NO_ANSWERS))
+    const { answers } = await trace(span, all)
+    // A connection here may have joined after the push, or the push was lost.
+    const unheard = entries.filter((_, n) => answers[n]?.own === undefined)
+    const here = (await local.offer(unheard, body, acceptedAt)).values()
+    return answers.map(each => sumReach(each, each.own === undefined ? here.next().value : undefined))
   }
 
   return {
@@ -125,8 +131,8 @@ export function createClusterReach({
     census,
     countElsewhere,
     offer: (entries, body, acceptedAt, span) => {
-      const offered = local.offer(entries, body, acceptedAt)
-      return entries.some(({ push }) => push !== undefined) ? collect(entries, offered, span) : offered
+      const isPushed = entries.some(({ push }) => push !== undefined)
+      return isPushed ? collect(entries, body, acceptedAt, span) : local.offer(entries, body, acceptedAt)
     },
     write: async (owners, message, span) => {
       const { id, body, acceptedAt } = message

@@ -1,6 +1,6 @@
 import type { Span } from '../../lib/trace-context.ts'
 import type { Tracing } from '../../observe/tracing.ts'
-import type { Answers } from './calls.ts'
+import type { Answers } from './answers.ts'
 
 /** Wraps the wait for the answers of other nodes in a span. */
 export type TracePublish = <T extends Answers>(parent: Span | undefined, answers: Promise<T>) => Promise<T>

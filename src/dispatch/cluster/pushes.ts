@@ -7,7 +7,8 @@ import type { Cursor } from '../../notification/cursor.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import { type PushSource, parsePush, referredId } from '../../store/push.ts'
 import type { Reach, UserReach } from '../reach.ts'
-import type { Answers, Calls } from './calls.ts'
+import type { Answers } from './answers.ts'
+import type { AnswerCall, Calls } from './calls.ts'
 
 const PUSH = 'push'
 const BODY = 'body'
@@ -42,9 +43,9 @@ const NOBODY: UserReach = { delivered: 0, failed: 0, has: false }
 
 const textOf = ({ delivered, failed, has }: UserReach): string => `${delivered} ${failed} ${has ? 1 : 0}`
 
-/** Adds the answers of other nodes about one user to the result here. */
-export const addAnswers = (here: UserReach, { texts }: Answers): UserReach =>
-  texts.reduce((sum, text) => {
+/** Adds up the results of all nodes for one user. `here` is set when this node did not answer its own push. */
+export const sumReach = ({ texts, own }: Answers, here: UserReach = NOBODY): UserReach =>
+  (own === undefined ? texts : [...texts, own]).reduce((sum, text) => {
     const [delivered = 0, failed = 0, has = 0] = text.split(' ').map(Number)
     return {
       delivered: sum.delivered + delivered,
@@ -53,7 +54,10 @@ export const addAnswers = (here: UserReach, { texts }: Answers): UserReach =>
     }
   }, here)
 
-/** Offers the entries that other nodes push to the connections of this one. */
+/**
+ * Offers pushed entries to the connections of this node. Its own come back to it and are offered then: all pushes of a user
+ * arrive over one connection, in the order of the log, so that none causes a gap.
+ */
 export function receivePushes({ calls, offer, behind, clock }: ReceiveOptions): void {
   const bodies = createSizedCache<string, string>({
     maxBytes: MAX_BODIES_BYTES,
@@ -66,13 +70,13 @@ export function receivePushes({ calls, offer, behind, clock }: ReceiveOptions): 
     return id === undefined ? text : bodies.get(`${tenantOf(owner)} ${id}`)
   }
 
-  calls.on(BODY, text => {
+  const keep = (text: string): string => {
     const end = text.indexOf('\n')
     bodies.set(text.slice(0, end), text.slice(end + 1))
     return ''
-  })
+  }
 
-  calls.on(PUSH, (text, topic) => {
+  const receive: AnswerCall = (text, topic) => {
     const owner = topic as Topic
     const { cursor, repeated, elapsedMs, body: given } = parsePush(text)
     const body = bodyOf(owner, given)
@@ -83,5 +87,8 @@ export function receivePushes({ calls, offer, behind, clock }: ReceiveOptions): 
     }
     const offered = offer([{ owner, cursor, repeated }], body, clock.monotonic() - elapsedMs)
     return whenReady(offered, ([only = NOBODY]) => textOf(only))
-  })
+  }
+
+  calls.on(BODY, keep, true)
+  calls.on(PUSH, receive, true)
 }

@@ -1,5 +1,6 @@
 import { type Topic, tenantOf, tenantTopic, userOf, userTopic } from '../../notification/topic.ts'
-import { type Answers, addUp, type Calls } from './calls.ts'
+import { type Answers, addUp, NO_ANSWERS } from './answers.ts'
+import type { Calls } from './calls.ts'
 
 /** Names of users in one message. */
 const MAX_USERS = 1_000
@@ -37,7 +38,7 @@ export function createUserCalls<A>(
   const askSome = async (owners: readonly Topic[], text: string): Promise<UserAnswers<A>> => {
     const about = owners.map((): A[] => [])
     const [first] = owners
-    if (first === undefined) return { texts: [], missing: 0, about }
+    if (first === undefined) return { ...NO_ANSWERS, about }
     const topic = owners.length === 1 ? first : tenantTopic(tenantOf(first))
     const answers = await calls.ask(topic, kind, `${JSON.stringify(owners.map(userOf))}\n${text}`)
     // A node of another version answers nothing.
