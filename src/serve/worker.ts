@@ -19,6 +19,7 @@ const PUBLIC_SOCKET = 3
 const INTERNAL_SOCKET = 4
 /** Drain of a worker whose supervisor was killed: another service may be about to start. */
 const ORPHAN_DRAIN_SECONDS = 1
+/** A drain that began before may take longer. */
 const ORPHAN_MS = 4_000
 /** Longest wait of a refused start for the supervisor, milliseconds. */
 const REFUSAL_MS = 2_000
@@ -60,7 +61,7 @@ export async function serveAsWorker({ env, version, signalled }: WorkerOptions):
   // A terminal that goes away sends it to all processes; the supervisor decides.
   process.on('SIGHUP', () => {})
   const link = await connectToSupervisor()
-  void link.ending.then(way => way === 'orphaned' && setTimeout(() => process.exit(1), ORPHAN_MS))
+  void link.orphaned.then(() => setTimeout(() => process.exit(1), ORPHAN_MS))
   const refuse: Refuse = async (error, out) => {
     await Promise.race([
       Promise.all([link.refuse(errorLine(error)), out?.flush(REFUSAL_MS)]),

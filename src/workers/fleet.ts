@@ -95,6 +95,7 @@ export function createFleet({
         // Later the others go on serving, and the next attempt may succeed.
         if (hasStarted && running() > 0) return false
         refused.resolve(line)
+        for (const slot of slots) slot.stop()
         return true
       },
       onRestart: () => {

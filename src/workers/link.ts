@@ -11,6 +11,8 @@ export interface SupervisorLink {
   readonly start: StartMessage
   readonly fleet: Fleet
   readonly ending: Promise<Ending>
+  /** Resolves when the supervisor has gone. */
+  readonly orphaned: Promise<void>
   /** Waits as long as the supervisor allows. Rejects if the worker must not serve then. */
   untilReady(isReady: () => boolean): Promise<void>
   /** False until the process that this one replaces has ended. */
@@ -32,6 +34,7 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
   if (process.send === undefined) throw new Error('worker: expected to be started by the service (WORKERS)')
   const started = Promise.withResolvers<StartMessage>()
   const ending = Promise.withResolvers<Ending>()
+  const orphaned = Promise.withResolvers<void>()
   let running = 0
   let isEnding = false
   let areAllEnding = false
@@ -78,7 +81,10 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
     }
   }
   process.on('message', receive)
-  process.on('disconnect', () => endBy('orphaned'))
+  process.on('disconnect', () => {
+    orphaned.resolve()
+    endBy('orphaned')
+  })
 
   const start = await Promise.race([started.promise, ending.promise])
   if (typeof start === 'string') throw new Error('worker: the service ended before this worker started')
@@ -95,6 +101,7 @@ export async function connectToSupervisor(): Promise<SupervisorLink> {
   return {
     start,
     ending: ending.promise,
+    orphaned: orphaned.promise,
     fleet: {
       worker,
       configured: start.count,

@@ -192,3 +192,32 @@ test('killed with -9, the supervisor leaves no worker behind', async () => {
   )
   await using _next = await startWorkers(redis.url, env)
 })
+
+test('killed with -9 while it drains, the supervisor leaves no worker behind either', async () => {
+  await using service = await startWorkers(redis.url, { DRAIN_SECONDS: '60' })
+  using _one = await connectSocket(`${service.url}/ws?token=${await service.token('u')}`)
+  using _two = await connectSocket(`${service.url}/ws?token=${await service.token('u')}`)
+  service.signal('SIGTERM')
+  await service.untilLines('drain.started', 2)
+  service.signal('SIGKILL')
+  await eventually(() => !service.pids().some(isAlive), 5_000)
+})
+
+test('a supervisor that another program started with a channel gives its workers one of their own', async () => {
+  const child = Bun.spawn([process.execPath, 'src/main.ts'], {
+    cwd: join(import.meta.dir, '../..'),
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      SERVER_HOST: '127.0.0.1',
+      SERVER_PORT: '0',
+      LOG_FORMAT: 'json',
+      DRAIN_SECONDS: '0',
+      ...workerSettings(redis.url),
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ipc: () => {},
+  })
+  for await (const chunk of child.stdout) if (Buffer.from(chunk).includes('"started"')) break
+  child.kill('SIGTERM')
+  expect([await child.exited, await child.stderr.text()]).toEqual([0, ''])
+})

@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs'
 
+/** Names of the channel to a parent process, which is not that to a child. */
+const CHANNEL = 'NODE_CHANNEL_'
+
 /**
  * The environment that the process was started with, without the values that the runtime added from `.env` files:
  * a child process reads those files itself, as they are then. `now` is used where Linux does not tell.
@@ -10,7 +13,9 @@ export function initialEnvironment(
   try {
     const entries = readFileSync('/proc/self/environ', 'utf8').split('\0')
     return Object.fromEntries(
-      entries.filter(entry => entry.includes('=')).map(entry => entry.split(/=(.*)/s, 2) as [string, string]),
+      entries
+        .filter(entry => entry.includes('=') && !entry.startsWith(CHANNEL))
+        .map(entry => entry.split(/=(.*)/s, 2) as [string, string]),
     )
   } catch {
     return Object.fromEntries(
