@@ -540,6 +540,8 @@ test('an entry that the store refuses again and again holds up no other', async 
   await eventually(async () => (await logOf(ingest, 'u0')).length === 200, 20_000)
   expect(await logOf(ingest, 'u0')).toEqual(numbers(200))
   await eventually(async () => (await pendingOf(commands)) === 1)
+  const [stuck] = await commands.xrange(STREAM, '-', '+', 'COUNT', 1)
+  expect(linesOf(ingest, 'stream.entry_refused')).toMatchObject([{ stream: STREAM, entry: stuck?.[0] }])
   isStuck = false
   await untilRead(commands)
   expect(await logOf(ingest, 'u')).toEqual(['stuck'] as never)

@@ -58,6 +58,7 @@ const NO_DATA: RejectedMessage = {
 }
 
 const scopeOf = (id: string): string => `entry ${id}`
+const tenantIn = (scope: string) => (scope === STORE ? {} : { tenant: scope })
 
 const textOf = ({ reason, fault }: RejectedMessage): string =>
   [reason, fault?.path, fault?.message].filter(Boolean).join(': ')
@@ -126,10 +127,13 @@ export function createEntries({
   const wait = (work: Work, { code = 'STORE_UNAVAILABLE' }: RejectedMessage, tenant: string): void => {
     if (isReady()) work.refusals++
     const shared = code === 'STORE_UNAVAILABLE' ? STORE : tenant
-    const scope = work.refusals > MAX_REFUSALS && shared === STORE ? scopeOf(work.id) : shared
+    const isAlone = work.refusals > MAX_REFUSALS && shared === STORE
+    const scope = isAlone ? scopeOf(work.id) : shared
     if (work.isCounted) works.setTries([work], work.tries - 1)
     work.isCounted = false
-    if (holds.park(scope, work) && scope === shared) lines.paused(code, scope)
+    const isFirst = holds.park(scope, work)
+    if (isFirst && isAlone) lines.refused(work.id)
+    else if (isFirst) lines.paused(code, tenantIn(scope))
   }
 
   const tryAgain = (work: Work): void => {
@@ -148,7 +152,7 @@ export function createEntries({
   const onEnd = (work: Work, outcome: MessageOutcome, span: Span | undefined): void => {
     switch (outcome.type) {
       case 'accepted':
-        for (const scope of [STORE, outcome.tenant]) if (holds.clear(scope)) lines.resumed(scope)
+        for (const scope of [STORE, outcome.tenant]) if (holds.clear(scope)) lines.resumed(tenantIn(scope))
         accept(work)
         break
       case 'replayed':

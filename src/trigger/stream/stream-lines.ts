@@ -5,9 +5,11 @@ import type { Logger } from '../../observe/log.ts'
 
 /** Log lines about a stream. */
 export interface StreamLines {
-  /** Entries wait because the store refuses them; of one tenant unless `tenant` is empty. */
-  paused(code: HttpErrorCode, tenant: string): void
-  resumed(tenant: string): void
+  /** All entries, or those of one tenant, wait because the store refuses them. */
+  paused(code: HttpErrorCode, which: { readonly tenant?: string }): void
+  resumed(which: { readonly tenant?: string }): void
+  /** The store refuses an entry again and again while it accepts others. */
+  refused(entry: string): void
   /** An entry becomes a dead letter because its attempts failed. */
   givenUp(entry: string, tries: number): void
   /** Redis refuses to add a dead letter. */
@@ -23,6 +25,7 @@ const LINES_PER_SECOND = 2
 type StreamEvent =
   | 'stream.paused'
   | 'stream.resumed'
+  | 'stream.entry_refused'
   | 'stream.given_up'
   | 'stream.dead_letter_failed'
   | 'stream.entry_gone'
@@ -45,15 +48,16 @@ export function createStreamLines({
     })
   const paused = line('warn', 'stream.paused')
   const resumed = line('info', 'stream.resumed')
+  const refused = line('warn', 'stream.entry_refused')
   const givenUp = line('warn', 'stream.given_up')
   const letterFailed = line('warn', 'stream.dead_letter_failed')
   const gone = line('warn', 'stream.entry_gone')
   const claimed = line('info', 'stream.claimed')
-  const of = (tenant: string) => tenant && { tenant }
 
   return {
-    paused: (code, tenant) => paused({ code, ...of(tenant) }),
-    resumed: tenant => resumed({ ...of(tenant) }),
+    paused: (code, which) => paused({ code, ...which }),
+    resumed,
+    refused: entry => refused({ entry }),
     givenUp: (entry, tries) => givenUp({ entry, tries }),
     letterFailed: error => letterFailed({ reason: error instanceof Error ? error.message : String(error) }),
     gone: entry => gone({ entry }),
