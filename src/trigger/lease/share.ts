@@ -31,18 +31,15 @@ export function createSharing(
   hearing: Pick<Parameters<typeof createTurn>[0], 'handle' | 'onLost' | 'fence'>,
 ): Sharing {
   let isSubscribed = false
-  const say = limited<{
-    readonly event: 'lease.held' | 'lease.lost' | 'lease.refused'
-    readonly reason?: string
-  }>({
-    perSecond: LINES_PER_SECOND,
-    clock,
-    write: ({ event, ...fields }) =>
-      event === 'lease.refused' ? logger.warn(fields, event) : logger.info(fields, event),
-  })
+  const line = <F extends object>(write: (fields: F) => void) =>
+    limited<F>({ perSecond: LINES_PER_SECOND, clock, write })
+  const change = line<{ readonly isHolder: boolean }>(({ isHolder, ...more }) =>
+    logger.info(more, isHolder ? 'lease.held' : 'lease.lost'),
+  )
+  const refused = line<{ readonly reason: string }>(fields => logger.warn(fields, 'lease.refused'))
   const turn = createTurn({
     ...hearing,
-    onChange: isHolder => say({ event: isHolder ? 'lease.held' : 'lease.lost' }),
+    onChange: isHolder => change({ isHolder }),
     clock,
   })
   const lease = keepLease({
@@ -51,7 +48,7 @@ export function createSharing(
     holder,
     isWanted: () => isSubscribed,
     onAnswer: turn.answered,
-    onRefused: reason => say({ event: 'lease.refused', reason }),
+    onRefused: reason => refused({ reason }),
     clock,
   })
 
