@@ -11,6 +11,7 @@ import { exports as entries } from './package.json' with { type: 'json' }
 
 const ROOT = join(import.meta.dir, '..')
 const CLIENT = import.meta.dir
+const USE_CLIENT = "'use client'"
 
 /** `./dist/react/index.js` → `react/index` */
 const names = Object.values(entries).map(entry => entry.default.replace(/^\.\/dist\/(.*)\.js$/, '$1'))
@@ -31,7 +32,12 @@ async function bundle(outdir: string): Promise<void> {
     })
     const text = (await outputs[0]?.text()) ?? ''
     const { code = '' } = await minify(text, { module: true, ecma: 2020, compress: { passes: 3 } })
-    await Bun.write(join(outdir, `${name}.js`), code)
+    // Bundlers drop the mark of modules that must not run on servers.
+    const source = await Bun.file(join(CLIENT, 'src', `${name}.ts`)).text()
+    await Bun.write(
+      join(outdir, `${name}.js`),
+      source.startsWith(USE_CLIENT) ? `${USE_CLIENT};${code}` : code,
+    )
   }
 }
 

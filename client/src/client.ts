@@ -55,7 +55,7 @@ export function createClient<Events extends object = Record<string, unknown>>(
         else if (state === 'online' && channels.every(name => answered.includes(name))) settle()
       }
       const leave = add(watchers, check)
-      const late = () => settle(fault('TIMEOUT', session.view[0].error?.message ?? 'not online'))
+      const late = () => settle(fault('TIMEOUT', 'not online in time'))
       const timer = timeout && clock.setTimeout(late, timeout)
       check()
     })

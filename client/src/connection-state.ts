@@ -72,7 +72,7 @@ export interface State {
   readonly notBefore: number
   readonly retryAt: number
   readonly silenceMs: number
-  readonly error: Fault | undefined
+  readonly error?: Fault | undefined
   readonly channels: readonly string[]
   /** Channels that the service accepted or refused. */
   readonly answered: readonly string[]
@@ -87,7 +87,6 @@ export const INITIAL: State = {
   notBefore: 0,
   retryAt: 0,
   silenceMs: 0,
-  error: undefined,
   channels: [],
   answered: [],
 }

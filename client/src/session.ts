@@ -1,3 +1,4 @@
+import { createAcks } from './acks.ts'
 import { step } from './connection.ts'
 import { type Effects, type Event, fault, INITIAL, snapshotOf } from './connection-state.ts'
 import { identityOf } from './identity.ts'
@@ -24,10 +25,8 @@ export interface SessionOptions {
   readonly onChange: () => void
 }
 
-const ACK_PAUSE_MS = 250
-/** Acknowledgements sent one by one in a pause; more go in one request. */
-const MAX_SINGLE_ACKS = 8
-const MAX_POSTED_ACKS = 1_000
+/** Acknowledgements sent one by one at once; more go in one request. */
+const MAX_ACK_MESSAGES = 8
 
 export function createSession(
   options: ClientOptions,
@@ -44,6 +43,7 @@ export function createSession(
   /** Questions for a token so far. */
   let questions = 0
   let latestToken = ''
+  let isChanging = false
   let view: View = [{ state: 'idle' }, []]
 
   /** Name of this tab among the others. */
@@ -55,8 +55,6 @@ export function createSession(
   /** What the leading tab shows, in a tab that follows. */
   let told: View | undefined
 
-  const acks: string[] = []
-  let ackTimer: unknown
   const dispatch = (...event: Event) => {
     const hasSockets = runtime.WebSocket !== undefined
     const [next, effects] = step(state, event, { now: clock.now(), random: runtime.random(), hasSockets })
@@ -105,7 +103,7 @@ export function createSession(
     deliver: message => {
       if (message.type === 'notification') return take({ frame: message })
       take({ greeting: message })
-      flushAcks()
+      acks.flush()
     },
   }
 
@@ -147,7 +145,7 @@ export function createSession(
         others.set(tab, wants)
         changed()
       }
-      if (handled) acknowledge(handled)
+      if (handled) acks.add(handled)
       return
     }
     if (who) changed()
@@ -158,33 +156,32 @@ export function createSession(
 
   const wantsHere = (): Wants => ({ channels, types: listeners.types() })
 
+  /** Waits for the end of the turn: a component that goes may make room for one that wants the same. */
   const changed = () => {
-    if (!isLeader) return tell?.({ tab, wants: wantsHere() })
-    dispatch('want', [...new Set([wantsHere(), ...others.values()].flatMap(wants => wants.channels))])
-    tell?.({ view, greeting: { cursor: inbox.cursor } })
+    if (isChanging) return
+    isChanging = true
+    queueMicrotask(() => {
+      isChanging = false
+      if (!isLeader) return tell?.({ tab, wants: wantsHere() })
+      dispatch('want', [...new Set([wantsHere(), ...others.values()].flatMap(wants => wants.channels))])
+      tell?.({ view, greeting: { cursor: inbox.cursor } })
+    })
   }
 
-  /** Sends acknowledgements, slower than the service's limit on messages. Lost ones are asked for again. */
-  const flushAcks = () => {
-    clock.clearTimeout(ackTimer)
-    ackTimer = undefined
-    if (state.phase !== 'online') return
-    const ids = acks.splice(0, MAX_POSTED_ACKS)
-    const send = (id: string) => link?.send({ type: 'Ack', payload: { notification_id: id } })
-    if (ids.length > MAX_SINGLE_ACKS || !ids.every(send))
-      fetch(`${url}/api/v1/me/acks`, {
-        method: 'POST',
-        headers: { ...bearer(latestToken), 'content-type': 'application/json' },
-        body: JSON.stringify({ notification_ids: ids }),
-        keepalive: true,
-      }).catch(() => {})
-    if (ids.length > 0) ackTimer = clock.setTimeout(flushAcks, ACK_PAUSE_MS)
-  }
-
-  const acknowledge = (id: string) => {
-    acks.push(id)
-    if (!ackTimer) flushAcks()
-  }
+  const acks = createAcks({
+    clock,
+    isOnline: () => state.phase === 'online',
+    send: ids => {
+      const send = (id: string) => link?.send({ type: 'Ack', payload: { notification_id: id } })
+      if (ids.length > MAX_ACK_MESSAGES || !ids.every(send))
+        fetch(`${url}/api/v1/me/acks`, {
+          method: 'POST',
+          headers: { ...bearer(latestToken), 'content-type': 'application/json' },
+          body: JSON.stringify({ notification_ids: ids }),
+          keepalive: true,
+        }).catch(() => {})
+    },
+  })
 
   const inbox = createInbox({
     ...listeners,
@@ -196,7 +193,7 @@ export function createSession(
       const handles = ({ types }: Wants) => types.includes(event_type) || types.includes('*')
       const isMine = handles(wantsHere())
       // A notification that no tab has a handler for is done with.
-      if (isLeader && (isMine || ![...others.values()].some(handles))) acknowledge(id)
+      if (isLeader && (isMine || ![...others.values()].some(handles))) acks.add(id)
       else if (isMine) tell?.({ handled: id })
     },
     onFull: isFull => {
@@ -217,18 +214,18 @@ export function createSession(
       inbox.close()
       tell?.({ tab, wants: { channels: [], types: [] } })
       ending.abort()
-      clock.clearTimeout(ackTimer)
+      acks.flush()
       listeners.end(error)
     }
     onChange()
   }
 
   const close = (error?: Fault) => {
-    flushAcks()
+    acks.flush()
     dispatch('close', error)
   }
 
-  watchPage(() => dispatch('wake'), flushAcks, signal)
+  watchPage(() => dispatch('wake'), acks.flush, signal)
 
   return {
     get view() {

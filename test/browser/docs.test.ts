@@ -44,13 +44,18 @@ async function visit(): Promise<Visit> {
   return { page, hosts, complaints, [Symbol.asyncDispose]: () => context.close() }
 }
 
+/** The part of an element that a test reads. */
+interface Shown {
+  querySelector(name: string): { readonly textContent: string | null } | null
+}
+
 test(
   'the page shows every operation, complains of nothing, and asks no other host',
   async () => {
     await using visitor = await visit()
     const { page, hosts, complaints } = visitor
     await page.waitForSelector('.opblock')
-    const shown = await page.locator('.opblock').evaluateAll(blocks =>
+    const shown = await page.locator('.opblock').evaluateAll((blocks: readonly Shown[]) =>
       blocks.map(block => {
         const textOf = (name: string) =>
           block.querySelector(name)?.textContent?.replaceAll('\u200b', '') ?? ''

@@ -37,6 +37,14 @@ test(
 )
 
 test(
+  'ara-client/react is at most 1.5 KB, minified and gzipped',
+  async () => {
+    expect(await gzippedBytes('react/index.js')).toBeLessThanOrEqual(1.5 * KB)
+  },
+  BUILD_MS,
+)
+
+test(
   'declarations refer to nothing outside the package',
   async () => {
     const dist = await builtClient()

@@ -10,21 +10,23 @@ globalThis.take = ({ payload }) => sessionStorage.setItem('got', JSON.stringify(
 globalThis.tokenOf = user => async () => (await fetch('/token?' + user)).text()`
 
 /** Follows as a user, with the place in the storage of the browser. */
-const following = (user: string, options: string): string => `
+const following = (user: string, options: string, hasHandler: boolean): string => `
 import { createClient, localCursor } from '/ara.js'
 globalThis.gaps = []
 globalThis.ara = createClient({
   url: location.origin, token: tokenOf('${user}'), cursor: localCursor('ara:${user}'), ${options}
 })
 ara.onGap(gap => gaps.push(gap.reason))
-ara.on('e', take)`
+${hasHandler ? "ara.on('e', take)" : ''}`
 
 export interface AraPages extends AsyncDisposable {
   readonly context: BrowserContext
   /** Number of token requests. */
   readonly asked: number
-  /** Opens a tab that follows as this user at each load. */
-  open(user: string, options?: string): Promise<Page>
+  /** Opens a tab that follows as this user at each load; without a handler it only makes the client. */
+  open(user: string, options?: string, hasHandler?: boolean): Promise<Page>
+  /** The script of such a tab. */
+  following(user: string): string
 }
 
 /** Payloads that the application of a tab has seen, reloads included. */
@@ -48,9 +50,10 @@ export async function araPages(browser: Browser, service: TestApp): Promise<AraP
     get asked() {
       return asked
     },
-    open: async (user, options = '') => {
+    following: user => following(user, '', true),
+    open: async (user, options = '', hasHandler = true) => {
       const page = await context.newPage()
-      const scripts = `<script>${SETUP}</script><script type="module">${following(user, options)}</script>`
+      const scripts = `<script>${SETUP}</script><script type="module">${following(user, options, hasHandler)}</script>`
       await page.route('**/page', route =>
         route.fulfill({ contentType: 'text/html', body: `<!doctype html>${scripts}` }),
       )
