@@ -5,13 +5,14 @@ import type { Batches } from './batches.ts'
 import { type Sharers, type StoredBody, sharersOf, storedBodyOf, writeBodies } from './bodies.ts'
 import type { DeliveryNotes, NoteBatch } from './delivery-notes.ts'
 import type { IdleLogs } from './idle-logs.ts'
-import { DUE_KEY, recipientsKey } from './keys.ts'
+import { recipientsKey } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Pace } from './pace.ts'
 import type { PushGroup, Pushing } from './pushing.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command, LiveConnection } from './server.ts'
 import type { EndAdmission, StoredSizes } from './stored-sizes.ts'
+import type { Unit } from './unit.ts'
 
 interface AppendOptions {
   readonly commits: Batches
@@ -102,24 +103,27 @@ export function createAppend({
   }
 
   /** Runs before the entries, so that no entry exists with unknown recipients. */
-  const noteRecipients = (group: readonly PlacedDraft[]): readonly Command[] =>
-    [...Map.groupBy(group, ({ draft: { id, owner } }) => recipientsKey(tenantOf(owner), id))].flatMap(
-      ([key, placed]): Command[] => [
-        ['zadd', key, 'NX', ...placed.flatMap(({ draft: { owner }, place }) => [place, userOf(owner)])],
-        ['pexpire', key, recipientsMs],
-      ],
-    )
+  const noteRecipients = (group: readonly PlacedDraft[]): readonly Command[] => {
+    const byKey = new Map<string, (string | number)[]>()
+    for (const { draft, place } of group) {
+      const key = recipientsKey(tenantOf(draft.owner), draft.id)
+      const users = byKey.get(key)
+      if (users === undefined) byKey.set(key, [place, userOf(draft.owner)])
+      else users.push(place, userOf(draft.owner))
+    }
+    return [...byKey].flatMap(([key, users]): Command[] => [
+      ['zadd', key, 'NX', ...users],
+      ['pexpire', key, recipientsMs],
+    ])
+  }
 
-  /** Runs after the entries. A cleanup that already took a user from the index missed them; the next one finds them. */
-  const noteDue = (group: readonly PlacedDraft[], now: number): Command => [
-    'zadd',
-    DUE_KEY,
-    'LT',
-    ...group.flatMap(({ draft: { owner, expiresAt = Number.POSITIVE_INFINITY } }) => [
-      Math.ceil(Math.min(expiresAt, now + retentionMs)),
-      owner,
-    ]),
-  ]
+  /** A cleanup that already took a user from the index missed the entry. The next one finds it. */
+  const noteDue = (group: readonly PlacedDraft[], now: number, due: (number | Topic)[]): void => {
+    for (const { draft } of group) {
+      const { owner, expiresAt = Number.POSITIVE_INFINITY } = draft
+      due.push(Math.ceil(Math.min(expiresAt, now + retentionMs)), owner)
+    }
+  }
 
   const appendGroup = async (
     group: readonly PlacedDraft[],
@@ -129,7 +133,7 @@ export function createAppend({
     const before: Command[] = []
     let pushes: PushGroup | undefined
     const taken: (readonly [owner: Topic, taken: NoteBatch])[] = []
-    const build = (connection: LiveConnection, deadline: number): readonly Command[] => {
+    const build: Unit['build'] = (connection, deadline, due) => {
       for (const owner of new Set(group.map(({ draft }) => draft.owner))) {
         const noted = notes.take(owner)
         if (noted === undefined) continue
@@ -144,7 +148,8 @@ export function createAppend({
       }
       pushes = pushing?.group()
       const appends = group.map(placed => appendOne(connection, deadline, placed, pushes))
-      return [...before, ...appends, noteDue(group, connection.time() || connection.now())]
+      noteDue(group, connection.time() || connection.now(), due)
+      return [...before, ...appends]
     }
     try {
       const replies = await commits.run({ bytes: weightOf(group), build })

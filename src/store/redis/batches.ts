@@ -1,17 +1,9 @@
 import { StoreAway } from '../../errors.ts'
+import type { Topic } from '../../notification/topic.ts'
+import { DUE_KEY } from './keys.ts'
 import { refusalOf } from './refusal.ts'
 import type { Command, LiveConnection, Reply, Server } from './server.ts'
-
-/** Commands that are sent together and answered together. */
-export interface Unit {
-  /**
-   * Builds the commands, in the turn in which they are sent. At `deadline` the caller learns that the outcome is unknown.
-   * By the clock of Redis, milliseconds since 1970.
-   */
-  readonly build: (connection: LiveConnection, deadline: number) => readonly Command[]
-  /** Approximate bytes on the wire. */
-  readonly bytes: number
-}
+import type { PendingUnit, SentUnit, Unit } from './unit.ts'
 
 /** Sends units in groups. Units that arrive while a group is under way go into the next one. */
 export interface Batches extends Disposable {
@@ -33,13 +25,6 @@ interface BatchesOptions {
   readonly onUnknown: () => void
   /** Called with each command to which Redis replied with an error. */
   readonly onError: (command: Command, error: Error) => void
-}
-
-interface PendingUnit extends Unit {
-  readonly resolve: (replies: readonly Reply[]) => void
-  readonly reject: (error: Error) => void
-  readonly tick: number
-  isAnswered: boolean
 }
 
 /**
@@ -86,13 +71,13 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
 
   /** Answers the caller. Returns whether the caller learned everything that was done. */
   const settle = (
-    unit: PendingUnit,
-    built: readonly Command[],
+    { unit, commands }: SentUnit,
     replies: readonly (Reply | Error)[],
+    refusedDue: Error | undefined,
   ): boolean => {
-    const refused = replies.find(reply => reply instanceof Error)
+    const refused = replies.find(reply => reply instanceof Error) ?? refusedDue
     if (refused !== undefined)
-      for (const [n, command] of built.entries()) {
+      for (const [n, command] of commands.entries()) {
         const reply = replies[n]
         if (reply instanceof Error) onError(command, reply)
       }
@@ -111,7 +96,8 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
 
   const succeed = (
     group: readonly PendingUnit[],
-    built: readonly (readonly Command[])[],
+    sent: readonly SentUnit[],
+    noteDue: readonly Command[],
     replies: readonly (Reply | Error)[],
   ): void => {
     // Without enough replicas the write does not count.
@@ -119,21 +105,32 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
       giveUp(group, new StoreAway(`fewer than ${replicas} replicas confirmed the write`))
     else answeredAt = tick
     if (!underWay.delete(group)) return
+    const [noted] = replies.slice(replies.length - noteDue.length - Number(replicas > 0))
+    const refusedDue = noteDue.length > 0 && noted instanceof Error ? noted : undefined
+    if (refusedDue !== undefined) for (const command of noteDue) onError(command, refusedDue)
     let from = 0
     let isWhole = true
-    for (const [n, unit] of group.entries()) {
-      const commands = built[n] ?? []
-      isWhole = settle(unit, commands, replies.slice(from, from + commands.length)) && isWhole
-      from += commands.length
+    for (const each of sent) {
+      const through = from + each.commands.length
+      const isSettled = settle(each, replies.slice(from, through), each.isDue ? refusedDue : undefined)
+      isWhole &&= isSettled
+      from = through
     }
     if (!isWhole) onUnknown()
   }
 
   /** Builds the commands. Undefined when `build` threw: the caller was told. */
-  const build = (unit: PendingUnit, connection: LiveConnection): readonly Command[] | undefined => {
+  const build = (
+    unit: PendingUnit,
+    connection: LiveConnection,
+    due: (number | Topic)[],
+  ): SentUnit | undefined => {
+    const before = due.length
     try {
-      return unit.build(connection, connection.now() + ticksLeft(unit) * TICK_MS)
+      const commands = unit.build(connection, connection.now() + ticksLeft(unit) * TICK_MS, due)
+      return { unit, commands, isDue: due.length > before }
     } catch (error) {
+      due.length = before
       refuse(
         unit,
         error instanceof Error
@@ -145,20 +142,22 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   }
 
   const post = (all: readonly PendingUnit[], connection: LiveConnection): void => {
-    const pairs = all.flatMap(unit => {
-      const commands = build(unit, connection)
-      return commands === undefined ? [] : [[unit, commands] as const]
-    })
-    if (pairs.length === 0) return
-    const group = pairs.map(([unit]) => unit)
-    const built = pairs.map(([, commands]) => commands)
+    const due: (number | Topic)[] = []
+    const sent: SentUnit[] = []
+    for (const unit of all) {
+      const built = build(unit, connection, due)
+      if (built !== undefined) sent.push(built)
+    }
+    if (sent.length === 0) return
+    const group = sent.map(({ unit }) => unit)
     underWay.add(group)
     const leftMs = Math.min(...group.map(ticksLeft)) * TICK_MS - MARGIN_MS
+    const noteDue: readonly Command[] = due.length > 0 ? [['zadd', DUE_KEY, 'LT', ...due]] : []
     const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, Math.max(1, leftMs)]] : []
     void connection
-      .send([...built.flat(), ...wait])
+      .send([...sent.flatMap(({ commands }) => commands), ...noteDue, ...wait])
       .then(
-        replies => succeed(group, built, replies),
+        replies => succeed(group, sent, noteDue, replies),
         error => giveUp(group, error instanceof Error ? error : away()),
       )
       .finally(postWaiting)

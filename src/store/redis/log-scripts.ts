@@ -2,8 +2,9 @@ import type { Topic } from '../../notification/topic.ts'
 import type { StoreLimits, StoreObserver } from '../store.ts'
 import type { Batches } from './batches.ts'
 import { logKeys } from './keys.ts'
+import { createNames } from './names.ts'
 import type { Script } from './scripts.ts'
-import { type Command, type LiveConnection, newName, type Reply, run } from './server.ts'
+import { type Command, type LiveConnection, type Reply, run } from './server.ts'
 
 /** Size of one log. */
 export interface LogSize {
@@ -41,6 +42,7 @@ const BYTES = 500
 
 export function createLogScripts({ batches, limits, observer, onSize }: LogScriptsOptions): LogScripts {
   const { retentionMs, acknowledged } = limits
+  const newName = createNames()
 
   const command: LogScripts['command'] = (connection, owner, script, given) =>
     run(

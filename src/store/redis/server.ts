@@ -7,6 +7,7 @@ import { openRedis } from '../../lib/redis/redis.ts'
 import type { RedisAddress } from '../../lib/redis/url.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import { LIFE_KEY } from './keys.ts'
+import { createNames } from './names.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
 import { checkServer, evictionOf } from './server-check.ts'
 
@@ -62,10 +63,6 @@ const REPLICAS_MS = 400
 
 /** The Redis was replaced by another one, or was emptied. */
 class ReplacedError extends Error {}
-
-/** Makes a random name for a life or an epoch. */
-export const newName = (): string =>
-  Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
 
 /** Builds the command that runs a script. */
 export const run = ({ sha }: Script, keys: readonly string[], ...given: (string | number)[]): Command => [
@@ -182,7 +179,7 @@ export function connectServer({
       const { warnings, ...check } = await checkServer(client, address)
       anchor = check.anchor
       await load(client)
-      const [reply] = await send(client, [run(SCRIPTS.life, [LIFE_KEY], anchor, newName())])
+      const [reply] = await send(client, [run(SCRIPTS.life, [LIFE_KEY], anchor, createNames()())])
       if (!Array.isArray(reply)) throw reply
       life = String(reply[0])
       note(reply[1])

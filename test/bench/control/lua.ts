@@ -2,14 +2,15 @@
 import { Redis } from 'ioredis'
 import { userTopic } from '../../../src/notification/topic.ts'
 import { LIFE_KEY, logKeys } from '../../../src/store/redis/keys.ts'
+import { createNames } from '../../../src/store/redis/names.ts'
 import { SCRIPTS } from '../../../src/store/redis/scripts.ts'
-import { newName } from '../../../src/store/redis/server.ts'
 import { frameOf, serveSends } from './wire.ts'
 
 const RETENTION_MS = 3_600_000
 const MAX_KEPT = 100
 const NORMAL = 1
 
+const newName = createNames()
 // Send all commands of one turn in one write, as the service does.
 const redis = new Redis(process.env['STORE_URL'] ?? '', { enableAutoPipelining: true })
 await redis.script('LOAD', SCRIPTS.append.text)
