@@ -163,7 +163,7 @@ export function createPipeline({
       node: node.id,
     })
     const countElsewhere = createElsewhere({ local: local.census, calls, clock })
-    return createClusterReach({ local, census, countElsewhere, calls, behind, clock, tracing })
+    return createClusterReach({ local, census, countElsewhere, calls, instance, behind, clock, tracing })
   }
   const reach = cluster === undefined ? local : overBus(cluster)
   const redeliveries = ackEnabled

@@ -27,6 +27,8 @@ export interface PushedEntry {
   readonly repeated: boolean
   /** Milliseconds from the acceptance to the append. */
   readonly elapsedMs: number
+  /** When the send was accepted, by the monotonic clock of the node that pushed it. */
+  readonly acceptedAt: number
   /** A body, or a reference to a shared one. */
   readonly body: string
 }
@@ -41,14 +43,15 @@ export const referenceTo = (id: string, bytes: number): string => `\0${bytes} ${
 export const referredId = (text: string): string | undefined =>
   text.startsWith('\0') ? REFERENCE.exec(text)?.[2] : undefined
 
-/** Reads the text of a push: epoch, seq, 1 if repeated, elapsed milliseconds; then the body on the next line. */
+/** Reads the text of a push: epoch, seq, 1 if repeated, elapsed milliseconds, acceptance; then the body on the next line. */
 export function parsePush(text: string): PushedEntry {
   const end = text.indexOf('\n')
-  const [epoch = '', seq, repeated, elapsed] = text.slice(0, end).split(' ', 4)
+  const [epoch = '', seq, repeated, elapsed, acceptedAt] = text.slice(0, end).split(' ', 5)
   return {
     cursor: { epoch, seq: Number(seq) },
     repeated: repeated === '1',
     elapsedMs: Number(elapsed),
+    acceptedAt: Number(acceptedAt),
     body: text.slice(end + 1),
   }
 }

@@ -78,6 +78,8 @@ describe('A node without its bus', () => {
           '1',
         ])
       }
+      const { status, json } = await a.post('/api/v1/users/v/disconnect', {})
+      expect([status, json.error.code]).toEqual([503, 'STORE_UNAVAILABLE'])
       expect(await logOf(b, 'u')).toEqual([])
       expect(await settle(client)).toEqual([])
 

@@ -234,6 +234,7 @@ class Node {
       census: local.census,
       countElsewhere: notHere,
       calls,
+      instance,
       behind: (owner, head) => {
         for (const line of hub.members(owner)) this.delivery.behind(line, head)
       },
@@ -363,7 +364,7 @@ class Node {
       const { channel, message } = this.#pushes.share('default', body, body)
       network.publish(topicOfBusChannel(DB, channel) as BusTopic, message)
     }
-    const place = `${cursor.epoch} ${cursor.seq} ${repeated ? 1 : 0} 0.0`
+    const place = `${cursor.epoch} ${cursor.seq} ${repeated ? 1 : 0} 0.0 0.0`
     const text = isShared ? referenceTo(body, body.length) : body
     return network.publish(OWNER, `${head}\n${place}\n${text}`)
   }

@@ -76,7 +76,8 @@ describe('redis: several nodes', () => {
     const [a] = nodes.stores
     using first = await subscribe('subscribe', `channel of ${ANN}`)
     using second = await subscribe('subscribe', `channel of ${ANN}`)
-    const given = draft('n', { owner: ANN, acceptedAt: performance.now() - 40 })
+    const acceptedAt = performance.now() - 40
+    const given = draft('n', { owner: ANN, acceptedAt })
     const [appended] = await a.log.append([given])
     expect(appended).toEqual({
       cursor: { epoch: expect.any(String), seq: 1 },
@@ -88,7 +89,12 @@ describe('redis: several nodes', () => {
     const end = message.indexOf('\n')
     expect([channel, message.slice(0, end)]).toEqual([`channel of ${ANN}`, 'push me 1'])
     const { elapsedMs, ...pushed } = parsePush(message.slice(end + 1))
-    expect<unknown>(pushed).toEqual({ cursor: appended?.cursor, repeated: false, body: given.body })
+    expect<unknown>(pushed).toEqual({
+      cursor: appended?.cursor,
+      repeated: false,
+      acceptedAt,
+      body: given.body,
+    })
     expect(elapsedMs).toBeGreaterThanOrEqual(40)
     expect(nodes.cancelled).toEqual([])
   })

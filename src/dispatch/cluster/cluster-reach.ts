@@ -28,6 +28,8 @@ interface ClusterReachOptions {
   readonly census: Census
   readonly countElsewhere: Reach['countElsewhere']
   readonly calls: Calls
+  /** Name of this node on the bus. */
+  readonly instance: string
   /** The log of this owner has grown: its connections here read. */
   readonly behind: (owner: Topic, head: Cursor) => void
   readonly clock: Pick<Clock, 'monotonic'>
@@ -65,12 +67,13 @@ export function createClusterReach({
   census,
   countElsewhere,
   calls,
+  instance,
   behind,
   clock,
   tracing,
 }: ClusterReachOptions): Reach {
   const trace = tracePublish(tracing)
-  receivePushes({ calls, offer: local.offer, behind, clock })
+  receivePushes({ calls, instance, offer: local.offer, behind, clock })
 
   const elapsedMs = (acceptedAt: number): number => Math.round((clock.monotonic() - acceptedAt) * 10) / 10
   const headOf = (id: string, acceptedAt: number): string =>

@@ -33,6 +33,8 @@ export const createPushSource = (
 
 interface ReceiveOptions {
   readonly calls: Pick<Calls, 'on'>
+  /** Name of this node on the bus. */
+  readonly instance: string
   readonly offer: Reach['offer']
   /** The log of this owner has grown. */
   readonly behind: (owner: Topic, head: Cursor) => void
@@ -58,7 +60,7 @@ export const sumReach = ({ texts, own }: Answers, here: UserReach = NOBODY): Use
  * Offers pushed entries to the connections of this node. Its own come back to it and are offered then: all pushes of a user
  * arrive over one connection, in the order of the log, so that none causes a gap.
  */
-export function receivePushes({ calls, offer, behind, clock }: ReceiveOptions): void {
+export function receivePushes({ calls, instance, offer, behind, clock }: ReceiveOptions): void {
   const bodies = createSizedCache<string, string>({
     maxBytes: MAX_BODIES_BYTES,
     maxEntries: MAX_BODIES,
@@ -76,16 +78,17 @@ export function receivePushes({ calls, offer, behind, clock }: ReceiveOptions): 
     return ''
   }
 
-  const receive: AnswerCall = (text, topic) => {
+  const receive: AnswerCall = (text, topic, from) => {
     const owner = topic as Topic
-    const { cursor, repeated, elapsedMs, body: given } = parsePush(text)
+    const { cursor, repeated, elapsedMs, acceptedAt, body: given } = parsePush(text)
     const body = bodyOf(owner, given)
     if (body === undefined) {
       // Its connections read the entry from the log.
       behind(owner, cursor)
       return textOf(NOBODY)
     }
-    const offered = offer([{ owner, cursor, repeated }], body, clock.monotonic() - elapsedMs)
+    const since = from === instance ? acceptedAt : clock.monotonic() - elapsedMs
+    const offered = offer([{ owner, cursor, repeated }], body, since)
     return whenReady(offered, ([only = NOBODY]) => textOf(only))
   }
 

@@ -1,6 +1,6 @@
 -- Stands before append-7.lua: the step that appends an entry also publishes it to the nodes with connections of its user.
 --
--- ARGV: 16 channel of the user; 17 head of the message; 18 ms since the send was accepted
+-- ARGV: 16 channel of the user; 17 head of the message; 18 ms since the send was accepted, and when, by the clock of this node
 -- Reply: as append-7.lua, then the number of nodes. Pattern subscribers of other programs do not count.
 
 local replyAlone = reply

@@ -33,8 +33,9 @@ export const createPushing = (source: PushSource, clock: Pick<Clock, 'monotonic'
         args: ({ owner, acceptedAt }) => {
           const { id, head } = source.begin()
           ids.push(id)
-          const elapsed = acceptedAt === undefined ? 0 : clock.monotonic() - acceptedAt
-          return [source.channelOf(owner), head, elapsed.toFixed(1)]
+          const now = clock.monotonic()
+          const since = acceptedAt ?? now
+          return [source.channelOf(owner), head, `${(now - since).toFixed(1)} ${since}`]
         },
         reached: (n, nodes) => {
           const id = ids[n]
