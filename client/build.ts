@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { minify } from 'terser'
-import { exports as entries } from './package.json' with { type: 'json' }
+import { exports as entries, name, version } from './package.json' with { type: 'json' }
 
 /**
  * `bun client/build.ts` builds `client/dist`. `bun client/build.ts pack [folder]` also makes the tarball of the
@@ -67,14 +67,15 @@ export async function buildClient(outdir: string): Promise<void> {
   await Promise.all([bundle(outdir), declare(outdir)])
 }
 
-/** Makes the tarball of a built client. */
-export async function packClient(folder: string): Promise<void> {
+/** Builds the client, makes its tarball in a folder and returns its path. */
+export async function packClient(folder: string): Promise<string> {
   await buildClient(join(CLIENT, 'dist'))
   await run(['pm', 'pack', '--destination', resolve(folder), '--quiet'], CLIENT)
+  return join(resolve(folder), `${name}-${version}.tgz`)
 }
 
 if (import.meta.main) {
   const [command, folder = join(ROOT, 'dist')] = process.argv.slice(2)
-  if (command === 'pack') await packClient(folder)
+  if (command === 'pack') console.log(await packClient(folder))
   else await buildClient(join(CLIENT, 'dist'))
 }
