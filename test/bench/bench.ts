@@ -25,6 +25,7 @@ import { scrapes } from './rows/scrape.ts'
 import { send, sendAcks, sendAway, sendLimited, sendLog, sendTenants } from './rows/send.ts'
 import { socketIo } from './rows/socket-io.ts'
 import { sse } from './rows/sse.ts'
+import { sighup, workers } from './rows/workers.ts'
 import { pinLoad } from './server.ts'
 
 const ROWS: readonly Row[] = [
@@ -49,6 +50,8 @@ const ROWS: readonly Row[] = [
   clusterSend,
   clusterFanOut,
   socketIo,
+  workers,
+  sighup,
 ]
 
 const { values, positionals } = parseArgs({

@@ -51,15 +51,16 @@ export async function startOthers(
   }
 }
 
-/** Starts nodes on the server's core and Redis on the cores of the load. One node has no bus, unless the settings say so. */
+/** Starts nodes on the server's core and Redis on the cores of the load. */
 export async function startNodes(
   { start }: Pick<Bench, 'start'>,
   count: number,
   env: Readonly<Record<string, string>> = {},
+  hasBus = count > 1,
 ): Promise<BenchNodes> {
   const redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'everysec')
   const { url } = redis
-  const bus = count > 1 ? { BUS_URL: url } : {}
+  const bus = hasBus ? { BUS_URL: url } : {}
   const servers = await Promise.all(
     Array.from({ length: count }, (_, n) =>
       start({ env: { NODE_ID: `n${n}`, QUEUE_ENABLED: 'true', STORE_URL: url, ...bus, ...env } }),
