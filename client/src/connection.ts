@@ -22,8 +22,6 @@ export interface Surroundings {
 const STEP_MS = 15_000
 const FIRST_BACKOFF_MS = 500
 const MAX_BACKOFF_MS = 20_000
-/** Failures assumed after the service called the client abusive, or one connection too many. */
-const FAILURES_WHEN_REFUSED = 4
 const RENEW_AGAIN_MS = 5_000
 const SUBSCRIBE_AGAIN_MS = 1_000
 /** How long a client uses a stream until it tries a WebSocket again. */
@@ -80,7 +78,6 @@ export function step(
     // A stream that fails as well shows that the network is down, not that WebSockets are blocked.
     if (s.phase === 'opening' && isStream) s.blocked = 0
     else if (s.phase === 'opening' && !REFUSALS.includes(status)) s.blocked++
-    if (code === 1008 || code === 1013) s.failures = Math.max(s.failures, FAILURES_WHEN_REFUSED)
     if (status === 401) s.refusals++
     if (code === 4403 || s.refusals >= MAX_REFUSALS) enter('closed', faultOf(ending))
     else if (status === 401) begin()

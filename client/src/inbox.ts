@@ -5,8 +5,9 @@ import type { Gap } from './types.ts'
 export type Frame = Extract<SocketMessage, { type: 'notification' }>
 export type Greeting = Pick<Extract<SocketMessage, { type: 'connected' }>, 'cursor' | 'reason'>
 
+type Failures = Promise<readonly PromiseRejectedResult[]>
 /** Work on one notification. After the handlers the next one may start; loops read at their own pace. */
-export type Handling = readonly [handled: Promise<unknown>, read: Promise<unknown>]
+export type Handling = readonly [handled: Failures, read: Failures]
 
 export interface InboxOptions {
   /** Resolves when there is somebody to handle notifications. */
@@ -65,15 +66,13 @@ export function createInbox(options: InboxOptions): Inbox {
   }
 
   const settle = async (handling: Handling, frame: Frame) => {
-    let fate: Fate = 'done'
-    await Promise.all(handling).catch(error => {
-      fate = 'failed'
-      if (error) onError(error)
-    })
-    remember(frame.id, fate)
+    const failures = (await Promise.all(handling)).flat()
+    remember(frame.id, failures[0] ? 'failed' : 'done')
+    // A loop that ended has no reason.
+    for (const { reason } of failures) if (reason) onError(reason)
     const place = placeOf(frame)
     if (place) await save(place)
-    if (fate === 'done') acknowledge(frame)
+    if (!failures[0]) acknowledge(frame)
   }
 
   const setFull = (value: boolean) => {
@@ -127,7 +126,7 @@ export function createInbox(options: InboxOptions): Inbox {
       add(async () => {
         const handling = handle(frame)
         settleNext(() => settle(handling, frame))
-        await handling[0].catch(() => {})
+        await handling[0]
       })
     },
     close: () => {

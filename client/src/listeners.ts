@@ -75,11 +75,8 @@ function createReader(onEnd: () => void): Reader & AsyncIterator<Notification> {
   }
 }
 
-/** Waits for all, then rejects with the first fault. */
-async function all(work: readonly Promise<unknown>[]): Promise<void> {
-  await Promise.allSettled(work)
-  await Promise.all(work)
-}
+const failuresOf = async (work: readonly Promise<unknown>[]): Promise<readonly PromiseRejectedResult[]> =>
+  (await Promise.allSettled(work)).filter(result => result.status === 'rejected')
 
 export function createListeners(onChange: () => void): Listeners {
   const handlers = new Set<readonly [type: string, Handler]>()
@@ -111,11 +108,10 @@ export function createListeners(onChange: () => void): Listeners {
     handle: frame => {
       const note = noteOf(frame)
       const started = [...handlers].filter(([type]) => type === frame.event_type)
-      const handled = all(started.map(async ([, handler]) => handler(note)))
-      const read = all([...readers].map(reader => reader.push(note)))
-      // Looked at when it is its turn.
-      read.catch(() => {})
-      return [handled, read]
+      return [
+        failuresOf(started.map(async ([, handler]) => handler(note))),
+        failuresOf([...readers].map(reader => reader.push(note))),
+      ]
     },
     types: () => [...handlers].map(([type]) => type).concat(readers.size > 0 ? '*' : []),
     end: error => {

@@ -67,15 +67,15 @@ export function createSession(
   }
 
   const perform: Effects = {
-    ask: async () => {
+    ask: () => {
       const mine = ++questions
-      let answer: Event
-      try {
-        answer = ['token', await askToken()]
-      } catch (error) {
-        answer = ['noToken', String(error)]
+      const answer = (...event: Event) => {
+        if (mine === questions) dispatch(...event)
       }
-      if (mine === questions && (isLeader || answer[0] === 'noToken')) dispatch(...answer)
+      askToken().then(
+        token => isLeader && answer('token', token),
+        error => answer('noToken', String(error)),
+      )
     },
     open: (transport, token) => {
       link = openLink({

@@ -547,7 +547,6 @@ class World {
       if (!this.#mayEnd) this.fault(`closed by ${error?.code}`)
     }
     if (state !== 'waiting') return
-    if (error?.code === 'CONNECTION_LIMIT') this.#waits = Math.max(this.#waits, 4)
     const backoff = this.#lastRandom * Math.min(20_000, 500 * 2 ** this.#waits++)
     const due = Math.max(this.#stayAwayUntil, this.time.now + backoff)
     if (Math.abs(retryAt - due) > 0.001)
