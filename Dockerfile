@@ -1,4 +1,4 @@
-# docker build -t ara-notification-service .
+# docker build --build-arg COMMIT=$(git rev-parse --short HEAD) -t ara-notification-service .
 
 FROM oven/bun:1.4.5 AS build
 WORKDIR /build
@@ -7,7 +7,8 @@ COPY client/package.json client/
 RUN bun install --frozen-lockfile --production
 COPY scripts scripts
 COPY src src
-RUN bun scripts/build.ts /build/ara-notification-service && mkdir /build/data
+ARG COMMIT=
+RUN bun scripts/build.ts /build/ara-notification-service "$COMMIT" && mkdir /build/data
 
 # The C library, certificates and time zones; no shell and no package manager.
 FROM gcr.io/distroless/base-nossl-debian13:nonroot

@@ -1,13 +1,22 @@
+import { existsSync } from 'node:fs'
 import { rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 
-/** `bun scripts/build.ts [file]` builds one executable that needs neither Bun nor packages. */
+/**
+ * `bun scripts/build.ts [file] [commit]` builds one executable that needs neither Bun nor packages. `--version` shows the
+ * commit; by default it is that of the Git repository.
+ */
 
 const ROOT = join(import.meta.dir, '..')
-const [outfile = join(ROOT, 'dist/ara-notification-service')] = process.argv
-  .slice(2)
-  .map(path => resolve(path))
+const [file = join(ROOT, 'dist/ara-notification-service'), givenCommit] = process.argv.slice(2)
+const outfile = resolve(file)
+
+function commitOfRepository(): string {
+  if (!existsSync(join(ROOT, '.git')) || Bun.which('git') === null) return ''
+  const { exitCode, stdout } = Bun.spawnSync(['git', 'rev-parse', '--short', 'HEAD'], { cwd: ROOT })
+  return exitCode === 0 ? stdout.toString().trim() : ''
+}
 
 // Each worker is an entry: otherwise the executable looks for its file. Entries lie side by side, so that
 // `new URL('./x-worker.ts', import.meta.url)` finds a worker from any folder.
@@ -30,6 +39,7 @@ const { outputs } = await Bun.build({
   naming: { entry: '[name].[ext]' },
   format: 'esm',
   plugins: [commonJs],
+  define: { BUILD_COMMIT: JSON.stringify(givenCommit ?? commitOfRepository()) },
   minify: true,
   bytecode: true,
   // Split chunks: the entry handles signals before the rest is read.

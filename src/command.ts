@@ -40,31 +40,25 @@ async function checkHealth({ serverHost: host, serverPort, internalPort }: Confi
   process.exit((await isAlive({ host, port: internalPort || serverPort })) ? 0 : 1)
 }
 
-const USAGE = 'expected no argument (serve), "health", "backup <file>" or "restore <file>"'
+/** A command of the service itself. Only the supervisor of WORKERS gives `worker`. */
+type ServiceCommand =
+  | { readonly name: 'serve' }
+  | { readonly name: 'health' }
+  | { readonly name: 'worker' }
+  | { readonly name: 'backup' | 'restore'; readonly file: string }
 
-async function execute(
-  [command, file, ...rest]: readonly string[],
-  signalled: Promise<string>,
-): Promise<void> {
-  // Only the supervisor of WORKERS gives this command.
-  if (command === 'worker' && file === undefined) {
+async function execute(command: ServiceCommand, signalled: Promise<string>): Promise<void> {
+  if (command.name === 'worker') {
     const { serveAsWorker } = await import('./serve/worker.ts')
     return await serveAsWorker({ env: process.env, version, signalled })
   }
-  const isCopy = command === 'backup' || command === 'restore'
-  if (
-    rest.length > 0 ||
-    (file !== undefined) !== isCopy ||
-    !(isCopy || command === undefined || command === 'health')
-  )
-    throw new Error(USAGE)
   const loaded = loadConfig(process.env)
-  if (command === undefined) return await serve(loaded, signalled)
+  if (command.name === 'serve') return await serve(loaded, signalled)
   void signalled.then(() => process.exit(1))
-  if (isCopy && file !== undefined) return await copyStore(command, file, loaded.config)
-  await checkHealth(loaded.config)
+  if (command.name === 'health') return await checkHealth(loaded.config)
+  await copyStore(command.name, command.file, loaded.config)
 }
 
-/** Runs the command that `argv` names; `signalled` resolves with the first signal. */
-export const run = (argv: readonly string[], signalled: Promise<string>): Promise<void> =>
-  execute(argv, signalled).catch(error => refuse(error))
+/** Runs the command; `signalled` resolves with the first signal. */
+export const run = (command: ServiceCommand, signalled: Promise<string>): Promise<void> =>
+  execute(command, signalled).catch(error => refuse(error))

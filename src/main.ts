@@ -13,5 +13,5 @@ function onSignal(signal: string): void {
 process.on('SIGTERM', onSignal)
 process.on('SIGINT', onSignal)
 
-const { run } = await import('./command.ts')
-await run(process.argv.slice(2), signalled)
+const { runCommandLine } = await import('./cli/cli.ts')
+await runCommandLine(process.argv.slice(2), signalled)

@@ -22,6 +22,7 @@ const LEVELS = [
   ['app'],
   ['serve'],
   ['command'],
+  ['cli'],
   ['main'],
 ]
 
@@ -49,9 +50,9 @@ const packagesOf = (text: string): readonly string[] => namesIn(text).filter(nam
 const partOf = (file: string): string => (file.split('/', 1)[0] ?? '').replace(/\.ts$/, '')
 const levelOf = (file: string): number => LEVELS.findIndex(parts => parts.includes(partOf(file)))
 
-/** Only the command may import from outside `src`: the version in package.json. */
+/** Only commands may import from outside `src`: the version in package.json. */
 function mayImport(from: string, to: string): boolean {
-  if (to.startsWith('../')) return partOf(from) === 'command'
+  if (to.startsWith('../')) return ['command', 'cli'].includes(partOf(from))
   if (levelOf(from) === -1 || levelOf(to) === -1) return false
   if (partOf(to) === 'hub' && REACH_USERS.includes(partOf(from))) return false
   return partOf(from) === partOf(to) || levelOf(to) < levelOf(from)

@@ -72,6 +72,10 @@ function read(name: Name, env: Environment): unknown {
   return result.output
 }
 
+/** Reads one setting alone. Throws ConfigError for an invalid value. */
+export const readSetting = <N extends Name>(name: N, env: Environment): Raw[Camel<N>] =>
+  read(name, env) as Raw[Camel<N>]
+
 /** LOG_LEVEL, else the first bare level of RUST_LOG. Ignores directives such as `tower=debug`. */
 function levelOf({ logLevel, rustLog = '' }: Raw): (typeof LEVELS)[number] {
   if (logLevel !== undefined) return logLevel

@@ -1,0 +1,101 @@
+import { createServer } from 'node:net'
+import type { Config } from '../../config/config.ts'
+import { descriptorLimit } from '../../lib/system/descriptors.ts'
+import { localUrl } from '../address.ts'
+import { type Answer, callApi, isRecord } from '../api.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
+
+/** Descriptors for files and for connections that are being closed. */
+const SPARE_DESCRIPTORS = 100
+const ANSWER_MS = 2_000
+
+export function checkDescriptors({ websocketMaxConnections: most }: Config): Finding {
+  const limit = descriptorLimit()
+  const needed = most + SPARE_DESCRIPTORS
+  if (limit === undefined) return ok('descriptors', 'no limit of open files is known')
+  if (most === 0) return ok('descriptors', `${limit} open files; WEBSOCKET_MAX_CONNECTIONS=0 sets no limit`)
+  if (limit >= needed) return ok('descriptors', `${limit} open files, ${needed} are needed`)
+  return warn(
+    'descriptors',
+    `${limit} open files, but WEBSOCKET_MAX_CONNECTIONS needs ${needed}`,
+    `raise the limit (ulimit -n ${needed}, LimitNOFILE= in systemd) or lower WEBSOCKET_MAX_CONNECTIONS`,
+  )
+}
+
+/** Resolves with the error code that forbids listening, or undefined. */
+function listenFault(host: string, port: number): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>()
+  const server = createServer()
+  server.once('error', error => resolve('code' in error ? String(error.code) : error.message))
+  server.listen({ host: host.replace(/^\[(.*)\]$/, '$1'), port, exclusive: true }, () =>
+    server.close(() => resolve(undefined)),
+  )
+  return promise
+}
+
+interface Listener {
+  readonly name: 'SERVER_PORT' | 'INTERNAL_PORT'
+  readonly host: string
+  readonly port: number
+}
+
+/** The service answers `/health/live`, or with INTERNAL_PORT an error envelope there. */
+const isOurs = ({ body }: Answer): boolean =>
+  body?.['status'] === 'alive' || (isRecord(body?.['error']) && typeof body['error']['code'] === 'string')
+
+async function checkFree({ name, host, port }: Listener): Promise<Finding> {
+  const code = await listenFault(host, port)
+  if (code === undefined) return ok('port', `${name} ${port} is free: the service is not running here`)
+  if (code === 'EADDRINUSE')
+    return fail('port', `${name} ${port} is in use by another program`, `stop it or change ${name}`)
+  const advice = code === 'EACCES' ? `choose a port above 1023 for ${name}` : 'correct SERVER_HOST'
+  return fail('port', `${name} ${port}: the service cannot listen (${code})`, advice)
+}
+
+interface CheckedListener {
+  readonly finding: Finding
+  readonly isRunning: boolean
+}
+
+const notRunning = (finding: Finding): CheckedListener => ({ finding, isRunning: false })
+
+async function checkListener(listener: Listener): Promise<CheckedListener> {
+  const { name, host, port } = listener
+  if (port === 0)
+    return notRunning(ok('port', `${name}=0: any free port (give a running service with --url)`))
+  const place = `${name} ${port}`
+  try {
+    const signal = AbortSignal.timeout(ANSWER_MS)
+    const answer = await callApi(localUrl(host, port), '/health/live', { signal })
+    if (isOurs(answer)) return { finding: ok('port', `${place}: the service answers`), isRunning: true }
+    return notRunning(fail('port', `${place}: another program answers`, `stop it or change ${name}`))
+  } catch (error) {
+    const cause = error instanceof Error ? error.cause : undefined
+    if (!(cause instanceof Error && cause.name === 'TimeoutError'))
+      return notRunning(await checkFree(listener))
+    const advice = 'look at the log of the service, and restart it'
+    return notRunning(fail('port', `${place}: accepts connections, but does not answer`, advice))
+  }
+}
+
+interface CheckedPorts {
+  readonly findings: readonly Finding[]
+  /** The service answers on SERVER_PORT. */
+  readonly isRunning: boolean
+}
+
+/** Checks the ports on this machine. */
+export async function checkPorts({
+  serverHost: host,
+  serverPort,
+  internalPort,
+}: Config): Promise<CheckedPorts> {
+  const [server, internal] = await Promise.all([
+    checkListener({ name: 'SERVER_PORT', host, port: serverPort }),
+    internalPort === 0 ? undefined : checkListener({ name: 'INTERNAL_PORT', host, port: internalPort }),
+  ])
+  return {
+    findings: [server, internal].flatMap(checked => checked?.finding ?? []),
+    isRunning: server.isRunning,
+  }
+}

@@ -1,0 +1,73 @@
+import { Database } from 'bun:sqlite'
+import { accessSync, constants, existsSync, realpathSync, statfsSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { Config } from '../../config/config.ts'
+import { errorLine } from '../../lib/error-line.ts'
+import { checkWhole, lock, refusalOf, versionOf } from '../../store/sqlite/file.ts'
+import { type Finding, fail, ok, warn } from './finding.ts'
+
+const CHECK = 'store file'
+const MIB = 1024 * 1024
+const LOW_BYTES = 256 * MIB
+const FULL_BYTES = 16 * MIB
+
+const isWritable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.W_OK | constants.R_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function checkSpace(directory: string): Finding {
+  const { bavail, bsize } = statfsSync(directory)
+  const free = bavail * bsize
+  const message = `${Math.floor(free / MIB)} MiB free`
+  if (free >= LOW_BYTES) return ok(CHECK, message)
+  const advice = 'free space on this volume: sends to users get 503 when it is full'
+  return free < FULL_BYTES ? fail(CHECK, message, advice) : warn(CHECK, message, advice)
+}
+
+/** Tells whether another process holds the lock beside the file. */
+function isLocked(path: string): boolean {
+  if (!existsSync(`${path}.lock`)) return false
+  try {
+    lock(path).close()
+    return false
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY')) return true
+    throw error
+  }
+}
+
+function checkContent(path: string): Finding {
+  try {
+    const isOpen = isLocked(path)
+    using db = new Database(path, { readonly: true })
+    const isEmpty = versionOf(db) === 0
+    checkWhole(db, path)
+    const use = isOpen ? 'a running service has it open' : 'no process has it open'
+    return ok(CHECK, `${path} is ${isEmpty ? 'empty' : 'whole'}, ${use}`)
+  } catch (error) {
+    const advice = 'move the file away, then restore a backup with "restore <file>"'
+    return fail(CHECK, errorLine(refusalOf(error)), advice)
+  }
+}
+
+/** Checks the file of a SQLite store, which a service may have open. */
+export function checkStoreFile({ storeUrl }: Config): readonly Finding[] {
+  if (storeUrl.kind !== 'sqlite') return []
+  const given = resolve(storeUrl.path)
+  const directory = dirname(given)
+  const advice = 'create it and make it writable for the user of the service'
+  if (!existsSync(directory)) return [fail(CHECK, `the directory ${directory} does not exist`, advice)]
+  if (!isWritable(directory)) return [fail(CHECK, `the directory ${directory} is not writable`, advice)]
+  const space = checkSpace(directory)
+  if (!existsSync(given) || statSync(given).size === 0)
+    return [ok(CHECK, `${given} does not exist yet: the service creates it`), space]
+  const path = realpathSync(given)
+  if (!isWritable(path))
+    return [fail(CHECK, `${path} is not writable`, 'make it writable for the user of the service'), space]
+  return [checkContent(path), space]
+}

@@ -1,0 +1,135 @@
+import type { Environment } from '../config/config.ts'
+import { JsonText } from '../lib/json/text.ts'
+import { urlOf } from './address.ts'
+import { parsed } from './api.ts'
+import { type Arguments, listOf, UsageError } from './options.ts'
+import { readStream, type ServerEvent, StreamRefused } from './stream.ts'
+import { printable, type Terminal } from './terminal.ts'
+import { tenantOf, tokenFor, userOf } from './token.ts'
+
+/** Waits between attempts to reconnect, milliseconds. */
+const FIRST_WAIT_MS = 500
+const LONGEST_WAIT_MS = 10_000
+
+/** The end of a stream after which reconnecting cannot help. */
+class StreamEnded extends Error {}
+
+interface ListenState {
+  cursor: string | undefined
+  /** True after the first `connected`: from then on a break is repaired. */
+  hasConnected: boolean
+  attempts: number
+  /** Wait that the service asked for, milliseconds. */
+  waitMs: number | undefined
+}
+
+/** Text of a notification on one line, with the digits of the payload as sent. */
+function lineOf({ data, id }: ServerEvent): string {
+  const { occurred_at: at, event_type: type } = parsed(data) ?? {}
+  const place = id === undefined ? '' : `  ${id}`
+  return printable(`${at}  ${type}  ${JsonText.of(data).get('payload')?.text}${place}`)
+}
+
+/** Resolves after the time or when the signal aborts. */
+async function wait(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, ms)
+  signal.addEventListener('abort', () => resolve(), { once: true })
+  if (signal.aborted) resolve()
+  await promise
+  clearTimeout(timer)
+}
+
+const isFinal = (error: unknown, { hasConnected }: ListenState): boolean =>
+  error instanceof StreamEnded ||
+  !hasConnected ||
+  (error instanceof StreamRefused && error.status < 500 && error.status !== 429)
+
+/** Full jitter: clients of one outage do not come back together. */
+const backOff = (attempts: number): number =>
+  FIRST_WAIT_MS + Math.random() * Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** attempts)
+
+/** `listen`: prints notifications until a signal; resumes after breaks. */
+export async function listen(
+  args: Arguments,
+  env: Environment,
+  terminal: Terminal,
+  signalled: Promise<string>,
+): Promise<number> {
+  const [given, user] = [args.text('token'), userOf(args)]
+  if ((given === undefined) === (user === undefined)) throw new UsageError('expected --user or --token')
+  const tenant = tenantOf(args)
+  const channels = listOf(args, 'channels')
+  const url = urlOf(args, env)
+  const isJson = args.flag('json')
+  const stopping = new AbortController()
+  const { signal } = stopping
+  void signalled.then(() => stopping.abort())
+  const state: ListenState = {
+    cursor: args.text('cursor'),
+    hasConnected: false,
+    attempts: 0,
+    waitMs: undefined,
+  }
+
+  const tellConnected = async ({ data }: ServerEvent): Promise<void> => {
+    const { user_id: name, cursor, recovered, reason, replayed } = parsed(data) ?? {}
+    if (typeof cursor === 'string') state.cursor = cursor
+    state.hasConnected = true
+    state.attempts = 0
+    const gap = recovered === false ? `; entries may be missing (${reason})` : ''
+    await terminal.note(printable(`Connected as ${name}, ${replayed} retained${gap}`))
+  }
+
+  const endOf = ({ data }: ServerEvent): void => {
+    const { code, message } = parsed(data) ?? {}
+    if (code === 'UNAUTHORIZED' && given === undefined) return
+    throw new StreamEnded(printable(`${code}: ${message}`))
+  }
+
+  const handle = async (event: ServerEvent): Promise<void> => {
+    switch (event.event) {
+      case 'connected':
+        return await tellConnected(event)
+      case 'notification':
+        if (!(await terminal.print(isJson ? event.data : lineOf(event)))) stopping.abort()
+        state.cursor = event.id ?? state.cursor
+        return
+      case 'shutdown': {
+        const seconds = parsed(event.data)?.['reconnect_after_seconds']
+        state.waitMs = typeof seconds === 'number' ? seconds * 1_000 : undefined
+        return
+      }
+      case 'error':
+        return endOf(event)
+      default:
+    }
+  }
+
+  const connect = async (): Promise<void> => {
+    const token = given ?? (await tokenFor(env, { user: user ?? '', tenant }))
+    for await (const event of readStream({ url, token, cursor: state.cursor, channels, signal })) {
+      await handle(event)
+      if (signal.aborted) return
+    }
+  }
+
+  const recover = (error: unknown): void => {
+    if (signal.aborted) return
+    if (isFinal(error, state)) throw error
+    if (error instanceof StreamRefused && error.retryAfterSeconds !== undefined)
+      state.waitMs = error.retryAfterSeconds * 1_000
+  }
+
+  while (!signal.aborted) {
+    await connect().catch(recover)
+    if (signal.aborted) break
+    const ms = state.waitMs ?? backOff(state.attempts++)
+    state.waitMs = undefined
+    await terminal.note(`Disconnected, reconnecting in ${(ms / 1_000).toFixed(1)} s`)
+    await wait(ms, signal)
+  }
+  if (state.cursor !== undefined)
+    await terminal.note(`Last cursor: ${state.cursor} (continue with --cursor ${state.cursor})`)
+  return 0
+}

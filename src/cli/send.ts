@@ -1,0 +1,112 @@
+import type { Environment } from '../config/config.ts'
+import { PRIORITIES } from '../protocol/values.ts'
+import { keyOf, urlOf } from './address.ts'
+import { type Answer, callApi, refusalOf } from './api.ts'
+import { type Arguments, durationOf, listOf, UsageError } from './options.ts'
+import { printable, type Terminal } from './terminal.ts'
+import { tenantOf } from './token.ts'
+
+interface Target {
+  readonly path: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+const TARGETS = ['user', 'users', 'channel', 'channels', 'broadcast']
+
+/** The one target among the options. */
+function targetOf(args: Arguments): Target {
+  const text = (option: string) => args.text(option)
+  const given: Readonly<Record<string, Target | undefined>> = {
+    user: text('user') === undefined ? undefined : { path: 'send', fields: { target_user_id: text('user') } },
+    users:
+      text('users') === undefined
+        ? undefined
+        : { path: 'send-to-users', fields: { target_user_ids: listOf(args, 'users') } },
+    channel:
+      text('channel') === undefined ? undefined : { path: 'channel', fields: { channel: text('channel') } },
+    channels:
+      text('channels') === undefined
+        ? undefined
+        : { path: 'channels', fields: { channels: listOf(args, 'channels') } },
+    broadcast: args.flag('broadcast') ? { path: 'broadcast', fields: {} } : undefined,
+  }
+  const [target, ...others] = Object.values(given).filter(each => each !== undefined)
+  if (target === undefined || others.length > 0)
+    throw new UsageError(`expected one of ${TARGETS.map(name => `--${name}`).join(', ')}`)
+  return target
+}
+
+async function readText(source: string): Promise<string> {
+  if (source === '-') return await Bun.stdin.text()
+  if (!source.startsWith('@')) return source
+  const path = source.slice(1)
+  try {
+    return await Bun.file(path).text()
+  } catch {
+    throw new UsageError(`--payload: expected a file that can be read (${path})`)
+  }
+}
+
+/** The payload as its JSON text, so that the digits of numbers stay. */
+async function payloadOf(args: Arguments): Promise<string> {
+  const text = await readText(args.text('payload') ?? 'null')
+  try {
+    JSON.parse(text)
+    return text
+  } catch {
+    throw new UsageError(`--payload: expected JSON, such as '{"no":42}' or '"text"'`)
+  }
+}
+
+function priorityOf(args: Arguments): string | undefined {
+  const given = args.text('priority')?.toLowerCase()
+  const known = PRIORITIES.find(each => each.toLowerCase() === given)
+  if (given !== undefined && known === undefined)
+    throw new UsageError(`--priority: expected ${PRIORITIES.join(', ')}`)
+  return known
+}
+
+async function bodyOf(args: Arguments, fields: Target['fields']): Promise<string> {
+  const eventType = args.text('type')
+  if (eventType === undefined) throw new UsageError('expected --type')
+  const rest = JSON.stringify({
+    ...fields,
+    event_type: eventType,
+    ttl: durationOf(args, 'ttl'),
+    priority: priorityOf(args),
+  })
+  return `${rest.slice(0, -1)},"payload":${await payloadOf(args)}}`
+}
+
+/** One line about a result; unknown fields do not matter. */
+function summaryOf({ body = {} }: Answer): string {
+  const { status, delivered_to: delivered, queued, failed, notification_id: id } = body
+  return `${status}: delivered to ${delivered} connections, queued for ${queued} users, failed on ${failed} (id ${id})`
+}
+
+/** `send`: sends a notification and prints the answer. */
+export async function sendNotification(
+  args: Arguments,
+  env: Environment,
+  terminal: Terminal,
+): Promise<number> {
+  const { path, fields } = targetOf(args)
+  const body = await bodyOf(args, fields)
+  const tenant = tenantOf(args)
+  const idempotencyKey = args.text('key')
+  const answer = await callApi(urlOf(args, env), `/api/v1/notifications/${path}`, {
+    method: 'POST',
+    key: keyOf(args, env),
+    headers: {
+      ...(tenant !== undefined && { 'x-tenant-id': tenant }),
+      ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
+    },
+    body,
+  })
+  if (answer.status !== 200) {
+    const { code, message } = refusalOf(answer)
+    throw new Error(printable(`${code}: ${message}`))
+  }
+  await terminal.print(args.flag('json') ? answer.text : summaryOf(answer))
+  return 0
+}

@@ -1,0 +1,42 @@
+import { isatty } from 'node:tty'
+import type { Environment } from '../config/config.ts'
+import { writeAll } from '../lib/system/line-writer.ts'
+
+const STDOUT = 1
+const STDERR = 2
+const CODES = { green: 32, yellow: 33, red: 31, dim: 2 } as const
+
+export type Colour = keyof typeof CODES
+
+/** Output of a command. */
+export interface Terminal {
+  /** Writes a line to stdout; false once its reader has gone. */
+  print(line: string): Promise<boolean>
+  /** Writes a line to stderr. */
+  note(line: string): Promise<void>
+  /** Colours text for stdout if it is a terminal and NO_COLOR is unset. */
+  paint(colour: Colour, text: string): string
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them.
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g
+
+/** Escapes control characters: a notification must not control the terminal. */
+export const printable = (text: string): string =>
+  text.replace(CONTROL, each => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`)
+
+async function writeLine(fd: number, line: string): Promise<boolean> {
+  const bytes = Buffer.from(`${line}\n`)
+  return (await writeAll(fd, bytes)) === bytes.length
+}
+
+export function openTerminal(env: Environment): Terminal {
+  const hasColours = isatty(STDOUT) && !env['NO_COLOR']
+  return {
+    print: line => writeLine(STDOUT, line),
+    note: async line => {
+      await writeLine(STDERR, line)
+    },
+    paint: (colour, text) => (hasColours ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text),
+  }
+}
