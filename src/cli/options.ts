@@ -28,11 +28,27 @@ export interface Arguments {
 const firstSentence = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split(/\n|\. /, 1)[0] ?? ''
 
+/** Joins an option and its value: a cursor or a number may begin with `-`, which `parseArgs` rejects. */
+function joined(args: readonly string[], options: Command['options']): readonly string[] {
+  const isOption = (text: string): boolean => text.startsWith('--') && Object.hasOwn(options, text.slice(2))
+  const out: string[] = []
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] ?? ''
+    const next = args[at + 1]
+    const takesValue = isOption(arg) && options[arg.slice(2)]?.value !== undefined
+    if (takesValue && next !== undefined && !isOption(next)) {
+      out.push(`${arg}=${next}`)
+      at++
+    } else out.push(arg)
+  }
+  return out
+}
+
 function parse(args: readonly string[], { options }: Command) {
   const known = { ...options, help: { help: '' } }
   try {
     return parseArgs({
-      args: [...args],
+      args: [...joined(args, known)],
       options: Object.fromEntries(
         Object.entries<Option>(known).map(([name, { value }]) => [
           name,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { version } from '../../package.json' with { type: 'json' }
 import { API_KEY, SECRET } from '../support/app.ts'
 import { CERTIFICATE } from '../support/certificate.ts'
+import { runCli, spawnCli } from '../support/cli.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { startRedis } from '../support/redis.ts'
 import { type Program, spawnService, startService } from '../support/service.ts'
@@ -36,13 +37,22 @@ async function run(command: readonly string[], cwd: string): Promise<void> {
   if ((await child.exited) !== 0) throw new Error(complaints)
 }
 
+async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let text = ''
+  for await (const chunk of stream) {
+    text += Buffer.from(chunk).toString()
+    if (text.includes('\n')) break
+  }
+  return text
+}
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ara-binary-'))
   const [sources, home] = [join(folder, 'sources'), join(folder, 'home')]
   await mkdir(home)
   for (const name of PROJECT) await cp(join(ROOT, name), join(sources, name), { recursive: true })
   await symlink(join(ROOT, 'node_modules'), join(sources, 'node_modules'))
-  await run([process.execPath, 'scripts/build.ts', join(folder, 'bin/ara')], sources)
+  await run([process.execPath, 'scripts/build.ts', join(folder, 'bin/ara'), 'abc1234'], sources)
   // The executable must not look for source files.
   await rm(sources, { recursive: true })
   program = { command: [join(folder, 'bin/ara')], cwd: home }
@@ -194,9 +204,24 @@ describe('the `health` command checks the service with the same settings', () =>
   })
 
   test('a mistyped command does not start a second service', async () => {
-    for (const args of [['healthy'], ['health', 'now'], ['--version'], ['backup'], ['restore', 'a', 'b']]) {
-      const { code, stderr } = await ask(args, {})
-      expect([code, stderr]).toEqual([1, expect.stringMatching(/^expected no argument[^\n]*\n$/)])
+    for (const args of [['healthy'], ['health', 'now'], ['--bogus'], ['backup'], ['restore', 'a', 'b']]) {
+      const { code, stdout, stderr } = await ask(args, {})
+      expect([code, stdout, stderr]).toEqual([2, '', expect.stringMatching(/^[^\n]+expected?[^\n]+\n$/)])
     }
   })
 })
+
+test('the executable alone runs the command line: version, token, send, listen and doctor', async () => {
+  await using service = await startService({ DRAIN_SECONDS: '0', QUEUE_ENABLED: 'true' }, program)
+  const env = { SERVER_PORT: String(service.port) }
+  const run = (args: readonly string[]) => runCli(args, { env, program })
+  expect((await run(['--version'])).stdout).toMatch(/^ara-notification-service \S+ \(abc1234\)\n$/)
+  const token = (await run(['token', '--user', 'u'])).stdout.trim()
+  const listener = spawnCli(['listen', '--token', token], { env, program })
+  expect(await run(['send', '--user', 'u', '--type', 'e', '--payload', '1.10'])).toMatchObject({ code: 0 })
+  const line = await firstLine(listener.stdout)
+  expect(line).toContain('e  1.10  ')
+  listener.kill('SIGINT')
+  expect(await listener.exited).toBe(0)
+  expect(await run(['doctor'])).toMatchObject({ code: 0, stderr: '' })
+}, 20_000)

@@ -36,7 +36,7 @@ async function checkAll(args: Arguments, env: Environment): Promise<readonly Fin
 
 function lineOf({ check, status, message, advice }: Finding, terminal: Terminal): string {
   const mark = terminal.paint(COLOURS[status], status.padEnd(STATUS_WIDTH))
-  const what = advice === undefined ? message : `${message}. To do: ${advice}`
+  const what = advice === undefined ? message : `${message.replace(/\.$/, '')}. To do: ${advice}`
   return `${mark}  ${check.padEnd(CHECK_WIDTH)}  ${printable(what)}`
 }
 

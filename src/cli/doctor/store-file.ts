@@ -1,6 +1,16 @@
 import { Database } from 'bun:sqlite'
-import { accessSync, constants, existsSync, realpathSync, statfsSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  realpathSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import type { Config } from '../../config/config.ts'
 import { errorLine } from '../../lib/error-line.ts'
 import { checkWhole, lock, refusalOf, versionOf } from '../../store/sqlite/file.ts'
@@ -27,6 +37,18 @@ function checkSpace(directory: string): Finding {
   if (free >= LOW_BYTES) return ok(CHECK, message)
   const advice = 'free space on this volume: sends to users get 503 when it is full'
   return free < FULL_BYTES ? fail(CHECK, message, advice) : warn(CHECK, message, advice)
+}
+
+/** Tries it: permissions do not tell of read-only volumes. */
+function isDirectoryWritable(directory: string): boolean {
+  const path = join(directory, `.doctor-${crypto.randomUUID()}`)
+  try {
+    closeSync(openSync(path, 'wx'))
+    unlinkSync(path)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Tells whether another process holds the lock beside the file. */
@@ -62,7 +84,8 @@ export function checkStoreFile({ storeUrl }: Config): readonly Finding[] {
   const directory = dirname(given)
   const advice = 'create it and make it writable for the user of the service'
   if (!existsSync(directory)) return [fail(CHECK, `the directory ${directory} does not exist`, advice)]
-  if (!isWritable(directory)) return [fail(CHECK, `the directory ${directory} is not writable`, advice)]
+  if (!isDirectoryWritable(directory))
+    return [fail(CHECK, `the directory ${directory} is not writable`, advice)]
   const space = checkSpace(directory)
   if (!existsSync(given) || statSync(given).size === 0)
     return [ok(CHECK, `${given} does not exist yet: the service creates it`), space]

@@ -1,0 +1,232 @@
+import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { API_KEY } from '../support/app.ts'
+import { runCli, spawnCli } from '../support/cli.ts'
+import { connectSocket, connectStream } from '../support/client.ts'
+import { freePort } from '../support/free-port.ts'
+import { createInbox } from '../support/inbox.ts'
+import { type Service, startService } from '../support/service.ts'
+import { storePlace } from '../support/store-file.ts'
+
+const QUICK = { DRAIN_SECONDS: '0' }
+const addressOf = ({ port }: Service) => ({ SERVER_PORT: String(port) })
+
+describe('token', () => {
+  test('signs a token that the service accepts, with issuer, audience and algorithm of the settings', async () => {
+    const env = { JWT_ISSUER: 'ara', JWT_AUDIENCE: 'web', JWT_ALGORITHMS: 'HS512', CHANNEL_ACCESS: 'claims' }
+    await using service = await startService({ ...QUICK, ...env })
+    const { code, stdout } = await runCli(['token', '--user', 'u', '--channels', 'a,room.*', '--ttl', '2m'], {
+      env,
+    })
+    expect(code).toBe(0)
+    using stream = await connectStream(`${service.url}/sse?token=${stdout.trim()}&channels=a,room.1`)
+    const { data } = await stream.nextOf('connected')
+    expect(data).toMatchObject({ user_id: 'u', channels: ['a', 'room.1'] })
+    expect(data.expires_in).toBeWithin(60, 121)
+  })
+
+  test('prints roles and tenant into the token, and JSON with --json', async () => {
+    const args = ['token', '--user', 'u', '--tenant', 'acme', '--roles', 'a,b', '--json']
+    const { token, expires_at: end } = JSON.parse((await runCli(args)).stdout)
+    const claims = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString())
+    expect(claims).toMatchObject({ sub: 'u', tenant_id: 'acme', roles: ['a', 'b'] })
+    expect(new Date(claims.exp * 1_000).getTime() - Date.parse(end)).toBeWithin(-1_001, 1_001)
+  })
+})
+
+describe('send', () => {
+  test('sends to each kind of target and prints the answer', async () => {
+    await using service = await startService({ ...QUICK, QUEUE_ENABLED: 'true' })
+    const env = addressOf(service)
+    const socket = await connectSocket(`${service.url}/ws?token=${await service.token('u')}&channels=a,b`)
+    await socket.nextOf('subscribed')
+    const targets = [
+      ['--user', 'u'],
+      ['--users', 'u,away'],
+      ['--channel', 'a'],
+      ['--channels', 'a,b'],
+      ['--broadcast'],
+    ]
+    for (const [n, target] of targets.entries()) {
+      const { code, stdout } = await runCli(['send', ...target, '--type', 'e', '--payload', String(n)], {
+        env,
+      })
+      expect({ code, stdout }).toEqual({
+        code: 0,
+        stdout: expect.stringMatching(/delivered to 1 connections/),
+      })
+      expect(await socket.nextOf('notification')).toMatchObject({ event_type: 'e', payload: n })
+    }
+    socket.close()
+  })
+
+  test('reads the payload from stdin and files with the same digits, and passes on all options', async () => {
+    await using service = await startService({ ...QUICK, QUEUE_ENABLED: 'true' })
+    await using place = await storePlace()
+    const env = addressOf(service)
+    const file = join(place.directory, 'payload.json')
+    await Bun.write(file, '{"n":1.10}\n')
+    const args = [
+      'send',
+      '--user',
+      'u',
+      '--type',
+      'e',
+      '--ttl',
+      '1h',
+      '--priority',
+      'high',
+      '--key',
+      'k1',
+      '--json',
+    ]
+    const first = await runCli([...args, '--payload', `@${file}`], { env })
+    expect(JSON.parse(first.stdout)).toMatchObject({ success: true, queued: 1, status: 'queued' })
+    expect(await runCli([...args, '--payload', `@${file}`], { env })).toEqual(first)
+    await runCli(['send', '--user', 'u', '--type', 'e', '--payload', '-'], { env, stdin: '[1e400]' })
+    const listed = await fetch(`${service.url}/api/v1/users/u/notifications`, {
+      headers: { 'x-api-key': API_KEY },
+    })
+    const text = await listed.text()
+    expect(text).toContain('"payload":{"n":1.10}')
+    expect(text).toContain('"payload":[1e400]')
+    expect(JSON.parse(text.replace('1e400', '1')).notifications).toMatchObject([
+      { metadata: { ttl: 3_600, priority: 'High' } },
+      { metadata: { priority: 'Normal' } },
+    ])
+  })
+
+  test('a refusal ends with exit code 1 and its code on stderr', async () => {
+    await using service = await startService(QUICK)
+    const args = ['send', '--channel', 'a b', '--type', 'e']
+    const bad = await runCli(args, { env: addressOf(service) })
+    expect(bad).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^VALIDATION_ERROR: [^\n]+\n$/),
+    })
+    const foreign = await runCli([...args, '--url', service.url, '--api-key', 'wrong'])
+    expect(foreign).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^UNAUTHORIZED: [^\n]+\n$/),
+    })
+  })
+
+  test('a proxy of the environment is not used for the service on this machine', async () => {
+    await using service = await startService(QUICK)
+    const env = { ...addressOf(service), HTTP_PROXY: 'http://127.0.0.1:9', http_proxy: 'http://127.0.0.1:9' }
+    expect(await runCli(['send', '--broadcast', '--type', 'e'], { env })).toMatchObject({ code: 0 })
+  })
+})
+
+/** Starts `listen`; `next` resolves with its next line on stdout. */
+function startListening(args: readonly string[], env: Record<string, string>) {
+  const child = spawnCli(['listen', ...args], { env })
+  const read = async (
+    stream: ReadableStream<Uint8Array>,
+    inbox: { push(line: string): void; end(): void },
+  ) => {
+    const decoder = new TextDecoder()
+    let text = ''
+    for await (const chunk of stream) {
+      text += decoder.decode(chunk, { stream: true })
+      const lines = text.split('\n')
+      text = lines.pop() ?? ''
+      for (const line of lines) inbox.push(line)
+    }
+    inbox.end()
+  }
+  const [out, err] = [createInbox<string>(), createInbox<string>()]
+  void read(child.stdout, out)
+  void read(child.stderr, err)
+  return {
+    out,
+    err,
+    next: () => out.until(() => true),
+    note: (pattern: RegExp) => err.until(line => pattern.test(line)),
+    interrupt: async () => {
+      child.kill('SIGINT')
+      return await child.exited
+    },
+    exited: child.exited,
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL')
+      await child.exited
+    },
+  }
+}
+
+describe('listen', () => {
+  test('accepts a cursor and a payload that begin with `-`', async () => {
+    await using service = await startService({ ...QUICK, QUEUE_ENABLED: 'true' })
+    const env = addressOf(service)
+    const args = ['send', '--user', 'u', '--type', 'e', '--payload', '-5']
+    expect(await runCli(args, { env })).toMatchObject({ code: 0 })
+    await using listener = startListening(['--user', 'u', '--cursor', '-abc:1', '--json'], env)
+    expect(JSON.parse(await listener.next()).payload).toBe(-5)
+    await listener.note(/^Connected as u, 1 retained; entries may be missing \(epoch_changed\)$/)
+    expect(await listener.interrupt()).toBe(0)
+  })
+
+  test('prints one line a notification, and on SIGINT the last cursor, after which another one continues', async () => {
+    await using service = await startService({ ...QUICK, QUEUE_ENABLED: 'true' })
+    const env = addressOf(service)
+    await using first = startListening(['--user', 'u', '--channels', 'a'], env)
+    await first.note(/^Connected as u, 0 retained$/)
+    await service.send('u', { text: 'two\nlines\u009b' })
+    expect(await first.next()).toMatch(
+      /^\d{4}-\d\d-\d\dT[\d:.]+Z {2}e {2}\{"text":"two\\nlines\\u009b"\} {2}[\w-]+:1$/,
+    )
+    await runCli(['send', '--channel', 'a', '--type', 'c', '--payload', '1.10'], { env })
+    expect(await first.next()).toMatch(/Z {2}c {2}1\.10$/)
+    expect(await first.interrupt()).toBe(0)
+    const [, cursor = ''] = /^Last cursor: (\S+:1) /.exec(await first.note(/^Last cursor: /)) ?? []
+    await service.send('u', 2)
+    await using second = startListening(['--user', 'u', '--cursor', cursor, '--json'], env)
+    expect(JSON.parse(await second.next())).toMatchObject({ type: 'notification', payload: 2 })
+    expect(await second.interrupt()).toBe(0)
+  })
+
+  test('continues after kill -9 of the service without a loss or a repeat', async () => {
+    await using place = await storePlace()
+    const port = String(await freePort())
+    const env = { ...QUICK, QUEUE_ENABLED: 'true', STORE_URL: place.url, SERVER_PORT: port }
+    const before = await startService(env)
+    await using listener = startListening(['--user', 'u', '--json'], { SERVER_PORT: port })
+    await listener.note(/^Connected/)
+    for (const n of [1, 2, 3]) await before.send('u', n)
+    const seen: number[] = []
+    while (seen.length < 3) seen.push(JSON.parse(await listener.next()).payload)
+    before.signal('SIGKILL')
+    await before.ended
+    await listener.note(/^Disconnected, reconnecting in /)
+    await using after = await startService(env)
+    for (const n of [4, 5, 6]) await after.send('u', n)
+    while (seen.length < 6) seen.push(JSON.parse(await listener.next()).payload)
+    expect(seen).toEqual([1, 2, 3, 4, 5, 6])
+    expect(await listener.interrupt()).toBe(0)
+  }, 30_000)
+
+  test.each<[name: string, args: readonly string[], line: RegExp]>([
+    ['a wrong token', ['--token', 'x'], /^UNAUTHORIZED: /],
+    ['a bad channel', ['--user', 'u', '--channels', 'x y'], /^VALIDATION_ERROR: /],
+  ])('%s ends it with exit code 1', async (_, args, line) => {
+    await using service = await startService(QUICK)
+    const { code, stdout, stderr } = await runCli(['listen', ...args], { env: addressOf(service) })
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(line)
+  })
+
+  test('a disconnect by the backend ends it with exit code 1', async () => {
+    await using service = await startService(QUICK)
+    await using listener = startListening(['--user', 'u'], addressOf(service))
+    await listener.note(/^Connected/)
+    await fetch(`${service.url}/api/v1/users/u/disconnect`, {
+      method: 'POST',
+      headers: { 'x-api-key': API_KEY },
+    })
+    await listener.note(/^FORBIDDEN: /)
+    expect(await listener.exited).toBe(1)
+  })
+})

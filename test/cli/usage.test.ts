@@ -1,0 +1,85 @@
+import { describe, expect, test } from 'bun:test'
+import { version } from '../../package.json' with { type: 'json' }
+import { COMMANDS } from '../../src/cli/commands.ts'
+import { runCli } from '../support/cli.ts'
+
+test('--help names every command, --version tells version and commit', async () => {
+  const help = await runCli(['--help'])
+  expect({ code: help.code, stderr: help.stderr }).toEqual({ code: 0, stderr: '' })
+  for (const name of Object.keys(COMMANDS)) expect(help.stdout).toMatch(new RegExp(`^  ${name} `, 'm'))
+  expect((await runCli(['-h'])).stdout).toBe(help.stdout)
+  const told = await runCli(['--version'])
+  expect(told.stdout).toMatch(
+    new RegExp(`^ara-notification-service ${RegExp.escape(version)}( \\([0-9a-f]+\\))?\n$`),
+  )
+  expect(JSON.parse((await runCli(['--version', '--json'])).stdout)).toMatchObject({ version })
+})
+
+test.each(Object.entries(COMMANDS))('%s --help describes each option', async (name, { options }) => {
+  const { code, stdout } = await runCli([name, '--help'])
+  expect(code).toBe(0)
+  expect(stdout).toStartWith(`Usage: ara-notification-service ${name}`)
+  for (const option of Object.keys(options)) expect(stdout).toMatch(new RegExp(`^  --${option}\\b`, 'm'))
+})
+
+describe('wrong arguments end with exit code 2 and one line that tells what to do', () => {
+  const SEND = ['send', '--type', 'e']
+  const URL_OPTION = ['--url', 'http://127.0.0.1:9']
+  test.each<[args: readonly string[], line: RegExp]>([
+    [['bogus'], /^unknown command "bogus": expected serve, /],
+    [['--bogus'], /^unknown command "--bogus"/],
+    [['health', 'now'], /^health: unexpected argument "now" \(see health --help\)$/],
+    [['backup'], /^backup: expected <file>/],
+    [['restore', 'a', 'b'], /^restore: unexpected argument "b"/],
+    [['serve', '--port', '1'], /^serve: Unknown option '--port'/],
+    [['token'], /^token: expected --user/],
+    [['token', '--user', '--json'], /^token: Option '--user/],
+    [['token', '--user', ''], /^token: --user: expected 1 to 256 bytes/],
+    [['token', '--user', 'u', '--ttl', 'soon'], /^token: --ttl: expected seconds, or 15m, 1h, 7d/],
+    [['token', '--user', 'u', '--roles', 'a,,b'], /^token: --roles: expected names/],
+    [['token', '--user', 'u', '--tenant', 'a b'], /^token: --tenant: expected 1 to 64/],
+    [SEND, /^send: expected one of --user, --users, --channel, --channels, --broadcast/],
+    [[...SEND, '--user', 'u', '--broadcast'], /^send: expected one of/],
+    [['send', '--user', 'u'], /^send: expected --type/],
+    [[...SEND, '--user', 'u', '--payload', '{'], /^send: --payload: expected JSON/],
+    [
+      [...SEND, '--user', 'u', '--payload', '@/nowhere'],
+      /^send: --payload: expected a file that can be read/,
+    ],
+    [
+      [...SEND, '--user', 'u', '--priority', 'urgent'],
+      /^send: --priority: expected Low, Normal, High, Critical/,
+    ],
+    [[...SEND, '--user', 'u', '--url', 'localhost'], /^send: --url: expected http:\/\/host:port/],
+    [[...SEND, '--user', 'u'], /^send: expected --url, because SERVER_PORT=0/],
+    [['listen', ...URL_OPTION], /^listen: expected --user or --token/],
+    [['listen', '--user', 'u', '--token', 't', ...URL_OPTION], /^listen: expected --user or --token/],
+    [['doctor', '--verbose'], /^doctor: Unknown option '--verbose'/],
+  ])('%j', async (args, line) => {
+    const { code, stdout, stderr } = await runCli(args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr.split('\n')).toHaveLength(2)
+    expect(stderr.trimEnd()).toMatch(line)
+  })
+})
+
+test('without a service, commands fail with exit code 1 and one line', async () => {
+  const address = ['--url', 'http://127.0.0.1:9']
+  for (const args of [
+    ['send', '--user', 'u', '--type', 'e', ...address],
+    ['listen', '--user', 'u', ...address],
+  ]) {
+    const { code, stdout, stderr } = await runCli(args)
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(/^no service answers at http:\/\/127\.0\.0\.1:9 \(\w+\): start it, [^\n]*\n$/)
+  }
+  const { code, stderr } = await runCli(['token', '--user', 'u'], { env: { JWT_SECRET: '' } })
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(/^JWT_SECRET is unset: [^\n]*\n$/),
+  })
+})
+
+test('output to a pipe has no colours', async () => {
+  expect((await runCli(['doctor'])).stdout).not.toContain('\u001b')
+})
