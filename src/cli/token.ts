@@ -13,10 +13,15 @@ interface TokenRequest {
   readonly roles?: readonly string[] | undefined
   readonly channels?: readonly string[] | undefined
   readonly seconds?: number | undefined
+  /** Time of issue, milliseconds since 1970. */
+  readonly at?: number
 }
 
 /** Signs a token that the service with these settings accepts. */
-export async function tokenFor(env: Environment, request: TokenRequest): Promise<string> {
+export async function tokenFor(
+  env: Environment,
+  { at = systemClock.now(), ...request }: TokenRequest,
+): Promise<string> {
   const secret = readSetting('JWT_SECRET', env)
   if (secret === undefined)
     throw new Error('JWT_SECRET is unset: set it to the secret of the service, which signs tokens')
@@ -31,7 +36,7 @@ export async function tokenFor(env: Environment, request: TokenRequest): Promise
     issuer: readSetting('JWT_ISSUER', env),
     audience: readSetting('JWT_AUDIENCE', env),
     seconds: request.seconds ?? HOUR_SECONDS,
-    clock: systemClock,
+    clock: { now: () => at },
   })
 }
 
@@ -57,8 +62,9 @@ export async function printToken(args: Arguments, env: Environment, terminal: Te
   const tenant = tenantOf(args)
   const roles = listOf(args, 'roles')
   const channels = listOf(args, 'channels')
-  const token = await tokenFor(env, { user, tenant, roles, channels, seconds })
-  const expiresAt = new Date(systemClock.now() + seconds * 1_000).toISOString()
+  const at = systemClock.now()
+  const token = await tokenFor(env, { user, tenant, roles, channels, seconds, at })
+  const expiresAt = new Date((Math.floor(at / 1_000) + seconds) * 1_000).toISOString()
   await terminal.print(args.flag('json') ? JSON.stringify({ token, user, expires_at: expiresAt }) : token)
   return 0
 }
