@@ -28,8 +28,10 @@ export const PRIVATE_FIELDS: readonly string[] = [
   'answered',
   'attended',
   'blocked',
+  'changed',
   'failures',
   'greet',
+  'handle',
   'hasSockets',
   'isOnline',
   'listeners',
@@ -38,6 +40,7 @@ export const PRIVATE_FIELDS: readonly string[] = [
   'onFull',
   'phase',
   'refusals',
+  'release',
   'resume',
   'retryAfterMs',
   'silenceMs',
@@ -55,7 +58,7 @@ async function bundle(outdir: string): Promise<void> {
     const { code = '' } = await minify(text, {
       module: true,
       ecma: 2020,
-      compress: { passes: 3 },
+      compress: { passes: 3, hoist_funs: true, pure_getters: true },
       mangle: { properties: { regex: new RegExp(`^(?:${PRIVATE_FIELDS.join('|')})$`) } },
     })
     // Bundlers drop the mark of modules that must not run on servers.

@@ -6,21 +6,10 @@ import { createSession } from './session.ts'
 import type { Client, ClientOptions, Fault, Gap } from './types.ts'
 
 /** Adds a listener; a function added twice is called twice. Returns a function that removes it. */
-function add<Args extends readonly unknown[]>(
-  listeners: Set<(...args: Args) => void>,
-  listener: (...args: Args) => void,
-): () => void {
-  const entry = (...args: Args) => listener(...args)
+function add<T = void>(listeners: Set<(value: T) => void>, listener: (value: T) => void): () => void {
+  const entry = (value: T) => listener(value)
   listeners.add(entry)
   return () => void listeners.delete(entry)
-}
-
-/** Calls every listener. */
-const emit = <Args extends readonly unknown[]>(
-  listeners: ReadonlySet<(...args: Args) => void>,
-  ...args: Args
-): void => {
-  for (const listener of listeners) listener(...args)
 }
 
 /** Creates a client. Nothing connects before the first `on`, `subscribe`, `ready` or `for await`. */
@@ -37,8 +26,12 @@ export function createClient<Events extends object = Record<string, unknown>>(
   const session = createSession(options, runtime, {
     listeners,
     channels,
-    onGap: gap => emit(gapListeners, gap),
-    onChange: () => emit(watchers),
+    onGap: gap => {
+      for (const listener of gapListeners) listener(gap)
+    },
+    onChange: () => {
+      for (const listener of watchers) listener()
+    },
   })
 
   const ready = (timeout: number | undefined) =>
@@ -55,7 +48,7 @@ export function createClient<Events extends object = Record<string, unknown>>(
         else if (state === 'online' && channels.every(name => answered.includes(name))) settle()
       }
       const leave = add(watchers, check)
-      const late = () => settle(fault('TIMEOUT', 'not online in time'))
+      const late = () => settle(fault('TIMEOUT', 'not online'))
       const timer = timeout && clock.setTimeout(late, timeout)
       check()
     })

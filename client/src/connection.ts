@@ -143,7 +143,7 @@ export function step(
     ended: fail,
     main: () => {
       if (s.phase === 'waiting') begin()
-      else if (s.phase === 'token') noToken('no token in time')
+      else if (s.phase === 'token') noToken('no token yet')
       else fail({})
     },
     renew: () => act('ask'),

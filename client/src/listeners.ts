@@ -21,8 +21,10 @@ interface Reader {
 export interface Listeners {
   on(type: string, handler: Handler): () => void
   read(): AsyncIterator<Notification>
-  /** Resolves when there is a listener; undefined if there is one already. */
+  /** Resolves when there is a listener, or at `release`; undefined if there is one already. */
   attended(): Promise<void> | undefined
+  /** Another tab listens. */
+  release(): void
   handle(frame: Frame): Handling
   /** Event types that have a handler, `*` for all. */
   types(): readonly string[]
@@ -52,7 +54,7 @@ function createReader(onEnd: () => void): Reader & AsyncIterator<Notification> {
       new Promise((read, miss) => {
         unread.push([note, read, miss])
         wake()
-        if (unread.length > MAX_UNREAD) end({ code: 'SLOW_READER', message: 'too far behind' })
+        if (unread.length > MAX_UNREAD) end({ code: 'SLOW_READER', message: 'too slow' })
       }),
     end,
     next: async () => {
@@ -105,6 +107,7 @@ export function createListeners(onChange: () => void): Listeners {
         arrive = resolve
       })
     },
+    release: () => arrive(),
     handle: frame => {
       const note = noteOf(frame)
       const started = [...handlers].filter(([type]) => type === frame.event_type)

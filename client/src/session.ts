@@ -19,7 +19,7 @@ export interface Session {
 }
 
 export interface SessionOptions {
-  readonly listeners: Pick<Listeners, 'attended' | 'handle' | 'types' | 'end'>
+  readonly listeners: Pick<Listeners, 'attended' | 'release' | 'handle' | 'types' | 'end'>
   readonly channels: readonly string[]
   readonly onGap: (gap: Gap) => void
   readonly onChange: () => void
@@ -111,7 +111,7 @@ export function createSession(
     latestToken = await options.token()
     const identity = identityOf(latestToken)
     user ??= identity
-    if (identity !== user) close(fault('USER_CHANGED', 'token of another user'))
+    if (identity !== user) close(fault('USER_CHANGED', 'another user'))
     if (!isLeader && !tell)
       await new Promise<void>(resolve => {
         const onRole = (isMine: boolean) => {
@@ -137,21 +137,18 @@ export function createSession(
   }
 
   const receive = (message: TabMessage) => {
-    const { who, tab, wants, handled, view: theirs } = message
+    const { who, tab = '', wants, handled, view: theirs } = message
     // A leader that failed may have left before its words arrive.
     if (theirs?.[0].state === 'closed') close(theirs[0].error)
-    if (isLeader) {
-      if (tab && wants) {
-        others.set(tab, wants)
-        changed()
-      }
-      if (handled) acks.add(handled)
-      return
-    }
-    if (who) changed()
-    take(message)
-    told = theirs ?? told
-    refresh()
+    if (!isLeader) {
+      take(message)
+      told = theirs ?? told
+      refresh()
+    } else if (wants) {
+      others.set(tab, wants)
+      listeners.release()
+    } else if (handled) acks.add(handled)
+    if (isLeader ? wants : who) changed()
   }
 
   const wantsHere = (): Wants => ({ channels, types: listeners.types() })
@@ -184,7 +181,9 @@ export function createSession(
   })
 
   const inbox = createInbox({
-    ...listeners,
+    handle: listeners.handle,
+    // A tab that is alone keeps notifications until it has a handler; the other tabs must not wait for it.
+    attended: () => (others.size > 0 ? undefined : listeners.attended()),
     onError,
     onGap,
     // Only the leading tab saves: the others have seen no more than it has.

@@ -59,8 +59,11 @@ export function joinTabs(
     await locks.request(name, { signal }, lead)
   }
 
-  // Rejects at the signal.
-  join().catch(() => channel.close())
+  // Rejects at the signal, and in a frame that may not have locks.
+  join().catch(() => {
+    if (signal.aborted) channel.close()
+    else onRole(true)
+  })
   return message => {
     if (!signal.aborted) channel.postMessage(message)
   }

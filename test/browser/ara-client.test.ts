@@ -177,6 +177,49 @@ test(
 )
 
 test(
+  'a tab without handlers may lead, and the others see everything',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const leader = await pages.open('quiet', '', false)
+    await leader.evaluate('ara.ready()')
+    const other = await pages.open('quiet')
+    await isOnline(other)
+    const item = (payload: number) => ({ target: { type: 'user', value: 'quiet' }, event_type: 'e', payload })
+    for (let from = 0; from < 1_200; from += 100)
+      await service.post('/api/v1/notifications/batch', { notifications: upTo(100).map(n => item(from + n)) })
+    await has(other, 1_200)
+    expect(await gotBy(other)).toEqual(upTo(1_200))
+    expect(await connectionsOf('quiet')).toBe(1)
+  },
+  TEST_MS,
+)
+
+test(
+  'in a frame that may not have locks a client connects for itself',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const page = await pages.open('frame')
+    await isOnline(page)
+    const token = await service.token('frame')
+    const script = `import { createClient } from 'http://localhost:8081/ara.js'
+    const ara = createClient({ url: 'http://localhost:8081', token: () => '${token}' })
+    ara.on('e', ({ payload }) => parent.postMessage(payload, '*'))`
+    await page.evaluate(html => {
+      const create = `globalThis.framed = new Promise(resolve => { onmessage = ({ data }) => resolve(data) })
+          const frame = document.createElement('iframe')
+          frame.sandbox = 'allow-scripts'
+          frame.srcdoc = html
+          document.body.append(frame)`
+      new Function('html', create)(html)
+    }, `<script type="module">${script}</script>`)
+    await eventually(async () => (await connectionsOf('frame')) === 2)
+    await sendAll('frame', [7])
+    expect(await page.evaluate('framed')).toBe(7)
+  },
+  TEST_MS,
+)
+
+test(
   'a page that is reloaded in the middle of a replay continues where it was',
   async () => {
     await using pages = await araPages(browser, service)

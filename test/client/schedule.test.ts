@@ -168,7 +168,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'does not ask for a token again that never came',
     file: 'connection',
-    from: "      else if (s.phase === 'token') noToken('no token in time')\n",
+    from: "      else if (s.phase === 'token') noToken('no token yet')\n",
     to: "      else if (s.phase === 'token') return\n",
     seed: 6,
   },

@@ -39,7 +39,9 @@ export async function araPages(browser: Browser, service: TestApp): Promise<AraP
   const context = await browser.newContext()
   const body = await Bun.file(join(await builtClient(), 'index.js')).text()
   let asked = 0
-  await context.route('**/ara.js', route => route.fulfill({ contentType: 'text/javascript', body }))
+  await context.route('**/ara.js', route =>
+    route.fulfill({ contentType: 'text/javascript', headers: { 'access-control-allow-origin': '*' }, body }),
+  )
   await context.route('**/token?*', async route => {
     asked++
     const user = new URL(route.request().url()).search.slice(1)
