@@ -37,9 +37,15 @@ const SILENT: StoreObserver = {
 const ANN = userTopic('acme', 'ann')
 const BOB = userTopic('acme', 'bob')
 
-const heap = (): number => {
-  Bun.gc(true)
-  return heapStats().heapSize
+/** Garbage of earlier tests may outlive the first collection, so the smallest of three sizes counts. */
+const heap = async (): Promise<number> => {
+  let least = Number.POSITIVE_INFINITY
+  for (let round = 0; round < 3; round++) {
+    await new Promise(setImmediate)
+    Bun.gc(true)
+    least = Math.min(least, heapStats().heapSize)
+  }
+  return least
 }
 
 describe('memory: cleanup', () => {
@@ -120,13 +126,13 @@ describe('memory: cleanup', () => {
   test('cleanup removes ended entries without any read and frees most of the memory of a log', async () => {
     await using store = start()
     const { log, append, clock, cleanUp } = store
-    const before = heap()
+    const before = await heap()
     for (let i = 0; i < 5_000; i++)
       await append(draft('a', { owner: userTopic('acme', `${i}`), body: `${i}`.padEnd(5_000) }))
-    expect(heap() - before).toBeGreaterThan(25_000_000)
+    expect((await heap()) - before).toBeGreaterThan(25_000_000)
     clock.time += LIMITS.retentionMs + 1_000
     await cleanUp()
-    expect((heap() - before) / 5_000).toBeLessThan(600)
+    expect(((await heap()) - before) / 5_000).toBeLessThan(600)
     expect((await log.open(userTopic('acme', '7'))).head.seq).toBe(1)
   })
 
@@ -189,12 +195,12 @@ describe('memory: bounded heap', () => {
   ): Promise<number> => {
     const clock = fakeClock()
     await using store = memoryStore({ limits: { ...LIMITS, ...limits }, clock, observer: SILENT })
-    const before = heap()
+    const before = await heap()
     for (const each of appends) {
       clock.time += wait
       await store.log.append([each])
     }
-    const after = heap()
+    const after = await heap()
     expect(await store.log.count(ANN, 0)).toBeGreaterThan(0)
     return after - before
   }
@@ -239,12 +245,12 @@ describe('memory: bounded heap', () => {
       Buffer.from('z'.repeat(100_000) + n)
         .toString()
         .slice(50, 250)
-    const before = heap()
+    const before = await heap()
     for (let n = 0; n < 100; n++) {
       await store.templates.create('acme', template(`${n}`, { payloadTemplate: cut(n) }), 100)
       await store.templates.update('acme', `${n}`, { payloadTemplate: cut(n), updatedAt: 1 })
     }
-    expect(heap() - before).toBeLessThan(2_000_000)
+    expect((await heap()) - before).toBeLessThan(2_000_000)
   })
 })
 
@@ -269,7 +275,7 @@ describe('memory: keys', () => {
 
   test('200,000 keys take at most 64 MiB', async () => {
     const keys = memoryIdempotency(fakeClock(), DAY)
-    const before = heap()
+    const before = await heap()
     for (let n = 0; n < 300_000; n++) {
       const each = claim({ key: `key-${n}`, id: crypto.randomUUID(), fingerprint: 'f'.repeat(43) + n })
       await keys.reserve(each)
@@ -279,7 +285,7 @@ describe('memory: keys', () => {
       (await keys.reserve(claim({ key: 'key-299999', fingerprint: `${'f'.repeat(43)}299999` }))).type,
     ).toBe('answered')
     expect((await keys.reserve(claim({ key: 'key-0' }))).type).toBe('reserved')
-    expect(heap() - before).toBeLessThan(1.6 * 64 * 1024 * 1024)
+    expect((await heap()) - before).toBeLessThan(1.6 * 64 * 1024 * 1024)
   }, 30_000)
 })
 
