@@ -399,5 +399,6 @@ test('the service answers every curl line for clients', async () => {
     statuses.push(answer.status)
     await answer.body?.cancel()
   }
-  expect(statuses).toEqual([200, 200, 200, 200])
+  expect(lines.length).toBeGreaterThan(3)
+  expect(statuses).toEqual(lines.map(() => 200))
 })
