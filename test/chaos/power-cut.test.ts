@@ -48,6 +48,8 @@ async function record(directory: string, url: string): Promise<readonly Act[]> {
     }
   }
   await Promise.all(Array.from({ length: CALLERS }, send))
+  // A next answer proves that the trace holds the whole call of the last one.
+  await fetch(`${service.url}/health/live`)
   service.signal('SIGKILL')
   await service.ended
   return readTrace(await Bun.file(out).text(), `${directory}/ara.db`)
