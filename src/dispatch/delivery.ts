@@ -13,7 +13,7 @@ import type { ReplayPace } from './replay-pace.ts'
 import { type ResumeRequest, rebase, type StartedConnection, type StartPosition, startOf } from './start.ts'
 
 /** Result of an offer. `later`: a read of the log will write it; `known`: one already has. */
-export type OfferResult = WriteResult | 'later' | 'known'
+type OfferResult = WriteResult | 'later' | 'known'
 
 /**
  * Delivers a user's log to each connection by one rule. `seq === position + 1` is written. Older entries are dropped.

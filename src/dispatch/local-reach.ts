@@ -10,7 +10,7 @@ import { type Topic, tenantOf, tenantTopic, userTopic } from '../notification/to
 import type { Census } from './census.ts'
 import type { Crowd } from './crowd.ts'
 import type { CrowdAcks } from './crowd-acks.ts'
-import type { Delivery, OfferResult } from './delivery.ts'
+import type { Delivery } from './delivery.ts'
 import type { LoggedEntry, Reach, UserReach } from './reach.ts'
 
 interface LocalReachOptions {
@@ -35,23 +35,6 @@ const AWAY: UserReach = { delivered: 0, failed: 0, has: false }
 /** Users and bytes delivered in one turn of the event loop. */
 const USERS_PER_TURN = 250
 const BYTES_PER_TURN = 4 * 1024 * 1024
-
-const isHanded = (offered: OfferResult): boolean => offered === 'sent' || offered === 'buffered'
-
-/** Sums up one user's offers. `known` counts unless the log knew the entry before this send. */
-function tally(offers: Iterable<OfferResult>, isRepeated: boolean): UserReach {
-  let delivered = 0
-  let failed = 0
-  let has = false
-  for (const offered of offers) {
-    if (offered === 'refused') failed++
-    else if (offered !== 'later') {
-      has = true
-      if (offered !== 'known' || !isRepeated) delivered++
-    }
-  }
-  return { delivered, failed, has }
-}
 
 /** Works in turns: a send to ten thousand users must not delay other callers. */
 function reachEach<T>(
@@ -84,16 +67,23 @@ export function createLocalReach(options: LocalReachOptions): Reach {
     if (delivered > 0) onLive(delivered, clock.monotonic() - acceptedAt)
   }
 
+  /** `known` counts unless the log knew the entry before this send. */
   const offerTo = ({ owner, cursor, repeated }: LoggedEntry, body: string, acceptedAt: number): UserReach => {
     const members = hub.members(owner)
     if (members.size === 0) return AWAY
     const frame = userFrame(body, cursor)
-    const offers = [...members].map(connection => offer(connection, cursor, frame))
-    const handed = offers.filter(isHanded).length
+    let handed = 0
+    let failed = 0
+    let known = 0
+    for (const connection of members) {
+      const offered = offer(connection, cursor, frame)
+      if (offered === 'refused') failed++
+      else if (offered === 'known') known++
+      else if (offered !== 'later') handed++
+    }
     if (handed > 0) onHanded(owner, cursor)
-    const reached = tally(offers, repeated)
-    reportLive(owner, handed, reached.failed, acceptedAt)
-    return reached
+    reportLive(owner, handed, failed, acceptedAt)
+    return { delivered: repeated ? handed : handed + known, failed, has: handed + known > 0 }
   }
 
   const writeTo = (owner: Topic, id: string, frame: Frame, acceptedAt: number): UserReach => {
