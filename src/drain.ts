@@ -7,7 +7,7 @@ import type { Ending } from './transport/ending.ts'
 export interface Drain {
   /** Disconnects every client and answers the requests in flight; resolves within DRAIN_SECONDS and one second. */
   drain(seconds?: number): Promise<void>
-  /** The same while another process already serves the port: refuses no request and no new connection. */
+  /** Like `drain`, while another process already serves the port: refuses no request and no new connection. */
   handOver(): Promise<void>
 }
 

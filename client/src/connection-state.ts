@@ -4,7 +4,7 @@ import type { ConnectionState, Fault } from './types.ts'
 
 export type Transport = 'websocket' | 'sse'
 
-/** What the inbox of a tab has to see. */
+/** Messages for the inbox of a tab. */
 export type Delivered = Extract<ServerMessage, { type: 'connected' | 'notification' }>
 
 /** How a link ended: a close code, or the status of a refusal. Empty when nothing answers. */

@@ -10,7 +10,7 @@ import {
 } from './connection-state.ts'
 import type { Fault } from './types.ts'
 
-/** What `step` takes from outside. */
+/** Inputs of `step` from outside. */
 export interface Surroundings {
   readonly now: number
   readonly random: number
@@ -88,7 +88,7 @@ export function step(
     if (channels.length > 0) act('send', { type, payload: { channels: [...channels] } })
   }
 
-  /** Subscribes to what was not answered. The service has no channels on streams yet. */
+  /** Subscribes to unanswered channels. A stream names its channels in its address only. */
   const subscribeAll = () => {
     if (isStream) s.answered = s.channels
     else subscribe('Subscribe', without(s.channels, s.answered))

@@ -1,4 +1,4 @@
-/** Whose token it is: tenant and user. Throws for a text that is no JWT, such as an error page. */
+/** Tenant and user of a token. Throws for a text that is no JWT, such as an error page. */
 export function identityOf(token: string): string {
   const [, payload = '', ...more] = token.split('.')
   if (more.length !== 1) throw new Error('no JWT')

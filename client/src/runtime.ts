@@ -1,6 +1,6 @@
 import type { ClientOptions, Clock } from './types.ts'
 
-/** What the client takes from its runtime, unless a test gives it something else. */
+/** Parts of the runtime that the client uses; tests replace them. */
 export type Runtime = Pick<ClientOptions, 'WebSocket'> &
   Required<Pick<ClientOptions, 'fetch' | 'clock' | 'random' | 'onError'>>
 
@@ -28,7 +28,7 @@ export const runtimeFor = (options: ClientOptions): Runtime => ({
   ...options,
 })
 
-/** What a page notices of its life; all of it is absent outside browsers. */
+/** Events in the life of a page; absent outside browsers. */
 interface Page extends Partial<EventTarget> {
   readonly document?: EventTarget & { readonly visibilityState: string }
 }

@@ -52,7 +52,7 @@ export function createSession(
   let user: string | undefined
   let tell: Tell | undefined
   let isLeader = false
-  /** What the leading tab shows, in a tab that follows. */
+  /** State of the leading tab, in a tab that follows. */
   let told: View | undefined
 
   const dispatch = (...event: Event) => {

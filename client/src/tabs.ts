@@ -2,17 +2,17 @@ import type { Frame, Greeting } from './inbox.ts'
 import { isBrowser } from './runtime.ts'
 import type { ConnectionState } from './types.ts'
 
-/** What a tab wants from the tab that leads: the one with the connection. */
+/** Requests of a tab to the leading tab, which has the connection. */
 export interface Wants {
   readonly channels: readonly string[]
   /** Event types that have a handler; `*` for a reader of all. */
   readonly types: readonly string[]
 }
 
-/** What a page shows of a connection, and the channels that are answered. */
+/** State of a connection for a page, with the answered channels. */
 export type View = readonly [ConnectionState, answered: readonly string[]]
 
-/** What tabs tell each other. */
+/** Message between tabs. */
 export interface TabMessage {
   /** From the leader: what it shows, where it starts, what it received. */
   readonly view?: View

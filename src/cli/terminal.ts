@@ -18,8 +18,7 @@ export interface Terminal {
   paint(colour: Colour, text: string): string
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them.
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g
+const CONTROL = /\p{Cc}/gu
 
 /** Escapes control characters: a notification must not control the terminal. */
 export const printable = (text: string): string =>

@@ -27,7 +27,7 @@ interface FleetOptions {
   readonly ports: Ports
   readonly command: readonly string[]
   readonly env: Readonly<Record<string, string>>
-  /** The same for all workers. */
+  /** Settings that all workers share. */
   readonly start: Pick<StartMessage, 'given' | 'fixed' | 'secret' | 'colours'>
   readonly drainSeconds: number
   readonly out: LineWriter

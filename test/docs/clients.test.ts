@@ -399,6 +399,5 @@ test('the service answers every curl line for clients', async () => {
     statuses.push(answer.status)
     await answer.body?.cancel()
   }
-  expect(lines.length).toBeGreaterThan(3)
-  expect(statuses).toEqual(lines.map(() => 200))
+  expect(statuses).toEqual([200, 200, 200, 200, 200])
 })

@@ -3,7 +3,7 @@
 import { useEffect, useInsertionEffect, useRef, useSyncExternalStore } from 'react'
 import type { Client, ConnectionState, Notification, TypeOf } from '../types.ts'
 
-/** What a server renders, and the first render of a page over it. */
+/** State for a server's render, and for the page's first render over it. */
 const IDLE: ConnectionState = { state: 'idle' }
 
 /** The state of the connection; renders again when it changes. */

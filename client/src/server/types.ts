@@ -28,7 +28,7 @@ export interface TemplateMessage extends MessageOptions {
 
 export type Message<Events extends object> = DirectMessage<Events> | TemplateMessage
 
-/** Whom a broadcast reaches. */
+/** Users that a broadcast reaches. */
 export type Audience =
   | { readonly type: 'All' }
   | { readonly type: 'Roles' | 'Users' | 'Channels'; readonly value: readonly string[] }

@@ -3,7 +3,7 @@ export interface Finding {
   readonly check: string
   readonly status: 'ok' | 'warn' | 'fail'
   readonly message: string
-  /** What to do. */
+  /** Advice: the next step for the operator. */
   readonly advice?: string
 }
 

@@ -1,6 +1,6 @@
 /** The answers to one call. */
 export interface Answers {
-  /** Those of other nodes. */
+  /** Answers of other nodes. */
   readonly texts: readonly string[]
   /** That of this node to itself, for kinds that it answers to itself. */
   readonly own?: string | undefined

@@ -15,7 +15,7 @@ import { createInterest, type Interest } from './interest.ts'
 import { createMembers, type Member, type Members } from './members.ts'
 import { createPushSource } from './pushes.ts'
 
-/** What this node and the others use to work as one. */
+/** Parts with which this node and the others work as one. */
 export interface Cluster extends Disposable {
   /** Name of this node on the bus. */
   readonly instance: string

@@ -43,7 +43,7 @@ interface EntriesOptions {
 
 /** Entries that are being dispatched. */
 const MAX_UNDER_WAY = 512
-/** The same with those that wait, for example while the logs of a tenant are full. */
+/** Entries being dispatched or waiting, for example while the logs of a tenant are full. */
 const MAX_ENTRIES = 10_000
 const MAX_BYTES = 67_108_864
 const MAX_TRIES = 5
