@@ -10,7 +10,7 @@ import { windowOf } from './row.ts'
 import { pinLoad, ServerProcess } from './server.ts'
 
 /**
- * `bun test/bench/costs.ts [send|away|live|crowd|small|connect|idle|publish|topics|beats]…` measures the constants of docs/SCALING.md: CPU
+ * `bun test/bench/costs.ts [send|away|apart|live|crowd|small|connect|idle|publish|topics|beats]…` measures the constants of docs/SCALING.md: CPU
  * per operation with 1, 2 and 3 nodes, and that of Redis. Other work on the machine only adds to a cost, so each is the
  * smallest of ROUNDS.
  */
@@ -42,23 +42,30 @@ const smallest = (rounds: readonly Figures[]): Figures =>
     ]),
   )
 
-/** Runs with one node without a bus, then with 1, 2 and 3 nodes on the bus. */
-async function forNodes(
+type Measure = (nodes: BenchNodes) => Promise<Figures | undefined>
+
+async function forCount(
   name: string,
+  count: number,
   env: Env,
-  measure: (nodes: BenchNodes) => Promise<Figures | undefined>,
+  hasBus: boolean,
+  measure: Measure,
 ): Promise<void> {
-  for (const count of [0, 1, 2, 3]) {
-    const rounds: Figures[] = []
-    for (let round = 0; round < ROUNDS; round++) {
-      await using stack = new AsyncDisposableStack()
-      const start = async (options: object = {}) => stack.use(await ServerProcess.start(options))
-      const nodes = stack.use(await startNodes({ start }, Math.max(count, 1), env, count > 0))
-      const figures = await measure(nodes)
-      if (figures !== undefined) rounds.push(figures)
-    }
-    tell(`${name}, ${count === 0 ? 'no bus' : `${count} node(s)`}`, smallest(rounds))
+  const rounds: Figures[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    await using stack = new AsyncDisposableStack()
+    const start = async (options: object = {}) => stack.use(await ServerProcess.start(options))
+    const nodes = stack.use(await startNodes({ start }, count, env, hasBus))
+    const figures = await measure(nodes)
+    if (figures !== undefined) rounds.push(figures)
   }
+  tell(`${name}, ${count} ${hasBus ? 'node(s)' : 'without a bus'}`, smallest(rounds))
+}
+
+/** Runs with one node without a bus, then with 1, 2 and 3 nodes on the bus. */
+async function forNodes(name: string, env: Env, measure: Measure): Promise<void> {
+  await forCount(name, 1, env, false, measure)
+  for (const count of [1, 2, 3]) await forCount(name, count, env, true, measure)
 }
 
 /** User and system time of processes, in seconds. */
@@ -97,12 +104,21 @@ const flow = async (loader: Loader, nodes: BenchNodes, options: Omit<LoadOptions
   return { cpus: cpus.map((cpu, n) => cpu - (rest[n] ?? 0) * seconds), answered, received }
 }
 
-const sends = (name: string, clients: number, env: Env) => (loader: Loader) =>
-  forNodes(name, env, async nodes => {
+const send =
+  (loader: Loader, clients: number): Measure =>
+  async nodes => {
     const load = { clients, users: USERS, target: 'user', senders: 64 } as const
     const flowed = await flow(loader, nodes, load)
     return flowed && split(flowed.cpus, flowed.answered)
-  })
+  }
+
+const sends = (name: string, clients: number, env: Env) => (loader: Loader) =>
+  forNodes(name, env, send(loader, clients))
+
+/** What processes cost each other on one core: they do not know of each other. */
+async function apart(loader: Loader): Promise<void> {
+  for (const count of [2, 3]) await forCount('send to users who are away', count, {}, false, send(loader, 0))
+}
 
 const crowd =
   (name: string, subscribers: number, rate: number) =>
@@ -220,6 +236,7 @@ async function beats(): Promise<void> {
 const PARTS: Readonly<Record<string, (loader: Loader) => Promise<void>>> = {
   send: sends('send to connected users', USERS, {}),
   away: sends('send to users who are away', 0, {}),
+  apart,
   live: sends('send to connected users, log off', USERS, LOG_OFF),
   crowd: crowd('1,000 subscribers a node', 1_000, 20),
   small: crowd('10 subscribers a node', 10, 0),

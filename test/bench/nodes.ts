@@ -67,7 +67,7 @@ export async function startNodes(
     ),
   )
   const ports = servers.map(({ port }) => port)
-  await untilJoined(ports)
+  if (hasBus) await untilJoined(ports)
   return {
     ports,
     servers,
