@@ -30,7 +30,7 @@ export interface ClientPages extends AsyncDisposable {
   readonly asked: number
   /** Switches the token endpoint on or off. */
   tokens(work: boolean): void
-  /** Opens a tab that runs the script at each load; it may import the modules of `docs/CLIENTS.md`. */
+  /** Opens a tab that runs the script at each load; it may import the modules of `docs/PROTOCOL.md`. */
   open(script: string): Promise<Page>
 }
 

@@ -16,11 +16,11 @@ export async function sample(heading: string): Promise<string> {
 }
 
 const client = async (heading: string): Promise<string> => {
-  const [text = ''] = await blocksUnder('CLIENTS.md', `## ${heading}`)
+  const [text = ''] = await blocksUnder('PROTOCOL.md', `## ${heading}`)
   return text
 }
 
-/** Modules of `docs/CLIENTS.md`, by their file names. */
+/** Modules of `docs/PROTOCOL.md`, by their file names. */
 export const clientModules = async (): Promise<Readonly<Record<string, string>>> => ({
   'ara.js': (await client('A client that resumes')) + (await client('SSE')),
   'ara-tabs.js': await client('Several tabs'),
