@@ -19,6 +19,7 @@ import { connect, memory } from './rows/connect.ts'
 import { disturbed } from './rows/disturbed.ts'
 import { liveDurable, sendStored } from './rows/durable.ts'
 import { fanOut, saturated } from './rows/fan-out.ts'
+import { firstSecond } from './rows/first-second.ts'
 import { redis } from './rows/redis.ts'
 import { replay } from './rows/replay.ts'
 import { scrapes } from './rows/scrape.ts'
@@ -41,6 +42,7 @@ const ROWS: readonly Row[] = [
   sendAcks,
   sendLimited,
   sendTenants,
+  firstSecond,
   connect,
   memory,
   redis,
@@ -57,7 +59,7 @@ const ROWS: readonly Row[] = [
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '5' },
     /** Runs one short round that checks the rows and measures nothing. */
     quick: { type: 'boolean', default: false },
     /** File for the figures of every round. */
@@ -68,7 +70,7 @@ const { values, positionals } = parseArgs({
 })
 
 const rounds = values.quick ? 1 : Number(values.rounds)
-const times: Times = values.quick ? { warm: 0.3, measure: 0.7 } : { warm: 2, measure: 3 }
+const times: Times = values.quick ? { warm: 0.3, measure: 0.7 } : { warm: 2, measure: 2.5 }
 
 function wantedRows(): readonly Row[] {
   const unknown = positionals.filter(name => !ROWS.some(row => row.name === name))

@@ -39,13 +39,16 @@ interface Load {
   readonly redis_port?: number
   /** Messages in flight through Redis. */
   readonly window?: number
+  /** Of so many messages through Redis one goes to a client, which shows the progress; the others go to users who are away. */
+  readonly stride?: number
   readonly waiting?: number
   readonly check?: number
   readonly idle?: number
   readonly storm?: number
 }
 
-export type LoadOptions = Omit<Load, 'warm' | 'measure'>
+/** Without `warm` and `measure` those of the bench apply. */
+export type LoadOptions = Omit<Load, 'warm' | 'measure'> & Partial<Pick<Load, 'warm' | 'measure'>>
 
 /** Measured part of a run. */
 export interface Window {

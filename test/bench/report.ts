@@ -1,5 +1,8 @@
 import type { Figures, Goal, Goals, Side } from './row.ts'
 
+/** Least and greatest value. */
+type Spread = readonly [number, number]
+
 /** Line of the table. */
 export interface Line {
   readonly row: string
@@ -9,6 +12,8 @@ export interface Line {
   readonly ours: number
   readonly control: number
   readonly ratio: number
+  /** Least and greatest of the rounds. */
+  readonly spread: Readonly<Record<Side, Spread>>
   readonly goal?: Goal
   readonly verdict?: 'met' | 'missed'
   /** All rounds in order. */
@@ -32,6 +37,8 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
+const spreadOf = (values: readonly number[]): Spread => [Math.min(...values), Math.max(...values)]
+
 const meets = ({ is, limit }: Goal, value: number): boolean =>
   is === 'at least' ? value >= limit : value <= limit
 
@@ -43,14 +50,15 @@ export function linesOf(row: string, name: string, goals: Goals, rounds: Rounds)
     const [ours, control] = [median(all.ours), median(all.control)]
     const ratio = ours / control
     const goal = goals[figure]
-    const line = { row, case: name, figure, ours, control, ratio, rounds: all }
+    const spread = { ours: spreadOf(all.ours), control: spreadOf(all.control) }
+    const line = { row, case: name, figure, ours, control, ratio, spread, rounds: all }
     if (goal === undefined) return line
     return { ...line, goal, verdict: meets(goal, goal.of === 'ours' ? ours : ratio) ? 'met' : 'missed' }
   })
 }
 
-export const HEAD = `| Row | Case | Figure | Ours | Control | Ratio | Target | |
-|---|---|---|---|---|---|---|---|`
+export const HEAD = `| Row | Case | Figure | Ours | min–max | Control | min–max | Ratio | Target | |
+|---|---|---|---|---|---|---|---|---|---|`
 
 const shown = (value: number): string =>
   value >= 1_000
@@ -62,19 +70,33 @@ const shown = (value: number): string =>
 const wanted = ({ is, limit, of }: Goal): string =>
   `${of === 'ours' ? 'ours ' : ''}${is === 'at least' ? '≥' : '≤'} ${limit}`
 
+const shownSpread = ([least, greatest]: Spread): string => `${shown(least)}–${shown(greatest)}`
+
 const tableRow = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
 
-export const markdownOf = ({ row, case: name, figure, ours, control, ratio, goal, verdict }: Line): string =>
+export const markdownOf = ({
+  row,
+  case: name,
+  figure,
+  ours,
+  control,
+  ratio,
+  spread,
+  goal,
+  verdict,
+}: Line): string =>
   tableRow([
     row,
     name,
     figure,
     shown(ours),
+    shownSpread(spread.ours),
     shown(control),
+    shownSpread(spread.control),
     Number.isNaN(ratio) ? '–' : ratio.toFixed(2),
     goal === undefined ? '–' : wanted(goal),
     verdict === 'missed' ? '**missed**' : (verdict ?? ''),
   ])
 
 export const markdownOfFailure = ({ row, case: name, side, reason }: Failure): string =>
-  tableRow([row, name, `**FAILED** (${side})`, '–', '–', '–', '–', reason.replaceAll('|', '\\|')])
+  tableRow([row, name, `**FAILED** (${side})`, '–', '–', '–', '–', '–', '–', reason.replaceAll('|', '\\|')])

@@ -31,6 +31,14 @@ export interface Case {
   readonly env?: Readonly<Record<string, string>>
   readonly goals: Goals
   run(bench: Bench): Promise<Figures>
+  /** Only for cases of one server and one load. */
+  readonly plain?: Plain
+}
+
+/** One load, and what it shows. Any server with this wire can take it. */
+export interface Plain {
+  readonly load: LoadOptions
+  figures(loaded: Loaded): Figures
 }
 
 /** Group of cases, chosen by one name. */
@@ -60,6 +68,17 @@ const FAULTS = ['lost', 'repeated', 'refused', 'dropped'] as const
 
 export const atMost = (limit: number, of: Goal['of'] = 'ratio'): Goal => ({ of, is: 'at most', limit })
 export const atLeast = (limit: number, of: Goal['of'] = 'ratio'): Goal => ({ of, is: 'at least', limit })
+
+/** Case of one server and one load. */
+export const plainCase = ({
+  load: options,
+  figures,
+  ...rest
+}: Omit<Case, 'run' | 'plain'> & Plain): Case => ({
+  ...rest,
+  plain: { load: options, figures },
+  run: async ({ start, load }) => figures(await load(await start(), options)),
+})
 
 /** First window; every load has one. */
 export function windowOf({ windows }: Loaded, name?: string) {

@@ -1,14 +1,10 @@
 /** Stores a send to a disconnected user in a bounded array of that user. */
+import { createKept } from './kept.ts'
 import { frameOf, serveSends } from './wire.ts'
 
-const MAX_KEPT = 100
-
-const kept = new Map<string, string[]>()
+const keep = createKept()
 
 serveSends((send, id) => {
-  const list = kept.get(send.target_user_id) ?? []
-  if (list.length === MAX_KEPT) list.shift()
-  list.push(frameOf(send, id))
-  kept.set(send.target_user_id, list)
+  keep(send.target_user_id, frameOf(send, id))
   return undefined
 })

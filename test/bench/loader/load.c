@@ -36,7 +36,7 @@ struct sender {
 /* Action at even intervals; a failed one is retried after the next event. */
 struct pacer { uint64_t due, every; int (*act)(uint64_t due); };
 
-static int ports[MAX_PROCESSES], port_count, lanes, sender_count, client_count, idle_count, users, window_size, is_sse, is_socket_io, acks;
+static int ports[MAX_PROCESSES], port_count, lanes, sender_count, client_count, idle_count, users, window_size, stride, is_sse, is_socket_io, acks;
 static const char *key, *query, *channel, *ready_word;
 static enum target target;
 static struct client *clients, *idlers, flooded;
@@ -50,11 +50,12 @@ static uint64_t sent_total, received, answered, lost, repeated, refused, dropped
 static uint32_t latencies[BUCKETS];
 static long added_kib;
 
-static size_t compose(char *out, enum target to, int user, int lane, uint32_t seq, uint64_t stamp, int pad) {
+/* `whom` comes before the number of a user. */
+static size_t compose(char *out, enum target to, const char *whom, int user, int lane, uint32_t seq, uint64_t stamp, int pad) {
   static char filler[FLOOD_PAD];
   if (!filler[0]) memset(filler, 'x', sizeof filler);
-  char *at = out + (to == USER      ? sprintf(out, "{\"target_user_id\":\"%s-%d\",", client_count ? "user" : "away", user)
-                    : to == REDIS   ? sprintf(out, "{\"type\":\"user\",\"target\":\"user-%d\",\"event\":{", user)
+  char *at = out + (to == USER      ? sprintf(out, "{\"target_user_id\":\"%s-%d\",", whom, user)
+                    : to == REDIS   ? sprintf(out, "{\"type\":\"user\",\"target\":\"%s-%d\",\"event\":{", whom, user)
                     : to == CHANNEL ? sprintf(out, "{\"channel\":\"%s\",", pad == PAD ? channel : "flood")
                                     : sprintf(out, "{"));
   at += sprintf(at, "\"event_type\":\"bench\",\"payload\":{\"mark\":\"%016lx%04x%08x\",\"text\":\"%.*s\"}%s",
@@ -72,7 +73,7 @@ static void post(struct sender *sender, enum target to, int pad, uint64_t stamp)
     sent_total++;
     if ((sender->user += sender_count) >= users) sender->user = sender->lane;
   }
-  size_t size = compose(body, to, user, lane, seq, stamp, pad);
+  size_t size = compose(body, to, client_count ? "user" : "away", user, lane, seq, stamp, pad);
   int head = sprintf(request, "POST /api/v1/notifications/%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-API-Key: %s\r\n"
                      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", paths[to], ports[0], key, size);
   memcpy(request + head, body, size);
@@ -80,14 +81,16 @@ static void post(struct sender *sender, enum target to, int pad, uint64_t stamp)
   say(sender->io.fd, request, head + size);
 }
 
-/* Keeps this many messages in flight through Redis. */
+/* Keeps this many messages in flight through Redis. Of each stride the last one goes to a client, the others to users who are away. */
 static void top_up(void) {
   static char batch[1 << 20];
   char body[512], name[64], *at = batch;
   struct sender *sender = senders;
-  while (sent_total - received < (uint64_t)window_size && at - batch < (1 << 20) - 1024) {
-    size_t size = compose(body, REDIS, sender->user, 0, sent[sender->user]++, now(), PAD);
-    int length = sprintf(name, "notification:user:user-%d", sender->user);
+  while (sent_total - received * stride < (uint64_t)window_size && at - batch < (1 << 20) - 1024) {
+    int is_heard = sent_total % stride == stride - 1, user = is_heard ? sender->user % client_count : sender->user;
+    const char *whom = is_heard ? "user" : "away";
+    size_t size = compose(body, REDIS, whom, user, 0, is_heard ? sent[user]++ : 0, now(), PAD);
+    int length = sprintf(name, "notification:user:%s-%d", whom, user);
     at += sprintf(at, "*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%s\r\n$%zu\r\n%.*s\r\n", length, name, size, (int)size, body);
     sent_total++;
     sender->user = (sender->user + 1) % users;
@@ -375,7 +378,7 @@ static void settle(void) {
   is_sending = 0;
   publishing.every = flooding.every = 0;
   int by_user = target == USER || target == REDIS;
-  if (client_count) await(&received, by_user ? sent_total : sent_total * client_count);
+  if (client_count) await(&received, by_user ? sent_total / stride : sent_total * client_count);
   if (target != REDIS) await(&answered, sent_total);
   wait_seconds(0.1);
   if (target != REDIS) refused += sent_total - answered;
@@ -505,7 +508,7 @@ int main(int count, char **list) {
   ready_word = *channel ? "\"subscribed\"" : is_sse ? "\"connected\"" : "";
   target = !strcmp(to, "user") ? USER : !strcmp(to, "redis") ? REDIS : !strcmp(to, "broadcast") ? BROADCAST : CHANNEL;
   client_count = (int)number_of("clients", "0"), idle_count = (int)number_of("idle", "0");
-  sender_count = (int)number_of("senders", "1"), window_size = (int)number_of("window", "1000");
+  sender_count = (int)number_of("senders", "1"), window_size = (int)number_of("window", "1000"), stride = (int)number_of("stride", "1");
   users = (int)number_of("users", "0") ?: client_count;
   lanes = target == USER || target == REDIS ? 1 : sender_count;
   sent = calloc(users + lanes + 1, sizeof *sent);

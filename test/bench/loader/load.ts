@@ -30,6 +30,7 @@ const acks = number('acks') > 0
 const senderCount = number('senders', 1)
 const clientCount = number('clients')
 const idleCount = number('idle')
+const stride = number('stride', 1)
 const users = number('users') || clientCount
 const isByUser = target === 'user' || target === 'redis'
 const lanes = isByUser ? 1 : senderCount
@@ -312,7 +313,10 @@ function pace(perSecond: number, act: (due: number) => boolean): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) }
 }
 
-/** Keeps this many messages in flight through Redis. */
+/**
+ * Keeps this many messages in flight through Redis. Of each stride the last one goes to a client, the others to users
+ * who are away.
+ */
 async function openRedis(): Promise<Disposable> {
   const data = (_: Socket, chunk: Buffer): void => {
     if (chunk.includes('-')) die(`Redis said ${chunk}`)
@@ -321,10 +325,13 @@ async function openRedis(): Promise<Disposable> {
   let user = 0
   let unsent = ''
   const topUp = (): void => {
-    while (isSending && unsent === '' && sentTotal - counted.received < number('window', 1_000)) {
-      const content = contentOf(0, sequenceOf(user), Bun.nanoseconds())
-      const message = `{"type":"user","target":"user-${user}","event":{${content}}}`
-      const name = `notification:user:user-${user}`
+    while (isSending && unsent === '' && sentTotal - counted.received * stride < number('window', 1_000)) {
+      const isHeard = sentTotal % stride === stride - 1
+      const whom = isHeard ? `user-${user % clientCount}` : `away-${user}`
+      // The numbers after those of the users count what no client gets.
+      const content = contentOf(0, sequenceOf(isHeard ? user % clientCount : users), Bun.nanoseconds())
+      const message = `{"type":"user","target":"${whom}","event":{${content}}}`
+      const name = `notification:user:${whom}`
       user = (user + 1) % users
       unsent = `*3\r\n$7\r\nPUBLISH\r\n$${name.length}\r\n${name}\r\n$${message.length}\r\n${message}\r\n`
       unsent = unsent.slice(socket.write(unsent))
@@ -402,7 +409,7 @@ async function measure(name: string, seconds: number): Promise<Window> {
 
 async function settle(): Promise<void> {
   isSending = false
-  const wanted = isByUser ? sentTotal : sentTotal * clientCount
+  const wanted = isByUser ? Math.floor(sentTotal / stride) : sentTotal * clientCount
   if (clientCount > 0) await until(() => counted.received >= wanted, SETTLE_MS)
   if (target !== 'redis') await until(() => counted.answered >= sentTotal, SETTLE_MS)
   await Bun.sleep(100)

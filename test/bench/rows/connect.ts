@@ -1,4 +1,4 @@
-import { atLeast, atMost, type Case, type Row, windowOf } from '../row.ts'
+import { atLeast, atMost, type Case, plainCase, type Row, windowOf } from '../row.ts'
 
 const CONNECTS = 5_000
 const HELD = 10_000
@@ -8,17 +8,12 @@ const PER_CPU_SECOND = 'connects per CPU-second'
 export const connect: Row = {
   name: 'connect',
   cases: [
-    {
+    plainCase({
       name: '5,000, a token each',
       control: 'send',
       goals: { [PER_SECOND]: atLeast(0.45), [PER_CPU_SECOND]: atLeast(0.45) },
-      run: async ({ start, load }) => {
-        const loaded = await load(await start(), {
-          mode: 'visit',
-          clients: CONNECTS,
-          target: 'broadcast',
-          check: 1,
-        })
+      load: { mode: 'visit', clients: CONNECTS, target: 'broadcast', check: 1 },
+      figures: loaded => {
         const { seconds, cpu, connected, busy } = windowOf(loaded)
         return {
           [PER_SECOND]: connected / seconds,
@@ -26,7 +21,7 @@ export const connect: Row = {
           'loader busy': busy,
         }
       },
-    },
+    }),
   ],
 }
 

@@ -1,4 +1,13 @@
-import { atLeast, atMost, type Case, type Figures, type Goals, type Row, windowOf } from '../row.ts'
+import {
+  atLeast,
+  atMost,
+  type Case,
+  type Figures,
+  type Goals,
+  plainCase,
+  type Row,
+  windowOf,
+} from '../row.ts'
 
 export const DELIVERIES_PER_SECOND = 50_000
 export const PUBLISHERS = 16
@@ -14,23 +23,24 @@ const LARGE = 'to 10,000'
 const goals: Goals = { [CPU]: atMost(1.15), 'p50 ms': atMost(1.2), 'p99 ms': atMost(1.3) }
 
 /** Channel with 50,000 deliveries a second for any number of subscribers. */
-const fanOutTo = (clients: number): Case => ({
-  name: `to ${clients.toLocaleString('en')}`,
-  control: 'fan-out',
-  goals,
-  run: async ({ start, load }) => {
-    const loaded = await load(await start(), {
+const fanOutTo = (clients: number): Case =>
+  plainCase({
+    name: `to ${clients.toLocaleString('en')}`,
+    control: 'fan-out',
+    goals,
+    load: {
       mode: 'flow',
       clients,
       channel: 'bench',
       target: 'channel',
       senders: PACED_SENDERS,
       rate: DELIVERIES_PER_SECOND / clients,
-    })
-    const { cpu, received, p50, p99 } = windowOf(loaded)
-    return { [CPU]: (cpu * 1e6) / received, 'p50 ms': p50, 'p99 ms': p99 }
-  },
-})
+    },
+    figures: loaded => {
+      const { cpu, received, p50, p99 } = windowOf(loaded)
+      return { [CPU]: (cpu * 1e6) / received, 'p50 ms': p50, 'p99 ms': p99 }
+    },
+  })
 
 const growth = (cases: ReadonlyMap<string, Figures>): number =>
   (cases.get(LARGE)?.[CPU] ?? Number.NaN) / (cases.get(SMALL)?.[CPU] ?? Number.NaN)
@@ -48,21 +58,15 @@ export const fanOut: Row = {
 export const saturated: Row = {
   name: 'saturated',
   cases: [
-    {
+    plainCase({
       name: 'to 1,000',
       control: 'fan-out',
       goals: { [PER_CPU_SECOND]: atLeast(0.8) },
-      run: async ({ start, load }) => {
-        const loaded = await load(await start(), {
-          mode: 'flow',
-          clients: 1_000,
-          channel: 'bench',
-          target: 'channel',
-          senders: PUBLISHERS,
-        })
-        const { cpu, received } = windowOf(loaded)
-        return { [PER_CPU_SECOND]: received / cpu }
+      load: { mode: 'flow', clients: 1_000, channel: 'bench', target: 'channel', senders: PUBLISHERS },
+      figures: loaded => {
+        const { seconds, cpu, received } = windowOf(loaded)
+        return { 'deliveries/s': received / seconds, [PER_CPU_SECOND]: received / cpu }
       },
-    },
+    }),
   ],
 }

@@ -1,4 +1,5 @@
-import { atLeast, type Row, windowOf } from '../row.ts'
+import type { LoadOptions } from '../load.ts'
+import { atLeast, plainCase, type Row, windowOf } from '../row.ts'
 
 const CALLERS = 64
 const USERS = 1_000
@@ -18,6 +19,15 @@ interface SendOptions {
 }
 
 /** `POST /send` to users in turn; each caller waits for its answer. */
+export const sendLoad = ({ away = false, acks = false } = {}): LoadOptions => ({
+  mode: 'flow',
+  clients: away ? 0 : USERS,
+  users: USERS,
+  target: 'user',
+  senders: CALLERS,
+  acks: Number(acks),
+})
+
 const sends = ({
   name,
   label,
@@ -30,24 +40,17 @@ const sends = ({
 }: SendOptions): Row => ({
   name,
   cases: [
-    {
+    plainCase({
       name: label,
       control,
       env: { QUEUE_ENABLED: String(log), ...env },
       goals: ratio === undefined ? {} : { [PER_SECOND]: atLeast(ratio), [PER_CPU_SECOND]: atLeast(ratio) },
-      run: async ({ start, load }) => {
-        const loaded = await load(await start(), {
-          mode: 'flow',
-          clients: away ? 0 : USERS,
-          users: USERS,
-          target: 'user',
-          senders: CALLERS,
-          acks: Number(acks),
-        })
+      load: sendLoad({ away, acks }),
+      figures: loaded => {
         const { seconds, cpu, answered, busy } = windowOf(loaded)
         return { [PER_SECOND]: answered / seconds, [PER_CPU_SECOND]: answered / cpu, 'loader busy': busy }
       },
-    },
+    }),
   ],
 })
 
