@@ -1,30 +1,99 @@
-import { test } from 'bun:test'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { expect, test } from 'bun:test'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { startTestApp } from '../support/app.ts'
+import { basename, join } from 'node:path'
 import { startBrowser } from '../support/browser.ts'
+import { freePort } from '../support/free-port.ts'
 import { blocksOf, sectionOf } from '../support/markdown.ts'
 
 const ROOT = join(import.meta.dir, '../..')
+const TEST_MS = 120_000
+const NOT_COPIED = ['.git', '.env', 'node_modules', 'dist']
 
-test('the page of the README, opened from a file, shows a first notification', async () => {
-  const readme = await Bun.file(join(ROOT, 'README.md')).text()
-  const [block] = blocksOf(sectionOf(readme, '## Your first notification'))
-  const folder = await mkdtemp(join(tmpdir(), 'first-'))
-  const file = join(folder, 'first.html')
-  await Bun.write(file, block?.text ?? '')
-  await using service = await startTestApp({ API_KEY: '' })
-  const browser = await startBrowser({ host: 'localhost:8081', port: service.port })
-  const page = await browser.newPage()
-  await page.goto(`file://${file}`)
-  await page.fill('#token', ` ${await service.token('demo')}\n`)
-  await page.click('#connect')
-  const output = page.locator('#output')
-  await output.getByText('connected').waitFor()
-  await page.click('#send')
-  await output.getByText('hello: Hello').waitFor()
-  await output.getByText('sent: delivered').waitFor()
-  await browser.close()
-  await rm(folder, { recursive: true })
-}, 30_000)
+/** Stands for `npx`, which would download Bun. */
+const NPX = `#!/bin/sh
+if [ "$1" = -y ]; then shift 2; exec '${process.execPath}' "$@"; fi
+program=$1; shift; exec node "node_modules/.bin/$program" "$@"
+`
+
+/** Fresh copy of the project, without anything that is installed or built. */
+async function checkout(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'newcomer-'))
+  await cp(ROOT, folder, {
+    recursive: true,
+    filter: path => path === ROOT || !NOT_COPIED.includes(basename(path)),
+  })
+  await Bun.write(join(folder, 'bin/npx'), NPX, { mode: 0o755 })
+  return folder
+}
+
+/** Terminal in which somebody types a block of the README. */
+function openTerminal(folder: string, port: number, text: string) {
+  const child = Bun.spawn(['sh', '-c', text], {
+    cwd: folder,
+    env: {
+      HOME: process.env['HOME'] ?? '',
+      PATH: `${folder}/bin:${process.env['PATH']}`,
+      SERVER_PORT: String(port),
+      REDIS_URL: '',
+      // Vite opens no browser.
+      BROWSER: 'none',
+    },
+    // A group of its own, which ends as a whole.
+    detached: true,
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'inherit',
+  })
+  const reader = child.stdout.getReader()
+  let shown = ''
+  return {
+    /** Reads the output until it matches, and resolves with what matched. */
+    shows: async (wanted: RegExp): Promise<string> => {
+      while (!wanted.test(shown)) {
+        const { done, value } = await reader.read()
+        if (done) throw new Error(`the output ended before ${wanted}: ${shown}`)
+        shown += Buffer.from(value).toString()
+      }
+      return wanted.exec(shown)?.[0] ?? ''
+    },
+    [Symbol.asyncDispose]: async () => {
+      if (child.exitCode === null) process.kill(-child.pid, 'SIGKILL')
+      await reader.cancel()
+    },
+  }
+}
+
+test(
+  'the steps of the README lead from a checkout to a first notification in a page',
+  async () => {
+    const readme = await Bun.file(join(ROOT, 'README.md')).text()
+    const blocks = blocksOf(sectionOf(readme, '## Your first notification'))
+    expect(blocks.map(({ language }) => language)).toEqual(['sh', 'html', 'sh', 'sh'])
+    const [start = '', html = '', open = '', send = ''] = blocks.map(({ text }) => text)
+    expect(html.trim().split('\n').length).toBeLessThanOrEqual(12)
+
+    const port = await freePort()
+    const folder = await checkout()
+    {
+      await using first = openTerminal(folder, port, start)
+      await first.shows(/started/)
+      await Bun.write(join(folder, 'first.html'), html)
+      await using second = openTerminal(folder, port, open)
+      const token = await second.shows(/^ey[\w-]+\.[\w-]+\.[\w-]+$/m)
+      const site = await second.shows(/http:\/\/localhost:\d+(?=\/)/)
+      const browser = await startBrowser({ host: 'localhost:8081', port })
+      const page = await browser.newPage()
+      page.on('dialog', dialog => dialog.accept(token))
+      const connected = page.waitForEvent('websocket').then(socket => socket.waitForEvent('framereceived'))
+      await page.goto(`${site}/first.html`)
+      await connected
+      await using third = openTerminal(folder, port, send)
+      await third.shows(/delivered to 1 connections/)
+      await page.locator('h1').getByText('Hello').waitFor()
+      await browser.close()
+    }
+    await rm(folder, { recursive: true })
+  },
+  TEST_MS,
+)
