@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { minify } from 'terser'
@@ -20,6 +20,13 @@ async function run(command: readonly string[], cwd: string): Promise<void> {
   const child = Bun.spawn([process.execPath, ...command], { cwd, stdout: 'pipe', stderr: 'pipe' })
   const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
   if (code !== 0) throw new Error(`${command.join(' ')}: ${out}${err}`)
+}
+
+/** Replaces a file at once: another program that reads it meanwhile finds the old or the new one. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const written = `${path}.${process.pid}`
+  await Bun.write(written, text)
+  await rename(written, path)
 }
 
 /** Long names of fields that never leave the client: neither for its users nor on the wire. The build shortens them. */
@@ -63,7 +70,7 @@ async function bundle(outdir: string): Promise<void> {
     })
     // Bundlers drop the mark of modules that must not run on servers.
     const source = await Bun.file(join(CLIENT, 'src', `${name}.ts`)).text()
-    await Bun.write(
+    await replaceFile(
       join(outdir, `${name}.js`),
       source.startsWith(USE_CLIENT) ? `${USE_CLIENT};${code}` : code,
     )
@@ -83,7 +90,7 @@ async function declare(outdir: string): Promise<void> {
     for (const name of reached) {
       const text = await Bun.file(join(emitted, 'client/src', `${name}.d.ts`)).text()
       for (const imported of importsOf(text)) reached.add(join(dirname(name), imported))
-      await Bun.write(join(outdir, `${name}.d.ts`), text.replace(/from '(\.[^']*)\.ts'/g, "from '$1.js'"))
+      await replaceFile(join(outdir, `${name}.d.ts`), text.replace(/from '(\.[^']*)\.ts'/g, "from '$1.js'"))
     }
   } finally {
     await rm(emitted, { recursive: true })
@@ -92,15 +99,21 @@ async function declare(outdir: string): Promise<void> {
 
 /** Builds what the package publishes into a folder. */
 export async function buildClient(outdir: string): Promise<void> {
-  await rm(outdir, { recursive: true, force: true })
   await Promise.all([bundle(outdir), declare(outdir)])
 }
 
 /** Builds the client, makes its tarball in a folder and returns its path. */
 export async function packClient(folder: string): Promise<string> {
-  await buildClient(join(CLIENT, 'dist'))
-  await run(['pm', 'pack', '--destination', resolve(folder), '--quiet'], CLIENT)
-  return join(resolve(folder), `${name}-${version}.tgz`)
+  const staged = await mkdtemp(join(tmpdir(), 'package-'))
+  try {
+    for (const file of ['package.json', 'README.md', 'LICENSE'])
+      await cp(join(CLIENT, file), join(staged, file))
+    await buildClient(join(staged, 'dist'))
+    await run(['pm', 'pack', '--destination', resolve(folder), '--quiet'], staged)
+    return join(resolve(folder), `${name}-${version}.tgz`)
+  } finally {
+    await rm(staged, { recursive: true })
+  }
 }
 
 if (import.meta.main) {

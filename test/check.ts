@@ -4,6 +4,7 @@ import { join } from 'node:path'
 const CHECKS = [
   { name: 'style', args: ['node_modules/.bin/biome', 'check', '--error-on-warnings', '.'] },
   { name: 'types', args: ['check', '--no-script'] },
+  { name: 'examples', args: ['check', '--no-script', '-p', 'examples'] },
   { name: 'unused', args: ['node_modules/.bin/knip'] },
   // Finds code that only tests reach.
   { name: 'unreached', args: ['node_modules/.bin/knip', '--production', '--include', 'files,dependencies'] },

@@ -5,7 +5,7 @@ import { anchorsOf, type Block, blocksOf, linksOf } from '../support/markdown.ts
 
 const ROOT = join(import.meta.dir, '../..')
 
-const documents = ['*.md', 'docs/**/*.md', 'k6/*.md', 'client/*.md']
+const documents = ['*.md', 'docs/**/*.md', 'k6/*.md', 'client/*.md', 'examples/**/*.md']
   .flatMap(pattern => [...new Bun.Glob(pattern).scanSync(ROOT)])
   .sort()
 const read = (file: string): Promise<string> => Bun.file(join(ROOT, file)).text()
@@ -18,7 +18,7 @@ async function faultOf(from: string, file: string, anchor: string | undefined): 
   return anchorsOf(await read(target)).has(anchor) ? undefined : `${target} has no #${anchor}`
 }
 
-const FOLDERS = ['src', 'client/src', 'test', 'scripts', 'k6', 'docs']
+const FOLDERS = ['src', 'client/src', 'test', 'scripts', 'k6', 'docs', 'examples']
 const FILE = /^\w[\w.-]*(?:\/[\w.-]+)*\.(?:ts|lua|md|yaml|json)$/
 const FOLDER = new RegExp(`^(?:${FOLDERS.join('|')})(?:/[\\w-]+)*/?$`)
 const files = ['*', 'client/*', ...FOLDERS.map(folder => `${folder}/**/*`)].flatMap(pattern => [

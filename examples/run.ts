@@ -1,0 +1,97 @@
+import { join } from 'node:path'
+import { buildClient } from '../client/build.ts'
+
+/**
+ * `bun run example <name>` starts an example, and a service for it on SERVER_PORT. With ARA_URL the example uses the
+ * service there. PORT is that of the example.
+ */
+
+const ROOT = join(import.meta.dir, '..')
+const READY_MS = 15_000
+const POLL_MS = 50
+
+const { env } = process
+const port = env['PORT'] ?? '3000'
+const node = Bun.which('node') ?? process.execPath
+
+interface Example {
+  /** Programs that run side by side, in the folder of the example. */
+  readonly commands: readonly (readonly string[])[]
+  /** It imports `ara-client`, which must be built first. */
+  readonly usesClient?: true
+}
+
+const EXAMPLES: Readonly<Record<string, Example>> = {
+  node: { commands: [[node, 'server.js']], usesClient: true },
+  php: { commands: [['php', '-S', `127.0.0.1:${port}`, 'index.php']] },
+  python: { commands: [['python3', 'main.py']] },
+  go: { commands: [['go', 'run', '.']] },
+}
+
+const children: Bun.Subprocess[] = []
+
+/** Starts a program in its own process group, so that its end is also that of its children. */
+function start(command: readonly string[], cwd: string, settings: Readonly<Record<string, string>>) {
+  const child = Bun.spawn([...command], {
+    cwd,
+    env: { ...env, NO_PROXY: 'localhost,127.0.0.1', ...settings },
+    stdin: 'ignore',
+    stdout: 'inherit',
+    stderr: 'inherit',
+    detached: true,
+  })
+  children.push(child)
+  return child
+}
+
+async function stop(code: number): Promise<never> {
+  for (const { pid } of children)
+    try {
+      process.kill(-pid, 'SIGTERM')
+    } catch {
+      // It has ended.
+    }
+  await Promise.all(children.map(({ exited }) => exited))
+  process.exit(code)
+}
+
+const isReady = async (url: string): Promise<boolean> =>
+  (await fetch(`${url}/health/ready`).catch(() => undefined))?.ok === true
+
+/** Starts the service and resolves with its address. */
+async function startService(secret: string): Promise<string> {
+  const servicePort = env['SERVER_PORT'] ?? '8081'
+  const url = `http://localhost:${servicePort}`
+  const service = start([process.execPath, 'src/main.ts'], ROOT, {
+    SERVER_PORT: servicePort,
+    SERVER_HOST: '127.0.0.1',
+    JWT_SECRET: secret,
+    QUEUE_ENABLED: 'true',
+    REDIS_URL: '',
+    LOG_LEVEL: 'warn',
+  })
+  const giveUpAt = performance.now() + READY_MS
+  while (!(await isReady(url))) {
+    if (service.exitCode !== null || performance.now() > giveUpAt) return stop(1)
+    await Bun.sleep(POLL_MS)
+  }
+  return url
+}
+
+async function run(name: string, { commands, usesClient }: Example): Promise<void> {
+  if (usesClient) await buildClient(join(ROOT, 'client/dist'))
+  const secret = env['JWT_SECRET'] ?? crypto.randomUUID()
+  const url = env['ARA_URL'] ?? (await startService(secret))
+  const settings = { ARA_URL: url, JWT_SECRET: secret, PORT: port }
+  const started = commands.map(command => start(command, join(import.meta.dir, name), settings))
+  await stop((await Promise.race(started.map(({ exited }) => exited))) ?? 1)
+}
+
+const name = process.argv[2] ?? ''
+const example = EXAMPLES[name]
+if (example === undefined) {
+  console.error(`Usage: bun run example ${Object.keys(EXAMPLES).join('|')}`)
+  process.exit(2)
+}
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => void stop(0))
+await run(name, example)
