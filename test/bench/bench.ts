@@ -1,5 +1,6 @@
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
+import { findPeer, KINDS, measureAgainst, rowsOf } from './against.ts'
 import { createLoader, type Loader } from './load.ts'
 import { coresInUse } from './machine.ts'
 import {
@@ -66,20 +67,35 @@ const { values, positionals } = parseArgs({
     json: { type: 'string' },
     /** `bun` selects the loader that needs no compiler. */
     loader: { type: 'string', default: 'any' },
+    /** `http://host:port` of a server that runs already; then only it is measured. */
+    against: { type: 'string' },
+    /** Its wire: `ara` or `centrifugo`. */
+    kind: { type: 'string', default: 'ara' },
+    /** Key of its API and secret of its HS256 tokens. */
+    key: { type: 'string', default: '' },
+    secret: { type: 'string', default: '' },
+    /** Its processes, separated by commas, if it runs on this machine: for figures of CPU. */
+    pid: { type: 'string', default: '' },
+    /** Lets the load use all cores, as a server of several processes does. */
+    'all-cores': { type: 'boolean', default: false },
   },
 })
 
 const rounds = values.quick ? 1 : Number(values.rounds)
 const times: Times = values.quick ? { warm: 0.3, measure: 0.7 } : { warm: 2, measure: 2.5 }
 
-function wantedRows(): readonly Row[] {
-  const unknown = positionals.filter(name => !ROWS.some(row => row.name === name))
-  if (unknown.length === 0 && rounds >= 1)
-    return ROWS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
-  console.error(
-    `usage: bun run bench [${ROWS.map(({ name }) => name).join('|')}]… [--rounds N] [--quick] [--json file]`,
-  )
+const USAGE = `usage: bun run bench [${ROWS.map(({ name }) => name).join('|')}]… [--rounds N] [--quick] [--json file]
+       bun run bench [row]… --against http://host:port --kind ${KINDS.join('|')} --key <API key> --secret <token secret> [--pid N[,N]] [--all-cores]`
+
+function refuse(): never {
+  console.error(USAGE)
   process.exit(1)
+}
+
+function wantedRows(): readonly Row[] {
+  const isKnown = positionals.every(name => ROWS.some(row => row.name === name))
+  if (!isKnown || !(rounds >= 1)) refuse()
+  return ROWS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
 }
 
 /** More busy cores than this mean that other work runs. */
@@ -143,27 +159,60 @@ async function measureRow(row: Row, loader: Loader): Promise<void> {
   tell(linesOf(row.name, 'all', row.derived.goals, all))
 }
 
+const headerOf = (loader: Loader, pinned: string): string =>
+  [
+    new Date().toISOString().slice(0, 16).replace('T', ' '),
+    `${cpus().length} × ${cpus()[0]?.model}`,
+    `Bun ${Bun.version}`,
+    loader.name,
+    pinned,
+    `${rounds} round(s) of ${times.measure} s after ${times.warm} s, medians`,
+  ].join('; ')
+
+const warning = values.quick ? '\nToo short to say anything but that it works.' : ''
+const loaderKind = values.loader === 'bun' ? 'bun' : 'any'
+
+async function write(figures: object): Promise<void> {
+  if (values.json !== undefined) await Bun.write(values.json, JSON.stringify(figures, null, 2))
+}
+
+/** Measures our service beside the controls. */
+async function benchOurs(wanted: readonly Row[]): Promise<void> {
+  const startedAt = performance.now()
+  const pinned = pinLoad()
+  await using loader = await createLoader(loaderKind)
+  const header = headerOf(loader, pinned)
+  console.log(`${header}${warning}\n\n${HEAD}`)
+  for (const row of wanted) await measureRow(row, loader)
+  const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1)
+  const noisy = inUse.filter(cores => cores > NOISE)
+  const disturbance =
+    noisy.length === 0
+      ? 'Before none of the runs anything else was at work.'
+      : `Just before ${noisy.length} of ${inUse.length} runs others used up to ${Math.max(...noisy).toFixed(1)} cores: **too noisy to compare**.`
+  console.log(
+    `\n${lines.length} figures and ${failures.length} failures in ${minutes} minutes. ${disturbance}`,
+  )
+  await write({ header, disturbance, lines, failures })
+  process.exitCode = failures.length === 0 ? 0 : 1
+}
+
+/** Measures a server that runs already. */
+async function benchPeer(wanted: readonly Row[], address: string): Promise<void> {
+  const { key, secret } = values
+  const kind = KINDS.find(known => known === values.kind)
+  if (kind === undefined || key === '' || secret === '') refuse()
+  const pids = values.pid.split(',').filter(Boolean).map(Number)
+  const peer = await findPeer(kind, address, pids, values['all-cores'])
+  const pinned = pinLoad()
+  await using loader = await createLoader(loaderKind, { key, secret })
+  const header = `${kind} at ${address}; ${headerOf(loader, pinned)}`
+  console.log(`${header}${warning}\n`)
+  const measured = await measureAgainst(rowsOf(kind, wanted), { peer, loader, rounds, times })
+  await write({ header, ...measured })
+  process.exitCode = measured.failures.length === 0 ? 0 : 1
+}
+
 const wanted = wantedRows()
-const startedAt = performance.now()
-const pinned = pinLoad()
-await using loader = await createLoader(values.loader === 'bun' ? 'bun' : 'any')
-const header = [
-  new Date().toISOString().slice(0, 16).replace('T', ' '),
-  `${cpus().length} × ${cpus()[0]?.model}`,
-  `Bun ${Bun.version}`,
-  loader.name,
-  pinned,
-  `${rounds} round(s) of ${times.measure} s after ${times.warm} s, medians`,
-].join('; ')
-console.log(`${header}${values.quick ? '\nToo short to say anything but that it works.' : ''}\n\n${HEAD}`)
-for (const row of wanted) await measureRow(row, loader)
-const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1)
-const noisy = inUse.filter(cores => cores > NOISE)
-const disturbance =
-  noisy.length === 0
-    ? 'Before none of the runs anything else was at work.'
-    : `Just before ${noisy.length} of ${inUse.length} runs others used up to ${Math.max(...noisy).toFixed(1)} cores: **too noisy to compare**.`
-console.log(`\n${lines.length} figures and ${failures.length} failures in ${minutes} minutes. ${disturbance}`)
-if (values.json !== undefined)
-  await Bun.write(values.json, JSON.stringify({ header, disturbance, lines, failures }, null, 2))
-process.exitCode = failures.length === 0 ? 0 : 1
+if (values.against === undefined) await benchOurs(wanted)
+else await benchPeer(wanted, values.against)

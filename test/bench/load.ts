@@ -23,7 +23,7 @@ interface Load {
   /** Seconds before a window, and of a window. */
   readonly warm: number
   readonly measure: number
-  readonly transport?: 'ws' | 'sse' | 'socket.io'
+  readonly transport?: 'ws' | 'sse' | 'socket.io' | 'centrifugo'
   readonly clients?: number
   /** Users to send to in turn; by default the connected ones. Without clients, users who never connect. */
   readonly users?: number
@@ -100,11 +100,21 @@ export interface Loader extends AsyncDisposable {
   run(target: LoadTarget, load: Load): Promise<Loaded>
 }
 
+/** Key of the API and secret of the tokens. */
+export interface Credentials {
+  readonly key: string
+  readonly secret: string
+}
+
 /** Tokens of `user-0`, `user-1` and so on. */
-export function signTokens(count: number): Promise<readonly string[]> {
+export function signTokens(
+  count: number,
+  secret = JWT_SECRET,
+  channelsOf: (user: string) => readonly string[] | undefined = () => undefined,
+): Promise<readonly string[]> {
   const users = Array.from({ length: count }, (_, n) => `user-${n}`)
   const sign = (user: string) =>
-    signToken({ secret: JWT_SECRET, user, seconds: TOKEN_SECONDS, clock: systemClock })
+    signToken({ secret, user, channels: channelsOf(user), seconds: TOKEN_SECONDS, clock: systemClock })
   return Promise.all(users.map(sign))
 }
 
@@ -120,17 +130,29 @@ function compile(directory: string): readonly string[] | undefined {
 }
 
 /** Builds the loader in its own directory, which is removed with it. */
-export async function createLoader(wanted: 'any' | 'bun'): Promise<Loader> {
+export async function createLoader(
+  wanted: 'any' | 'bun',
+  { key, secret }: Credentials = { key: API_KEY, secret: JWT_SECRET },
+): Promise<Loader> {
   const directory = await mkdtemp(join(tmpdir(), 'ara-bench-'))
-  const tokens = join(directory, 'tokens')
-  await Bun.write(tokens, `${(await signTokens(MAX_USERS)).join('\n')}\n`)
+  const writeTokens = async (name: string, channelsOf?: (user: string) => readonly string[]) => {
+    const path = join(directory, name)
+    await Bun.write(path, `${(await signTokens(MAX_USERS, secret, channelsOf)).join('\n')}\n`)
+    return path
+  }
+  const plainTokens = await writeTokens('tokens')
+  /** Centrifugo subscribes a client to the channels of its token. */
+  const tokensFor = ({ transport, target, channel = 'bench' }: Load): Promise<string> | string =>
+    transport === 'centrifugo'
+      ? writeTokens(`tokens-${target}`, user => [target === 'user' ? user : channel])
+      : plainTokens
   const compiled = wanted === 'any' ? compile(directory) : undefined
   const command = compiled ?? [process.execPath, join(FOLDER, 'load.ts')]
 
   return {
     name: compiled === undefined ? 'loader of Bun (slower than the one in C)' : 'loader in C',
-    run: async ({ ports, pids, isOnAllCores = false }, load) => {
-      const told = { ...load, port: ports, pid: pids, key: API_KEY, tokens }
+    run: async ({ host = '127.0.0.1', ports, pids, isOnAllCores = false }, load) => {
+      const told = { ...load, host, port: ports, pid: pids, key, tokens: await tokensFor(load) }
       const args = Object.entries(told).map(([name, value]) => `${name}=${value}`)
       const all = [...command, ...args]
       const child = Bun.spawn(isOnAllCores ? onAllCores(all) : all, {

@@ -37,7 +37,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
 
-const spreadOf = (values: readonly number[]): Spread => [Math.min(...values), Math.max(...values)]
+export const spreadOf = (values: readonly number[]): Spread => [Math.min(...values), Math.max(...values)]
 
 const meets = ({ is, limit }: Goal, value: number): boolean =>
   is === 'at least' ? value >= limit : value <= limit
@@ -60,7 +60,7 @@ export function linesOf(row: string, name: string, goals: Goals, rounds: Rounds)
 export const HEAD = `| Row | Case | Figure | Ours | min–max | Control | min–max | Ratio | Target | |
 |---|---|---|---|---|---|---|---|---|---|`
 
-const shown = (value: number): string =>
+export const shown = (value: number): string =>
   value >= 1_000
     ? Math.round(value).toLocaleString('en')
     : value >= 100
@@ -70,9 +70,9 @@ const shown = (value: number): string =>
 const wanted = ({ is, limit, of }: Goal): string =>
   `${of === 'ours' ? 'ours ' : ''}${is === 'at least' ? '≥' : '≤'} ${limit}`
 
-const shownSpread = ([least, greatest]: Spread): string => `${shown(least)}–${shown(greatest)}`
+export const shownSpread = ([least, greatest]: Spread): string => `${shown(least)}–${shown(greatest)}`
 
-const tableRow = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+export const tableRow = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
 
 export const markdownOf = ({
   row,

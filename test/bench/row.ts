@@ -60,7 +60,7 @@ export interface Bench {
     readonly isOnAllCores?: boolean
     readonly program?: readonly string[]
   }): Promise<ServerProcess>
-  /** Loads it. Rejects if a notification was lost or repeated, or a client rejected or disconnected. */
+  /** Loads it as `runLoad` does. */
   load(target: LoadTarget, options: LoadOptions): Promise<Loaded>
 }
 
@@ -87,6 +87,18 @@ export function windowOf({ windows }: Loaded, name?: string) {
   return found
 }
 
+/** Runs a load. Rejects if a notification was lost or repeated, or a client rejected or disconnected. */
+export async function runLoad(
+  loader: Loader,
+  target: LoadTarget,
+  options: LoadOptions & Times,
+): Promise<Loaded> {
+  const loaded = await loader.run(target, options)
+  const faults = FAULTS.filter(fault => loaded[fault] > 0).map(fault => `${loaded[fault]} ${fault}`)
+  if (faults.length > 0) throw new Error(faults.join(', '))
+  return loaded
+}
+
 /** Runs a case once against one side. */
 export async function runCase(each: Case, side: Side, loader: Loader, times: Times): Promise<Figures> {
   await using stack = new AsyncDisposableStack()
@@ -102,11 +114,6 @@ export async function runCase(each: Case, side: Side, loader: Loader, times: Tim
           ...options,
         }),
       ),
-    load: async (target, options) => {
-      const loaded = await loader.run(target, { ...times, ...options })
-      const faults = FAULTS.filter(fault => loaded[fault] > 0).map(fault => `${loaded[fault]} ${fault}`)
-      if (faults.length > 0) throw new Error(faults.join(', '))
-      return loaded
-    },
+    load: (target, options) => runLoad(loader, target, { ...times, ...options }),
   })
 }

@@ -55,7 +55,10 @@ interface ServerOptions {
 
 /** Processes that one load reaches and measures. Clients and senders use the ports in turn. */
 export interface LoadTarget {
+  /** Address; the loopback by default. */
+  readonly host?: string
   readonly ports: readonly number[]
+  /** May be empty: then no CPU is measured. */
   readonly pids: readonly number[]
   /** True if the load uses all cores too. */
   readonly isOnAllCores?: boolean

@@ -36,7 +36,8 @@ struct sender {
 /* Action at even intervals; a failed one is retried after the next event. */
 struct pacer { uint64_t due, every; int (*act)(uint64_t due); };
 
-static int ports[MAX_PROCESSES], port_count, lanes, sender_count, client_count, idle_count, users, window_size, stride, is_sse, is_socket_io, acks;
+static int ports[MAX_PROCESSES], port_count, lanes, sender_count, client_count, idle_count, users, window_size, stride, acks;
+static int is_sse, is_socket_io, is_centrifugo;
 static const char *key, *query, *channel, *ready_word;
 static enum target target;
 static struct client *clients, *idlers, flooded;
@@ -54,6 +55,12 @@ static long added_kib;
 static size_t compose(char *out, enum target to, const char *whom, int user, int lane, uint32_t seq, uint64_t stamp, int pad) {
   static char filler[FLOOD_PAD];
   if (!filler[0]) memset(filler, 'x', sizeof filler);
+  if (is_centrifugo) {
+    char name[64];
+    sprintf(name, "%s-%d", whom, user);
+    return (size_t)sprintf(out, "{\"channel\":\"%s\",\"data\":{\"mark\":\"%016lx%04x%08x\",\"text\":\"%.*s\"}}",
+                           to == USER ? name : *channel ? channel : "bench", (unsigned long)stamp, lane, seq, pad, filler);
+  }
   char *at = out + (to == USER      ? sprintf(out, "{\"target_user_id\":\"%s-%d\",", whom, user)
                     : to == REDIS   ? sprintf(out, "{\"type\":\"user\",\"target\":\"%s-%d\",\"event\":{", whom, user)
                     : to == CHANNEL ? sprintf(out, "{\"channel\":\"%s\",", pad == PAD ? channel : "flood")
@@ -64,7 +71,7 @@ static size_t compose(char *out, enum target to, const char *whom, int user, int
 }
 
 static void post(struct sender *sender, enum target to, int pad, uint64_t stamp) {
-  static const char *const paths[] = {"send", "channel", "broadcast"};
+  static const char *const paths[] = {"v1/notifications/send", "v1/notifications/channel", "v1/notifications/broadcast"};
   static char body[FLOOD_PAD + 512], request[FLOOD_PAD + 1024];
   int lane = target == USER ? 0 : sender->lane, user = sender->user;
   uint32_t seq = 0;
@@ -74,20 +81,22 @@ static void post(struct sender *sender, enum target to, int pad, uint64_t stamp)
     if ((sender->user += sender_count) >= users) sender->user = sender->lane;
   }
   size_t size = compose(body, to, client_count ? "user" : "away", user, lane, seq, stamp, pad);
-  int head = sprintf(request, "POST /api/v1/notifications/%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-API-Key: %s\r\n"
-                     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", paths[to], ports[0], key, size);
+  int head = sprintf(request, "POST /api/%s HTTP/1.1\r\nHost: %s:%d\r\nX-API-Key: %s\r\n"
+                     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+                     is_centrifugo ? "publish" : paths[to], host, ports[0], key, size);
   memcpy(request + head, body, size);
   sender->busy = 1;
   say(sender->io.fd, request, head + size);
 }
 
-/* Keeps this many messages in flight through Redis. Of each stride the last one goes to a client, the others to users who are away. */
+/* Keeps this many messages in flight through Redis. Of each stride the last one goes to a client, the others to users
+ * who are away. */
 static void top_up(void) {
   static char batch[1 << 20];
   char body[512], name[64], *at = batch;
   struct sender *sender = senders;
   while (sent_total - received * stride < (uint64_t)window_size && at - batch < (1 << 20) - 1024) {
-    int is_heard = sent_total % stride == stride - 1, user = is_heard ? sender->user % client_count : sender->user;
+    int is_heard = (int)(sent_total % stride) == stride - 1, user = is_heard ? sender->user % client_count : sender->user;
     const char *whom = is_heard ? "user" : "away";
     size_t size = compose(body, REDIS, whom, user, 0, is_heard ? sent[user]++ : 0, now(), PAD);
     int length = sprintf(name, "notification:user:%s-%d", whom, user);
@@ -124,7 +133,8 @@ static void read_answer(struct sender *sender) {
   sender->have = sender->busy = 0;
   if (sender == &flooder) return; /* nobody may have been there */
   answered++;
-  if ((strncmp(sender->answer, "HTTP/1.1 200", 12) || !strstr(end, "\"success\":true")) && !refused++)
+  const char *word = is_centrifugo ? "\"result\"" : "\"success\":true";
+  if ((strncmp(sender->answer, "HTTP/1.1 200", 12) || !strstr(end, word)) && !refused++)
     fprintf(stderr, "loader: an answer was %.400s\n", sender->answer);
   if (is_sending && !publishing.every) post(sender, target, PAD, now());
 }
@@ -151,8 +161,9 @@ static void call(struct client *client) {
   const char *more = is_sse ? "" : "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
   const char *path = is_sse ? "sse?" : is_socket_io ? "socket.io/?EIO=4&transport=websocket&" : "ws?";
-  int size = snprintf(request, sizeof request, "GET /%stoken=%s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\n",
-                      path, tokens[client->user], query, port, more);
+  char names[8500] = "connection/websocket";
+  if (!is_centrifugo) snprintf(names, sizeof names, "%stoken=%s%s", path, tokens[client->user], query);
+  int size = snprintf(request, sizeof request, "GET /%s HTTP/1.1\r\nHost: %s:%d\r\n%s\r\n", names, host, port, more);
   say(client->io.fd, request, size);
   listen_to(&client->io, EPOLLIN, EPOLL_CTL_ADD);
 }
@@ -173,10 +184,18 @@ static void leave(struct client *client) {
   client->io.fd = -1;
 }
 
+/* First command of Centrifugo's protocol. Its token names the channels. */
+static void ask_to_connect(struct client *client) {
+  char message[MAX_FRAME];
+  say_frame(client->io.fd, TEXT, message,
+            snprintf(message, sizeof message, "{\"id\":1,\"connect\":{\"token\":\"%s\"}}", tokens[client->user]));
+}
+
 static void greet(struct client *client, const char *head) {
   if (strncmp(head, is_sse ? "HTTP/1.1 200" : "HTTP/1.1 101", 12)) die("a connection was refused:", head);
   client->state = GREETED;
   if (is_socket_io) return;
+  if (is_centrifugo) return ask_to_connect(client);
   const char *name = client == &flooded ? "flood" : client->is_counted ? channel : "";
   char message[100];
   if (*name)
@@ -196,7 +215,8 @@ static void acknowledge(struct client *client, const char *text, size_t size) {
 static void hear(struct client *client, const char *text, size_t size, uint64_t at) {
   const char *mark = memmem(text, size, "\"mark\":\"", 8);
   if (!mark) {
-    if (memmem(text, size, "\"type\":\"error\"", 14)) die("a client was told", text);
+    const char *refusal = is_centrifugo ? "\"error\":" : "\"type\":\"error\"";
+    if (memmem(text, size, refusal, strlen(refusal))) die("a client was told", text);
     const char *word = client->is_counted ? ready_word : "\"subscribed\"";
     if (client->state == GREETED && memmem(text, size, word, strlen(word))) set_ready(client);
     return;
@@ -224,12 +244,23 @@ static int hear_engine(struct client *client, const char *text, size_t size) {
   return 1;
 }
 
+/* Lines of one frame of Centrifugo's protocol; an empty object is a ping. */
+static void hear_lines(struct client *client, const char *text, size_t size, uint64_t at) {
+  for (const char *line = text, *last = text + size; line < last;) {
+    const char *end = memchr(line, '\n', (size_t)(last - line)) ?: last;
+    if (end - line == 2) say_frame(client->io.fd, TEXT, "{}", 2);
+    else if (end > line) hear(client, line, (size_t)(end - line), at);
+    line = end + 1;
+  }
+}
+
 static size_t hear_frames(struct client *client, const char *bytes, size_t size, uint64_t at) {
   struct frame frame;
   size_t used = 0;
   for (size_t some; (some = read_frame(bytes + used, size - used, &frame)); used += some) {
     if (is_socket_io && hear_engine(client, frame.payload, frame.size)) continue;
-    if (frame.opcode == TEXT) hear(client, frame.payload, frame.size, at);
+    if (is_centrifugo && frame.opcode == TEXT) hear_lines(client, frame.payload, frame.size, at);
+    else if (frame.opcode == TEXT) hear(client, frame.payload, frame.size, at);
     else if (frame.opcode == PING) say_frame(client->io.fd, PONG, frame.payload, frame.size);
   }
   return used;
@@ -479,13 +510,13 @@ static void read_tokens(const char *path, int count) {
 }
 
 /* Numbers of an option, separated by commas. */
-static int numbers_of(const char *name, int *numbers) {
+static int numbers_of(const char *name, int *numbers, int is_needed) {
   int count = 0;
   for (const char *text = text_of(name, ""); *text; text += strcspn(text, ","), text += *text == ',') {
     if (count == MAX_PROCESSES) die("too many of", name);
     numbers[count++] = atoi(text);
   }
-  if (!count) die("an option is missing:", name);
+  if (!count && is_needed) die("an option is missing:", name);
   return count;
 }
 
@@ -502,13 +533,16 @@ int main(int count, char **list) {
   const char *mode = text_of("mode", "flow"), *to = text_of("target", "channel");
   double warm = number_of("warm", "2"), seconds = number_of("measure", "3");
   int pids[MAX_PROCESSES];
-  clock_count = numbers_of("pid", pids), port_count = numbers_of("port", ports), key = text_of("key", ""), query = text_of("query", "");
+  host = text_of("host", "127.0.0.1"), key = text_of("key", ""), query = text_of("query", "");
+  clock_count = numbers_of("pid", pids, 0), port_count = numbers_of("port", ports, 1);
   channel = text_of("channel", ""), acks = (int)number_of("acks", "0"), is_sse = !strcmp(text_of("transport", "ws"), "sse");
   is_socket_io = !strcmp(text_of("transport", "ws"), "socket.io");
-  ready_word = *channel ? "\"subscribed\"" : is_sse ? "\"connected\"" : "";
+  is_centrifugo = !strcmp(text_of("transport", "ws"), "centrifugo");
+  ready_word = is_centrifugo ? "\"connect\"" : *channel ? "\"subscribed\"" : is_sse ? "\"connected\"" : "";
   target = !strcmp(to, "user") ? USER : !strcmp(to, "redis") ? REDIS : !strcmp(to, "broadcast") ? BROADCAST : CHANNEL;
   client_count = (int)number_of("clients", "0"), idle_count = (int)number_of("idle", "0");
-  sender_count = (int)number_of("senders", "1"), window_size = (int)number_of("window", "1000"), stride = (int)number_of("stride", "1");
+  sender_count = (int)number_of("senders", "1"), window_size = (int)number_of("window", "1000");
+  stride = (int)number_of("stride", "1");
   users = (int)number_of("users", "0") ?: client_count;
   lanes = target == USER || target == REDIS ? 1 : sender_count;
   sent = calloc(users + lanes + 1, sizeof *sent);

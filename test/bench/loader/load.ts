@@ -19,11 +19,13 @@ const told = new Map(process.argv.slice(2).map(pair => pair.split(/=(.*)/s, 2) a
 const text = (name: string, otherwise = ''): string => told.get(name) ?? otherwise
 const number = (name: string, otherwise = 0): number => Number(told.get(name) ?? otherwise)
 
-const numbers = (name: string): readonly number[] => text(name).split(',').map(Number)
+const numbers = (name: string): readonly number[] => text(name).split(',').filter(Boolean).map(Number)
 
 const [ports, pids] = [numbers('port'), numbers('pid')]
 const [firstPort = 0, firstPid = 0] = [ports[0], pids[0]]
+const host = text('host', '127.0.0.1')
 const transport = text('transport', 'ws')
+const isCentrifugo = transport === 'centrifugo'
 const channel = text('channel')
 const target = text('target', 'channel')
 const acks = number('acks') > 0
@@ -35,7 +37,10 @@ const users = number('users') || clientCount
 const isByUser = target === 'user' || target === 'redis'
 const lanes = isByUser ? 1 : senderCount
 const tokens = readFileSync(text('tokens'), 'utf8').split('\n')
-const readyWord = channel !== '' ? '"subscribed"' : transport === 'sse' ? '"connected"' : ''
+const greeting = isCentrifugo ? '"connect"' : transport === 'sse' ? '"connected"' : ''
+const readyWord = channel !== '' && !isCentrifugo ? '"subscribed"' : greeting
+const refusalWord = isCentrifugo ? '"error":' : '"type":"error"'
+const successWord = isCentrifugo ? '"result"' : '"success":true'
 
 const counted = { received: 0, answered: 0, connected: 0 }
 const faults = { lost: 0, repeated: 0, refused: 0, dropped: 0 }
@@ -113,11 +118,29 @@ function hearEngine(client: Client, message: Buffer): boolean {
   return true
 }
 
+/** First command of Centrifugo's protocol. Its token names the channels. */
+function sayConnect(client: Client): void {
+  const command = { id: 1, connect: { token: tokens[client.user] } }
+  client.socket?.write(frameOf(TEXT, Buffer.from(JSON.stringify(command))))
+}
+
+/** Lines of one frame of Centrifugo's protocol; an empty object is a ping. */
+function hearLines(client: Client, message: Buffer, at: number): void {
+  for (const line of message.toString('latin1').split('\n')) {
+    if (line === '{}') client.socket?.write(frameOf(TEXT, Buffer.from('{}')))
+    else if (line !== '') hear(client, Buffer.from(line, 'latin1'), at)
+  }
+}
+
 function greet(client: Client, head: string): void {
   if (!head.startsWith(`HTTP/1.1 ${transport === 'sse' ? 200 : 101}`))
     die(`a connection was refused: ${head}`)
   client.state = 'greeted'
   if (transport === 'socket.io') return
+  if (isCentrifugo) {
+    sayConnect(client)
+    return
+  }
   const subscribe = { type: 'Subscribe', payload: { channels: [client.channel] } }
   if (client.channel !== '') client.socket?.write(frameOf(TEXT, Buffer.from(JSON.stringify(subscribe))))
   else if (readyWord === '' || !client.isCounted) setReady(client)
@@ -132,7 +155,7 @@ function acknowledge(client: Client, message: Buffer): void {
 function hear(client: Client, message: Buffer, at: number): void {
   const start = message.indexOf('"mark":"')
   if (start < 0) {
-    if (message.includes('"type":"error"')) die(`a client was told ${message}`)
+    if (message.includes(refusalWord)) die(`a client was told ${message}`)
     const word = client.isCounted ? readyWord : '"subscribed"'
     if (client.state === 'greeted' && message.includes(word)) setReady(client)
     return
@@ -158,7 +181,8 @@ function hearAll(client: Client, bytes: Buffer, at: number): Buffer {
     const found = transport === 'sse' ? firstEvent(rest) : firstFrame(rest)
     if (found === undefined) return rest
     const isEvent = transport !== 'socket.io' || !hearEngine(client, found.payload)
-    if (found.opcode === TEXT && isEvent) hear(client, found.payload, at)
+    if (found.opcode === TEXT && isCentrifugo) hearLines(client, found.payload, at)
+    else if (found.opcode === TEXT && isEvent) hear(client, found.payload, at)
     else if (found.opcode === PING) client.socket?.write(frameOf(PONG, found.payload))
     rest = rest.subarray(found.end)
   }
@@ -200,8 +224,9 @@ async function call(client: Client): Promise<void> {
   client.chunks = { left: 0, inData: false }
   const query = `token=${tokens[client.user]}${text('query')}`
   const port = ports[client.user % ports.length] ?? firstPort
-  const head = `GET /${PATHS[transport]}${query} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n`
-  const opening = { hostname: '127.0.0.1', port, socket: hearing, data: client }
+  const path = isCentrifugo ? 'connection/websocket' : `${PATHS[transport]}${query}`
+  const head = `GET /${path} HTTP/1.1\r\nHost: ${host}:${port}\r\n`
+  const opening = { hostname: host, port, socket: hearing, data: client }
   client.socket = await Bun.connect<Client>(opening)
   client.socket.write(`${head}${transport === 'sse' ? '' : UPGRADE}\r\n`)
 }
@@ -237,13 +262,14 @@ const hex = (value: number, digits: number): string => Math.floor(value).toStrin
 
 function contentOf(lane: number, sequence: number, due: number, filler = FILLER): string {
   const mark = `${hex(due, 16)}${hex(lane, 4)}${hex(sequence, 8)}`
-  return `"event_type":"bench","payload":{"mark":"${mark}","text":"${filler}"}`
+  const payload = `{"mark":"${mark}","text":"${filler}"}`
+  return isCentrifugo ? `"data":${payload}` : `"event_type":"bench","payload":${payload}`
 }
 
 function request(sender: Sender, path: string, body: string): void {
   sender.isBusy = true
   sender.socket?.write(
-    `POST /api/v1/notifications/${path} HTTP/1.1\r\nHost: 127.0.0.1:${firstPort}\r\nX-API-Key: ${text('key')}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `POST /api/${isCentrifugo ? 'publish' : `v1/notifications/${path}`} HTTP/1.1\r\nHost: ${host}:${firstPort}\r\nX-API-Key: ${text('key')}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
   )
 }
 
@@ -259,8 +285,10 @@ function post(sender: Sender, due = Bun.nanoseconds(), to = target): void {
   const lane = isByUser ? 0 : sender.lane
   sender.user = user + senderCount >= users ? sender.lane : user + senderCount
   const content = contentOf(lane, sequenceOf(isByUser ? user : lane), due)
-  if (to === 'user')
-    request(sender, 'send', `{"target_user_id":"${clientCount > 0 ? 'user' : 'away'}-${user}",${content}}`)
+  const addressee = `${clientCount > 0 ? 'user' : 'away'}-${user}`
+  if (isCentrifugo)
+    request(sender, '', `{"channel":"${to === 'user' ? addressee : channel || 'bench'}",${content}}`)
+  else if (to === 'user') request(sender, 'send', `{"target_user_id":"${addressee}",${content}}`)
   else if (to === 'channel') request(sender, 'channel', `{"channel":"${channel}",${content}}`)
   else request(sender, 'broadcast', `{${content}}`)
 }
@@ -277,7 +305,7 @@ const answering = {
     // No client may have been flooded.
     if (sender === flooder) return
     counted.answered++
-    const isWell = answer.startsWith('HTTP/1.1 200') && answer.includes('"success":true', end)
+    const isWell = answer.startsWith('HTTP/1.1 200') && answer.includes(successWord, end)
     if (!isWell && faults.refused++ === 0)
       process.stderr.write(`loader: an answer was ${answer.slice(0, 400)}\n`)
     if (isSending && !isPaced) post(sender)
@@ -299,7 +327,7 @@ const isPaced = number('rate') > 0
 /** With two servers half of the sends to users must cross. */
 async function openSender(sender: Sender): Promise<Sender> {
   const port = ports[Math.floor(sender.lane / ports.length) % ports.length] ?? firstPort
-  sender.socket = await Bun.connect({ hostname: '127.0.0.1', port, socket: answering, data: sender })
+  sender.socket = await Bun.connect({ hostname: host, port, socket: answering, data: sender })
   return sender
 }
 

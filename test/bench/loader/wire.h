@@ -53,6 +53,7 @@ static uint64_t hex_of(const char *text, int digits) {
 struct io { enum { CLIENT, SENDER } kind; int fd; };
 
 static int epoll;
+static const char *host;
 
 static void listen_to(struct io *io, uint32_t events, int how) {
   struct epoll_event event = {.events = events, .data.ptr = io};
@@ -60,7 +61,7 @@ static void listen_to(struct io *io, uint32_t events, int how) {
 }
 
 static int dial(int port, int receive_bytes) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = inet_addr(host)};
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) die("socket", "");
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
@@ -81,12 +82,16 @@ static void say(int fd, const char *bytes, size_t size) {
 
 enum { TEXT = 1, PING = 9, PONG = 10 };
 
-/* One frame of a client, masked with zeros; up to 125 bytes, as pongs are. */
+#define MAX_FRAME 4096
+
+/* One frame of a client, masked with zeros. */
 static void say_frame(int fd, int opcode, const char *payload, size_t size) {
-  char frame[6 + 125] = {(char)(0x80 | opcode), (char)(0x80 | size)};
-  if (size > 125) die("a frame too long", "");
-  memcpy(frame + 6, payload, size);
-  say(fd, frame, 6 + size);
+  char frame[8 + MAX_FRAME] = {(char)(0x80 | opcode), (char)(0x80 | (size < 126 ? size : 126))};
+  size_t head = size < 126 ? 6 : 8;
+  if (size > MAX_FRAME) die("a frame too long", "");
+  if (head == 8) frame[2] = (char)(size >> 8), frame[3] = (char)size;
+  memcpy(frame + head, payload, size);
+  say(fd, frame, head + size);
 }
 
 struct frame { int opcode; const char *payload; size_t size; };

@@ -13,9 +13,12 @@ interface Found {
   readonly end: number
 }
 
-/** A frame of up to 125 bytes, masked with zeros. */
+const sizeOf = (length: number): readonly number[] =>
+  length < 126 ? [0x80 | length] : [0x80 | 126, length >> 8, length & 255]
+
+/** A frame of up to 65,535 bytes, masked with zeros. */
 export const frameOf = (opcode: number, payload: Buffer): Buffer =>
-  Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | payload.length, 0, 0, 0, 0]), payload])
+  Buffer.concat([Buffer.from([0x80 | opcode, ...sizeOf(payload.length), 0, 0, 0, 0]), payload])
 
 /** Reads the first frame; undefined if incomplete. Servers do not mask. */
 export function firstFrame(bytes: Buffer): Found | undefined {
