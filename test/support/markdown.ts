@@ -18,6 +18,12 @@ const ID = /<a id="([^"]+)">/g
 export const blocksOf = (markdown: string): readonly Block[] =>
   [...markdown.matchAll(FENCE)].map(([, language = '', text = '']) => ({ language, text }))
 
+const FILE = /`([\w./-]+)`:\n\n```\w+\n([\s\S]*?)^```$/gm
+
+/** Finds the files of a document: a path at the end of a sentence, then a block: "The page. `index.html`:". */
+export const filesOf = (markdown: string): Readonly<Record<string, string>> =>
+  Object.fromEntries([...markdown.matchAll(FILE)].map(([, path = '', text = '']) => [path, text]))
+
 const proseOf = (markdown: string): string => markdown.replaceAll(FENCE, '')
 
 /** Finds links inside the project, without web links. */

@@ -1,6 +1,6 @@
-import { cp, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { builtClient } from './built-client.ts'
 
 const ROOT = join(import.meta.dir, '../..')
@@ -28,8 +28,11 @@ export async function createProject(
   const client = join(folder, 'node_modules/ara-client')
   await cp(await builtClient(), join(client, 'dist'), { recursive: true })
   await cp(join(ROOT, 'client/package.json'), join(client, 'package.json'))
-  for (const name of packages)
-    await symlink(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name))
+  for (const name of packages) {
+    const path = join('node_modules', name)
+    await mkdir(dirname(join(folder, path)), { recursive: true })
+    await symlink(join(ROOT, path), join(folder, path))
+  }
   const all = { 'package.json': JSON.stringify({ type: 'module', private: true }), ...files }
   for (const [path, text] of Object.entries(all)) await Bun.write(join(folder, path), text)
   return {

@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
+import { build, preview } from 'vite'
+import { SECRET, startTestApp, type TestApp } from '../support/app.ts'
+import { startBrowser } from '../support/browser.ts'
+import { freePort } from '../support/free-port.ts'
+import { filesOf } from '../support/markdown.ts'
+import { createProject, findNode, type Project } from '../support/project.ts'
+import { eventually, send } from '../support/visit.ts'
+
+const DOCS = join(import.meta.dir, '../../docs/clients')
+const START_MS = 60_000
+const TEST_MS = 60_000
+
+/** Pages of `docs/clients` with the packages of their projects, beside `ara-client`. */
+const BUILT = [
+  { name: 'react', packages: ['react', 'react-dom', 'scheduler'], server: 'src/server.jsx' },
+  { name: 'vue', packages: ['vue', '@vitejs/plugin-vue'], server: 'src/server.js' },
+  { name: 'svelte', packages: ['svelte', '@sveltejs/vite-plugin-svelte'], server: 'src/server.js' },
+]
+
+let browser: Browser
+let service: TestApp
+
+beforeAll(async () => {
+  service = await startTestApp({ QUEUE_ENABLED: 'true' })
+  browser = await startBrowser({ host: 'localhost:8081', port: service.port })
+}, START_MS)
+
+afterAll(async () => {
+  await browser.close()
+  await service[Symbol.asyncDispose]()
+})
+
+interface RunningProject extends AsyncDisposable {
+  readonly folder: string
+  readonly run: Project['run']
+  /** Address of its `server.js`. */
+  readonly url: string
+}
+
+/** Creates the project that a page describes, for its own user, and runs `node server.js`. */
+async function startProject(name: string, packages: readonly string[] = []): Promise<RunningProject> {
+  const port = await freePort()
+  const files = filesOf(await Bun.file(join(DOCS, `${name}.md`)).text())
+  const own = (text: string) => text.replaceAll('3000', String(port)).replaceAll('u-7', name)
+  const project = await createProject(
+    Object.fromEntries(Object.entries(files).map(([path, text]) => [path, own(text)])),
+    packages,
+  )
+  const child = Bun.spawn([findNode(), 'server.js'], {
+    cwd: project.folder,
+    env: { ...process.env, JWT_SECRET: SECRET },
+    stdout: 'inherit',
+    stderr: 'inherit',
+    timeout: TEST_MS,
+  })
+  const url = `http://localhost:${port}/`
+  await eventually(async () => (await fetch(url).catch(() => null)) !== null)
+  return {
+    folder: project.folder,
+    run: project.run,
+    url,
+    [Symbol.asyncDispose]: async () => {
+      child.kill()
+      await child.exited
+      await project[Symbol.asyncDispose]()
+    },
+  }
+}
+
+interface Site extends AsyncDisposable {
+  readonly url: string
+}
+
+/** Serves the built project as `vite preview` does, with the proxy of its own configuration. */
+async function serveBuild(folder: string): Promise<Site> {
+  const port = await freePort()
+  const server = await preview({ root: folder, logLevel: 'error', preview: { port, strictPort: true } })
+  return { url: `http://localhost:${port}/`, [Symbol.asyncDispose]: () => server.close() }
+}
+
+const invoice = (user: string, no: number) => send(service, user, { no }, { event_type: 'invoice.paid' })
+
+const subscribers = async (): Promise<number> => (await service.get('/api/v1/channels')).json.total_channels
+
+const becomes = (page: Page, selector: string, text: string): Promise<void> =>
+  page.locator(selector).getByText(text, { exact: true }).waitFor()
+
+/** Opens the page of a new visitor, and notes what it complains about. */
+async function openPage(url: string, complaints: string[]): Promise<Page> {
+  const context = await browser.newContext()
+  const page = await context.newPage()
+  page.on('pageerror', error => complaints.push(error.message))
+  page.on('console', message => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  await page.route('**/favicon.ico', route => route.fulfill({ status: 204 }))
+  await page.goto(url)
+  return page
+}
+
+/** Does what a user would, on the page of any framework. */
+async function tour(url: string, user: string): Promise<void> {
+  const complaints: string[] = []
+  const [first, second] = [await invoice(user, 1), await invoice(user, 2)]
+  expect([first.status, second.status]).toEqual(['queued', 'queued'])
+  const page = await openPage(url, complaints)
+  await becomes(page, '#status', 'online')
+  await becomes(page, '#bell b', '2')
+  await invoice(user, 3)
+  await becomes(page, '#bell b', '3')
+  expect(await page.locator('li').allTextContents()).toEqual(['Invoice 3', 'Invoice 2', 'Invoice 1'])
+  await page.click('#bell')
+  await page.locator('#bell b').waitFor({ state: 'hidden' })
+
+  await eventually(async () => (await subscribers()) === 1)
+  await service.post('/api/v1/notifications/channel', {
+    channel: 'room.1',
+    event_type: 'message',
+    payload: { text: 'hello' },
+  })
+  await becomes(page, '#room', 'room.1: hello')
+  await page.click('#leave')
+  await page.locator('#room').waitFor({ state: 'detached' })
+  await eventually(async () => (await subscribers()) === 0)
+
+  await page.reload()
+  await becomes(page, '#status', 'online')
+  await invoice(user, 4)
+  await becomes(page, '#bell b', '1')
+  expect((await page.locator('li').allTextContents()).length).toBe(4)
+  expect(complaints).toEqual([])
+  await page.context().close()
+}
+
+describe.each(BUILT)('the page for $name', ({ name, packages, server }) => {
+  let project: RunningProject
+
+  beforeAll(async () => {
+    project = await startProject(name, packages)
+    await build({ root: project.folder, logLevel: 'error' })
+  }, START_MS)
+
+  afterAll(() => project[Symbol.asyncDispose]())
+
+  test(
+    'shows a list with a badge, a channel and the state, and leaves the channel when it unmounts',
+    async () => {
+      await using site = await serveBuild(project.folder)
+      await tour(site.url, name)
+    },
+    TEST_MS,
+  )
+
+  test(
+    'is rendered on a server without connecting, and taken over by the browser',
+    async () => {
+      const { folder } = project
+      await build({ root: folder, logLevel: 'error', build: { ssr: server, outDir: 'rendered' } })
+      const run = `import { render } from './rendered/server.js'\nconsole.log(await render())`
+      await Bun.write(join(folder, 'render.js'), run)
+      const html = await project.run('render.js')
+      expect(html).toContain('idle')
+      const index = Bun.file(join(folder, 'dist/index.html'))
+      await index.write((await index.text()).replace('<div id="root">', `<div id="root">${html}`))
+      await using site = await serveBuild(folder)
+      const complaints: string[] = []
+      const page = await openPage(site.url, complaints)
+      await becomes(page, '#status', 'online')
+      expect(await page.locator('#status').count()).toBe(1)
+      expect(complaints).toEqual([])
+      await page.context().close()
+    },
+    TEST_MS,
+  )
+})
+
+test(
+  'the page without a build does the same as it is',
+  async () => {
+    await using project = await startProject('plain')
+    await tour(project.url, 'plain')
+  },
+  TEST_MS,
+)
