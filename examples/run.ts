@@ -22,6 +22,7 @@ interface Example {
 }
 
 const EXAMPLES: Readonly<Record<string, Example>> = {
+  browser: { commands: [[node, 'server.js']], usesClient: true },
   node: { commands: [[node, 'server.js']], usesClient: true },
   php: { commands: [['php', '-S', `127.0.0.1:${port}`, 'index.php']] },
   python: { commands: [['python3', 'main.py']] },

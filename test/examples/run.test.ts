@@ -29,6 +29,6 @@ test(
 
 test('an unknown example is refused with the names of all', async () => {
   await expect(startExample('nowhere', {})).rejects.toThrow(
-    /nowhere ended with 2: Usage: bun run example node\|php/,
+    /nowhere ended with 2: Usage: bun run example browser\|/,
   )
 })
