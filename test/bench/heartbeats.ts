@@ -33,7 +33,7 @@ export function startMembers(redis: TestRedis, count: number): BenchMembers {
     })
     const calls = createCalls({ bus, onFault: console.error, onHeard: instance => members.heard(instance) })
     const node = { id: `n${n}`, version: '1.0.0', since: new Date().toISOString() }
-    const members: Members = createMembers({ node, bus, calls, onEvicted: ignore })
+    const members: Members = createMembers({ node, bus, calls, onSilent: ignore })
     return { bus, calls, members }
   }
   const all = Array.from({ length: count }, (_, n) => startMember(n))

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test'
+import { API_KEY } from '../support/app.ts'
 import { connectSocket, type Message } from '../support/client.ts'
 import { scrape } from '../support/metrics.ts'
 import { startRedis } from '../support/redis.ts'
@@ -6,6 +7,8 @@ import { type Service, startService } from '../support/service.ts'
 import { eventually } from '../support/visit.ts'
 
 const TIMEOUT_MS = 40_000
+/** Longer than the time to answer. */
+const STARVED_MS = 900
 
 async function startNode(url: string, id: string): Promise<Service> {
   const service = await startService({ NODE_ID: id, STORE_URL: url, BUS_URL: url, QUEUE_ENABLED: 'true' })
@@ -36,16 +39,73 @@ test(
         expect(await sendBy(a, 'u', n)).toMatchObject({ delivered_to: 0, queued: 1, status: 'queued' })
       const metrics = await scrape(a)
       expect(metrics.value('ara_bus_answer_timeouts_total')).toBe(1)
-      expect(metrics.value('ara_cluster_nodes')).toBe(1)
       expect(await a.line('cluster.node_silent')).toMatchObject({ member: 'b' })
+      await know(a, 1)
     } finally {
       process.kill(b.pid, 'SIGCONT')
     }
     expect((await client.take(11)).map(({ payload }) => payload)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    await b.line('bus.back')
     await know(a, 2)
     await know(b, 2)
     expect(await sendBy(a, 'u', 11)).toMatchObject({ delivered_to: 1, status: 'delivered' })
     expect((await client.next()).payload).toBe(11)
+  },
+  TIMEOUT_MS,
+)
+
+test(
+  'a node that was frozen before the first send delays no send to its users',
+  async () => {
+    await using redis = await startRedis()
+    await using a = await startNode(redis.url, 'a')
+    await using b = await startNode(redis.url, 'b')
+    await know(a, 2)
+    const users = ['u1', 'u2', 'u3', 'u4']
+    for (const user of users) await connectSocket(`${b.url}/ws?token=${await b.token(user)}`)
+    process.kill(b.pid, 'SIGSTOP')
+    try {
+      await know(a, 1)
+      for (const user of users) expect(await sendBy(a, user, 1)).toMatchObject({ status: 'queued' })
+      expect((await scrape(a)).value('ara_bus_answer_timeouts_total')).toBe(0)
+      expect(a.lines.filter(({ event }) => event === 'bus.foreign_subscribers')).toEqual([])
+    } finally {
+      process.kill(b.pid, 'SIGCONT')
+    }
+  },
+  TIMEOUT_MS,
+)
+
+test(
+  'a node that gets no CPU for a second, again and again, delivers every channel message and refuses no send',
+  async () => {
+    await using redis = await startRedis()
+    await using a = await startNode(redis.url, 'a')
+    await using b = await startNode(redis.url, 'b')
+    await know(a, 2)
+    using client = await connectSocket(`${b.url}/ws?token=${await b.token('u')}&channels=orders`)
+    await client.nextOf('subscribed')
+    const publish = (n: number) =>
+      fetch(`${a.url}/api/v1/notifications/channel`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },
+        body: JSON.stringify({ channel: 'orders', event_type: 'e', payload: n }),
+      })
+    let sent = 0
+    for (let round = 0; round < 3; round++) {
+      process.kill(b.pid, 'SIGSTOP')
+      const resume = setTimeout(() => process.kill(b.pid, 'SIGCONT'), STARVED_MS)
+      try {
+        for (let n = 0; n < 20; n++) expect((await publish(sent++)).status).toBe(200)
+      } finally {
+        clearTimeout(resume)
+        process.kill(b.pid, 'SIGCONT')
+      }
+      expect((await b.send('u', 'mine')).status).toBe(200)
+    }
+    const read = (await client.take(sent + 3)).map(({ payload }) => payload)
+    expect(read.filter(payload => payload !== 'mine')).toEqual(Array.from({ length: sent }, (_, n) => n))
+    expect(b.lines.filter(({ event }) => event === 'bus.lost')).toEqual([])
   },
   TIMEOUT_MS,
 )

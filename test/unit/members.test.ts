@@ -67,12 +67,48 @@ test('a frozen node costs the time to answer once, and is known again when it wa
   const [a] = service.nodes
   const { network } = service
   network.frozen.add('c')
+  // The node that is silent is missing in each answer, but only the first one waits for it.
   expect(await a?.ask()).toEqual({ texts: ['b x'], missing: 1, timeouts: 1 })
-  expect(await a?.ask()).toEqual({ texts: ['b x'], missing: 0, timeouts: 1 })
-  expect(a?.ids()).toEqual(['id-b'])
+  expect(await a?.ask()).toEqual({ texts: ['b x'], missing: 1, timeouts: 1 })
+  expect(await a?.ask(TOPIC)).toEqual({ texts: ['b x'], missing: 1, timeouts: 1 })
   expect(a?.lines).toEqual([[{ member: 'id-c' }, 'cluster.node_silent']])
+  await eventually(() => a?.ids().length === 1)
+  expect(await a?.ask()).toEqual({ texts: ['b x'], missing: 0, timeouts: 1 })
   network.frozen.delete('c')
   await eventually(() => a?.ids().length === 2)
+})
+
+test('a node that was frozen before the first call costs the time to answer once, on all topics', async () => {
+  using service = start('a', 'b', 'c')
+  await service.knowEachOther()
+  const [a, b, c] = service.nodes
+  service.network.frozen.add('c')
+  await eventually(() => a?.ids().length === 1 && b?.ids().length === 1)
+  expect(c?.bus.joined.size).toBe(0)
+  expect(await a?.ask(TOPIC)).toEqual({ texts: ['b x'], missing: 0, timeouts: 0 })
+  expect(a?.lines).toEqual([])
+})
+
+test('a node that is silent for a second keeps its subscriptions, and calls wait for all others', async () => {
+  using service = start('a', 'b', 'c')
+  await service.knowEachOther()
+  const [a, b, c] = service.nodes
+  const { network } = service
+  network.frozen.add('c')
+  await a?.ask()
+  // Only `b` joined it beside `a`.
+  c?.bus.leave(TOPIC)
+  const late = Promise.withResolvers<void>()
+  network.hold = (_, message, to) => (to === 'b' && message.startsWith('echo') ? late.promise : undefined)
+  const asked = a?.ask(TOPIC)
+  await Bun.sleep(100)
+  late.resolve()
+  expect(await asked).toEqual({ texts: ['b x'], missing: 0, timeouts: 1 })
+  await Bun.sleep(400)
+  network.frozen.delete('c')
+  expect(c?.bus.joined.size).toBe(2)
+  await eventually(async () => (await a?.ask())?.texts.length === 2)
+  expect(b?.ids()).toEqual(['id-a', 'id-c'])
 })
 
 test('a node that ends is forgotten', async () => {

@@ -4,6 +4,7 @@ import { every } from '../../lib/time/every.ts'
 import type { OnFault } from '../../observe/fault.ts'
 import type { Answers } from './answers.ts'
 import { type Answer, createOutbox } from './outbox.ts'
+import { lacksOnly, missingOf, newCall, type PendingCall } from './pending-call.ts'
 
 /** A call whose message something else publishes: `head`, a line break, and the text. */
 export interface BegunCall {
@@ -49,10 +50,19 @@ export interface Foreign {
   forget(topic: BusTopic): void
 }
 
+/** Nodes that do not answer, and those that do. */
+export interface Attendance {
+  /** Number of silent nodes. */
+  silent(): number
+  /** Instances that joined the topic and answer; undefined when that is not known. */
+  awaited(topic: BusTopic): Awaitable<readonly string[] | undefined>
+}
+
 interface CallsOptions {
   readonly bus: Bus
   readonly onFault: OnFault
   readonly foreign?: Foreign
+  readonly attendance?: Attendance
   readonly onMissing?: (call: MissedCall) => void
   /** Called with each message, own ones included. */
   readonly onHeard?: (instance: string) => void
@@ -67,24 +77,13 @@ const ANSWERS = 'answers'
 const NO_ANSWER = 0
 
 const NO_FOREIGN: Foreign = { of: () => 0, forget: () => {} }
-
-interface PendingCall {
-  readonly texts: string[]
-  own: string | undefined
-  /** Instances, this one included. */
-  readonly answered: string[]
-  topic: BusTopic
-  /** Subscribers that the message reached; undefined until it is known. */
-  nodes: number | undefined
-  foreign: number
-  endsAt: number
-  done: ((answers: Answers) => void) | undefined
-}
+const FULL: Attendance = { silent: () => 0, awaited: () => undefined }
 
 export function createCalls({
   bus,
   onFault,
   foreign = NO_FOREIGN,
+  attendance = FULL,
   onMissing = () => {},
   onHeard = () => {},
 }: CallsOptions): Calls {
@@ -105,9 +104,6 @@ export function createCalls({
   /** Runs while a call waits. */
   let ticks: Disposable | undefined
 
-  const missingOf = ({ nodes = 0, foreign, answered }: PendingCall): number =>
-    Math.max(0, nodes - foreign - answered.length)
-
   const answerCaller = (call: PendingCall): void => {
     const { done, texts, own } = call
     call.done = undefined
@@ -116,11 +112,12 @@ export function createCalls({
 
   const settle = (id: number, call: PendingCall): void => {
     const { nodes = 0, answered, topic } = call
-    if (missingOf(call) > 0) return
+    const isMissed = missingOf(call) > 0
+    if (isMissed && !lacksOnly(call, attendance.silent())) return
     answerCaller(call)
     if (answered.length > nodes - call.foreign) foreign.forget(topic)
     // With foreign subscribers it stays until the deadline: one of them may be a node.
-    if (answered.length >= nodes) pending.delete(id)
+    if (isMissed || answered.length >= nodes) pending.delete(id)
   }
 
   const arrive = (id: number, from: string, text?: string): void => {
@@ -170,16 +167,7 @@ export function createCalls({
 
   const begin = (kind: string): BegunCall => {
     const id = ++last
-    begun.set(id, {
-      texts: [],
-      own: undefined,
-      answered: [],
-      topic: ALL_NODES,
-      nodes: undefined,
-      foreign: 0,
-      endsAt: 0,
-      done: undefined,
-    })
+    begun.set(id, newCall())
     return { id, head: headOf(kind, id) }
   }
 
@@ -196,7 +184,15 @@ export function createCalls({
     return new Promise(done => {
       call.done = done
       settle(id, call)
+      if (pending.has(id) && attendance.silent() > 0) awaitLess(id, call).catch(onFault)
     })
+  }
+
+  /** Ends the wait for silent nodes when all others have answered. */
+  const awaitLess = async (id: number, call: PendingCall): Promise<void> => {
+    const { topic } = call
+    call.awaited = await attendance.awaited(topic)
+    if (pending.has(id)) settle(id, call)
   }
 
   const end = (id: number, call: PendingCall): void => {

@@ -9,7 +9,8 @@ import type { Logger } from '../../observe/log.ts'
 import type { Stats } from '../../observe/stats.ts'
 import type { PushSource } from '../../store/push.ts'
 import type { NodeIdentity } from '../census.ts'
-import { type Calls, createCalls } from './calls.ts'
+import { createAttendance } from './attendance.ts'
+import { type Attendance, type Calls, createCalls } from './calls.ts'
 import { createForeign, createForeignCheck } from './foreign.ts'
 import { createInterest, type Interest } from './interest.ts'
 import { createMembers, type Member, type Members } from './members.ts'
@@ -60,10 +61,16 @@ export function createCluster({
     write: fields => logger.warn(fields, 'bus.foreign_subscribers'),
   })
 
-  const calls = createCalls({
+  const isJoined = (topic: BusTopic): boolean => hub.members(topic as Topic).size > 0
+
+  const calls: Calls = createCalls({
     bus,
     onFault,
     foreign,
+    attendance: {
+      silent: () => attendance.silent(),
+      awaited: topic => attendance.awaited(topic),
+    },
     onMissing: call => {
       stats.busAnswerTimeouts += call.missing
       if (!members.missed(call.answered)) check(call)
@@ -74,12 +81,13 @@ export function createCluster({
     node,
     bus,
     calls,
-    onEvicted: ({ id }: Member) => logger.warn({ member: id }, 'cluster.node_silent'),
+    onSilent: ({ id }: Member) => logger.warn({ member: id }, 'cluster.node_silent'),
   })
+  const attendance: Attendance = createAttendance({ calls, instance: bus.instance, members, isJoined })
   const check = createForeignCheck({
     calls,
     foreign,
-    isJoined: topic => hub.members(topic as Topic).size > 0,
+    isJoined,
     others: () => members.others().length,
     onFound: topic => sayForeign({ topic }),
     onFault,
