@@ -1,4 +1,5 @@
 import { storeUnavailable } from '../errors.ts'
+import { type Awaitable, whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { encode } from '../notification/frame.ts'
 import { expiryOf, isExpired } from '../notification/notification.ts'
@@ -22,8 +23,11 @@ export interface Outcome {
   readonly status: Status
 }
 
-/** The only way to send; nothing else delivers. Rejects with STORE_UNAVAILABLE if the append fails. */
-export type Dispatch = (envelope: Envelope) => Promise<Outcome>
+/**
+ * The only way to send; nothing else delivers. Throws or rejects with STORE_UNAVAILABLE if the append fails. A send past
+ * the log to connections of this node ends in this turn, without a promise.
+ */
+export type Dispatch = (envelope: Envelope) => Awaitable<Outcome>
 
 interface DispatcherOptions {
   readonly reach: Pick<Reach, 'offer' | 'write' | 'publish' | 'areConnected'>
@@ -91,18 +95,16 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     return users.filter((_, n) => are[n])
   }
 
-  const writePastLog = async (
+  const writePastLog = (
     { tenant, notification, span }: Envelope,
     users: readonly string[],
     acceptedAt: number,
-  ): Promise<Outcome> => {
+  ): Awaitable<Outcome> => {
     const { id } = notification
     const owners = users.map(user => userTopic(tenant, user))
     const reached = reach.write(owners, { id, body: encode(notification), acceptedAt }, span)
-    return usersOutcome(id, reached instanceof Promise ? await reached : reached, {
-      addressed: users.length,
-      isKept: false,
-    })
+    const how = { addressed: users.length, isKept: false }
+    return whenReady(reached, users => usersOutcome(id, users, how))
   }
 
   const append = async (
@@ -139,13 +141,7 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
   return envelope => {
     const { notification, acceptedAt = clock.monotonic() } = envelope
     if (isExpired(notification, clock.now()))
-      return Promise.resolve({
-        notificationId: notification.id,
-        deliveredTo: 0,
-        failed: 0,
-        queued: 0,
-        status: 'expired',
-      })
+      return { notificationId: notification.id, deliveredTo: 0, failed: 0, queued: 0, status: 'expired' }
     const route = routeOf(envelope)
     if (!('users' in route)) return toCrowd(envelope, route, acceptedAt)
     if (log === undefined || notification.ttl === 0) return writePastLog(envelope, route.users, acceptedAt)

@@ -1,5 +1,6 @@
 import { unavailable } from '../errors.ts'
 import { FairQueue } from '../lib/collections/fair-queue.ts'
+import type { Awaitable } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { recipientsOf } from '../notification/target.ts'
 import type { Dispatch } from './dispatcher.ts'
@@ -16,7 +17,7 @@ export interface CallSize {
  * Runs small calls at once and large calls in turn, tenant by tenant. Large calls of one tenant do not delay
  * small calls or other tenants. Rejects with STORE_UNAVAILABLE if too many calls wait, or one waits too long.
  */
-export type LargeCalls = <T>(tenant: string, size: CallSize, work: () => Promise<T>) => Promise<T>
+export type LargeCalls = <T>(tenant: string, size: CallSize, work: () => Awaitable<T>) => Promise<T>
 
 /** A call with more recipients than this is large. */
 export const LARGE = 256

@@ -115,7 +115,7 @@ export function createHandler({
       const { tenant } = envelope
       const work = works.get(envelope)
       const refusal = work?.message.refuse?.(tenant)
-      const dispatched = refusal === undefined ? dispatch(envelope) : Promise.reject(refusal)
+      const dispatched = refusal === undefined ? Promise.try(dispatch, envelope) : Promise.reject(refusal)
       return dispatched.then(outcome => {
         work?.held?.answered('')
         if (work !== undefined) end(work, { type: 'accepted', tenant })

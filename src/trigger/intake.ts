@@ -79,7 +79,7 @@ export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): In
   const go = (envelope: Envelope): void => {
     if (isForUsers(envelope)) appending++
     if (isLarge(envelope)) isAlone = true
-    dispatch(envelope).then(
+    Promise.try(dispatch, envelope).then(
       () => done(envelope),
       error => {
         done(envelope)

@@ -8,4 +8,4 @@ const refuse = (): never => storeUnavailable(new StoreAway('the bus is away'))
 export const throughBus =
   (dispatch: Dispatch, { isUp }: Pick<Cluster, 'isUp'>): Dispatch =>
   async envelope =>
-    isUp() ? dispatch(envelope).catch(storeUnavailable) : refuse()
+    isUp() ? Promise.try(dispatch, envelope).catch(storeUnavailable) : refuse()

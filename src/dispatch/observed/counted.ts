@@ -1,3 +1,4 @@
+import { whenReady } from '../../lib/flow/awaitable.ts'
 import type { Stats } from '../../observe/stats.ts'
 import type { Dispatch } from '../dispatcher.ts'
 
@@ -5,7 +6,7 @@ import type { Dispatch } from '../dispatcher.ts'
 export const counted =
   (dispatch: Dispatch, stats: Pick<Stats, 'tally' | 'queueEnqueued'>): Dispatch =>
   envelope =>
-    dispatch(envelope).then(outcome => {
+    whenReady(dispatch(envelope), outcome => {
       if (outcome.status === 'expired') return outcome
       stats.tally.of(envelope.tenant).sent[envelope.target.type]++
       stats.queueEnqueued += outcome.queued

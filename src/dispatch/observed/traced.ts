@@ -15,7 +15,7 @@ export const traced =
         'ara.priority': notification.priority,
       },
     })
-    return dispatch({ ...envelope, span }).then(
+    return Promise.try(dispatch, { ...envelope, span }).then(
       outcome => {
         const { deliveredTo, queued, status } = outcome
         span.set({ 'ara.delivered_to': deliveredTo, 'ara.queued': queued, 'ara.status': status })

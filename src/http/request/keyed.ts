@@ -1,5 +1,6 @@
 import { fingerprintOf, type Once, type PartsOf, type Try } from '../../dispatch/once.ts'
 import { invalidValue } from '../../errors.ts'
+import type { Awaitable } from '../../lib/flow/awaitable.ts'
 import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../../protocol/names.ts'
 import { pathOf } from './guard.ts'
 
@@ -32,7 +33,7 @@ export function answering(once: Once) {
     { request, tenant, text, partsOf }: KeyedRequest,
     key: string,
     set: Answer,
-    carryOut: (as: Try) => Promise<T>,
+    carryOut: (as: Try) => Awaitable<T>,
   ): Promise<T> => {
     const claim = {
       tenant,
@@ -53,8 +54,8 @@ export function answering(once: Once) {
   return <T extends object>(
     keyed: KeyedRequest,
     set: Answer,
-    carryOut: (as?: Try) => Promise<T>,
-  ): Promise<T> => {
+    carryOut: (as?: Try) => Awaitable<T>,
+  ): Awaitable<T> => {
     const key = keyOf(keyed)
     // Requests without a key await nothing.
     return key === undefined ? carryOut() : answerOnce(keyed, key, set, carryOut)

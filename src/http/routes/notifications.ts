@@ -1,9 +1,10 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
-import { type Composer, refusalOf } from '../../dispatch/compose.ts'
+import { type Composer, type Found, refusalOf } from '../../dispatch/compose.ts'
 import type { Dispatch, Outcome } from '../../dispatch/dispatcher.ts'
 import type { Once } from '../../dispatch/once.ts'
 import { AppError, invalidValue } from '../../errors.ts'
+import { whenReady } from '../../lib/flow/awaitable.ts'
 import { type Document, type Fault, formatOf } from '../../lib/json/document.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import {
@@ -47,6 +48,10 @@ export const fanOutTooLarge = (): AppError =>
     message: `Recipients times payload must be at most ${MAX_FAN_OUT_BYTES} bytes: send to fewer users at once.`,
   })
 
+function checkFanOut(target: Target, payload: string): void {
+  if (isOverFanOut([{ target, payloadBytes: () => Buffer.byteLength(payload) }])) throw fanOutTooLarge()
+}
+
 /** Body of the answer to a send. */
 const resultOf = ({ notificationId, deliveredTo, failed, queued, status }: Outcome, now: number) => ({
   success: deliveredTo > 0 || queued > 0,
@@ -84,15 +89,21 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
   ) => {
     const { request, set } = context
     const { tenant, span } = callers.of(request)
-    return answer({ request, tenant, key: content.idempotency_key, text }, set, async as => {
+    // Without a template and a log nothing here is a promise: the answer is made in this turn.
+    return answer({ request, tenant, key: content.idempotency_key, text }, set, as => {
       const now = as?.storedAt ?? clock.now()
       const draft = { content, raw, at: '', source: SOURCE, now, id: as?.id }
-      const found = 'payload' in content ? undefined : await composer.find(tenant, content.template_id)
-      const notification = composer.compose(draft, found)
-      if ('reason' in notification) throw refusalOf(notification)
-      const payloadBytes = () => Buffer.byteLength(notification.payload)
-      if (isOverFanOut([{ target, payloadBytes }])) throw fanOutTooLarge()
-      return resultOf(await dispatch({ tenant, target, notification, span }), clock.now())
+      const carryOut = (found: Found) => {
+        const notification = composer.compose(draft, found)
+        if ('reason' in notification) throw refusalOf(notification)
+        if (target.type === 'users') checkFanOut(target, notification.payload)
+        return whenReady(dispatch({ tenant, target, notification, span }), outcome =>
+          resultOf(outcome, clock.now()),
+        )
+      }
+      return 'payload' in content
+        ? carryOut(undefined)
+        : composer.find(tenant, content.template_id).then(carryOut)
     })
   }
   const route = (summary: string) => ({

@@ -80,7 +80,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
     const notification = composeOf(task, composer, { id, now: storedAt ?? clock.now() })
     if ('reason' in notification) return failedBy(refusalOf(notification))
     const { tenant, span, item } = task
-    return dispatch({ tenant, target: targetOf(item), notification, span }).then(
+    return Promise.try(dispatch, { tenant, target: targetOf(item), notification, span }).then(
       outcome => ({ outcome }),
       asFailure,
     )
