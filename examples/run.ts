@@ -12,21 +12,38 @@ const POLL_MS = 50
 
 const { env } = process
 const port = env['PORT'] ?? '3000'
+/** The example in React has two servers. */
+const backendPort = env['BACKEND_PORT'] ?? '3001'
 const node = Bun.which('node') ?? process.execPath
+
+interface Program {
+  readonly command: readonly string[]
+  readonly settings?: Readonly<Record<string, string>>
+}
 
 interface Example {
   /** Programs that run side by side, in the folder of the example. */
-  readonly commands: readonly (readonly string[])[]
+  readonly programs: readonly Program[]
   /** It imports `ara-client`, which must be built first. */
   readonly usesClient?: true
 }
 
 const EXAMPLES: Readonly<Record<string, Example>> = {
-  browser: { commands: [[node, 'server.js']], usesClient: true },
-  node: { commands: [[node, 'server.js']], usesClient: true },
-  php: { commands: [['php', '-S', `127.0.0.1:${port}`, 'index.php']] },
-  python: { commands: [['python3', 'main.py']] },
-  go: { commands: [['go', 'run', '.']] },
+  browser: { programs: [{ command: [node, 'server.js'] }], usesClient: true },
+  react: {
+    programs: [
+      { command: [node, '../node/server.js'], settings: { PORT: backendPort } },
+      {
+        command: [node, join(ROOT, 'node_modules/vite/bin/vite.js')],
+        settings: { BACKEND_PORT: backendPort },
+      },
+    ],
+    usesClient: true,
+  },
+  node: { programs: [{ command: [node, 'server.js'] }], usesClient: true },
+  php: { programs: [{ command: ['php', '-S', `127.0.0.1:${port}`, 'index.php'] }] },
+  python: { programs: [{ command: ['python3', 'main.py'] }] },
+  go: { programs: [{ command: ['go', 'run', '.'] }] },
 }
 
 const children: Bun.Subprocess[] = []
@@ -79,12 +96,14 @@ async function startService(secret: string): Promise<string> {
   return url
 }
 
-async function run(name: string, { commands, usesClient }: Example): Promise<void> {
+async function run(name: string, { programs, usesClient }: Example): Promise<void> {
   if (usesClient) await buildClient(join(ROOT, 'client/dist'))
   const secret = env['JWT_SECRET'] ?? crypto.randomUUID()
   const url = env['ARA_URL'] ?? (await startService(secret))
-  const settings = { ARA_URL: url, JWT_SECRET: secret, PORT: port }
-  const started = commands.map(command => start(command, join(import.meta.dir, name), settings))
+  const shared = { ARA_URL: url, VITE_ARA_URL: url, JWT_SECRET: secret, PORT: port }
+  const started = programs.map(({ command, settings }) =>
+    start(command, join(import.meta.dir, name), { ...shared, ...settings }),
+  )
   await stop((await Promise.race(started.map(({ exited }) => exited))) ?? 1)
 }
 

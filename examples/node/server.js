@@ -21,7 +21,7 @@ const ROUTES = {
   'POST /say': query =>
     ara.channel(query.get('room') ?? '', {
       event_type: 'room.message',
-      payload: { from: signedInUser(), text: query.get('text') },
+      payload: { room: query.get('room'), from: signedInUser(), text: query.get('text') },
     }),
 
   // A batch answers with one result per item: an item that failed does not stop the others.

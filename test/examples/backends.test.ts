@@ -63,7 +63,7 @@ test(
     await post('/bill?month=May&user=alice&user=bob')
     await post('/say?room=lobby&text=hello')
     const payloads = (await alice.take(2)).map(({ payload }) => payload)
-    expect(payloads).toEqual([{ month: 'May' }, { from: 'alice', text: 'hello' }])
+    expect(payloads).toEqual([{ month: 'May' }, { room: 'lobby', from: 'alice', text: 'hello' }])
     expect((await service.get('/api/v1/users/bob/notifications')).json.notifications).toHaveLength(1)
     expect(await (await post('/say?room=two%20words&text=hello')).text()).toBe('VALIDATION_ERROR')
   },
