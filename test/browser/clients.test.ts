@@ -43,8 +43,7 @@ test(
     expect(six.trim().split('\n').length).toBe(6)
     await using visit = await openDocPage(
       browser,
-      service,
-      'six',
+      await service.token('six'),
       six.replace('https://notify.example.org', 'http://localhost:8081'),
     )
     const said = visit.page.waitForEvent('console')
@@ -67,8 +66,7 @@ test(
     const first = await invoice('all', 1)
     await using visit = await openDocPage(
       browser,
-      service,
-      'all',
+      await service.token('all'),
       `
 localStorage.setItem('ara:u-7', 'another-life:7')
 globalThis.seen = { saved: [], gaps: [] }
@@ -103,7 +101,11 @@ test(
     const [create = ''] = codeUnder('Cursor and reload')
     const [, loop = ''] = codeUnder('Handlers and acknowledgement')
     const setup = 'globalThis.shown = []; const show = no => shown.push(no)'
-    await using visit = await openDocPage(browser, service, 'loop', `${create}\n${setup}\n${loop}`)
+    await using visit = await openDocPage(
+      browser,
+      await service.token('loop'),
+      `${create}\n${setup}\n${loop}`,
+    )
     await send(service, 'loop', { no: 0 })
     const id = await invoice('loop', 1)
     await eventually(async () => (await stateOf(id)) === 'acked')

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import type { TestApp } from './app.ts'
 import { builtClient } from './built-client.ts'
 
 export interface DocPage extends AsyncDisposable {
@@ -11,12 +10,7 @@ export interface DocPage extends AsyncDisposable {
 }
 
 /** Opens a page of `localhost:8081` that runs a module with `url`, `token` and `ara-client`, as code in documents expects. */
-export async function openDocPage(
-  browser: Browser,
-  service: TestApp,
-  user: string,
-  module: string,
-): Promise<DocPage> {
+export async function openDocPage(browser: Browser, signedToken: string, module: string): Promise<DocPage> {
   const context = await browser.newContext()
   const library = await Bun.file(join(await builtClient(), 'index.js')).text()
   const body = `<!doctype html>
@@ -30,7 +24,7 @@ const token = () => fetch('/token').then(response => response.text())
   await context.route('**/ara-client.js', route =>
     route.fulfill({ contentType: 'text/javascript', body: library }),
   )
-  await context.route('**/token', async route => route.fulfill({ body: await service.token(user) }))
+  await context.route('**/token', route => route.fulfill({ body: signedToken }))
   const page = await context.newPage()
   const complaints: string[] = []
   page.on('pageerror', error => complaints.push(error.message))
