@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'bun:test'
-import type { TestApp } from '../support/app.ts'
+import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
 import { startPair } from '../support/cluster.ts'
 import { scrape } from '../support/metrics.ts'
+import { startProxy } from '../support/proxy.ts'
+import { startRedis } from '../support/redis.ts'
 import { broadcast, eventually, send, settle, socketOf } from '../support/visit.ts'
 
 const ACK = { QUEUE_ENABLED: 'true', ACK_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '1' }
@@ -73,6 +75,66 @@ describe('Two nodes with acknowledgement', () => {
       expect(answer.json.acked).toEqual([id])
       expect(answer.json.invalid).toHaveLength(1)
       expect(await acksOf(a)).toMatchObject({ total_tracked: 2, total_acked: 2, pending_count: 0 })
+    },
+    TIMEOUT_MS,
+  )
+
+  test(
+    'keep an acknowledgement of a broadcast waiting while the bus is away',
+    async () => {
+      await using redis = await startRedis()
+      await using line = await startProxy(redis.port)
+      const away = `redis://127.0.0.1:${line.port}`
+      const node = { ...ACK, ACK_TIMEOUT_SECONDS: '3600', STORE_URL: redis.url }
+      await using a = await startTestApp({ ...node, NODE_ID: 'a', BUS_URL: redis.url })
+      await using b = await startTestApp({ ...node, NODE_ID: 'b', STORE_URL: away, BUS_URL: away })
+      const know = async (app: TestApp, nodes: number) =>
+        (await scrape(app)).value('ara_cluster_nodes') === nodes
+      await eventually(async () => (await know(a, 2)) && (await know(b, 2)))
+      using first = await open(a, 'u')
+      const { notification_id: id } = await broadcast(a, 1)
+      await first.next()
+      using second = await open(b, 'u')
+      line.freeze()
+      await eventually(async () => (await b.get('/health')).json.bus.status === 'unavailable')
+      second.send({ type: 'Ack', payload: { notification_id: id } })
+      const token = await b.token('u')
+      const headers = { authorization: `Bearer ${token}` }
+      expect(await b.post('/api/v1/me/acks', { notification_ids: [id] }, headers)).toMatchObject({
+        status: 503,
+      })
+      expect(await acksOf(a)).toMatchObject({ pending_count: 1 })
+      line.thaw()
+      line.cut()
+      expect(await second.next()).toEqual({ type: 'acked', notification_id: id })
+      expect(await acksOf(a)).toMatchObject({ total_tracked: 1, total_acked: 1, pending_count: 0 })
+    },
+    TIMEOUT_MS,
+  )
+
+  test(
+    'ask each other about a few made-up acknowledgements of a user only',
+    async () => {
+      await using pair = await startPair({ ...ACK, ACK_TIMEOUT_SECONDS: '3600' })
+      const [a, b] = pair.nodes
+      let questions = 0
+      const spy = pair.redis.client()
+      spy.on('message', (_, message) => {
+        if (String(message).startsWith('acknowledge ')) questions++
+      })
+      await spy.subscribe('ara:bus:0:nodes')
+      using client = await open(a, 'u')
+      for (let n = 0; n < 200; n++)
+        client.send({ type: 'Ack', payload: { notification_id: crypto.randomUUID() } })
+      const refused = await settle(client)
+      expect(refused.map(({ code }) => code)).toEqual(Array(200).fill('INVALID_ACK'))
+      expect(questions).toBeLessThan(25)
+      // What another node wrote to another user is acknowledged as before.
+      using first = await open(b, 'v')
+      const { notification_id: id } = await send(b, 'v', 1, { ttl: 0 })
+      await first.next()
+      using second = await open(a, 'v')
+      expect(await ack(second, id)).toEqual({ type: 'acked', notification_id: id })
     },
     TIMEOUT_MS,
   )

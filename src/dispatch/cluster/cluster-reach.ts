@@ -1,4 +1,3 @@
-import { ALL_NODES } from '../../bus/bus.ts'
 import { storeUnavailable } from '../../errors.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import type { Span } from '../../lib/trace-context.ts'
@@ -7,15 +6,8 @@ import { type Topic, tenantOf, tenantTopic } from '../../notification/topic.ts'
 import type { Tracing } from '../../observe/tracing.ts'
 import type { CloseReason } from '../../protocol/close-codes.ts'
 import type { Census } from '../census.ts'
-import type {
-  CrowdAddress,
-  LoggedEntry,
-  Reach,
-  RepeatedEntry,
-  UnloggedAck,
-  UserReach,
-  WriteCount,
-} from '../reach.ts'
+import type { CrowdAddress, LoggedEntry, Reach, RepeatedEntry, UserReach, WriteCount } from '../reach.ts'
+import { createAckElsewhere } from './ack-elsewhere.ts'
 import { addUp, NO_ANSWERS } from './answers.ts'
 import type { Calls } from './calls.ts'
 import { tracePublish } from './publish-span.ts'
@@ -47,10 +39,6 @@ const sum = (counts: readonly WriteCount[]): WriteCount => ({
   delivered: counts.reduce((total, { delivered }) => total + delivered, 0),
   failed: counts.reduce((total, { failed }) => total + failed, 0),
 })
-
-/** The acknowledgement of one id that some node knew. */
-const bestOf = (acks: readonly (UnloggedAck | undefined)[]): UnloggedAck =>
-  acks.find(ack => ack === 'acked') ?? acks.find(ack => ack === 'late') ?? 'unknown'
 
 /** Splits a message into its first line, which is JSON, and the rest. */
 function readHead<T>(text: string): readonly [head: T, rest: string] {
@@ -101,11 +89,6 @@ export function createClusterReach({
   })
 
   const redeliverElsewhere = createQuestion<RepeatedEntry, WriteCount>(calls, 'redeliver', local.redeliver)
-
-  const acknowledgeElsewhere = createQuestion<
-    { readonly owner: Topic; readonly ids: readonly string[] },
-    readonly UnloggedAck[]
-  >(calls, 'acknowledge', ({ owner, ids }) => local.acknowledge(owner, ids))
 
   calls.on('close', async (text, topic) => {
     const { reason, words } = JSON.parse(text) as { readonly reason: CloseReason; readonly words?: string }
@@ -173,10 +156,7 @@ export function createClusterReach({
       const [here, { about }] = await Promise.all([local.areConnected(owners), askConnected(owners, '')])
       return here.map((isConnected, n) => isConnected || (about[n] ?? []).length > 0)
     },
-    acknowledgeElsewhere: async (owner, ids) => {
-      const { answers } = await acknowledgeElsewhere(ALL_NODES, { owner, ids })
-      return ids.map((_, n) => bestOf(answers.map(acks => acks[n])))
-    },
+    acknowledgeElsewhere: createAckElsewhere({ local, calls, clock }),
     close: async (owner, reason, words) => {
       const [here, { texts }] = await Promise.all([
         local.close(owner, reason, words),
