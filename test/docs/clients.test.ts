@@ -87,6 +87,15 @@ test(
   BUILD_MS,
 )
 
+test('the page names every error code of the client', async () => {
+  const folder = join(import.meta.dir, '../../client/src')
+  const sources = [...new Bun.Glob('*.ts').scanSync(folder)].map(path => Bun.file(join(folder, path)).text())
+  const text = (await Promise.all(sources)).join('\n')
+  const codes = [...text.matchAll(/(?:fault\(|code: |\d{3,4}: )'([A-Z_]+)'/g)].map(([, code = '']) => code)
+  expect(codes).toContain('USER_CHANGED')
+  expect(codes.filter(code => !page.includes(`\`${code}\``))).toEqual([])
+})
+
 test('links to sections that moved to PROTOCOL.md still work', () => {
   const moved = ['a-client-that-resumes', 'sse', 'several-tabs', 'react', 'without-resuming', 'curl']
   expect(moved.filter(anchor => !anchorsOf(page).has(anchor))).toEqual([])
