@@ -1,6 +1,6 @@
 import type { LinkEvent } from '../lib/redis/reconnecting-link.ts'
 import type { Clock } from '../lib/time/clock.ts'
-import { limited } from './limited.ts'
+import { limitedChanges } from './limited-changes.ts'
 import type { Logger } from './log.ts'
 
 const LINES_PER_SECOND = 2
@@ -18,9 +18,10 @@ interface BusLine {
 export function tellOfBus(logger: Logger, clock: Pick<Clock, 'monotonic'>) {
   /** Undefined before the first connection. */
   let lostAt: number | undefined
-  const say = limited<BusLine>({
+  const say = limitedChanges<BusLine>({
     perSecond: LINES_PER_SECOND,
     clock,
+    kindOf: ({ event }) => (event === 'bus.evict_refused' ? event : 'state'),
     write: ({ level, event, ...fields }) => logger[level](fields, event),
   })
   const warn = (event: BusEvent, reason: string): void => say({ level: 'warn', event, reason })

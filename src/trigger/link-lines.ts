@@ -1,13 +1,18 @@
 import type { LinkEvent } from '../lib/redis/reconnecting-link.ts'
 import { describe, type RedisAddress } from '../lib/redis/url.ts'
 import type { Clock } from '../lib/time/clock.ts'
-import { limited } from '../observe/limited.ts'
+import { limitedChanges } from '../observe/limited-changes.ts'
 import type { Logger } from '../observe/log.ts'
 
 /** Logs a change of one connection. `fields` tell the connections apart. */
 export type LinkReporter = (fields: object) => (event: LinkEvent) => void
 
 const LINES_PER_SECOND = 2
+
+/** A change, with the fields of its connection. */
+interface LinkLine {
+  readonly event: LinkEvent
+}
 
 /**
  * Logs changes of the connections to one Redis, with one limit for all of them. Before its first connection, breaker
@@ -23,9 +28,10 @@ export function createLinkReporter({
   readonly logger: Logger
 }): LinkReporter {
   const server = describe(address)
-  const say = limited<{ readonly event: LinkEvent }>({
+  const say = limitedChanges<LinkLine>({
     perSecond: LINES_PER_SECOND,
     clock,
+    kindOf: ({ event, ...connection }) => `${event.type === 'breaker'} ${JSON.stringify(connection)}`,
     write: ({ event, ...more }) => {
       switch (event.type) {
         case 'connected':
