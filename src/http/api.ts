@@ -1,15 +1,18 @@
-import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
+import type { Awaitable } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { limited } from '../observe/limited.ts'
 import type { Logger } from '../observe/log.ts'
 import { idsOf } from '../observe/request-ids.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
+import type { AnswerHead } from './answer/answer-head.ts'
 import { withoutFilePaths } from './answer/file-paths.ts'
-import { type Guard, pathOf, requestIdOf } from './request/guard.ts'
+import { createCors } from './request/cors.ts'
+import { type Guard, type Place, pathOf, requestIdOf } from './request/guard.ts'
 import { createReadOn } from './request/unread.ts'
+import { createStraight } from './straight.ts'
 
 interface ApiOptions {
   readonly guard: Guard
@@ -24,36 +27,9 @@ interface ApiOptions {
   readonly routes: readonly AnyElysia[]
 }
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS']
-const REQUEST_HEADERS = [
-  'content-type',
-  'authorization',
-  'x-api-key',
-  'x-tenant-id',
-  'idempotency-key',
-  'last-event-id',
-  'x-request-id',
-  'traceparent',
-  'tracestate',
-]
-const EXPOSED = [
-  'X-Request-Id',
-  'X-RateLimit-Limit',
-  'X-RateLimit-Remaining',
-  'X-RateLimit-Reset',
-  'Retry-After',
-  'Idempotency-Replayed',
-]
 const LINES_PER_SECOND = 2
-const MAX_AGE_SECONDS = '600'
 
-/** Status and headers of an answer, which Elysia calls `set`. */
-interface AnswerHead {
-  status?: number | string
-  headers: Record<string, string | number>
-}
-
-type Handle = (request: Request) => Response | Promise<Response>
+type Handle = (request: Request) => Awaitable<Response>
 
 /** Completes the URL of a request without Host (HTTP/1.0): the router needs a whole URL. */
 function completeUrl(request: Request): Request {
@@ -61,23 +37,6 @@ function completeUrl(request: Request): Request {
     Object.defineProperty(request, 'url', { value: `http://localhost${request.url}` })
   return request
 }
-
-/** CORS headers: constant ones for any origin, else those of the plugin. */
-const crossOrigin = (corsOrigins: readonly string[], anyOrigin: boolean): AnyElysia =>
-  anyOrigin
-    ? new Elysia({ name: 'any-origin' }).headers({
-        'access-control-allow-origin': '*',
-        'access-control-expose-headers': EXPOSED.join(', '),
-      })
-    : cors({
-        // A list of names would also match origins that only resemble them.
-        origin: ({ headers }) => corsOrigins.includes(headers.get('origin') ?? ''),
-        methods: METHODS,
-        allowedHeaders: REQUEST_HEADERS,
-        exposeHeaders: EXPOSED,
-        credentials: false,
-        preflight: false,
-      })
 
 /** Finds the AppError. Elysia wraps errors that a hook throws. */
 function refusalIn(error: unknown): AppError | undefined {
@@ -97,16 +56,8 @@ export function createApi({
   spans,
   routes,
 }: ApiOptions) {
-  const anyOrigin = corsOrigins.length === 0 || corsOrigins.includes('*')
-
-  /** Answers OPTIONS without authentication and rate limit. */
-  const preflight = ({ headers }: Request, set: AnswerHead): Response => {
-    const asked = (name: string) => headers.get(name) ?? '*'
-    if (anyOrigin) set.headers['access-control-allow-methods'] = asked('access-control-request-method')
-    if (anyOrigin) set.headers['access-control-allow-headers'] = asked('access-control-request-headers')
-    set.headers['access-control-max-age'] = MAX_AGE_SECONDS
-    return new Response(null, { status: 200 })
-  }
+  const cors = createCors(corsOrigins)
+  const readOn = createReadOn()
 
   const envelope = (refusal: AppError, set: AnswerHead) => {
     const { code, status, message, details, headers, beside } = refusal
@@ -144,26 +95,45 @@ export function createApi({
     return envelope(new AppError('INTERNAL_ERROR', { message }), set)
   }
 
-  const readOn = createReadOn()
+  const refuse = (error: unknown, request: Request, set: AnswerHead) => {
+    const refusal = refusalIn(error)
+    return refusal === undefined ? unforeseen(error, request, set) : expected(refusal, request, set)
+  }
 
-  /** Route pattern of the latest request: hooks run in the turn in which it arrives. */
-  let pattern: string | undefined
+  /** Route of the latest request: hooks run in the turn in which it arrives. */
+  let place: Place | undefined
+
+  /** Checks a request before its handler. Throws the AppError that rejects it. */
+  const admit = (request: Request, set: AnswerHead): void => {
+    set.headers['x-request-id'] = requestIdOf(request)
+    if (isDraining()) set.headers['connection'] = 'close'
+    spans?.start(request, place?.pattern, pathOf(request.url))
+    cors.add(request, set.headers)
+    if (request.method !== 'OPTIONS') guard.check(place, request, set.headers)
+  }
+
+  const complete = ({ headers }: AnswerHead): void => {
+    // The drain may have begun after the request arrived.
+    if (isDraining()) headers['connection'] = 'close'
+  }
+
+  const straight = createStraight({ admit, complete, refuse, headers: cors.headers })
 
   /** Counts every answer, including upgrades, whose answer has status 101. */
   const counted =
     (handle: Handle): Handle =>
     request => {
       const startedAt = clock.monotonic()
-      const answered = handle(completeUrl(request))
-      const place = { method: request.method, path: pattern }
-      const count = ({ status }: Response): void => {
-        stats.answers.count(place, { status, seconds: (clock.monotonic() - startedAt) / 1000 })
+      place = guard.find(completeUrl(request))
+      const { method } = request
+      const route = { method, path: place?.pattern }
+      const finish = (response: Response): Awaitable<Response> => {
+        const { status } = response
+        stats.answers.count(route, { status, seconds: (clock.monotonic() - startedAt) / 1000 })
         spans?.end(request, status)
-      }
-      const finish = (response: Response) => {
-        count(response)
         return readOn(request, response)
       }
+      const answered = straight.answer(place?.pattern, request) ?? handle(request)
       if (!(answered instanceof Promise)) return finish(answered)
       return answered.then(finish, error => {
         spans?.end(request, 500)
@@ -179,28 +149,15 @@ export function createApi({
   })
     // Elysia types the wrapped function as something else.
     .wrap(handle => counted(handle as unknown as Handle))
-    .use(crossOrigin(corsOrigins, anyOrigin))
+    .headers(cors.headers)
     .onRequest(({ request, set }) => {
-      set.headers['x-request-id'] = requestIdOf(request)
-      if (isDraining()) set.headers['connection'] = 'close'
-      const place = guard.find(request)
-      pattern = place?.pattern
-      spans?.start(request, pattern, pathOf(request.url))
-      if (request.method === 'OPTIONS') return preflight(request, set as AnswerHead)
-      guard.check(place, request, (set as AnswerHead).headers)
-      return undefined
+      admit(request, set as AnswerHead)
+      return request.method === 'OPTIONS' ? cors.preflight(request, (set as AnswerHead).headers) : undefined
     })
-    .onAfterHandle(({ set }) => {
-      // The drain may have begun after the request arrived.
-      if (isDraining()) set.headers['connection'] = 'close'
-    })
-    .onError(({ error, request, set }) => {
-      const refusal = refusalIn(error)
-      return refusal === undefined
-        ? unforeseen(error, request, set as AnswerHead)
-        : expected(refusal, request, set as AnswerHead)
-    })
+    .onAfterHandle(({ set }) => complete(set as AnswerHead))
+    .onError(({ error, request, set }) => refuse(error, request, set as AnswerHead))
   for (const group of routes) app.use(group)
   guard.learn(app.routes)
+  straight.learn(app.routes)
   return app
 }

@@ -44,7 +44,7 @@ export interface Guard {
 }
 
 /** A path with all its methods. */
-interface Place {
+export interface Place {
   /** Pattern with variable segments in braces: `/users/{id}`. */
   readonly pattern: string
   readonly segments: readonly string[]

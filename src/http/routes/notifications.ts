@@ -108,7 +108,7 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
   }
   const route = (summary: string) => ({
     parse: 'none' as const,
-    detail: { summary, security: [{ apiKey: [] }] },
+    detail: { summary, security: [{ apiKey: [] }], 'x-straight': true } as object,
   })
 
   return new Elysia({ name: 'notifications', prefix: '/api/v1/notifications' })

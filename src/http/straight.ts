@@ -1,0 +1,70 @@
+import type { Awaitable } from '../lib/flow/awaitable.ts'
+import type { AnswerHead } from './answer/answer-head.ts'
+
+interface RouteInfo {
+  readonly method: string
+  readonly path: string
+  readonly handler: unknown
+  readonly hooks: { readonly detail?: unknown }
+}
+
+/** The handler of a straight route: it reads the body itself and gives the body of a 200. */
+type StraightHandler = (context: { readonly request: Request; readonly set: AnswerHead }) => Promise<object>
+
+interface StraightOptions {
+  /** Hooks of all routes, as Elysia calls them: before the handler, after it, and in place of its answer. */
+  readonly admit: (request: Request, set: AnswerHead) => void
+  readonly complete: (set: AnswerHead) => void
+  readonly refuse: (error: unknown, request: Request, set: AnswerHead) => object
+  /** Headers of every answer. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** Calls the handlers of the commonest routes without Elysia. */
+interface Straight {
+  /** Answers a POST to a straight route; undefined for any other request. `pattern`: its route. */
+  answer(pattern: string | undefined, request: Request): Awaitable<Response> | undefined
+  /** Registers the routes with `x-straight`. */
+  learn(routes: readonly RouteInfo[]): void
+}
+
+const isStraight = ({ method, hooks: { detail } }: RouteInfo): boolean =>
+  method === 'POST' && (detail as { 'x-straight'?: boolean } | undefined)?.['x-straight'] === true
+
+/**
+ * Elysia makes a context and two more promises for each request, and headers from a plain object. A send
+ * costs a tenth less without them. Hooks, handlers and answers are those that Elysia would use.
+ */
+export function createStraight({ admit, complete, refuse, headers }: StraightOptions): Straight {
+  const handlers = new Map<string, StraightHandler>()
+  // The runtime copies a Headers faster than a plain object.
+  const common = new Headers({ ...headers, 'content-type': 'application/json;charset=utf-8' })
+
+  const respond = (body: object, { status = 200, headers: own }: AnswerHead): Response => {
+    const response = new Response(JSON.stringify(body), { status: Number(status), headers: common })
+    for (const name in own) response.headers.set(name, String(own[name]))
+    return response
+  }
+
+  return {
+    answer: (pattern, request) => {
+      const handler = pattern === undefined ? undefined : handlers.get(pattern)
+      if (handler === undefined || request.method !== 'POST') return undefined
+      const set: AnswerHead = { headers: {} }
+      const failed = (error: unknown): Response => respond(refuse(error, request, set), set)
+      try {
+        admit(request, set)
+      } catch (error) {
+        return failed(error)
+      }
+      return handler({ request, set }).then(body => {
+        complete(set)
+        return respond(body, set)
+      }, failed)
+    },
+    learn: routes => {
+      for (const route of routes)
+        if (isStraight(route)) handlers.set(route.path, route.handler as StraightHandler)
+    },
+  }
+}
