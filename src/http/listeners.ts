@@ -1,6 +1,7 @@
 import type { Server, WebSocketHandler } from 'bun'
 import type { Config } from '../config/config.ts'
 import { listenRefusal } from '../config/listen-refusal.ts'
+import { dropNewConnections } from '../lib/system/last-connections.ts'
 import { type TakenSocket, takeSocket } from '../lib/system/shared-port.ts'
 import type { Side } from './request/guard.ts'
 
@@ -41,6 +42,9 @@ export interface Listeners<T> {
   stop(force?: boolean): Promise<void>
 }
 
+/** Time to accept the connections that wait in a socket, and to read their requests. */
+const WAITING_MS = 20
+
 /** Address of a listener until its socket is exchanged for an inherited one. */
 const TEMPORARY = { hostname: '127.0.0.1', port: 0 }
 
@@ -51,6 +55,12 @@ export function createSides({ internalPort }: Pick<Settings, 'internalPort'>): S
     of: request => (internal.has(request) ? 'internal' : otherwise),
     noteInternal: request => void internal.add(request),
   }
+}
+
+/** Accepts the connections that wait in the sockets, and no more: closing the sockets would reset them. */
+async function serveWaiting(ports: readonly (number | undefined)[]): Promise<void> {
+  const dropping = ports.filter(port => port !== undefined).map(dropNewConnections)
+  if (dropping.includes(true)) await Bun.sleep(WAITING_MS)
 }
 
 /** Opens the listeners. Throws ConfigError for a port in use, and then leaves none open. */
@@ -106,6 +116,7 @@ export function listen<T>({ settings, inherited, sides, fetch, websocket }: List
       stop: async force => {
         // Otherwise clients would wait in a socket that other processes hold.
         if (!hasLeft) for (const socket of taken) socket.silence()
+        if (inherited === undefined && !force) await serveWaiting([server.port, internal?.port])
         await Promise.all([server.stop(force), internal?.stop(force)])
       },
     }

@@ -348,3 +348,47 @@ test('the start logs version, node and the settings in effect; secrets appear on
   for (const secret of ['hidden-password', 'a-key-for-scrapes', SECRET, API_KEY])
     expect(stdout + stderr).not.toContain(secret)
 })
+
+/** Sends on a connection of its own. */
+async function sendOnce(port: number): Promise<'answered' | 'refused' | 'reset'> {
+  const body = JSON.stringify({ target_user_id: 'u', event_type: 'e', payload: 1 })
+  const ended = Promise.withResolvers<void>()
+  let isConnected = false
+  let answer = ''
+  const socket = connect(port, '127.0.0.1', () => {
+    isConnected = true
+    const head = `POST /api/v1/notifications/send HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${API_KEY}`
+    const type = `Content-Type: application/json\r\nContent-Length: ${body.length}`
+    socket.write(`${head}\r\n${type}\r\nConnection: close\r\n\r\n${body}`)
+  })
+  socket.on('data', chunk => {
+    answer += chunk
+  })
+  socket.on('error', () => {})
+  socket.on('close', () => ended.resolve())
+  await ended.promise
+  if (answer.startsWith('HTTP/1.1 200')) return 'answered'
+  return isConnected ? 'reset' : 'refused'
+}
+
+test('a service that ends under load answers every send whose connection was accepted', async () => {
+  for (let round = 0; round < 3; round++) {
+    await using service = await startService({ DRAIN_SECONDS: '0', QUEUE_ENABLED: 'true' })
+    const { port } = service
+    const results: string[] = []
+    let isStopped = false
+    const call = async () => {
+      while (!isStopped) {
+        results.push(await sendOnce(port))
+        await Bun.sleep(10)
+      }
+    }
+    const calls = Promise.all(Array.from({ length: 8 }, call))
+    await eventually(() => results.length > 50)
+    service.signal('SIGTERM')
+    expect(await service.ended).toMatchObject(clean)
+    isStopped = true
+    await calls
+    expect(results.filter(result => result === 'reset')).toEqual([])
+  }
+}, 30_000)
