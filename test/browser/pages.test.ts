@@ -57,7 +57,7 @@ async function startProject(name: string, packages: readonly string[] = []): Pro
     timeout: TEST_MS,
   })
   const url = `http://localhost:${port}/`
-  await eventually(async () => (await fetch(url).catch(() => null)) !== null)
+  await eventually(async () => (await fetch(url).catch(() => null)) !== null, START_MS)
   return {
     folder: project.folder,
     run: project.run,
