@@ -40,10 +40,10 @@ interface Example {
 }
 
 const EXAMPLES: Readonly<Record<string, Example>> = {
-  browser: { programs: [{ command: [node, 'server.js'] }], usesClient: true },
+  browser: { programs: [{ command: [node, 'server.mjs'] }], usesClient: true },
   react: {
     programs: [
-      { command: [node, '../node/server.js'], settings: { PORT: backendPort } },
+      { command: [node, '../node/server.mjs'], settings: { PORT: backendPort } },
       {
         command: [node, join(ROOT, 'node_modules/vite/bin/vite.js')],
         settings: { BACKEND_PORT: backendPort },
@@ -51,7 +51,7 @@ const EXAMPLES: Readonly<Record<string, Example>> = {
     ],
     usesClient: true,
   },
-  node: { programs: [{ command: [node, 'server.js'] }], usesClient: true },
+  node: { programs: [{ command: [node, 'server.mjs'] }], usesClient: true },
   php: { programs: [{ command: ['php', '-S', `127.0.0.1:${port}`, 'index.php'] }] },
   python: { programs: [{ command: ['python3', 'main.py'] }] },
   go: { programs: [{ command: ['go', 'run', '.'] }] },
@@ -60,7 +60,7 @@ const EXAMPLES: Readonly<Record<string, Example>> = {
     usesRedis: true,
   },
   cluster: {
-    programs: [{ command: [process.execPath, 'start.ts'] }, { command: [node, 'client.js'] }],
+    programs: [{ command: [process.execPath, 'start.ts'] }, { command: [node, 'client.mjs'] }],
     usesClient: true,
     isCluster: true,
   },

@@ -3,7 +3,7 @@ import { createClient } from '../../client/src/index.ts'
 import { startTestApp } from '../support/app.ts'
 import { settingsFor, startExample } from '../support/example.ts'
 import { createInbox } from '../support/inbox.ts'
-import { startUnreliable } from '../support/unreliable.ts'
+import { startUnreliable, type Trouble } from '../support/unreliable.ts'
 import { socketOf } from '../support/visit.ts'
 
 /** Go compiles its library at the first run. */
@@ -19,12 +19,7 @@ test.concurrent.each(LANGUAGES)(
   'the backend in %s sends each notification once, although requests are refused and connections break',
   async language => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
-    await using troubled = await startUnreliable(service.url, [
-      'lost',
-      'reset',
-      { status: 429, retryAfter: 1 },
-      { status: 503, retryAfter: 0 },
-    ])
+    await using troubled = await startUnreliable(service.url)
     await using backend = await startExample(language, settingsFor(troubled.url))
     const got = createInbox<unknown>()
     using follower = createClient<{ 'order.shipped': unknown }>({
@@ -34,17 +29,31 @@ test.concurrent.each(LANGUAGES)(
     })
     follower.on('order.shipped', ({ payload }) => got.push(payload))
     await follower.ready({ timeout: 10_000 })
-    const ship = (order: number | string) => fetch(`${backend.url}/ship?order=${order}`, { method: 'POST' })
+    const ship = (order: number) => fetch(`${backend.url}/ship?order=${order}`, { method: 'POST' })
+
+    const busy = { status: 503, retryAfter: 0 }
+    troubled.trouble('lost', 'reset', { status: 429, retryAfter: 1 }, busy)
     const orders = Array.from({ length: ORDERS }, (_, n) => ({ order: n + 1 }))
     for (const { order } of orders) expect((await ship(order)).status).toBe(200)
+    const [, , refused, next] = troubled.requests
+    expect((next?.at ?? 0) - (refused?.at ?? 0)).toBeGreaterThanOrEqual(1000)
+    expect(troubled.requests.slice(0, 5).map(({ key }) => key)).toEqual(Array(5).fill('order-1-shipped'))
+
+    const attempts = async (order: number, ...troubles: readonly Trouble[]) => {
+      const before = troubled.requests.length
+      troubled.trouble(...troubles)
+      const response = await ship(order)
+      const text = await response.text()
+      return { status: response.status, text, attempts: troubled.requests.length - before }
+    }
+    const refusal = { status: 502, text: expect.stringMatching(/^NOT_NOW/) }
+    expect(await attempts(97, { status: 422, retryAfter: 0 })).toEqual({ ...refusal, attempts: 1 })
+    expect(await attempts(98, busy, busy, busy, busy, busy)).toEqual({ ...refusal, attempts: 5 })
+
+    // Again: each key is known.
     for (const { order } of orders) expect((await ship(order)).status).toBe(200)
-    expect((await ship(ORDERS + 1)).status).toBe(200)
-    expect(await got.take(ORDERS + 1)).toEqual([...orders, { order: ORDERS + 1 }])
-    const [first, second, third, fourth, fifth] = troubled.requests
-    expect([first, second, third, fourth, fifth].map(request => request?.key)).toEqual(
-      Array(5).fill('order-1-shipped'),
-    )
-    expect((fourth?.at ?? 0) - (third?.at ?? 0)).toBeGreaterThanOrEqual(1000)
+    expect((await ship(99)).status).toBe(200)
+    expect(await got.take(ORDERS + 1)).toEqual([...orders, { order: 99 }])
   },
   TEST_MS,
 )

@@ -28,7 +28,7 @@ test(
     const lost = { code: 0, stderr: 'no service listens: the message is lost' }
     const sent = { code: 0, stderr: '' }
     expect(await publish(['sh', 'publish.sh', 'alice', '1'])).toEqual(lost)
-    expect(await publish([node, 'publish.js', 'alice', '2'])).toEqual(lost)
+    expect(await publish([node, 'publish.mjs', 'alice', '2'])).toEqual(lost)
 
     const port = await freePort()
     await using example = spawnExample('redis-publisher', {
@@ -46,10 +46,10 @@ test(
     await eventually(async () => (await ask('/api/v1/channels/lobby'))?.subscriber_count === 1, 30_000)
     await eventually(async () => (await ask('/health')).redis.connected)
     expect(await publish(['sh', 'publish.sh', 'alice', '3'])).toEqual(sent)
-    expect(await publish([node, 'publish.js', 'alice', '4'])).toEqual(sent)
+    expect(await publish([node, 'publish.mjs', 'alice', '4'])).toEqual(sent)
     // A repeat has the same key.
     expect(await publish(['sh', 'publish.sh', 'alice', '3'])).toEqual(sent)
-    expect(await publish([node, 'publish.js', 'alice', '5'])).toEqual(sent)
+    expect(await publish([node, 'publish.mjs', 'alice', '5'])).toEqual(sent)
 
     const found = (pattern: RegExp) => [...example.output.matchAll(pattern)].map(([, order]) => Number(order))
     const orders = () => found(/order\.shipped.*"order": ?"(\d+)"/g)

@@ -7,11 +7,13 @@ export interface Unreliable extends AsyncDisposable {
   readonly url: string
   /** Requests in their order, with the time of arrival in milliseconds. */
   readonly requests: readonly { readonly key: string; readonly at: number }[]
+  /** Gives these troubles to the next requests. */
+  trouble(...troubles: readonly Trouble[]): void
 }
 
-/** Starts a proxy in front of the service that gives these troubles to the first requests. */
-export async function startUnreliable(target: string, troubles: readonly Trouble[]): Promise<Unreliable> {
-  const waiting = [...troubles]
+/** Starts a proxy in front of the service that breaks some of the requests. */
+export async function startUnreliable(target: string): Promise<Unreliable> {
+  const waiting: Trouble[] = []
   const requests: { key: string; at: number }[] = []
   const server = createServer(async (request, response) => {
     requests.push({ key: String(request.headers['idempotency-key']), at: performance.now() })
@@ -38,6 +40,7 @@ export async function startUnreliable(target: string, troubles: readonly Trouble
   return {
     url: `http://127.0.0.1:${port}`,
     requests,
+    trouble: (...troubles) => waiting.push(...troubles),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
       await new Promise(resolve => server.close(resolve))

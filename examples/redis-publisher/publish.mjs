@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 const { REDIS_URL = 'redis://localhost:6379', REDIS_STREAM = 'notifications' } = process.env
 const [user, order] = process.argv.slice(2)
 if (!user || !order) {
-  console.error('Usage: publish.js <user> <order>')
+  console.error('Usage: publish.mjs <user> <order>')
   process.exit(2)
 }
 
