@@ -140,6 +140,13 @@ async function prepare({ usesClient, usesRedis, isCluster }: Example): Promise<R
 }
 
 async function run(name: string, example: Example): Promise<void> {
+  const missing = example.programs
+    .map(({ command: [program = ''] }) => program)
+    .find(each => !Bun.which(each))
+  if (missing !== undefined) {
+    console.error(`The example ${name} needs ${missing}: install it, then try again.`)
+    process.exit(1)
+  }
   const shared = await prepare(example)
   const started = example.programs.map(({ command, settings }) =>
     start(command, join(import.meta.dir, name), { ...shared, ...settings }),

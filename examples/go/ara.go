@@ -39,7 +39,7 @@ type Message struct {
 	Payload      any    `json:"payload"`
 }
 
-// Result tells what became of a send.
+// Result is the answer to a send.
 type Result struct {
 	NotificationID string `json:"notification_id"`
 	Status         string `json:"status"`

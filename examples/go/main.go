@@ -24,7 +24,7 @@ func env(name, fallback string) string {
 	return fallback
 }
 
-// signedInUser is to be replaced by the user of your session.
+// signedInUser stands for your session: replace it.
 func signedInUser(*http.Request) string { return "alice" }
 
 func token(w http.ResponseWriter, r *http.Request) {

@@ -32,3 +32,9 @@ test('an unknown example is refused with the names of all', async () => {
     /nowhere ended with 2: Usage: bun run example browser\|/,
   )
 })
+
+test('an example whose program is missing says so and starts nothing', async () => {
+  await expect(startExample('go', { PATH: '/nowhere' })).rejects.toThrow(
+    'go ended with 1: The example go needs go: install it, then try again.',
+  )
+})
