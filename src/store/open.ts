@@ -37,7 +37,7 @@ export interface OpenOptions {
   readonly pushSource?: PushSource | undefined
 }
 
-/** Notifications that stay known by id after leaving every log; about 300 bytes each in memory. */
+/** Notifications that stay known by id after leaving every log; about 150 bytes each in memory. */
 const MAX_REPORTS = 100_000
 const MAX_REVOCATIONS = 10_000
 

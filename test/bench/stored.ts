@@ -32,9 +32,15 @@ function draftOf(owner: Draft['owner']): Draft {
   return { owner, id, occurredAt, eventType: 'order.shipped', priority: 'Normal', body: body.slice(0, -1) }
 }
 
-function residentBytes(): number {
-  Bun.gc(true)
-  return process.memoryUsage.rss()
+/** Resident memory once all garbage was given back: the least of two seconds. */
+async function residentBytes(): Promise<number> {
+  let least = Number.POSITIVE_INFINITY
+  for (let round = 0; round < 20; round++) {
+    Bun.gc(true)
+    least = Math.min(least, process.memoryUsage.rss())
+    await Bun.sleep(100)
+  }
+  return least
 }
 
 async function redisBytes(url: string): Promise<number> {
@@ -60,20 +66,27 @@ while (!store.isUp()) await Bun.sleep(10)
 
 /** Measures the bytes added to the storage. */
 async function bytesTaken(): Promise<number> {
-  if (kind === 'memory') return residentBytes()
+  if (kind === 'memory') return await residentBytes()
   if (kind === 'redis') return await redisBytes(place.url)
   // Close the store, so that all data is in one file.
   await store[Symbol.asyncDispose]()
   return (await stat(place.url.slice('sqlite:'.length))).size
 }
 
-const before = kind === 'sqlite' ? 0 : await bytesTaken()
 let texts = 0
-for (let n = 0; n < EACH; n++) {
-  const drafts = Array.from({ length: USERS }, (_, user) => draftOf(userTopic('default', `user-${user}`)))
-  texts += drafts.reduce((sum, { body }) => sum + body.length, 0)
-  await store.log.append(drafts)
+async function pass(take: (drafts: readonly Draft[]) => unknown): Promise<void> {
+  texts = 0
+  for (let n = 0; n < EACH; n++) {
+    const drafts = Array.from({ length: USERS }, (_, user) => draftOf(userTopic('default', `user-${user}`)))
+    texts += drafts.reduce((sum, { body }) => sum + body.length, 0)
+    await take(drafts)
+  }
 }
+
+// Code and garbage of the drafts take memory too, and are not counted.
+if (kind === 'memory') await pass(() => {})
+const before = kind === 'sqlite' ? 0 : await bytesTaken()
+await pass(drafts => store.log.append(drafts))
 const taken = (await bytesTaken()) - before
 if (kind !== 'sqlite') await store[Symbol.asyncDispose]()
 const each = (bytes: number): number => Math.round(bytes / (USERS * EACH))

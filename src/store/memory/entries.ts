@@ -1,183 +1,90 @@
-import { Deque } from '../../lib/collections/deque.ts'
-import { PRIORITIES, type Priority } from '../../protocol/values.ts'
-import type { LogEntry } from './entry.ts'
+import { PRIORITIES } from '../../protocol/values.ts'
+import { RowList } from './row-list.ts'
+import { ACKED, BY_TTL, ENDS_AT, PRIORITY, type Row, type Rows, SEQ } from './rows.ts'
 
-/** Entries sorted by a number. A removed entry stays as a tombstone until tombstones are the majority. */
-class SortedEntries {
-  readonly #key: 'seq' | 'endsAt'
-  readonly #entries = new Deque<LogEntry>()
-  #tombstones = 0
-
-  constructor(key: 'seq' | 'endsAt') {
-    this.#key = key
-  }
-
-  /** The first entry; never a tombstone. */
-  get first(): LogEntry | undefined {
-    return this.#entries.at(0)
-  }
-
-  add(entry: LogEntry): void {
-    const last = this.#entries.at(this.#entries.length - 1)
-    const isLast = last === undefined || last[this.#key] <= entry[this.#key]
-    this.#entries.insert(isLast ? this.#entries.length : this.#indexAfter(entry[this.#key]), entry)
-  }
-
-  /** Counts an entry that has lost its body as a tombstone. */
-  bury(): void {
-    this.#tombstones++
-    for (; this.#tombstones > 0 && this.first?.body === undefined; this.#tombstones--) this.#entries.shift()
-    if (this.#tombstones * 2 <= this.#entries.length) return
-    this.#entries.retain(({ body }) => body !== undefined)
-    this.#tombstones = 0
-  }
-
-  countAfter(value: number): number {
-    if (this.#tombstones === 0) return this.#entries.length - this.#indexAfter(value)
-    let count = 0
-    this.visitAfter(value, () => {
-      count++
-      return true
-    })
-    return count
-  }
-
-  /** Visits live entries in order while `see` returns true. Not a generator: a replay reads millions of entries. */
-  visitAfter(value: number, see: (entry: LogEntry) => boolean): void {
-    for (let index = this.#indexAfter(value); index < this.#entries.length; index++) {
-      const entry = this.#entries.at(index)
-      if (entry?.body !== undefined && !see(entry)) return
-    }
-  }
-
-  find(value: number): LogEntry | undefined {
-    const last = this.#entries.at(this.#entries.length - 1)
-    const found = last?.[this.#key] === value ? last : this.#entries.at(this.#indexAfter(value) - 1)
-    return found?.body !== undefined && found[this.#key] === value ? found : undefined
-  }
-
-  #indexAfter(value: number): number {
-    let low = 0
-    let high = this.#entries.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const entry = this.#entries.at(middle)
-      if (entry !== undefined && entry[this.#key] <= value) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-}
-
-/** Number of entries from which an index by id is worth its memory. */
-const INDEXED_FROM = 9
-
-/**
- * Retained entries of one log, in each order in which they are looked up. Most logs are small: an index is built when
- * needed.
- */
+/** Retained entries of one log, in each order in which they are looked up. Rare orders are built when needed. */
 export class Entries {
-  readonly bySeq = new SortedEntries('seq')
-  #size = 0
-  /** Removed entries stay until they are the majority: single deletions would cost more than the append. */
-  #byId: Map<string, LogEntry> | undefined
-  #lanes: Partial<Record<Priority, SortedEntries>> | undefined
-  #byTtl: SortedEntries | undefined
+  readonly bySeq: RowList
+  readonly #rows: Rows
+  /** Whether the log has had entries of several priorities. */
+  #isMixed = false
+  /** Entries of each priority. */
+  #lanes: readonly RowList[] | undefined
+  #byTtl: RowList | undefined
   /** Acknowledged entries. */
-  #settled: SortedEntries | undefined
+  #settled: RowList | undefined
 
-  get size(): number {
-    return this.#size
+  constructor(rows: Rows) {
+    this.#rows = rows
+    this.bySeq = new RowList(rows)
   }
 
-  find(id: string): LogEntry | undefined {
-    if (this.#byId !== undefined) {
-      const known = this.#byId.get(id)
-      return known?.body === undefined ? undefined : known
-    }
-    let found: LogEntry | undefined
-    this.bySeq.visitAfter(0, entry => {
-      if (entry.id === id) found = entry
-      return found === undefined
-    })
-    return found
+  add(row: Row): void {
+    const { first } = this.bySeq
+    this.#isMixed ||= first !== undefined && this.#priorityOf(first) !== this.#priorityOf(row)
+    this.bySeq.add(row)
+    this.#laneOf(row)?.add(row)
+    if (!this.#rows.has(row, BY_TTL)) return
+    this.#byTtl ??= new RowList(this.#rows, ENDS_AT)
+    this.#byTtl.add(row)
   }
 
-  add(entry: LogEntry): void {
-    this.#size++
-    this.bySeq.add(entry)
-    if (this.#byId !== undefined) this.#byId.set(entry.id, entry)
-    else if (this.#size === INDEXED_FROM) this.#byId = this.#indexById()
-    if (this.#lanes !== undefined) addTo(this.#lanes, entry)
-    if (!entry.endsByTtl) return
-    this.#byTtl ??= new SortedEntries('endsAt')
-    this.#byTtl.add(entry)
-  }
-
-  remove(entry: LogEntry): void {
-    this.#size--
-    entry.body = undefined
-    this.bySeq.bury()
-    if (this.#byId !== undefined && this.#byId.size > 2 * this.#size + INDEXED_FROM)
-      this.#byId = this.#indexById()
-    this.#lanes?.[entry.priority]?.bury()
-    if (entry.endsByTtl) this.#byTtl?.bury()
-    if (entry.isAcked) this.#settled?.bury()
+  remove(row: Row): void {
+    this.bySeq.remove(row)
+    this.#laneOf(row)?.remove(row)
+    if (this.#rows.has(row, BY_TTL)) this.#byTtl?.remove(row)
+    if (this.#rows.has(row, ACKED)) this.#settled?.remove(row)
   }
 
   /** Records that the entry was acknowledged, so that overflow evicts it first. */
-  settle(entry: LogEntry): void {
-    this.#settled ??= new SortedEntries('seq')
-    this.#settled.add(entry)
+  settle(row: Row): void {
+    this.#settled ??= new RowList(this.#rows)
+    this.#settled.add(row)
   }
 
   /** When the next entry ends. Among entries that end by age, the oldest ends first. */
   get endsAt(): number {
-    const { first } = this.bySeq
-    return Math.min(
-      this.#byTtl?.first?.endsAt ?? Number.POSITIVE_INFINITY,
-      first?.endsAt ?? Number.POSITIVE_INFINITY,
-    )
+    return Math.min(this.#endOf(this.#byTtl?.first), this.#endOf(this.bySeq.first))
   }
 
   /** Returns an entry that has ended. */
-  ended(now: number): LogEntry | undefined {
+  ended(now: number): Row | undefined {
     const byTtl = this.#byTtl?.first
-    if (byTtl !== undefined && now > byTtl.endsAt) return byTtl
+    if (now > this.#endOf(byTtl)) return byTtl
     const oldest = this.bySeq.first
-    return oldest !== undefined && now > oldest.endsAt ? oldest : undefined
+    return now > this.#endOf(oldest) ? oldest : undefined
   }
 
   /** Chooses the entry to evict by the overflow rule (`StoreLimits.maxEntries`). Received means at or below `received`. */
-  victim(received: number): LogEntry | undefined {
+  victim(received: number): Row | undefined {
     const settled = this.#settled?.first
     if (settled !== undefined) return settled
     const oldest = this.bySeq.first
-    if (oldest !== undefined && oldest.seq <= received) return oldest
+    if (oldest === undefined || !this.#isMixed || this.#rows.double(oldest, SEQ) <= received) return oldest
     this.#lanes ??= this.#makeLanes()
     // A plain loop: a full log runs this at each append.
-    for (const priority of PRIORITIES) {
-      const first = this.#lanes[priority]?.first
-      if (first !== undefined) return first
-    }
+    for (const lane of this.#lanes) if (lane.first !== undefined) return lane.first
     return undefined
   }
 
-  #indexById(): Map<string, LogEntry> {
-    const byId = new Map<string, LogEntry>()
-    this.bySeq.visitAfter(0, entry => byId.set(entry.id, entry) !== undefined)
-    return byId
+  #priorityOf(row: Row): number {
+    return this.#rows.byte(row, PRIORITY)
   }
 
-  #makeLanes(): Partial<Record<Priority, SortedEntries>> {
-    const lanes: Partial<Record<Priority, SortedEntries>> = {}
-    this.bySeq.visitAfter(0, entry => addTo(lanes, entry))
+  #endOf(row: Row | undefined): number {
+    return row === undefined ? Number.POSITIVE_INFINITY : this.#rows.double(row, ENDS_AT)
+  }
+
+  #laneOf(row: Row): RowList | undefined {
+    return this.#lanes?.[this.#priorityOf(row)]
+  }
+
+  #makeLanes(): readonly RowList[] {
+    const lanes = PRIORITIES.map(() => new RowList(this.#rows))
+    this.bySeq.visitAfter(0, row => {
+      lanes[this.#priorityOf(row)]?.add(row)
+      return true
+    })
     return lanes
   }
-}
-
-function addTo(lanes: Partial<Record<Priority, SortedEntries>>, entry: LogEntry): true {
-  lanes[entry.priority] ??= new SortedEntries('seq')
-  lanes[entry.priority]?.add(entry)
-  return true
 }

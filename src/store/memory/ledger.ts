@@ -1,8 +1,8 @@
 import type { Topic } from '../../notification/topic.ts'
 import type { StoreLimits, Totals } from '../store.ts'
 
-/** Bytes an entry takes beside its body, in its log and among the delivery reports. */
-export const ENTRY_BYTES = 600
+/** Bytes an entry takes beside its body: its row, its places in the log and among the delivery reports. */
+export const ENTRY_BYTES = 200
 
 /** Bytes a known log takes, with or without entries. */
 export const HEAD_BYTES = 250

@@ -5,12 +5,14 @@ import { createSteadyClock } from '../../lib/time/steady-clock.ts'
 import type { Epoch } from '../../notification/cursor.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { AppendResult, Draft, StoreLimits, StoreObserver, Totals } from '../store.ts'
+import { Bodies, Text } from './bodies.ts'
 import type { LogContext } from './context.ts'
 import { DueLogs, slotOf } from './due-logs.ts'
-import type { SharedBody } from './entry.ts'
 import { Head } from './head.ts'
 import { ENTRY_BYTES, HEAD_BYTES, Ledger, newAccount } from './ledger.ts'
 import { DeliveryReports } from './reports.ts'
+import { Rows } from './rows.ts'
+import { DeliveryStates } from './states.ts'
 import { MemoryLog } from './user-log.ts'
 
 /** How long a head stays known after the last append, milliseconds. */
@@ -18,18 +20,13 @@ const HEAD_KEPT_MS = 30 * 86_400_000
 const SWEEP_MS = 500
 /** Entries removed, or logs visited, in one turn of the event loop. */
 const TURN = 1_000
-const MAX_SHARED_NAMES = 10_000
+/** Blocks of rows searched for reports in one turn. */
+const BLOCKS = 4
 
 /** Eight characters of [A-Za-z0-9_-]. */
 const newLife = (): Epoch => Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString('base64url')
 
 const nextTurn = (): Promise<void> => new Promise(setImmediate)
-
-/**
- * Copies the text into one piece, in place, and returns its UTF-8 bytes. The text consists of slices of a request. Until
- * its bytes are read, the slices keep the whole request in memory.
- */
-const flatten = (text: string): number => Buffer.byteLength(text)
 
 interface LogsOptions {
   readonly limits: StoreLimits
@@ -38,8 +35,7 @@ interface LogsOptions {
 }
 
 /** The logs of all users in this process, with the sweep that removes ended entries. */
-export interface Logs extends Disposable {
-  readonly reports: DeliveryReports
+export interface Logs extends Disposable, Pick<LogContext, 'rows' | 'reports' | 'states'> {
   /** Time on the steady clock, milliseconds. */
   now(): number
   /** Undefined for a user without a log. */
@@ -56,23 +52,18 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
   const steady = createSteadyClock(clock)
   const ledger = new Ledger(limits)
   const due = new DueLogs<MemoryLog>()
-  const reports = new DeliveryReports(limits.maxReports)
-  const eventTypes = new Map<string, string>()
-  /** Shares equal event types. One string per entry would burden the garbage collector. */
-  const sharedName = (eventType: string): string => {
-    const known = eventTypes.get(eventType)
-    if (known !== undefined || eventTypes.size === MAX_SHARED_NAMES) return known ?? eventType
-    eventTypes.set(eventType, eventType)
-    return eventType
-  }
+  const rows = new Rows()
+  const bodies = new Bodies(rows)
+  const reports = new DeliveryReports(rows, limits.maxReports)
   const context: LogContext = {
     limits,
     observer,
     steady,
     ledger,
-    sharedName,
-    kept: (entry, now) => reports.add(entry, now),
-    left: () => reports.left(),
+    rows,
+    bodies,
+    reports,
+    states: new DeliveryStates({ rows, steady, limits, observer }),
   }
   /** Epoch of new logs, reported for each user without a log. */
   let life = newLife()
@@ -106,21 +97,19 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     if (slot < log.dueSlot) due.place(log, slot)
   }
 
-  const addOne = (draft: Draft, size: number | SharedBody, now: number): AppendResult => {
+  const addOne = (draft: Draft, text: Text, now: number): AppendResult => {
     const log = take(draft.owner)
-    const appended = log.append(draft, size, now)
+    const appended = log.append(draft, text, now)
     // Without a ttl an entry ends after all earlier entries, so the place still holds.
     if (draft.expiresAt !== undefined || log.dueSlot === Number.POSITIVE_INFINITY) place(log, now)
     return appended
   }
 
   const addMany = (drafts: readonly Draft[], now: number): readonly AppendResult[] => {
-    let body: string | undefined
-    let size: SharedBody = { bytes: 0, holders: 0 }
-    return drafts.map(draft => {
-      if (draft.body !== body) size = { bytes: flatten(draft.body), holders: 0 }
-      body = draft.body
-      return addOne(draft, size, now)
+    let text: Text | undefined
+    return drafts.map((draft, n) => {
+      if (text?.text !== draft.body) text = new Text(draft.body, drafts[n + 1]?.body === draft.body)
+      return addOne(draft, text, now)
     })
   }
 
@@ -139,7 +128,7 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
       const tenant = tenantOf(draft.owner)
       const isNew = !logs.has(draft.owner) && !owners.has(draft.owner)
       owners.add(draft.owner)
-      const text = draft.body === body ? 0 : flatten(draft.body)
+      const text = draft.body === body ? 0 : Buffer.byteLength(draft.body)
       body = draft.body
       bytes.set(tenant, (bytes.get(tenant) ?? 0) + ENTRY_BYTES + text + (isNew ? HEAD_BYTES : 0))
     }
@@ -214,17 +203,26 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
     }
   }
 
+  const forgetReports = async (moment: number): Promise<void> => {
+    for (let block = 0; block < rows.blocks && !isClosed; block++) {
+      reports.forgetBefore(moment, block)
+      if (block % BLOCKS === BLOCKS - 1) await nextTurn()
+    }
+  }
+
   const cleanUp = async (): Promise<void> => {
     await sweepAll()
     await forgetHeads()
-    while (reports.forgetBefore(steady.now() - limits.retentionMs) && !isClosed) await nextTurn()
+    await forgetReports(steady.now() - limits.retentionMs)
   }
 
   const sweeping = every(SWEEP_MS, sweepAll)
   const cleaning = every(limits.cleanupMs, cleanUp)
 
   return {
+    rows,
     reports,
+    states: context.states,
     now: steady.now,
     find,
     look: owner => find(owner) ?? empty(owner),
@@ -232,10 +230,11 @@ export function createLogs({ limits, clock, observer }: LogsOptions): Logs {
       const now = steady.now()
       // Removes more than the append adds, so that the clean-up keeps up.
       sweep(now, 2 * drafts.length)
+      if (!bodies.hasRoom) throw new StoreFull()
       checkRoom(drafts, now)
       const [first] = drafts
       if (first === undefined || drafts.length > 1) return addMany(drafts, now)
-      return [addOne(first, flatten(first.body), now)]
+      return [addOne(first, new Text(first.body, false), now)]
     },
     totals: () => {
       removeEnded(steady.now())

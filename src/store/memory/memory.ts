@@ -1,14 +1,12 @@
 import type { Clock } from '../../lib/time/clock.ts'
 import type { Acks } from '../acks.ts'
 import type { Entry, Store, StoreLimits, StoreObserver, UserLog } from '../store.ts'
-import type { LogEntry } from './entry.ts'
 import { memoryIdempotency } from './idempotency.ts'
 import { createLogs } from './logs.ts'
 import { memoryRevocations } from './revocations.ts'
+import { NONE, type Row, SEQ } from './rows.ts'
+import { nameOf } from './states.ts'
 import { memoryTemplates } from './templates.ts'
-
-const entryOf = ({ seq, traceparent }: LogEntry, body: string): Entry =>
-  traceparent === undefined ? { seq, body } : { seq, body, traceparent }
 
 /** Keeps everything in this process. Nothing survives a restart; the new epoch tells clients so. */
 export function memoryStore({
@@ -21,7 +19,13 @@ export function memoryStore({
   readonly observer: StoreObserver
 }): Store {
   const logs = createLogs({ limits, clock, observer })
-  const { reports, now, find, look } = logs
+  const { rows, reports, states, now, find, look } = logs
+
+  const entryOf = (row: Row, body: string): Entry => {
+    const seq = rows.double(row, SEQ)
+    const traceparent = rows.traceparents.get(row)
+    return traceparent === undefined ? { seq, body } : { seq, body, traceparent }
+  }
 
   const log: UserLog = {
     append: async drafts => logs.append(drafts),
@@ -32,7 +36,7 @@ export function memoryStore({
       look(owner).read(after, limit, now(), { of: entryOf, unsettledOnly }),
     list: async (owner, after, limit) =>
       look(owner).read(after, limit, now(), {
-        of: (kept, body) => ({ ...entryOf(kept, body), state: kept.state }),
+        of: (row, body) => ({ ...entryOf(row, body), state: nameOf(states.of(row)) }),
       }),
     received: (owner, cursor) => find(owner)?.received(cursor, now()),
     handed: (owner, epoch, seqs) => find(owner)?.handed(epoch, seqs, now()),
@@ -44,8 +48,8 @@ export function memoryStore({
     ack: async (owner, ids) => {
       const userLog = find(owner)
       return ids.map(id => {
-        const entry = userLog?.find(id) ?? reports.entryOf(id, owner)
-        return entry && userLog?.ack(entry, now())
+        const row = reports.entryOf(id, owner)
+        return row === NONE ? undefined : userLog?.ack(row, now())
       })
     },
     ackThrough: async (owner, cursor) => look(owner).ackThrough(cursor, now()),

@@ -1,64 +1,97 @@
+import { HashIndex } from '../../lib/collections/hash-index.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import type { DeliveryReport, Recipient } from '../store.ts'
-import type { LogEntry } from './entry.ts'
-
-/** Entries of one notification, in the order of the send. Most notifications have one recipient. */
-type NotificationEntries = LogEntry | LogEntry[]
-
-/** A group of consecutive notifications. */
-interface Generation {
-  readonly byId: Map<string, NotificationEntries>
-  /** When the last notification was added, on the steady clock. */
-  lastAt: number
-}
-
-const isRetained = ({ body }: LogEntry): boolean => body !== undefined
-const listOf = (entries: NotificationEntries): readonly LogEntry[] =>
-  Array.isArray(entries) ? entries : [entries]
-
-/** Small, because one generation is processed in one turn of the event loop. */
-const GENERATION_SIZE = 4_096
+import { hashOf, Identity, mix } from './identity.ts'
+import {
+  APPENDED_AT,
+  AT,
+  ATTEMPTS,
+  EXPIRES_AT,
+  ID,
+  LEAD,
+  NEWER,
+  NEXT,
+  NONE,
+  OCCURRED_AT,
+  OLDER,
+  RETAINED,
+  type Row,
+  type Rows,
+  STATE,
+} from './rows.ts'
+import { nameOf } from './states.ts'
 
 /**
- * Entries of each notification by id: retained ones, and for a while those that left their log. Generations are dropped
- * whole. Deleting ids one by one would cost more than the rest of an append.
+ * Entries of each notification by id: retained ones, and for a while those that left their log. The entries of a
+ * notification are a chain that starts at its lead, and are forgotten together.
  */
 export class DeliveryReports {
-  readonly #maxLeft: number
-  /** Oldest first. */
-  readonly #generations: Generation[] = []
-  #entries = 0
-  #retained = 0
+  readonly #rows: Rows
+  readonly #maxDeparted: number
+  /** Random, so that no choice of user names makes hashes collide. */
+  readonly #seed = Math.trunc(Math.random() * 2 ** 32)
+  readonly #sought = new Identity()
+  #soughtOwner: Topic | undefined
+  readonly #leads = new HashIndex()
+  /** Entries that are no lead, by id and owner. */
+  readonly #followers = new HashIndex()
+  /** Entries of notifications that left all logs. */
+  #departed = 0
+  /** Leads of these notifications. */
+  #oldest: Row = NONE
+  #newest: Row = NONE
+  /** Last entry created: the end of the chain that grows. */
+  #created: Row = NONE
 
-  /** `maxLeft`: about how many entries stay known after they left their log. */
-  constructor(maxLeft: number) {
-    this.#maxLeft = maxLeft
-  }
-
-  entryOf(id: string, owner: Topic): LogEntry | undefined {
-    const entries = this.#find(id)
-    return entries && listOf(entries).find(entry => entry.owner === owner)
-  }
-
-  add(entry: LogEntry, now: number): void {
-    this.#retained++
-    this.#insert(entry, now)
-    if (this.#entries - this.#retained > this.#maxLeft + GENERATION_SIZE) this.#dropOldest()
-  }
-
-  /** Counts an entry that left its log. */
-  left(): void {
-    this.#retained--
-  }
-
-  /**
-   * Forgets one generation from before that moment. Returns whether there was one. The caller ensures that no log retains
-   * its entries.
-   */
-  forgetBefore(moment: number): boolean {
-    if ((this.#generations[0]?.lastAt ?? moment) >= moment) return false
-    this.#dropOldest()
+  readonly #isSought = (row: Row): boolean => {
+    const { words } = this.#sought
+    for (let word = 0; word < words.length; word++)
+      if (this.#rows.integer(row, ID + word) !== words[word]) return false
     return true
+  }
+
+  readonly #isOfSoughtOwner = (row: Row): boolean =>
+    this.#rows.owner(row) === this.#soughtOwner && this.#isSought(row)
+
+  /** `maxDeparted`: how many entries stay known after their notification left all logs. */
+  constructor(rows: Rows, maxDeparted: number) {
+    this.#rows = rows
+    this.#maxDeparted = maxDeparted
+  }
+
+  /** The entry of this user, retained or not; NONE if it is not known. */
+  entryOf(id: string, owner: Topic): Row {
+    const lead = this.#leadOf(id)
+    if (lead === NONE || this.#rows.owner(lead) === owner) return lead
+    if (this.#rows.integer(lead, NEXT) === NONE) return NONE
+    this.#soughtOwner = owner
+    return this.#followers.find(this.#followerHash(this.#sought.hash, owner), this.#isOfSoughtOwner)
+  }
+
+  /** Adds an entry that a log retains. An entry that is known keeps its place among the recipients. */
+  add(id: string, owner: Topic, eventType: string): Row {
+    const known = this.entryOf(id, owner)
+    if (known === NONE) return this.#create(owner, eventType)
+    this.#retain(this.#rows.integer(known, LEAD))
+    return known
+  }
+
+  /** Notes that an entry left its log. May release its row. */
+  left(row: Row): void {
+    const rows = this.#rows
+    const lead = rows.integer(row, LEAD)
+    const retained = rows.integer(lead, RETAINED) - 1
+    rows.setInteger(lead, RETAINED, retained)
+    if (retained > 0) return
+    this.#link(lead)
+    while (this.#departed > this.#maxDeparted) this.#forget(this.#oldest)
+  }
+
+  /** Forgets the notifications in a block of rows that left all logs and were appended before that moment. */
+  forgetBefore(moment: number, block: number): void {
+    this.#rows.visitDeparted(block, lead => {
+      if (this.#rows.double(lead, APPENDED_AT) < moment) this.#forget(lead)
+    })
   }
 
   find(
@@ -66,51 +99,116 @@ export class DeliveryReports {
     id: string,
     { after, limit }: { readonly after?: Topic; readonly limit: number },
   ): DeliveryReport | undefined {
-    const entries = this.#find(id)
-    const all = entries === undefined ? [] : listOf(entries)
-    const [first] = all
-    if (first === undefined || tenantOf(first.owner) !== tenant) return undefined
-    const { eventType, occurredAt, expiresAt } = first
-    const at = after === undefined ? -1 : all.findIndex(({ owner }) => owner === after)
-    const following = after !== undefined && at < 0 ? [] : all.slice(at + 1)
-    const recipients = following
-      .slice(0, limit)
-      .map(({ owner, state, attempts, at }): Recipient => ({ owner, state, attempts, at }))
-    return { id, eventType, occurredAt, ...(Number.isFinite(expiresAt) && { expiresAt }), recipients }
-  }
-
-  #find(id: string): NotificationEntries | undefined {
-    return this.#generations.find(({ byId }) => byId.has(id))?.byId.get(id)
-  }
-
-  /** Keeps a notification in one generation: all its entries arrive in one turn. */
-  #insert(entry: LogEntry, now: number): void {
-    this.#entries++
-    const last = this.#generations.at(-1)
-    const known = last?.byId.get(entry.id)
-    if (Array.isArray(known)) known.push(entry)
-    else if (known !== undefined) last?.byId.set(entry.id, [known, entry])
-    else this.#youngest(now).byId.set(entry.id, entry)
-  }
-
-  #youngest(now: number): Generation {
-    const last = this.#generations.at(-1)
-    if (last !== undefined && last.byId.size < GENERATION_SIZE) {
-      last.lastAt = Math.max(last.lastAt, now)
-      return last
+    const rows = this.#rows
+    const lead = this.#leadOf(id)
+    const first = rows.owner(lead)
+    if (first === undefined || tenantOf(first) !== tenant) return undefined
+    let row = lead
+    if (after !== undefined) {
+      while (row !== NONE && rows.owner(row) !== after) row = rows.integer(row, NEXT)
+      row = rows.integer(row, NEXT)
     }
-    const next = { byId: new Map<string, NotificationEntries>(), lastAt: now }
-    this.#generations.push(next)
-    return next
+    const recipients: Recipient[] = []
+    for (; recipients.length < limit; row = rows.integer(row, NEXT)) {
+      const owner = rows.owner(row)
+      if (owner === undefined) break
+      const [attempts, at] = [rows.integer(row, ATTEMPTS), rows.double(row, AT)]
+      recipients.push({ owner, state: nameOf(rows.byte(row, STATE)), attempts, at })
+    }
+    const expiresAt = rows.double(lead, EXPIRES_AT)
+    return {
+      id,
+      eventType: rows.eventType(lead),
+      occurredAt: rows.double(lead, OCCURRED_AT),
+      ...(Number.isFinite(expiresAt) && { expiresAt }),
+      recipients,
+    }
   }
 
-  /** Moves entries that a log still retains to the youngest generation. */
-  #dropOldest(): void {
-    const oldest = this.#generations.shift()
-    for (const entries of oldest?.byId.values() ?? []) {
-      const all = listOf(entries)
-      this.#entries -= all.length
-      if (all.some(isRetained)) for (const entry of all) this.#insert(entry, oldest?.lastAt ?? 0)
+  #leadOf(id: string): Row {
+    this.#sought.read(id)
+    return this.#leads.find(this.#sought.hash, this.#isSought)
+  }
+
+  #followerHash(hash: number, owner: Topic): number {
+    return mix(hash, Bun.hash.xxHash32(owner, this.#seed))
+  }
+
+  /** Creates the entry of the id that was sought last. */
+  #create(owner: Topic, eventType: string): Row {
+    const rows = this.#rows
+    const { words, hash } = this.#sought
+    const lead = this.#leads.find(hash, this.#isSought)
+    const row = rows.take(owner, eventType)
+    for (let word = 0; word < words.length; word++) rows.setInteger(row, ID + word, words[word] ?? 0)
+    rows.setInteger(row, NEXT, NONE)
+    if (lead === NONE) {
+      rows.setInteger(row, LEAD, row)
+      rows.setInteger(row, RETAINED, 1)
+      this.#leads.add(hash, row)
+    } else {
+      // First, because it counts the entries of a notification that left all logs.
+      this.#retain(lead)
+      rows.setInteger(row, LEAD, lead)
+      rows.setInteger(this.#lastOf(lead), NEXT, row)
+      this.#followers.add(this.#followerHash(hash, owner), row)
     }
+    this.#created = row
+    return row
+  }
+
+  #lastOf(lead: Row): Row {
+    const rows = this.#rows
+    let last = rows.integer(this.#created, LEAD) === lead ? this.#created : lead
+    for (let next = rows.integer(last, NEXT); next !== NONE; next = rows.integer(last, NEXT)) last = next
+    return last
+  }
+
+  #retain(lead: Row): void {
+    const retained = this.#rows.integer(lead, RETAINED)
+    if (retained === 0) this.#unlink(lead)
+    this.#rows.setInteger(lead, RETAINED, retained + 1)
+  }
+
+  #forget(lead: Row): void {
+    const rows = this.#rows
+    this.#unlink(lead)
+    const hash = hashOf(word => rows.integer(lead, ID + word))
+    this.#leads.remove(hash, lead)
+    for (let row = lead; row !== NONE; ) {
+      const next = rows.integer(row, NEXT)
+      const owner = rows.owner(row)
+      if (row !== lead && owner !== undefined) this.#followers.remove(this.#followerHash(hash, owner), row)
+      rows.release(row)
+      row = next
+    }
+  }
+
+  /** Adds a lead to the notifications that left all logs. */
+  #link(lead: Row): void {
+    const rows = this.#rows
+    this.#departed += this.#countOf(lead)
+    rows.setInteger(lead, OLDER, this.#newest)
+    rows.setInteger(lead, NEWER, NONE)
+    if (this.#newest === NONE) this.#oldest = lead
+    else rows.setInteger(this.#newest, NEWER, lead)
+    this.#newest = lead
+  }
+
+  #unlink(lead: Row): void {
+    const rows = this.#rows
+    this.#departed -= this.#countOf(lead)
+    const older = rows.integer(lead, OLDER)
+    const newer = rows.integer(lead, NEWER)
+    if (older === NONE) this.#oldest = newer
+    else rows.setInteger(older, NEWER, newer)
+    if (newer === NONE) this.#newest = older
+    else rows.setInteger(newer, OLDER, older)
+  }
+
+  #countOf(lead: Row): number {
+    let count = 0
+    for (let row = lead; row !== NONE; row = this.#rows.integer(row, NEXT)) count++
+    return count
   }
 }

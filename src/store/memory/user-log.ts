@@ -2,13 +2,16 @@ import type { Cursor, Epoch } from '../../notification/cursor.ts'
 import type { Topic } from '../../notification/topic.ts'
 import type { AckResult, Redelivery } from '../acks.ts'
 import type { PageLimit } from '../page-limit.ts'
-import type { AppendResult, DeliveryState, Draft, Entry, LogStart, Page } from '../store.ts'
+import type { AppendResult, Draft, Entry, LogStart, Page } from '../store.ts'
+import type { Text } from './bodies.ts'
 import type { LogContext, ReadOptions } from './context.ts'
 import type { DueLog } from './due-logs.ts'
 import { Entries } from './entries.ts'
-import { LogEntry, type SharedBody } from './entry.ts'
+import { fill } from './entry.ts'
 import type { Head } from './head.ts'
-import type { Account } from './ledger.ts'
+import { type Account, ENTRY_BYTES } from './ledger.ts'
+import { ATTEMPTS, BY_TTL, FLAGS, KEPT, REDELIVERED, type Row, SEQ } from './rows.ts'
+import { DROPPED, EXPIRED, nameOf, QUEUED } from './states.ts'
 
 /** One user's log: its head and its retained entries. The caller passes the time of the steady clock. */
 export class MemoryLog implements DueLog {
@@ -36,22 +39,26 @@ export class MemoryLog implements DueLog {
     return this.#retained?.endsAt ?? Number.POSITIVE_INFINITY
   }
 
-  append(draft: Draft, size: number | SharedBody, now: number): AppendResult {
+  append(draft: Draft, text: Text, now: number): AppendResult {
     this.purge(now)
     const known = this.find(draft.id)
-    if (known !== undefined) return { cursor: this.#at(known.seq), repeated: true }
+    if (known !== undefined)
+      return { cursor: this.#at(this.#context.rows.double(known, SEQ)), repeated: true }
     const { head } = this
     head.seq++
     head.appendedAt = now
     // The wall clock decides whether a draft expired. One that arrives expired only uses up a seq.
     const ttlEndsAt = (draft.expiresAt ?? Number.POSITIVE_INFINITY) - this.#context.steady.jumped
-    if (now <= ttlEndsAt) this.#keep(draft, size, ttlEndsAt)
+    if (now <= ttlEndsAt) this.#keep(draft, text, ttlEndsAt)
     return { cursor: this.#at(head.seq), repeated: false }
   }
 
   /** Finds a retained entry by notification id. */
-  find(id: string): LogEntry | undefined {
-    return this.#retained?.find(id)
+  find(id: string): Row | undefined {
+    const { rows, reports } = this.#context
+    if (this.#retained === undefined) return undefined
+    const row = reports.entryOf(id, this.owner)
+    return rows.has(row, KEPT) ? row : undefined
   }
 
   open(now: number): LogStart {
@@ -68,19 +75,20 @@ export class MemoryLog implements DueLog {
     { of, unsettledOnly = false }: ReadOptions<E>,
   ): Page<E> {
     this.purge(now)
+    const { bodies, states } = this.#context
     const { epoch, seq, removedThrough } = this.head
     const entries: E[] = []
     let through = seq
     let bytes = 0
-    this.#retained?.bySeq.visitAfter(after, kept => {
-      const { body = '', isAcked } = kept
-      if (unsettledOnly && isAcked) return true
+    this.#retained?.bySeq.visitAfter(after, row => {
+      if (unsettledOnly && states.isAcked(row)) return true
+      const body = bodies.read(row)
       bytes += body.length
       if (entries.length > 0 && (entries.length >= limit.entries || bytes > limit.bytes)) {
         through = entries.at(-1)?.seq ?? through
         return false
       }
-      entries.push(of(kept, body))
+      entries.push(of(row, body))
       return true
     })
     return { epoch, entries, through, removedThrough }
@@ -93,44 +101,45 @@ export class MemoryLog implements DueLog {
 
   /** Ignores a cursor beyond the head. Costs one step per entry passed, once each. */
   received({ epoch, seq }: Cursor, now: number): void {
+    const { rows, states } = this.#context
     const { head } = this
     if (epoch !== head.epoch || seq > head.seq || seq <= head.received) return
     this.purge(now)
     const bySeq = this.#retained?.bySeq
     // Fast path: most receipts cover one entry.
-    if (seq === head.received + 1) this.#receive(bySeq?.find(seq), now)
-    else bySeq?.visitAfter(head.received, entry => entry.seq <= seq && this.#receive(entry, now))
+    if (seq === head.received + 1) states.receive(bySeq?.find(seq), now)
+    else bySeq?.visitAfter(head.received, row => rows.double(row, SEQ) <= seq && states.receive(row, now))
     head.received = seq
   }
 
   handed(epoch: Epoch, seqs: readonly number[], now: number): void {
     if (epoch !== this.head.epoch) return
-    for (const seq of seqs) this.#deliver(this.#retained?.bySeq.find(seq), now)
+    for (const seq of seqs) {
+      const row = this.#retained?.bySeq.find(seq)
+      if (row !== undefined) this.#context.states.deliver(row, this.owner, now)
+    }
   }
 
   /** Acknowledges an entry of this log, retained or not. */
-  ack(entry: LogEntry, now: number): AckResult {
-    const cursor = this.#at(entry.seq)
-    const late = entry.state === 'expired' || entry.state === 'dropped'
-    if (entry.isAcked) return { late, cursor }
-    entry.isAcked = true
-    if (entry.body !== undefined) this.#retained?.settle(entry)
-    if (late) return { late, cursor }
-    // An acknowledgement proves a delivery even before that delivery is noted.
-    if (entry.attempts === 0) this.#deliver(entry, now)
-    this.#enter(entry, 'acked', now)
-    this.#context.observer.acked(entry.owner, now - entry.firstAt)
+  ack(row: Row, now: number): AckResult {
+    const { rows, states } = this.#context
+    const cursor = this.#at(rows.double(row, SEQ))
+    const late = states.of(row) === EXPIRED || states.of(row) === DROPPED
+    if (!states.acknowledge(row)) return { late, cursor }
+    if (rows.has(row, KEPT)) this.#retained?.settle(row)
+    if (!late) states.settle(row, this.owner, now)
     return { late, cursor }
   }
 
   ackThrough({ epoch, seq }: Cursor, now: number): number | undefined {
     if (epoch !== this.head.epoch || seq > this.head.seq) return undefined
     this.purge(now)
+    const { rows, states } = this.#context
     let count = 0
-    this.#retained?.bySeq.visitAfter(0, entry => {
-      if (entry.seq > seq) return false
-      if (entry.isAcked) return true
-      this.ack(entry, now)
+    this.#retained?.bySeq.visitAfter(0, row => {
+      if (rows.double(row, SEQ) > seq) return false
+      if (states.isAcked(row)) return true
+      this.ack(row, now)
       count++
       return true
     })
@@ -138,18 +147,21 @@ export class MemoryLog implements DueLog {
   }
 
   redeliver({ epoch, seq }: Cursor, most: number, now: number): Redelivery | undefined {
+    const { rows, bodies, states, observer } = this.#context
     if (epoch !== this.head.epoch) return undefined
     this.purge(now)
-    const entry = this.#retained?.bySeq.find(seq)
-    if (entry?.body === undefined || !entry.isPending) return undefined
-    if (entry.attempts >= most) {
-      this.#enter(entry, 'expired', now)
-      this.#context.observer.gaveUp(entry.owner)
+    const row = this.#retained?.bySeq.find(seq)
+    if (row === undefined || !states.isPending(row)) return undefined
+    if (rows.integer(row, ATTEMPTS) >= most) {
+      states.enter(row, EXPIRED, now)
+      observer.gaveUp(this.owner)
       return undefined
     }
-    this.#deliver(entry, now)
-    entry.redelivered++
-    const { body, redelivered, traceparent } = entry
+    states.deliver(row, this.owner, now)
+    const redelivered = rows.byte(row, REDELIVERED) + 1
+    rows.setByte(row, REDELIVERED, redelivered)
+    const traceparent = rows.traceparents.get(row)
+    const body = bodies.read(row)
     return { body, redelivered, ...(traceparent !== undefined && { traceparent }) }
   }
 
@@ -157,9 +169,10 @@ export class MemoryLog implements DueLog {
   purge(now: number, most = Number.POSITIVE_INFINITY): number {
     let removed = 0
     for (; removed < most; removed++) {
-      const entry = this.#retained?.ended(now)
-      if (entry === undefined) break
-      this.#remove(entry, entry.endsByTtl ? 'ttl' : 'age', now)
+      const row = this.#retained?.ended(now)
+      if (row === undefined) break
+      const isByTtl = this.#context.rows.has(row, BY_TTL)
+      this.#remove(row, isByTtl ? 'ttl' : 'age', now)
     }
     return removed
   }
@@ -168,75 +181,53 @@ export class MemoryLog implements DueLog {
     return { epoch: this.head.epoch, seq }
   }
 
-  /** `at` uses the wall clock. */
-  #enter(entry: LogEntry, state: DeliveryState, now: number): void {
-    entry.state = state
-    entry.at = now + this.#context.steady.jumped
-  }
-
-  #receive(entry: LogEntry | undefined, now: number): true {
-    if (entry?.state === 'queued' || entry?.state === 'sent') this.#enter(entry, 'received', now)
-    return true
-  }
-
-  #deliver(entry: LogEntry | undefined, now: number): void {
-    if (entry === undefined) return
-    entry.attempts++
-    if (entry.attempts > 1) return
-    entry.firstAt = now
-    if (entry.state === 'queued') this.#enter(entry, 'sent', now)
-    // Skipped with acknowledgement off: only its statistics use this, and every send runs it.
-    if (this.#context.limits.acknowledged) this.#context.observer.tracked(entry.owner, 1)
-  }
-
-  #keep(draft: Draft, size: number | SharedBody, ttlEndsAt: number): void {
-    const { limits, ledger, sharedName, steady } = this.#context
+  #keep(draft: Draft, text: Text, ttlEndsAt: number): void {
+    const { limits, ledger, rows, bodies, reports, steady } = this.#context
     const { appendedAt, received, seq } = this.head
-    const entry = new LogEntry(draft, {
-      owner: this.owner,
-      eventType: sharedName(draft.eventType),
-      size,
-      seq,
-      at: appendedAt + steady.jumped,
-      ttlEndsAt,
-      ageEndsAt: appendedAt + limits.retentionMs,
-    })
+    // The owner of the log: all its entries share one string.
+    const row = reports.add(draft.id, this.owner, draft.eventType)
+    const ageEndsAt = appendedAt + limits.retentionMs
+    fill(rows, row, draft, { seq, appendedAt, ttlEndsAt, ageEndsAt, jumped: steady.jumped })
     if (this.#retained === undefined) {
-      this.#retained = new Entries()
+      this.#retained = new Entries(rows)
       ledger.users++
     }
     ledger.messages++
-    ledger.add(this.account, entry.takeBytes())
-    this.#retained.add(entry)
-    this.#context.kept(entry, appendedAt)
-    if (this.#retained.size <= limits.maxEntries) return
+    ledger.add(this.account, ENTRY_BYTES + bodies.keep(row, text))
+    this.#retained.add(row)
+    if (this.#retained.bySeq.length <= limits.maxEntries) return
     // With acknowledgement on, a receipt settles nothing.
     const victim = this.#retained.victim(limits.acknowledged ? 0 : received)
     if (victim !== undefined) this.#remove(victim, 'overflow', appendedAt)
   }
 
-  #remove(entry: LogEntry, cause: 'ttl' | 'age' | 'overflow', now: number): void {
-    const { limits, ledger, observer } = this.#context
+  #remove(row: Row, cause: 'ttl' | 'age' | 'overflow', now: number): void {
+    const { limits, ledger, observer, rows, bodies, reports, states } = this.#context
     const { head } = this
-    const isReceived = entry.seq <= head.received
+    const seq = rows.double(row, SEQ)
+    const isReceived = seq <= head.received
+    const isAcked = states.isAcked(row)
     if (cause !== 'ttl') {
-      head.removedThrough = Math.max(head.removedThrough, entry.seq)
-      if (!isReceived && !entry.isAcked) head.lostThrough = Math.max(head.lostThrough, entry.seq)
+      head.removedThrough = Math.max(head.removedThrough, seq)
+      if (!isReceived && !isAcked) head.lostThrough = Math.max(head.lostThrough, seq)
     }
-    this.#retained?.remove(entry)
-    if (this.#retained?.size === 0) {
+    this.#retained?.remove(row)
+    if (this.#retained?.bySeq.length === 0) {
       this.#retained = undefined
       ledger.users--
     }
     ledger.messages--
-    ledger.add(this.account, -entry.giveBytes())
-    const isPending = limits.acknowledged && entry.isPending
-    const isSettled = limits.acknowledged ? entry.isAcked : isReceived
-    const state = cause === 'overflow' ? 'dropped' : 'expired'
+    ledger.add(this.account, -ENTRY_BYTES - bodies.drop(row))
+    rows.setByte(row, FLAGS, rows.byte(row, FLAGS) & ~KEPT)
+    rows.traceparents.delete(row)
+    const pending = limits.acknowledged && states.isPending(row)
+    const unsettled = limits.acknowledged ? !isAcked : !isReceived
+    const end = cause === 'overflow' ? DROPPED : EXPIRED
     // With acknowledgement off, an evicted entry that was handed over keeps its state.
-    const isKept = cause === 'overflow' && !limits.acknowledged && entry.state !== 'queued'
-    if (entry.isOpen && !isKept) this.#enter(entry, state, now)
-    observer.left(entry.owner, { state, unsettled: !isSettled, pending: isPending })
-    this.#context.left()
+    const isKept = cause === 'overflow' && !limits.acknowledged && states.of(row) !== QUEUED
+    if (states.isOpen(row) && !isKept) states.enter(row, end, now)
+    observer.left(this.owner, { state: nameOf(end), unsettled, pending })
+    // The last step: it may release the row.
+    reports.left(row)
   }
 }
