@@ -133,7 +133,9 @@ export function createApi({
         spans?.end(request, status)
         return readOn(request, response)
       }
-      const answered = straight.answer(place?.pattern, request) ?? handle(request)
+      const straightly = straight.answer(place?.pattern, request, finish)
+      if (straightly !== undefined) return straightly
+      const answered = handle(request)
       if (!(answered instanceof Promise)) return finish(answered)
       return answered.then(finish, error => {
         spans?.end(request, 500)

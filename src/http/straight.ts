@@ -20,10 +20,13 @@ interface StraightOptions {
   readonly headers: Readonly<Record<string, string>>
 }
 
+/** Called with each answer; gives the one to send. */
+type Finish = (response: Response) => Awaitable<Response>
+
 /** Calls the handlers of the commonest routes without Elysia. */
 interface Straight {
-  /** Answers a POST to a straight route; undefined for any other request. `pattern`: its route. */
-  answer(pattern: string | undefined, request: Request): Awaitable<Response> | undefined
+  /** Answers a POST to a straight route and passes the answer on; undefined for any other request. */
+  answer(pattern: string | undefined, request: Request, finish: Finish): Awaitable<Response> | undefined
   /** Registers the routes with `x-straight`. */
   learn(routes: readonly RouteInfo[]): void
 }
@@ -47,11 +50,12 @@ export function createStraight({ admit, complete, refuse, headers }: StraightOpt
   }
 
   return {
-    answer: (pattern, request) => {
+    answer: (pattern, request, finish) => {
       const handler = pattern === undefined ? undefined : handlers.get(pattern)
       if (handler === undefined || request.method !== 'POST') return undefined
       const set: AnswerHead = { headers: {} }
-      const failed = (error: unknown): Response => respond(refuse(error, request, set), set)
+      const failed = (error: unknown): Awaitable<Response> =>
+        finish(respond(refuse(error, request, set), set))
       try {
         admit(request, set)
       } catch (error) {
@@ -59,7 +63,7 @@ export function createStraight({ admit, complete, refuse, headers }: StraightOpt
       }
       return handler({ request, set }).then(body => {
         complete(set)
-        return respond(body, set)
+        return finish(respond(body, set))
       }, failed)
     },
     learn: routes => {

@@ -1,4 +1,5 @@
 import { AppError } from '../../errors.ts'
+import type { Awaitable } from '../../lib/flow/awaitable.ts'
 import { type Document, type Format, MAX_DEPTH, readDocument } from '../../lib/json/document.ts'
 import { decodeUtf8 } from '../../lib/json/utf8.ts'
 
@@ -77,12 +78,16 @@ function bytesOf(request: Request, maxBytes: number): Promise<Uint8Array> {
   return length === null ? readChunks(request, maxBytes) : request.bytes()
 }
 
-/** Reads a body. Throws 413 for size, 415 for media type, 400 for syntax, 422 for shape. */
-export async function readBody<T>(
+/**
+ * Reads a body and uses it. Rejects with 413 for size, 415 for media type, 400 for syntax, 422 for shape. A promise of the
+ * document would be one more for each request.
+ */
+export async function useBody<T, U>(
   request: Request,
   format: Format<T>,
   maxBytes: number,
-): Promise<Document<T>> {
+  use: (body: Document<T>) => Awaitable<U>,
+): Promise<U> {
   let bytes: Uint8Array
   try {
     bytes = await bytesOf(request, maxBytes)
@@ -90,8 +95,12 @@ export async function readBody<T>(
     throw faultOf(error)
   }
   checkMediaType(request)
-  return documentOf(bytes, format)
+  return use(documentOf(bytes, format))
 }
+
+/** Reads a body, like `useBody`. */
+export const readBody = <T>(request: Request, format: Format<T>, maxBytes: number): Promise<Document<T>> =>
+  useBody(request, format, maxBytes, body => body)
 
 /** Like `readBody`, but an empty body of any media type gives undefined. */
 export async function readOptionalBody<T>(

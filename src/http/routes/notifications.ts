@@ -18,7 +18,7 @@ import {
 import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../../notification/fan-out.ts'
 import type { Target } from '../../notification/target.ts'
 import { audience, channelName, channelNames, userId, userIds } from '../../protocol/audience.ts'
-import { readBody } from '../request/body.ts'
+import { useBody } from '../request/body.ts'
 import type { Callers } from '../request/caller.ts'
 import { answering } from '../request/keyed.ts'
 
@@ -114,45 +114,45 @@ export function notificationRoutes({ composer, dispatch, once, callers, clock }:
   return new Elysia({ name: 'notifications', prefix: '/api/v1/notifications' })
     .post(
       '/send',
-      async ({ request, set }) => {
-        const body = await readBody(request, formats.user, MAX_BODY_BYTES)
-        return send({ request, set }, body, { type: 'user', user: body.value.target_user_id })
-      },
+      context =>
+        useBody(context.request, formats.user, MAX_BODY_BYTES, body =>
+          send(context, body, { type: 'user', user: body.value.target_user_id }),
+        ),
       route('Sends to one user'),
     )
     .post(
       '/send-to-users',
-      async ({ request, set }) => {
-        const body = await readBody(request, formats.users, MAX_BODY_BYTES)
-        check(lengthFault('target_user_ids', body.value.target_user_ids, MAX.users))
-        return send({ request, set }, body, { type: 'users', users: body.value.target_user_ids })
-      },
+      context =>
+        useBody(context.request, formats.users, MAX_BODY_BYTES, body => {
+          check(lengthFault('target_user_ids', body.value.target_user_ids, MAX.users))
+          return send(context, body, { type: 'users', users: body.value.target_user_ids })
+        }),
       route('Sends to several users'),
     )
     .post(
       '/broadcast',
-      async ({ request, set }) => {
-        const body = await readBody(request, formats.broadcast, MAX_BODY_BYTES)
-        check(audienceFault(body.value.audience))
-        return send({ request, set }, body, { type: 'broadcast' })
-      },
+      context =>
+        useBody(context.request, formats.broadcast, MAX_BODY_BYTES, body => {
+          check(audienceFault(body.value.audience))
+          return send(context, body, { type: 'broadcast' })
+        }),
       route('Sends to all connected clients'),
     )
     .post(
       '/channel',
-      async ({ request, set }) => {
-        const body = await readBody(request, formats.channel, MAX_BODY_BYTES)
-        return send({ request, set }, body, { type: 'channel', channel: body.value.channel })
-      },
+      context =>
+        useBody(context.request, formats.channel, MAX_BODY_BYTES, body =>
+          send(context, body, { type: 'channel', channel: body.value.channel }),
+        ),
       route('Sends to the subscribers of a channel'),
     )
     .post(
       '/channels',
-      async ({ request, set }) => {
-        const body = await readBody(request, formats.channels, MAX_BODY_BYTES)
-        check(lengthFault('channels', body.value.channels, MAX.channels))
-        return send({ request, set }, body, { type: 'channels', channels: body.value.channels })
-      },
+      context =>
+        useBody(context.request, formats.channels, MAX_BODY_BYTES, body => {
+          check(lengthFault('channels', body.value.channels, MAX.channels))
+          return send(context, body, { type: 'channels', channels: body.value.channels })
+        }),
       route('Sends to the subscribers of several channels, once per connection'),
     )
 }

@@ -1,7 +1,8 @@
 import * as v from 'valibot'
 import { boundedList, MAX_FAULTS } from '../collections/bounded-list.ts'
 import { messageOf, pathOf } from './issue.ts'
-import { parseJson, type Shape } from './scan.ts'
+import { type QuickRead, quickReadOf, UNSURE } from './quick-read.ts'
+import { type ParseResult, parseJson, type Shape } from './scan.ts'
 
 /** JSON Schema keywords that a document adds to a schema. */
 export interface Says {
@@ -58,7 +59,7 @@ export const either = <A extends v.GenericSchema, B extends v.GenericSchema>(
 ): v.GenericSchema<unknown, v.InferOutput<A> | v.InferOutput<B>> =>
   Object.assign(
     v.lazy<A | B>(value => (isSecond(value) ? second : first)),
-    { options: [first, second] },
+    { options: [first, second], isSecond },
   )
 
 /** Lists the two shapes of an `either` schema; none for any other schema. */
@@ -68,6 +69,8 @@ export const alternativesOf = (schema: v.GenericSchema): readonly v.GenericSchem
 /** Rules for reading one kind of document. */
 export interface Format<T> {
   readonly schema: v.GenericSchema<unknown, T>
+  /** Derived from the schema. */
+  readonly quickRead: QuickRead
   readonly shape: Shape
   readonly nesting: Nesting
   /** Keys whose values are integers. */
@@ -154,7 +157,14 @@ const integersOf = (schema: Schema): readonly string[] =>
 
 export function formatOf<T>(schema: v.GenericSchema<unknown, T>): Format<T> {
   const shape = shapeOf(schema as Schema)
-  return { schema, shape, nesting: nestingOf(shape), integers: new Set(integersOf(schema as Schema)) }
+  const quickRead = quickReadOf(schema)
+  return {
+    schema,
+    quickRead,
+    shape,
+    nesting: nestingOf(shape),
+    integers: new Set(integersOf(schema as Schema)),
+  }
 }
 
 const lastKey = (path: string): string => path.slice(path.lastIndexOf('.') + 1)
@@ -169,19 +179,22 @@ function isNumber(text: string): boolean {
   return code === MINUS || (code >= ZERO && code <= NINE)
 }
 
-/** Finds numbers that only their text shows not to be integers. */
+/** True for a number in place of an integer, which only its text shows. */
+const isFraction = (path: string, text: string, integers: ReadonlySet<string>): boolean =>
+  isNumber(text) && integers.has(lastKey(path)) && !INTEGER_TEXT.test(text)
+
+function hasFraction(raw: ReadonlyMap<string, string>, integers: ReadonlySet<string>): boolean {
+  for (const [path, text] of raw) if (isFraction(path, text, integers)) return true
+  return false
+}
+
 function findFractions(
   raw: ReadonlyMap<string, string>,
   integers: ReadonlySet<string>,
   faults: Fault[],
 ): void {
   for (const [path, text] of raw)
-    if (
-      faults.length < MAX_FAULTS &&
-      isNumber(text) &&
-      integers.has(lastKey(path)) &&
-      !INTEGER_TEXT.test(text)
-    )
+    if (faults.length < MAX_FAULTS && isFraction(path, text, integers))
       faults.push({ path, message: 'expected a whole number, without fraction or exponent' })
 }
 
@@ -202,11 +215,12 @@ function findLists(
     for (let n = 0; n < value.length; n++) findLists(value[n], items, `${path}[${n}]`, faults)
 }
 
-/** Checks depth, syntax, repeated keys and shape of a JSON text, in this order. */
-export function readDocument<T>(text: string, { schema, shape, nesting, integers }: Format<T>): Reading<T> {
-  const parsed = parseJson(text, shape, MAX_DEPTH)
-  if (!parsed.ok) return parsed
-  const { value, raw, repeated } = parsed
+/** Checks repeated keys and shape, and names all faults. */
+function judge<T>(
+  text: string,
+  { value, raw, repeated }: Extract<ParseResult, { ok: true }>,
+  { schema, nesting, integers }: Format<T>,
+): Reading<T> {
   const result = v.safeParse(schema, value)
   const faults: Fault[] = repeated.slice(0, MAX_FAULTS).map(path => ({ path, message: 'given twice' }))
   findLists(value, nesting, '', faults)
@@ -214,4 +228,15 @@ export function readDocument<T>(text: string, { schema, shape, nesting, integers
   else for (const issue of result.issues) faults.push({ path: pathOf(issue), message: messageOf(issue) })
   if (!result.success || faults.length > 0) return { ok: false, fault: 'shape', faults }
   return { ok: true, value: result.output, raw, text }
+}
+
+/** Checks depth, syntax, repeated keys and shape of a JSON text, in this order. */
+export function readDocument<T>(text: string, format: Format<T>): Reading<T> {
+  const parsed = parseJson(text, format.shape, MAX_DEPTH)
+  if (!parsed.ok) return parsed
+  const { value, raw, repeated } = parsed
+  const isPlain = repeated.length === 0 && !hasFraction(raw, format.integers)
+  const quick = isPlain ? format.quickRead(value) : UNSURE
+  // The quick reading gives the output of the schema.
+  return quick === UNSURE ? judge(text, parsed, format) : { ok: true, value: quick as T, raw, text }
 }

@@ -1,3 +1,17 @@
+import {
+  BLANK,
+  BRACE_BIT,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  endOfString,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from './tokens.ts'
+import { tryParse } from './try-parse.ts'
+
 /** Shape that the scan knows: keys, the shapes below them, and values kept as text. */
 export interface Shape {
   /** Known keys of an object at this place. Without backslash, dot or bracket paths are unambiguous. */
@@ -35,8 +49,8 @@ interface Scanner {
   /** Keys and indexes that lead to the place; joined only for findings. */
   readonly steps: (string | number)[]
   readonly hits: { readonly path: string; readonly text: string }[]
-  /** Repeated keys, each with the number of hits before its last value. */
-  readonly repeats: Map<string, number>
+  /** Repeated keys, each with the number of hits before its last value; undefined until the first. */
+  repeats: Map<string, number> | undefined
   at: number
   depth: number
   tooDeep: boolean
@@ -44,26 +58,7 @@ interface Scanner {
   hasControls: boolean
 }
 
-export const BLANK = 0x20
-export const QUOTE = 0x22
-export const COMMA = 0x2c
-export const COLON = 0x3a
-const OPEN_BRACKET = 0x5b
-const BACKSLASH = 0x5c
-const CLOSE_BRACKET = 0x5d
-export const OPEN_BRACE = 0x7b
-export const CLOSE_BRACE = 0x7d
-/** Bit in which a bracket and its brace differ, so that one comparison finds both. */
-export const BRACE_BIT = 0x20
-
-/** Wraps the value in an object, since undefined means a fault. */
-function tryParse(text: string): { readonly value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(text) }
-  } catch {
-    return undefined
-  }
-}
+const NONE: readonly string[] = []
 
 function pathOf(steps: readonly (string | number)[]): string {
   let path = ''
@@ -105,20 +100,6 @@ function open(scan: Scanner): void {
 
 function close(scan: Scanner, code: number): void {
   if (take(scan, code)) scan.depth--
-}
-
-/** Looks back to the previous quote at most, so that the whole scan is linear. */
-function isEscaped(text: string, at: number): boolean {
-  let first = at
-  while (text.charCodeAt(first - 1) === BACKSLASH) first--
-  return (at - first) % 2 === 1
-}
-
-/** Finds the end of the string whose content begins here: its quote, or the end of the text. */
-export function endOfString(text: string, start: number): number {
-  let end = text.indexOf('"', start)
-  while (end !== -1 && isEscaped(text, end)) end = text.indexOf('"', end + 1)
-  return end === -1 ? text.length : end
 }
 
 /** Skips to the comma or bracket after a value. Loops instead of recursing: senders choose the depth. */
@@ -177,8 +158,11 @@ function scanObject(scan: Scanner, keys: ReadonlyMap<string, Shape>): void {
     const shape = key === undefined ? undefined : keys.get(key)
     if (key === undefined || shape === undefined) skip(scan)
     else {
-      if (seen.includes(key)) scan.repeats.set(pathOf([...scan.steps, key]), scan.hits.length)
-      else seen.push(key)
+      if (!seen.includes(key)) seen.push(key)
+      else {
+        scan.repeats ??= new Map()
+        scan.repeats.set(pathOf([...scan.steps, key]), scan.hits.length)
+      }
       scanChild(scan, key, shape)
     }
     if (!take(scan, COMMA)) break
@@ -218,7 +202,7 @@ function rawOf({ hits, repeats }: Scanner): ReadonlyMap<string, string> {
   const raw = new Map<string, string>()
   let index = 0
   for (const { path, text } of hits)
-    if (repeats.size === 0 || !isReplaced(path, index++, repeats)) raw.set(path, text)
+    if (repeats === undefined || !isReplaced(path, index++, repeats)) raw.set(path, text)
   return raw
 }
 
@@ -229,11 +213,24 @@ function rawOf({ hits, repeats }: Scanner): ReadonlyMap<string, string> {
  * and ends in linear time on any text.
  */
 export function scanJson(text: string, shape: Shape, maxDepth: number): Scan {
-  const found = { steps: [], hits: [], repeats: new Map() }
-  const scan: Scanner = { text, maxDepth, ...found, at: 0, depth: 0, tooDeep: false, hasControls: false }
+  const scan: Scanner = {
+    text,
+    maxDepth,
+    steps: [],
+    hits: [],
+    repeats: undefined,
+    at: 0,
+    depth: 0,
+    tooDeep: false,
+    hasControls: false,
+  }
   scanValue(scan, shape)
   if (scan.tooDeep) return { ok: false }
-  return { ok: true, raw: rawOf(scan), repeated: [...scan.repeats.keys()] }
+  return {
+    ok: true,
+    raw: rawOf(scan),
+    repeated: scan.repeats === undefined ? NONE : [...scan.repeats.keys()],
+  }
 }
 
 /** Scans and then parses: returns the value with the findings, or the fault. */

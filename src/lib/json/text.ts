@@ -1,4 +1,4 @@
-import { BLANK, BRACE_BIT, CLOSE_BRACE, COLON, COMMA, endOfString, OPEN_BRACE, QUOTE } from './scan.ts'
+import { BLANK, BRACE_BIT, CLOSE_BRACE, COLON, COMMA, endOfString, OPEN_BRACE, QUOTE } from './tokens.ts'
 
 // All functions expect text that `JSON.parse` accepts; they validate nothing.
 

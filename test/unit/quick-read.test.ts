@@ -1,0 +1,102 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { batch } from '../../src/http/routes/batch/batch.ts'
+import { formats } from '../../src/http/routes/notifications.ts'
+import { type Format, formatOf, readDocument } from '../../src/lib/json/document.ts'
+import { UNSURE } from '../../src/lib/json/quick-read.ts'
+
+const all: Readonly<Record<string, Format<unknown>>> = { ...formats, batch: formatOf(batch) }
+
+/** Makes the schema judge every document. */
+const slow = <T>(format: Format<T>): Format<T> => ({ ...format, quickRead: () => UNSURE })
+
+/** JSON texts, most of them valid for at least one key. */
+const VALUES = [
+  '"u-1"',
+  '"a.b"',
+  '""',
+  '".."',
+  '"\\u0001"',
+  '"\\ud800"',
+  `"${'x'.repeat(300)}"`,
+  '"High"',
+  '"high"',
+  '"key-1"',
+  '"k 1"',
+  '0',
+  '5',
+  '5.0',
+  '5e0',
+  '-1',
+  '4294967296',
+  '1e400',
+  'null',
+  'true',
+  '{}',
+  '[]',
+  '{"a":[1,{"b":null}]}',
+  '["u-1","u-2"]',
+  '[""]',
+  '{"type":"All"}',
+  '{"type":"Roles","value":["admin"]}',
+  '{"type":"Roles"}',
+]
+const KEYS = [
+  ...['target_user_id', 'target_user_ids', 'channel', 'channels', 'audience', 'event_type', 'payload'],
+  ...['priority', 'ttl', 'correlation_id', 'idempotency_key', 'template_id', 'variables', 'strict'],
+  ...[
+    'notifications',
+    'options',
+    'target',
+    'type',
+    'value',
+    '__proto__',
+    'toString',
+    'more',
+    'event_typ\\u0065',
+  ],
+]
+const GOOD: Readonly<Record<string, string>> = {
+  target_user_id: '"u-1"',
+  target_user_ids: '["u-1"]',
+  channel: '"a.b"',
+  channels: '["a.b"]',
+  event_type: '"e"',
+  payload: '{"a":1}',
+}
+
+const member = fc.tuple(fc.constantFrom(...KEYS), fc.constantFrom(...VALUES))
+/** Objects with the required keys, and with some keys wrong, missing, unknown or repeated. */
+const texts = fc
+  .tuple(fc.subarray(Object.keys(GOOD)), fc.array(member, { maxLength: 4 }), fc.boolean())
+  .map(([good, more, goodLast]) => {
+    const required = good.map(key => `"${key}":${GOOD[key]}`)
+    const others = more.map(([key, value]) => `"${key}": ${value}`)
+    return `{${(goodLast ? [...others, ...required] : [...required, ...others]).join(',')}}`
+  })
+const documents = fc.oneof(
+  { weight: 8, arbitrary: texts },
+  { weight: 1, arbitrary: fc.constantFrom(...VALUES) },
+  { weight: 1, arbitrary: fc.array(texts, { maxLength: 3 }).map(list => `{"notifications":[${list}]}`) },
+)
+
+for (const [name, format] of Object.entries(all))
+  test(`the quick reading of ${name} gives what the schema gives, faults included`, () => {
+    fc.assert(
+      fc.property(documents, text => {
+        expect(readDocument(text, format)).toEqual(readDocument(text, slow(format)))
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+test('most sends need no schema', () => {
+  const plain = '{"target_user_id":"u","event_type":"e","payload":1,"priority":"High","ttl":5,"more":1}'
+  expect(formats.user.quickRead(JSON.parse(plain))).toEqual({
+    target_user_id: 'u',
+    event_type: 'e',
+    payload: 1,
+    priority: 'High',
+    ttl: 5,
+  })
+})
