@@ -1,5 +1,6 @@
 import { createLRU } from 'lru.min'
 import { AppError, storeUnavailable } from '../errors.ts'
+import type { Awaitable } from '../lib/flow/awaitable.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { Claim, Idempotency, Reservation } from '../store/idempotency.ts'
 import type { UserLog } from '../store/store.ts'
@@ -29,7 +30,7 @@ export interface Once {
   /** Rejects with IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_IN_PROGRESS or STORE_UNAVAILABLE. */
   begin(claim: Claim, partsOf?: PartsOf): Promise<BeginResult>
   /** Begins, executes and ends a request; `carryOut` resolves with the answer to store. */
-  run(claim: Claim, carryOut: (as: Try) => Promise<string>, partsOf?: PartsOf): Promise<OnceResult>
+  run(claim: Claim, carryOut: (as: Try) => Awaitable<string>, partsOf?: PartsOf): Promise<OnceResult>
   /** When the log took a notification, milliseconds since 1970. Rejects with STORE_UNAVAILABLE. */
   storedAt(tenant: string, id: string): Promise<number | undefined>
   /** Counts a repeat that was recognized without the store. */

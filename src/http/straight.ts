@@ -8,8 +8,8 @@ interface RouteInfo {
   readonly hooks: { readonly detail?: unknown }
 }
 
-/** The handler of a straight route: it reads the body itself and gives the body of a 200. */
-type StraightHandler = (context: { readonly request: Request; readonly set: AnswerHead }) => Promise<object>
+/** The handler of a straight route: it reads the body itself and gives the JSON text of a 200. */
+type StraightHandler = (context: { readonly request: Request; readonly set: AnswerHead }) => Promise<string>
 
 interface StraightOptions {
   /** Hooks of all routes, as Elysia calls them: before the handler, after it, and in place of its answer. */
@@ -43,8 +43,8 @@ export function createStraight({ admit, complete, refuse, headers }: StraightOpt
   // The runtime copies a Headers faster than a plain object.
   const common = new Headers({ ...headers, 'content-type': 'application/json;charset=utf-8' })
 
-  const respond = (body: object, { status = 200, headers: own }: AnswerHead): Response => {
-    const response = new Response(JSON.stringify(body), { status: Number(status), headers: common })
+  const respond = (text: string, { status = 200, headers: own }: AnswerHead): Response => {
+    const response = new Response(text, { status: Number(status), headers: common })
     for (const name in own) response.headers.set(name, String(own[name]))
     return response
   }
@@ -55,15 +55,15 @@ export function createStraight({ admit, complete, refuse, headers }: StraightOpt
       if (handler === undefined || request.method !== 'POST') return undefined
       const set: AnswerHead = { headers: {} }
       const failed = (error: unknown): Awaitable<Response> =>
-        finish(respond(refuse(error, request, set), set))
+        finish(respond(JSON.stringify(refuse(error, request, set)), set))
       try {
         admit(request, set)
       } catch (error) {
         return failed(error)
       }
-      return handler({ request, set }).then(body => {
+      return handler({ request, set }).then(text => {
         complete(set)
-        return finish(respond(body, set))
+        return finish(respond(text, set))
       }, failed)
     },
     learn: routes => {

@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time/iso.ts'
 import { formatEvent, type StreamFields } from '../protocol/stream-event.ts'
 import { type Cursor, formatCursor } from './cursor.ts'
 import type { Notification } from './notification.ts'
@@ -32,7 +33,7 @@ export function encode(notification: Notification): string {
   if (audience !== undefined) metadata += `,"audience":${JSON.stringify(audience)}`
   if (correlationId !== undefined) metadata += `,"correlation_id":${JSON.stringify(correlationId)}`
   return (
-    `{"type":"notification","id":"${id}","occurred_at":"${new Date(occurredAt).toISOString()}",` +
+    `{"type":"notification","id":"${id}","occurred_at":"${isoOf(occurredAt)}",` +
     `"event_type":${JSON.stringify(eventType)},"payload":${payload},"metadata":{${metadata}}`
   )
 }

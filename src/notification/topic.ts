@@ -26,5 +26,6 @@ export const userOf = (topic: Topic): string => topic.slice(topic.indexOf(':', '
 
 export type TopicKind = 'user' | 'tenant' | 'channel'
 
+/** The kinds differ in their first character. */
 export const kindOf = (topic: Topic): TopicKind =>
-  topic.startsWith('user:') ? 'user' : topic.startsWith('tenant:') ? 'tenant' : 'channel'
+  topic[0] === 'u' ? 'user' : topic[0] === 't' ? 'tenant' : 'channel'

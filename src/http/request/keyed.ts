@@ -27,35 +27,26 @@ function keyOf({ request, key }: KeyedRequest): string | undefined {
   return header
 }
 
-/** Runs a request once per key. A repeat gets the first answer and `Idempotency-Replayed`. */
+/** Runs a request once per key. A repeat gets the first answer, a JSON text, and `Idempotency-Replayed`. */
 export function answering(once: Once) {
-  const answerOnce = async <T extends object>(
+  const answerOnce = async (
     { request, tenant, text, partsOf }: KeyedRequest,
     key: string,
     set: Answer,
-    carryOut: (as: Try) => Awaitable<T>,
-  ): Promise<T> => {
+    carryOut: (as: Try) => Awaitable<string>,
+  ): Promise<string> => {
     const claim = {
       tenant,
       key,
       fingerprint: fingerprintOf(pathOf(request.url), text),
       id: crypto.randomUUID(),
     }
-    const { answer, isReplay } = await once.run(
-      claim,
-      async as => JSON.stringify(await carryOut(as)),
-      partsOf,
-    )
+    const { answer, isReplay } = await once.run(claim, carryOut, partsOf)
     if (isReplay) set.headers['idempotency-replayed'] = 'true'
-    // The stored text is an answer of this route, serialised above.
-    return JSON.parse(answer) as T
+    return answer
   }
 
-  return <T extends object>(
-    keyed: KeyedRequest,
-    set: Answer,
-    carryOut: (as?: Try) => Awaitable<T>,
-  ): Awaitable<T> => {
+  return (keyed: KeyedRequest, set: Answer, carryOut: (as?: Try) => Awaitable<string>): Awaitable<string> => {
     const key = keyOf(keyed)
     // Requests without a key await nothing.
     return key === undefined ? carryOut() : answerOnce(keyed, key, set, carryOut)

@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import type { TracedLog } from '../../dispatch/observed/spans.ts'
 import { startOf } from '../../dispatch/start.ts'
 import { AppError, invalidValue, storeUnavailable } from '../../errors.ts'
+import { isoOf } from '../../lib/time/iso.ts'
 import type { Span } from '../../lib/trace-context.ts'
 import { type Cursor, formatCursor, parseCursor } from '../../notification/cursor.ts'
 import { userOf, userTopic } from '../../notification/topic.ts'
@@ -12,8 +13,6 @@ import { integerIn, queryOf, segment } from '../request/parameters.ts'
 
 export const LIMIT = { least: 1, most: 1_000, otherwise: 100 }
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
-const isoOf = (ms: number): string => new Date(ms).toISOString()
 
 const reportOf = ({ id, eventType, occurredAt, expiresAt, recipients }: DeliveryReport) => ({
   id,

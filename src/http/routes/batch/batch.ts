@@ -5,13 +5,14 @@ import { LARGE, type LargeCalls } from '../../../dispatch/large-calls.ts'
 import { derivedId, type Try } from '../../../dispatch/once.ts'
 import { AppError } from '../../../errors.ts'
 import { type Document, formatOf, listOf } from '../../../lib/json/document.ts'
+import { isoOf } from '../../../lib/time/iso.ts'
 import { idempotencyKey } from '../../../notification/content.ts'
 import { recipientsOf } from '../../../notification/target.ts'
 import type { Stats } from '../../../observe/stats.ts'
 import { readBody } from '../../request/body.ts'
 import type { Caller } from '../../request/caller.ts'
 import { answering } from '../../request/keyed.ts'
-import type { SendOptions } from '../notifications.ts'
+import { type SendOptions, straightRoute } from '../notifications.ts'
 import {
   checkFanOut,
   composeOf,
@@ -153,15 +154,15 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
           const fates = await largeCalls(tenant, size, () => carryOutAll(tasks, options))
           checkStore(fates)
           if (wasStored(tasks, fates)) set.headers['idempotency-replayed'] = 'true'
-          return {
+          return JSON.stringify({
             batch_id: as?.id ?? crypto.randomUUID(),
             results: fates.map(resultOf),
             summary: summaryOf(fates),
-            timestamp: new Date(clock.now()).toISOString(),
-          }
+            timestamp: isoOf(clock.now()),
+          })
         },
       )
     },
-    { parse: 'none', detail: { summary: 'Sends up to 100 notifications', security: [{ apiKey: [] }] } },
+    straightRoute('Sends up to 100 notifications'),
   )
 }
