@@ -2,13 +2,15 @@ import { type Topic, tenantOf, userOf } from '../../notification/topic.ts'
 import { PRIORITIES } from '../../protocol/values.ts'
 import type { AppendResult, Draft, StoreLimits, UserLog } from '../store.ts'
 import type { Batches } from './batches.ts'
-import { type Sharers, type StoredBody, sharersOf, storedBodyOf, writeBodies } from './bodies.ts'
+import { type Sharers, sharersOf, writeBodies } from './bodies.ts'
 import type { DeliveryNotes, NoteBatch } from './delivery-notes.ts'
+import { groupsOf, MAX_DRAFTS, type PlacedDraft, weightOf } from './draft-groups.ts'
 import type { IdleLogs } from './idle-logs.ts'
 import { recipientsKey } from './keys.ts'
 import type { LogScripts } from './log-scripts.ts'
 import type { Pace } from './pace.ts'
 import type { PushGroup, Pushing } from './pushing.ts'
+import { isLate } from './refusal.ts'
 import { SCRIPTS } from './scripts.ts'
 import type { Command, LiveConnection } from './server.ts'
 import type { EndAdmission, StoredSizes } from './stored-sizes.ts'
@@ -26,40 +28,14 @@ interface AppendOptions {
   readonly startPushing: (() => Pushing) | undefined
 }
 
-/** Bounds of one group. Other calls run between the groups of a large call. */
-const MAX_DRAFTS = 200
-const MAX_BYTES = 512 * 1024
+/** Other calls run between the groups of a large call. */
 const GROUPS_AT_ONCE = 2
-const OVERHEAD = 500
+/** Attempts at a group of a large call while Redis is slow. */
+const ATTEMPTS = 10
 const MINUTE_MS = 60_000
 const NOTHING = (): void => {}
-
-/** A draft, its index in the call, and its body as the log stores it. */
-interface PlacedDraft {
-  readonly draft: Draft
-  readonly place: number
-  readonly body: StoredBody
-}
-
-/** Splits drafts into groups of bounded size. */
-function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readonly PlacedDraft[]> {
-  let group: PlacedDraft[] = []
-  let bytes = 0
-  for (const [place, draft] of drafts.entries()) {
-    const body = storedBodyOf(draft, sharers)
-    if (group.length > 0 && (group.length >= MAX_DRAFTS || bytes + body.text.length > MAX_BYTES)) {
-      yield group
-      group = []
-      bytes = 0
-    }
-    group.push({ draft, place, body })
-    bytes += body.text.length
-  }
-  if (group.length > 0) yield group
-}
-
-const weightOf = (group: readonly PlacedDraft[]): number =>
-  group.reduce((sum, { body }) => sum + OVERHEAD + body.text.length, 0)
+/** Stands for an entry that was not appended before the deadline. */
+const TOO_LATE: AppendResult = { cursor: { epoch: '', seq: 0 }, repeated: false }
 
 /**
  * Appends one script per draft, in groups. One user's entry is appended whole or not at all; a call may succeed for some
@@ -129,6 +105,7 @@ export function createAppend({
     group: readonly PlacedDraft[],
     sharers: Sharers,
     pushing: Pushing | undefined,
+    takesLate = false,
   ): Promise<readonly AppendResult[]> => {
     const before: Command[] = []
     let pushes: PushGroup | undefined
@@ -152,11 +129,16 @@ export function createAppend({
       return [...before, ...appends]
     }
     try {
-      const replies = await commits.run({ bytes: weightOf(group), build })
+      const replies = await commits.run({ bytes: weightOf(group), build, takesLate })
       for (const [n, [owner, noted]] of taken.entries())
         noted.written(scripts.answer(owner, replies[n]).answer)
       return group.map(({ draft: { owner } }, n) => {
-        const [epoch, seq, repeated, nodes] = scripts.answer(owner, replies[before.length + n]).answer
+        const reply = replies[before.length + n]
+        if (isLate(reply)) {
+          pushes?.reached(n, 0)
+          return TOO_LATE
+        }
+        const [epoch, seq, repeated, nodes] = scripts.answer(owner, reply).answer
         const push = pushes?.reached(n, Number(nodes))
         return {
           cursor: { epoch: String(epoch), seq: Number(seq) },
@@ -170,6 +152,20 @@ export function createAppend({
       pushes?.lost()
       throw error
     }
+  }
+
+  /** A slow Redis appends a part of a large call before the deadline: the rest follows. */
+  const appendInParts = async (
+    group: readonly PlacedDraft[],
+    sharers: Sharers,
+    pushing: Pushing | undefined,
+    attempts = ATTEMPTS,
+  ): Promise<readonly AppendResult[]> => {
+    const results = await appendGroup(group, sharers, pushing, attempts > 1)
+    const rest = group.filter((_, n) => results[n] === TOO_LATE)
+    if (rest.length === 0) return results
+    const others = (await appendInParts(rest, sharers, pushing, attempts - 1)).values()
+    return results.map(each => (each === TOO_LATE ? (others.next().value ?? each) : each))
   }
 
   const isRetained = async ({ owner, id }: Draft): Promise<boolean> =>
@@ -212,10 +208,11 @@ export function createAppend({
       const appended: AppendResult[] = []
       const groups = [...groupsOf(drafts, sharers)]
       const pushing = startPushing?.()
+      const append = groups.length > 1 ? appendInParts : appendGroup
       // Sends few groups at a time: waiting groups hold one body per user in memory.
       for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE) {
         const some = groups.slice(from, from + GROUPS_AT_ONCE)
-        for (const each of await Promise.all(some.map(group => appendGroup(group, sharers, pushing))))
+        for (const each of await Promise.all(some.map(group => append(group, sharers, pushing))))
           appended.push(...each)
       }
       isNew = appended.some(({ repeated }) => !repeated)

@@ -1,7 +1,7 @@
 import { StoreAway } from '../../errors.ts'
 import type { Topic } from '../../notification/topic.ts'
 import { DUE_KEY } from './keys.ts'
-import { refusalOf } from './refusal.ts'
+import { isLate, refusalOf } from './refusal.ts'
 import type { Command, LiveConnection, Reply, Server } from './server.ts'
 import type { PendingUnit, SentUnit, Unit } from './unit.ts'
 
@@ -75,7 +75,9 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     replies: readonly (Reply | Error)[],
     refusedDue: Error | undefined,
   ): boolean => {
-    const refused = replies.find(reply => reply instanceof Error) ?? refusedDue
+    const isRefusal = (reply: Reply | Error): reply is Error =>
+      reply instanceof Error && !(unit.takesLate && isLate(reply))
+    const refused = replies.find(isRefusal) ?? refusedDue
     if (refused !== undefined)
       for (const [n, command] of commands.entries()) {
         const reply = replies[n]

@@ -13,6 +13,10 @@ const FOREIGN = /\bWRONGTYPE\b/
 export const isDamage = ({ message }: Error): boolean =>
   FOREIGN.test(message) || (message.includes('user_script') && !STATE.test(message))
 
+/** Whether a script refused because its time was over. It changed nothing, and Redis is only slow. */
+export const isLate = (reply: unknown): reply is Error =>
+  reply instanceof Error && /\bLATE\b/.test(reply.message)
+
 /** Turns a refusal into `StoreAway`. Any other error reply is a fault of our scripts and stays as it is. */
 export const refusalOf = (error: Error): Error =>
   error instanceof ReplyError && (STATE.test(error.message) || FOREIGN.test(error.message))

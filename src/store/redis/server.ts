@@ -8,6 +8,7 @@ import type { RedisAddress } from '../../lib/redis/url.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import { LIFE_KEY } from './keys.ts'
 import { createNames } from './names.ts'
+import { createRedisClock } from './redis-clock.ts'
 import { SCRIPTS, type Script } from './scripts.ts'
 import { checkServer, evictionOf } from './server-check.ts'
 
@@ -152,25 +153,21 @@ export function connectServer({
   const open: OpenLinkConnection = async ({ signal, alive }) => {
     let life = ''
     let anchor = ''
-    /** Redis' clock and our clock at one moment. */
-    let [theirs, ours] = [0, 0]
-    const note = (time: unknown): void => {
-      theirs = Number(time)
-      ours = clock.monotonic()
-    }
+    const redisClock = createRedisClock(clock)
     let made: LiveConnection | undefined
 
     /** Returns why no write counts, or undefined. Throws when the data were replaced. */
     const look = async (client: Redis): Promise<string | undefined> => {
       const beat = run(SCRIPTS.beat, [LIFE_KEY], life, mayEvict ? anchor : '')
       const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, REPLICAS_MS]] : []
+      const askedAt = clock.monotonic()
       const [reply, ...rest] = await send(client, [beat, ...wait, ['info', 'memory'], ['info', 'stats']])
       const reached = replicas > 0 ? rest.shift() : undefined
       watchEviction(rest.join('\n'))
       if (!Array.isArray(reply))
         return reply instanceof Error ? reply.message : 'Redis sent an unexpected reply to the health check'
       if (reply[1] === 0) throw new ReplacedError('the data in Redis were replaced')
-      note(reply[0])
+      redisClock.note(Number(reply[0]), askedAt)
       const isEnough = replicas === 0 || (typeof reached === 'number' && reached >= replicas)
       return isEnough ? undefined : `fewer than ${replicas} replicas answer`
     }
@@ -179,14 +176,15 @@ export function connectServer({
       const { warnings, ...check } = await checkServer(client, address)
       anchor = check.anchor
       await load(client)
+      const askedAt = clock.monotonic()
       const [reply] = await send(client, [run(SCRIPTS.life, [LIFE_KEY], anchor, createNames()())])
       if (!Array.isArray(reply)) throw reply
       life = String(reply[0])
-      note(reply[1])
+      redisClock.note(Number(reply[1]), askedAt)
       fault = await look(client)
       made = {
         life,
-        now: () => theirs + clock.monotonic() - ours,
+        now: redisClock.now,
         time: () => testTime?.() ?? '',
         mayEvict: () => mayEvict,
         send: commands => send(client, commands),

@@ -15,6 +15,8 @@ export interface Unit {
   ) => readonly Command[]
   /** Approximate bytes on the wire. */
   readonly bytes: number
+  /** Replies may hold LATE errors, for commands that changed nothing. */
+  readonly takesLate?: boolean
 }
 
 /** A unit and what it sent. */
