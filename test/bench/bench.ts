@@ -15,6 +15,7 @@ import {
 } from './report.ts'
 import { type Case, type Figures, type Row, runCase, type Side, type Times } from './row.ts'
 import { broadcast } from './rows/broadcast.ts'
+import { centrifugo } from './rows/centrifugo.ts'
 import { clusterFanOut, clusterSend } from './rows/cluster.ts'
 import { connect, memory } from './rows/connect.ts'
 import { disturbed } from './rows/disturbed.ts'
@@ -55,6 +56,7 @@ const ROWS: readonly Row[] = [
   socketIo,
   workers,
   sighup,
+  centrifugo,
 ]
 
 const { values, positionals } = parseArgs({
@@ -95,7 +97,9 @@ function refuse(): never {
 function wantedRows(): readonly Row[] {
   const isKnown = positionals.every(name => ROWS.some(row => row.name === name))
   if (!isKnown || !(rounds >= 1)) refuse()
-  return ROWS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+  return ROWS.filter(({ name, isOnDemand }) =>
+    positionals.length === 0 ? isOnDemand !== true : positionals.includes(name),
+  )
 }
 
 /** More busy cores than this mean that other work runs. */

@@ -45,6 +45,8 @@ export interface Plain {
 export interface Row {
   readonly name: string
   readonly cases: readonly Case[]
+  /** Runs only if it is named: it needs another program. */
+  readonly isOnDemand?: boolean
   /** Derives figures from those of all cases, by the name of the case. */
   readonly derived?: { readonly goals: Goals; of(cases: ReadonlyMap<string, Figures>): Figures }
 }

@@ -23,8 +23,12 @@ async function nodesKnown(port: number): Promise<number> {
   return nodes?.length ?? 0
 }
 
-/** One process needs no bus, more of them do. */
-export async function startWorkers({ start }: Pick<Bench, 'start'>, count: number): Promise<BenchWorkers> {
+/** Starts workers over one Redis, by default with the log in it. One process needs no bus, more of them do. */
+export async function startWorkers(
+  { start }: Pick<Bench, 'start'>,
+  count: number,
+  env: Readonly<Record<string, string>> = {},
+): Promise<BenchWorkers> {
   const redis = await startRedis('--appendonly', 'yes', '--appendfsync', 'everysec')
   const supervisor = await start({
     isOnAllCores: true,
@@ -35,6 +39,7 @@ export async function startWorkers({ start }: Pick<Bench, 'start'>, count: numbe
       STORE_URL: redis.url,
       DRAIN_SECONDS: '1',
       ...(count > 1 && { BUS_URL: redis.url }),
+      ...env,
     },
   })
   const limit = performance.now() + START_LIMIT_MS

@@ -1,9 +1,12 @@
+import type { LoadOptions } from '../load.ts'
 import { atLeast, atMost, type Case, plainCase, type Row, windowOf } from '../row.ts'
 
 const CONNECTS = 5_000
 const HELD = 10_000
 const PER_SECOND = 'connects/s'
 const PER_CPU_SECOND = 'connects per CPU-second'
+
+export const connectLoad: LoadOptions = { mode: 'visit', clients: CONNECTS, target: 'broadcast', check: 1 }
 
 export const connect: Row = {
   name: 'connect',
@@ -12,7 +15,7 @@ export const connect: Row = {
       name: '5,000, a token each',
       control: 'send',
       goals: { [PER_SECOND]: atLeast(0.45), [PER_CPU_SECOND]: atLeast(0.45) },
-      load: { mode: 'visit', clients: CONNECTS, target: 'broadcast', check: 1 },
+      load: connectLoad,
       figures: loaded => {
         const { seconds, cpu, connected, busy } = windowOf(loaded)
         return {

@@ -1,3 +1,4 @@
+import type { LoadOptions } from '../load.ts'
 import {
   atLeast,
   atMost,
@@ -55,6 +56,15 @@ export const fanOut: Row = {
   },
 }
 
+/** As many publishes as the server answers. */
+export const saturatedLoad: LoadOptions = {
+  mode: 'flow',
+  clients: 1_000,
+  channel: 'bench',
+  target: 'channel',
+  senders: PUBLISHERS,
+}
+
 export const saturated: Row = {
   name: 'saturated',
   cases: [
@@ -62,7 +72,7 @@ export const saturated: Row = {
       name: 'to 1,000',
       control: 'fan-out',
       goals: { [PER_CPU_SECOND]: atLeast(0.8) },
-      load: { mode: 'flow', clients: 1_000, channel: 'bench', target: 'channel', senders: PUBLISHERS },
+      load: saturatedLoad,
       figures: loaded => {
         const { seconds, cpu, received } = windowOf(loaded)
         return { 'deliveries/s': received / seconds, [PER_CPU_SECOND]: received / cpu }

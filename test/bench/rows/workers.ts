@@ -1,36 +1,50 @@
 import { arriveUntil } from '../arrivals.ts'
-import { atLeast, atMost, type Case, type Goals, type Row, windowOf } from '../row.ts'
+import type { LoadOptions, Window } from '../load.ts'
+import { atLeast, atMost, type Case, type Row, windowOf } from '../row.ts'
 import { startWorkers, workersOf } from '../workers.ts'
+import { saturatedLoad } from './fan-out.ts'
+import { sendLoad } from './send.ts'
 
-const CALLERS = 64
-const USERS = 1_000
-const PER_SECOND = 'requests/s'
-const PER_CPU_SECOND = 'requests per CPU-second'
+const SENDS: Figured = { per: 'requests', of: ({ answered }) => answered }
+const DELIVERIES: Figured = { per: 'deliveries', of: ({ received }) => received }
+const LOG_OFF = { QUEUE_ENABLED: 'false', STORE_URL: 'memory:' }
 
-const sends = (name: string, clients: number, goals: Goals): Case => ({
+/** Unit of the figures. */
+interface Figured {
+  readonly per: string
+  of(window: Window): number
+}
+
+const beside = (
+  name: string,
+  load: LoadOptions,
+  { per, of }: Figured,
+  goal: number | undefined,
+  env: Readonly<Record<string, string>> = {},
+): Case => ({
   name,
-  goals,
+  goals: goal === undefined ? {} : { [`${per} per CPU-second`]: atLeast(goal) },
   run: async bench => {
-    await using workers = await startWorkers(bench, bench.side === 'ours' ? 2 : 1)
-    const loaded = await bench.load(workers, {
-      mode: 'flow',
-      clients,
-      users: USERS,
-      target: 'user',
-      senders: CALLERS,
-    })
-    const { seconds, cpu, answered, busy } = windowOf(loaded)
-    return { [PER_SECOND]: answered / seconds, [PER_CPU_SECOND]: answered / cpu, 'loader busy': busy }
+    await using workers = await startWorkers(bench, bench.side === 'ours' ? 2 : 1, env)
+    const window = windowOf(await bench.load(workers, load))
+    const { seconds, cpu, busy } = window
+    return {
+      [`${per}/s`]: of(window) / seconds,
+      [`${per} per CPU-second`]: of(window) / cpu,
+      'loader busy': busy,
+    }
   },
 })
 
-/** Two workers beside one process without a bus, log in Redis, with the load and Redis on the same cores. */
+/** Two workers beside one process without a bus, with the load and Redis on the same cores. */
 export const workers: Row = {
   name: 'workers',
   cases: [
-    sends('2 beside 1, users away', 0, { [PER_CPU_SECOND]: atLeast(0.8) }),
-    // Half of these sends cross to the other worker.
-    sends('2 beside 1, users connected', USERS, {}),
+    // Half of the sends to connected users cross to the other worker.
+    beside('2 beside 1, log off, users connected', sendLoad(), SENDS, undefined, LOG_OFF),
+    beside('2 beside 1, log in Redis, users away', sendLoad({ away: true }), SENDS, 0.8),
+    beside('2 beside 1, log in Redis, users connected', sendLoad(), SENDS, undefined),
+    beside('2 beside 1, log off, channel of 1,000', saturatedLoad, DELIVERIES, undefined, LOG_OFF),
   ],
 }
 
