@@ -22,8 +22,10 @@ async function run(command: readonly string[], cwd: string): Promise<void> {
   if (code !== 0) throw new Error(`${command.join(' ')}: ${out}${err}`)
 }
 
-/** Replaces a file at once: another program that reads it meanwhile finds the old or the new one. */
+/** Replaces a file that differs, at once: a program that reads it meanwhile finds the old or the new one. */
 async function replaceFile(path: string, text: string): Promise<void> {
+  const file = Bun.file(path)
+  if ((await file.exists()) && (await file.text()) === text) return
   const written = `${path}.${process.pid}`
   await Bun.write(written, text)
   await rename(written, path)

@@ -47,7 +47,9 @@ export function useBell() {
     setRead(next)
   }
 
+  // The newest is the last of its millisecond.
   const list = [...items.values()]
+    .reverse()
     .sort((a, b) => b.occurred_at.localeCompare(a.occurred_at))
     .map(item => ({ ...item, isRead: read.has(item.id) }))
   return { list, unread: list.filter(({ isRead }) => !isRead).length, markRead, error }
