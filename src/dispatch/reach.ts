@@ -39,12 +39,15 @@ export interface Reach {
   openConnections(tenant: string, user: string): OpenConnections
   /**
    * Open connections of other nodes that count against the limits in force; undefined without a bus. Takes at most 500 ms,
-   * and the count of a tenant may be a second old. Ask before the turn that registers a connection.
+   * and the count of a tenant may be a second old, or a tenth of a second if it fills the tenant. Ask before the turn that
+   * registers a connection.
    */
   countElsewhere(
     tenant: string,
     user: string,
     limited: Readonly<Record<keyof OpenConnections, boolean>>,
+    /** Whether so many connections on other nodes leave the tenant no room. */
+    isFull?: (elsewhere: number) => boolean,
   ): Promise<OpenConnections> | undefined
   readonly census: Census
 }

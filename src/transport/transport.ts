@@ -162,7 +162,12 @@ export function createTransport(options: TransportOptions): Transport {
     interest: cluster?.interest,
     countElsewhere: ({ tenant, user }) => {
       const most = limits.of(tenant)
-      return reach.countElsewhere(tenant, user, { tenant: most.tenant > 0, user: most.user > 0 })
+      return reach.countElsewhere(
+        tenant,
+        user,
+        { tenant: most.tenant > 0, user: most.user > 0 },
+        elsewhere => reach.openConnections(tenant, user).tenant + elsewhere >= most.tenant,
+      )
     },
     makeRoom: createMakeRoom({
       hub,

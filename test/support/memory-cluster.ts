@@ -43,6 +43,7 @@ export function createMemoryCluster(ids: readonly string[], clock: Clock = syste
           hub.join(connection, channelTopic(tenant, channel))
           void bus.join(channelTopic(tenant, channel))
         }
+        return () => hub.end(connection)
       },
     }
   })

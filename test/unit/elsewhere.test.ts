@@ -35,6 +35,22 @@ test('the user is counted anew each time, the tenant at most once a second', asy
   expect(asked.filter(topic => topic === tenantTopic('t'))).toHaveLength(2)
 })
 
+test('a count that leaves a tenant no room is used for a tenth of a second only, however many connect', async () => {
+  using service = twoNodes()
+  const { clock, a, b, asked } = service
+  const close = b.connect('u')
+  const isFull = (elsewhere: number) => elsewhere >= 1
+  const count = () => a.countElsewhere('t', 'v', { user: false, tenant: true }, isFull)
+  expect(await count()).toEqual({ user: 0, tenant: 1 })
+  close()
+  clock.jump(0.05)
+  expect(await count()).toEqual({ user: 0, tenant: 1 })
+  clock.jump(0.06)
+  const none = { user: 0, tenant: 0 }
+  expect(await Promise.all([count(), count(), count()])).toEqual([none, none, none])
+  expect(asked).toHaveLength(2)
+})
+
 test('connections of this node and of other tenants do not count', async () => {
   using service = twoNodes()
   const { a, b } = service

@@ -20,6 +20,8 @@ interface TenantCount {
 
 /** Age up to which the count of a tenant is used again, however many of its clients connect. */
 const TENANT_COUNT_MS = 1_000
+/** The same, when it leaves no room: a connection may have been closed since. */
+const FULL_COUNT_MS = 100
 const MAX_TENANTS = 10_000
 
 /** Counts connections on other nodes for the limits. A node that does not answer in time counts none. */
@@ -36,19 +38,25 @@ export function createElsewhere({ local, calls, clock }: ElsewhereOptions): Reac
     return answers.reduce((sum, each) => sum + each, 0)
   }
 
-  const countTenant = (tenant: string): Promise<number> => {
+  const countTenant = async (tenant: string, isFull: (elsewhere: number) => boolean): Promise<number> => {
     const now = clock.monotonic()
     const known = tenants.get(tenant)
-    if (known !== undefined && now - known.askedAt < TENANT_COUNT_MS) return known.count
+    const ageMs = known === undefined ? Number.POSITIVE_INFINITY : now - known.askedAt
+    if (known !== undefined && ageMs < TENANT_COUNT_MS) {
+      const count = await known.count
+      const isAnother = tenants.get(tenant) !== known
+      if (ageMs < FULL_COUNT_MS || !isFull(count)) return count
+      if (isAnother) return countTenant(tenant, isFull)
+    }
     const counted = { askedAt: now, count: count(tenantTopic(tenant)) }
     tenants.set(tenant, counted)
     return counted.count
   }
 
-  return async (tenant, user, limited): Promise<OpenConnections> => {
+  return async (tenant, user, limited, isFull = () => false): Promise<OpenConnections> => {
     const [ofUser, ofTenant] = await Promise.all([
       limited.user ? count(userTopic(tenant, user)) : 0,
-      limited.tenant ? countTenant(tenant) : 0,
+      limited.tenant ? countTenant(tenant, isFull) : 0,
     ])
     return { user: ofUser, tenant: ofTenant }
   }
