@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
+import { startPair } from '../support/cluster.ts'
 import { masked, maskedText } from '../support/masked.ts'
 import {
   type Ask,
@@ -21,7 +22,8 @@ const isPlain = ({ path }: { readonly path: string }) => path !== '/ws' && path 
 const INVOICE = { event_type: 'invoice.paid', priority: 'High', ttl: 600, correlation_id: 'c-1' }
 const TEMPLATE =
   document.paths['/api/v1/templates'].post.requestBody.content['application/json'].examples.template.value
-const ENV = { ACK_ENABLED: 'true', QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true', NODE_ID: 'n1' }
+const SETTINGS = { ACK_ENABLED: 'true', QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true' }
+const ENV = { ...SETTINGS, NODE_ID: 'n1' }
 
 /** Ids in examples → ids of this run. */
 type Names = ReadonlyMap<string, string>
@@ -46,6 +48,21 @@ async function stage() {
   return { app, names, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
+/** Two nodes, and a socket of `u-7` on each. With `partial` a subscriber of the user's topic never answers. */
+async function stagePair(isPartial: boolean) {
+  await using stack = new AsyncDisposableStack()
+  const pair = stack.use(await startPair(SETTINGS))
+  const [app, other] = pair.nodes
+  for (const node of [app, other]) stack.use(await socketOf(node, 'u-7'))
+  if (isPartial) await pair.redis.client().subscribe('ara:bus:0:user:{default:u-7}')
+  const names: Names = new Map()
+  const staged = stack.move()
+  return { app, names, [Symbol.asyncDispose]: () => staged.disposeAsync() }
+}
+
+const stageFor = (name: string | undefined) =>
+  name === 'nodes' || name === 'partial' ? stagePair(name === 'partial') : stage()
+
 const renamed = (text: string, names: Names): string =>
   [...names].reduce((changed, [from, to]) => changed.replaceAll(from, to), text)
 
@@ -68,7 +85,7 @@ describe('every example of the document gets the documented answer', () => {
     const names = [...new Set([...Object.keys(bodies), ...Object.keys(answers)])]
     for (const name of names.length === 0 ? [undefined] : names)
       test(`${method} ${path}${name === undefined ? '' : `: ${name}`}`, async () => {
-        await using service = await stage()
+        await using service = await stageFor(name)
         const { app, names: known } = service
         if (!ABSENT.has(`${method} ${path}`)) await app.post('/api/v1/templates', TEMPLATE)
         const request = requestOf(document, each, await credentialsOf(app), name && bodies[name]?.value)

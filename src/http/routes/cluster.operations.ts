@@ -15,6 +15,17 @@ export const clusterOperations: Operations = {
           total: 1,
         },
       },
+      nodes: {
+        summary: 'Two nodes (`BUS_URL`)',
+        answer: {
+          node: 'n1',
+          nodes: [
+            { id: 'n1', version: '1.0.0', connections: 1, since: '2026-01-02T03:04:05.678Z' },
+            { id: 'n2', version: '1.0.0', connections: 1, since: '2026-01-02T03:04:05.912Z' },
+          ],
+          total: 2,
+        },
+      },
     },
   },
 }

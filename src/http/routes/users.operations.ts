@@ -1,6 +1,16 @@
 import { type Operations, userSegment } from '../openapi/operation.ts'
 import { MAX_BODY_BYTES } from './users.ts'
 
+const onTwoNodes = {
+  user_id: 'u-7',
+  online: true,
+  connections: 2,
+  nodes: [
+    { node: 'n1', connections: 1 },
+    { node: 'n2', connections: 1 },
+  ],
+}
+
 export const userOperations: Operations = {
   'GET /api/v1/users/:user_id/subscriptions': {
     id: 'getSubscriptions',
@@ -22,6 +32,11 @@ export const userOperations: Operations = {
     answer: { status: 200, description: 'Number of WebSockets and SSE streams', schema: 'Presence' },
     examples: {
       online: { summary: 'Connected twice', answer: { user_id: 'u-7', online: true, connections: 2 } },
+      nodes: { summary: 'Connected to two nodes (`BUS_URL`)', answer: onTwoNodes },
+      partial: {
+        summary: 'Another node did not answer within 500 ms',
+        answer: { ...onTwoNodes, partial: true },
+      },
     },
   },
   'POST /api/v1/users/:user_id/disconnect': {
