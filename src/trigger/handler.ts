@@ -1,6 +1,7 @@
 import type { Dispatch } from '../dispatch/dispatcher.ts'
 import { isRefusal, type KeyClaim } from '../dispatch/once.ts'
 import type { AppError } from '../errors.ts'
+import { whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Attributes, Span } from '../lib/trace-context.ts'
 import type { Envelope } from '../notification/target.ts'
@@ -115,8 +116,8 @@ export function createHandler({
       const { tenant } = envelope
       const work = works.get(envelope)
       const refusal = work?.message.refuse?.(tenant)
-      const dispatched = refusal === undefined ? Promise.try(dispatch, envelope) : Promise.reject(refusal)
-      return dispatched.then(outcome => {
+      if (refusal !== undefined) throw refusal
+      return whenReady(dispatch(envelope), outcome => {
         work?.held?.answered('')
         if (work !== undefined) end(work, { type: 'accepted', tenant })
         return outcome

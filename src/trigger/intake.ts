@@ -55,6 +55,7 @@ export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): In
   let appending = 0
   let isAlone = false
   let bytes = 0
+  let isPumping = false
   let idle = Promise.withResolvers<void>()
 
   const mayGo = (content: Place['content']): boolean => {
@@ -79,19 +80,32 @@ export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): In
   const go = (envelope: Envelope): void => {
     if (isForUsers(envelope)) appending++
     if (isLarge(envelope)) isAlone = true
-    Promise.try(dispatch, envelope).then(
-      () => done(envelope),
-      error => {
-        done(envelope)
-        onFault(error, envelope)
-      },
-    )
+    const failed = (error: unknown): void => {
+      done(envelope)
+      onFault(error, envelope)
+    }
+    let dispatched: ReturnType<Dispatch>
+    try {
+      dispatched = dispatch(envelope)
+    } catch (error) {
+      failed(error)
+      return
+    }
+    if (dispatched instanceof Promise) dispatched.then(() => done(envelope), failed)
+    else done(envelope)
   }
 
+  /** A dispatch may end at once and come back here: the running loop goes on instead. */
   const pump = (): void => {
-    for (let first = waiting.at(0); first !== undefined && mayGo(first.content); first = waiting.at(0)) {
-      waiting.shift()
-      if (typeof first.content === 'object') go(first.content)
+    if (isPumping) return
+    isPumping = true
+    try {
+      for (let first = waiting.at(0); first !== undefined && mayGo(first.content); first = waiting.at(0)) {
+        waiting.shift()
+        if (typeof first.content === 'object') go(first.content)
+      }
+    } finally {
+      isPumping = false
     }
   }
 

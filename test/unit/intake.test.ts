@@ -232,3 +232,25 @@ test('messages begin in order for any order of ends, and no bytes stay counted',
     { numRuns: 200 },
   )
 })
+
+test('messages whose dispatch ends at once go in order, however many wait, and a failure stops none', async () => {
+  const MANY = 50_000
+  const begun: string[] = []
+  const faults: string[] = []
+  const intake = createIntake({
+    dispatch: ({ notification: { eventType: name } }) => {
+      begun.push(name)
+      if (name === '7') throw new Error('refused')
+      return DONE
+    },
+    maxBytes: Number.POSITIVE_INFINITY,
+    onFault: (_, { notification }) => faults.push(notification.eventType),
+  })
+  const fill = intake.reserve(5)
+  for (let n = 1; n < MANY; n++) intake.take(envelopeOf('user', String(n)))
+  expect(begun).toEqual([])
+  fill?.(envelopeOf('channel', '0'))
+  expect(begun).toEqual(Array.from({ length: MANY }, (_, n) => String(n)))
+  expect(faults).toEqual(['7'])
+  await intake.settled()
+})
