@@ -23,19 +23,19 @@ export function createClient<Events extends object = Record<string, unknown>>(
   const watchers = new Set<() => void>()
   const gapListeners = new Set<(gap: Gap) => void>()
   const listeners = createListeners(() => session.changed())
-  const session = createSession(options, runtime, {
-    listeners,
-    channels,
-    onGap: gap => {
-      for (const listener of gapListeners) listener(gap)
-    },
-    onChange: () => {
-      for (const listener of watchers) listener()
-    },
-  })
+  const emit = (gap?: Gap) => {
+    for (const listener of gap ? gapListeners : watchers)
+      try {
+        listener(gap as Gap)
+      } catch (error) {
+        runtime.onError(error)
+      }
+  }
+  const session = createSession(options, runtime, listeners, channels, emit)
 
-  const ready = (timeout: number | undefined) =>
-    new Promise<void>((resolve, reject) => {
+  const ready: Client['ready'] = ({ timeout } = {}) => {
+    session.changed()
+    return new Promise((resolve, reject) => {
       const settle = (error?: Fault) => {
         leave()
         clock.clearTimeout(timer)
@@ -44,44 +44,36 @@ export function createClient<Events extends object = Record<string, unknown>>(
       }
       const check = () => {
         const [{ state, error }, answered] = session.view
-        if (state === 'closed') settle(error ?? fault('CLOSED', 'closed'))
+        if (state === 'closed') settle(error ?? fault('CLOSED'))
         else if (state === 'online' && channels.every(name => answered.includes(name))) settle()
       }
       const leave = add(watchers, check)
-      const late = () => settle(fault('TIMEOUT', 'not online'))
+      const late = () => settle(fault('TIMEOUT'))
       const timer = timeout && clock.setTimeout(late, timeout)
       check()
     })
+  }
+
+  const close = () => session.close()
 
   return {
     get connection() {
       return session.view[0]
     },
-    on: (type, handler) => {
-      session.start()
-      return listeners.on(type, handler as never)
-    },
-    subscribe: (...names) => {
-      session.start()
+    on: listeners.on as never,
+    subscribe: (...names: string[]) => {
       channels.push(...names)
       session.changed()
-      const mine = [...names]
       return () => {
-        for (const name of mine.splice(0)) channels.splice(channels.indexOf(name), 1)
+        for (const name of names.splice(0)) channels.splice(channels.indexOf(name), 1)
         session.changed()
       }
     },
-    ready: ({ timeout } = {}) => {
-      session.start()
-      return ready(timeout)
-    },
+    ready,
     watch: listener => add(watchers, listener),
     onGap: listener => add(gapListeners, listener),
-    close: () => session.close(),
-    [Symbol.dispose]: () => session.close(),
-    [Symbol.asyncIterator]: () => {
-      session.start()
-      return listeners.read() as never
-    },
+    close,
+    [Symbol.dispose]: close,
+    [Symbol.asyncIterator]: listeners.read as never,
   }
 }

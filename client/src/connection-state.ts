@@ -1,24 +1,27 @@
 import type { ClientMessage } from '../../src/protocol/client-messages.ts'
 import type { ServerMessage } from '../../src/protocol/server-messages.ts'
+import type { Frame, Greeting } from './inbox.ts'
 import type { ConnectionState, Fault } from './types.ts'
 
 export type Transport = 'websocket' | 'sse'
 
-/** Messages for the inbox of a tab. */
-export type Delivered = Extract<ServerMessage, { type: 'connected' | 'notification' }>
+/** Message for the inbox of a tab. */
+export type Delivered = Frame | Greeting
 
-/** How a link ended: a close code, or the status of a refusal. Empty when nothing answers. */
+/** How a link ended. Empty when nothing answers. */
 export interface Ending {
-  readonly code?: number | undefined
-  readonly status?: number
+  /** Close code, or status of a refusal. */
+  readonly status?: number | undefined
   readonly retryAfterMs?: number
+  /** Channels that the service refuses. */
+  readonly refused?: readonly string[]
 }
 
 /** Events of timers. */
 interface TimerEvents {
   /** Too late for this step of an attempt, time for the next one, or too long a silence. */
   main(): void
-  /** Time to ask for a token again. */
+  /** Too late for a token, or for a link that replaces another one. */
   renew(): void
   /** Time to try what failed: channels on a WebSocket, a WebSocket on a stream. */
   again(): void
@@ -44,8 +47,9 @@ export interface Events extends TimerEvents {
 export interface Effects {
   /** Asks for a token. The answer to an earlier question is ignored. */
   ask(): void
-  open(transport: Transport, token: string): void
-  /** Ends link, question and timers: none of them is heard again. */
+  /** Opens a link. It replaces the open one once it is `connected`. */
+  open(transport: Transport, token: string, channels: readonly string[]): void
+  /** Ends links, question and timers: none of them is heard again. */
   drop(): void
   send(message: ClientMessage): void
   /** Starts the timer of this name again. */
@@ -62,11 +66,13 @@ export type Effect = Calls<Effects>
 export interface State {
   readonly phase: 'idle' | 'standby' | 'token' | 'opening' | 'online' | 'waiting' | 'closed'
   readonly transport: Transport
+  /** Work beside the open link: asks for a token, or opens the link that replaces it. */
+  readonly renewal?: 'token' | 'link' | undefined
   /** Failed attempts since the last `connected`. */
   readonly failures: number
   /** Tokens refused in a row. */
   readonly refusals: number
-  /** WebSockets in a row that ended without a message; far below 0 once one has worked. */
+  /** WebSockets in a row that ended without a message; far below 0 once one has worked, infinite without any. */
   readonly blocked: number
   /** The service asked to stay away until then. */
   readonly notBefore: number
@@ -74,9 +80,13 @@ export interface State {
   readonly silenceMs: number
   readonly error?: Fault | undefined
   readonly channels: readonly string[]
-  /** Channels that the service accepted or refused. */
-  readonly answered: readonly string[]
+  /** Channels whose notifications come. */
+  readonly joined: readonly string[]
+  readonly refused: readonly string[]
 }
+
+/** More blocked WebSockets than ever count. */
+export const NO_SOCKETS = Number.POSITIVE_INFINITY
 
 export const INITIAL: State = {
   phase: 'idle',
@@ -88,7 +98,8 @@ export const INITIAL: State = {
   retryAt: 0,
   silenceMs: 0,
   channels: [],
-  answered: [],
+  joined: [],
+  refused: [],
 }
 
 export const snapshotOf = ({ phase, transport, retryAt, error }: State): ConnectionState => ({
@@ -98,7 +109,7 @@ export const snapshotOf = ({ phase, transport, retryAt, error }: State): Connect
   ...(error && { error }),
 })
 
-export const fault = (code: string, message: string): Fault => ({ code, message })
+export const fault = (code: string, message = code): Fault => ({ code, message })
 
 const ENDINGS: Readonly<Record<number, string>> = {
   401: 'UNAUTHORIZED',
@@ -110,5 +121,5 @@ const ENDINGS: Readonly<Record<number, string>> = {
 }
 
 /** Names the fault behind the end of a link. Close codes from 4000 on are statuses, too. */
-export const faultOf = ({ code = 0, status = code }: Ending): Fault =>
-  fault(ENDINGS[status % 4000] ?? 'UNREACHABLE', `connection ended (${status})`)
+export const faultOf = (status: number): Fault =>
+  fault(ENDINGS[status % 4000] ?? 'UNREACHABLE', `ended: ${status}`)

@@ -3,34 +3,23 @@ import { isAhead } from './cursor.ts'
 import type { Gap } from './types.ts'
 
 export type Frame = Extract<SocketMessage, { type: 'notification' }>
-export type Greeting = Pick<Extract<SocketMessage, { type: 'connected' }>, 'cursor' | 'reason'>
+/** Where a connection starts, or an earlier run stopped. */
+export interface Greeting {
+  readonly type?: 'connected'
+  readonly cursor: string | null | undefined
+  readonly reason?: Gap['reason'] | undefined
+}
 
 type Failures = Promise<readonly PromiseRejectedResult[]>
 /** Work on one notification. After the handlers the next one may start; loops read at their own pace. */
 export type Handling = readonly [handled: Failures, read: Failures]
 
-export interface InboxOptions {
-  /** Resolves when there is somebody to handle notifications. */
-  readonly attended: () => Promise<void> | undefined
-  readonly handle: (frame: Frame) => Handling
-  readonly acknowledge: (frame: Frame) => void
-  readonly save: (cursor: string) => unknown
-  readonly onGap: (gap: Gap) => void
-  readonly onError: (error: unknown) => void
-  /** There is no room for the next notification, or there is again. */
-  readonly onFull: (isFull: boolean) => void
-}
-
 /** Hands each notification of one tab to its handlers: once, in order, and none left out. */
 export interface Inbox {
   /** The cursor behind which a connection has to start. */
   readonly cursor: string
-  /** Continues where an earlier run stopped. */
-  resume(cursor: string): void
-  /** Notes where the connection starts. */
   greet(greeting: Greeting): void
   push(frame: Frame): void
-  close(): void
 }
 
 /** Notifications that wait for their handlers. The service keeps what comes after them. */
@@ -43,15 +32,24 @@ const placeOf = ({ cursor, redelivered }: Frame): string | undefined => (redeliv
 
 type Fate = 'waiting' | 'done' | 'failed'
 
-export function createInbox(options: InboxOptions): Inbox {
-  const { attended, handle, acknowledge, save, onGap, onError, onFull } = options
+export function createInbox(
+  /** Ends all work. */
+  signal: AbortSignal,
+  /** Resolves when there is a handler for notifications. */
+  attended: () => unknown,
+  handle: (frame: Frame) => Handling,
+  save: (cursor: string) => unknown,
+  acknowledge: (frame: Frame) => void,
+  /** There is no room for the next notification, or there is again. */
+  onFull: (isFull: boolean) => void,
+  onGap: (gap: Gap) => void,
+  onError: (error: unknown) => void,
+): Inbox {
   const known = new Map<string, Fate>()
-  const jobs: (() => unknown)[] = []
   let cursor = ''
-  let isRunning = false
+  /** Jobs that wait or run. */
+  let jobs = 0
   let isFull = false
-  let isClosed = false
-  let settled: Promise<unknown> = Promise.resolve()
 
   const remember = (id: string, fate: Fate) => {
     known.delete(id)
@@ -60,10 +58,16 @@ export function createInbox(options: InboxOptions): Inbox {
     if (known.size > MAX_KNOWN) known.delete(oldest)
   }
 
-  /** Runs when everything before has settled. */
-  const settleNext = (work: () => unknown) => {
-    settled = settled.then(() => isClosed || work()).catch(onError)
+  /** Makes a queue, whose works run one after the other until the signal. */
+  const createQueue = () => {
+    let last: Promise<unknown> = Promise.resolve()
+    return (work: () => unknown) => {
+      last = last.then(() => signal.aborted || work()).catch(onError)
+      return last
+    }
   }
+  const handleNext = createQueue()
+  const settleNext = createQueue()
 
   const settle = async (handling: Handling, frame: Frame) => {
     const failures = (await Promise.all(handling)).flat()
@@ -80,40 +84,29 @@ export function createInbox(options: InboxOptions): Inbox {
     onFull(value)
   }
 
-  const run = async () => {
-    isRunning = true
-    for (let job = jobs.shift(); job; job = jobs.shift()) {
-      await attended()
-      if (!isClosed) await job()
-    }
-    isRunning = false
-    if (isFull) setFull(false)
-  }
-
-  const add = (job: () => unknown) => {
-    jobs.push(job)
-    if (!isRunning) void run()
+  const add = async (job: () => unknown) => {
+    jobs++
+    void handleNext(attended)
+    await handleNext(job)
+    if (!--jobs && isFull) setFull(false)
   }
 
   /** Moves the place to where a connection starts, or behind a notification that needs no handling. */
   const move = (place: string) => {
     cursor = place
-    add(() => settleNext(() => save(place)))
+    void add(() => void settleNext(() => save(place)))
   }
 
   return {
     get cursor() {
       return cursor
     },
-    resume: place => {
-      cursor = place
-    },
     greet: ({ cursor: place, reason }) => {
-      if (reason) add(() => onGap({ reason }))
+      if (reason) void add(() => onGap({ reason }))
       if (place && isAhead(place, cursor)) move(place)
     },
     push: frame => {
-      if (!isFull && jobs.length >= MAX_WAITING) setFull(true)
+      if (!isFull && jobs >= MAX_WAITING) setFull(true)
       const place = placeOf(frame)
       if (isFull || (place && !isAhead(place, cursor))) return
       const fate = known.get(frame.id)
@@ -123,14 +116,11 @@ export function createInbox(options: InboxOptions): Inbox {
       if (!isNew) return place && move(place)
       cursor = place ?? cursor
       remember(frame.id, 'waiting')
-      add(async () => {
+      void add(async () => {
         const handling = handle(frame)
-        settleNext(() => settle(handling, frame))
+        void settleNext(() => settle(handling, frame))
         await handling[0]
       })
-    },
-    close: () => {
-      isClosed = true
     },
   }
 }

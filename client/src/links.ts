@@ -11,22 +11,11 @@ export interface Link {
   drop(): void
 }
 
-export interface LinkOptions extends Pick<Runtime, 'WebSocket' | 'fetch'> {
-  readonly transport: Transport
-  /** Address of the service, without a slash at its end. */
-  readonly url: string
-  readonly token: string
-  readonly cursor: string
-  readonly channels: readonly string[]
-  readonly onMessage: (message: ServerMessage) => void
-  readonly onEnd: (ending: Ending) => void
-}
-
 const OPEN = 1
 
-export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
-/** Reads server-sent events whose data is one line, until the stream ends. */
+/** Reads server-sent events until the stream ends. The data of each is one line of JSON. */
 async function readEvents(body: ReadableStream<Uint8Array>, onData: (data: string) => void): Promise<void> {
   const reader = body.getReader()
   const decoder = new TextDecoder()
@@ -34,27 +23,54 @@ async function readEvents(body: ReadableStream<Uint8Array>, onData: (data: strin
   for (;;) {
     const { done, value } = await reader.read()
     if (done) return
-    const events = (text + decoder.decode(value, { stream: true })).split(/\r?\n\r?\n/)
-    text = events.pop() ?? ''
-    for (const event of events) {
-      const [, data] = /^data:(.*)/m.exec(event) ?? []
+    const lines = (text + decoder.decode(value, { stream: true })).split('\n')
+    text = lines.pop() ?? ''
+    for (const line of lines) {
+      const [, data] = line.split(/^data:/)
       if (data) onData(data)
     }
   }
 }
 
+/** Reads why the service refuses, and which channels, in `"details":[{"path":"channels[1]",…}]`. */
+async function refusalOf(response: Response, channels: readonly string[]): Promise<Ending> {
+  const { status, headers } = response
+  const text = await response.text()
+  return {
+    status,
+    retryAfterMs: Number(headers.get('retry-after')) * 1000 || 0,
+    refused: channels.filter((_, n) => text.includes(`"channels[${n}]"`)),
+  }
+}
+
+/** Acknowledges notifications. The request outlives its page. */
+export async function postAcks(
+  { fetch }: Pick<Runtime, 'fetch'>,
+  url: string,
+  token: string,
+  ids: readonly string[],
+): Promise<string> {
+  const response = await fetch(`${url}/api/v1/me/acks`, {
+    method: 'POST',
+    headers: { ...bearer(token), 'content-type': 'application/json' },
+    body: JSON.stringify({ notification_ids: ids }),
+    keepalive: true,
+  })
+  return response.text()
+}
+
 /** Opens a WebSocket, or a stream by fetch, which can carry the token in a header, unlike an EventSource. */
-export function openLink({
-  transport,
-  url,
-  token,
-  cursor,
-  channels,
-  WebSocket,
-  fetch,
-  onMessage,
-  onEnd,
-}: LinkOptions): Link {
+export function openLink(
+  { WebSocket, fetch }: Pick<Runtime, 'WebSocket' | 'fetch'>,
+  transport: Transport,
+  /** Address of the service, without a slash at its end. */
+  url: string,
+  token: string,
+  cursor: string,
+  channels: readonly string[],
+  onMessage: (message: ServerMessage) => void,
+  onEnd: (ending: Ending) => unknown,
+): Link {
   const abort = new AbortController()
   const { signal } = abort
   const query = new URLSearchParams({ cursor })
@@ -69,12 +85,12 @@ export function openLink({
   }
 
   /** Reads what the service answers to a plain request: events, or why it refuses. */
-  const request = async (path: string, code?: number) => {
-    let ending: Ending = { code }
+  const request = async (path: string, status?: number) => {
+    let ending: Ending = { status }
     try {
-      const { ok, status, headers, body } = await fetch(url + path, { headers: bearer(token), signal })
-      if (!ok) ending = { status, retryAfterMs: Number(headers.get('retry-after')) * 1000 || 0 }
-      else if (body) await readEvents(body, receive)
+      const response = await fetch(url + path, { headers: bearer(token), signal })
+      if (response.ok && response.body) await readEvents(response.body, receive)
+      else ending = await refusalOf(response, channels)
     } catch {
       // No answer, or the stream broke.
     }
@@ -82,20 +98,18 @@ export function openLink({
   }
 
   const openSocket = (Standard: NonNullable<Runtime['WebSocket']>) => {
-    let wasOpen = false
     // The token travels as a subprotocol, so that no proxy logs it.
     socket = new Standard(`${url.replace('http', 'ws')}/ws?${query}`, ['bearer', token])
+    // A browser hides why an upgrade was refused; the answer to a plain request tells.
+    socket.onclose = ({ code }) => void request('/ws', code)
     socket.onopen = () => {
-      wasOpen = true
+      if (socket) socket.onclose = ({ code }) => end({ status: code })
     }
     socket.onmessage = ({ data }) => receive(data)
-    // A browser hides why an upgrade was refused; the answer to a plain request tells.
-    socket.onclose = ({ code }) => (wasOpen ? end({ code }) : void request('/ws', code))
   }
 
   if (transport === 'websocket' && WebSocket) openSocket(WebSocket)
   else {
-    // A service that does not know the parameter ignores it.
     if (channels.length > 0) query.set('channels', channels.join())
     void request(`/sse?${query}`)
   }

@@ -1,3 +1,4 @@
+import { fault } from './connection-state.ts'
 import { errorOf } from './error.ts'
 import type { Frame, Handling } from './inbox.ts'
 import type { Fault, Notification } from './types.ts'
@@ -9,32 +10,39 @@ const MAX_UNREAD = 1_000
 const noteOf = (frame: Frame): Notification =>
   Object.defineProperty(frame, 'is', { value: (type: string) => type === frame.event_type }) as never
 
+/** Type of an event that stands for all. */
+export const ALL = ''
+
 type Handler = (note: Notification) => unknown
+type End = (error?: Fault) => void
+
+/** A handler, or one `for await`. */
+type Listener = readonly [type: string, handler: Handler, end?: End]
 
 /** One `for await`. */
-interface Reader {
+interface Reader extends AsyncIterator<Notification> {
   /** Resolves when the loop has asked for the next one; rejects when it never reads this one. */
-  push(note: Notification): Promise<void>
-  end(error?: Fault): void
+  readonly push: (note: Notification) => Promise<void>
+  readonly end: End
 }
 
 export interface Listeners {
   on(type: string, handler: Handler): () => void
   read(): AsyncIterator<Notification>
-  /** Resolves when there is a listener, or at `release`; undefined if there is one already. */
-  attended(): Promise<void> | undefined
+  /** Resolves when there is a listener, or at `release`; true if there is one already. */
+  attended(): unknown
   /** Another tab listens. */
   release(): void
   handle(frame: Frame): Handling
-  /** Event types that have a handler, `*` for all. */
+  /** Event types that have a handler. */
   types(): readonly string[]
-  end(error?: Fault): void
+  readonly end: End
 }
 
 const DONE: IteratorResult<Notification> = { value: undefined, done: true }
 
 /** A list for one `for await`, which ends with the loop. */
-function createReader(onEnd: () => void): Reader & AsyncIterator<Notification> {
+function createReader(onEnd: () => void): Reader {
   const unread: (readonly [Notification, read: () => void, miss: () => void])[] = []
   let finish = () => {}
   let wake = () => {}
@@ -54,7 +62,7 @@ function createReader(onEnd: () => void): Reader & AsyncIterator<Notification> {
       new Promise((read, miss) => {
         unread.push([note, read, miss])
         wake()
-        if (unread.length > MAX_UNREAD) end({ code: 'SLOW_READER', message: 'too slow' })
+        if (unread.length > MAX_UNREAD) end(fault('SLOW_READER'))
       }),
     end,
     next: async () => {
@@ -81,44 +89,44 @@ const failuresOf = async (work: readonly Promise<unknown>[]): Promise<readonly P
   (await Promise.allSettled(work)).filter(result => result.status === 'rejected')
 
 export function createListeners(onChange: () => void): Listeners {
-  const handlers = new Set<readonly [type: string, Handler]>()
-  const readers = new Set<Reader>()
-  let arrive = () => {}
+  const listeners = new Set<Listener>()
+  let arrive: (value?: unknown) => void = () => {}
 
-  const added = <T>(set: Set<T>, item: T) => {
-    set.add(item)
+  const add = (...listener: Listener) => {
+    listeners.add(listener)
     arrive()
     onChange()
     return () => {
-      if (set.delete(item)) onChange()
+      if (listeners.delete(listener)) onChange()
     }
   }
 
+  const handle = (note: Notification, wanted: string) =>
+    failuresOf([...listeners].filter(([type]) => type === wanted).map(async ([, handler]) => handler(note)))
+
   return {
-    on: (type, handler) => added(handlers, [type, handler]),
+    on: (type, handler) => add(type, handler),
     read: () => {
       const reader = createReader(() => leave())
-      const leave = added<Reader>(readers, reader)
+      const leave = add(ALL, reader.push, reader.end)
       return reader
     },
     attended: () => {
-      if (handlers.size + readers.size > 0) return undefined
-      return new Promise(resolve => {
-        arrive = resolve
-      })
+      return (
+        listeners.size > 0 ||
+        new Promise(resolve => {
+          arrive = resolve
+        })
+      )
     },
     release: () => arrive(),
     handle: frame => {
       const note = noteOf(frame)
-      const started = [...handlers].filter(([type]) => type === frame.event_type)
-      return [
-        failuresOf(started.map(async ([, handler]) => handler(note))),
-        failuresOf([...readers].map(reader => reader.push(note))),
-      ]
+      return [handle(note, frame.event_type), handle(note, ALL)]
     },
-    types: () => [...handlers].map(([type]) => type).concat(readers.size > 0 ? '*' : []),
+    types: () => [...listeners].map(([type]) => type),
     end: error => {
-      for (const reader of readers) reader.end(error)
+      for (const [, , end] of listeners) end?.(error)
     },
   }
 }

@@ -30,16 +30,22 @@ export const runtimeFor = (options: ClientOptions): Runtime => ({
 
 /** Events in the life of a page; absent outside browsers. */
 interface Page extends Partial<EventTarget> {
-  readonly document?: EventTarget & { readonly visibilityState: string }
+  readonly document?: { readonly visibilityState: string }
 }
 
 /**
- * Calls `onWake` when the network is back or somebody looks at the page, `onHide` when nobody does, until the signal.
+ * Until the signal calls `onWake` when the network is back or the page becomes visible, `onHide` when it is hidden, and
+ * `onLeave` when it unloads.
  */
-export function watchPage(onWake: () => void, onHide: () => void, signal: AbortSignal): void {
+export function watchPage(
+  onWake: () => void,
+  onHide: () => void,
+  onLeave: () => void,
+  signal: AbortSignal,
+): void {
   const page: Page = globalThis
-  const { document } = page
-  const onLook = () => (document?.visibilityState === 'visible' ? onWake() : onHide())
-  page.addEventListener?.('online', onWake, { signal })
-  document?.addEventListener('visibilitychange', onLook, { signal })
+  const listen = (type: string, run: () => void) => page.addEventListener?.(type, run, { signal })
+  listen('online', onWake)
+  listen('visibilitychange', () => (page.document?.visibilityState === 'visible' ? onWake() : onHide()))
+  listen('pagehide', onLeave)
 }

@@ -1,10 +1,11 @@
 import { createAcks } from './acks.ts'
 import { step } from './connection.ts'
-import { type Effects, type Event, fault, INITIAL, snapshotOf } from './connection-state.ts'
+import type { Delivered, Effects, Event, State } from './connection-state.ts'
+import { fault, INITIAL, NO_SOCKETS, snapshotOf } from './connection-state.ts'
 import { identityOf } from './identity.ts'
-import { createInbox, type Frame } from './inbox.ts'
-import { bearer, type Link, openLink } from './links.ts'
-import type { Listeners } from './listeners.ts'
+import { createInbox } from './inbox.ts'
+import { type Link, openLink, postAcks } from './links.ts'
+import { ALL, type Listeners } from './listeners.ts'
 import { type Runtime, watchPage } from './runtime.ts'
 import { joinTabs, type TabMessage, type Tell, type View, type Wants } from './tabs.ts'
 import type { ClientOptions, Fault, Gap } from './types.ts'
@@ -12,40 +13,38 @@ import type { ClientOptions, Fault, Gap } from './types.ts'
 /** The connection of a client, its own or that of the tab that leads. */
 export interface Session {
   readonly view: View
-  start(): void
-  /** Channels or handlers of this tab have changed. */
+  /** Channels or handlers of this tab have changed. The first call connects. */
   changed(): void
   close(error?: Fault): void
 }
 
-export interface SessionOptions {
-  readonly listeners: Pick<Listeners, 'attended' | 'release' | 'handle' | 'types' | 'end'>
-  readonly channels: readonly string[]
-  readonly onGap: (gap: Gap) => void
-  readonly onChange: () => void
-}
-
-/** Acknowledgements sent one by one at once; more go in one request. */
-const MAX_ACK_MESSAGES = 8
+const LINGER_MS = 1_000
+/** Gathers acknowledgements: the service limits messages. */
+const ACK_PAUSE_MS = 250
 
 export function createSession(
   options: ClientOptions,
   runtime: Runtime,
-  { listeners, channels, onGap, onChange }: SessionOptions,
+  listeners: Pick<Listeners, 'attended' | 'release' | 'handle' | 'types' | 'end'>,
+  channels: readonly string[],
+  /** Tells of a gap, or that the view has changed. */
+  emit: (gap?: Gap) => void,
 ): Session {
-  const { clock, fetch, onError } = runtime
+  const { clock, onError } = runtime
   const url = options.url.replace(/\/+$/, '')
   const ending = new AbortController()
   const { signal } = ending
   const timers: { [name: string]: unknown } = {}
-  let state = INITIAL
+  let state: State = { ...INITIAL, blocked: runtime.WebSocket ? 0 : NO_SOCKETS }
+  /** The link in use, the one that is to replace it, and the one before it, which may still bring notifications. */
   let link: Link | undefined
+  let next: Link | undefined
+  let old: Link | undefined
   /** Questions for a token so far. */
   let questions = 0
   let latestToken = ''
   let isChanging = false
   let view: View = [{ state: 'idle' }, []]
-
   /** Name of this tab among the others. */
   const tab = String(Math.random())
   const others = new Map<string, Wants>()
@@ -54,10 +53,8 @@ export function createSession(
   let isLeader = false
   /** State of the leading tab, in a tab that follows. */
   let told: View | undefined
-
   const dispatch = (...event: Event) => {
-    const hasSockets = runtime.WebSocket !== undefined
-    const [next, effects] = step(state, event, { now: clock.now(), random: runtime.random(), hasSockets })
+    const [next, effects] = step(state, event, clock.now(), runtime.random())
     state = next
     for (const [name, ...details] of effects) {
       const carryOut = perform[name] as (...details: readonly unknown[]) => void
@@ -68,6 +65,7 @@ export function createSession(
 
   const perform: Effects = {
     ask: () => {
+      next?.drop()
       const mine = ++questions
       const answer = (...event: Event) => {
         if (mine === questions) dispatch(...event)
@@ -77,41 +75,51 @@ export function createSession(
         error => answer('noToken', String(error)),
       )
     },
-    open: (transport, token) => {
-      link = openLink({
-        ...runtime,
+    open: (transport, token, names) => {
+      const mine = openLink(
+        runtime,
         transport,
         url,
         token,
-        cursor: inbox.cursor,
-        channels: state.channels,
-        onMessage: message => dispatch('message', message),
-        onEnd: ended => dispatch('ended', ended),
-      })
+        inbox.cursor,
+        names,
+        message => {
+          if (message.type === 'connected') {
+            old?.drop()
+            old = link
+            link = mine
+            next = undefined
+            clock.setTimeout(() => old?.drop(), LINGER_MS)
+          }
+          if (mine !== old || message.type === 'notification') dispatch('message', message)
+        },
+        ended => mine !== old && dispatch('ended', ended),
+      )
+      next = mine
     },
     drop: () => {
       questions++
+      old?.drop()
       link?.drop()
-      link = undefined
+      next?.drop()
+      old = link = next = undefined
       for (const timer of Object.values(timers)) clock.clearTimeout(timer)
     },
     send: message => link?.send(message),
-    time: (name, ms) => {
-      clock.clearTimeout(timers[name])
-      timers[name] = clock.setTimeout(() => dispatch(name), ms)
-    },
-    deliver: message => {
-      if (message.type === 'notification') return take({ frame: message })
-      take({ greeting: message })
-      acks.flush()
-    },
+    time: (name, ms) => later(name, ms, () => dispatch(name)),
+    deliver: message => take(message),
+  }
+
+  const later = (name: string, ms: number, run: () => void) => {
+    clock.clearTimeout(timers[name])
+    timers[name] = clock.setTimeout(run, ms)
   }
 
   const askToken = async (): Promise<string> => {
     latestToken = await options.token()
     const identity = identityOf(latestToken)
     user ??= identity
-    if (identity !== user) close(fault('USER_CHANGED', 'another user'))
+    if (identity !== user) close(fault('USER_CHANGED'))
     if (!isLeader && !tell)
       await new Promise<void>(resolve => {
         const onRole = (isMine: boolean) => {
@@ -130,18 +138,18 @@ export function createSession(
   }
 
   /** Takes what the connection brings, and passes it on to the other tabs. */
-  const take = (message: Pick<TabMessage, 'frame' | 'greeting'>) => {
-    if (isLeader) tell?.(message)
-    if (message.frame) inbox.push(message.frame)
-    if (message.greeting) inbox.greet(message.greeting)
+  const take = (message: Delivered) => {
+    if (isLeader) tell?.({ message })
+    if (message.type === 'notification') return inbox.push(message)
+    inbox.greet(message)
+    acks.restart()
   }
 
-  const receive = (message: TabMessage) => {
-    const { who, tab = '', wants, handled, view: theirs } = message
+  const receive = ({ who, tab = '', wants, handled, view: theirs, message }: TabMessage) => {
     // A leader that failed may have left before its words arrive.
     if (theirs?.[0].state === 'closed') close(theirs[0].error)
     if (!isLeader) {
-      take(message)
+      if (message) take(message)
       told = theirs ?? told
       refresh()
     } else if (wants) {
@@ -155,68 +163,61 @@ export function createSession(
 
   /** Waits for the end of the turn: a component that goes may make room for one that wants the same. */
   const changed = () => {
+    if (state.phase === 'idle') void start()
     if (isChanging) return
     isChanging = true
     queueMicrotask(() => {
       isChanging = false
       if (!isLeader) return tell?.({ tab, wants: wantsHere() })
       dispatch('want', [...new Set([wantsHere(), ...others.values()].flatMap(wants => wants.channels))])
-      tell?.({ view, greeting: { cursor: inbox.cursor } })
+      tell?.({ view, message: { cursor: inbox.cursor } })
     })
   }
 
-  const acks = createAcks({
-    clock,
-    isOnline: () => state.phase === 'online',
-    send: ids => {
-      const send = (id: string) => link?.send({ type: 'Ack', payload: { notification_id: id } })
-      if (ids.length > MAX_ACK_MESSAGES || !ids.every(send))
-        fetch(`${url}/api/v1/me/acks`, {
-          method: 'POST',
-          headers: { ...bearer(latestToken), 'content-type': 'application/json' },
-          body: JSON.stringify({ notification_ids: ids }),
-          keepalive: true,
-        }).catch(() => {})
-    },
-  })
+  const acks = createAcks(
+    () => state.phase === 'online',
+    run => later('acks', ACK_PAUSE_MS, run),
+    id => link?.send({ type: 'Ack', payload: { notification_id: id } }),
+    ids => postAcks(runtime, url, latestToken, ids),
+  )
 
-  const inbox = createInbox({
-    handle: listeners.handle,
+  const inbox = createInbox(
+    signal,
     // A tab that is alone keeps notifications until it has a handler; the other tabs must not wait for it.
-    attended: () => (others.size > 0 ? undefined : listeners.attended()),
-    onError,
-    onGap,
+    () => others.size > 0 || listeners.attended(),
+    listeners.handle,
     // Only the leading tab saves: the others have seen no more than it has.
-    save: cursor => isLeader && options.cursor?.save(cursor),
-    acknowledge: ({ id, event_type }: Frame) => {
-      const handles = ({ types }: Wants) => types.includes(event_type) || types.includes('*')
+    cursor => isLeader && options.cursor?.save(cursor),
+    ({ id, event_type }) => {
+      const handles = ({ types }: Wants) => types.includes(event_type) || types.includes(ALL)
       const isMine = handles(wantsHere())
       // A notification that no tab has a handler for is done with.
       if (isLeader && (isMine || ![...others.values()].some(handles))) acks.add(id)
       else if (isMine) tell?.({ handled: id })
     },
-    onFull: isFull => {
+    isFull => {
       if (isLeader) dispatch(isFull ? 'standBy' : 'start')
-      else if (isFull) onGap({ reason: 'trimmed' })
+      else if (isFull) emit({ reason: 'trimmed' })
     },
-  })
+    emit,
+    onError,
+  )
 
   /** Tells listeners and other tabs what has changed. */
   const refresh = () => {
-    const { phase, error, answered } = state
-    const next: View = (phase === 'standby' && told) || [snapshotOf(state), answered]
+    const { phase, error, joined, refused } = state
+    const next: View = (phase === 'standby' && told) || [snapshotOf(state), [...joined, ...refused]]
     if (JSON.stringify(next) === JSON.stringify(view)) return
     view = next
     // A tab that closes by itself leaves the others alone.
     if (isLeader && (phase !== 'closed' || error)) tell?.({ view })
     if (phase === 'closed') {
-      inbox.close()
-      tell?.({ tab, wants: { channels: [], types: [] } })
+      leave()
       ending.abort()
       acks.flush()
       listeners.end(error)
     }
-    onChange()
+    emit()
   }
 
   const close = (error?: Fault) => {
@@ -224,21 +225,23 @@ export function createSession(
     dispatch('close', error)
   }
 
-  watchPage(() => dispatch('wake'), acks.flush, signal)
+  const start = async () => {
+    dispatch('standBy')
+    try {
+      inbox.greet({ cursor: await options.cursor?.load() })
+    } catch (error) {
+      onError(error)
+    }
+    dispatch('start')
+  }
+
+  const leave = () => tell?.({ tab, wants: { channels: [], types: [] } })
+
+  watchPage(() => dispatch('wake'), acks.flush, leave, signal)
 
   return {
     get view() {
       return view
-    },
-    start: async () => {
-      if (state.phase !== 'idle') return
-      dispatch('standBy')
-      try {
-        inbox.resume((await options.cursor?.load()) ?? '')
-      } catch (error) {
-        onError(error)
-      }
-      dispatch('start')
     },
     changed,
     close,

@@ -1,11 +1,11 @@
-import type { Frame, Greeting } from './inbox.ts'
+import type { Delivered } from './connection-state.ts'
 import { isBrowser } from './runtime.ts'
 import type { ConnectionState } from './types.ts'
 
 /** Requests of a tab to the leading tab, which has the connection. */
 export interface Wants {
   readonly channels: readonly string[]
-  /** Event types that have a handler; `*` for a reader of all. */
+  /** Event types that have a handler. */
   readonly types: readonly string[]
 }
 
@@ -14,10 +14,9 @@ export type View = readonly [ConnectionState, answered: readonly string[]]
 
 /** Message between tabs. */
 export interface TabMessage {
-  /** From the leader: what it shows, where it starts, what it received. */
+  /** From the leader: what it shows, what it received. */
   readonly view?: View
-  readonly greeting?: Greeting
-  readonly frame?: Frame
+  readonly message?: Delivered
   /** A new leader asks what the others want. */
   readonly who?: true
   /** From another tab: its name, what it wants, what it has handled. */

@@ -1,5 +1,5 @@
 import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
-import { AppError, type Detail, invalidValue } from '../errors.ts'
+import { AppError, type Detail } from '../errors.ts'
 import type { Principal } from '../notification/principal.ts'
 import { CHANNEL_RULE, isChannel } from '../protocol/names.ts'
 
@@ -21,10 +21,12 @@ export function requestedChannels(query: URLSearchParams): readonly string[] | u
   return [...new Set(names)]
 }
 
-/** Throws 400 above the limit; 0 = no limit. */
+/** Throws 400 with the channels beyond the limit; 0 = no limit. */
 export function checkCount(channels: readonly string[], most: number): void {
-  if (most > 0 && channels.length > most)
-    throw invalidValue('channels', `expected at most ${most} channels (got ${channels.length})`)
+  if (most === 0 || channels.length <= most) return
+  const message = `expected at most ${most} channels (got ${channels.length})`
+  const details = channels.slice(most).map((_, n) => ({ path: `channels[${most + n}]`, message }))
+  throw new AppError('VALIDATION_ERROR', { status: 400, details })
 }
 
 /** One fault for each channel that the token does not allow. */

@@ -331,6 +331,44 @@ describe('acknowledging', () => {
   )
 
   test.each(['websocket', 'sse'])(
+    'stops at the first answer of a service that has it off (%s)',
+    async transport => {
+      await using service = await startTestApp(LOG)
+      await using gate = await startGate(service.port)
+      const asked: string[] = []
+      const sent: string[] = []
+      class Socket extends WebSocket {
+        override send(text: string): void {
+          sent.push(text)
+          super.send(text)
+        }
+      }
+      using ann = follow({
+        url: gate.url,
+        token: () => service.token('ann'),
+        fetch: async (url, init) => {
+          const response = await fetch(url, init)
+          if (init?.method !== 'POST') return response
+          const text = await response.text()
+          asked.push(url)
+          return new Response(text)
+        },
+        // The client does not gather acknowledgements.
+        clock: clockWith(ms => (ms === 250 ? 0 : ms)),
+        ...(transport === 'sse' ? { WebSocket: undefined } : { WebSocket: Socket as never }),
+      })
+      await send(service, 'ann', 1)
+      await eventually(() => asked.length === 1)
+      for (const payload of upTo(9)) {
+        await send(service, 'ann', payload)
+        await ann.got.take(1)
+      }
+      expect({ asked, sent }).toEqual({ asked: [`${gate.url}/api/v1/me/acks`], sent: [] })
+    },
+    TEST_MS,
+  )
+
+  test.each(['websocket', 'sse'])(
     'leaves out what a handler threw away (%s)',
     async transport => {
       await using service = await startTestApp(ACK)
@@ -489,4 +527,39 @@ test('nothing connects before the client is used, and `ready` rejects when it ta
   client.close()
   expect(client.connection).toEqual({ state: 'closed' })
   await expect(client.ready()).rejects.toMatchObject({ code: 'CLOSED' })
+})
+
+test('listeners that throw are reported, and stop neither each other nor the notifications', async () => {
+  await using service = await startTestApp(LOG)
+  const thrown: unknown[] = []
+  using ann = follow({
+    url: service.url,
+    token: () => service.token('ann'),
+    cursor: memoryCursor('another-life:7'),
+    onError: error => thrown.push(error),
+  })
+  ann.client.watch(() => {
+    throw new Error('from watch')
+  })
+  ann.client.onGap(() => {
+    throw new Error('from onGap')
+  })
+  const seen: string[] = []
+  ann.client.watch(() => seen.push(ann.client.connection.state))
+  await send(service, 'ann', 1)
+  expect(await ann.got.take(1)).toEqual([1])
+  expect(seen).toContain('online')
+  expect(new Set(thrown.map(String))).toEqual(new Set(['Error: from watch', 'Error: from onGap']))
+})
+
+test('a channel that comes and goes before the service has answered is joined again later', async () => {
+  await using service = await startTestApp(LOG)
+  using ann = follow({ url: service.url, token: () => service.token('ann') })
+  await ann.client.ready()
+  const leave = ann.client.subscribe('room')
+  await Promise.resolve()
+  leave()
+  await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+  ann.client.subscribe('room')
+  await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 1)
 })

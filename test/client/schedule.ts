@@ -20,8 +20,12 @@ interface Entry {
 }
 
 const HEARTBEAT_MS = 30_000
+/** More than any trouble takes. */
+const JOINED_AFTER_MS = 200_000
 const ACK_TIMEOUT_MS = 40_000
-const CHANNELS = ['red', 'green', 'blue'] as const
+const CHANNELS = ['red', 'green', 'blue', 'secret'] as const
+/** The token of the user does not allow it. */
+const REFUSED = 'secret'
 const RETRY_AFTER_SECONDS = 5
 const CLOSED = 3
 const turn = (): Promise<void> => new Promise(setImmediate)
@@ -68,6 +72,7 @@ class Connection {
   isExpiring = false
   position = 0
   isOpen = true
+  readonly since: number
   /** The client has ended it, knows of its end, or will never hear of it. */
   isGone = false
   readonly #world: World
@@ -82,6 +87,7 @@ class Connection {
   ) {
     this.#world = world
     this.transport = transport
+    this.since = world.time.now
     this.#receive = receive
     this.#finish = finish
   }
@@ -150,6 +156,10 @@ class World {
   #handled = new Set<string>()
   #lastSeq = new Map<string, number>()
   #isBusy = false
+  /** When the page last joined or left a channel. */
+  #changedAt = 0
+  /** This connection has told that acknowledgements are off. */
+  #isToldOff = false
   #gaps = 0
   #gapsTold = 0
   /** A refusal may have ended the client. */
@@ -241,7 +251,10 @@ class World {
     for (const connection of this.connections) if (connection.position < oldest.seq) connection.end(1006)
   }
 
-  #greet(connection: Connection, cursor: string): void {
+  #greet(connection: Connection, url: string): void {
+    const query = new URL(url.replace('ws:', 'http:')).searchParams
+    const cursor = query.get('cursor') ?? ''
+    for (const name of namesIn(query)) connection.channels.add(name)
     const [epoch, digits] = cursor.split(':')
     const seq = Number(digits)
     const isKnown = epoch === this.#epoch && seq <= this.#head
@@ -263,6 +276,7 @@ class World {
       replayed: this.#head - connection.position,
       expires_in: 3600,
       heartbeat_seconds: HEARTBEAT_MS / 1000,
+      ...(connection.channels.size > 0 && { channels: [...connection.channels] }),
     })
     this.connections.add(connection)
     this.#catchUp(connection)
@@ -282,11 +296,20 @@ class World {
     this.time.after(5, () => {
       if (!connection.isOpen || connection.isGone) return
       if (type === 'Subscribe') {
-        for (const name of payload.channels) connection.channels.add(name)
-        connection.tell({ type: 'subscribed', payload: payload.channels })
+        const joined = payload.channels.filter((name: string) => name !== REFUSED)
+        for (const name of joined) connection.channels.add(name)
+        if (joined.length > 0) connection.tell({ type: 'subscribed', payload: joined })
+        if (joined.length < payload.channels.length)
+          connection.tell({ type: 'error', code: 'SUBSCRIPTION_ERROR', message: REFUSED })
       }
-      if (type === 'Unsubscribe') for (const name of payload.channels) connection.channels.delete(name)
-      if (type === 'Ack') this.#ack([payload.notification_id])
+      if (type === 'Unsubscribe') {
+        for (const name of payload.channels) connection.channels.delete(name)
+        connection.tell({ type: 'unsubscribed', payload: payload.channels })
+      }
+      if (type === 'Ack') {
+        if (this.#isToldOff) this.fault('an acknowledgement that the service does not want')
+        this.#ack([payload.notification_id])
+      }
       if (type !== 'Auth') return
       this.#issued.delete(payload.token)
       connection.isExpiring = payload.token.includes('bad')
@@ -315,7 +338,9 @@ class World {
     if (this.time.now < this.#stayAwayUntil) this.fault('an attempt begins before its time')
     if (this.hasEnded) this.fault('a closed client connects')
     if (this.#mayEnd) this.fault('an attempt after it was refused for good')
-    if (this.#open.size > 0) this.fault('two connections at once')
+    // A stream stays open until the next link has replaced it, and for a moment then.
+    const mayReplace = this.#client?.connection.transport === 'sse'
+    if (this.#open.size > (mayReplace ? 2 : 0)) this.fault('too many connections at once')
     if (transport === 'websocket') this.#sockets++
     else if (this.hasWebSocketWorked || this.#sockets < 2) this.fault('a stream, though WebSockets may work')
     this.#open.add(here)
@@ -343,15 +368,16 @@ class World {
 
   /** The client receives this. */
   #told(transport: 'websocket' | 'sse', message: object): void {
-    if (transport === 'websocket') {
-      this.hasWebSocketWorked = true
-    }
+    // A stream stays in use when a full service refuses the WebSocket that is to replace it.
+    const isTrial = this.#client?.connection.transport === 'sse'
+    if (transport === 'websocket' && !(isTrial && 'code' in message)) this.hasWebSocketWorked = true
     if ('code' in message && message.code === 'FORBIDDEN') this.#mayEnd = true
     if ('reconnect_after_seconds' in message)
       this.#stayAwayUntil = this.time.now + Number(message.reconnect_after_seconds) * 1000
     if (!('heartbeat_seconds' in message)) return
     this.#refusals = 0
     this.#waits = 0
+    this.#isToldOff = false
     if ('reason' in message) this.#gapsTold++
   }
 
@@ -377,7 +403,7 @@ class World {
           this.onopen?.()
           const take = (message: object) => this.#take(message)
           this.#connection = new Connection(world, 'websocket', take, code => this.#end(code))
-          if (refusal === undefined) return world.#greet(this.#connection, cursorIn(url))
+          if (refusal === undefined) return world.#greet(this.#connection, url)
           this.#connection.tell({ type: 'error', code: 'CONNECTION_LIMIT', message: 'full' })
           this.#connection.end(1013)
         })
@@ -425,11 +451,25 @@ class World {
     this.#open.delete(here)
     if (this.network === 'down') throw new Error('no network')
     if (pathname.endsWith('/acks')) {
-      this.#ack(JSON.parse(String(body)).notification_ids)
-      return Response.json({ acked: [], invalid: [] })
+      const ids = JSON.parse(String(body)).notification_ids
+      this.#ack(ids)
+      this.#isToldOff = !this.hasAcks
+      return Response.json({ acked: this.hasAcks ? ids : [], invalid: [] })
     }
     const status = this.#refusal(token) ?? (pathname === '/ws' ? 426 : 200)
     if (status !== 200) return this.#refused(status)
+    const refused = namesIn(new URL(url).searchParams).indexOf(REFUSED)
+    if (refused >= 0)
+      return Response.json(
+        {
+          error: {
+            code: 'FORBIDDEN',
+            message: 'no',
+            details: [{ path: `channels[${refused}]`, message: 'no' }],
+          },
+        },
+        { status: 403 },
+      )
     this.#open.add(here)
     return this.#stream(url, here, signal)
   }
@@ -463,7 +503,7 @@ class World {
           connection.isGone = true
           connection.end(1000)
         })
-        this.#greet(connection, cursorIn(url))
+        this.#greet(connection, url)
       },
     })
     return new Response(body)
@@ -599,10 +639,36 @@ class World {
   }
 
   subscribe(name: string): void {
+    this.#changedAt = this.time.now
     if (this.#client) this.#subscriptions.push({ name, leave: this.#client.subscribe(name) })
   }
 
+  /** A component comes and goes before the service has answered. */
+  flicker(name: string): void {
+    this.#changedAt = this.time.now
+    const leave = this.#client?.subscribe(name)
+    this.time.after(3, () => leave?.())
+    this.time.after(20_000, () => this.subscribe(name))
+  }
+
+  /** A connection that is open for long has the channels of the page. */
+  checkChannels(): void {
+    const names = this.#names().join()
+    for (const { since, isGone, channels } of this.connections) {
+      const isSettled = this.time.now - Math.max(since, this.#changedAt) > JOINED_AFTER_MS
+      const joined = [...channels].sort().join()
+      if (isSettled && !isGone && joined !== names) this.fault(`in ${joined}, not in ${names}`)
+    }
+  }
+
+  /** Channels of the page that it may join. */
+  #names(): readonly string[] {
+    const names = new Set(this.#subscriptions.map(({ name }) => name))
+    return [...names].filter(name => name !== REFUSED).sort()
+  }
+
   unsubscribe(): void {
+    this.#changedAt = this.time.now
     this.#subscriptions.shift()?.leave()
   }
 
@@ -750,10 +816,17 @@ class World {
     const live = [...this.connections].filter(({ isGone }) => !isGone)
     if (live.length !== 1) this.fault(`${live.length} connections`)
     const subscribed = [...(live[0]?.channels ?? [])].sort().join()
-    const names = [...new Set(this.#subscriptions.map(({ name }) => name))].sort().join()
-    if (transport === 'websocket' && subscribed !== names) this.fault(`in ${subscribed}, not in ${names}`)
+    const names = this.#names().join()
+    if (subscribed !== names) this.fault(`in ${subscribed}, not in ${names}`)
+    const isTold = this.#client?.connection.error?.code === 'SUBSCRIPTION_ERROR'
+    if (this.#subscriptions.some(({ name }) => name === REFUSED) && !isTold)
+      this.fault('a refused channel does not show')
     const saved = this.#stored ?? ''
     if (this.#head > 0 && saved !== `${this.#epoch}:${this.#head}`) this.fault(`saved ${saved}`)
+  }
+
+  get isBeingReplaced(): boolean {
+    return this.connections.size > 1
   }
 
   get isOnline(): boolean {
@@ -773,8 +846,11 @@ class World {
   }
 }
 
-const cursorIn = (url: string): string =>
-  new URL(url.replace('ws:', 'http:')).searchParams.get('cursor') ?? ''
+const namesIn = (query: URLSearchParams): readonly string[] =>
+  query
+    .get('channels')
+    ?.split(',')
+    .filter(name => name !== '') ?? []
 
 const EVENTS: readonly [(world: World) => void, ...((world: World) => void)[]] = [
   world => world.send(1),
@@ -783,6 +859,7 @@ const EVENTS: readonly [(world: World) => void, ...((world: World) => void)[]] =
   world => world.publish(world.random.pick(CHANNELS)),
   world => world.subscribe(world.random.pick(CHANNELS)),
   world => world.unsubscribe(),
+  world => world.flicker(world.random.pick(CHANNELS)),
   world => world.cut(1006),
   world => world.cut(4401),
   world => world.goDown(),
@@ -803,6 +880,7 @@ const TROUBLE_MS = 400_000
 /** Enough for the last outage, a WebSocket to be tried again, and some redeliveries. */
 const CALM_MS = 700_000
 /** More than the time that a blocked WebSocket takes, and less than the time to the next one. */
+const REPLACED_MS = 5_000
 const TRIAL_ENDS_MS = 60_000
 const REDELIVERY_TICK_MS = 10_000
 
@@ -821,13 +899,17 @@ export async function play(parts: Parts, seed: number): Promise<readonly string[
   if (random.chance(0.2)) world.block()
   if (random.chance(0.1)) time.after(random.whole(0, TROUBLE_MS), () => world.kick())
   for (let ms = 0; ms < TROUBLE_MS + CALM_MS; ms += REDELIVERY_TICK_MS)
-    time.after(ms, () => world.redeliver())
+    time.after(ms, () => {
+      world.redeliver()
+      world.checkChannels()
+    })
   world.open()
   await run(begin + TROUBLE_MS)
   world.calm()
   await run(begin + TROUBLE_MS + CALM_MS)
   // It may be trying a WebSocket, which is still blocked, at this moment.
   if (world.isBlocked && !world.isOnline) await run(time.now + TRIAL_ENDS_MS)
+  if (world.isBeingReplaced) await run(time.now + REPLACED_MS)
   if (faults.length === 0) world.check()
   world.close()
   await run(time.now + HEARTBEAT_MS)

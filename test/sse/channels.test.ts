@@ -88,8 +88,8 @@ test.each(PATHS)('%s accepts as many channels as the limit, and rejects one more
     status: 400,
     error: {
       code: 'VALIDATION_ERROR',
-      message: 'channels: expected at most 2 channels (got 3)',
-      details: [{ path: 'channels', message: 'expected at most 2 channels (got 3)' }],
+      message: 'channels[2]: expected at most 2 channels (got 3)',
+      details: [{ path: 'channels[2]', message: 'expected at most 2 channels (got 3)' }],
     },
   })
   using stream = await streamAt(app, { channels: 'a,b,a' })
@@ -104,7 +104,7 @@ test.each(PATHS)('%s obeys the smaller limit of the tenant', async path => {
   const acme = await app.token('u', { tenant_id: 'acme' })
   expect(await refusalOf(app, `${path}?channels=a,b`, acme)).toMatchObject({
     status: 400,
-    error: { details: [{ path: 'channels', message: 'expected at most 1 channels (got 2)' }] },
+    error: { details: [{ path: 'channels[1]', message: 'expected at most 1 channels (got 2)' }] },
   })
   using other = await streamAt(app, { channels: 'a,b' }, { tenant_id: 'globex' })
   expect((await other.next()).data.channels).toEqual(['a', 'b'])
