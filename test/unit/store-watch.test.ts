@@ -4,9 +4,9 @@ import { StoreAway } from '../../src/errors.ts'
 import { createStoppedClock } from '../support/clock.ts'
 
 /** A watched store that the test switches between up and down. */
-function watched() {
+function watched(up = true) {
   const clock = createStoppedClock()
-  const state = { up: true }
+  const state = { up }
   const told: unknown[] = []
   const say = (level: string) => (fields: object, event: string) => told.push({ level, event, ...fields })
   const watch = watchStore({
@@ -34,6 +34,22 @@ test('faults of a store that is up are logged; an outage is logged once, and so 
     { level: 'warn', event: 'store.unavailable', store: 'redis', err },
   ])
   watch[Symbol.dispose]()
+})
+
+test('a store that connects within 2 s of the start was never lost; one that does not is', () => {
+  for (const connectsAfter of [1, 3]) {
+    const { clock, state, told, watch } = watched(false)
+    const err = new StoreAway('no')
+    watch.failed(err)
+    clock.jump(connectsAfter)
+    if (connectsAfter > 2) watch.failed(err)
+    state.up = true
+    watch.failed(err)
+    const events = told.map(line => (line as { readonly event: string }).event)
+    const lost = connectsAfter > 2 ? ['store.lost', 'store.recovered'] : []
+    expect(events.filter(event => event !== 'store.unavailable')).toEqual(lost)
+    watch[Symbol.dispose]()
+  }
 })
 
 test('a fault of our own code is not an outage and is not retried', async () => {

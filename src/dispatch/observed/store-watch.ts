@@ -23,11 +23,15 @@ interface WatchOptions {
 
 const LOOK_MS = 250
 const RETRY_MS = 250
+/** Time of a store to connect at the start. */
+const START_MS = 2_000
 const FAULT_LINES_PER_SECOND = 2
 
 export function watchStore({ store, clock, logger, onFault }: WatchOptions): StoreWatch {
   const { kind } = store
+  const startedAt = clock.monotonic()
   let wasUp = true
+  let hasBeenUp = false
   let wentAt = 0
   const sayFault = limited<{ readonly err: unknown }>({
     perSecond: FAULT_LINES_PER_SECOND,
@@ -37,9 +41,11 @@ export function watchStore({ store, clock, logger, onFault }: WatchOptions): Sto
 
   const look = (error?: unknown): void => {
     const isUp = store.isUp()
+    hasBeenUp ||= isUp
     if (isUp === wasUp) return
-    wasUp = isUp
     const now = clock.monotonic()
+    if (!hasBeenUp && now - startedAt < START_MS) return
+    wasUp = isUp
     if (isUp) logger.info({ store: kind, seconds: Math.round((now - wentAt) / 1000) }, 'store.recovered')
     else {
       wentAt = now
@@ -54,7 +60,7 @@ export function watchStore({ store, clock, logger, onFault }: WatchOptions): Sto
     const isAway = error instanceof StoreAway
     if (!isAway) onFault(error)
     look(isAway ? error : undefined)
-    if (isAway && wasUp) sayFault({ err: error })
+    if (isAway && store.isUp()) sayFault({ err: error })
   }
 
   return {
