@@ -136,6 +136,23 @@ describe('memory: cleanup', () => {
     expect((await log.open(userTopic('acme', '7'))).head.seq).toBe(1)
   })
 
+  test('cleanup forgets the notifications that have left all logs and are older than the retention', async () => {
+    await using store = start()
+    const { log, append, clock, cleanUp } = store
+    const isKnown = async (id: string): Promise<boolean> =>
+      (await log.report('acme', id, { limit: 1 })) !== undefined
+    await log.append([draft('a', { expiresAt: clock.time }), draft('a', { owner: BOB })])
+    for (let n = 0; n < 3_000; n++) await append(draft(`n${n}`, { expiresAt: clock.time }))
+    clock.time += LIMITS.retentionMs
+    await append(draft('young'))
+    await cleanUp()
+    expect([await isKnown('a'), await isKnown('n2999'), await isKnown('n0')]).toEqual([true, true, false])
+
+    clock.time += 1_000
+    await cleanUp()
+    expect([await isKnown('a'), await isKnown('n2999'), await isKnown('young')]).toEqual([false, false, true])
+  })
+
   test('cleanup visits every log, in several turns of the event loop', async () => {
     await using store = start()
     const { log, clock, cleanUp } = store
