@@ -30,7 +30,7 @@ export interface Outcome {
 export type Dispatch = (envelope: Envelope) => Awaitable<Outcome>
 
 interface DispatcherOptions {
-  readonly reach: Pick<Reach, 'offer' | 'write' | 'publish' | 'areConnected'>
+  readonly reach: Pick<Reach, 'offer' | 'write' | 'writeOne' | 'publish' | 'areConnected'>
   /** Absent when the log is off: then sends reach live connections only. */
   readonly log: Pick<TracedLog, 'append'> | undefined
   /** Append for users without a connection too. */
@@ -107,6 +107,28 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     return whenReady(reached, users => usersOutcome(id, users, how))
   }
 
+  /** The commonest send of all: no lists, no promise. */
+  const writeToOne = (
+    { tenant, notification }: Envelope,
+    user: string,
+    acceptedAt: number,
+    writeOne: NonNullable<Reach['writeOne']>,
+  ): Outcome => {
+    const { id } = notification
+    const { delivered, failed, has } = writeOne(userTopic(tenant, user), {
+      id,
+      body: encode(notification),
+      acceptedAt,
+    })
+    return {
+      notificationId: id,
+      deliveredTo: delivered,
+      failed,
+      queued: 0,
+      status: has ? 'delivered' : 'no_recipient',
+    }
+  }
+
   const append = async (
     log: Pick<TracedLog, 'append'>,
     envelope: Envelope,
@@ -142,9 +164,13 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     const { notification, acceptedAt = clock.monotonic() } = envelope
     if (isExpired(notification, clock.now()))
       return { notificationId: notification.id, deliveredTo: 0, failed: 0, queued: 0, status: 'expired' }
+    const { target } = envelope
+    const isPastLog = log === undefined || notification.ttl === 0
+    if (target.type === 'user' && isPastLog && reach.writeOne !== undefined)
+      return writeToOne(envelope, target.user, acceptedAt, reach.writeOne)
     const route = routeOf(envelope)
     if (!('users' in route)) return toCrowd(envelope, route, acceptedAt)
-    if (log === undefined || notification.ttl === 0) return writePastLog(envelope, route.users, acceptedAt)
+    if (isPastLog) return writePastLog(envelope, route.users, acceptedAt)
     return append(log, envelope, route.users, acceptedAt)
   }
 }

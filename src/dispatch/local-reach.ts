@@ -87,9 +87,11 @@ export function createLocalReach(options: LocalReachOptions): Reach {
   }
 
   const writeTo = (owner: Topic, id: string, frame: Frame, acceptedAt: number): UserReach => {
+    const members = hub.members(owner)
+    if (members.size === 0) return AWAY
     let delivered = 0
     let failed = 0
-    for (const connection of hub.members(owner)) {
+    for (const connection of members) {
       if (connection.phase !== 'live') continue
       crowdAcks?.expect(id, [owner])
       if (connection.write(frame) !== 'refused') delivered++
@@ -109,6 +111,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       const frame = crowdFrame(body)
       return reachEach(owners, body, owner => writeTo(owner, id, frame, acceptedAt))
     },
+    writeOne: (owner, { id, body, acceptedAt }) => writeTo(owner, id, crowdFrame(body), acceptedAt),
     publish: ({ topics, audience }, { id, body, acceptedAt }) => {
       const [first] = topics
       return crowd.send(topics, crowdFrame(body), {

@@ -3,6 +3,8 @@ import { formatEvent, type StreamFields } from '../protocol/stream-event.ts'
 import { type Cursor, formatCursor } from './cursor.ts'
 import type { Notification } from './notification.ts'
 
+const NO_FIELDS: StreamFields = {}
+
 /** One message to clients, encoded once for all connections. */
 export class Frame {
   /** The event name on SSE. */
@@ -12,7 +14,7 @@ export class Frame {
   readonly #fields: StreamFields
   #sse: string | undefined
 
-  constructor(event: string, json: string, fields: StreamFields = {}) {
+  constructor(event: string, json: string, fields = NO_FIELDS) {
     this.event = event
     this.json = json
     this.#fields = fields

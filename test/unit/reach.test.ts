@@ -56,6 +56,7 @@ const remote = <T extends object>(port: T): T =>
   new Proxy(port, {
     get: (target, name) => {
       const member: unknown = Reflect.get(target, name)
+      if (member === undefined) return member
       if (typeof member !== 'function') return remote(member as object)
       return async (...given: readonly unknown[]) => {
         // A span stays in its process, and here there is none.
@@ -102,7 +103,7 @@ function start() {
     onLive: () => {},
     clock,
   })
-  const reach: Reach = remote(local)
+  const reach: Reach = remote({ ...local, writeOne: undefined })
   const redeliveries = createRedeliveries({
     reach,
     log: { read: () => Promise.reject(new Error('not asked')) },

@@ -120,6 +120,7 @@ export function createClusterReach({
       const isPushed = entries.some(({ push }) => push !== undefined)
       return isPushed ? collect(entries, body, acceptedAt, span) : local.offer(entries, body, acceptedAt)
     },
+    writeOne: undefined,
     write: async (owners, message, span) => {
       const { id, body, acceptedAt } = message
       const [here, { about }] = await Promise.all([

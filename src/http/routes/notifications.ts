@@ -1,10 +1,10 @@
 import { Elysia } from 'elysia'
 import * as v from 'valibot'
-import { type Composer, type Found, refusalOf } from '../../dispatch/compose.ts'
+import { type ComposeError, type Composer, refusalOf } from '../../dispatch/compose.ts'
 import type { Dispatch, Outcome } from '../../dispatch/dispatcher.ts'
-import type { Once } from '../../dispatch/once.ts'
+import type { Once, Try } from '../../dispatch/once.ts'
 import { AppError, invalidValue } from '../../errors.ts'
-import { whenReady } from '../../lib/flow/awaitable.ts'
+import { type Awaitable, whenReady } from '../../lib/flow/awaitable.ts'
 import { type Document, type Fault, formatOf } from '../../lib/json/document.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import { isoOf } from '../../lib/time/iso.ts'
@@ -17,10 +17,11 @@ import {
   sending,
 } from '../../notification/content.ts'
 import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../../notification/fan-out.ts'
+import type { Notification } from '../../notification/notification.ts'
 import type { Target } from '../../notification/target.ts'
 import { audience, channelName, channelNames, userId, userIds } from '../../protocol/audience.ts'
 import { useBody } from '../request/body.ts'
-import type { Callers } from '../request/caller.ts'
+import type { Caller, Callers } from '../request/caller.ts'
 import { answering } from '../request/keyed.ts'
 
 export const MAX_BODY_BYTES = 65_536
@@ -83,30 +84,40 @@ export const straightRoute = (summary: string) => ({
 export function notificationRoutes({ composer, dispatch, once, callers, clock }: SendOptions) {
   const answer = answering(once)
 
-  const send = (
-    context: SendContext,
-    { value: content, raw, text }: Document<KeyedContent>,
+  const answerOf = (outcome: Outcome): string => resultOf(outcome, clock.now())
+
+  const deliver = (
+    notification: Notification | ComposeError,
     target: Target,
-  ) => {
-    const { request, set } = context
-    const { tenant, span } = callers.of(request)
-    // Without a template and a log nothing here is a promise: the answer is made in this turn.
-    return answer({ request, tenant, key: content.idempotency_key, text }, set, as => {
-      const now = as?.storedAt ?? clock.now()
-      const draft = { content, raw, at: '', source: SOURCE, now, id: as?.id }
-      const carryOut = (found: Found) => {
-        const notification = composer.compose(draft, found)
-        if ('reason' in notification) throw refusalOf(notification)
-        if (target.type === 'users') checkFanOut(target, notification.payload)
-        return whenReady(dispatch({ tenant, target, notification, span }), outcome =>
-          resultOf(outcome, clock.now()),
-        )
-      }
-      return 'payload' in content
-        ? carryOut(undefined)
-        : composer.find(tenant, content.template_id).then(carryOut)
-    })
+    { tenant, span }: Caller,
+  ): Awaitable<string> => {
+    if ('reason' in notification) throw refusalOf(notification)
+    if (target.type === 'users') checkFanOut(target, notification.payload)
+    return whenReady(dispatch({ tenant, target, notification, span }), answerOf)
   }
+
+  /** Without a template and a log nothing here is a promise: the answer is made in this turn. */
+  const carryOut = (
+    { value: content, raw }: Document<KeyedContent>,
+    target: Target,
+    caller: Caller,
+    as: Try | undefined,
+  ): Awaitable<string> => {
+    const now = as?.storedAt ?? clock.now()
+    const draft = { content, raw, at: '', source: SOURCE, now, id: as?.id }
+    if ('payload' in content) return deliver(composer.compose(draft), target, caller)
+    return composer
+      .find(caller.tenant, content.template_id)
+      .then(found => deliver(composer.compose(draft, found), target, caller))
+  }
+
+  const send = ({ request, set }: SendContext, body: Document<KeyedContent>, target: Target) => {
+    const caller = callers.of(request)
+    const { tenant } = caller
+    const keyed = { request, tenant, key: body.value.idempotency_key, text: body.text }
+    return answer(keyed, set, as => carryOut(body, target, caller, as))
+  }
+
   return new Elysia({ name: 'notifications', prefix: '/api/v1/notifications' })
     .post(
       '/send',
