@@ -36,7 +36,7 @@ test.each(['any', 'bun'])(
   async loader => {
     using server = startFakeCentrifugo({ key: API_KEY, secret: SECRET })
     const { table, code, err } = await benchAgainst(
-      ...['send', 'send-away', 'saturated', '--loader', loader],
+      ...['send', 'saturated', '--loader', loader],
       ...['--against', server.url, '--kind', 'centrifugo', '--pid', String(server.pid)],
     )
     expect({ code, err }).toEqual({ code: 0, err: '' })
@@ -46,9 +46,6 @@ test.each(['any', 'bun'])(
       'send: requests/s',
       'send: requests per CPU-second',
       'send: loader busy',
-      'send-away: requests/s',
-      'send-away: requests per CPU-second',
-      'send-away: loader busy',
     ])
     expect([...server.channels]).toEqual(expect.arrayContaining(['bench', 'user-0', 'user-999']))
     expect(server.pongs).toBeGreaterThan(0)
