@@ -36,6 +36,7 @@ import type { Reach } from './reach.ts'
 import { createReceipts, type Receipts } from './receipts.ts'
 import { createRedeliveries } from './redelivery.ts'
 import { createReplayPace } from './replay-pace.ts'
+import { createRevocationSweep } from './revocation-sweep.ts'
 import { createSweep } from './sweep.ts'
 
 /** All parts between a send and the connections, assembled by the settings. */
@@ -58,7 +59,7 @@ export interface Pipeline extends Disposable {
   readonly persist: Persist
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
-  /** Compares logs with connections after an outage: an unanswered append may have succeeded. */
+  /** Looks for what this node missed in an outage: unanswered appends that succeeded, and revoked tokens. */
   catchUp(): void
 }
 
@@ -199,7 +200,10 @@ export function createPipeline({
     persist,
     onFault,
   })
-  const sweep = stack.use(createSweep({ hub, log, delivery, retry: storeWatch.retry }))
+  const { retry } = storeWatch
+  const sweep = queueEnabled || ackEnabled ? stack.use(createSweep({ hub, log, delivery, retry })) : undefined
+  const revocationSweep =
+    cluster && stack.use(createRevocationSweep({ hub, revocations: store.revocations, retry }))
   const dispatcher = createDispatcher({
     reach,
     log: queueEnabled || ackEnabled ? log : undefined,
@@ -229,7 +233,10 @@ export function createPipeline({
     receipts,
     buffers,
     acknowledgement: redeliveries && createAcknowledgement({ acks, log, reach, redeliveries }),
-    catchUp: queueEnabled || ackEnabled ? sweep.start : () => {},
+    catchUp: () => {
+      sweep?.start()
+      revocationSweep?.start()
+    },
     [Symbol.dispose]: () => owned.dispose(),
   }
 }

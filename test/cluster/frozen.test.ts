@@ -128,3 +128,34 @@ test(
   },
   TIMEOUT_MS,
 )
+
+test(
+  'tokens that were revoked while their node was frozen are disconnected when it wakes',
+  async () => {
+    await using redis = await startRedis()
+    await using a = await startNode(redis.url, 'a')
+    await using b = await startNode(redis.url, 'b')
+    await know(a, 2)
+    using revoked = await connectSocket(`${b.url}/ws?token=${await b.token('revoked')}`)
+    using other = await connectSocket(`${b.url}/ws?token=${await b.token('other')}&cursor=`)
+    await other.nextOf('connected')
+    process.kill(b.pid, 'SIGSTOP')
+    try {
+      // Its subscriptions have ended: it does not hear of the revocation.
+      await know(a, 1)
+      const answer = await fetch(`${a.url}/api/v1/users/revoked/disconnect`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },
+        body: JSON.stringify({ issued_before: Math.floor(Date.now() / 1000) }),
+      })
+      expect(await answer.json()).toEqual({ user_id: 'revoked', disconnected: 0 })
+    } finally {
+      process.kill(b.pid, 'SIGCONT')
+    }
+    expect((await revoked.closed).code).toBe(4403)
+    await b.line('bus.back')
+    expect(await sendBy(a, 'other', 1)).toMatchObject({ delivered_to: 1 })
+    expect((await other.next()).payload).toBe(1)
+  },
+  TIMEOUT_MS,
+)

@@ -8,6 +8,7 @@ const SOURCE = join(import.meta.dir, '../../src/dispatch')
 const FILES = [
   'delivery',
   'receipts',
+  'rounds',
   'start',
   'sweep',
   'cluster/calls',
@@ -148,7 +149,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: '(g) forgets a sweep requested during another',
-    file: 'sweep',
+    file: 'rounds',
     from: 'while (isWanted && !isClosed) {',
     to: 'for (const _ of [1]) {',
     seed: 7,
@@ -156,9 +157,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     rule: '(g) ends a sweep when the log does not answer',
-    file: 'sweep',
-    from: 'if (await tryCompare(some)) from += OWNERS_AT_ONCE',
-    to: 'await tryCompare(some)\n        from += OWNERS_AT_ONCE',
+    file: 'rounds',
+    from: 'if (await tryVisit(some)) from += OWNERS_AT_ONCE',
+    to: 'await tryVisit(some)\n        from += OWNERS_AT_ONCE',
     seed: 224,
     nodesSeed: 29,
   },
