@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { type AlteredLine, startAlteredLine } from '../support/altered-line.ts'
 import { API_KEY, SECRET } from '../support/app.ts'
 import { runCli } from '../support/cli.ts'
 import type { Message } from '../support/client.ts'
@@ -287,33 +288,9 @@ describe('finds a fault between itself and the running service', () => {
 })
 
 /** A line to Redis on which TIME is ahead by some seconds. */
-async function startShiftedClock(
-  target: number,
-  seconds: number,
-): Promise<AsyncDisposable & { readonly port: number }> {
+function startShiftedClock(target: number, seconds: number): Promise<AlteredLine> {
   const TIME = /^\*2\r\n\$10\r\n(\d{10})\r\n\$\d\r\n\d+\r\n$/
-  const shift = (text: string): string =>
-    text.replace(TIME, (all, at: string) => all.replace(at, String(Number(at) + seconds)))
-  const sockets = new Set<{ destroy(): void }>()
-  const { createConnection } = await import('node:net')
-  const server = createServer(near => {
-    const far = createConnection({ port: target, host: '127.0.0.1' })
-    for (const socket of [near, far]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-    }
-    near.on('data', chunk => far.write(chunk))
-    far.on('data', chunk => near.write(shift(chunk.toString('latin1')), 'latin1'))
-    near.on('close', () => far.destroy())
-    far.on('close', () => near.destroy())
-  })
-  const port = await freePort()
-  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
-  return {
-    port,
-    [Symbol.asyncDispose]: async () => {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-    },
-  }
+  return startAlteredLine(target, text =>
+    text.replace(TIME, (all, at: string) => all.replace(at, String(Number(at) + seconds))),
+  )
 }

@@ -30,9 +30,13 @@ const isWritable = (path: string): boolean => {
   }
 }
 
-function checkSpace(directory: string): Finding {
+/** Bytes that the service may still write there. */
+function freeBytes(directory: string): number {
   const { bavail, bsize } = statfsSync(directory)
-  const free = bavail * bsize
+  return bavail * bsize
+}
+
+function checkSpace(free: number): Finding {
   const message = `${Math.floor(free / MIB)} MiB free`
   if (free >= LOW_BYTES) return ok(CHECK, message)
   const advice = 'free space on this volume: sends to users get 503 when it is full'
@@ -78,7 +82,10 @@ function checkContent(path: string): Finding {
 }
 
 /** Checks the file of a SQLite store, which a service may have open. */
-export function checkStoreFile({ storeUrl }: Config): readonly Finding[] {
+export function checkStoreFile(
+  { storeUrl }: Pick<Config, 'storeUrl'>,
+  freeIn = freeBytes,
+): readonly Finding[] {
   if (storeUrl.kind !== 'sqlite') return []
   const given = resolve(storeUrl.path)
   const directory = dirname(given)
@@ -86,7 +93,7 @@ export function checkStoreFile({ storeUrl }: Config): readonly Finding[] {
   if (!existsSync(directory)) return [fail(CHECK, `the directory ${directory} does not exist`, advice)]
   if (!isDirectoryWritable(directory))
     return [fail(CHECK, `the directory ${directory} is not writable`, advice)]
-  const space = checkSpace(directory)
+  const space = checkSpace(freeIn(directory))
   if (!existsSync(given) || statSync(given).size === 0)
     return [ok(CHECK, `${given} does not exist yet: the service creates it`), space]
   const path = realpathSync(given)
