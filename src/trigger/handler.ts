@@ -68,6 +68,12 @@ interface Work {
   readonly span: Span | undefined
 }
 
+/** An envelope with the message that it came from. */
+interface Taken extends Envelope {
+  readonly work: Work
+  readonly held: KeyClaim | undefined
+}
+
 /** Too many messages are in progress. */
 const OVERLOADED: RejectedMessage = { reason: 'store' }
 
@@ -102,50 +108,44 @@ export function createHandler({
   clock,
   tracing,
 }: HandlerOptions): Handler {
-  /** Messages that are taken and not yet dispatched. */
-  const works = new WeakMap<Envelope, Work & { readonly held: KeyClaim | undefined }>()
-
   const fail = (work: Work, error: unknown, tenant?: string): void => {
     const rejection = rejectionOf(error)
     const more = tenant === undefined ? {} : { tenant }
     end(work, rejection === undefined ? { type: 'fault', error } : { type: 'rejected', rejection, ...more })
   }
 
-  const intake = createIntake({
+  const intake = createIntake<Taken>({
     dispatch: envelope => {
-      const { tenant } = envelope
-      const work = works.get(envelope)
-      const refusal = work?.message.refuse?.(tenant)
+      const { tenant, work, held } = envelope
+      const refusal = work.message.refuse?.(tenant)
       if (refusal !== undefined) throw refusal
       return whenReady(dispatch(envelope), outcome => {
-        work?.held?.answered('')
-        if (work !== undefined) end(work, { type: 'accepted', tenant })
+        held?.answered('')
+        end(work, { type: 'accepted', tenant })
         return outcome
       })
     },
     maxBytes,
-    onFault: (error, envelope) => {
-      const work = works.get(envelope)
-      work?.held?.failed(isRefusal(error) ? 'free' : 'retry')
-      if (work !== undefined) fail(work, error, envelope.tenant)
+    onFault: (error, { work, held, tenant }) => {
+      held?.failed(isRefusal(error) ? 'free' : 'retry')
+      fail(work, error, tenant)
     },
   })
 
   /** Takes a message that needs no further look-up. */
-  const obey = (work: Work, judged: MessageResult, take: Intake['take']): void => {
+  const obey = (work: Work, judged: MessageResult, take: Intake<Taken>['take']): void => {
     if (!judged.ok) end(work, { type: 'rejected', rejection: judged })
     else if (judged.envelope === undefined) end(work, { type: judged.known })
     else {
-      const envelope = { ...judged.envelope, acceptedAt: clock.monotonic(), span: work.span }
-      works.set(envelope, { ...work, held: judged.held })
-      if (take(envelope)) return
-      judged.held?.failed('free')
+      const { envelope, held } = judged
+      if (take({ ...envelope, acceptedAt: clock.monotonic(), span: work.span, work, held })) return
+      held?.failed('free')
       end(work, { type: 'rejected', rejection: OVERLOADED })
     }
   }
 
   /** Keeps the place of a message until its template or its key is found. */
-  const obeyLater = async (work: Work, pending: Pending, fill: Fill): Promise<void> => {
+  const obeyLater = async (work: Work, pending: Pending, fill: Fill<Taken>): Promise<void> => {
     try {
       obey(work, await pending.judge(), fill)
     } catch (error) {

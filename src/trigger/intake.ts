@@ -4,14 +4,14 @@ import { Deque } from '../lib/collections/deque.ts'
 import { type Envelope, recipientsOf } from '../notification/target.ts'
 
 /** Dispatches messages in order of arrival; no caller waits for an answer. */
-export interface Intake {
+export interface Intake<E extends Envelope = Envelope> {
   /** False: over the bound, not taken. */
-  take(envelope: Envelope): boolean
+  take(envelope: E): boolean
   /**
    * Reserves a place for a message that needs a look-up. Later messages wait for it. It counts `bytes` until then.
    * Undefined: over the bound.
    */
-  reserve(bytes: number): Fill | undefined
+  reserve(bytes: number): Fill<E> | undefined
   /** Resolves when all messages taken up to now are dispatched. */
   settled(): Promise<void>
 }
@@ -20,18 +20,18 @@ export interface Intake {
  * Fills a reserved place; undefined leaves it empty. False: the envelope is over the bound, and the place stays empty.
  * Only the first call counts.
  */
-export type Fill = (envelope: Envelope | undefined) => boolean
+export type Fill<E extends Envelope = Envelope> = (envelope: E | undefined) => boolean
 
-interface IntakeOptions {
-  readonly dispatch: Dispatch
+interface IntakeOptions<E extends Envelope> {
+  readonly dispatch: (envelope: E) => ReturnType<Dispatch>
   /** Bound on messages in progress. */
   readonly maxBytes: number
-  readonly onFault: (error: unknown, envelope: Envelope) => void
+  readonly onFault: (error: unknown, envelope: E) => void
 }
 
 /** A place in the order. */
-interface Place {
-  content: Envelope | 'awaited' | 'nothing'
+interface Place<E extends Envelope> {
+  content: E | 'awaited' | 'nothing'
 }
 
 /** Approximate size of a message beside its payload, so that small messages count too. */
@@ -50,15 +50,19 @@ const sizeOf = ({ notification, target }: Envelope): number =>
  * after its append, so a crowd message waits for earlier appends. A message to many users takes turns with
  * other callers; later messages wait behind it.
  */
-export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): Intake {
-  const waiting = new Deque<Place>()
+export function createIntake<E extends Envelope>({
+  dispatch,
+  maxBytes,
+  onFault,
+}: IntakeOptions<E>): Intake<E> {
+  const waiting = new Deque<Place<E>>()
   let appending = 0
   let isAlone = false
   let bytes = 0
   let isPumping = false
   let idle = Promise.withResolvers<void>()
 
-  const mayGo = (content: Place['content']): boolean => {
+  const mayGo = (content: Place<E>['content']): boolean => {
     if (content === 'nothing' || content === 'awaited') return content === 'nothing'
     return appending === 0 || (!isAlone && isForUsers(content) && !isLarge(content))
   }
@@ -70,14 +74,14 @@ export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): In
     idle = Promise.withResolvers()
   }
 
-  const done = (envelope: Envelope): void => {
+  const done = (envelope: E): void => {
     if (isForUsers(envelope)) appending--
     if (isLarge(envelope)) isAlone = false
     pump()
     release(sizeOf(envelope))
   }
 
-  const go = (envelope: Envelope): void => {
+  const go = (envelope: E): void => {
     if (isForUsers(envelope)) appending++
     if (isLarge(envelope)) isAlone = true
     const failed = (error: unknown): void => {
@@ -125,7 +129,7 @@ export function createIntake({ dispatch, maxBytes, onFault }: IntakeOptions): In
     reserve: before => {
       const size = OVERHEAD_BYTES + before
       if (!reserve(size)) return undefined
-      const place: Place = { content: 'awaited' }
+      const place: Place<E> = { content: 'awaited' }
       waiting.insert(waiting.length, place)
       return envelope => {
         if (place.content !== 'awaited') return false
