@@ -108,7 +108,6 @@ export function createApi({
     set.headers['x-request-id'] = requestIdOf(request)
     if (isDraining()) set.headers['connection'] = 'close'
     spans?.start(request, place?.pattern, pathOf(request.url))
-    cors.add(request, set.headers)
     if (request.method !== 'OPTIONS') guard.check(place, request, set.headers)
   }
 
@@ -117,7 +116,7 @@ export function createApi({
     if (isDraining()) headers['connection'] = 'close'
   }
 
-  const straight = createStraight({ admit, complete, refuse, headers: cors.headers })
+  const straight = createStraight({ admit, complete, refuse, cors })
 
   /** Counts every answer, including upgrades, whose answer has status 101. */
   const counted =
@@ -151,7 +150,7 @@ export function createApi({
   })
     // Elysia types the wrapped function as something else.
     .wrap(handle => counted(handle as unknown as Handle))
-    .headers(cors.headers)
+    .use(cors.plugin)
     .onRequest(({ request, set }) => {
       admit(request, set as AnswerHead)
       return request.method === 'OPTIONS' ? cors.preflight(request, (set as AnswerHead).headers) : undefined

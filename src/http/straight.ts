@@ -1,5 +1,6 @@
 import type { Awaitable } from '../lib/flow/awaitable.ts'
 import type { AnswerHead } from './answer/answer-head.ts'
+import type { Cors } from './request/cors.ts'
 
 interface RouteInfo {
   readonly method: string
@@ -16,8 +17,7 @@ interface StraightOptions {
   readonly admit: (request: Request, set: AnswerHead) => void
   readonly complete: (set: AnswerHead) => void
   readonly refuse: (error: unknown, request: Request, set: AnswerHead) => object
-  /** Headers of every answer. */
-  readonly headers: Readonly<Record<string, string>>
+  readonly cors: Pick<Cors, 'headers' | 'dependsOnOrigin'>
 }
 
 /** Called with each answer; gives the one to send. */
@@ -25,7 +25,7 @@ type Finish = (response: Response) => Awaitable<Response>
 
 /** Calls the handlers of the commonest routes without Elysia. */
 interface Straight {
-  /** Answers a POST to a straight route and passes the answer on; undefined for any other request. */
+  /** Answers a POST from a backend to a straight route and passes the answer on; undefined for any other request. */
   answer(pattern: string | undefined, request: Request, finish: Finish): Awaitable<Response> | undefined
   /** Registers the routes with `x-straight`. */
   learn(routes: readonly RouteInfo[]): void
@@ -38,10 +38,10 @@ const isStraight = ({ method, hooks: { detail } }: RouteInfo): boolean =>
  * Elysia makes a context and two more promises for each request, and headers from a plain object. A send
  * costs a tenth less without them. Hooks, handlers and answers are those that Elysia would use.
  */
-export function createStraight({ admit, complete, refuse, headers }: StraightOptions): Straight {
+export function createStraight({ admit, complete, refuse, cors }: StraightOptions): Straight {
   const handlers = new Map<string, StraightHandler>()
   // The runtime copies a Headers faster than a plain object.
-  const common = new Headers({ ...headers, 'content-type': 'application/json;charset=utf-8' })
+  const common = new Headers({ ...cors.headers, 'content-type': 'application/json;charset=utf-8' })
 
   const respond = (text: string, { status = 200, headers: own }: AnswerHead): Response => {
     const response = new Response(text, { status: Number(status), headers: common })
@@ -52,7 +52,8 @@ export function createStraight({ admit, complete, refuse, headers }: StraightOpt
   return {
     answer: (pattern, request, finish) => {
       const handler = pattern === undefined ? undefined : handlers.get(pattern)
-      if (handler === undefined || request.method !== 'POST') return undefined
+      if (handler === undefined || request.method !== 'POST' || cors.dependsOnOrigin(request))
+        return undefined
       const set: AnswerHead = { headers: {} }
       const failed = (error: unknown): Awaitable<Response> =>
         finish(respond(JSON.stringify(refuse(error, request, set)), set))

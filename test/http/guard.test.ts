@@ -292,6 +292,24 @@ test('with CORS_ORIGINS only listed origins get CORS headers, on errors too', as
   ])
 })
 
+test('a send without an origin gets the constant CORS headers of all answers', async () => {
+  for (const CORS_ORIGINS of ['', 'https://a.example']) {
+    await using service = await startTestApp({ CORS_ORIGINS })
+    const health = await fetch(`${service.url}/health`)
+    const body = JSON.stringify({ event_type: 'x', payload: {}, target_user_id: 'u' })
+    const sent = await fetch(`${service.url}${AT}/send`, {
+      method: 'POST',
+      headers: { 'x-api-key': API_KEY, 'content-type': 'application/json' },
+      body,
+    })
+    expect([health.status, sent.status]).toEqual([200, 200])
+    expect([corsOf(sent), sent.headers.get('access-control-expose-headers')]).toEqual([
+      corsOf(health),
+      EXPOSED,
+    ])
+  }
+})
+
 test.each([
   ['application/json', undefined, 200],
   ['Application/JSON', undefined, 200],
