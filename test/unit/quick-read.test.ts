@@ -1,11 +1,21 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { batch } from '../../src/http/routes/batch/batch.ts'
+import { acks } from '../../src/http/routes/me.ts'
 import { formats } from '../../src/http/routes/notifications.ts'
+import { change, creation } from '../../src/http/routes/templates.ts'
+import { disconnection } from '../../src/http/routes/users.ts'
 import { type Format, formatOf, readDocument } from '../../src/lib/json/document.ts'
 import { UNSURE } from '../../src/lib/json/quick-read.ts'
 
-const all: Readonly<Record<string, Format<unknown>>> = { ...formats, batch: formatOf(batch) }
+const all: Readonly<Record<string, Format<unknown>>> = {
+  ...formats,
+  batch: formatOf(batch),
+  acks: formatOf(acks),
+  disconnection: formatOf(disconnection),
+  creation,
+  change,
+}
 
 /** Makes the schema judge every document. */
 const slow = <T>(format: Format<T>): Format<T> => ({ ...format, quickRead: () => UNSURE })
@@ -40,11 +50,25 @@ const VALUES = [
   '{"type":"All"}',
   '{"type":"Roles","value":["admin"]}',
   '{"type":"Roles"}',
+  '["6ad7eb3c-5d9f-4c52-9b0c-0a2f3f6f3c11"]',
+  '"e:1"',
+  '"2026-01-02T03:04:05Z"',
+  `"${'é'.repeat(61)}"`,
 ]
 const KEYS = [
   ...['target_user_id', 'target_user_ids', 'channel', 'channels', 'audience', 'event_type', 'payload'],
   ...['priority', 'ttl', 'correlation_id', 'idempotency_key', 'template_id', 'variables', 'strict'],
   ...[
+    'notification_ids',
+    'cursor',
+    'reason',
+    'issued_before',
+    'id',
+    'name',
+    'payload_template',
+    'default_priority',
+    'default_ttl',
+    'description',
     'notifications',
     'options',
     'target',
@@ -63,6 +87,9 @@ const GOOD: Readonly<Record<string, string>> = {
   channels: '["a.b"]',
   event_type: '"e"',
   payload: '{"a":1}',
+  id: '"t-1"',
+  name: '"T"',
+  payload_template: '{"a":"{{b}}"}',
 }
 
 const member = fc.tuple(fc.constantFrom(...KEYS), fc.constantFrom(...VALUES))
