@@ -40,6 +40,13 @@ test('the tables show medians, their spread, and what two cores carry', async ()
   expect(text).toContain('<!-- centrifugo -->\nold\n')
 })
 
+test('a ratio to nothing is a dash', async () => {
+  const text = await documentOf(linesOf('send', 'log off', {}, { ours: ofRounds(0), control: ofRounds(0) }))
+  expect(text).toContain(
+    '| send | log off | requests per CPU-second | 0.00 | 0.00–0.00 | 0.00 | 0.00–0.00 | – | – |  |',
+  )
+})
+
 test('a run beside Centrifugo changes no other table', async () => {
   const text = await documentOf(
     linesOf('centrifugo', 'send, log off', {}, { ours: ofRounds(2), control: ofRounds(4) }),
