@@ -115,7 +115,7 @@ const send =
 const sends = (name: string, clients: number, env: Env) => (loader: Loader) =>
   forNodes(name, env, send(loader, clients))
 
-/** What processes cost each other on one core: they do not know of each other. */
+/** Measures what processes that do not know of each other cost each other on one core. */
 async function apart(loader: Loader): Promise<void> {
   for (const count of [2, 3]) await forCount('send to users who are away', count, {}, false, send(loader, 0))
 }

@@ -39,7 +39,7 @@ interface Load {
   readonly redis_port?: number
   /** Messages in flight through Redis. */
   readonly window?: number
-  /** Of so many messages through Redis one goes to a client, which shows the progress; the others go to users who are away. */
+  /** One in so many messages through Redis goes to a client and shows the progress; the others go to users who are away. */
   readonly stride?: number
   readonly waiting?: number
   readonly check?: number
@@ -56,7 +56,7 @@ export interface Window {
   readonly seconds: number
   /** User and system time of all server processes, in seconds. */
   readonly cpu: number
-  /** The same, for each process. */
+  /** CPU-seconds of each process. */
   readonly cpus: readonly number[]
   /** Busy share of the loader; near 1 the loader was the bottleneck. */
   readonly busy: number

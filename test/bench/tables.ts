@@ -55,7 +55,7 @@ const rounded = (value: number): string => {
   return shown(Math.round(value / unit) * unit)
 }
 
-/** What one and two cores carry. */
+/** Table of what one and two cores carry. */
 function capacityOf(lines: readonly Line[]): string {
   const find = ([row, name, figure]: Name): number | undefined =>
     lines.find(line => line.row === row && line.case === name && line.figure === figure)?.ours

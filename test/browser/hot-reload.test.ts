@@ -84,7 +84,7 @@ test(
           await Bun.write(file, ROOM(version))
           vite.watcher.emit('change', file)
         }
-        // What comes while the new version is on its way is handled by either.
+        // Either version handles notifications that come during the change.
         await send(service, 'ann', `user${round}`)
         await shows(`${version} online ${2 * round + 1}`)
         await publish(service, 'room', `room${round}`)

@@ -148,7 +148,7 @@ class World {
   readonly #open = new Set<object>()
   #timers = 0
 
-  // Of this life of the page.
+  // During this life of the page.
   #client: Client<Events> | undefined
   #life = 0
   #stored: string | undefined
@@ -328,7 +328,7 @@ class World {
     }
   }
 
-  // What the client sees of it
+  // The client's view of it
 
   /** An attempt begins, with this token. */
   #attempt(transport: 'websocket' | 'sse', token: string, address: string, here: object): void {

@@ -129,7 +129,7 @@ describe('Two nodes with acknowledgement', () => {
       const refused = await settle(client)
       expect(refused.map(({ code }) => code)).toEqual(Array(200).fill('INVALID_ACK'))
       expect(questions).toBeLessThan(25)
-      // What another node wrote to another user is acknowledged as before.
+      // Notifications that another node wrote to another user are acknowledged as before.
       using first = await open(b, 'v')
       const { notification_id: id } = await send(b, 'v', 1, { ttl: 0 })
       await first.next()

@@ -10,7 +10,7 @@ import { seedsOf } from './under-load.ts'
 
 const OPERATIONS = 120
 const TIMEOUT_MS = 120_000
-/** What a node writes in the background may follow an answer, and so may replays. */
+/** Background writes of a node may follow an answer, and so may replays. */
 const SETTLE_MS = 3_000
 const PAUSE_MS = 50
 

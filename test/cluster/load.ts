@@ -289,7 +289,7 @@ const idsOf = ({ visits }: Trail): Set<string> =>
 
 const resumes = ({ visits }: Trail): boolean => visits.every(({ presented }) => presented !== undefined)
 
-/** What was accepted in this time may be lost, because Redis lost it. Set by the test. */
+/** Sends accepted in this time may be lost, because Redis lost it. Set by the test. */
 export interface Loss {
   from: number
   to: number

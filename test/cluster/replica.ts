@@ -64,7 +64,7 @@ export class Replica {
     }
   }
 
-  /** What each client has read by now. Connections that ended are gone from all nodes. */
+  /** Messages that each client has read by now. Connections that ended are gone from all nodes. */
   async read(): Promise<readonly unknown[]> {
     const clients = [...this.#clients.values()]
     for (const client of clients)

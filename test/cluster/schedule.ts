@@ -99,7 +99,7 @@ class Client {
   /** The last that it has read. */
   cursor = ''
   readonly read = new Set<string>()
-  /** What it may read again: the store returned from a copy that does not know its epoch. */
+  /** Entries that it may read again: the store returned from a copy that does not know its epoch. */
   readonly forgiven = new Set<string>()
 
   constructor(run: Run, kind: ClientKind) {
@@ -162,7 +162,7 @@ class Client {
 
 class Node {
   readonly run: Run
-  /** What this process does next, in any order. */
+  /** Next steps of this process, in any order. */
   readonly tasks: Task[] = []
   readonly hub: Hub<Line>
   readonly receipts: Receipts
@@ -555,7 +555,7 @@ class Run {
           world.fault(`${phase} at ${epoch}:${position}, the head is ${world.epoch}:${world.seq}`)
   }
 
-  /** What no device has read reaches the next one without a cursor. */
+  /** Entries that no device has read reach the next one without a cursor. */
   async checkUser(): Promise<void> {
     const last = new Client(this, 'plain')
     this.clients.push(last)

@@ -51,7 +51,7 @@ function residentBytes(): number {
   return process.memoryUsage.rss()
 }
 
-// The same garbage as that of the appends.
+// Makes as much garbage as the appends.
 let characters = 0
 await pass(({ body }) => {
   characters += body.length

@@ -3,7 +3,7 @@ import { createRoot, hydrateRoot } from 'react-dom/client'
 import type { Client } from '../../client/src/index.ts'
 import { useChannel, useConnection, useNotification } from '../../client/src/react/index.ts'
 
-/** What a test calls from outside the page. */
+/** Functions of the page that a test calls. */
 interface Window {
   readonly ara: Client<{ e: unknown }>
   readonly take: (what: { readonly payload: unknown }) => void

@@ -20,7 +20,7 @@ interface TenantCount {
 
 /** Age up to which the count of a tenant is used again, however many of its clients connect. */
 const TENANT_COUNT_MS = 1_000
-/** The same, when it leaves no room: a connection may have been closed since. */
+/** Age up to which a count that leaves no room is used again: a connection may have been closed since. */
 const FULL_COUNT_MS = 100
 const MAX_TENANTS = 10_000
 

@@ -13,7 +13,7 @@ export interface Member extends NodeIdentity {
 export interface Members extends Disposable {
   /** Other nodes, silent ones included until their subscriptions end; in no order. */
   others(): readonly Member[]
-  /** Those that left a call unanswered and have been silent since. Calls do not wait for them. */
+  /** Nodes that left a call unanswered and have been silent since. Calls do not wait for them. */
   silent(): readonly Member[]
   /** Notes a sign of life. A message of this node proves that the bus delivers. */
   heard(instance: string): void

@@ -11,7 +11,7 @@ export interface RedisClock {
 const ROUNDING_MS = 1
 
 export function createRedisClock({ monotonic }: Pick<Clock, 'monotonic'>): RedisClock {
-  /** What the clock of Redis is ahead of ours, at least. */
+  /** Least time by which the clock of Redis is ahead of ours. */
   let ahead = Number.NEGATIVE_INFINITY
   return {
     now: () => ahead + monotonic(),
