@@ -26,9 +26,7 @@ beforeAll(async () => {
     WEBSOCKET_CLEANUP_INTERVAL: '1',
   })
   line = await startProxy(service.port)
-  // Pages without an address may not open WebSockets to this machine.
-  const args = ['--disable-features=LocalNetworkAccessChecks']
-  browser = await startBrowser({ host: 'localhost:8081', port: line.port, args })
+  browser = await startBrowser({ host: 'localhost:8081', port: line.port })
 }, START_MS)
 
 afterAll(async () => {

@@ -16,8 +16,7 @@ let script: string
 
 beforeAll(async () => {
   service = await startTestApp({ QUEUE_ENABLED: 'true' })
-  const args = ['--disable-features=LocalNetworkAccessChecks']
-  browser = await startBrowser({ host: 'localhost:8081', port: service.port, args })
+  browser = await startBrowser({ host: 'localhost:8081', port: service.port })
   const { outputs } = await Bun.build({
     entrypoints: [join(import.meta.dir, '../support/react-page.ts')],
     target: 'browser',

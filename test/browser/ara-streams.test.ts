@@ -15,8 +15,7 @@ let browser: Browser
 
 beforeAll(async () => {
   service = await startTestApp({ QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' })
-  const args = ['--disable-features=LocalNetworkAccessChecks']
-  browser = await startBrowser({ host: 'localhost:8081', port: service.port, args })
+  browser = await startBrowser({ host: 'localhost:8081', port: service.port })
 }, TEST_MS)
 
 afterAll(async () => {

@@ -16,9 +16,7 @@ let browser: Browser
 
 beforeAll(async () => {
   service = await startTestApp({ QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' })
-  // Pages without an address may not open WebSockets to this machine.
-  const args = ['--disable-features=LocalNetworkAccessChecks']
-  browser = await startBrowser({ host: 'localhost:8081', port: service.port, args })
+  browser = await startBrowser({ host: 'localhost:8081', port: service.port })
 }, START_MS)
 
 afterAll(async () => {

@@ -66,8 +66,7 @@ test(
     await vite.listen()
     const file = join(project.folder, 'Room.jsx')
     const [address = ''] = vite.resolvedUrls?.local ?? []
-    const args = ['--disable-features=LocalNetworkAccessChecks']
-    const browser = await startBrowser({ host: 'unused', port: 1, args })
+    const browser = await startBrowser({ host: 'unused', port: 1 })
     try {
       const page = await browser.newPage()
       let sockets = 0

@@ -97,8 +97,7 @@ describe('in a page', () => {
         return new Response(Bun.file(join(folder, pathname === '/' ? 'index.html' : pathname)))
       },
     })
-    const args = ['--disable-features=LocalNetworkAccessChecks']
-    const browser = await startBrowser({ host: 'localhost:8081', port: server.port ?? 0, args })
+    const browser = await startBrowser({ host: 'localhost:8081', port: server.port ?? 0 })
     try {
       const page = await browser.newPage()
       await page.goto('http://localhost:8081/')

@@ -15,8 +15,7 @@ let browser: Browser
 beforeAll(async () => {
   service = await startTestApp({ QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: String(MAX_QUEUE) })
   example = await startExample('browser', settingsFor(service.url))
-  const args = ['--disable-features=LocalNetworkAccessChecks']
-  browser = await startBrowser({ host: 'localhost:8081', port: service.port, args })
+  browser = await startBrowser({ host: 'localhost:8081', port: service.port })
 }, TEST_MS)
 
 afterAll(async () => {

@@ -29,8 +29,7 @@ beforeAll(async () => {
   service = await startService(env)
   const settings = { ...settingsFor(service.url), BACKEND_PORT: String(await freePort()) }
   example = await startExample('react', settings)
-  const args = ['--disable-features=LocalNetworkAccessChecks']
-  browser = await startBrowser({ host: 'localhost:8081', port: service.port, args })
+  browser = await startBrowser({ host: 'localhost:8081', port: service.port })
 }, TEST_MS)
 
 afterAll(async () => {

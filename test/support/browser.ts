@@ -14,11 +14,9 @@ export const findBrowser = (): string | undefined =>
 export async function startBrowser({
   host,
   port,
-  args = [],
 }: {
   readonly host: string
   readonly port: number
-  readonly args?: readonly string[]
 }): Promise<Browser> {
   const executablePath = findBrowser()
   if (executablePath === undefined) throw new Error(ADVICE)
@@ -28,8 +26,9 @@ export async function startBrowser({
       // Chromium has no sandbox as root (containers), where /dev/shm is small.
       '--no-sandbox',
       '--disable-dev-shm-usage',
+      // Pages without an address may else open no WebSocket to this machine.
+      '--disable-features=LocalNetworkAccessChecks',
       `--host-resolver-rules=MAP ${host} 127.0.0.1:${port}`,
-      ...args,
     ],
   })
 }
