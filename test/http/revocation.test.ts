@@ -179,9 +179,10 @@ describe('a connect that races with a disconnect is closed or rejected', () => {
         ? connectSocket(`${app.url}/ws?token=${token}`).then(client => client.closed)
         : connectStream(`${app.url}/sse?token=${token}`).then(client => client.closed),
     )
+    // Each is rejected or closed: an open one would block this wait. Some are rejected before the answer below.
+    const ends = Promise.allSettled(tries)
     await revoke(app, 'u', seconds())
-    // Each is rejected or closed: an open one would block this wait.
-    await Promise.allSettled(tries)
+    await ends
     expect((await app.get('/api/v1/users/u/presence')).json.connections).toBe(0)
   })
 
