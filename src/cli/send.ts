@@ -78,10 +78,13 @@ async function bodyOf(args: Arguments, fields: Target['fields']): Promise<string
   return `${rest.slice(0, -1)},"payload":${await payloadOf(args)}}`
 }
 
+const counted = (count: unknown, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`
+
 /** One line about a result; unknown fields do not matter. */
 function summaryOf({ body = {} }: Answer): string {
   const { status, delivered_to: delivered, queued, failed, notification_id: id } = body
-  return `${status}: delivered to ${delivered} connections, queued for ${queued} users, failed on ${failed} (id ${id})`
+  const to = `delivered to ${counted(delivered, 'connection')}, queued for ${counted(queued, 'user')}`
+  return `${status}: ${to}, failed on ${failed} (id ${id})`
 }
 
 /** `send`: sends a notification and prints the answer. */

@@ -89,7 +89,7 @@ test(
       await page.goto(`${site}/first.html`)
       await connected
       await using third = openTerminal(folder, port, send)
-      await third.shows(/delivered to 1 connections/)
+      await third.shows(/delivered to 1 connection,/)
       await page.locator('h1').getByText('Hello').waitFor()
       await browser.close()
     }

@@ -53,7 +53,7 @@ describe('send', () => {
       })
       expect({ code, stdout }).toEqual({
         code: 0,
-        stdout: expect.stringMatching(/delivered to 1 connections/),
+        stdout: expect.stringMatching(/delivered to 1 connection, queued for [01] users?/),
       })
       expect(await socket.nextOf('notification')).toMatchObject({ event_type: 'e', payload: n })
     }
