@@ -4,6 +4,7 @@ import { ERRORS } from '../src/errors.ts'
 import { METRICS } from '../src/observe/metrics.ts'
 import { asyncApiDocument } from './support/asyncapi.ts'
 import { envExample, metricsDocument, settingsDocument } from './support/docs.ts'
+import { lateHandlers } from './support/late-handlers.ts'
 
 const ROOT = join(import.meta.dir, '..')
 /** Path from `client/src` to the types that client and service share. */
@@ -184,6 +185,42 @@ describe('imports between folders', () => {
       ['hub/c.ts', `import { b } from './b.ts'`],
     ])
     expect(cycleIn(ring)).toEqual(['hub/b.ts', 'hub/c.ts', 'hub/b.ts'])
+  })
+})
+
+describe('promises of tests have handlers before the test waits for another promise (`awaitedLater`)', () => {
+  test('in all files', async () => {
+    const found = [...(await sourcesIn('test'))].flatMap(([file, text]) =>
+      lateHandlers(text).map(({ line, name }) => `test/${file}:${line} ${name}`),
+    )
+    expect(found).toEqual([])
+  })
+
+  test.each<[text: string]>([
+    ['const sending = send(1)\nawait wait()\nawait sending'],
+    ['const sending = send(1)\nexpect(await get()).toBe(1)\nexpect((await sending).status).toBe(200)'],
+    ['const sending = [send(1), send(2)]\nfor (const n of [3, 4]) await send(n)\nawait Promise.all(sending)'],
+    ['const [sending, other] = [send(1), send(2)]\nawait other\nreturn sending'],
+    [
+      'const sending =\n  n > 1\n    ? send(1)\n    : send(2)\nawait wait()\nawait expect(sending).rejects.toThrow()',
+    ],
+    [
+      "const sending = (async () => {\n  await send(1)\n})()\nawait wait('sending')\nawait sending.catch(none)",
+    ],
+  ])('the check finds the fault in %j', text => {
+    expect(lateHandlers(text)).toMatchObject([{ line: 1, name: 'sending' }])
+  })
+
+  test.each<[text: string]>([
+    ['const sending = awaitedLater(send(1))\nawait wait()\nawait sending'],
+    ['const sending = send(1).catch(error => String(error))\nawait wait()\nawait sending'],
+    ['const sending = send(1)\nconst other = async () => {\n  await wait()\n}\nawait sending'],
+    ['const all = Promise.allSettled([send(1), send(2)])\nawait wait()\nawait all'],
+    ['const client = connect()\nawait wait()\nawait client.closed'],
+    ['const { closed } = client\nconst token = await sign()\nawait closed'],
+    ['const send = (n: number) => post(n)\nawait wait()\nawait send(1)'],
+  ])('the check accepts %j', text => {
+    expect(lateHandlers(text)).toEqual([])
   })
 })
 

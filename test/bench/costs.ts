@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { publishAll } from '../../src/bus/publisher.ts'
 import { busChannel } from '../../src/notification/bus-channel.ts'
 import { userTopic } from '../../src/notification/topic.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { startMembers } from './heartbeats.ts'
 import { createLoader, type Loader, type LoadOptions } from './load.ts'
@@ -152,7 +153,7 @@ const idle = (loader: Loader): Promise<void> =>
   forNodes('idle', { WEBSOCKET_HEARTBEAT_INTERVAL: String(HEARTBEAT_SECONDS) }, async nodes => {
     await Bun.sleep(2_000)
     const empty = await atRest(nodes, 10)
-    const held = loader.run(nodes, { mode: 'hold', warm: 0, measure: 10, clients: HELD })
+    const held = awaitedLater(loader.run(nodes, { mode: 'hold', warm: 0, measure: 10, clients: HELD }))
     // Past the connects of the second half of `hold`.
     await Bun.sleep(15_000)
     const full = await atRest(nodes, 2 * HEARTBEAT_SECONDS - 4)

@@ -1,3 +1,4 @@
+import { awaitedLater } from '../support/awaited-later.ts'
 import { signTokens } from './load.ts'
 import type { BenchNodes } from './nodes.ts'
 import type { Times } from './row.ts'
@@ -90,7 +91,7 @@ export async function survive(
   const startedAt = performance.now()
   const pace = setInterval(() => {
     const due = ((performance.now() - startedAt) / 1_000) * SENDS_PER_SECOND
-    while (sends < due) sending.push(sendNext(sends++))
+    while (sends < due) sending.push(awaitedLater(sendNext(sends++)))
   }, 5)
   await Bun.sleep(measure * 500)
   servers[0]?.kill('SIGKILL')

@@ -3,6 +3,7 @@ import type { Browser, Page } from 'playwright-core'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { upTo } from '../support/ara.ts'
 import { araPages, gotBy, stateOf } from '../support/ara-pages.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startBrowser } from '../support/browser.ts'
 import { type Proxy as Line, startProxy } from '../support/proxy.ts'
 import { broadcast, eventually, publish, send } from '../support/visit.ts'
@@ -84,7 +85,7 @@ test(
     // They lead in the order in which they came.
     let last = 2
     for (const leader of tabs.slice(0, 3)) {
-      const sending = sendAll('ann', upTo(last + 10).slice(last))
+      const sending = awaitedLater(sendAll('ann', upTo(last + 10).slice(last)))
       await crash(leader)
       await sending
       last += 10
@@ -225,7 +226,7 @@ test(
     await isOnline(page)
     const payloads = upTo(400)
     while (payloads.length > 0) {
-      const sending = sendAll('reload', payloads.splice(0, 50))
+      const sending = awaitedLater(sendAll('reload', payloads.splice(0, 50)))
       await page.reload()
       await sending
       await page.reload()

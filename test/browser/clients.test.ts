@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startBrowser } from '../support/browser.ts'
 import { openDocPage } from '../support/doc-page.ts'
 import { blocksOf, sectionOf } from '../support/markdown.ts'
@@ -44,7 +45,7 @@ test(
       await service.token('six'),
       six.replace('https://notify.example.org', 'http://localhost:8081'),
     )
-    const said = visit.page.waitForEvent('console')
+    const said = awaitedLater(visit.page.waitForEvent('console'))
     await invoice('six', 42)
     expect((await said).text()).toBe('42')
     expect(visit.complaints).toEqual([])

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Browser, Page } from 'playwright-core'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startBrowser } from '../support/browser.ts'
 import { clientPages, gotBy } from '../support/client-page.ts'
 import { type Proxy as Line, startProxy } from '../support/proxy.ts'
@@ -102,7 +103,7 @@ describe.each(['webSocket', 'eventStream'])('by %s, nothing is lost and nothing 
       const page = await pages.open(listening(connect))
       const payloads = upTo(100)
       while (payloads.length > 0) {
-        const sending = sendAll(user, payloads.splice(0, 20))
+        const sending = awaitedLater(sendAll(user, payloads.splice(0, 20)))
         await page.reload()
         await sending
       }
@@ -165,7 +166,7 @@ test(
     await sendAll('tabs', upTo(5))
     for (const tab of tabs) await has(tab, 5)
     expect(await connectionsOf('tabs')).toBe(1)
-    const sending = sendAll('tabs', [6, 7, 8, 9, 10])
+    const sending = awaitedLater(sendAll('tabs', [6, 7, 8, 9, 10]))
     await leader?.close()
     await sending
     for (const tab of others) {

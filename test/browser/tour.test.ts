@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startBrowser } from '../support/browser.ts'
 import { freePort } from '../support/free-port.ts'
 import { blocksOf, sectionOf } from '../support/markdown.ts'
@@ -85,7 +86,9 @@ test(
       const browser = await startBrowser({ host: 'localhost:8081', port })
       const page = await browser.newPage()
       page.on('dialog', dialog => dialog.accept(token))
-      const connected = page.waitForEvent('websocket').then(socket => socket.waitForEvent('framereceived'))
+      const connected = awaitedLater(
+        page.waitForEvent('websocket').then(socket => socket.waitForEvent('framereceived')),
+      )
       await page.goto(`${site}/first.html`)
       await connected
       await using third = openTerminal(folder, port, send)

@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import { StringDecoder } from 'node:string_decoder'
 import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { createRandom, type Random } from '../support/random.ts'
 import { firstFrame, frameOf } from '../support/raw-socket.ts'
 
@@ -675,7 +676,7 @@ export function slowStore(random: Random): (store: Store) => Store {
   const late =
     <A extends readonly unknown[], T>(act: (...given: A) => Promise<T>) =>
     async (...given: A): Promise<T> => {
-      const answer = act(...given)
+      const answer = awaitedLater(act(...given))
       const wait = random.whole(0, 5)
       if (wait > 0) await Bun.sleep(wait)
       return answer

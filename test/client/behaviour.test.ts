@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createClient } from '../../client/src/index.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { clockWith, follow, memoryCursor, upTo } from '../support/ara.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { freePort } from '../support/free-port.ts'
 import { isUpgrade, startGate } from '../support/gate.ts'
 import { startProxy } from '../support/proxy.ts'
@@ -475,10 +476,12 @@ describe('a loop', () => {
   test('that ends does so without waiting, and at the end of the client', async () => {
     await using service = await startTestApp(LOG)
     using ann = follow({ url: service.url, token: () => service.token('ann') })
-    const loop = (async () => {
-      for await (const _ of ann.client);
-      return 'ended'
-    })()
+    const loop = awaitedLater(
+      (async () => {
+        for await (const _ of ann.client);
+        return 'ended'
+      })(),
+    )
     await ann.client.ready()
     ann.client.close()
     expect(await loop).toBe('ended')

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { createServerClient } from '../../client/src/server/index.ts'
 import type { ServerOptions } from '../../client/src/server/types.ts'
 import { API_KEY, SECRET, startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket } from '../support/client.ts'
 import { startProxy } from '../support/proxy.ts'
 import { eventually, socketOf } from '../support/visit.ts'
@@ -139,7 +140,7 @@ describe('a call is tried again, and sends once', () => {
     await using line = await startProxy(service.port)
     const { client } = impatient({ url: `http://127.0.0.1:${line.port}`, apiKey: API_KEY, retries: 1 })
     line.mute()
-    const sending = client.user('ann', paid(1))
+    const sending = awaitedLater(client.user('ann', paid(1)))
     await eventually(async () => (await keptFor(service, 'ann')).length === 1)
     line.cut()
     line.thaw()

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import type { ClientOptions } from '../../client/src/types.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { clockWith, type Follower, follow, upTo } from '../support/ara.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { type Gate, isUpgrade, startGate } from '../support/gate.ts'
 import { eventually, publish, send } from '../support/visit.ts'
 
@@ -80,14 +81,16 @@ test(
     await onlineBy(ann, 'sse')
     const rounds = upTo(10)
     let isDone = false
-    const sending = (async () => {
-      let sent = 0
-      while (!isDone) {
-        sent++
-        await (sent % 2 ? send(service, 'ann', sent) : publish(service, 'room', sent))
-      }
-      return sent
-    })()
+    const sending = awaitedLater(
+      (async () => {
+        let sent = 0
+        while (!isDone) {
+          sent++
+          await (sent % 2 ? send(service, 'ann', sent) : publish(service, 'room', sent))
+        }
+        return sent
+      })(),
+    )
     for (const round of rounds) {
       const leave = ann.client.subscribe(`other${round}`)
       await ann.client.ready()

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startPair } from '../support/cluster.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { logOf } from '../support/stored.ts'
@@ -127,7 +128,7 @@ describe('A draining node', () => {
       await stream.next()
       expect(await send(b, 'u', 1)).toMatchObject({ delivered_to: 2 })
       const { cursor } = await client.next()
-      const drained = a.app.drain()
+      const drained = awaitedLater(a.app.drain())
       expect(await client.nextOf('shutdown')).toMatchObject({ reconnect_after_seconds: 1 })
       expect(await stream.nextOf('shutdown')).toMatchObject({ retry: '1000' })
       expect(await client.closed).toMatchObject({ code: 1012 })

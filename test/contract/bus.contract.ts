@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { ALL_NODES, type BusTopic, nodeTopic } from '../../src/bus/bus.ts'
 import { channelTopic, tenantTopic, userTopic } from '../../src/notification/topic.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import type { BusNode } from '../support/bus-node.ts'
 
 const TOPIC: BusTopic = channelTopic('default', 'orders')
@@ -51,7 +52,7 @@ export function busContract(name: string, open: () => Promise<BusNode>): void {
       const sent: Promise<number>[] = []
       for (let n = 0; n < 1_200; n++) {
         for (const { bus } of nodes)
-          for (const topic of topics) sent.push(bus.publish(topic, `${bus.instance} ${n}`))
+          for (const topic of topics) sent.push(awaitedLater(bus.publish(topic, `${bus.instance} ${n}`)))
         if (n % 100 === 0) await new Promise(setImmediate)
       }
       expect(new Set(await Promise.all(sent))).toEqual(new Set([3]))

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { API_KEY, startTestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket } from '../support/client.ts'
 import { type Service, startService } from '../support/service.ts'
 
@@ -10,9 +11,11 @@ const lists = (count: number) => many(count, '[]')
 /** Longest answer time of `/health/live` during other work, in milliseconds. */
 async function longestWait(service: Service, other: () => Promise<unknown>): Promise<number> {
   let done = false
-  const ended = other().finally(() => {
-    done = true
-  })
+  const ended = awaitedLater(
+    other().finally(() => {
+      done = true
+    }),
+  )
   let longest = 0
   while (!done) {
     const startedAt = performance.now()

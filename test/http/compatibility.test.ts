@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { signToken } from '../../src/auth/sign.ts'
 import { systemClock } from '../../src/lib/time/clock.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket, connectStream, type SocketClient } from '../support/client.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
 import { startRedis } from '../support/redis.ts'
@@ -367,15 +368,17 @@ describe('the server accepts the samples of docs/COMPATIBILITY.md', () => {
         stderr: 'pipe',
       })
     const listening = shell((await sample('curl, SSE')).replace('<JWT>', token))
-    const events = (async () => {
-      let text = ''
-      for await (const piece of listening.stdout.pipeThrough(new TextDecoderStream())) {
-        text += piece
-        if (text.includes('redis:notification:user:user123')) break
-      }
-      listening.kill()
-      return text
-    })()
+    const events = awaitedLater(
+      (async () => {
+        let text = ''
+        for await (const piece of listening.stdout.pipeThrough(new TextDecoderStream())) {
+          text += piece
+          if (text.includes('redis:notification:user:user123')) break
+        }
+        listening.kill()
+        return text
+      })(),
+    )
     const health = async () => (await fetch(`${service.url}/health`)).json()
     await eventually(async () => {
       const { connections, redis: trigger } = (await health()) as {

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 
 const AT = '/api/v1/notifications'
@@ -141,7 +142,7 @@ test('a draining server is alive but not ready, until its last connection closes
   await using service = await startTestApp({ DRAIN_SECONDS: '1' })
   using first = await listen(service, 'a')
   using second = await listen(service, 'a')
-  const drained = service.app.drain()
+  const drained = awaitedLater(service.app.drain())
   const ready = await service.get('/health/ready')
   expect([ready.status, ready.json]).toEqual([
     503,

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { eventually, settle, socketOf } from '../support/visit.ts'
 
 const LOG_ON = { QUEUE_ENABLED: 'true', TENANT_ENABLED: 'true' }
@@ -37,9 +38,9 @@ test('large calls of a tenant delay small calls and other tenants by at most one
   const { wrapStore, begun, next } = gated()
   await using app = await startTestApp(LOG_ON, { wrapStore })
   const all = users(10_000)
-  const greedy = Array.from({ length: 6 }, () => sendTo(app, 'greedy', all))
+  const greedy = awaitedLater(Array.from({ length: 6 }, () => sendTo(app, 'greedy', all)))
   await eventually(async () => begun.length === 1)
-  const modest = sendTo(app, 'modest', all.slice(0, 5_000))
+  const modest = awaitedLater(sendTo(app, 'modest', all.slice(0, 5_000)))
   for (const tenant of ['greedy', 'modest'])
     expect((await sendTo(app, tenant, users(200), 'small')).json).toMatchObject({ queued: 200 })
   expect(begun).toEqual(['greedy'])

@@ -3,6 +3,7 @@ import type { Environment } from '../../src/config/config.ts'
 import { StoreAway } from '../../src/errors.ts'
 import type { Store, Totals } from '../../src/store/store.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { labelsOf, readExposition } from '../support/exposition.ts'
 import { changesBy, scrape } from '../support/metrics.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
@@ -303,9 +304,10 @@ describe('GET /metrics', () => {
   test('includes everything that happened before the request', async () => {
     await using app = await startTestApp()
     for (let n = 1; n <= 20; n++) {
-      void scrape(app)
+      const earlier = awaitedLater(scrape(app))
       await send(app, 'u', n)
       expect((await scrape(app)).value('ara_messages_sent_total{target="user"}')).toBe(n)
+      await earlier
     }
   })
 })
@@ -529,7 +531,7 @@ test('concurrent requests are counted on their own routes, in any order of answe
   })
   await using app = await startTestApp({ QUEUE_ENABLED: 'true' }, { wrapStore })
   const changes = await changesBy(app, async () => {
-    const slow = Array.from({ length: 10 }, (_, n) => send(app, `u${n}`, n))
+    const slow = awaitedLater(Array.from({ length: 10 }, (_, n) => send(app, `u${n}`, n)))
     await asked.promise
     await Promise.all(
       Array.from({ length: 30 }, (_, n) => [

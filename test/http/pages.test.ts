@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { connect, type Socket } from 'node:net'
 import type { Store } from '../../src/store/store.ts'
 import { API_KEY, startTestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket } from '../support/client.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
 import { startService } from '../support/service.ts'
@@ -157,7 +158,7 @@ test('a caller may have 4 listings at once and 100 waiting; the next one is 429'
   const slow = slowStore()
   await using service = await startTestApp({ API_KEY: `${API_KEY},another-key-0123456789` }, slow)
   const list = (headers = {}) => service.get('/api/v1/templates', headers)
-  const asked = Array.from({ length: 124 }, () => list())
+  const asked = awaitedLater(Array.from({ length: 124 }, () => list()))
   await slow.asked
   const refused = await Promise.race(asked)
   expect([refused.status, refused.json.error.code, refused.headers.get('retry-after')]).toEqual([
@@ -166,7 +167,7 @@ test('a caller may have 4 listings at once and 100 waiting; the next one is 429'
     '1',
   ])
   expect(slow.count()).toBe(4)
-  const other = list({ 'x-api-key': 'another-key-0123456789' })
+  const other = awaitedLater(list({ 'x-api-key': 'another-key-0123456789' }))
   const over = Promise.withResolvers<void>()
   let refusals = 0
   for (const each of asked)

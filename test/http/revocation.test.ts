@@ -3,6 +3,7 @@ import type { Environment } from '../../src/config/config.ts'
 import { userTopic } from '../../src/notification/topic.ts'
 import type { Store } from '../../src/store/store.ts'
 import { SECRET, startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { createTestClock } from '../support/clock.ts'
 import { breakingRevocations, lateRevocations } from '../support/revocations.ts'
@@ -133,7 +134,7 @@ describe('a tenant with 10,000 revocations in force', () => {
     }
     let filled = Promise.resolve()
     const wrapStore = (store: Store): Store => {
-      filled = made(store)
+      filled = awaitedLater(made(store))
       return store
     }
     const app = await startTestApp({ TENANT_ENABLED: 'true' }, { wrapStore })
@@ -203,10 +204,11 @@ describe('a connect that races with a disconnect is closed or rejected', () => {
         },
       )
       const token = await app.token('u')
-      const coming =
+      const coming = awaitedLater(
         transport === 'ws'
           ? connectSocket(`${app.url}/ws?token=${token}`)
-          : connectStream(`${app.url}/sse?token=${token}`)
+          : connectStream(`${app.url}/sse?token=${token}`),
+      )
       await asked.promise
       expect((await revoke(app, 'u', seconds())).json.disconnected).toBe(0)
       gate.resolve()

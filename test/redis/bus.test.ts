@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import type { BusTopic } from '../../src/bus/bus.ts'
 import { channelTopic, userTopic } from '../../src/notification/topic.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startRedis } from '../support/redis.ts'
 import { connectNode, startNode } from '../support/redis-bus.ts'
 import { eventually } from '../support/visit.ts'
@@ -92,7 +93,7 @@ describe('the Redis bus', () => {
     const total = 3_000
     const sent: Promise<number>[] = []
     for (let n = 0; n < total; n++) {
-      sent.push(a.bus.publish(topic, String(n)))
+      sent.push(awaitedLater(a.bus.publish(topic, String(n))))
       if (n % 50 === 0) await admin.script('FLUSH')
     }
     expect(new Set(await Promise.all(sent))).toEqual(new Set([2]))
@@ -113,7 +114,7 @@ describe('the Redis bus', () => {
     const counts: Promise<number>[] = []
     for (const [n, topic] of topics.entries()) {
       void (n % 2 === 0 ? a : b).bus.join(topic)
-      for (const each of topics) counts.push(sender.bus.publish(each, 'x'))
+      for (const each of topics) counts.push(awaitedLater(sender.bus.publish(each, 'x')))
       if (n % 3 === 0) await new Promise(setImmediate)
     }
     const counted = (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { ReplyError } from 'ioredis'
 import { createClient } from '../../src/lib/redis/client.ts'
 import { exchange, type RedisCommand } from '../../src/lib/redis/exchange.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startRedis } from '../support/redis.ts'
 
 async function connect(port: number) {
@@ -49,11 +50,13 @@ test('exchanges and other commands of one connection keep their order', async ()
 test('an exchange rejects when its connection ends before all replies, and on an ended connection', async () => {
   await using redis = await startRedis()
   const client = await connect(redis.port)
-  const cut = exchange(client, [
-    ['set', 'a', 1],
-    ['blpop', 'never', 0],
-    ['get', 'a'],
-  ])
+  const cut = awaitedLater(
+    exchange(client, [
+      ['set', 'a', 1],
+      ['blpop', 'never', 0],
+      ['get', 'a'],
+    ]),
+  )
   await redis.kill()
   await expect(cut).rejects.toThrow('closed')
   await expect(exchange(client, [['ping']])).rejects.toThrow()

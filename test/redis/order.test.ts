@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import type { Environment } from '../../src/config/config.ts'
 import type { Store } from '../../src/store/store.ts'
 import { slowStore } from '../chaos/hopping.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { createRandom } from '../support/random.ts'
 import { startRedis } from '../support/redis.ts'
 import { startHearing, subscribed } from '../support/trigger.ts'
@@ -40,7 +41,7 @@ const isFor = (user: string, { type, target }: { type?: string; target?: unknown
 function lateStore(store: Store): Store {
   let last: Promise<unknown> = Promise.resolve()
   const append: Store['log']['append'] = drafts => {
-    const answer = store.log.append(drafts)
+    const answer = awaitedLater(store.log.append(drafts))
     const late = last.then(() => Bun.sleep(1)).then(() => answer)
     last = late
     return late

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
 import { redisHealth, startHearing, subscribed, untilRedisIs } from '../support/trigger.ts'
@@ -65,9 +66,11 @@ function crowdedSeconds(app: TestApp): readonly unknown[] {
 /** Checks that every HTTP send is as fast as before while `during` runs. */
 async function withSends<T>(app: TestApp, during: Promise<T>): Promise<T> {
   let over = false
-  const ended = during.finally(() => {
-    over = true
-  })
+  const ended = awaitedLater(
+    during.finally(() => {
+      over = true
+    }),
+  )
   while (!over) {
     const startedAt = performance.now()
     expect((await send(app, 'other', null)).status).toBe('no_recipient')

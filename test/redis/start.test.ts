@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { StoreAway } from '../../src/errors.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startRedis } from '../support/redis.ts'
 import { redisHealth, startHearing, subscribed, untilRedisIs } from '../support/trigger.ts'
 import { eventually, send } from '../support/visit.ts'
@@ -73,8 +74,8 @@ describe('Without a Redis', () => {
       stdout: 'pipe',
       stderr: 'pipe',
     })
-    const said = new Response(child.stdout).text()
-    const complaints = new Response(child.stderr).text()
+    const said = awaitedLater(new Response(child.stdout).text())
+    const complaints = awaitedLater(new Response(child.stderr).text())
     // Longer than the attempts that open the breaker take.
     await Bun.sleep(3_000)
     child.kill('SIGTERM')
@@ -125,7 +126,7 @@ test('a drain unsubscribes before it closes the first connection, and continues 
   const message = { type: 'user', target: 'u', event: EVENT }
   await redis.publish('notification:user:u', message)
   for (const client of clients) await client.next()
-  const drained = app.app.drain()
+  const drained = awaitedLater(app.app.drain())
   await eventually(async () => (await redis.publish('notification:user:u', message)) === 0)
   const { stats } = app.app
   const received = stats.redisMessagesReceived

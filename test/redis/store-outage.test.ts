@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import type { Message } from '../support/client.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
@@ -42,9 +43,11 @@ async function startCount(app: TestApp) {
     /** Sends one number after another while `during` runs. */
     sayOn: async <T>(during: Promise<T>): Promise<T> => {
       let isOver = false
-      const ended = during.finally(() => {
-        isOver = true
-      })
+      const ended = awaitedLater(
+        during.finally(() => {
+          isOver = true
+        }),
+      )
       while (!isOver) {
         await say()
         await Bun.sleep(20)

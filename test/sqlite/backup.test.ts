@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { chmod, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket } from '../support/client.ts'
 import { type Service, spawnService, startService } from '../support/service.ts'
 import { storePlace } from '../support/store-file.ts'
@@ -41,7 +42,7 @@ test(
     const copy = join(place.directory, 'copy.db')
     await using service = await startService(env)
     await service.send('u', 1)
-    const sending = Promise.all([2, 3, 4].map(n => service.send('u', n)))
+    const sending = awaitedLater(Promise.all([2, 3, 4].map(n => service.send('u', n))))
     expect(await run(['backup', copy], place.url)).toMatchObject({ code: 0, stderr: '' })
     await sending
     await service.send('u', 5)

@@ -5,6 +5,7 @@ import { userTopic } from '../../src/notification/topic.ts'
 import type { Draft, UserLog } from '../../src/store/store.ts'
 import { noting } from '../contract/store.contract.ts'
 import { API_KEY, startTestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startService } from '../support/service.ts'
 import { openPlace, storePlace } from '../support/store-file.ts'
 import { eventually } from '../support/visit.ts'
@@ -131,7 +132,7 @@ test('a template change that is committed after its caller timed out is visible 
   const other = new Database(place.path)
   other.run('BEGIN IMMEDIATE')
   const changed = templates.update('acme', 't', { payloadTemplate: '"new"', updatedAt: 2 })
-  const reason = reasonOf(changed)
+  const reason = awaitedLater(reasonOf(changed))
   expect(await text()).toBe('"old"')
   writer.hold()
   other.run('COMMIT')
@@ -152,10 +153,10 @@ describe('a writer that ends', () => {
     const { log } = opened.store
     await log.append([draft('before')])
     writer.hold()
-    const during = log.append([draft('during')])
+    const reason = awaitedLater(reasonOf(log.append([draft('during')])))
     await new Promise(setImmediate)
     writer.end()
-    expect(await reasonOf(during)).toContain('ended')
+    expect(await reason).toContain('ended')
     writer.release()
     await eventually(opened.store.isUp)
     expect((await log.append([draft('after')]))[0]?.cursor.seq).toBe(2)

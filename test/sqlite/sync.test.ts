@@ -2,6 +2,7 @@ import { describe, expect, spyOn, test } from 'bun:test'
 import { readFile } from 'node:fs/promises'
 import { userTopic } from '../../src/notification/topic.ts'
 import type { Draft } from '../../src/store/store.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { startService } from '../support/service.ts'
 import { openPlace, type StorePlace, storePlace } from '../support/store-file.ts'
 import { canTrace } from '../support/strace.ts'
@@ -49,7 +50,7 @@ describe('one commit is shared by', () => {
     const { log } = opened.store
     await log.append([draft('first')])
     const before = await commitsIn(place)
-    const under = log.append([draft('under way')])
+    const under = awaitedLater(log.append([draft('under way')]))
     await new Promise(setImmediate)
     const waiting = Array.from({ length: 20 }, async (_, n) => {
       // Each append in its own turn.

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { startTestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { startLazyProxy } from '../support/lazy-proxy.ts'
 import { send, streamOf } from '../support/visit.ts'
@@ -44,7 +45,9 @@ test('a client that disconnects while it waits for room leaves no connection beh
   await using app = await startTestApp()
   const streams = await Promise.all(Array.from({ length: 5 }, () => streamOf(app, 'u')))
   const abort = new AbortController()
-  const waiting = fetch(`${app.url}/sse?token=${await app.token('u')}`, { signal: abort.signal })
+  const waiting = awaitedLater(
+    fetch(`${app.url}/sse?token=${await app.token('u')}`, { signal: abort.signal }),
+  )
   // The probe is a comment, which the parser returns with the next event.
   await Bun.sleep(100)
   abort.abort()

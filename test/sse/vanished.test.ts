@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { type VanishingClient, vanishingClient } from '../support/black-hole.ts'
 import { createTestClock } from '../support/clock.ts'
 import { eventually, send, socketOf, streamOf } from '../support/visit.ts'
@@ -108,13 +109,15 @@ test('vanished streams at the limit make room one by one, and a busy live stream
   const ghosts = await Promise.all(Array.from({ length: 4 }, () => openStream(app, 'u')))
   for (const ghost of ghosts) ghost.vanish()
   const sending = new AbortController()
-  const sent = (async () => {
-    for (let count = 0; ; count++) {
-      if (sending.signal.aborted) return count
-      await send(app, 'u', count)
-      await Bun.sleep(20)
-    }
-  })()
+  const sent = awaitedLater(
+    (async () => {
+      for (let count = 0; ; count++) {
+        if (sending.signal.aborted) return count
+        await send(app, 'u', count)
+        await Bun.sleep(20)
+      }
+    })(),
+  )
   const opened = []
   for (let n = 0; n < 4; n++) {
     const stream = await streamOf(app, 'u')

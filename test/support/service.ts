@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
 import { API_KEY, SECRET } from './app.ts'
+import { awaitedLater } from './awaited-later.ts'
 import type { Message } from './client.ts'
 import { createInbox } from './inbox.ts'
 
@@ -73,7 +74,7 @@ export async function startService(env: Record<string, string> = {}, program?: P
   const child = spawnService({ JWT_SECRET: SECRET, API_KEY, ...env }, program)
   const lines: Message[] = []
   const inbox = createInbox<Message>()
-  const stderr = readOutput(child.stderr)
+  const stderr = awaitedLater(readOutput(child.stderr))
   const read = async () => {
     let done = 0
     const all = await readOutput(child.stdout, text => {
@@ -88,7 +89,7 @@ export async function startService(env: Record<string, string> = {}, program?: P
     inbox.end()
     return all
   }
-  const stdout = read()
+  const stdout = awaitedLater(read())
   const line = (event: string) => inbox.until(each => each.event === event)
   const { port } = await line('started')
   const url = `http://127.0.0.1:${port}`
@@ -109,7 +110,9 @@ export async function startService(env: Record<string, string> = {}, program?: P
         body: JSON.stringify({ target_user_id: user, event_type: 'e', payload }),
       }),
     signal: name => child.kill(name),
-    ended: (async () => ({ code: await child.exited, stderr: await stderr, stdout: await stdout }))(),
+    ended: awaitedLater(
+      (async () => ({ code: await child.exited, stderr: await stderr, stdout: await stdout }))(),
+    ),
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGKILL')
       await child.exited

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import type { BusTopic } from '../../src/bus/bus.ts'
 import { createSubscriptions } from '../../src/bus/subscriptions.ts'
 import { channelTopic } from '../../src/notification/topic.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { createInbox } from '../support/inbox.ts'
 
@@ -27,7 +28,7 @@ test('a topic that is left while a new connection subscribes to all topics is no
   const topics = Array.from({ length: 1_500 }, (_, n): BusTopic => channelTopic('default', `c${n}`))
   for (const topic of topics) expect(subscriptions.join(topic)).toBeUndefined()
   const { client, commands } = fakeRedis()
-  const attached = subscriptions.attach(client, () => {})
+  const attached = awaitedLater(subscriptions.attach(client, () => {}))
   const first = await commands.next()
   expect(first.channels).toEqual(topics.slice(0, 1_000))
   subscriptions.leave(topics[1_200] as BusTopic)

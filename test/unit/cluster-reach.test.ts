@@ -15,6 +15,7 @@ import { memoryStore } from '../../src/store/memory/memory.ts'
 import { referenceTo } from '../../src/store/push.ts'
 import type { Store, UserLog } from '../../src/store/store.ts'
 import { LIMITS, noting } from '../contract/store.contract.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { createMemoryBusNetwork, type MemoryBusNetwork } from '../support/memory-bus.ts'
 import { eventually } from '../support/visit.ts'
 
@@ -212,7 +213,7 @@ test('pushes that arrive in another order are written in the order of the log, e
   let held = 0
   network.hold = (_, message, to) =>
     to === 'b' && kindOf(message) === 'push' && held++ === 0 ? first.promise : undefined
-  const sends = [a.send(U), a.send(U)]
+  const sends = awaitedLater([a.send(U), a.send(U)])
   await eventually(() => socket.written.length === 2)
   first.resolve()
   // The log has brought the first one: its push finds it there.

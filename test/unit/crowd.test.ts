@@ -5,6 +5,7 @@ import { createHub } from '../../src/hub/hub.ts'
 import { createSendBuffers } from '../../src/hub/send-buffers.ts'
 import { Frame } from '../../src/notification/frame.ts'
 import { channelTopic } from '../../src/notification/topic.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 
 const TOPIC = channelTopic('default', 'c')
 
@@ -79,7 +80,9 @@ const sockets = (count: number) => Array.from({ length: count }, (_, n) => new L
 test('many sends reach a room of 1,000 in order, a few per turn', async () => {
   const published: string[] = []
   const { crowd } = crowdOf(sockets(1_000), (_, text) => published.push(text))
-  const sends = Promise.all(Array.from({ length: 100 }, (_, n) => crowd.send([TOPIC], frame(n))))
+  const sends = awaitedLater(
+    Promise.all(Array.from({ length: 100 }, (_, n) => crowd.send([TOPIC], frame(n)))),
+  )
   const inTurns = [published.length]
   while (published.length < 100) {
     await nextTurn()
@@ -94,7 +97,7 @@ test('many sends reach a room of 1,000 in order, a few per turn', async () => {
 test('a large room takes one turn per 1,000 sockets, also beside other sends', async () => {
   const published: string[] = []
   const { crowd } = crowdOf(sockets(3_000), name => published.push(name))
-  const sends = [crowd.send([TOPIC], frame(1)), crowd.send([TOPIC], frame(2))]
+  const sends = awaitedLater([crowd.send([TOPIC], frame(1)), crowd.send([TOPIC], frame(2))])
   let turns = 1
   for (; published.length < 6; turns++) await nextTurn()
   expect(turns).toBeGreaterThanOrEqual(6)
@@ -108,7 +111,7 @@ test('a tenant’s send waits for at most one send of another tenant', async () 
   const published: string[] = []
   const small = new Listener('ws', 'u', 'small')
   const { crowd } = crowdOf([...sockets(1_000), small], (_, text) => published.push(text))
-  const large = Array.from({ length: 500 }, (_, n) => crowd.send([TOPIC], frame(n)))
+  const large = awaitedLater(Array.from({ length: 500 }, (_, n) => crowd.send([TOPIC], frame(n))))
   await crowd.send([channelTopic('small', 'c')], frame(1_000))
   expect(published.indexOf('1000')).toBeLessThan(50)
   await Promise.all(large)

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { tenantTopic } from '../../src/notification/topic.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { createMemoryCluster } from '../support/memory-cluster.ts'
 
@@ -73,7 +74,7 @@ test('a node that does not answer within 500 ms counts none, and so do all nodes
   const { clock, network, a, b } = service
   b.connect('u')
   network.lose = (_, __, to) => to === 'instance-1'
-  const counting = a.countElsewhere('t', 'u', BOTH)
+  const counting = awaitedLater(a.countElsewhere('t', 'u', BOTH))
   await new Promise(setImmediate)
   clock.jump(0.5)
   expect(await counting).toEqual({ user: 0, tenant: 0 })

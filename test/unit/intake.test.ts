@@ -4,6 +4,7 @@ import type { Outcome } from '../../src/dispatch/dispatcher.ts'
 import { notificationOf } from '../../src/notification/content.ts'
 import type { Envelope, Target } from '../../src/notification/target.ts'
 import { createIntake, type Fill } from '../../src/trigger/intake.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 
 type Kind = 'user' | 'users' | 'channel'
 
@@ -123,9 +124,11 @@ test('it is settled when no message is in progress', async () => {
   take('user', '1')
   take('channel', '2')
   let settled = false
-  const waiting = intake.settled().then(() => {
-    settled = true
-  })
+  const waiting = awaitedLater(
+    intake.settled().then(() => {
+      settled = true
+    }),
+  )
   await end('1')
   expect(settled).toBe(false)
   await end('2')
@@ -170,9 +173,11 @@ test('it is not settled while a reservation is open', async () => {
   const { intake } = create()
   const fill = intake.reserve(10)
   let settled = false
-  const waiting = intake.settled().then(() => {
-    settled = true
-  })
+  const waiting = awaitedLater(
+    intake.settled().then(() => {
+      settled = true
+    }),
+  )
   await new Promise(setImmediate)
   expect(settled).toBe(false)
   fill?.(undefined)

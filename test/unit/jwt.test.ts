@@ -14,6 +14,7 @@ import type { FetchResult } from '../../src/auth/jwks.ts'
 import { createTokens } from '../../src/auth/jwt.ts'
 import { signToken } from '../../src/auth/sign.ts'
 import { tokenOf } from '../../src/auth/token.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 
 const NOW = 1_750_000_000
 const LEEWAY = 60
@@ -579,7 +580,7 @@ describe('a key set', () => {
     expect(await tokens.verify(byAnn)).toMatchObject({ ok: true })
     expect(keys.visits).toBe(1)
     keys.clock.span += 1
-    const fetched = keys.fetched()
+    const fetched = awaitedLater(keys.fetched())
     await tokens.verify(byAnn)
     expect(await fetched).toEqual({ ok: true })
     expect(keys.visits).toBe(2)
@@ -619,7 +620,7 @@ describe('a key set', () => {
     /** Presents a token at this time: it starts the due fetch and is checked by the cached keys. */
     const at = async (ms: number) => {
       keys.clock.span = loadedAt + ms
-      const fetched = keys.fetched()
+      const fetched = awaitedLater(keys.fetched())
       const verified = await tokens.verify(byAnn)
       expect(await fetched).toEqual({ ok: false, reason: 'status 503' })
       return verified.ok
@@ -637,7 +638,7 @@ describe('a key set', () => {
     }
     expect(await refusedAt(DAY)).toEqual(NO_SET)
     keys.show(ANN)
-    const fetched = keys.fetched()
+    const fetched = awaitedLater(keys.fetched())
     await refusedAt(DAY + MINUTE)
     expect(await fetched).toEqual({ ok: true })
     expect(await tokens.verify(byAnn)).toMatchObject({ ok: true })
@@ -655,7 +656,7 @@ describe('a key set', () => {
       await tokens.verify(byAnn)
       expect(keys.visits).toBe(visits)
       keys.clock.span += 1
-      const fetched = keys.fetched()
+      const fetched = awaitedLater(keys.fetched())
       await tokens.verify(byAnn)
       expect(keys.visits).toBe(visits + 1)
       return (await fetched).ok

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { createLargeCalls } from '../../src/dispatch/large-calls.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { createStoppedClock } from '../support/clock.ts'
 
 /** Calls that end when the test says so, named by tenant and number. */
@@ -56,8 +57,8 @@ test('tenants take turns, and a call above the bound runs alone', async () => {
 
 test('a failing call makes room, and only its own caller gets the error', async () => {
   const { call, begun, end } = start()
-  const first = call('a1', 10_000)
-  const second = call('a2', 10_000)
+  const first = awaitedLater(call('a1', 10_000))
+  const second = awaitedLater(call('a2', 10_000))
   await new Promise(setImmediate)
   await end('a1', new Error('away'))
   await expect(first).rejects.toThrow('away')
@@ -84,10 +85,10 @@ test('waiting calls are bounded per tenant', async () => {
 test('a call that has waited for 30 s is rejected', async () => {
   const { clock, call, begun, end } = start()
   void call('a1', 10_000)
-  const late = call('a2', 10_000)
+  const late = awaitedLater(call('a2', 10_000))
   await new Promise(setImmediate)
   clock.jump(29)
-  const next = call('b1', 10_000)
+  const next = awaitedLater(call('b1', 10_000))
   clock.jump(2)
   await end('a1')
   await expect(late).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' })

@@ -6,6 +6,7 @@ import { systemClock } from '../../src/lib/time/clock.ts'
 import { channelTopic } from '../../src/notification/topic.ts'
 import type { Logger } from '../../src/observe/log.ts'
 import { createStats } from '../../src/observe/stats.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { createMemoryBusNetwork } from '../support/memory-bus.ts'
 import { eventually } from '../support/visit.ts'
 
@@ -100,7 +101,7 @@ test('a node that is silent for a second keeps its subscriptions, and calls wait
   c?.bus.leave(TOPIC)
   const late = Promise.withResolvers<void>()
   network.hold = (_, message, to) => (to === 'b' && message.startsWith('echo') ? late.promise : undefined)
-  const asked = a?.ask(TOPIC)
+  const asked = awaitedLater(a?.ask(TOPIC))
   await Bun.sleep(100)
   late.resolve()
   expect(await asked).toEqual({ texts: ['b x'], missing: 0, timeouts: 1 })

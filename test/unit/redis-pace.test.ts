@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { createPace } from '../../src/store/redis/pace.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 
 /** Names of the appends that may run, in the order in which they were released. */
 function appendsOf(pace: ReturnType<typeof createPace>) {
@@ -20,7 +21,7 @@ test('while cleanup lags, each append waits until twice as many logs were cleane
   const { released, append } = appendsOf(pace)
   pace.cleaned(500, true)
   const first = append('first', 100)
-  const second = append('second', 100)
+  const second = awaitedLater(append('second', 100))
   pace.cleaned(200, true)
   await first
   expect(released).toEqual(['first'])

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { createReplayPace } from '../../src/dispatch/replay-pace.ts'
 import type { Page } from '../../src/store/store.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 
 const pageOf = (count: number, bytes = 10): Page => ({
   epoch: 'e',
@@ -18,12 +19,14 @@ test.each([
   const pace = createReplayPace()
   const written: number[] = []
   const perTurn: number[] = []
-  const all = Promise.all(
-    Array.from({ length: 40 * most }, (_, n) =>
-      (async () => {
-        await pace.write(page)
-        written.push(n)
-      })(),
+  const all = awaitedLater(
+    Promise.all(
+      Array.from({ length: 40 * most }, (_, n) =>
+        (async () => {
+          await pace.write(page)
+          written.push(n)
+        })(),
+      ),
     ),
   )
   while (written.length < 40 * most) {

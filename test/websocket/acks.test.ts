@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import type { Environment } from '../../src/config/config.ts'
 import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import type { Message, SocketClient } from '../support/client.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import {
@@ -115,11 +116,11 @@ describe('an acknowledgement', () => {
     const client = await socketOf(app, 'u')
     let hasReturned = false
     const item = (value: string) => ({ target: { type: 'user', value }, event_type: 'e', payload: 1 })
-    const call = app
-      .post('/api/v1/notifications/batch', { notifications: [item('u'), item('late')] })
-      .finally(() => {
+    const call = awaitedLater(
+      app.post('/api/v1/notifications/batch', { notifications: [item('u'), item('late')] }).finally(() => {
         hasReturned = true
-      })
+      }),
+    )
     const { id } = await client.next()
     expect(await ack(client, { notification_id: id })).toEqual({ type: 'acked', notification_id: id })
     expect(hasReturned).toBe(false)

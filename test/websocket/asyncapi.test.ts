@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { Parser } from '@asyncapi/parser'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { asyncApi, asyncApiDocument } from '../support/asyncapi.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { masked } from '../support/masked.ts'
 import { checksOf, type Json, resolve } from '../support/openapi.ts'
 import { faultOfTold } from '../support/told.ts'
@@ -156,7 +157,7 @@ test('on a stream the event is the type of the message, and the id its cursor', 
   using stream = await streamOf(app, 'u-7')
   await send(app, 'u-7', 1)
   await broadcast(app, 2)
-  const drained = app.app.drain()
+  const drained = awaitedLater(app.app.drain())
   const events = (await stream.take(4)).map(({ event, id, retry, data }) => [
     event === data.type,
     id === data.cursor || event === 'connected',

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { createStats } from '../../src/observe/stats.ts'
 import { createAdmission } from '../../src/transport/admission.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket } from '../support/client.ts'
 import { createTestClock } from '../support/clock.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
@@ -344,7 +345,7 @@ test('a draining node rejects new connections with 503 and Retry-After, without 
   await using app = await startTestApp({ DRAIN_SECONDS: '1', CORS_ORIGINS: 'https://a.example' })
   const good = await app.token('u')
   const clients = [await socketOf(app, 'u'), await socketOf(app, 'u')]
-  const drained = app.app.drain()
+  const drained = awaitedLater(app.app.drain())
   for (const path of [
     `/ws?token=${good}`,
     `/sse?token=${good}`,

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { connect, createServer } from 'node:net'
 import { API_KEY, SECRET } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { connectSocket, connectStream, type Message } from '../support/client.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
 import { connectRaw } from '../support/raw-socket.ts'
@@ -148,16 +149,18 @@ test('a send in progress at the signal is answered', async () => {
   await using service = await startService({ DRAIN_SECONDS: '1', QUEUE_ENABLED: 'true' })
   using client = await connectSocket(`${service.url}/ws?token=${await service.token('v')}`)
   let body: ReadableStreamDefaultController<Uint8Array> | undefined
-  const answer = fetch(`${service.url}/api/v1/notifications/send`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },
-    body: new ReadableStream<Uint8Array>({
-      start: controller => {
-        body = controller
-        controller.enqueue(Buffer.from('{"target_user_id":"u",'))
-      },
+  const answer = awaitedLater(
+    fetch(`${service.url}/api/v1/notifications/send`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },
+      body: new ReadableStream<Uint8Array>({
+        start: controller => {
+          body = controller
+          controller.enqueue(Buffer.from('{"target_user_id":"u",'))
+        },
+      }),
     }),
-  })
+  )
   // The answer to a later request shows that the server has begun to read the first.
   await (await fetch(`${service.url}/health`)).text()
   service.signal('SIGTERM')
@@ -293,7 +296,7 @@ test('a port in use stops the start and names SERVER_PORT', async () => {
 test('a start without settings works, and the printed token connects at once', async () => {
   const child = spawn({ LOG_FORMAT: 'text' })
   let text = ''
-  const stderr = new Response(child.stderr).text()
+  const stderr = awaitedLater(new Response(child.stderr).text())
   for await (const chunk of child.stdout) {
     text += Buffer.from(chunk).toString()
     if (text.includes('docs/')) break
@@ -383,7 +386,7 @@ test('a service that ends under load answers every send whose connection was acc
         await Bun.sleep(10)
       }
     }
-    const calls = Promise.all(Array.from({ length: 8 }, call))
+    const calls = awaitedLater(Promise.all(Array.from({ length: 8 }, call)))
     await eventually(() => results.length > 50)
     service.signal('SIGTERM')
     expect(await service.ended).toMatchObject(clean)

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { startTestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { createTestClock } from '../support/clock.ts'
 import { broadcast, eventually, publish, rawOf, send, settle, socketOf } from '../support/visit.ts'
 
@@ -669,14 +670,16 @@ for (const coalesce of ['0', '20']) {
     client.send(subscribe(['a', 'b', 'c']))
     await client.next()
     for (let n = 0; n < 20; n++) {
-      const sent = ['/channel', '/channels', '/broadcast'].map(path =>
-        app.post(`/api/v1/notifications${path}`, {
-          event_type: 'e',
-          payload: n,
-          channel: 'a',
-          channels: ['a', 'b'],
-          audience: { type: 'Channels', value: ['a', 'b'] },
-        }),
+      const sent = awaitedLater(
+        ['/channel', '/channels', '/broadcast'].map(path =>
+          app.post(`/api/v1/notifications${path}`, {
+            event_type: 'e',
+            payload: n,
+            channel: 'a',
+            channels: ['a', 'b'],
+            audience: { type: 'Channels', value: ['a', 'b'] },
+          }),
+        ),
       )
       client.send(unsubscribe(['a', 'b']))
       await client.nextOf('unsubscribed')

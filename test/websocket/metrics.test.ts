@@ -3,6 +3,7 @@ import type { Environment } from '../../src/config/config.ts'
 import { StoreAway } from '../../src/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import type { Message, SocketClient, StreamClient } from '../support/client.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { changesBy, changesSince, scrape } from '../support/metrics.ts'
@@ -141,7 +142,7 @@ describe('sends', () => {
     using client = await socketOf(app, 'u')
     await settle(client)
     const before = await scrape(app)
-    const sent = send(app, 'u', 1)
+    const sent = awaitedLater(send(app, 'u', 1))
     await asked.promise
     clock.jump(0.3)
     gate.resolve()
@@ -195,7 +196,7 @@ test('a send with a key counts once; repeats count as replayed, conflict or in p
   expect(await effectOf(app, batch)).toMatchObject({ ...result('new'), ara_batch_requests_total: 1 })
   expect(await effectOf(app, batch)).toEqual(result('replayed'))
   isSlow = true
-  const slow = app.post('/api/v1/notifications/send', body, { 'idempotency-key': 'slow' })
+  const slow = awaitedLater(app.post('/api/v1/notifications/send', body, { 'idempotency-key': 'slow' }))
   await asked.promise
   expect(
     await effectOf(app, () => app.post('/api/v1/notifications/send', body, { 'idempotency-key': 'slow' })),
@@ -333,7 +334,7 @@ describe('connections', () => {
       'ara_ratelimit_denied_total{type="ws"}': 1,
     })
     expect((await scrape(app)).value('ara_draining')).toBe(0)
-    const drained = app.app.drain()
+    const drained = awaitedLater(app.app.drain())
     expect(await effectOf(app, () => app.get('/ws'))).toMatchObject(refused('draining'))
     expect((await scrape(app)).value('ara_draining')).toBe(1)
     for (const client of clients) await client.closed

@@ -7,6 +7,7 @@ import type { Sessions } from '../../src/transport/session.ts'
 import { webSocketHandler } from '../../src/transport/websocket.ts'
 import { WebSocketPeer } from '../../src/transport/websocket-peer.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import type { Message, SocketClient } from '../support/client.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
@@ -362,9 +363,11 @@ test('a paced replay continues only when its whole output has left the buffer', 
   const handler = webSocketHandler({ sessions: {} as Sessions, sendBufferBytes: 65_536 })
   expect(peer.write(errorFrame('INVALID_MESSAGE', 'x'))).toBe('buffered')
   let goesOn = false
-  const drained = peer.drained().then(() => {
-    goesOn = true
-  })
+  const drained = awaitedLater(
+    peer.drained().then(() => {
+      goesOn = true
+    }),
+  )
   for (socket.buffered = 40_000; socket.buffered > 0; socket.buffered -= 20_000) {
     handler.drain?.(server)
     await new Promise(setImmediate)
@@ -477,9 +480,11 @@ test('sends during connects are not lost, not repeated on a connection, and stay
     // At most one device without cursor per user: devices share their receipts.
     const users = ['v1', 'sse', 'cursors'].map(kind => `${kind}-${at}`)
     const [v1 = '', sse = '', cursors = ''] = users
-    const sending = (async () => {
-      for (const n of numbers(20)) await sendToUsers(app, users, n)
-    })()
+    const sending = awaitedLater(
+      (async () => {
+        for (const n of numbers(20)) await sendToUsers(app, users, n)
+      })(),
+    )
     const clients = await Promise.all([
       socketOf(app, v1),
       streamOf(app, sse),

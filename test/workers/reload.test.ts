@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { API_KEY } from '../support/app.ts'
+import { awaitedLater } from '../support/awaited-later.ts'
 import { keptCaller } from '../support/caller.ts'
 import { connectSocket, connectStream, type Message } from '../support/client.ts'
 import { scrape } from '../support/metrics.ts'
@@ -98,7 +99,7 @@ test('a SIGHUP replaces every worker under load: no send is refused, none is los
 
   const users = ['a', 'b', 'c', 'd']
   const clients = await Promise.all(users.map(user => resumingClient(service, user)))
-  const loads = users.map(load)
+  const loads = awaitedLater(users.map(load))
   for (let n = 1; n <= 2; n++) {
     service.signal('SIGHUP')
     await service.untilLines('workers.reloaded', n)
@@ -168,7 +169,7 @@ test('new sockets are never refused while workers are replaced', async () => {
   const load = async (): Promise<void> => {
     while (!isOver) await connect()
   }
-  const loads = Array.from({ length: 4 }, load)
+  const loads = awaitedLater(Array.from({ length: 4 }, load))
   for (let n = 1; n <= 2; n++) {
     service.signal('SIGHUP')
     await service.untilLines('workers.reloaded', n)
@@ -195,7 +196,7 @@ test('entries of a stream are dispatched once each while workers are replaced', 
       await Bun.sleep(10)
     }
   }
-  const producing = produce()
+  const producing = awaitedLater(produce())
   service.signal('SIGHUP')
   await service.untilLines('workers.reloaded', 1)
   isOver = true
@@ -236,7 +237,7 @@ test('behind nginx as documented, a reload costs neither a send nor a new stream
       await Bun.sleep(20)
     }
   }
-  const loads = [sends(), sends(), streams(), streams()]
+  const loads = awaitedLater([sends(), sends(), streams(), streams()])
   service.signal('SIGHUP')
   await service.untilLines('workers.reloaded', 1)
   isOver = true
