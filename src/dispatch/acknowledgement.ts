@@ -1,3 +1,4 @@
+import { type Awaitable, whenReady } from '../lib/flow/awaitable.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Acks } from '../store/acks.ts'
@@ -7,13 +8,20 @@ import type { Redeliveries } from './redelivery.ts'
 
 /** Records acknowledgements of clients, over WebSocket and HTTP. A repeated acknowledgement gets the first answer. */
 export interface Acknowledgement {
-  /** Acknowledges single notifications. Answers per id, in order: undefined if the user did not receive it. */
-  ack(owner: Topic, ids: readonly string[]): Promise<readonly ({ readonly late: boolean } | undefined)[]>
+  /**
+   * Acknowledges single notifications. Answers per id, in order: undefined if the user did not receive it. With a log in
+   * this process and no bus it answers at once.
+   */
+  ack(owner: Topic, ids: readonly string[]): Awaitable<readonly (Acknowledged | undefined)[]>
   /** Acknowledges the log up to the cursor and counts. Undefined for another epoch or beyond the head. */
   ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
 }
 
-const resultOf = (ack: UnloggedAck = 'unknown'): { readonly late: boolean } | undefined =>
+interface Acknowledged {
+  readonly late: boolean
+}
+
+const resultOf = (ack: UnloggedAck = 'unknown'): Acknowledged | undefined =>
   ack === 'unknown' ? undefined : { late: ack === 'late' }
 
 export function createAcknowledgement({
@@ -27,31 +35,41 @@ export function createAcknowledgement({
   readonly reach: Pick<Reach, 'acknowledge' | 'acknowledgeElsewhere'>
   readonly redeliveries: Pick<Redeliveries, 'settled'>
 }): Acknowledgement {
-  const ackLogged = async (owner: Topic, ids: readonly string[]) => {
-    const found = ids.length === 0 ? [] : await acks.ack(owner, ids)
-    for (const each of found) if (each !== undefined) redeliveries.settled(owner, each.cursor)
-    return new Map(ids.map((id, n) => [id, found[n]]))
+  const ackLogged = (
+    owner: Topic,
+    ids: readonly string[],
+  ): Awaitable<readonly (Acknowledged | undefined)[]> => {
+    if (ids.length === 0) return []
+    return whenReady(acks.ack(owner, ids), found => {
+      for (const each of found) if (each !== undefined) redeliveries.settled(owner, each.cursor)
+      return found
+    })
   }
 
   /** Asks other nodes last: a client may send any number of made-up ids. */
-  const ackElsewhere = async (owner: Topic, ids: readonly string[]) => {
-    const acked = ids.length === 0 ? [] : ((await reach.acknowledgeElsewhere(owner, ids)) ?? [])
-    return new Map(ids.map((id, n) => [id, resultOf(acked[n])]))
+  const ackElsewhere = (
+    owner: Topic,
+    ids: readonly string[],
+    known: readonly (Acknowledged | undefined)[],
+  ): Awaitable<readonly (Acknowledged | undefined)[]> => {
+    const open = ids.filter((_, n) => known[n] === undefined)
+    if (open.length === 0) return known
+    return whenReady(reach.acknowledgeElsewhere(owner, open) ?? [], acked => {
+      let next = 0
+      return known.map(each => each ?? resultOf(acked[next++]))
+    })
   }
 
   return {
-    ack: async (owner, ids) => {
-      const answered = reach.acknowledge(owner, ids)
-      const unlogged = answered instanceof Promise ? await answered : answered
-      const logged = await ackLogged(
-        owner,
-        ids.filter((_, n) => unlogged[n] === 'unknown'),
-      )
-      const isOpen = (id: string, n: number): boolean =>
-        unlogged[n] === 'unknown' && logged.get(id) === undefined
-      const elsewhere = await ackElsewhere(owner, ids.filter(isOpen))
-      return ids.map((id, n) => logged.get(id) ?? elsewhere.get(id) ?? resultOf(unlogged[n]))
-    },
+    ack: (owner, ids) =>
+      whenReady(reach.acknowledge(owner, ids), unlogged => {
+        const asked = ids.filter((_, n) => unlogged[n] === 'unknown')
+        return whenReady(ackLogged(owner, asked), logged => {
+          let next = 0
+          const known = unlogged.map(each => (each === 'unknown' ? logged[next++] : resultOf(each)))
+          return ackElsewhere(owner, ids, known)
+        })
+      }),
     ackThrough: async (owner, cursor) => {
       const count = await acks.ackThrough(owner, cursor)
       if (count === undefined) return undefined

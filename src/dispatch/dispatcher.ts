@@ -90,10 +90,10 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     return draft
   }
 
-  const connectedOf = async (tenant: string, users: readonly string[]): Promise<readonly string[]> => {
-    const are = await reach.areConnected(users.map(user => userTopic(tenant, user)))
-    return users.filter((_, n) => are[n])
-  }
+  const connectedOf = (tenant: string, users: readonly string[]): Awaitable<readonly string[]> =>
+    whenReady(reach.areConnected(users.map(user => userTopic(tenant, user))), are =>
+      users.filter((_, n) => are[n]),
+    )
 
   const writePastLog = (
     { tenant, notification, span }: Envelope,
@@ -129,23 +129,24 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     }
   }
 
-  const append = async (
+  /** With a log in this process nothing here is a promise: the send ends in this turn. */
+  const append = (
     log: Pick<TracedLog, 'append'>,
     envelope: Envelope,
     users: readonly string[],
-    acceptedAt: number,
-  ): Promise<Outcome> => {
-    const { tenant, notification, span } = envelope
+    { addressed, acceptedAt }: { readonly addressed: number; readonly acceptedAt: number },
+  ): Awaitable<Outcome> => {
+    const { notification, span } = envelope
     const body = encode(notification)
-    const kept = keepsForAll ? users : await connectedOf(tenant, users)
-    const drafts = kept.map(user => draftOf(envelope, user, body, acceptedAt))
-    const appended = await log.append(drafts, span).catch(storeUnavailable)
-    const entries = drafts.map((draft, n) => entryOf(draft, appended[n]))
-    const reached = reach.offer(entries, body, acceptedAt, span)
-    return usersOutcome(notification.id, reached instanceof Promise ? await reached : reached, {
-      addressed: users.length,
-      isKept: true,
-    })
+    const drafts = users.map(user => draftOf(envelope, user, body, acceptedAt))
+    const offer = (appended: readonly AppendResult[]): Awaitable<Outcome> => {
+      const entries = drafts.map((draft, n) => entryOf(draft, appended[n]))
+      return whenReady(reach.offer(entries, body, acceptedAt, span), reached =>
+        usersOutcome(notification.id, reached, { addressed, isKept: true }),
+      )
+    }
+    const appended = log.append(drafts, span)
+    return appended instanceof Promise ? appended.then(offer, storeUnavailable) : offer(appended)
   }
 
   const toCrowd = async (
@@ -171,6 +172,8 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     const route = routeOf(envelope)
     if (!('users' in route)) return toCrowd(envelope, route, acceptedAt)
     if (isPastLog) return writePastLog(envelope, route.users, acceptedAt)
-    return append(log, envelope, route.users, acceptedAt)
+    const how = { addressed: route.users.length, acceptedAt }
+    if (keepsForAll) return append(log, envelope, route.users, how)
+    return whenReady(connectedOf(envelope.tenant, route.users), users => append(log, envelope, users, how))
   }
 }

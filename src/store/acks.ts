@@ -1,3 +1,4 @@
+import type { Awaitable } from '../lib/flow/awaitable.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 
@@ -9,8 +10,8 @@ export interface AckResult {
 
 /** Acknowledgements of notifications, and redelivery until they arrive. */
 export interface Acks {
-  /** Acknowledges single notifications. Results in the order of the ids; undefined for an id not in this user's log. */
-  ack(owner: Topic, ids: readonly string[]): Promise<readonly (AckResult | undefined)[]>
+  /** Acknowledges single notifications. Results in the order of the ids, at once from a store in this process; undefined for an id not in this user's log. */
+  ack(owner: Topic, ids: readonly string[]): Awaitable<readonly (AckResult | undefined)[]>
   /** Acknowledges everything up to the cursor. Resolves with the count, or undefined for another epoch or beyond the head. */
   ackThrough(owner: Topic, cursor: Cursor): Promise<number | undefined>
   /**

@@ -1,3 +1,4 @@
+import type { Awaitable } from '../lib/flow/awaitable.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Topic } from '../notification/topic.ts'
 import type { Priority } from '../protocol/values.ts'
@@ -108,11 +109,11 @@ export interface UserLog {
   /**
    * Appends all drafts in the given order, or none. Drafts of one notification share one `body`, stored once.
    *
-   * Resolves when the entries would survive what the store promises to survive. Rejects with StoreFull when `maxBytes`
+   * A store in this process answers at once. Resolves when the entries would survive what the store promises to survive. Rejects with StoreFull when `maxBytes`
    * or `tenantMaxBytes` is reached. Rejects with StoreAway, within a second, when the store is away or does not answer.
    * The outcome is then unknown. A retry with the same ids appends nothing twice.
    */
-  append(drafts: readonly Draft[]): Promise<readonly AppendResult[]>
+  append(drafts: readonly Draft[]): Awaitable<readonly AppendResult[]>
   /** Reads everything a starting connection needs, in one snapshot. */
   open(owner: Topic): Promise<LogStart>
   /** The heads of these logs, in the same order. */

@@ -2,6 +2,7 @@ import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
 import type { Acknowledgement } from '../dispatch/acknowledgement.ts'
 import type { Persist } from '../dispatch/persist.ts'
 import type { Hub } from '../hub/hub.ts'
+import { whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Limits } from '../limit/limits.ts'
 import { parseCursor } from '../notification/cursor.ts'
@@ -133,11 +134,16 @@ export function createConversation({
 
   const ownerOf = ({ principal: { tenant, user } }: Peer): Topic => userTopic(tenant, user)
 
-  const ackOne = async (peer: Peer, id: string, by: Acknowledgement): Promise<void> => {
-    const found = await persist(peer, () => by.ack(ownerOf(peer), [id]))
-    if (found === undefined) return
-    const [acked] = found
-    tell(peer, acked === undefined ? INVALID_ID : ackedId(id, acked.late))
+  const ackOne = (peer: Peer, id: string, by: Acknowledgement): Promise<void> | undefined => {
+    const answered = whenReady(
+      persist(peer, () => by.ack(ownerOf(peer), [id])),
+      found => {
+        if (found === undefined) return
+        const [acked] = found
+        tell(peer, acked === undefined ? INVALID_ID : ackedId(id, acked.late))
+      },
+    )
+    return answered instanceof Promise ? answered : undefined
   }
 
   const ackThrough = async (peer: Peer, text: string, by: Acknowledgement): Promise<void> => {

@@ -15,9 +15,9 @@ export const unsubscribed = (channels: readonly string[]): Frame =>
   frame({ type: 'unsubscribed', payload: [...channels] })
 export const errorFrame = (code: SocketErrorCode, message: string): Frame =>
   frame({ type: 'error', code, message })
-/** `late`: the notification had been given up before. */
+/** The id is a UUID and needs no escape. `late`: the notification had been given up before. */
 export const ackedId = (id: string, late: boolean): Frame =>
-  frame({ type: 'acked', notification_id: id, ...(late && { late }) })
+  new Frame('acked', `{"type":"acked","notification_id":"${id}"${late ? ',"late":true' : ''}}`)
 export const ackedThrough = (cursor: string): Frame => frame({ type: 'acked', cursor })
 export const authenticated = (expiresIn: number): Frame =>
   frame({ type: 'authenticated', expires_in: expiresIn })

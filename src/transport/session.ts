@@ -27,8 +27,8 @@ export interface Sessions {
   binary(peer: Peer): void
   /** Notes a ping or an unsolicited pong; too many of them end the connection. */
   seen(peer: Peer): void
-  /** Notes that the client has read everything up to the cursor; `handedAt` as in Proof. */
-  proved(peer: Peer, proof: { readonly cursor: Cursor; readonly handedAt: number | undefined }): void
+  /** Notes that the client has read everything up to the cursor; `askedAt` as in Proof. */
+  proved(peer: Peer, proof: { readonly cursor: Cursor; readonly askedAt: number | undefined }): void
   /** Removes the peer from every index. Further calls have no effect. */
   ended(peer: Peer, how: { readonly code: number | 'sse'; readonly slow?: boolean }): void
 }
@@ -217,10 +217,10 @@ export function createSessions(options: SessionOptions): Sessions {
       peer.seenAt = clock.monotonic()
       if (++peer.unaskedFrames > MAX_UNASKED_FRAMES) peer.close('abuse')
     },
-    proved: (peer, { cursor, handedAt }) => {
+    proved: (peer, { cursor, askedAt }) => {
       peer.seenAt = clock.monotonic()
       receipts.proved(peer, cursor)
-      if (handedAt !== undefined) stats.receiptSeconds.observe((clock.monotonic() - handedAt) / 1000)
+      if (askedAt !== undefined) stats.receiptSeconds.observe((peer.seenAt - askedAt) / 1000)
     },
     ended: (peer, { code, slow }) => {
       if (!hub.has(peer)) return

@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import { StringDecoder } from 'node:string_decoder'
+import type { Awaitable } from '../../src/lib/flow/awaitable.ts'
 import type { Store } from '../../src/store/store.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
@@ -674,9 +675,9 @@ async function countGhosts(service: TestApp): Promise<number> {
 /** A store whose calls take effect in order, with late answers in any order. */
 export function slowStore(random: Random): (store: Store) => Store {
   const late =
-    <A extends readonly unknown[], T>(act: (...given: A) => Promise<T>) =>
+    <A extends readonly unknown[], T>(act: (...given: A) => Awaitable<T>) =>
     async (...given: A): Promise<T> => {
-      const answer = awaitedLater(act(...given))
+      const answer = awaitedLater(Promise.resolve(act(...given)))
       const wait = random.whole(0, 5)
       if (wait > 0) await Bun.sleep(wait)
       return answer

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { StoreAway } from '../../src/errors.ts'
+import type { Awaitable } from '../../src/lib/flow/awaitable.ts'
 import type { Store } from '../../src/store/store.ts'
 import { type Answer, startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
@@ -41,7 +42,7 @@ const NEVER = () => new Promise<never>(() => {})
 
 /** Loses a call, or only its answer, or the whole process, between any two steps. */
 function disturbing(random: Random, mayFail: () => boolean, node: Pick<Node, 'isDead'>) {
-  const call = async <T>(work: () => Promise<T>): Promise<T> => {
+  const call = async <T>(work: () => Awaitable<T>): Promise<T> => {
     if (node.isDead) return NEVER()
     if (!mayFail()) return work()
     const fate = random.whole(0, 19)

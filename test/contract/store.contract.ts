@@ -718,7 +718,7 @@ export function storeContract(name: string, open: OpenStore, { runs = 1_500 } = 
     const user = (n: number, tenant = 'acme'): Topic => userTopic(tenant, `user-${n}`)
     const bytesOf = async (log: UserLog): Promise<number> => (await log.totals()).bytes ?? 0
     const refusalOf = (log: UserLog, drafts: readonly Draft[]): Promise<unknown> =>
-      log.append(drafts).then(
+      Promise.resolve(log.append(drafts)).then(
         () => undefined,
         (error: unknown) => error,
       )

@@ -25,8 +25,8 @@ const ids = async (log: UserLog): Promise<number[]> =>
   (await log.read(ANN, 0, { entries: 1_000, bytes: 1_000_000 })).entries.map(({ seq }) => seq)
 
 /** The reason of a rejection. (`expect` with `rejects` blocks messages of a worker.) */
-const reasonOf = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
+const reasonOf = (answer: unknown): Promise<string> =>
+  Promise.resolve(answer).then(
     () => 'it was not',
     (error: Error) => error.message,
   )
@@ -216,7 +216,7 @@ test('a file that cannot be written or read rejects with StoreAway', async () =>
   await log.append([draft('a')])
   using other = new Database(place.path)
   other.run('BEGIN IMMEDIATE')
-  expect(await log.append([draft('b')]).catch(error => error)).toBeInstanceOf(StoreAway)
+  expect(await Promise.resolve(log.append([draft('b')])).catch(error => error)).toBeInstanceOf(StoreAway)
   other.run('ROLLBACK')
 })
 

@@ -7,6 +7,7 @@ import { change, creation } from '../../src/http/routes/templates.ts'
 import { disconnection } from '../../src/http/routes/users.ts'
 import { type Format, formatOf, readDocument } from '../../src/lib/json/document.ts'
 import { UNSURE } from '../../src/lib/json/quick-read.ts'
+import { parseMessage } from '../../src/protocol/client-messages.ts'
 
 const all: Readonly<Record<string, Format<unknown>>> = {
   ...formats,
@@ -125,5 +126,17 @@ test('most sends need no schema', () => {
     payload: 1,
     priority: 'High',
     ttl: 5,
+  })
+})
+
+test('an acknowledgement in its usual spelling is read like any other spelling', () => {
+  const id = '6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11'
+  const ids = [id, id.toUpperCase(), id.replaceAll('-', ''), `${id} `, `${id}"`, '', 'x', null, 7]
+  for (const notification_id of ids) {
+    const ack = { type: 'Ack', payload: { notification_id } }
+    expect(parseMessage(JSON.stringify(ack))).toEqual(parseMessage(JSON.stringify(ack, null, 1)))
+  }
+  expect(parseMessage(JSON.stringify({ type: 'Ack', payload: { notification_id: id } }))).toEqual({
+    message: { type: 'Ack', payload: { notification_id: id } },
   })
 })

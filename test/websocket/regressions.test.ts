@@ -409,25 +409,69 @@ test('a client that answers only the last of many pings (RFC 6455 §5.5.3) keeps
   expect(peer.answered('e:8')?.cursor).toEqual({ epoch: 'e', seq: 8 })
 })
 
-test('a receipt carries the time of the first write that it proves', () => {
+/** A peer, its socket, and a function that hands it an entry. */
+function askedPeer() {
   const clock = createStoppedClock()
-  const { peer } = peerOn({ buffered: 0, pinged: [] }, clock)
-  const moments: number[] = []
+  const socket = { buffered: 0, pinged: [] as string[] }
+  const { peer } = peerOn(socket, clock)
   const handOver = (seq: number) => {
-    moments.push(clock.monotonic())
     peer.position = seq
     peer.ask({ epoch: 'e', seq })
-    clock.jump(1)
   }
-  for (const seq of [1, 2, 3]) handOver(seq)
-  expect(peer.answered('e:1')).toEqual({ cursor: { epoch: 'e', seq: 1 }, handedAt: moments[0] })
-  // The second ping covers the other frames; later frames wait for the third.
-  handOver(4)
-  expect(peer.answered('e:3')).toEqual({ cursor: { epoch: 'e', seq: 3 }, handedAt: moments[1] })
-  expect(peer.answered('e:4')).toEqual({ cursor: { epoch: 'e', seq: 4 }, handedAt: moments[3] })
+  return { clock, socket, peer, handOver }
+}
+
+test('a receipt carries the time of its ping', () => {
+  const { clock, peer, handOver } = askedPeer()
+  const [first] = [clock.monotonic(), handOver(1)]
+  clock.jump(0.3)
+  handOver(2)
+  const second = clock.monotonic()
+  expect(peer.answered('e:1')).toEqual({ cursor: { epoch: 'e', seq: 1 }, askedAt: first })
+  // The answer to the first ping causes the second one.
+  expect(peer.answered('e:2')).toEqual({ cursor: { epoch: 'e', seq: 2 }, askedAt: second })
   // The ping of a heartbeat proves nothing new.
   peer.beat()
-  expect(peer.answered('e:4')).toEqual({ cursor: { epoch: 'e', seq: 4 }, handedAt: undefined })
+  expect(peer.answered('e:2')).toEqual({ cursor: { epoch: 'e', seq: 2 }, askedAt: undefined })
+})
+
+test('a client that answers at once is asked at each of six entries, then after 200 ms or 8 entries', () => {
+  const { clock, socket, peer, handOver } = askedPeer()
+  const seqs = () => socket.pinged.map(payload => Number(payload.slice(2)))
+  const handAndAnswer = (seq: number) => {
+    handOver(seq)
+    peer.answered(`e:${seq}`)
+  }
+  for (let seq = 1; seq <= 14; seq++) handAndAnswer(seq)
+  expect(seqs()).toEqual([1, 2, 3, 4, 5, 6, 14])
+  clock.jump(0.199)
+  handAndAnswer(15)
+  expect(seqs().at(-1)).toBe(14)
+  clock.jump(0.001)
+  for (const seq of [16, 17]) handAndAnswer(seq)
+  expect(seqs().at(-1)).toBe(16)
+  clock.jump(2)
+  for (let seq = 18; seq <= 24; seq++) handAndAnswer(seq)
+  expect(seqs().slice(-6)).toEqual([18, 19, 20, 21, 22, 23])
+})
+
+test('a client that is sent nothing more is asked for the receipt of its last entries within the next tick after 200 ms', () => {
+  const { clock, socket, peer, handOver } = askedPeer()
+  for (let seq = 1; seq <= 100; seq++) {
+    handOver(seq)
+    peer.answered(`e:${seq}`)
+  }
+  const before = socket.pinged.length
+  clock.jump(0.199)
+  peer.unblock()
+  expect(socket.pinged.length).toBe(before)
+  clock.jump(0.001)
+  peer.unblock()
+  expect(socket.pinged.slice(before)).toEqual(['e:100'])
+  expect(peer.answered('e:100')?.cursor).toEqual({ epoch: 'e', seq: 100 })
+  clock.jump(2)
+  peer.unblock()
+  expect(socket.pinged.length).toBe(before + 1)
 })
 
 test('a burst within one turn never cuts a stream or socket that reads, however small its buffer', async () => {

@@ -51,7 +51,7 @@ export function traceStore(store: Store, { start }: Tracing): Store {
     append: (drafts, span) =>
       span === undefined || drafts.length === 0
         ? log.append(drafts)
-        : within(below(span, 'store.append'), log.append(drafts), () => drafts.length),
+        : within(below(span, 'store.append'), Promise.resolve(log.append(drafts)), () => drafts.length),
     read: (owner, after, limit, unsettledOnly, span) =>
       span === undefined
         ? log.read(owner, after, limit, unsettledOnly)

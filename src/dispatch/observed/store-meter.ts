@@ -9,20 +9,25 @@ interface MeterOptions {
 
 /** Wraps a store: times the calls that callers wait for and counts their failures. */
 export function meterStore(store: Store, { clock, stats }: MeterOptions): Store {
-  const metered = <A extends readonly unknown[], T>(
+  const metered = <A extends readonly unknown[], R>(
     operation: StoreOperation,
-    act: (...given: A) => Promise<T>,
-  ): ((...given: A) => Promise<T>) => {
+    act: (...given: A) => R,
+  ): ((...given: A) => R) => {
     const seconds = stats.storeSeconds[operation]
+    const tell = (startedAt: number): void => seconds.observe((clock.monotonic() - startedAt) / 1000)
     return (...given) => {
       const startedAt = clock.monotonic()
-      const tell = () => seconds.observe((clock.monotonic() - startedAt) / 1000)
       const answered = act(...given)
-      // A side branch: the answer does not wait for it.
-      answered.then(tell, () => {
-        tell()
-        stats.storeErrors[operation]++
-      })
+      if (answered instanceof Promise)
+        // A side branch: the answer does not wait for it.
+        answered.then(
+          () => tell(startedAt),
+          () => {
+            tell(startedAt)
+            stats.storeErrors[operation]++
+          },
+        )
+      else tell(startedAt)
       return answered
     }
   }

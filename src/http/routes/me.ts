@@ -59,7 +59,7 @@ async function ackIds(by: Acknowledgement | undefined, owner: Topic, given: read
   if (fault !== undefined) throw invalidValue(fault.path, fault.message)
   if (by === undefined) return { acked: [], invalid: [] }
   const ids = [...new Set(given)]
-  const found = await by.ack(owner, ids).catch(storeUnavailable)
+  const found = await Promise.try(by.ack, owner, ids).catch(storeUnavailable)
   const isKnown = (_: string, n: number) => found[n] !== undefined
   return { acked: ids.filter(isKnown), invalid: ids.filter((id, n) => !isKnown(id, n)) }
 }

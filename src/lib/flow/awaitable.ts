@@ -2,5 +2,5 @@
 export type Awaitable<T> = T | Promise<T>
 
 /** Passes the value on, in this turn when it is there. */
-export const whenReady = <T, U>(value: Awaitable<T>, use: (value: T) => U): Awaitable<U> =>
+export const whenReady = <T, U>(value: Awaitable<T>, use: (value: T) => Awaitable<U>): Awaitable<U> =>
   value instanceof Promise ? value.then(use) : use(value)

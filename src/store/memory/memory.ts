@@ -28,7 +28,13 @@ export function memoryStore({
   }
 
   const log: UserLog = {
-    append: async drafts => logs.append(drafts),
+    append: drafts => {
+      try {
+        return logs.append(drafts)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    },
     open: async owner => look(owner).open(now()),
     heads: async owners => owners.map(owner => look(owner).open(now()).head),
     count: async (owner, after) => look(owner).count(after, now()),
@@ -45,7 +51,7 @@ export function memoryStore({
   }
 
   const acks: Acks = {
-    ack: async (owner, ids) => {
+    ack: (owner, ids) => {
       const userLog = find(owner)
       return ids.map(id => {
         const row = reports.entryOf(id, owner)
