@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Config } from '../config/config.ts'
 import { isPattern } from '../lib/redis/glob.ts'
+import { takeMessages } from '../lib/redis/messages.ts'
 import { type ReconnectSettings, reconnectPolicyOf } from '../lib/redis/reconnect-policy.ts'
 import { keepLink, type LinkState, type OpenLinkConnection } from '../lib/redis/reconnecting-link.ts'
 import { openRedis } from '../lib/redis/redis.ts'
@@ -83,8 +84,8 @@ export function startPubSub({
       heard()
       take(name, bytes)
     }
+    takeMessages(client)
     client.on('messageBuffer', hear)
-    client.on('pmessageBuffer', (_, name, bytes) => hear(name, bytes))
     await Promise.all([
       names.length > 0 && client.subscribe(...names),
       patterns.length > 0 && client.psubscribe(...patterns),
