@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import openapiTypes, { astToString } from 'openapi-typescript'
 import { API_KEY, startTestApp } from '../support/app.ts'
-import { documentOnce } from '../support/openapi.ts'
+import { DOCUMENT } from '../support/openapi.ts'
 import { ADVICE, GENERATOR, hasPythonClient, PYTHON } from '../support/python-client.ts'
 
 const GENERATING_MS = 60_000
@@ -55,7 +55,7 @@ test(
     if (!hasPythonClient()) throw new Error(ADVICE)
     await using directory = await place()
     const { path } = directory
-    await Bun.write(join(path, 'openapi.json'), JSON.stringify(await documentOnce()))
+    await Bun.write(join(path, 'openapi.json'), JSON.stringify(DOCUMENT))
     await Bun.write(join(path, 'config.yml'), 'post_hooks: []\n')
     await Bun.write(join(path, 'program.py'), PYTHON_PROGRAM)
     const generated = await run(
@@ -124,7 +124,7 @@ test(
   async () => {
     await using directory = await place()
     const { path } = directory
-    const types = astToString(await openapiTypes(JSON.stringify(await documentOnce())))
+    const types = astToString(await openapiTypes(JSON.stringify(DOCUMENT)))
     await Bun.write(join(path, 'ara.ts'), types)
     await Bun.write(join(path, 'program.ts'), TYPESCRIPT_PROGRAM)
     await Bun.write(join(path, 'globals.d.ts'), 'declare const process: { readonly argv: string[] }\n')

@@ -7,7 +7,7 @@ import {
   type Ask,
   ask,
   type Described,
-  documentOnce,
+  DOCUMENT as document,
   type Json,
   operationsOf,
   refusalsOf,
@@ -15,7 +15,6 @@ import {
 } from '../support/openapi.ts'
 import { socketOf } from '../support/visit.ts'
 
-const document = await documentOnce()
 const operations = operationsOf(document)
 const BOUND_KEY = 'a-key-of-acme-0123456789'
 const ENV = {

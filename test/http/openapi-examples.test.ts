@@ -6,7 +6,7 @@ import {
   type Ask,
   ask,
   checksOf,
-  documentOnce,
+  DOCUMENT as document,
   type Json,
   operationsOf,
   requestOf,
@@ -14,7 +14,6 @@ import {
 } from '../support/openapi.ts'
 import { eventually, send, socketOf } from '../support/visit.ts'
 
-const document = await documentOnce()
 const operations = operationsOf(document)
 /** Routes without a finite body; other tests check their messages. */
 const isPlain = ({ path }: { readonly path: string }) => path !== '/ws' && path !== '/docs/{file}'

@@ -8,7 +8,7 @@ import { startTestApp } from '../support/app.ts'
 import { sectionOf } from '../support/markdown.ts'
 import {
   checksOf,
-  documentOnce,
+  DOCUMENT as document,
   faultOf,
   type Json,
   operationsOf,
@@ -16,7 +16,6 @@ import {
   resolve,
 } from '../support/openapi.ts'
 
-const document = await documentOnce()
 const operations = operationsOf(document)
 const nameOf = ({ method, path }: { readonly method: string; readonly path: string }) => `${method} ${path}`
 

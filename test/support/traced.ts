@@ -1,3 +1,4 @@
+import { ProxyTracerProvider, trace } from '@opentelemetry/api'
 import type { Environment } from '../../src/config/config.ts'
 import { API_KEY, startTestApp, type TestApp } from './app.ts'
 import { type Collector, type Received, startCollector, type Way } from './collector.ts'
@@ -11,7 +12,14 @@ export const tracedBy = ({ endpoint }: Pick<Collector, 'endpoint'>): Record<stri
   OTEL_ENDPOINT: endpoint,
 })
 
-/** Runs a visit and returns all spans; the end of the service flushes the rest. */
+/** Resolves when the collector has all ended spans. The end of a service waits for it for 500 ms only. */
+async function flush(): Promise<void> {
+  const provider = trace.getTracerProvider()
+  const sdk = provider instanceof ProxyTracerProvider ? provider.getDelegate() : provider
+  if ('forceFlush' in sdk && typeof sdk.forceFlush === 'function') await sdk.forceFlush()
+}
+
+/** Runs a visit and returns all spans; the end of the service flushes those of its end. */
 export async function tracesOf(
   visit: (app: TestApp, collector: Collector) => Promise<unknown>,
   env: Environment = {},
@@ -19,7 +27,12 @@ export async function tracesOf(
 ): Promise<readonly Received[]> {
   await using collector = await startCollector()
   const app = await startTestApp({ ...tracedBy(collector), ...env }, options)
-  await visit(app, collector).finally(() => app[Symbol.asyncDispose]())
+  try {
+    await visit(app, collector)
+    await flush()
+  } finally {
+    await app[Symbol.asyncDispose]()
+  }
   return collector.spans.all
 }
 

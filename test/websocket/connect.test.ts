@@ -27,6 +27,10 @@ const NOBODY = { total: 0, unique_users: 0, channels_count: 0 }
 const now = () => Math.floor(Date.now() / 1000)
 const heartbeats = (client: { readonly messages: readonly object[] }) =>
   client.messages.filter(message => 'type' in message && message.type === 'heartbeat').length
+const answerTo = (client: RawClient) => {
+  client.send(PING)
+  return client.frames.until(({ opcode }) => opcode === PONG)
+}
 const pingsOf = (client: RawClient) => client.frames.all.filter(({ opcode }) => opcode === PING).length
 const codeOf = (payload: Buffer) => payload.readUInt16BE(0)
 const connections = async (app: TestApp) => (await app.get('/health')).json.connections
@@ -528,11 +532,12 @@ test('heartbeats of many clients are spread over the interval', async () => {
   const clients = await Promise.all(Array.from({ length: 100 }, () => rawOf(app, 'u')))
   clock.jump(15)
   await eventually(() => clients.some(client => heartbeats(client) > 0))
-  await app.get('/health')
+  // Each answer arrives after the heartbeats before it.
+  await Promise.all(clients.map(answerTo))
   const early = clients.filter(client => heartbeats(client) > 0).length
   expect(early).toBeWithin(20, 80)
   clock.jump(15)
-  await Promise.all(clients.map(client => client.frames.until(({ opcode }) => opcode === PING)))
+  await eventually(() => clients.every(client => pingsOf(client) > 0))
   for (const client of clients) client.reset()
 })
 
