@@ -5,6 +5,7 @@ import { slowStore } from '../chaos/hopping.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { createRandom } from '../support/random.ts'
 import { startRedis } from '../support/redis.ts'
+import { startStopwatch } from '../support/stopwatch.ts'
 import { startHearing, subscribed } from '../support/trigger.ts'
 import { eventually, rawOf, settle } from '../support/visit.ts'
 
@@ -118,11 +119,11 @@ describe('A client that stops reading', () => {
           event: { event_type: 'e', payload: n },
         })
     }
-    const startedAt = performance.now()
+    const elapsed = startStopwatch()
     const got = (await other.take(10)).map(message => message.payload)
     expect(got).toEqual([0, 50, 100, 150, 200, 250, 300, 350, 400, 450])
     await eventually(() => app.app.stats.redisMessagesReceived === 510)
-    expect(performance.now() - startedAt).toBeLessThan(5_000)
+    expect(elapsed()).toBeLessThan(5_000)
     expect(Object.values(app.app.stats.redisMessagesRejected).every(count => count === 0)).toBe(true)
   })
 })

@@ -3,6 +3,7 @@ import { stat, truncate } from 'node:fs/promises'
 import { API_KEY } from '../support/app.ts'
 import type { Message } from '../support/client.ts'
 import { type Service, startService } from '../support/service.ts'
+import { startStopwatch } from '../support/stopwatch.ts'
 import { type StorePlace, storePlace } from '../support/store-file.ts'
 import { eventually } from '../support/visit.ts'
 
@@ -52,9 +53,9 @@ describe('a store file of a running service', () => {
         answered.push(...(await sendMany(service, 50)))
         expect(answered).toHaveLength(50)
         await harm(place)
-        const startedAt = performance.now()
+        const elapsed = startStopwatch(service.pid)
         expect(await sendMany(service, 50)).toEqual([])
-        expect(performance.now() - startedAt).toBeLessThan(2_000)
+        expect(elapsed()).toBeLessThan(2_000)
         expect((await fetch(`${service.url}/health/ready`)).status).toBe(503)
         expect((await service.line('store.away')).reason).toMatch(reason)
         // A batch that finds nothing left to do shows that all data is safe.
@@ -121,9 +122,9 @@ describe('a store file of a running service', () => {
       await using service = await startService(envOf(place))
       answered.push(...(await sendMany(service, 50)))
       await Bun.$`mv ${place.path} ${place.path}.elsewhere`
-      const startedAt = performance.now()
+      const elapsed = startStopwatch(service.pid)
       await eventually(async () => (await ready(service)) === 503)
-      expect(performance.now() - startedAt).toBeLessThan(3_000)
+      expect(elapsed()).toBeLessThan(3_000)
       // Only the owner of the file may read the copy.
       await eventually(() => Bun.file(place.path).exists())
       expect((await stat(place.path)).mode & 0o777).toBe(0o600)
@@ -157,12 +158,12 @@ describe('a store file of a running service', () => {
         await using service = await startService(envOf(place))
         answered.push(...(await sendMany(service, 50)))
         await harm(place.directory)
-        const startedAt = performance.now()
+        const elapsed = startStopwatch(service.pid)
         const refused = await service.send(USER, 1)
         expect(refused.status).toBe(503)
         expect(((await refused.json()) as Message).error.code).toBe('STORE_UNAVAILABLE')
         await eventually(async () => (await ready(service)) === 503)
-        expect(performance.now() - startedAt).toBeLessThan(3_000)
+        expect(elapsed()).toBeLessThan(3_000)
         const health = (await (await fetch(`${service.url}/health`)).json()) as Message
         expect(health.store.status).toBe('unavailable')
         await Bun.$`rm -f ${place.directory} && mv ${place.directory}.elsewhere ${place.directory}`

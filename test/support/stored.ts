@@ -1,5 +1,6 @@
 import type { Environment } from '../../src/config/config.ts'
 import { type Answer, startTestApp, type TestApp } from './app.ts'
+import { startStopwatch } from './stopwatch.ts'
 import { eventually } from './visit.ts'
 
 const POLL_MS = 10
@@ -25,14 +26,14 @@ export async function untilStoreIs(
   status: 'healthy' | 'unavailable',
   withinMs = 20_000,
 ): Promise<number> {
-  const startedAt = performance.now()
+  const elapsed = startStopwatch()
   const isReady = status === 'healthy'
   await eventually(async () => {
     await Bun.sleep(POLL_MS)
     const [health, ready] = await Promise.all([app.get('/health'), app.get('/health/ready')])
     return health.json.store.status === status && ready.status === (isReady ? 200 : 503)
   }, withinMs)
-  return performance.now() - startedAt
+  return elapsed()
 }
 
 export interface SendAttempt extends Answer {
@@ -47,10 +48,10 @@ export async function trySend(
   payload: number,
   headers: Record<string, string> = {},
 ): Promise<SendAttempt> {
-  const startedAt = performance.now()
+  const elapsed = startStopwatch()
   const body = { target_user_ids: users, event_type: 'e', payload }
   const answer = await app.post('/api/v1/notifications/send-to-users', body, headers)
-  return { ...answer, payload, ms: performance.now() - startedAt }
+  return { ...answer, payload, ms: elapsed() }
 }
 
 /** Reads the log of a user, in order. */

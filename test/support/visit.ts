@@ -1,6 +1,7 @@
 import type { TestApp } from './app.ts'
 import { connectSocket, connectStream, type Message, type SocketClient, type StreamClient } from './client.ts'
 import { connectRaw, type RawClient, type RawOptions } from './raw-socket.ts'
+import { startStopwatch } from './stopwatch.ts'
 
 interface Visit extends RawOptions {
   /** Cursor in the query; on a WebSocket it opts in to `connected`. */
@@ -58,9 +59,9 @@ export async function settle(client: SocketClient): Promise<Message[]> {
 
 /** Polls until the condition holds, for work of the service that causes no event. */
 export async function eventually(holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
-  const giveUpAt = performance.now() + withinMs
+  const elapsed = startStopwatch()
   while (!(await holds())) {
-    if (performance.now() > giveUpAt) throw new Error('it never held')
+    if (elapsed() > withinMs) throw new Error('it never held')
     await new Promise(setImmediate)
   }
 }

@@ -11,6 +11,7 @@ import { awaitedLater } from '../support/awaited-later.ts'
 import type { Message, SocketClient } from '../support/client.ts'
 import { createStoppedClock } from '../support/clock.ts'
 import { exchangeRaw } from '../support/raw-http.ts'
+import { startStopwatch } from '../support/stopwatch.ts'
 import { storePlace } from '../support/store-file.ts'
 import {
   broadcast,
@@ -70,9 +71,9 @@ test('A user with 33, 100 and 10,000 queued notifications connects (WebSocket an
     await sendToUsers(app, counts.filter(count => n >= 10_000 - count).flatMap(waysOf), n)
 
   const quick = await socketOf(app, 'stream-10000', { cursor: '' })
-  const connectedAt = performance.now()
+  const elapsed = startStopwatch()
   await quick.take(101)
-  expect(performance.now() - connectedAt).toBeLessThan(1_000)
+  expect(elapsed()).toBeLessThan(1_000)
   quick.close()
 
   await Promise.all(

@@ -4,6 +4,7 @@ import { connectSocket } from '../support/client.ts'
 import { labelsOf } from '../support/exposition.ts'
 import { type Scrape, scrape, scrapeOf } from '../support/metrics.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
+import { startStopwatch } from '../support/stopwatch.ts'
 import { eventually } from '../support/visit.ts'
 import { getJson, startWorkers, type WorkerService } from '../support/workers.ts'
 
@@ -34,12 +35,12 @@ const workersIn = ({ series }: Scrape, name: string): readonly string[] =>
 async function firstScrape(service: WorkerService): Promise<{ readonly seen: Scrape; readonly ms: number }> {
   const abort = new AbortController()
   const attempts = Array.from({ length: 16 }, async () => {
-    const startedAt = performance.now()
+    const elapsed = startStopwatch()
     const response = await fetch(`${service.url}/metrics`, {
       headers: { connection: 'close' },
       signal: abort.signal,
     })
-    return { text: await response.text(), ms: performance.now() - startedAt }
+    return { text: await response.text(), ms: elapsed() }
   })
   const { text, ms } = await Promise.any(attempts)
   abort.abort()
