@@ -110,7 +110,7 @@ describe('redis: scripts with bounded work', () => {
       await store.log.totals()
       expect(notes.filter(([told]) => told === 'left')).toHaveLength(MANY)
       expect(await seqs(store.log)).toEqual([])
-    })
+    }, 20_000)
 
   test('thousands of ended entries make room, so that no unexpired entry is evicted', async () => {
     await using opened = await start()
@@ -150,7 +150,7 @@ describe('redis: scripts with bounded work', () => {
     expect(await countsOf(log)).toEqual({ messages: MANY + 10_000, users: 10_001 })
     const page = await log.report('acme', 'a', { after: userTopic('acme', 'u4999'), limit: 3 })
     expect(page?.recipients.map(({ owner }) => owner)).toEqual(owners.slice(5_000, 5_003))
-  })
+  }, 30_000)
 })
 
 describe('redis: data from earlier versions and dead nodes', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { startTestApp } from '../support/app.ts'
 import { startRedis } from '../support/redis.ts'
+import { startMonitor } from '../support/redis-monitor.ts'
 import { startStopwatch } from '../support/stopwatch.ts'
 import { logOf, startStored, trySend, untilStoreIs } from '../support/stored.ts'
 import { eventually, socketOf } from '../support/visit.ts'
@@ -97,17 +98,15 @@ describe.concurrent('STORE_REPLICAS', () => {
     await using _ = await startRedis('--replicaof', '127.0.0.1', String(master.port))
     await using app = await startStored(master, { STORE_REPLICAS: '1' })
     await trySend(app, ['u'], 1)
-    const monitor = await master.client().monitor()
-    const seen: string[] = []
-    monitor.on('monitor', (_time: string, [name = '', text = '']: string[], source: string) => {
-      if (source === 'lua' || !/^(eval|wait|zadd)$/.test(name)) return
-      seen.push(text.includes('Appends one entry') ? 'append' : name)
-    })
+    using monitor = await startMonitor(master.port)
+    const seen = () =>
+      monitor.commands
+        .filter(([name = '']) => /^(eval|wait|zadd)$/.test(name))
+        .map(([name, text = '']) => (text.includes('Appends one entry') ? 'append' : name))
     await master.client().script('FLUSH')
     expect((await trySend(app, ['u'], 2)).status).toBe(200)
-    const sent = () => seen.slice(seen.indexOf('append'))
+    const sent = () => seen().slice(seen().indexOf('append'))
     await eventually(() => sent().length >= 3)
     expect(sent().slice(0, 3)).toEqual(['append', 'zadd', 'wait'])
-    monitor.disconnect()
   }, 20_000)
 })
