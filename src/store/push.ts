@@ -13,10 +13,10 @@ export interface Push {
 export interface PushSource {
   /** Redis channel of the owner's topic. */
   channelOf(owner: Topic): string
-  /** Begins a push. The message is `head`, a line break, and the text that `parsePush` reads. */
-  begin(): { readonly id: number; readonly head: string }
-  /** Ends a push that reached no node, or whose outcome is unknown. */
-  cancel(id: number): void
+  /** Id of a new push. */
+  begin(): number
+  /** Head of its message; a line break and the text that `parsePush` reads follow. */
+  headOf(id: number): string
   /** Tells all nodes a body that many entries refer to, once and before them. */
   share(tenant: string, id: string, body: string): { readonly channel: string; readonly message: string }
 }

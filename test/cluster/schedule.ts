@@ -337,20 +337,19 @@ class Node {
   /** A send, or its repeat with an entry that the log knows. One script appends and publishes. */
   async send(known?: Item): Promise<void> {
     const { world } = this.run
-    const { id, head } = this.#pushes.begin()
+    const id = this.#pushes.begin()
+    const head = this.#pushes.headOf(id)
     const append = () => {
       const item = known ?? world.append()
       return { item, nodes: this.#publish(item, known !== undefined, head) }
     }
     try {
       const { item, nodes } = await this.ask(append)
-      if (nodes === 0) this.#pushes.cancel(id)
       const push = nodes > 0 ? { id, nodes } : undefined
       const entry = { owner: OWNER, cursor: item.cursor, repeated: known !== undefined, push }
       await this.#reach.offer([entry], item.body, systemClock.monotonic())
     } catch (error) {
       if (!(error instanceof StoreAway)) throw error
-      this.#pushes.cancel(id)
       // The append may have succeeded: the store calls for a comparison.
       this.sweep.start()
     }

@@ -15,7 +15,6 @@ const SETTINGS = {
   redisBackoffMaxDelayMs: 30_000,
 }
 const ANN = userTopic('acme', 'ann')
-const BOB = userTopic('acme', 'bob')
 const TIMEOUT_MS = 30_000
 
 const redis = await startRedis()
@@ -25,7 +24,6 @@ afterAll(() => redis[Symbol.asyncDispose]())
 async function start() {
   await redis.client().flushall()
   const clock = fakeClock()
-  const cancelled: number[] = []
   let calls = 0
   const node = async () => {
     const store = redisStore({
@@ -38,8 +36,8 @@ async function start() {
       observer: noting(),
       pushSource: {
         channelOf: owner => `channel of ${owner}`,
-        begin: () => ({ id: ++calls, head: `push me ${calls}` }),
-        cancel: id => void cancelled.push(id),
+        begin: () => ++calls,
+        headOf: id => `push me ${id}`,
         share: (tenant, id, body) => ({ channel: 'all', message: `${tenant} ${id} ${body}` }),
       },
     })
@@ -50,7 +48,6 @@ async function start() {
   return {
     clock,
     stores,
-    cancelled,
     [Symbol.asyncDispose]: async () => {
       for (const store of stores) await store[Symbol.asyncDispose]()
     },
@@ -92,11 +89,10 @@ describe('redis: several nodes', () => {
     expect<unknown>(pushed).toEqual({
       cursor: appended?.cursor,
       repeated: false,
-      acceptedAt,
+      acceptedAt: Math.round(acceptedAt * 10) / 10,
       body: given.body,
     })
     expect(elapsedMs).toBeGreaterThanOrEqual(40)
-    expect(nodes.cancelled).toEqual([])
   })
 
   test('a repeated append publishes the entry again, as known', async () => {
@@ -108,14 +104,12 @@ describe('redis: several nodes', () => {
     await eventually(() => listener.messages.length === 1)
     const [[, message] = ['', '']] = listener.messages
     expect(parsePush(message.slice(message.indexOf('\n') + 1))).toMatchObject({ repeated: true })
-    expect(nodes.cancelled).toEqual([1])
   })
 
   test('pattern subscribers count for nothing, and nothing is published for them alone', async () => {
     await using nodes = await start()
     using _ = await subscribe('psubscribe', '*')
     expect((await nodes.stores[0].log.append([draft('n')]))[0]).not.toHaveProperty('push')
-    expect(nodes.cancelled).toEqual([1])
   })
 
   test('a body that users share is published once, before the entries that refer to it', async () => {
@@ -128,17 +122,6 @@ describe('redis: several nodes', () => {
     await eventually(() => listener.messages.length === 501)
     expect(listener.messages[0]).toEqual(['all', `acme n ${body}`])
     expect(listener.messages.filter(([, text]) => text.includes('xxx'))).toHaveLength(1)
-  })
-
-  test('pushes of an append without an answer end', async () => {
-    await using nodes = await start()
-    redis.freeze()
-    try {
-      expect(nodes.stores[0].log.append([draft('n'), draft('n', { owner: BOB })])).rejects.toThrow('too long')
-      await eventually(() => nodes.cancelled.length === 2)
-    } finally {
-      redis.thaw()
-    }
   })
 
   test('a live delivery by two nodes counts once, a replay counts again', async () => {

@@ -83,12 +83,12 @@ const pushing = (
           told.add(id)
           await calls.tell(ALL_NODES, 'body', `${tenantOf(owner)} ${id}\n${body}`)
         }
-        const { id: call, head } = calls.begin('push')
+        const call = calls.begin()
+        const head = calls.headOf('push', call)
         const { cursor, repeated } = result
         const elapsed = `${performance.now() - acceptedAt} ${acceptedAt}`
         const place = `${cursor.epoch} ${cursor.seq} ${repeated ? 1 : 0} ${elapsed}`
         const nodes = await publish(owner, `${head}\n${place}\n${isShared ? referenceTo(id, 1) : body}`)
-        if (nodes === 0) calls.cancel(call)
         return nodes === 0 ? result : { ...result, push: { id: call, nodes } }
       }),
     )

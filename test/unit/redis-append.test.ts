@@ -45,7 +45,7 @@ function start(perGroup: number) {
     pace: { turn: () => undefined, cleaned: () => {} },
     idleLogs: { note: () => [], forget: async () => false },
     limits: LIMITS,
-    startPushing: undefined,
+    pushing: undefined,
   })
   const appendTo = (users: number) =>
     append(Array.from({ length: users }, (_, n) => draft('id', { owner: userTopic('t', `u-${n}`) })))

@@ -6,12 +6,6 @@ import type { Answers } from './answers.ts'
 import { type Answer, createOutbox } from './outbox.ts'
 import { lacksOnly, missingOf, newCall, type PendingCall } from './pending-call.ts'
 
-/** A call whose message something else publishes: `head`, a line break, and the text. */
-export interface BegunCall {
-  readonly id: number
-  readonly head: string
-}
-
 /** A call that ended with missing answers. */
 export interface MissedCall {
   readonly topic: BusTopic
@@ -33,14 +27,15 @@ export interface Calls extends Disposable {
   ask(topic: BusTopic, kind: string, text: string): Promise<Answers>
   /** Publishes a message that has no answer. Rejects with StoreAway while the bus is away. */
   tell(topic: BusTopic, kind: string, text: string): Promise<void>
-  /** Head of a message without an answer that something else publishes. */
-  headOf(kind: string): string
-  /** Begins a call that something else publishes. `collect` or `cancel` must follow. */
-  begin(kind: string): BegunCall
+  /**
+   * Head of a message that something else publishes: it, a line break, and the text. Without an id the message has no
+   * answer.
+   */
+  headOf(kind: string, id?: number): string
+  /** Id of a new call that something else publishes. A call that reached no node needs no end. */
+  begin(): number
   /** Awaits the answers to a begun call; `nodes` is the number that the message reached, this node included. */
   collect(id: number, topic: BusTopic, nodes: number): Promise<Answers>
-  /** Ends a begun call that reached no node, or whose outcome is unknown. */
-  cancel(id: number): void
 }
 
 /** Subscribers of a topic that are no nodes, and never answer. */
@@ -75,6 +70,8 @@ const ANSWER_TICKS = 20
 const ANSWERS = 'answers'
 /** Call id of a message without an answer. */
 const NO_ANSWER = 0
+/** Bound of one generation of calls with early answers. Each waits for the reply of one command to Redis. */
+const MAX_EARLY = 10_000
 
 const NO_FOREIGN: Foreign = { of: () => 0, forget: () => {} }
 const FULL: Attendance = { silent: () => 0, awaited: () => undefined }
@@ -91,8 +88,9 @@ export function createCalls({
   const kinds = new Map<string, AnswerCall>()
   /** Kinds of calls that this node also answers to itself. */
   const ownKinds = new Set<string>()
-  /** Calls that are not published yet, or whose number of nodes is not known yet. */
-  const begun = new Map<number, PendingCall>()
+  /** Calls with answers that arrived before `collect`, or after the deadline. Two generations bound them. */
+  let early = new Map<number, PendingCall>()
+  let earlier = early
   /** Calls that wait for answers, oldest first. */
   const pending = new Map<number, PendingCall>()
   // The node that asked has a deadline: a failure needs no report.
@@ -120,9 +118,22 @@ export function createCalls({
     if (isMissed || answered.length >= nodes) pending.delete(id)
   }
 
+  const earlyCall = (id: number): PendingCall => {
+    const known = early.get(id) ?? earlier.get(id)
+    if (known !== undefined) return known
+    if (early.size >= MAX_EARLY) {
+      earlier = early
+      early = new Map()
+    }
+    const call = newCall()
+    early.set(id, call)
+    return call
+  }
+
   const arrive = (id: number, from: string, text?: string): void => {
-    const call = pending.get(id) ?? begun.get(id)
-    if (call === undefined) return
+    // Not a call of this node: a message without an answer, or garbage.
+    if (!(id > NO_ANSWER && id <= last)) return
+    const call = pending.get(id) ?? earlyCall(id)
     call.answered.push(from)
     if (from === instance) call.own = text
     else if (text !== undefined) call.texts.push(text)
@@ -165,16 +176,12 @@ export function createCalls({
     await bus.publish(topic, `${headOf(kind)}\n${text}`)
   }
 
-  const begin = (kind: string): BegunCall => {
-    const id = ++last
-    begun.set(id, newCall())
-    return { id, head: headOf(kind, id) }
-  }
+  const begin = (): number => ++last
 
   const collect: Calls['collect'] = (id, topic, nodes) => {
-    const call = begun.get(id)
-    if (call === undefined) return Promise.resolve({ texts: [], missing: nodes })
-    begun.delete(id)
+    const call = early.get(id) ?? earlier.get(id) ?? newCall()
+    early.delete(id)
+    earlier.delete(id)
     call.topic = topic
     call.nodes = nodes
     call.foreign = foreign.of(topic, nodes)
@@ -226,15 +233,9 @@ export function createCalls({
     headOf,
     begin,
     collect,
-    cancel: id => void begun.delete(id),
     ask: async (topic, kind, text) => {
-      const { id, head } = begin(kind)
-      try {
-        return await collect(id, topic, await bus.publish(topic, `${head}\n${text}`))
-      } catch (error) {
-        begun.delete(id)
-        throw error
-      }
+      const id = begin()
+      return collect(id, topic, await bus.publish(topic, `${headOf(kind, id)}\n${text}`))
     },
     [Symbol.dispose]: () => {
       ticks?.[Symbol.dispose]()

@@ -18,13 +18,10 @@ const MAX_BODIES_BYTES = 32 * 1024 * 1024
 const MAX_BODIES = 10_000
 
 /** The messages with which a store tells other nodes of its entries; `db` is the database of the bus. */
-export const createPushSource = (
-  calls: Pick<Calls, 'begin' | 'cancel' | 'headOf'>,
-  db: number,
-): PushSource => ({
+export const createPushSource = (calls: Pick<Calls, 'begin' | 'headOf'>, db: number): PushSource => ({
   channelOf: owner => busChannel(db, owner),
-  begin: () => calls.begin(PUSH),
-  cancel: calls.cancel,
+  begin: calls.begin,
+  headOf: id => calls.headOf(PUSH, id),
   share: (tenant, id, body) => ({
     channel: busChannel(db, ALL_NODES),
     message: `${calls.headOf(BODY)}\n${tenant} ${id}\n${body}`,

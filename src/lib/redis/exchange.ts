@@ -6,14 +6,39 @@ export type RedisCommand = readonly [name: string, ...given: (string | number)[]
 
 const NAME = 'evalsha'
 
-/** Encodes a command for RESP2 (redis.io/docs/latest/develop/reference/protocol-spec). */
-function encode(command: RedisCommand): string {
-  let text = `*${command.length}\r\n`
-  for (const each of command) {
-    const part = typeof each === 'string' ? each : String(each)
-    text += `$${Buffer.byteLength(part)}\r\n${part}\r\n`
+/** Longer texts are counted by native code. */
+const SHORT = 64
+/** Starts of arguments by their bytes. */
+const ARGUMENT_STARTS = Array.from({ length: 1_024 }, (_, bytes) => argumentStart(bytes))
+
+function argumentStart(bytes: number): string {
+  return `\r\n$${bytes}\r\n`
+}
+
+/** Bytes in UTF-8. */
+function bytesOf(text: string): number {
+  const { length } = text
+  if (length > SHORT) return Buffer.byteLength(text)
+  for (let n = 0; n < length; n++) if (text.charCodeAt(n) > 0x7f) return Buffer.byteLength(text)
+  return length
+}
+
+/**
+ * Encodes commands for RESP2 (redis.io/docs/latest/develop/reference/protocol-spec). Joins all parts at once: half the cost
+ * of adding each to a text.
+ */
+function encode(commands: readonly RedisCommand[]): string {
+  const parts: string[] = []
+  for (const command of commands) {
+    parts.push(`*${command.length}`)
+    for (const each of command) {
+      const text = typeof each === 'string' ? each : String(each)
+      const bytes = bytesOf(text)
+      parts.push(ARGUMENT_STARTS[bytes] ?? argumentStart(bytes), text)
+    }
+    parts.push('\r\n')
   }
-  return text
+  return parts.join('')
 }
 
 /**
@@ -31,7 +56,7 @@ class Exchange extends Command {
     reject: (error: Error) => void,
   ) {
     super(NAME, [], { replyEncoding: 'utf8' })
-    this.#text = commands.map(encode).join('')
+    this.#text = encode(commands)
     const replies: unknown[] = []
     const add = (reply: unknown): void => {
       replies.push(reply)

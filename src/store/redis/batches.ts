@@ -46,6 +46,11 @@ const away = (): StoreAway => new StoreAway('the store is away')
 const overloaded = (): StoreAway => new StoreAway('the store is overloaded: too many calls wait for it')
 const late = (): StoreAway => new StoreAway('the store took too long')
 
+const refusalIn = (replies: readonly (Reply | Error)[], { takesLate }: Unit): Error | undefined => {
+  for (const reply of replies) if (reply instanceof Error && !(takesLate && isLate(reply))) return reply
+  return undefined
+}
+
 export function createBatches({ server, groups, replicas, onUnknown, onError }: BatchesOptions): Batches {
   let waiting: PendingUnit[] = []
   let waitingBytes = 0
@@ -75,9 +80,7 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
     replies: readonly (Reply | Error)[],
     refusedDue: Error | undefined,
   ): boolean => {
-    const isRefusal = (reply: Reply | Error): reply is Error =>
-      reply instanceof Error && !(unit.takesLate && isLate(reply))
-    const refused = replies.find(isRefusal) ?? refusedDue
+    const refused = refusalIn(replies, unit) ?? refusedDue
     if (refused !== undefined)
       for (const [n, command] of commands.entries()) {
         const reply = replies[n]
@@ -146,18 +149,25 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   const post = (all: readonly PendingUnit[], connection: LiveConnection): void => {
     const due: (number | Topic)[] = []
     const sent: SentUnit[] = []
+    const group: PendingUnit[] = []
+    const commands: Command[] = []
     for (const unit of all) {
       const built = build(unit, connection, due)
-      if (built !== undefined) sent.push(built)
+      if (built === undefined) continue
+      sent.push(built)
+      group.push(unit)
+      commands.push(...built.commands)
     }
     if (sent.length === 0) return
-    const group = sent.map(({ unit }) => unit)
     underWay.add(group)
-    const leftMs = Math.min(...group.map(ticksLeft)) * TICK_MS - MARGIN_MS
     const noteDue: readonly Command[] = due.length > 0 ? [['zadd', DUE_KEY, 'LT', ...due]] : []
-    const wait: readonly Command[] = replicas > 0 ? [['wait', replicas, Math.max(1, leftMs)]] : []
+    commands.push(...noteDue)
+    if (replicas > 0) {
+      const leftMs = Math.min(...group.map(ticksLeft)) * TICK_MS - MARGIN_MS
+      commands.push(['wait', replicas, Math.max(1, leftMs)])
+    }
     void connection
-      .send([...sent.flatMap(({ commands }) => commands), ...noteDue, ...wait])
+      .send(commands)
       .then(
         replies => succeed(group, sent, noteDue, replies),
         error => giveUp(group, error instanceof Error ? error : away()),
@@ -215,8 +225,10 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
       if (waiting.length >= MAX_WAITING || waitingBytes >= MAX_WAITING_BYTES)
         return Promise.reject(overloaded())
       return new Promise((resolve, reject) => {
-        waiting.push({ ...unit, resolve, reject, tick, isAnswered: false })
-        waitingBytes += unit.bytes
+        const { build, bytes, takesLate = false } = unit
+        // Spelled out: copying a unit costs more than the rest of this call.
+        waiting.push({ build, bytes, takesLate, resolve, reject, tick, isAnswered: false })
+        waitingBytes += bytes
         // Sends at the end of this turn, so that its units go together.
         if (!isScheduled && underWay.size < groups) {
           isScheduled = true

@@ -24,14 +24,15 @@ interface UnresolvedEntry {
 const WORTH_BYTES = 8_192
 const SHARED_BYTES = 1_024
 const BYTES = 300
-const NONE: Sharers = new Map()
 
 /** Number of users per notification, for notifications whose body is stored once. */
 export type Sharers = ReadonlyMap<string, number>
 
+export const NO_SHARERS: Sharers = new Map()
+
 /** Chooses the shared bodies among the drafts of one call. */
 export function sharersOf(drafts: readonly Draft[]): Sharers {
-  if (drafts.length < 2) return NONE
+  if (drafts.length < 2) return NO_SHARERS
   const sharers = new Map<string, number>()
   for (const [id, same] of Map.groupBy(drafts, draft => draft.id)) {
     const length = same[0]?.body.length ?? 0

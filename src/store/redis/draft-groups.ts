@@ -13,19 +13,26 @@ export interface PlacedDraft {
   readonly body: StoredBody
 }
 
+export const placeDraft = (draft: Draft, place: number, sharers: Sharers): PlacedDraft => ({
+  draft,
+  place,
+  body: storedBodyOf(draft, sharers),
+})
+
 /** Splits drafts into groups of bounded size. */
 export function* groupsOf(drafts: readonly Draft[], sharers: Sharers): Generator<readonly PlacedDraft[]> {
   let group: PlacedDraft[] = []
   let bytes = 0
   for (const [place, draft] of drafts.entries()) {
-    const body = storedBodyOf(draft, sharers)
-    if (group.length > 0 && (group.length >= MAX_DRAFTS || bytes + body.text.length > MAX_BYTES)) {
+    const placed = placeDraft(draft, place, sharers)
+    const { length } = placed.body.text
+    if (group.length > 0 && (group.length >= MAX_DRAFTS || bytes + length > MAX_BYTES)) {
       yield group
       group = []
       bytes = 0
     }
-    group.push({ draft, place, body })
-    bytes += body.text.length
+    group.push(placed)
+    bytes += length
   }
   if (group.length > 0) yield group
 }

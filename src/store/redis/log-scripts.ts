@@ -39,6 +39,8 @@ interface LogScriptsOptions {
 }
 
 const BYTES = 500
+/** Values at the start of each reply that all scripts share. */
+const SHARED = 5
 
 export function createLogScripts({ batches, limits, observer, onSize }: LogScriptsOptions): LogScripts {
   const { retentionMs, acknowledged } = limits
@@ -70,11 +72,12 @@ export function createLogScripts({ batches, limits, observer, onSize }: LogScrip
 
   const answer: LogScripts['answer'] = (owner, reply) => {
     if (!Array.isArray(reply)) throw new Error('Redis sent an unexpected reply to a script')
-    const [entries, bytes, gone, tracked, more, ...rest]: unknown[] = reply
-    if (Number(entries) >= 0) onSize(owner, { entries: Number(entries), bytes: Number(bytes) })
-    tellGone(owner, String(gone))
-    if (Number(tracked) > 0) observer.tracked(owner, Number(tracked))
-    return { more: more === 1, answer: rest }
+    const entries = Number(reply[0])
+    if (entries >= 0) onSize(owner, { entries, bytes: Number(reply[1]) })
+    tellGone(owner, String(reply[2]))
+    const tracked = Number(reply[3])
+    if (tracked > 0) observer.tracked(owner, tracked)
+    return { more: reply[4] === 1, answer: reply.slice(SHARED) }
   }
 
   return {

@@ -38,7 +38,8 @@ interface LogOptions {
   readonly idleLogs: IdleLogs
   readonly limits: StoreLimits
   readonly totals: UserLog['totals']
-  readonly startPushing: (() => Pushing) | undefined
+  /** Absent without a bus. */
+  readonly pushing: Pushing | undefined
 }
 
 /** In the order of their numbers in the scripts. */
@@ -103,7 +104,7 @@ export function createLog({
   idleLogs,
   limits,
   totals,
-  startPushing,
+  pushing,
 }: LogOptions): UserLog {
   /** Writes the pending notes of the log first, so that the answer includes them. */
   const ask: LogScripts['ask'] = async (owner, script, given) => {
@@ -165,7 +166,7 @@ export function createLog({
   }
 
   return {
-    append: createAppend({ commits, storedSizes, scripts, notes, pace, idleLogs, limits, startPushing }),
+    append: createAppend({ commits, storedSizes, scripts, notes, pace, idleLogs, limits, pushing }),
     open: async owner => logStartOf(await ask(owner, SCRIPTS.open, [])),
     heads: async owners => {
       const heads: Cursor[] = []

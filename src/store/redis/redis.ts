@@ -174,7 +174,7 @@ export function redisStore({
       idleLogs,
       limits,
       totals,
-      startPushing: pushSource && createPushing(pushSource, clock),
+      pushing: pushSource && createPushing(pushSource, clock),
     }),
     acks: createAcks({ commits, scripts, bodies, notes, observer }),
     idempotency: createIdempotency({ commits, ttlMs: limits.idempotencyTtlMs }),
