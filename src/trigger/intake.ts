@@ -60,7 +60,8 @@ export function createIntake<E extends Envelope>({
   let isAlone = false
   let bytes = 0
   let isPumping = false
-  let idle = Promise.withResolvers<void>()
+  /** Resolves when nothing is in progress; made when it is awaited. */
+  let idle: PromiseWithResolvers<void> | undefined
 
   const mayGo = (content: Place<E>['content']): boolean => {
     if (content === 'nothing' || content === 'awaited') return content === 'nothing'
@@ -69,9 +70,9 @@ export function createIntake<E extends Envelope>({
 
   const release = (size: number): void => {
     bytes -= size
-    if (bytes > 0) return
+    if (bytes > 0 || idle === undefined) return
     idle.resolve()
-    idle = Promise.withResolvers()
+    idle = undefined
   }
 
   const done = (envelope: E): void => {
@@ -140,6 +141,10 @@ export function createIntake<E extends Envelope>({
         return isTaken
       }
     },
-    settled: () => (bytes === 0 ? Promise.resolve() : idle.promise),
+    settled: () => {
+      if (bytes === 0) return Promise.resolve()
+      idle ??= Promise.withResolvers()
+      return idle.promise
+    },
   }
 }

@@ -8,7 +8,8 @@ import { openRedis } from '../lib/redis/redis.ts'
 import { checkNoCluster } from '../lib/redis/server-info.ts'
 import type { RedisAddress } from '../lib/redis/url.ts'
 import type { Clock } from '../lib/time/clock.ts'
-import type { Handler } from './handler.ts'
+import type { Span } from '../lib/trace-context.ts'
+import type { Handler, IncomingMessage, MessageOutcome } from './handler.ts'
 import { createSharing, type SharingOptions } from './lease/share.ts'
 import type { LinkReporter } from './link-lines.ts'
 import type { Outcomes } from './outcomes.ts'
@@ -34,6 +35,31 @@ interface PubSubOptions {
 
 const SETTING = 'REDIS_URL'
 
+/** A class, since closures for each message would cost more. */
+class PubSubMessage implements IncomingMessage {
+  readonly name: string
+  readonly bytes: Uint8Array
+  readonly now: number
+  readonly #outcomes: PubSubOptions['outcomes']
+
+  constructor(name: string, bytes: Uint8Array, now: number, outcomes: PubSubOptions['outcomes']) {
+    this.name = name
+    this.bytes = bytes
+    this.now = now
+    this.#outcomes = outcomes
+  }
+
+  get span(): IncomingMessage['span'] {
+    const attributes = { 'messaging.system': 'redis', 'ara.channel': this.name }
+    return { name: 'redis.message', attributes }
+  }
+
+  done(outcome: MessageOutcome, span: Span | undefined): void {
+    if (outcome.type === 'rejected') this.#outcomes.rejected({ channel: this.name }, outcome.rejection, span)
+    else if (outcome.type === 'fault') this.#outcomes.fault(this.name, outcome.error, span)
+  }
+}
+
 /** Subscribes to REDIS_CHANNELS, again after each loss of the connection. The start does not wait for Redis. */
 export function startPubSub({
   address,
@@ -47,20 +73,7 @@ export function startPubSub({
 }: PubSubOptions): Trigger {
   const handle = (name: Buffer, bytes: Buffer): void => {
     onReceived()
-    const channel = name.toString()
-    handler.handle({
-      name: channel,
-      bytes,
-      now: clock.now(),
-      span: {
-        name: 'redis.message',
-        attributes: { 'messaging.system': 'redis', 'ara.channel': channel },
-      },
-      done: (outcome, span) => {
-        if (outcome.type === 'rejected') outcomes.rejected({ channel }, outcome.rejection, span)
-        else if (outcome.type === 'fault') outcomes.fault(channel, outcome.error, span)
-      },
-    })
+    handler.handle(new PubSubMessage(name.toString(), bytes, clock.now(), outcomes))
   }
 
   /** The subscribed connection. */

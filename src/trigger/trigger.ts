@@ -6,7 +6,7 @@ import { type Document, type Fault, formatOf, readDocument } from '../lib/json/d
 import { decodeUtf8 } from '../lib/json/utf8.ts'
 import { NAME_RULE } from '../lib/name.ts'
 import type { RemoteParent } from '../lib/trace-context.ts'
-import { audienceFault, idempotencyKey, MAX, sending } from '../notification/content.ts'
+import { audienceFault, type Content, idempotencyKey, MAX, sending } from '../notification/content.ts'
 import { isOverFanOut, MAX_FAN_OUT_BYTES } from '../notification/fan-out.ts'
 import type { Envelope, Target } from '../notification/target.ts'
 import type { Rejection } from '../observe/stats.ts'
@@ -20,8 +20,6 @@ export interface Arrival {
   readonly bytes: Uint8Array
   /** Time of acceptance, milliseconds since 1970. */
   readonly now: number
-  /** Whether `tenant_id` selects the tenant. Its type is checked in any case. */
-  readonly tenancy: boolean
   /** Set for a message that may arrive again. */
   readonly again?: Repeatable | undefined
 }
@@ -149,10 +147,40 @@ function withoutKey(error: unknown): MessageResult {
   throw error
 }
 
+/** A message that passed all checks but those of its notification. */
+interface Send {
+  readonly content: Content
+  readonly raw: ReadonlyMap<string, string>
+  readonly source: string
+  readonly now: number
+  readonly tenant: string
+  readonly target: Target
+}
+
+/** Composes the notification. `found` is its template, `held` its key. */
+function composed(composer: Composer, send: Send, found?: Found, held?: KeyClaim): MessageResult {
+  const { content, raw, source, now, tenant, target } = send
+  const draft = { content, raw, at: 'event.', source, now: held?.storedAt ?? now, id: held?.id }
+  const notification = composer.compose(draft, found)
+  if ('reason' in notification) {
+    held?.failed('free')
+    const [first] = notification.faults
+    return rejected(notification.reason, first && inEvent(first))
+  }
+  const payloadBytes = () => Buffer.byteLength(notification.payload)
+  if (target.type !== 'users' || !isOverFanOut([{ target, payloadBytes }]))
+    return { ok: true, envelope: { tenant, target, notification }, held }
+  held?.failed('free')
+  return rejected('too_large', {
+    path: 'target',
+    message: `expected recipients times payload of at most ${MAX_FAN_OUT_BYTES} bytes`,
+  })
+}
+
 function judge(
   { value, raw, text }: Document<Message>,
-  { name, now, tenancy, again }: Arrival,
-  { composer, once }: Readers,
+  { name, now, again }: Arrival,
+  { composer, once, tenancy }: Readers,
 ): Verdict {
   const { event, audience: meant, tenant_id, idempotency_key } = value
   const key = idempotency_key ?? again?.key
@@ -167,30 +195,7 @@ function judge(
   if ('payload' in event && Buffer.byteLength(raw.get('event.payload') ?? '') > MAX.payloadBytes)
     return rejected('too_large', { path: 'event.payload', message: `at most ${MAX.payloadBytes} bytes` })
   const content = target.type === 'broadcast' ? { ...event, audience: meant } : event
-  const judgedWith = (found?: Found, held?: KeyClaim): MessageResult => {
-    const draft = {
-      content,
-      raw,
-      at: 'event.',
-      source: sourceOf(name),
-      now: held?.storedAt ?? now,
-      id: held?.id,
-    }
-    const notification = composer.compose(draft, found)
-    if (!('reason' in notification)) {
-      const payloadBytes = () => Buffer.byteLength(notification.payload)
-      if (!isOverFanOut([{ target, payloadBytes }]))
-        return { ok: true, envelope: { tenant, target, notification }, held }
-      held?.failed('free')
-      return rejected('too_large', {
-        path: 'target',
-        message: `expected recipients times payload of at most ${MAX_FAN_OUT_BYTES} bytes`,
-      })
-    }
-    held?.failed('free')
-    const [first] = notification.faults
-    return rejected(notification.reason, first && inEvent(first))
-  }
+  const send = { content, raw, source: sourceOf(name), now, tenant, target }
   const find = async () => ('payload' in event ? undefined : composer.find(tenant, event.template_id))
   if (key !== undefined) {
     const id = again?.id ?? crypto.randomUUID()
@@ -199,7 +204,7 @@ function judge(
       const begun = await once.begin(claim)
       if ('replay' in begun) return { ok: true, envelope: undefined, known: 'replayed' }
       try {
-        return judgedWith(await find(), begun)
+        return composed(composer, send, await find(), begun)
       } catch (error) {
         begun.failed('retry')
         throw error
@@ -207,13 +212,16 @@ function judge(
     }
     return { judge: () => judgeOnce().catch(withoutKey) }
   }
-  return 'payload' in event ? judgedWith() : { judge: async () => judgedWith(await find()) }
+  if ('payload' in event) return composed(composer, send)
+  return { judge: async () => composed(composer, send, await find()) }
 }
 
-/** Services that reading a message needs. */
+/** Services and the setting that reading a message needs. */
 export interface Readers {
   readonly composer: Composer
   readonly once: Once
+  /** Whether `tenant_id` selects the tenant. Its type is checked in any case. */
+  readonly tenancy: boolean
 }
 
 const inTrace = (verdict: Verdict, { traceparent, tracestate }: Message): Verdict =>

@@ -15,7 +15,7 @@ import { startPubSub, type Trigger } from './pubsub.ts'
 import { startStream } from './stream/stream.ts'
 import type { Readers } from './trigger.ts'
 
-interface TriggersOptions extends Readers {
+interface TriggersOptions extends Omit<Readers, 'tenancy'> {
   readonly address: RedisAddress
   readonly settings: Pick<
     Config,
