@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { quickReadOf, UNSURE } from '../lib/json/quick-read.ts'
 import type { Principal } from '../notification/principal.ts'
 import { DEFAULT_TENANT, isTenant, isUserId } from '../protocol/names.ts'
 
@@ -11,17 +12,29 @@ const NO_ROLES: readonly string[] = []
 const seconds = v.pipe(v.number(), v.minValue(Number.MIN_SAFE_INTEGER), v.maxValue(Number.MAX_SAFE_INTEGER))
 
 /** Checks claims, since a valid signature proves neither presence nor type. */
-const claims = v.object({
+export const claims = v.object({
   sub: v.pipe(v.string(), v.check(isUserId)),
   exp: seconds,
   iat: v.nullish(seconds),
   nbf: v.nullish(seconds),
-  roles: v.nullish(v.pipe(v.array(v.string()), v.maxLength(MAX_ROLES)), []),
+  roles: v.nullish(v.pipe(v.array(v.string()), v.maxLength(MAX_ROLES))),
   tenant_id: v.nullish(v.string()),
   channels: v.optional(v.pipe(v.array(v.string()), v.maxLength(MAX_PATTERNS))),
   iss: v.optional(v.unknown()),
   aud: v.optional(v.unknown()),
 })
+
+type Claims = v.InferOutput<typeof claims>
+
+const quickRead = quickReadOf(claims)
+
+/** The claims, or the name of one that is missing or of a wrong shape. */
+function claimsIn(payload: unknown): Claims | string {
+  const quick = quickRead(payload)
+  if (quick !== UNSURE) return quick as Claims
+  const { success, output, issues } = v.safeParse(claims, payload)
+  return success ? output : String(issues[0].path?.[0]?.key ?? 'set')
+}
 
 export interface ClaimRules {
   readonly issuer?: string | undefined
@@ -47,10 +60,9 @@ export function principalOf(
   { issuer, audience, leewaySeconds, tenancy }: ClaimRules,
   now: number,
 ): VerifyResult {
-  const result = v.safeParse(claims, payload)
-  if (!result.success)
-    return refused(`claim ${String(result.issues[0].path?.[0]?.key ?? 'set')} is missing or of a wrong shape`)
-  const { sub, exp, nbf, iat, roles, tenant_id, channels, iss, aud } = result.output
+  const read = claimsIn(payload)
+  if (typeof read === 'string') return refused(`claim ${read} is missing or of a wrong shape`)
+  const { sub, exp, nbf, iat, roles, tenant_id, channels, iss, aud } = read
   if (now >= (exp + leewaySeconds) * 1000) return refused('expired')
   if (typeof nbf === 'number' && now < (nbf - leewaySeconds) * 1000) return refused('not yet valid')
   if (issuer !== undefined && iss !== issuer) return refused('other issuer')
@@ -60,7 +72,7 @@ export function principalOf(
   const principal = {
     user: sub,
     tenant,
-    roles: roles === null || roles.length === 0 ? NO_ROLES : roles,
+    roles: roles?.length ? roles : NO_ROLES,
     expiresAt: exp * 1000,
     ...(channels && { channels }),
     ...(typeof iat === 'number' && { issuedAt: iat }),

@@ -16,12 +16,14 @@ export const hmacKeys = (algorithm: string, secrets: readonly string[]): HmacKey
  * parts. Synchronous: frames that a client sends together with its upgrade would be lost otherwise.
  */
 export function payloadByHmac(token: string, { hash, keys }: HmacKeys): Uint8Array | undefined {
-  const [head = '', payload = '', signature = ''] = token.split('.')
-  const given = Buffer.from(signature, 'base64url')
+  const end = token.lastIndexOf('.')
+  const signed = token.slice(0, end)
+  const given = Buffer.from(token.slice(end + 1), 'base64url')
   for (const key of keys) {
-    const made = createHmac(hash, key).update(`${head}.${payload}`).digest()
+    const made = createHmac(hash, key).update(signed).digest()
     // The signature length is no secret: the hash determines it.
-    if (made.length === given.length && timingSafeEqual(made, given)) return Buffer.from(payload, 'base64url')
+    if (made.length === given.length && timingSafeEqual(made, given))
+      return Buffer.from(signed.slice(signed.indexOf('.') + 1), 'base64url')
   }
   return undefined
 }

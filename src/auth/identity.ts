@@ -1,4 +1,5 @@
 import { StoreAway, storeUnavailable } from '../errors.ts'
+import { type Awaitable, whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Principal } from '../notification/principal.ts'
 import { type Topic, userTopic } from '../notification/topic.ts'
@@ -18,12 +19,12 @@ export type IdentityResult =
 
 /** Identifies clients by tokens that are valid and not revoked. */
 export interface Identities extends Disposable {
-  /** Identifies a client. Rejects with STORE_UNAVAILABLE if revocation cannot be checked. */
-  of(token: string): Promise<IdentityResult>
+  /** Identifies a client. Rejects with STORE_UNAVAILABLE if revocation cannot be checked. Never throws. */
+  of(token: string): Awaitable<IdentityResult>
   /** Like `of`, but accepts the token if revocation cannot be checked: check it again later. */
-  forNow(token: string): Promise<IdentityResult>
+  forNow(token: string): Awaitable<IdentityResult>
   /** Whether the token of a principal is revoked. No promise if the answer is known already. */
-  isRevoked(principal: Principal): boolean | Promise<boolean>
+  isRevoked(principal: Principal): Awaitable<boolean>
 }
 
 interface IdentityOptions {
@@ -44,25 +45,25 @@ export async function createIdentities({
 }: IdentityOptions): Promise<Identities> {
   const tokens = await createTokens({ ...settings, clock, onKeySet })
 
-  const isRevokedNow = (principal: Principal): boolean | Promise<boolean> => {
-    const before = revokedBefore(userTopic(principal.tenant, principal.user))
-    return before instanceof Promise
-      ? before.then(moment => isRevoked(principal, moment))
-      : isRevoked(principal, before)
-  }
+  const isRevokedNow = (principal: Principal): Awaitable<boolean> =>
+    whenReady(revokedBefore(userTopic(principal.tenant, principal.user)), before =>
+      isRevoked(principal, before),
+    )
 
-  const identify = async (
-    token: string,
-    onUnknown: (cause: unknown) => undefined,
-  ): Promise<IdentityResult> => {
-    const verified = await tokens.verify(token)
-    if (!verified.ok) return { ok: false, kind: 'jwt', reason: verified.reason }
-    const { principal } = verified
-    const asked = isRevokedNow(principal)
-    const revoked = typeof asked === 'boolean' ? asked : await asked.catch(onUnknown)
-    if (revoked === true) return { ok: false, kind: 'revoked', reason: 'revoked' }
-    return { ok: true, principal, unchecked: revoked === undefined }
-  }
+  const resultOf = (principal: Principal, revoked: boolean | undefined): IdentityResult =>
+    revoked === true
+      ? { ok: false, kind: 'revoked', reason: 'revoked' }
+      : { ok: true, principal, unchecked: revoked === undefined }
+
+  const identify = (token: string, onUnknown: (cause: unknown) => undefined): Awaitable<IdentityResult> =>
+    whenReady(tokens.verify(token), verified => {
+      if (!verified.ok) return { ok: false, kind: 'jwt', reason: verified.reason }
+      const { principal } = verified
+      const asked = isRevokedNow(principal)
+      return asked instanceof Promise
+        ? asked.catch(onUnknown).then(revoked => resultOf(principal, revoked))
+        : resultOf(principal, asked)
+    })
 
   return {
     of: token => identify(token, storeUnavailable),

@@ -1,7 +1,7 @@
 import type { Connection, WriteResult } from '../hub/connection.ts'
+import type { Awaitable } from '../lib/flow/awaitable.ts'
 import { type Cursor, type Epoch, parseCursor } from '../notification/cursor.ts'
 import { type Frame, userFrame } from '../notification/frame.ts'
-import { type Topic, userTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { PageLimit } from '../store/page-limit.ts'
 import type { LogStart, Page, UserLog } from '../store/store.ts'
@@ -25,9 +25,9 @@ export interface Delivery {
   /** Reports the head of the log without an offer. A connection behind it reads. */
   behind(connection: Connection, head: Cursor): void
   /** Finds the start position; `replay` writes first. Undefined if the connection ended meanwhile. */
-  start(connection: Connection, wish: ResumeRequest): Promise<StartedConnection | undefined>
+  start(connection: Connection, wish: ResumeRequest): Awaitable<StartedConnection | undefined>
   /** Reads the log from the connection's position until it is live. */
-  replay(connection: Connection): Promise<void>
+  replay(connection: Connection): Awaitable<void>
   /** Call after the connection has ended and left the hub. */
   ended(connection: Connection): void
 }
@@ -55,7 +55,6 @@ const OLDEST: StartPosition = { position: 0, recovered: true }
 /** Bounds the memory of a slow reader. */
 const PAGE: PageLimit = { entries: 1_000, bytes: 256 * 1024 }
 
-const ownerOf = ({ principal: { tenant, user } }: Connection): Topic => userTopic(tenant, user)
 const placeOf = ({ epoch, position }: Connection): Cursor => ({ epoch, seq: position })
 
 /** Notes an offer that cannot be written now. Another epoch forces a read; its answer decides. */
@@ -96,7 +95,7 @@ export function createDelivery({
 }: DeliveryOptions): Delivery {
   /** Moves to the log's present epoch. Entries that both epochs surely share are not repeated. */
   const adopt = async (connection: Connection): Promise<void> => {
-    const { head, bases, removedThrough } = await log.open(ownerOf(connection))
+    const { head, bases, removedThrough } = await log.open(connection.owner)
     if (head.epoch !== connection.epoch) connection.position = rebase(placeOf(connection), bases)
     connection.epoch = head.epoch
     if (connection.toldRemoved !== undefined) connection.toldRemoved = removedThrough
@@ -135,7 +134,7 @@ export function createDelivery({
   /** Reads and writes one page; true if the log had no more entries. */
   const readPage = async (connection: Connection, span: ReplaySpan | undefined): Promise<boolean> => {
     const page = await persist(connection, () =>
-      log.read(ownerOf(connection), connection.position, limit, connection.unsettledOnly, span?.span),
+      log.read(connection.owner, connection.position, limit, connection.unsettledOnly, span?.span),
     )
     if (page !== undefined) await pace?.write(page)
     if (page === undefined || connection.hasEnded()) return false
@@ -209,7 +208,7 @@ export function createDelivery({
       return 'later'
     },
     start: async (connection, wish) => {
-      const owner = ownerOf(connection)
+      const { owner } = connection
       const opened = await persist(connection, () => log.open(owner))
       if (opened === undefined || connection.hasEnded()) return undefined
       connection.unsettledOnly =

@@ -2,7 +2,7 @@ import type { Delivery } from './delivery.ts'
 
 /** Delivery without a log: every connection is live at once. */
 export const directDelivery: Pick<Delivery, 'start' | 'replay' | 'ended'> = {
-  start: async (connection, { cursor }) => {
+  start: (connection, { cursor }) => {
     connection.phase = 'live'
     const recovered = cursor === undefined || cursor === ''
     return {
@@ -13,6 +13,6 @@ export const directDelivery: Pick<Delivery, 'start' | 'replay' | 'ended'> = {
       ...(!recovered && { reason: 'epoch_changed' }),
     }
   },
-  replay: async () => {},
+  replay: () => {},
   ended: () => {},
 }

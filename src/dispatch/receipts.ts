@@ -1,7 +1,6 @@
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Cursor } from '../notification/cursor.ts'
-import { userTopic } from '../notification/topic.ts'
 import type { UserLog } from '../store/store.ts'
 
 /** Records in each user's log what a client has provably read. */
@@ -23,8 +22,7 @@ export function createReceipts({
   readonly log: Pick<UserLog, 'received'>
 }): Receipts {
   // A receipt must not move the start of another device that waits for it.
-  const settle = ({ principal: { tenant, user } }: Connection): void => {
-    const owner = userTopic(tenant, user)
+  const settle = ({ owner }: Connection): void => {
     const devices = hub.members(owner)
     for (const device of devices) if (device.phase === 'starting') return
     for (const device of devices) {

@@ -5,7 +5,7 @@ import { whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { TimerWheel } from '../lib/time/timer-wheel.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
-import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
+import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { UserLog } from '../store/store.ts'
 import type { Reach } from './reach.ts'
 import { createRedeliver, type RedeliverOptions } from './redeliver.ts'
@@ -198,8 +198,7 @@ export function createRedeliveries({
   }
 
   /** Waits for unacknowledged entries before the position, which another node may have delivered. */
-  const recall = async ({ principal: { tenant, user }, epoch, position }: Connection): Promise<void> => {
-    const owner = userTopic(tenant, user)
+  const recall = async ({ owner, epoch, position }: Connection): Promise<void> => {
     for await (const { seqs, through } of unsettledPages(log, owner, epoch)) {
       const known = users.get(owner)
       const isUnknown = (seq: number): boolean => known?.epoch !== epoch || !known.has(seq)
@@ -223,8 +222,8 @@ export function createRedeliveries({
     resume: connection => {
       if (connection.transport === 'ws' && connection.position > 0) void recall(connection).catch(onFault)
     },
-    changed: ({ transport, principal }) => {
-      const user = users.get(userTopic(principal.tenant, principal.user))
+    changed: ({ transport, owner }) => {
+      const user = users.get(owner)
       if (user !== undefined && transport === 'ws') check(user)
     },
     [Symbol.dispose]: () => {

@@ -116,7 +116,7 @@ export function createApi({
     if (isDraining()) headers['connection'] = 'close'
   }
 
-  const straight = createStraight({ admit, complete, refuse, cors })
+  const straight = createStraight({ admit, complete, refuse, cors, server: () => app.server })
 
   /** Counts every answer, including upgrades, whose answer has status 101. */
   const counted =

@@ -1,7 +1,7 @@
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
-import type { Topic } from '../notification/topic.ts'
+import { type Topic, userTopic } from '../notification/topic.ts'
 import type { CloseReason } from '../protocol/close-codes.ts'
 
 /** Result of a write. `buffered`: accepted, but the client is behind; `refused`: no byte will arrive. */
@@ -15,6 +15,8 @@ export abstract class Connection {
   readonly id: string = crypto.randomUUID()
   /** Keeps its user and tenant for life; a new token changes the rest. */
   principal: Principal
+  /** Topic of its user. */
+  readonly owner: Topic
   abstract readonly transport: 'ws' | 'sse'
   phase: Phase = 'starting'
   /** Epoch of the log in which `position` counts. */
@@ -36,6 +38,7 @@ export abstract class Connection {
 
   constructor(principal: Principal) {
     this.principal = principal
+    this.owner = userTopic(principal.tenant, principal.user)
   }
 
   /** A method, since TypeScript would narrow a property across an await. */

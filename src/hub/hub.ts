@@ -1,4 +1,4 @@
-import { kindOf, type Topic, type TopicKind, tenantTopic, userTopic } from '../notification/topic.ts'
+import { kindOf, type Topic, type TopicKind, tenantTopic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'
 import { createDirectory, type Directory } from './directory.ts'
 import { MemberSet, type Members } from './members.ts'
@@ -86,18 +86,16 @@ export function createHub<C extends Connection>(watch?: RoomWatch): Hub<C> {
     transports,
     directory,
     open: connection => {
-      const { tenant, user } = connection.principal
       connections.add(connection)
       transports[connection.transport]++
-      enter(connection, userTopic(tenant, user))
-      enter(connection, tenantTopic(tenant))
+      enter(connection, connection.owner)
+      enter(connection, tenantTopic(connection.principal.tenant))
     },
     hear: connection => find(tenantTopic(connection.principal.tenant))?.listen(connection),
     end: connection => {
-      const { tenant, user } = connection.principal
       if ((connections as Set<Connection>).delete(connection)) transports[connection.transport]--
-      leave(connection, userTopic(tenant, user))
-      leave(connection, tenantTopic(tenant))
+      leave(connection, connection.owner)
+      leave(connection, tenantTopic(connection.principal.tenant))
       for (const topic of connection.channels ?? []) leave(connection, topic)
     },
     join: (connection, topic) => {

@@ -40,6 +40,9 @@ const SEARCHED_AT_ONCE = 1_000
 /** Descriptors may be numbered beyond the number of open ones. */
 const UNUSED_NUMBERS = 1_000
 
+/** Sockets that the runtime accepts at most between two checks: a whole backlog, and what connects meanwhile. */
+const ACCEPTED_BETWEEN_LOOKS = 8_192
+
 const defaultMax = (): number =>
   Math.max(1, (descriptorLimit() ?? Number.POSITIVE_INFINITY) - SPARE_DESCRIPTORS)
 
@@ -129,7 +132,8 @@ export function createSockets({
       return stateNow()
     },
     admits: () => {
-      count(countDescriptors())
+      // The count is a system call: far below the limit the last one is good enough.
+      if (open + ACCEPTED_BETWEEN_LOOKS > max) count(countDescriptors())
       return open <= max
     },
     guard: port => {

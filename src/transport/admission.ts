@@ -5,6 +5,7 @@ import { tokenOf } from '../auth/token.ts'
 import type { Interest } from '../dispatch/cluster/interest.ts'
 import { NO_CONNECTIONS, type OpenConnections } from '../dispatch/reach.ts'
 import { AppError, invalidValue } from '../errors.ts'
+import { type Awaitable, whenReady } from '../lib/flow/awaitable.ts'
 import { readQuery } from '../lib/query.ts'
 import type { ConnectLimit } from '../limit/requests.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
@@ -26,17 +27,17 @@ export interface Admission {
   /** The store could not tell whether the token was revoked. */
   readonly unchecked: boolean
   /** Subprotocol for the answer to the upgrade. */
-  readonly subprotocol?: 'bearer'
+  readonly subprotocol: 'bearer' | undefined
 }
 
 type IdentityRefusal = Pick<Extract<IdentityResult, { ok: false }>, 'kind' | 'reason'>
 
-/** Admits a request or throws; `headers` are those of the answer, in lower case. */
+/** Admits a request, in its turn if nothing must be asked. May throw or reject. `headers` are those of the answer, in lower case. */
 export type Admit = (
   request: Request,
   transport: 'ws' | 'sse',
   headers: Readonly<Record<string, unknown>>,
-) => Promise<Admission>
+) => Awaitable<Admission>
 
 export interface AdmissionOptions {
   readonly origins: Origins
@@ -142,7 +143,13 @@ export function createAdmission({
     throw new AppError('FORBIDDEN', { details: denied })
   }
 
-  return async (request, transport, answer) => {
+  const elsewhereOf = (principal: Principal): Awaitable<OpenConnections> =>
+    whenReady(
+      countElsewhere?.(principal) ?? NO_CONNECTIONS,
+      counted => makeRoom?.(principal, counted) ?? counted,
+    )
+
+  return (request, transport, answer) => {
     const { headers } = request
     const ids = idsOf(answer, spans?.of(request))
     if (!origins.allows(headers.get('origin'))) {
@@ -165,19 +172,21 @@ export function createAdmission({
     })
     if (repeated) throw invalidValue('token', 'given twice')
     if (token === undefined) throw refuse({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
-    const identified = await identities.forNow(token)
-    if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
-    spans?.belongs(request, identified.principal.tenant)
-    const { principal, unchecked } = identified
-    checkCount(channels ?? [], limitsOf(principal.tenant).subscriptions)
-    checkAccess(channels ?? [], principal)
-    const joined = interest && joinAhead(interest, principal)
-    const counted = (await countElsewhere?.(principal)) ?? NO_CONNECTIONS
-    const elsewhere = (await makeRoom?.(principal, counted)) ?? counted
-    if (joined !== undefined) await joined
-    // The drain may have begun during the awaits; it would miss this connection.
-    checkDraining()
     const wish = wishOf(query, channels, transport === 'sse' ? headers.get('last-event-id') : null)
-    return { principal, wish, elsewhere, unchecked, ...(subprotocol && { subprotocol }) }
+    return whenReady(identities.forNow(token), identified => {
+      if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
+      const { principal, unchecked } = identified
+      spans?.belongs(request, principal.tenant)
+      checkCount(channels ?? [], limitsOf(principal.tenant).subscriptions)
+      checkAccess(channels ?? [], principal)
+      const admitted = (elsewhere: OpenConnections): Admission => {
+        // The drain may have begun meanwhile; it would miss this connection.
+        checkDraining()
+        return { principal, wish, elsewhere, unchecked, subprotocol }
+      }
+      const elsewhere = elsewhereOf(principal)
+      if (interest === undefined) return whenReady(elsewhere, admitted)
+      return Promise.all([elsewhere, joinAhead(interest, principal)]).then(([counted]) => admitted(counted))
+    })
   }
 }

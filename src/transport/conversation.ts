@@ -6,7 +6,7 @@ import { whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Limits } from '../limit/limits.ts'
 import { parseCursor } from '../notification/cursor.ts'
-import { channelTopic, type Topic, userTopic } from '../notification/topic.ts'
+import { channelTopic, type Topic } from '../notification/topic.ts'
 import type { Stats } from '../observe/stats.ts'
 import { type AckPayload, type ClientMessage, parseMessage } from '../protocol/client-messages.ts'
 import { isChannel } from '../protocol/names.ts'
@@ -132,11 +132,9 @@ export function createConversation({
     if (channels.length > 0) tell(peer, unsubscribed(channels))
   }
 
-  const ownerOf = ({ principal: { tenant, user } }: Peer): Topic => userTopic(tenant, user)
-
   const ackOne = (peer: Peer, id: string, by: Acknowledgement): Promise<void> | undefined => {
     const answered = whenReady(
-      persist(peer, () => by.ack(ownerOf(peer), [id])),
+      persist(peer, () => by.ack(peer.owner, [id])),
       found => {
         if (found === undefined) return
         const [acked] = found
@@ -148,7 +146,7 @@ export function createConversation({
 
   const ackThrough = async (peer: Peer, text: string, by: Acknowledgement): Promise<void> => {
     const cursor = parseCursor(text)
-    const count = cursor && (await persist(peer, () => by.ackThrough(ownerOf(peer), cursor)))
+    const count = cursor && (await persist(peer, () => by.ackThrough(peer.owner, cursor)))
     if (!peer.hasEnded()) tell(peer, count === undefined ? INVALID_CURSOR : ackedThrough(text))
   }
 

@@ -40,7 +40,7 @@ export function createRenewal({ hub, identities, access, clock, onRefused, onFau
 
   return async (peer, token) => {
     // The old token stays in force when the new one cannot be checked.
-    const identified = await identities.of(token).catch(error => {
+    const identified = await Promise.try(identities.of, token).catch(error => {
       if (error instanceof AppError)
         return { ok: false, kind: 'revoked', reason: 'store unavailable' } as const
       onFault(error)

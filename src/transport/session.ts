@@ -5,12 +5,13 @@ import type { OpenConnections, Reach } from '../dispatch/reach.ts'
 import type { Receipts } from '../dispatch/receipts.ts'
 import type { StartedConnection } from '../dispatch/start.ts'
 import type { Hub } from '../hub/hub.ts'
+import { type Awaitable, whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Principal } from '../notification/principal.ts'
-import { tenantTopic, userTopic } from '../notification/topic.ts'
+import { tenantTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Logger } from '../observe/log.ts'
 import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
@@ -140,14 +141,13 @@ export function createSessions(options: SessionOptions): Sessions {
     if (entered !== undefined) answer(peer, entered).catch(error => fail(peer, error))
   }
 
-  const begin = async (peer: Peer, wish: ConnectRequest): Promise<void> => {
-    const started = await delivery.start(peer, wish)
-    if (started === undefined) return
-    if (started.cursor !== undefined) stats.resumes[resumeOf(started, wish)]++
-    const greeted = peer.greeted ? undefined : greet(peer, started, wish)
-    if (greeted !== undefined) await greeted
-    await delivery.replay(peer)
-  }
+  const begin = (peer: Peer, wish: ConnectRequest): Awaitable<void> =>
+    whenReady(delivery.start(peer, wish), started => {
+      if (started === undefined) return undefined
+      if (started.cursor !== undefined) stats.resumes[resumeOf(started, wish)]++
+      const greeted = peer.greeted ? undefined : greet(peer, started, wish)
+      return whenReady(greeted, () => delivery.replay(peer))
+    })
 
   const hold = (peer: Peer, said: InboundMessage): void => {
     if (peer.hasEnded()) return
@@ -176,16 +176,16 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** Checks for a disconnect that happened during admission. Later ones find the registered peer. */
-  const enter = async (peer: Peer, wish: ConnectRequest): Promise<void> => {
+  const enter = (peer: Peer, wish: ConnectRequest): Awaitable<void> => {
     const revoked = options.isRevoked(peer.principal)
     if (revoked === true) peer.close('disconnected')
     const checked = revoked instanceof Promise ? checkLater(peer, revoked) : undefined
-    const { tenant, user } = peer.principal
     // The log is read after messages reach this node: none falls in between.
-    const joined = options.interest?.join([userTopic(tenant, user), tenantTopic(tenant)])
-    if (joined !== undefined) await joined
-    if (peer.unchecked) await checked
-    if (!peer.hasEnded()) await begin(peer, wish)
+    const joined = options.interest?.join([peer.owner, tenantTopic(peer.principal.tenant)])
+    const isChecked = peer.unchecked ? checked : undefined
+    const start = () => (peer.hasEnded() ? undefined : begin(peer, wish))
+    if (joined === undefined && isChecked === undefined) return start()
+    return Promise.all([joined, isChecked]).then(start)
   }
 
   return {
@@ -201,13 +201,18 @@ export function createSessions(options: SessionOptions): Sessions {
       peer.nextBeatAt = peer.openedAt + Math.random() * heartbeatSeconds * 1000
       hub.open(peer)
       stats.tally.of(tenant).opened++
-      stats.connectionsPerUser.observe(hub.members(userTopic(tenant, user)).size)
+      stats.connectionsPerUser.observe(hub.members(peer.owner).size)
       if (!peer.optedIn) {
         hear(peer)
         enterChannels(peer, wish)
       }
       logger.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
-      enter(peer, wish).catch(error => fail(peer, error))
+      try {
+        const entered = enter(peer, wish)
+        if (entered instanceof Promise) entered.catch(error => fail(peer, error))
+      } catch (error) {
+        fail(peer, error)
+      }
       return undefined
     },
     message: receive,

@@ -2,11 +2,13 @@ import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
+import { whenReady } from '../lib/flow/awaitable.ts'
 import { endName } from '../lib/system/proc-net.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { OnFault } from '../observe/fault.ts'
-import type { Admit } from './admission.ts'
+import type { Admission, Admit } from './admission.ts'
 import type { Sessions } from './session.ts'
+import { type SocketContext, socketRoute } from './socket-route.ts'
 import { createTurns, SsePeer } from './sse-peer.ts'
 
 interface SseOptions {
@@ -36,38 +38,38 @@ export function sseRoutes({
   keepAliveSeconds,
 }: SseOptions) {
   const turns = createTurns(onFault)
+  const open = (
+    { request, server }: SocketContext,
+    { principal, wish, elsewhere, unchecked }: Admission,
+  ): Response => {
+    const bun = server as Server<unknown> | null
+    const client = bun?.requestIP(request)
+    const peer = new SsePeer({
+      principal,
+      clientEnd: client ? endName(client.address, client.port) : '',
+      now: clock.monotonic(),
+      buffers,
+      sendBufferBytes,
+      turns,
+      end: sessions.ended,
+      setIdleSeconds: seconds => bun?.timeout(request, seconds),
+      keepAliveSeconds,
+    })
+    peer.unchecked = unchecked
+    const over = sessions.open(peer, wish, elsewhere)
+    if (over !== undefined)
+      throw new AppError('CONNECTION_LIMIT', {
+        message: `the limit of connections (${over}) is reached`,
+        headers: { 'retry-after': '5' },
+      })
+    if (request.signal.aborted) peer.gone()
+    request.signal.addEventListener('abort', () => peer.gone(), { once: true })
+    return new Response(peer.body, { headers: HEADERS })
+  }
   return new Elysia({ name: 'sse' }).get(
     '/sse',
-    async ({ request, server, set }) => {
-      const { principal, wish, elsewhere, unchecked } = await admit(request, 'sse', set.headers)
-      const bun = server as Server<unknown> | null
-      const client = bun?.requestIP(request)
-      const setIdleSeconds = (seconds: number) => bun?.timeout(request, seconds)
-      const peer = new SsePeer({
-        principal,
-        clientEnd: client ? endName(client.address, client.port) : '',
-        now: clock.monotonic(),
-        buffers,
-        sendBufferBytes,
-        turns,
-        end: sessions.ended,
-        setIdleSeconds,
-        keepAliveSeconds,
-      })
-      peer.unchecked = unchecked
-      const over = sessions.open(peer, wish, elsewhere)
-      if (over !== undefined)
-        throw new AppError('CONNECTION_LIMIT', {
-          message: `the limit of connections (${over}) is reached`,
-          headers: { 'retry-after': '5' },
-        })
-      if (request.signal.aborted) peer.gone()
-      request.signal.addEventListener('abort', () => peer.gone(), { once: true })
-      return new Response(peer.body, { headers: HEADERS })
-    },
-    {
-      parse: 'none',
-      detail: { summary: 'Opens an SSE stream', security: [{ token: [] }], 'x-socket': true } as object,
-    },
+    context =>
+      whenReady(admit(context.request, 'sse', context.set.headers), admission => open(context, admission)),
+    socketRoute('Opens an SSE stream'),
   )
 }

@@ -2,11 +2,13 @@ import type { Server, WebSocketHandler } from 'bun'
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
+import { whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
-import type { Admit } from './admission.ts'
+import type { Admission, Admit } from './admission.ts'
 import { errorFrame } from './outbound.ts'
 import { closeCodeOf } from './runtime-close.ts'
 import type { Sessions } from './session.ts'
+import { type SocketContext, socketRoute } from './socket-route.ts'
 import { WebSocketPeer } from './websocket-peer.ts'
 
 const MAX_MESSAGE_BYTES = 65_536
@@ -29,38 +31,40 @@ const isUpgrade = ({ headers }: Request): boolean =>
   /^[A-Za-z0-9+/]{22}==$/.test(headers.get('sec-websocket-key') ?? '')
 
 /** `GET /ws`: everything up to the 101. */
-export const webSocketRoutes = ({ admit, sessions, buffers, clock, sendBufferBytes }: WebSocketOptions) =>
-  new Elysia({ name: 'websocket' }).get(
+export const webSocketRoutes = ({ admit, sessions, buffers, clock, sendBufferBytes }: WebSocketOptions) => {
+  const upgrade = (
+    { request, server, set, common }: SocketContext,
+    { principal, wish, elsewhere, unchecked, subprotocol }: Admission,
+  ): void => {
+    const data = new WebSocketPeer({
+      principal,
+      wish,
+      elsewhere,
+      clock,
+      buffers,
+      sendBufferBytes,
+      end: sessions.ended,
+    })
+    data.unchecked = unchecked
+    // The runtime takes a Headers 5 µs faster than a plain object.
+    const headers = new Headers(common)
+    for (const name in set.headers) headers.set(name, String(set.headers[name]))
+    // Without this header the runtime would select the first subprotocol that is offered.
+    headers.set('sec-websocket-protocol', subprotocol ?? '')
+    // Elysia's server type does not include our socket data.
+    const upgraded =
+      isUpgrade(request) && (server as Server<WebSocketPeer> | null)?.upgrade(request, { data, headers })
+    if (!upgraded) throw new AppError('UPGRADE_REQUIRED', { headers: { upgrade: 'websocket' } })
+    // The runtime has sent 101 itself; this status is for the metrics.
+    set.status = 101
+  }
+  return new Elysia({ name: 'websocket' }).get(
     '/ws',
-    async ({ request, server, set }) => {
-      const { principal, wish, elsewhere, unchecked, subprotocol } = await admit(request, 'ws', set.headers)
-      const data = new WebSocketPeer({
-        principal,
-        wish,
-        elsewhere,
-        clock,
-        buffers,
-        sendBufferBytes,
-        end: sessions.ended,
-      })
-      data.unchecked = unchecked
-      // Without this header the runtime would select the first subprotocol that is offered.
-      const headers = { ...set.headers, 'sec-websocket-protocol': subprotocol ?? '' } as Record<
-        string,
-        string
-      >
-      // Elysia's server type does not include our socket data.
-      const upgraded =
-        isUpgrade(request) && (server as Server<WebSocketPeer> | null)?.upgrade(request, { data, headers })
-      if (!upgraded) throw new AppError('UPGRADE_REQUIRED', { headers: { upgrade: 'websocket' } })
-      // The runtime has sent 101 itself; this status is for the metrics.
-      set.status = 101
-    },
-    {
-      parse: 'none',
-      detail: { summary: 'Opens a WebSocket', security: [{ token: [] }], 'x-socket': true } as object,
-    },
+    context =>
+      whenReady(admit(context.request, 'ws', context.set.headers), admission => upgrade(context, admission)),
+    socketRoute('Opens a WebSocket'),
   )
+}
 
 /** Handlers of the runtime. Each is synchronous until its work is queued and counted. */
 export const webSocketHandler = ({

@@ -1,12 +1,14 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
+import * as v from 'valibot'
+import { claims } from '../../src/auth/claims.ts'
 import { batch } from '../../src/http/routes/batch/batch.ts'
 import { acks } from '../../src/http/routes/me.ts'
 import { formats } from '../../src/http/routes/notifications.ts'
 import { change, creation } from '../../src/http/routes/templates.ts'
 import { disconnection } from '../../src/http/routes/users.ts'
 import { type Format, formatOf, readDocument } from '../../src/lib/json/document.ts'
-import { UNSURE } from '../../src/lib/json/quick-read.ts'
+import { quickReadOf, UNSURE } from '../../src/lib/json/quick-read.ts'
 import { parseMessage } from '../../src/protocol/client-messages.ts'
 
 const all: Readonly<Record<string, Format<unknown>>> = {
@@ -117,6 +119,41 @@ for (const [name, format] of Object.entries(all))
       { numRuns: 2_000 },
     )
   })
+
+const claim = fc.tuple(
+  fc.constantFrom(
+    'sub',
+    'exp',
+    'iat',
+    'nbf',
+    'roles',
+    'tenant_id',
+    'channels',
+    'iss',
+    'aud',
+    '__proto__',
+    'x',
+  ),
+  fc.constantFrom(...VALUES, '1750000000', '1750000000.5', '9007199254740993', '["admin"]'),
+)
+
+test('the quick reading of claims gives what the schema gives', () => {
+  const quickRead = quickReadOf(claims)
+  let isQuick = 0
+  fc.assert(
+    fc.property(fc.array(claim, { maxLength: 4 }), fc.boolean(), (more, isWhole) => {
+      const members = more.map(([name, value]) => `"${name}":${value}`)
+      const payload = JSON.parse(`{${(isWhole ? ['"sub":"u"', '"exp":1', ...members] : members).join(',')}}`)
+      const quick = quickRead(payload)
+      if (quick === UNSURE) return
+      isQuick++
+      const { success, output } = v.safeParse(claims, payload)
+      expect([success, output]).toEqual([true, quick as typeof output])
+    }),
+    { numRuns: 2_000 },
+  )
+  expect(isQuick).toBeGreaterThan(100)
+})
 
 test('most sends need no schema', () => {
   const plain = '{"target_user_id":"u","event_type":"e","payload":1,"priority":"High","ttl":5,"more":1}'

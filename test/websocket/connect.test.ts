@@ -367,6 +367,32 @@ test('a draining node rejects new connections with 503 and Retry-After, without 
   await drained
 })
 
+test('connections get the constant CORS headers of all answers, whether or not the framework makes them', async () => {
+  const token = await (async () => {
+    await using app = await startTestApp()
+    return app.token('u')
+  })()
+  for (const CORS_ORIGINS of ['', 'https://a.example']) {
+    await using app = await startTestApp({ CORS_ORIGINS })
+    const { headers: health } = await app.get('/health')
+    const names = [...health.keys()].filter(name => name.startsWith('access-control-') || name === 'vary')
+    const constant = Object.fromEntries(names.map(name => [name, health.get(name)]))
+    for (const [path, status] of [
+      [`/ws?token=${token}`, 101],
+      [`/sse?token=${token}`, 200],
+      ['/ws?token=x', 401],
+      ['/sse', 401],
+    ] as const)
+      for (const origin of [undefined, 'https://a.example']) {
+        const own = ['X-Request-Id: my-id', ...(origin === undefined ? [] : [`Origin: ${origin}`])]
+        const answer = await ask(app, path, path.startsWith('/ws') ? [...UPGRADE, ...own] : own)
+        const cors = names.map(name => [name, answer.headers.get(name)])
+        expect([answer.status, answer.headers.get('x-request-id')]).toEqual([status, 'my-id'])
+        expect(Object.fromEntries(cors)).toEqual(constant)
+      }
+  }
+})
+
 test('a drain that begins during the token check rejects the connection', async () => {
   let isDraining = false
   const admit = createAdmission({
@@ -391,7 +417,7 @@ test('a drain that begins during the token check rejects the connection', async 
     onRefused: () => {},
   })
   const request = new Request('http://localhost/ws?token=t')
-  expect(await admit(request, 'ws', {}).catch(error => error.code)).toBe('SHUTTING_DOWN')
+  expect(await Promise.try(admit, request, 'ws', {}).catch(error => error.code)).toBe('SHUTTING_DOWN')
 })
 
 test('a connection closes with 4401 at `exp` without leeway, not before', async () => {
