@@ -1,4 +1,6 @@
-import { BODY, BODY_BYTES, FLAGS, KEPT, type Row, type Rows, SHARED } from './rows.ts'
+import { JoinedTexts } from './joined-texts.ts'
+import { ASCII, BODY, BODY_BYTES, FLAGS, KEPT, type Row, type Rows, SHARED } from './rows.ts'
+import { RecentTexts, type SharedBody, type Text } from './text.ts'
 
 const SLAB_BYTES = 256 * 1024
 /** Bodies start at multiples of this many bytes. */
@@ -33,31 +35,6 @@ class Slab {
   }
 }
 
-/** A body that several entries hold. */
-interface SharedBody {
-  readonly index: number
-  /** Slab × UNITS + unit. */
-  place: number
-  holders: number
-}
-
-/** A text to keep, for one entry or for consecutive drafts that share it. */
-export class Text {
-  readonly text: string
-  /** UTF-8 bytes of the text. */
-  readonly bytes: number
-  readonly isShared: boolean
-  /** Body of the last entry that kept a shared text. All holders may have left their logs since. */
-  body: SharedBody | undefined
-
-  constructor(text: string, isShared: boolean) {
-    this.text = text
-    // Also copies the text into one piece: it consists of slices of a request.
-    this.bytes = Buffer.byteLength(text)
-    this.isShared = isShared
-  }
-}
-
 /**
  * Bodies as UTF-8 in slabs of 256 KiB, written one after another. When more than a fifth of the bytes is dead, the live
  * bodies of the emptiest slab move to the current one. The field BODY of an entry is the place of its own body, or the
@@ -75,6 +52,8 @@ export class Bodies {
   #spare: Slab | undefined
   #used = 0
   #dead = 0
+  readonly #joined = new JoinedTexts()
+  readonly #recent = new RecentTexts()
 
   constructor(rows: Rows) {
     this.#rows = rows
@@ -88,6 +67,7 @@ export class Bodies {
   /** Gives an entry its body. Returns the bytes of the text, or 0 if another entry holds it too. */
   keep(row: Row, text: Text): number {
     this.#rows.setInteger(row, BODY_BYTES, text.bytes)
+    this.#rows.setByte(row, FLAGS, this.#rows.byte(row, FLAGS) | text.flags)
     if (text.isShared) return this.#share(row, text)
     this.#rows.setInteger(row, BODY, this.#write(row, text))
     return text.bytes
@@ -97,6 +77,26 @@ export class Bodies {
     const { slab, at } = this.#find(this.#placeOf(row))
     const start = at + HEADER
     return slab.text.toString('utf8', start, start + this.#rows.integer(row, BODY_BYTES))
+  }
+
+  /** Reads the bodies of a page. */
+  readAll(rows: readonly Row[]): readonly string[] {
+    const texts = this.#joined
+    for (const row of rows) {
+      const shared = this.#sharedOf(row)
+      if (shared !== undefined) texts.add(this.#textOf(shared, row))
+      else if (!this.#rows.has(row, ASCII)) texts.add(this.read(row))
+      else {
+        const { slab, at } = this.#find(this.#placeOf(row))
+        const start = at + HEADER
+        texts.addBytes(slab.text, start, start + this.bytesOf(row))
+      }
+    }
+    return texts.take()
+  }
+
+  bytesOf(row: Row): number {
+    return this.#rows.integer(row, BODY_BYTES)
   }
 
   /** Takes the body from an entry. Returns the bytes of the text, or 0 if another entry still holds it. */
@@ -115,18 +115,24 @@ export class Bodies {
 
   #share(row: Row, text: Text): number {
     const rows = this.#rows
-    rows.setByte(row, FLAGS, rows.byte(row, FLAGS) | SHARED)
     let { body } = text
     const isNew = body === undefined || body.holders === 0
     if (body === undefined || body.holders === 0) {
       const index = this.#freeShared.pop() ?? this.#shared.length
-      body = { index, place: this.#write(-1 - index, text), holders: 0 }
+      body = { index, place: this.#write(-1 - index, text), holders: 0, text: undefined }
       this.#shared[index] = body
       text.body = body
     }
     body.holders++
     rows.setInteger(row, BODY, body.index)
     return isNew ? text.bytes : 0
+  }
+
+  #textOf(shared: SharedBody, row: Row): string {
+    if (shared.text !== undefined) return shared.text
+    const text = this.read(row)
+    this.#recent.add(shared, text)
+    return text
   }
 
   #sharedOf(row: Row): SharedBody | undefined {

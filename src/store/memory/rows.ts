@@ -57,6 +57,8 @@ export const BY_TTL = 2
 export const KEPT = 4
 /** Bit of FLAGS: the body is shared with other entries. */
 export const SHARED = 8
+/** Bit of FLAGS: the body is ASCII, one byte per character. */
+export const ASCII = 16
 
 const BLOCK_BITS = 10
 const BLOCK = 1 << BLOCK_BITS

@@ -3,15 +3,15 @@ import type { Topic } from '../../notification/topic.ts'
 import type { AckResult, Redelivery } from '../acks.ts'
 import type { PageLimit } from '../page-limit.ts'
 import type { AppendResult, Draft, Entry, LogStart, Page } from '../store.ts'
-import type { Text } from './bodies.ts'
 import type { LogContext, ReadOptions } from './context.ts'
 import type { DueLog } from './due-logs.ts'
 import { Entries } from './entries.ts'
 import { fill } from './entry.ts'
 import type { Head } from './head.ts'
 import { type Account, ENTRY_BYTES } from './ledger.ts'
-import { ATTEMPTS, BY_TTL, FLAGS, KEPT, REDELIVERED, type Row, SEQ } from './rows.ts'
+import { ATTEMPTS, BY_TTL, FLAGS, KEPT, NONE, REDELIVERED, type Row, SEQ } from './rows.ts'
 import { DROPPED, EXPIRED, nameOf, QUEUED } from './states.ts'
+import type { Text } from './text.ts'
 
 /** One user's log: its head and its retained entries. The caller passes the time of the steady clock. */
 export class MemoryLog implements DueLog {
@@ -75,22 +75,23 @@ export class MemoryLog implements DueLog {
     { of, unsettledOnly = false }: ReadOptions<E>,
   ): Page<E> {
     this.purge(now)
-    const { bodies, states } = this.#context
+    const { rows, bodies, states } = this.#context
     const { epoch, seq, removedThrough } = this.head
-    const entries: E[] = []
+    const page: Row[] = []
     let through = seq
     let bytes = 0
     this.#retained?.bySeq.visitAfter(after, row => {
       if (unsettledOnly && states.isAcked(row)) return true
-      const body = bodies.read(row)
-      bytes += body.length
-      if (entries.length > 0 && (entries.length >= limit.entries || bytes > limit.bytes)) {
-        through = entries.at(-1)?.seq ?? through
+      bytes += bodies.bytesOf(row)
+      const last = page.at(-1)
+      if (last !== undefined && (page.length >= limit.entries || bytes > limit.bytes)) {
+        through = rows.double(last, SEQ)
         return false
       }
-      entries.push(of(row, body))
+      page.push(row)
       return true
     })
+    const entries = bodies.readAll(page).map((body, n) => of(page[n] ?? NONE, body))
     return { epoch, entries, through, removedThrough }
   }
 
