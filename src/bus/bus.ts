@@ -31,6 +31,8 @@ export interface Bus extends AsyncDisposable {
    * other programs do not count. Rejects with StoreAway while the bus is away.
    */
   publish(topic: BusTopic, message: string): Promise<number>
+  /** Like `publish`, but publishes nothing and resolves with 0 if no other node joined the topic. */
+  publishToOthers(topic: BusTopic, message: string): Promise<number>
   /**
    * Resolves once messages on the topic reach this node; a plain value if they do already. While the bus is away it
    * resolves at once: the topic is joined when the bus is back, and `onBack` follows.

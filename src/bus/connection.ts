@@ -3,12 +3,11 @@ import { openRedis } from '../lib/redis/redis.ts'
 import { isReplyError } from '../lib/redis/reply-error.ts'
 import { checkedInfo } from '../lib/redis/server-info.ts'
 import type { RedisAddress } from '../lib/redis/url.ts'
-import { publishAll } from './publisher.ts'
+import { type PublishingConnection, publishAll } from './publisher.ts'
 
 /** A connection that subscribes and one that publishes. They end together. */
-export interface BusConnection {
+export interface BusConnection extends PublishingConnection {
   readonly subscriber: Redis
-  readonly publisher: Redis
   /** Random name of the Redis process behind them: client ids of two processes may be equal. */
   readonly runId: string
   /** Client id of the subscriber. */
@@ -22,7 +21,7 @@ export interface BusConnection {
 
 interface ConnectionOptions {
   readonly address: RedisAddress
-  /** Channel of this node only. Publishing there proves each second that Redis carries messages. */
+  /** Channel of this connection only. Publishing there proves each second that Redis carries messages. */
   readonly pulse: string
   readonly onMessage: (channel: string, message: string) => void
   readonly alive: () => void
@@ -32,9 +31,10 @@ interface ConnectionOptions {
 const SETTING = 'BUS_URL'
 
 /** Returns why messages do not reach this node, or undefined. */
-async function faultOf(publisher: Redis, pulse: string): Promise<Error | undefined> {
+async function faultOf(connection: PublishingConnection): Promise<Error | undefined> {
   try {
-    const [count] = await publishAll(publisher, [{ channel: pulse, message: '' }])
+    const message = { channel: connection.pulse, message: '', skipsOwn: false }
+    const [count] = await publishAll(connection, [message])
     if (count === 1) return undefined
     return new Error(typeof count === 'string' ? count : 'Redis does not know the subscriptions of this node')
   } catch (error) {
@@ -78,7 +78,7 @@ export async function connectBus({
       const info = await checkedInfo(client, SETTING)
       opened = { client, runId: info.get('run_id') ?? '' }
     }
-    const { ended } = await openRedis({ ...common, prepare, ask: client => faultOf(client, pulse) })
+    const { ended } = await openRedis({ ...common, prepare, ask: publisher => faultOf({ publisher, pulse }) })
     return { opened, ended }
   }
 
@@ -93,11 +93,12 @@ export async function connectBus({
     return {
       subscriber: subscriber.opened.client,
       publisher: client,
+      pulse,
       runId,
       clientId: subscriber.opened.id,
       ended,
       check: async () => {
-        const fault = await faultOf(client, pulse)
+        const fault = await faultOf({ publisher: client, pulse })
         if (fault !== undefined) throw fault
       },
       end: broken.resolve,

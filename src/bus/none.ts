@@ -7,6 +7,7 @@ export const noBus = (): Bus => ({
   isUp: () => true,
   listen: () => {},
   publish: async () => 0,
+  publishToOthers: async () => 0,
   join: () => {},
   leave: () => {},
   subscriber: undefined,

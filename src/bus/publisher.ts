@@ -6,12 +6,22 @@ import type { Clock } from '../lib/time/clock.ts'
 import { every } from '../lib/time/every.ts'
 import script from './publish.lua' with { type: 'text' }
 
+/** A connection that publishes. */
+export interface PublishingConnection {
+  readonly publisher: Redis
+  /** Channel to which only this node subscribes, over the connection that receives. */
+  readonly pulse: string
+}
+
 /** Publishes messages over one connection, in the order of the calls. */
 export interface Publisher extends Disposable {
   /** Uses this connection from now on; undefined: there is none, and every call is rejected. */
-  attach(client: Redis | undefined): void
-  /** Resolves with the number of exact subscribers. Rejects with StoreAway, within a second; the outcome is then unknown. */
-  publish(channel: string, message: string): Promise<number>
+  attach(connection: PublishingConnection | undefined): void
+  /**
+   * Resolves with the number of exact subscribers. Rejects with StoreAway, within a second; the outcome is then unknown.
+   * `skipsOwn`: this node subscribes to the channel. If no one else does, it publishes nothing and resolves with 0.
+   */
+  publish(channel: string, message: string, skipsOwn?: boolean): Promise<number>
 }
 
 const TICK_MS = 50
@@ -27,9 +37,16 @@ const GROUPS = 4
 const MAX_WAITING = 50_000
 const MAX_WAITING_BYTES = 64 * 1024 * 1024
 
-interface Outgoing {
+/** Redis reads the text of a script each time. */
+const SCRIPT = script.replaceAll(/^--.*\n/gm, '')
+
+interface Message {
   readonly channel: string
   readonly message: string
+  readonly skipsOwn: boolean
+}
+
+interface Outgoing extends Message {
   readonly at: number
   readonly resolve: (nodes: number) => void
   readonly reject: (error: Error) => void
@@ -38,16 +55,29 @@ interface Outgoing {
 const away = (cause?: unknown): StoreAway => new StoreAway('the bus is away', { cause })
 
 /** Publishes in one script. A text, not a digest: Redis never asks for it again, so nothing is published twice. */
-export async function publishAll(
-  client: Redis,
-  messages: readonly Pick<Outgoing, 'channel' | 'message'>[],
+export function publishAll(
+  { publisher, pulse }: PublishingConnection,
+  messages: readonly Message[],
 ): Promise<readonly (number | string)[]> {
-  const given = messages.flatMap(({ channel, message }) => [channel, message])
-  return (await client.eval(script, 0, ...given)) as (number | string)[]
+  const given = [pulse]
+  let skipsOwn = ''
+  for (const { channel } of messages) given.push(channel)
+  for (const each of messages) {
+    given.push(each.message)
+    skipsOwn += each.skipsOwn ? '1' : '0'
+  }
+  given.push(skipsOwn)
+  return publisher.eval(SCRIPT, 0, ...given) as Promise<(number | string)[]>
 }
 
-export function createPublisher(clock: Pick<Clock, 'monotonic'>): Publisher {
-  let client: Redis | undefined
+interface PublisherOptions {
+  readonly clock: Pick<Clock, 'monotonic'>
+  /** Called for each message that Redis has published. */
+  readonly onPublished: () => void
+}
+
+export function createPublisher({ clock, onPublished }: PublisherOptions): Publisher {
+  let connection: PublishingConnection | undefined
   const waiting = new Deque<Outgoing>()
   let waitingBytes = 0
   const underWay = new Set<readonly Outgoing[]>()
@@ -86,14 +116,17 @@ export function createPublisher(clock: Pick<Clock, 'monotonic'>): Publisher {
   }
 
   const settle = (group: readonly Outgoing[], counts: readonly (number | string)[]): void => {
-    for (const [n, { resolve, reject }] of group.entries()) {
+    for (const [n, { resolve, reject, skipsOwn }] of group.entries()) {
       const count = counts[n]
-      if (typeof count === 'number') resolve(count)
-      else reject(new StoreAway(`Redis refused to publish: ${count}`))
+      if (typeof count !== 'number') reject(new StoreAway(`Redis refused to publish: ${count}`))
+      else {
+        if (count > 0 || !skipsOwn) onPublished()
+        resolve(count)
+      }
     }
   }
 
-  const post = (to: Redis, group: readonly Outgoing[]): void => {
+  const post = (to: PublishingConnection, group: readonly Outgoing[]): void => {
     underWay.add(group)
     void publishAll(to, group)
       .then(
@@ -108,7 +141,8 @@ export function createPublisher(clock: Pick<Clock, 'monotonic'>): Publisher {
 
   const postWaiting = (): void => {
     isScheduled = false
-    while (client !== undefined && waiting.length > 0 && underWay.size < GROUPS) post(client, takeGroup())
+    while (connection !== undefined && waiting.length > 0 && underWay.size < GROUPS)
+      post(connection, takeGroup())
   }
 
   const onTick = (): void => {
@@ -124,15 +158,15 @@ export function createPublisher(clock: Pick<Clock, 'monotonic'>): Publisher {
 
   return {
     attach: next => {
-      client = next
+      connection = next
       if (next === undefined) refuseWaiting(away())
     },
-    publish: (channel, message) => {
-      if (client === undefined) return Promise.reject(away())
+    publish: (channel, message, skipsOwn = false) => {
+      if (connection === undefined) return Promise.reject(away())
       if (waiting.length >= MAX_WAITING || waitingBytes >= MAX_WAITING_BYTES)
         return Promise.reject(new StoreAway('the bus is overloaded: too many messages wait for it'))
       return new Promise((resolve, reject) => {
-        waiting.insert(waiting.length, { channel, message, at: time, resolve, reject })
+        waiting.insert(waiting.length, { channel, message, skipsOwn, at: time, resolve, reject })
         waitingBytes += message.length
         // Sends at the end of this turn, so that its messages go together.
         if (!isScheduled && underWay.size < GROUPS) {

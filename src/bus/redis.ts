@@ -39,9 +39,14 @@ export function redisBus({
 }: RedisBusOptions): Bus {
   const { db } = address
   const instance = Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')
-  const publisher = createPublisher(clock)
+  const onPublished = (): void => {
+    messages.out++
+  }
+  const publisher = createPublisher({ clock, onPublished })
   const subscriptions = createSubscriptions({ channelOf: topic => busChannel(db, topic), clock })
   let receive = (_: BusTopic, __: string): void => {}
+  /** Number of connections so far. */
+  let opened = 0
   /** Undefined while the bus is away. */
   let current: BusConnection | undefined
 
@@ -55,7 +60,7 @@ export function redisBus({
   }
 
   const open: OpenLinkConnection = async ({ signal, alive }) => {
-    const pulse = busChannel(db, `pulse:${instance}`)
+    const pulse = busChannel(db, `pulse:${instance}:${opened++}`)
     const connection = await connectBus({ address, pulse, onMessage, alive, signal })
     const lost = connection.ended.then(reason => {
       current = undefined
@@ -73,7 +78,7 @@ export function redisBus({
       await lost
       throw error
     }
-    publisher.attach(connection.publisher)
+    publisher.attach(connection)
     current = connection
     return { ended: lost, end: () => connection.end(new Error('stopped')) }
   }
@@ -88,6 +93,8 @@ export function redisBus({
     },
   })
 
+  const publish: Bus['publish'] = (topic, message) => publisher.publish(busChannel(db, topic), message)
+
   return {
     kind: 'redis',
     instance,
@@ -95,10 +102,14 @@ export function redisBus({
     listen: given => {
       receive = given
     },
-    publish: async (topic, message) => {
-      const nodes = await publisher.publish(busChannel(db, topic), message)
-      messages.out++
-      return nodes
+    publish,
+    publishToOthers: (topic, message) => {
+      const subscription = subscriptions.of(topic)
+      if (subscription === undefined) return publish(topic, message)
+      return publisher.publish(busChannel(db, topic), message, true).then(nodes =>
+        // The only subscriber may have been another node if this one has left the topic meanwhile.
+        nodes > 0 || subscriptions.of(topic) === subscription ? nodes : publish(topic, message),
+      )
     },
     join: subscriptions.join,
     leave: subscriptions.leave,

@@ -17,6 +17,13 @@ export interface Subscriptions extends Disposable {
   attach(client: Subscriber, onRefused: (error: Error) => void): Promise<void>
   /** There is no connection: joins wait for the next one. */
   detach(): void
+  /** The subscription to a topic, once confirmed; a topic that was left or lost meanwhile has another one. */
+  of(topic: BusTopic): Subscription | undefined
+}
+
+/** Stands for a subscription over one connection. */
+export interface Subscription {
+  readonly client: Subscriber
 }
 
 interface SubscriptionsOptions {
@@ -37,8 +44,8 @@ interface Batch {
 }
 
 export function createSubscriptions({ channelOf, clock }: SubscriptionsOptions): Subscriptions {
-  /** Each with the promise of its subscription until Redis has confirmed it. */
-  const joined = new Map<BusTopic, Promise<void> | undefined>()
+  /** Each with the promise of its subscription until Redis has confirmed it; undefined without a connection. */
+  const joined = new Map<BusTopic, Promise<void> | Subscription | undefined>()
   /** When each ends, monotonic milliseconds; the earliest first. */
   const leaving = new Map<BusTopic, number>()
   let current: { readonly client: Subscriber; readonly onRefused: (error: Error) => void } | undefined
@@ -55,8 +62,8 @@ export function createSubscriptions({ channelOf, clock }: SubscriptionsOptions):
     }
   }
 
-  const confirm = ({ topics, done }: Batch): void => {
-    for (const topic of topics) if (joined.get(topic) === done.promise) joined.set(topic, undefined)
+  const confirm = ({ topics, done }: Batch, subscription: Subscription | undefined): void => {
+    for (const topic of topics) if (joined.get(topic) === done.promise) joined.set(topic, subscription)
     done.resolve()
   }
 
@@ -64,11 +71,18 @@ export function createSubscriptions({ channelOf, clock }: SubscriptionsOptions):
     const flushed = batch
     batch = undefined
     if (flushed === undefined) return
-    const { client, onRefused } = current ?? {}
-    const subscribed = client === undefined ? Promise.resolve() : subscribe(client, flushed.topics)
-    subscribed
-      .catch(error => onRefused?.(error instanceof Error ? error : new Error('failed', { cause: error })))
-      .finally(() => confirm(flushed))
+    if (current === undefined) {
+      confirm(flushed, undefined)
+      return
+    }
+    const { client, onRefused } = current
+    subscribe(client, flushed.topics).then(
+      () => confirm(flushed, { client }),
+      error => {
+        onRefused(error instanceof Error ? error : new Error('failed', { cause: error }))
+        confirm(flushed, undefined)
+      },
+    )
   }
 
   const startBatch = (): Batch => {
@@ -94,7 +108,9 @@ export function createSubscriptions({ channelOf, clock }: SubscriptionsOptions):
   return {
     join: topic => {
       leaving.delete(topic)
-      if (joined.has(topic)) return joined.get(topic)
+      const known = joined.get(topic)
+      if (known instanceof Promise) return known
+      if (joined.has(topic)) return undefined
       if (current === undefined) {
         joined.set(topic, undefined)
         return undefined
@@ -107,12 +123,20 @@ export function createSubscriptions({ channelOf, clock }: SubscriptionsOptions):
     leave: topic => {
       if (joined.has(topic) && !leaving.has(topic)) leaving.set(topic, clock.monotonic() + LEAVE_MS)
     },
-    attach: (client, onRefused) => {
+    attach: async (client, onRefused) => {
       current = { client, onRefused }
-      return subscribe(client, [...joined.keys()])
+      const topics = [...joined.keys()]
+      await subscribe(client, topics)
+      const subscription = { client }
+      for (const topic of topics)
+        if (joined.has(topic) && !(joined.get(topic) instanceof Promise)) joined.set(topic, subscription)
     },
     detach: () => {
       current = undefined
+    },
+    of: topic => {
+      const known = joined.get(topic)
+      return known instanceof Promise || known?.client !== current?.client ? undefined : known
     },
     [Symbol.dispose]: () => ticks[Symbol.dispose](),
   }

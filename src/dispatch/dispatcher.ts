@@ -61,6 +61,14 @@ function statusOf(users: number, got: number, queued: number): Status {
   return queued > 0 ? 'queued' : 'no_recipient'
 }
 
+const oneOutcome = (notificationId: string, { delivered, failed, has }: UserReach): Outcome => ({
+  notificationId,
+  deliveredTo: delivered,
+  failed,
+  queued: 0,
+  status: has ? 'delivered' : 'no_recipient',
+})
+
 function entryOf({ owner }: Draft, appended: AppendResult | undefined): LoggedEntry {
   if (appended === undefined) throw new Error('the log returned fewer entries than it was given')
   const { cursor, repeated, push } = appended
@@ -107,26 +115,16 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
     return whenReady(reached, users => usersOutcome(id, users, how))
   }
 
-  /** The commonest send of all: no lists, no promise. */
+  /** The commonest send of all: no lists, and no promise unless the reach needs one. */
   const writeToOne = (
-    { tenant, notification }: Envelope,
+    { tenant, notification, span }: Envelope,
     user: string,
     acceptedAt: number,
-    writeOne: NonNullable<Reach['writeOne']>,
-  ): Outcome => {
+  ): Awaitable<Outcome> => {
     const { id } = notification
-    const { delivered, failed, has } = writeOne(userTopic(tenant, user), {
-      id,
-      body: encode(notification),
-      acceptedAt,
-    })
-    return {
-      notificationId: id,
-      deliveredTo: delivered,
-      failed,
-      queued: 0,
-      status: has ? 'delivered' : 'no_recipient',
-    }
+    const message = { id, body: encode(notification), acceptedAt }
+    const reached = reach.writeOne(userTopic(tenant, user), message, span)
+    return reached instanceof Promise ? reached.then(user => oneOutcome(id, user)) : oneOutcome(id, reached)
   }
 
   /** With a log in this process nothing here is a promise: the send ends in this turn. */
@@ -167,8 +165,7 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
       return { notificationId: notification.id, deliveredTo: 0, failed: 0, queued: 0, status: 'expired' }
     const { target } = envelope
     const isPastLog = log === undefined || notification.ttl === 0
-    if (target.type === 'user' && isPastLog && reach.writeOne !== undefined)
-      return writeToOne(envelope, target.user, acceptedAt, reach.writeOne)
+    if (target.type === 'user' && isPastLog) return writeToOne(envelope, target.user, acceptedAt)
     const route = routeOf(envelope)
     if (!('users' in route)) return toCrowd(envelope, route, acceptedAt)
     if (isPastLog) return writePastLog(envelope, route.users, acceptedAt)

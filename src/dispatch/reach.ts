@@ -21,8 +21,8 @@ export interface Reach {
   ): Awaitable<readonly UserReach[]>
   /** Writes past the log, to live connections only; one result per owner, in order. */
   write(owners: readonly Topic[], message: UnloggedMessage, span?: Span): Awaitable<readonly UserReach[]>
-  /** Like `write`, for one owner and at once. Undefined with a bus. */
-  readonly writeOne: ((owner: Topic, message: UnloggedMessage) => UserReach) | undefined
+  /** Like `write`, for one owner: the commonest send of all. At once without a bus. */
+  writeOne(owner: Topic, message: UnloggedMessage, span?: Span): Awaitable<UserReach>
   /** Writes to a crowd, in the order of the calls. Each connection gets the message once. */
   publish(crowd: CrowdAddress, message: UnloggedMessage, span?: Span): Promise<WriteCount>
   /** Writes an entry again to the owner's live WebSockets that are past its place. */

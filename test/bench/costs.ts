@@ -189,10 +189,10 @@ async function publishes(): Promise<void> {
   for (const nodes of [1, 2, 10, 100]) {
     for (; joined < nodes; joined++) await redis.client().subscribe(channel)
     for (const batch of [1, 10, 100]) {
-      const messages = Array.from({ length: batch }, () => ({ channel, message }))
+      const messages = Array.from({ length: batch }, () => ({ channel, message, skipsOwn: false }))
       const count = Math.ceil(40_000 / nodes / batch)
       const before = await redisCpu(redis)
-      for (let n = 0; n < count; n++) await publishAll(client, messages)
+      for (let n = 0; n < count; n++) await publishAll({ publisher: client, pulse: 'pulse' }, messages)
       const µs = ((await redisCpu(redis)) - before) * MICROSECONDS
       tell(`publish to ${nodes} node(s), ${batch} in a script`, { 'Redis µs': µs / (count * batch) })
     }

@@ -26,6 +26,11 @@ export class Network {
     this.#buses.add(bus)
   }
 
+  /** Runs inside Redis. */
+  subscribersOf(topic: BusTopic): number {
+    return [...this.#buses].filter(bus => bus.subscribed.has(topic)).length
+  }
+
   /** Runs inside Redis; returns the number of subscribers. */
   publish(topic: BusTopic, message: string): number {
     let reached = 0
@@ -94,12 +99,21 @@ export class SimulatedBus implements Bus {
   }
 
   publish(topic: BusTopic, message: string): Promise<number> {
+    return this.#publish(() => this.#network.publish(topic, message))
+  }
+
+  publishToOthers(topic: BusTopic, message: string): Promise<number> {
+    const isAlone = () => this.subscribed.has(topic) && this.#network.subscribersOf(topic) === 1
+    return this.#publish(() => (isAlone() ? 0 : this.#network.publish(topic, message)))
+  }
+
+  #publish(run: () => number): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>()
     const { links } = this
     const isBroken = () => !this.#isLinked || links !== this.links
     const fail = () => reject(new StoreAway('the bus is away'))
     this.#network.tasks.push(() => {
-      const reached = isBroken() ? 0 : this.#network.publish(topic, message)
+      const reached = isBroken() ? 0 : run()
       this.tasks.push(() => (isBroken() ? fail() : resolve(reached)))
     })
     return promise

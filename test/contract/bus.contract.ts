@@ -37,6 +37,23 @@ export function busContract(name: string, open: () => Promise<BusNode>): void {
       ])
     })
 
+    test('carries a message for other nodes as any other, but not if the sender alone joined the topic', async () => {
+      await using a = await open()
+      await using b = await open()
+      await a.bus.join(TOPIC)
+      expect(await a.bus.publishToOthers(TOPIC, 'one')).toBe(0)
+      expect(await b.bus.publishToOthers(TOPIC, 'two')).toBe(1)
+      await b.bus.join(TOPIC)
+      expect(await a.bus.publishToOthers(TOPIC, 'three')).toBe(2)
+      expect(await a.bus.publishToOthers(OTHER, 'four')).toBe(0)
+      expect(await a.bus.publish(TOPIC, LAST)).toBe(2)
+      await untilLast([a, b])
+      expect([a.on(TOPIC), b.on(TOPIC)]).toEqual([
+        ['two', 'three', LAST],
+        ['three', LAST],
+      ])
+    })
+
     test('returns 0 for a topic that no node joined', async () => {
       await using a = await open()
       expect(await a.bus.publish(channelTopic('default', 'nobody'), 'x')).toBe(0)

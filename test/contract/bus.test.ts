@@ -21,6 +21,7 @@ test('a node without a bus is up and reaches no other node', async () => {
   const topic = channelTopic('default', 'orders')
   expect(node.bus.join(topic)).toBeUndefined()
   expect(await node.bus.publish(topic, 'x')).toBe(0)
+  expect(await node.bus.publishToOthers(topic, 'x')).toBe(0)
   node.bus.leave(topic)
   await node.bus.evict('1')
   expect([node.bus.kind, node.bus.isUp(), node.bus.subscriber]).toEqual(['none', true, undefined])

@@ -36,7 +36,9 @@ test(`nodes that join, leave, publish, are cut off and evicted at random hear no
       node.joined.delete(topic)
       node.bus.leave(topic)
     } else if (what < 98) {
-      node.bus.publish(topic, `${node.bus.instance} ${n++}`).then(
+      const { bus } = node
+      const publish = random.chance(0.5) ? bus.publish : bus.publishToOthers
+      publish(topic, `${bus.instance} ${n++}`).then(
         () => published++,
         () => refused++,
       )

@@ -37,7 +37,7 @@ describe('the Redis bus', () => {
     const names = (await admin.pubsub('CHANNELS', 'ara:bus:3:*')) as string[]
     expect(names.sort()).toEqual([
       `ara:bus:3:channel:default:c${used - 1}`,
-      `ara:bus:3:pulse:${node.bus.instance}`,
+      `ara:bus:3:pulse:${node.bus.instance}:0`,
       'ara:bus:3:user:{acme:ann}',
     ])
   })
@@ -70,6 +70,44 @@ describe('the Redis bus', () => {
     expect(await node.bus.publish(topic, 'x')).toBe(0)
     expect(node.on(topic)).toHaveLength(carried)
   }, 10_000)
+
+  test('carries a message for other nodes while the sender leaves and joins the topic', async () => {
+    const topic = newTopic()
+    await using a = await startNode(redis, topic)
+    await using b = await startNode(redis, topic)
+    const sent: string[] = []
+    const send = async (): Promise<void> => {
+      const counts = Array.from({ length: 10 }, () => {
+        const text = String(sent.length)
+        sent.push(text)
+        return a.bus.publishToOthers(topic, text)
+      })
+      expect(Math.min(...(await Promise.all(counts)))).toBeGreaterThan(0)
+    }
+    a.bus.leave(topic)
+    while ((await subscribersOf(topic)) > 1) await send()
+    await send()
+    await Promise.all([a.bus.join(topic), send()])
+    await send()
+    await b.inbox.take(sent.length)
+    expect(b.on(topic)).toEqual(sent)
+  }, 10_000)
+
+  test('carries a message for other nodes when the subscriptions of the sender have just ended', async () => {
+    const topic = newTopic()
+    await using a = await startNode(redis, topic)
+    await using b = await startNode(redis, topic)
+    let carried = 0
+    for (let n = 0; n < 20; n++) {
+      void b.bus.evict(a.bus.subscriber ?? '')
+      const sent = await a.bus.publishToOthers(topic, 'x').catch(() => undefined)
+      expect(sent).not.toBe(0)
+      if (sent !== undefined) carried++
+      await eventually(() => a.returns === n + 2 && a.bus.isUp())
+    }
+    await b.inbox.take(carried)
+    expect(b.on(topic)).toHaveLength(carried)
+  }, 20_000)
 
   test('keeps a topic that is joined again within 2 s, without a word to Redis', async () => {
     const topic = newTopic()

@@ -35,6 +35,27 @@ export function createMemoryBusNetwork(): MemoryBusNetwork {
     connect: instance => {
       const node = { joined: new Set<BusTopic>(), receive: (_: BusTopic, __: string): void => {} }
       nodes.set(instance, node)
+      const publish = async (topic: BusTopic, message: string): Promise<number> => {
+        if (cut.has(instance)) throw new StoreAway('the bus is away')
+        if (frozen.has(instance)) return new Promise(() => {})
+        let reached = foreign.get(topic) ?? 0
+        for (const [name, other] of nodes) {
+          if (cut.has(name) || !other.joined.has(topic)) continue
+          reached++
+          if (frozen.has(name) || network.lose(topic, message, name)) continue
+          const arrive = () => other.receive(topic, message)
+          const held = network.hold(topic, message, name)
+          if (held === undefined) setImmediate(arrive)
+          else void held.then(arrive)
+        }
+        return reached
+      }
+      const isAlone = (topic: BusTopic): boolean =>
+        node.joined.has(topic) &&
+        !cut.has(instance) &&
+        !frozen.has(instance) &&
+        !foreign.has(topic) &&
+        [...nodes].every(([name, other]) => name === instance || cut.has(name) || !other.joined.has(topic))
       return {
         kind: 'redis',
         instance,
@@ -44,21 +65,8 @@ export function createMemoryBusNetwork(): MemoryBusNetwork {
         listen: receive => {
           node.receive = receive
         },
-        publish: async (topic, message) => {
-          if (cut.has(instance)) throw new StoreAway('the bus is away')
-          if (frozen.has(instance)) return new Promise(() => {})
-          let reached = foreign.get(topic) ?? 0
-          for (const [name, other] of nodes) {
-            if (cut.has(name) || !other.joined.has(topic)) continue
-            reached++
-            if (frozen.has(name) || network.lose(topic, message, name)) continue
-            const arrive = () => other.receive(topic, message)
-            const held = network.hold(topic, message, name)
-            if (held === undefined) setImmediate(arrive)
-            else void held.then(arrive)
-          }
-          return reached
-        },
+        publish,
+        publishToOthers: async (topic, message) => (isAlone(topic) ? 0 : publish(topic, message)),
         join: topic => void node.joined.add(topic),
         leave: topic => void node.joined.delete(topic),
         evict: async subscriber => void nodes.get(subscriber)?.joined.clear(),

@@ -58,3 +58,41 @@ test('topics joined in one turn are one command, and joins without a connection 
   subscriptions.detach()
   expect(subscriptions.join(channelTopic('default', 'c'))).toBeUndefined()
 })
+
+test('the subscription to a topic is another one after the topic was left, and after the connection was lost', async () => {
+  const clock = createStoppedClock()
+  using subscriptions = createSubscriptions({ channelOf: topic => topic, clock })
+  const { client, commands } = fakeRedis()
+  const topic = channelTopic('default', 'a')
+  await subscriptions.attach(client, () => {})
+  const join = async () => {
+    const confirmNext = async () => {
+      expect(subscriptions.of(topic)).toBeUndefined()
+      const { confirm } = await commands.next()
+      confirm()
+    }
+    await Promise.all([subscriptions.join(topic), confirmNext()])
+    return subscriptions.of(topic)
+  }
+  const first = await join()
+  expect(first).toBeDefined()
+  expect(subscriptions.of(topic)).toBe(first)
+  subscriptions.leave(topic)
+  expect(subscriptions.of(topic)).toBe(first)
+  clock.jump(2)
+  await commands.next()
+  expect(subscriptions.of(topic)).toBeUndefined()
+  const second = await join()
+  expect(second).not.toBe(first)
+  subscriptions.detach()
+  expect(subscriptions.of(topic)).toBeUndefined()
+  const other = fakeRedis()
+  const confirmNext = async () => {
+    expect(subscriptions.of(topic)).toBeUndefined()
+    const { confirm } = await other.commands.next()
+    confirm()
+  }
+  await Promise.all([subscriptions.attach(other.client, () => {}), confirmNext()])
+  expect(subscriptions.of(topic)).toBeDefined()
+  expect(subscriptions.of(topic)).not.toBe(second)
+})

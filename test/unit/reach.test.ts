@@ -103,7 +103,7 @@ function start() {
     onLive: () => {},
     clock,
   })
-  const reach: Reach = remote({ ...local, writeOne: undefined })
+  const reach: Reach = remote(local)
   const redeliveries = createRedeliveries({
     reach,
     log: { read: () => Promise.reject(new Error('not asked')) },

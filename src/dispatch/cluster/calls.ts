@@ -2,7 +2,8 @@ import { ALL_NODES, type Bus, type BusTopic, nodeTopic } from '../../bus/bus.ts'
 import type { Awaitable } from '../../lib/flow/awaitable.ts'
 import { every } from '../../lib/time/every.ts'
 import type { OnFault } from '../../observe/fault.ts'
-import type { Answers } from './answers.ts'
+import { type Answers, NO_ANSWERS } from './answers.ts'
+import { headOf as headOfMessage, readMessage } from './call-message.ts'
 import { type Answer, createOutbox } from './outbox.ts'
 import { lacksOnly, missingOf, newCall, type PendingCall } from './pending-call.ts'
 
@@ -147,30 +148,25 @@ export function createCalls({
   const pass = (origin: string, id: number, text: string): void =>
     origin === instance ? arrive(id, instance, text) : reply(origin, id, text)
 
-  const passLater = async (origin: string, id: number, given: Promise<string>): Promise<void> =>
-    pass(origin, id, await given)
-
   const answer = (kind: string, origin: string, id: number, text: string, topic: BusTopic): void => {
     // A node of another version may know more kinds: an empty answer counts as nothing.
     const given = kinds.get(kind)?.(text, topic, origin) ?? ''
     if (id === NO_ANSWER) {
       if (given instanceof Promise) given.catch(onFault)
     } else if (typeof given === 'string') pass(origin, id, given)
-    else passLater(origin, id, given).catch(onFault)
+    else given.then(answered => pass(origin, id, answered)).catch(onFault)
   }
 
   const receive = (topic: BusTopic, message: string): void => {
-    const end = message.indexOf('\n')
-    const [kind = '', origin = '', number = ''] = message.slice(0, end).split(' ', 3)
-    const id = Number(number)
+    const { kind, origin, id, text } = readMessage(message)
     onHeard(origin)
     // For other kinds this node has served its own connections already.
     if (origin === instance && !ownKinds.has(kind)) arrive(id, instance)
-    else if (kind === ANSWERS) arriveAll(origin, message.slice(end + 1))
-    else answer(kind, origin, id, message.slice(end + 1), topic)
+    else if (kind === ANSWERS) arriveAll(origin, text)
+    else answer(kind, origin, id, text, topic)
   }
 
-  const headOf = (kind: string, id = NO_ANSWER): string => `${kind} ${instance} ${id}`
+  const headOf = (kind: string, id = NO_ANSWER): string => headOfMessage(kind, instance, id)
 
   const tell = async (topic: BusTopic, kind: string, text: string): Promise<void> => {
     await bus.publish(topic, `${headOf(kind)}\n${text}`)
@@ -233,9 +229,15 @@ export function createCalls({
     headOf,
     begin,
     collect,
-    ask: async (topic, kind, text) => {
+    ask: (topic, kind, text) => {
       const id = begin()
-      return collect(id, topic, await bus.publish(topic, `${headOf(kind, id)}\n${text}`))
+      return bus
+        .publishToOthers(
+          topic,
+          `${headOf(kind, id)}
+${text}`,
+        )
+        .then(nodes => (nodes === 0 ? NO_ANSWERS : collect(id, topic, nodes)))
     },
     [Symbol.dispose]: () => {
       ticks?.[Symbol.dispose]()

@@ -1,4 +1,5 @@
 import { storeUnavailable } from '../../errors.ts'
+import { whenReady } from '../../lib/flow/awaitable.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import type { Span } from '../../lib/trace-context.ts'
 import type { Cursor } from '../../notification/cursor.ts'
@@ -11,8 +12,9 @@ import { createAckElsewhere } from './ack-elsewhere.ts'
 import { addUp, NO_ANSWERS } from './answers.ts'
 import type { Calls } from './calls.ts'
 import { tracePublish } from './publish-span.ts'
-import { receivePushes, sumReach } from './pushes.ts'
+import { receivePushes } from './pushes.ts'
 import { createQuestion } from './question.ts'
+import { reachText, sumReach } from './reach-text.ts'
 import { createUserCalls } from './user-calls.ts'
 
 interface ClusterReachOptions {
@@ -28,6 +30,9 @@ interface ClusterReachOptions {
   /** Absent when traces are off. */
   readonly tracing: Tracing | undefined
 }
+
+/** A message for the one user whose topic it is published on. */
+const WRITE_ONE = 'write-one'
 
 /** Topics of a crowd with the facts about its message; the body follows on the next line. */
 interface CrowdHead extends CrowdAddress {
@@ -77,6 +82,17 @@ export function createClusterReach({
     return written.map(each => (each.delivered + each.failed > 0 ? each : undefined))
   })
 
+  calls.on(WRITE_ONE, (text, topic) => {
+    const afterId = text.indexOf(' ')
+    const end = text.indexOf('\n')
+    const written = local.writeOne(topic as Topic, {
+      id: text.slice(0, afterId),
+      body: text.slice(end + 1),
+      acceptedAt: clock.monotonic() - Number(text.slice(afterId + 1, end)),
+    })
+    return whenReady(written, reachText)
+  })
+
   const askConnected = createUserCalls<true>(calls, 'connected', async owners =>
     (await local.areConnected(owners)).map(isConnected => isConnected || undefined),
   )
@@ -120,7 +136,12 @@ export function createClusterReach({
       const isPushed = entries.some(({ push }) => push !== undefined)
       return isPushed ? collect(entries, body, acceptedAt, span) : local.offer(entries, body, acceptedAt)
     },
-    writeOne: undefined,
+    writeOne: async (owner, message, span) => {
+      const { id, body, acceptedAt } = message
+      const here = local.writeOne(owner, message)
+      const asked = calls.ask(owner, WRITE_ONE, `${id} ${elapsedMs(acceptedAt)}\n${body}`)
+      return sumReach(await trace(span, asked), await here)
+    },
     write: async (owners, message, span) => {
       const { id, body, acceptedAt } = message
       const [here, { about }] = await Promise.all([

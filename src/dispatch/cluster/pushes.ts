@@ -6,9 +6,9 @@ import { busChannel } from '../../notification/bus-channel.ts'
 import type { Cursor } from '../../notification/cursor.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import { type PushSource, parsePush, referredId } from '../../store/push.ts'
-import type { Reach, UserReach } from '../reach.ts'
-import type { Answers } from './answers.ts'
+import type { Reach } from '../reach.ts'
 import type { AnswerCall, Calls } from './calls.ts'
+import { NOBODY, reachText } from './reach-text.ts'
 
 const PUSH = 'push'
 const BODY = 'body'
@@ -37,21 +37,6 @@ interface ReceiveOptions {
   readonly behind: (owner: Topic, head: Cursor) => void
   readonly clock: Pick<Clock, 'monotonic'>
 }
-
-const NOBODY: UserReach = { delivered: 0, failed: 0, has: false }
-
-const textOf = ({ delivered, failed, has }: UserReach): string => `${delivered} ${failed} ${has ? 1 : 0}`
-
-/** Adds up the results of all nodes for one user. `here` is set when this node did not answer its own push. */
-export const sumReach = ({ texts, own }: Answers, here: UserReach = NOBODY): UserReach =>
-  (own === undefined ? texts : [...texts, own]).reduce((sum, text) => {
-    const [delivered = 0, failed = 0, has = 0] = text.split(' ').map(Number)
-    return {
-      delivered: sum.delivered + delivered,
-      failed: sum.failed + failed,
-      has: sum.has || has > 0,
-    }
-  }, here)
 
 /**
  * Offers pushed entries to the connections of this node. Its own come back to it and are offered then: all pushes of a user
@@ -82,11 +67,11 @@ export function receivePushes({ calls, instance, offer, behind, clock }: Receive
     if (body === undefined) {
       // Its connections read the entry from the log.
       behind(owner, cursor)
-      return textOf(NOBODY)
+      return reachText(NOBODY)
     }
     const since = from === instance ? acceptedAt : clock.monotonic() - elapsedMs
     const offered = offer([{ owner, cursor, repeated }], body, since)
-    return whenReady(offered, ([only = NOBODY]) => textOf(only))
+    return whenReady(offered, ([only = NOBODY]) => reachText(only))
   }
 
   calls.on(BODY, keep, true)
