@@ -30,6 +30,26 @@ test('commands that are sent together get their replies in order, with a refusal
   client.disconnect()
 }, 20_000)
 
+test('texts of any length and alphabet arrive as they are', async () => {
+  await using redis = await startRedis()
+  const client = await connect(redis.port)
+  const alphabets = ['a', 'é', '語', '🎉', '\r\n', '\0']
+  const texts = [0, 1, 99, 100, 101, 1_023, 1_024, 5_000].flatMap(length =>
+    alphabets.map(each => each.repeat(length)),
+  )
+  for (const text of texts) {
+    const replies = await exchange(client, [
+      ['set', 'a text', text],
+      ['strlen', 'a text'],
+      ['set', text, 'found'],
+      ['get', 'a text'],
+      ['get', text],
+    ])
+    expect(replies.slice(1)).toEqual([Buffer.byteLength(text), 'OK', text, 'found'])
+  }
+  client.disconnect()
+}, 20_000)
+
 test('exchanges and other commands of one connection keep their order', async () => {
   await using redis = await startRedis()
   const client = await connect(redis.port)

@@ -6,39 +6,49 @@ export type RedisCommand = readonly [name: string, ...given: (string | number)[]
 
 const NAME = 'evalsha'
 
-/** Longer texts are counted by native code. */
-const SHORT = 64
 /** Starts of arguments by their bytes. */
 const ARGUMENT_STARTS = Array.from({ length: 1_024 }, (_, bytes) => argumentStart(bytes))
+/** Texts up to this length are names and numbers, usually ASCII. */
+const SHORT = 100
 
 function argumentStart(bytes: number): string {
   return `\r\n$${bytes}\r\n`
 }
 
-/** Bytes in UTF-8. */
-function bytesOf(text: string): number {
-  const { length } = text
-  if (length > SHORT) return Buffer.byteLength(text)
-  for (let n = 0; n < length; n++) if (text.charCodeAt(n) > 0x7f) return Buffer.byteLength(text)
-  return length
+const likelyBytes = (text: string): number => (text.length > SHORT ? Buffer.byteLength(text) : text.length)
+
+interface Encoded {
+  readonly text: string
+  /** Whether the bytes of all texts are right. */
+  readonly isExact: boolean
 }
 
-/**
- * Encodes commands for RESP2 (redis.io/docs/latest/develop/reference/protocol-spec). Joins all parts at once: half the cost
- * of adding each to a text.
- */
-function encode(commands: readonly RedisCommand[]): string {
+function encodeBy(bytesOf: (text: string) => number, commands: readonly RedisCommand[]): Encoded {
   const parts: string[] = []
+  /** Bytes beyond one for each character. */
+  let more = 0
   for (const command of commands) {
     parts.push(`*${command.length}`)
     for (const each of command) {
       const text = typeof each === 'string' ? each : String(each)
       const bytes = bytesOf(text)
+      more += bytes - text.length
       parts.push(ARGUMENT_STARTS[bytes] ?? argumentStart(bytes), text)
     }
     parts.push('\r\n')
   }
-  return parts.join('')
+  // One join costs half of adding each part to a text.
+  const text = parts.join('')
+  return { text, isExact: Buffer.byteLength(text) === text.length + more }
+}
+
+/**
+ * Encodes commands for RESP2 (redis.io/docs/latest/develop/reference/protocol-spec). Counting the bytes of each short text
+ * would cost more than the rest, so one check of the whole tells whether all were ASCII.
+ */
+function encode(commands: readonly RedisCommand[]): string {
+  const { text, isExact } = encodeBy(likelyBytes, commands)
+  return isExact ? text : encodeBy(Buffer.byteLength, commands).text
 }
 
 /**

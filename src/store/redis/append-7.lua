@@ -3,8 +3,9 @@
 -- KEYS and ARGV 1-5: see log.lua.
 -- ARGV: 6 deadline by the clock of Redis, ms: later the script appends nothing; 7 unexpired entries retained; 8 id; 9
 -- body, or a reference to it; 10 event type; 11 when it occurred; 12 rank of its priority, 0-3; 13 end by ttl, or empty;
--- 14 traceparent, or empty; 15 bytes that count for the body
--- Reply: ..., epoch, seq, 1 when the id was known
+-- 14 traceparent, or empty; 15 bytes that count for the body; 16 key of the recipients, or empty when other commands note
+-- them; 17 index of the user in the send; 18 the user; 19 ms to keep the recipients
+-- Reply: ..., epoch, seq, 1 when the id was known; as one text with blanks, which clients read faster than a list
 
 -- `now` is the clock of Redis, unless a test sets it.
 if (ARGV[1] == '' and now or time()) > tonumber(ARGV[6]) then
@@ -14,6 +15,11 @@ end
 local most, id, body, expires = tonumber(ARGV[7]), ARGV[8], ARGV[9], tonumber(ARGV[13]) or -1
 if not head then begin(unborn(), '') end
 purge()
+-- Before the entry, so that no entry exists with unknown recipients.
+if ARGV[16] ~= '' then
+  call('ZADD', ARGV[16], 'NX', ARGV[17], ARGV[18])
+  call('PEXPIRE', ARGV[16], ARGV[19])
+end
 
 local known = call('HGET', NOTES, 'i' .. id)
 local ends = known and call('ZSCORE', ENDS, known)
@@ -22,7 +28,7 @@ if ends and tonumber(ends) < now then
 elseif ends then
   -- Marks the head as changed and writes it again: a caller that waits for replicas must wait for the first write too.
   changed = true
-  return reply(false, head.epoch, tonumber(known), 1)
+  return table.concat(reply(false, head.epoch, known, 1), ' ')
 end
 
 local wasEmpty = head.kept == 0
@@ -72,4 +78,4 @@ if wasEmpty or now - head.touched > DAY then
   save()
   for _, key in ipairs(KEYS) do call('PEXPIRE', key, KEPT) end
 end
-return reply(false, head.epoch, head.seq, 0)
+return table.concat(reply(false, head.epoch, seq, 0), ' ')

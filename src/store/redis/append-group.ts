@@ -36,6 +36,8 @@ export type AppendGroup = (
   takesLate?: boolean,
 ) => Promise<readonly AppendResult[]>
 
+/** Other commands of the group note the recipients. */
+const NOTED = ['', '', '', '']
 const MINUTE_MS = 60_000
 /** Stands for an entry that was not appended before the deadline. */
 export const TOO_LATE: AppendResult = { cursor: { epoch: '', seq: 0 }, repeated: false }
@@ -62,6 +64,7 @@ export function createAppendGroup({
     deadline: number,
     { draft, body }: PlacedDraft,
     pushId: number | undefined,
+    recipients: readonly (string | number)[],
   ): Command => {
     const given = [
       Math.floor(deadline),
@@ -74,12 +77,21 @@ export function createAppendGroup({
       draft.expiresAt ?? '',
       draft.traceparent ?? '',
       body.bytes,
+      ...recipients,
     ]
     if (pushing === undefined || pushId === undefined)
       return scripts.command(connection, draft.owner, SCRIPTS.append, given)
     given.push(...pushing.args(pushId, draft))
     return scripts.command(connection, draft.owner, SCRIPTS.appendAndPush, given)
   }
+
+  /** Arguments with which the script of a draft notes its recipient itself. */
+  const recipientOf = ({ draft: { owner, id }, place }: PlacedDraft): readonly (string | number)[] => [
+    recipientsKey(tenantOf(owner), id),
+    place,
+    userOf(owner),
+    recipientsMs,
+  ]
 
   /** Runs before the entries, so that no entry exists with unknown recipients. */
   const noteRecipients = (group: readonly PlacedDraft[], commands: Command[]): void => {
@@ -106,7 +118,7 @@ export function createAppendGroup({
     if (isLate(reply)) return TOO_LATE
     const { answer } = scripts.answer(owner, reply)
     const cursor = { epoch: String(answer[0]), seq: Number(answer[1]) }
-    const repeated = answer[2] === 1
+    const repeated = Number(answer[2]) === 1
     const nodes = Number(answer[3])
     return pushId !== undefined && nodes > 0
       ? { cursor, repeated, push: { id: pushId, nodes } }
@@ -125,7 +137,9 @@ export function createAppendGroup({
         taken.push([owner, noted])
         commands.push(scripts.command(connection, owner, SCRIPTS.note, noted.given))
       }
-      noteRecipients(group, commands)
+      // The script of a draft alone does it: a command less to Redis, and a reply less to read, cost 3 µs less each.
+      const isAlone = group.length === 1
+      if (!isAlone) noteRecipients(group, commands)
       if (sharers.size > 0) {
         const drafts = group.map(({ draft }) => draft)
         commands.push(...writeBodies(drafts, sharers, recipientsMs))
@@ -135,7 +149,7 @@ export function createAppendGroup({
       for (const placed of group) {
         const pushId = pushing?.begin()
         if (pushId !== undefined) pushIds.push(pushId)
-        commands.push(appendOne(connection, deadline, placed, pushId))
+        commands.push(appendOne(connection, deadline, placed, pushId, isAlone ? recipientOf(placed) : NOTED))
       }
       noteDue(group, connection.time() || connection.now(), due)
       return commands

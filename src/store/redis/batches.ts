@@ -128,11 +128,12 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   const build = (
     unit: PendingUnit,
     connection: LiveConnection,
+    now: number,
     due: (number | Topic)[],
   ): SentUnit | undefined => {
     const before = due.length
     try {
-      const commands = unit.build(connection, connection.now() + ticksLeft(unit) * TICK_MS, due)
+      const commands = unit.build(connection, now + ticksLeft(unit) * TICK_MS, due)
       return { unit, commands, isDue: due.length > before }
     } catch (error) {
       due.length = before
@@ -147,12 +148,13 @@ export function createBatches({ server, groups, replicas, onUnknown, onError }: 
   }
 
   const post = (all: readonly PendingUnit[], connection: LiveConnection): void => {
+    const now = connection.now()
     const due: (number | Topic)[] = []
     const sent: SentUnit[] = []
     const group: PendingUnit[] = []
     const commands: Command[] = []
     for (const unit of all) {
-      const built = build(unit, connection, due)
+      const built = build(unit, connection, now, due)
       if (built === undefined) continue
       sent.push(built)
       group.push(unit)

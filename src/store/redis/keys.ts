@@ -1,14 +1,18 @@
-import { type Topic, tenantOf, userOf } from '../../notification/topic.ts'
+import type { Topic } from '../../notification/topic.ts'
 
 // The name ends the key, so two different names never make the same key. Keys that belong together share a hash tag.
 const key = (kind: string, name: string): string => `ara:${kind}:{${name}}`
 
 const LOG_KINDS = ['head', 'text', 'notes', 'order', 'ends', 'lanes', 'past']
 
-const tagOf = (owner: Topic): string => `${tenantOf(owner)}:${userOf(owner)}`
+/** Tenant and user, with a colon between them. */
+const tagOf = (owner: Topic): string => owner.slice('user:'.length)
 
 /** Keys of a user's log, in the order that its scripts expect. */
-export const logKeys = (owner: Topic): readonly string[] => LOG_KINDS.map(kind => key(kind, tagOf(owner)))
+export const logKeys = (owner: Topic): readonly string[] => {
+  const tag = tagOf(owner)
+  return LOG_KINDS.map(kind => key(kind, tag))
+}
 
 /** Recipients of a notification. */
 export const recipientsKey = (tenant: string, id: string): string => key('recipients', `${tenant}:${id}`)

@@ -71,13 +71,14 @@ export function createLogScripts({ batches, limits, observer, onSize }: LogScrip
   }
 
   const answer: LogScripts['answer'] = (owner, reply) => {
-    if (!Array.isArray(reply)) throw new Error('Redis sent an unexpected reply to a script')
-    const entries = Number(reply[0])
-    if (entries >= 0) onSize(owner, { entries, bytes: Number(reply[1]) })
-    tellGone(owner, String(reply[2]))
-    const tracked = Number(reply[3])
+    const values = typeof reply === 'string' ? reply.split(' ') : reply
+    if (!Array.isArray(values)) throw new Error('Redis sent an unexpected reply to a script')
+    const entries = Number(values[0])
+    if (entries >= 0) onSize(owner, { entries, bytes: Number(values[1]) })
+    tellGone(owner, String(values[2]))
+    const tracked = Number(values[3])
     if (tracked > 0) observer.tracked(owner, tracked)
-    return { more: reply[4] === 1, answer: reply.slice(SHARED) }
+    return { more: Number(values[4]) === 1, answer: values.slice(SHARED) }
   }
 
   return {
