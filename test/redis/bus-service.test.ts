@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { SECRET, startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
 import { scrape } from '../support/metrics.ts'
-import { startRedis } from '../support/redis.ts'
+import { startRedis, untilTriedAgain } from '../support/redis.ts'
 import { spawnService, startService } from '../support/service.ts'
 import { eventually, send, socketOf } from '../support/visit.ts'
 
@@ -134,7 +134,7 @@ describe.concurrent('A service with a bus', () => {
       await using app = await startTestApp({ [setting]: redis.url })
       const reasons = () => app.lines.filter(line => line['event'] === event).map(({ reason }) => reason)
       await eventually(() => reasons().length > 0)
-      await Bun.sleep(1_000)
+      await untilTriedAgain(redis.client(), 2)
       expect(reasons()).toEqual([
         `${setting}: Redis Cluster is not supported (expected a single Redis, or Sentinels)`,
       ])

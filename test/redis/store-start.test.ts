@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { startTestApp, type TestApp } from '../support/app.ts'
-import { startRedis } from '../support/redis.ts'
+import { startRedis, untilTriedAgain } from '../support/redis.ts'
 import { startStored, trySend, untilStoreIs } from '../support/stored.ts'
 import { broadcast, eventually, socketOf } from '../support/visit.ts'
 
@@ -58,7 +58,7 @@ describe.concurrent('A service whose store is a Redis', () => {
     await eventually(() => reasons(app).length > 0)
     expect((await app.get('/health')).json.store).toEqual({ kind: 'redis', status: 'unavailable' })
     expect((await trySend(app, ['u'], 1)).status).toBe(503)
-    await Bun.sleep(1_000)
+    await untilTriedAgain(redis.client(), 2)
     expect(reasons(app)).toEqual([
       'STORE_URL: Redis does not open database 99 (ERR DB index is out of range)',
     ])
@@ -69,7 +69,7 @@ describe.concurrent('A service whose store is a Redis', () => {
     await using redis = await startRedis('--cluster-enabled', 'yes')
     await using app = await stored(redis.port)
     await eventually(() => reasons(app).length > 0)
-    await Bun.sleep(1_000)
+    await untilTriedAgain(redis.client(), 2)
     expect(reasons(app)).toEqual([
       'STORE_URL: Redis Cluster is not supported (expected a single Redis, or Sentinels)',
     ])

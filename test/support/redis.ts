@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { ADVICE, findRedisServer } from './redis-server.ts'
+import { eventually } from './visit.ts'
 
 /** Redis server of one test, on its own port, without persistence. */
 export interface TestRedis extends AsyncDisposable {
@@ -29,6 +30,14 @@ export async function permit(client: Redis, user: string, ...words: readonly str
   const [line, ...others] = lines.filter(each => words.every(word => each.includes(word)))
   if (line === undefined || others.length > 0) throw new Error(`not one line for ${user} ${words.join(' ')}`)
   await client.call('ACL', line.split(' ').slice(1))
+}
+
+/** Resolves when clients have connected this many times more: a service tries again and again. */
+export async function untilTriedAgain(client: Redis, times: number): Promise<void> {
+  const connections = async () =>
+    Number(/total_connections_received:(\d+)/.exec(await client.info('stats'))?.[1])
+  const before = await connections()
+  await eventually(async () => (await connections()) >= before + times)
 }
 
 type Process = Bun.Subprocess<'ignore', 'ignore', 'ignore'>
