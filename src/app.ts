@@ -93,7 +93,15 @@ export async function startApp({
     openBus({ settings: config, clock, messages, onBack: onResumed, onFault, ...tellOfBus(logger, clock) }),
   )
   const hub = createHub<Peer>(
-    bus.kind === 'none' ? undefined : { opened: topic => void bus.join(topic), closed: bus.leave },
+    bus.kind === 'none'
+      ? undefined
+      : {
+          opened: topic => void bus.join(topic),
+          closed: topic => {
+            bus.leave(topic)
+            cluster?.sharedUsers?.closed(topic)
+          },
+        },
   )
   const node = { id: config.nodeId, version, since: new Date(clock.now()).toISOString() }
   const basis = { settings: config, onFault, clock, logger, stats, tracing }

@@ -128,6 +128,7 @@ export function createPipeline({
           },
           timeoutMs,
           cleanupMs: settings.ackCleanupIntervalSeconds * 1000,
+          sharedUsers: cluster?.sharedUsers,
         }),
       )
     : undefined
@@ -236,6 +237,7 @@ export function createPipeline({
     catchUp: () => {
       sweep?.start()
       revocationSweep?.start()
+      cluster?.sharedUsers?.again()
     },
     [Symbol.dispose]: () => owned.dispose(),
   }

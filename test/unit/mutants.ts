@@ -227,8 +227,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     rule: 'does not wait until messages of other nodes reach this node',
     file: 'cluster/interest',
-    from: 'return joining.length === 0 ? undefined : Promise.all(joining).then(() => {})',
-    to: 'return joining.length === 0 ? undefined : undefined',
+    from: 'return Promise.all(joining).then(() => sharedUsers?.opened(topics))',
+    to: 'return sharedUsers?.opened(topics)',
     nodesSeed: 84,
   },
   {

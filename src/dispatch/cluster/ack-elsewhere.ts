@@ -19,6 +19,14 @@ interface AckQuestion {
   readonly ids: readonly string[]
 }
 
+const ACKNOWLEDGE = 'acknowledge'
+
+/** A message that makes another node record acknowledgements. */
+export const acknowledgeOn = (owner: Topic, ids: readonly string[]): { kind: string; text: string } => ({
+  kind: ACKNOWLEDGE,
+  text: JSON.stringify({ owner, ids } satisfies AckQuestion),
+})
+
 /** Questions of one user about ids that no node knows: 20 at once, then 20 a minute. */
 const WASTED: Rate = { capacity: 20, intervalMs: 3_000 }
 const MAX_USERS = 10_000
@@ -36,7 +44,7 @@ export function createAckElsewhere({
   calls,
   clock,
 }: AckElsewhereOptions): Reach['acknowledgeElsewhere'] {
-  const ask = createQuestion<AckQuestion, readonly UnloggedAck[]>(calls, 'acknowledge', ({ owner, ids }) =>
+  const ask = createQuestion<AckQuestion, readonly UnloggedAck[]>(calls, ACKNOWLEDGE, ({ owner, ids }) =>
     local.acknowledge(owner, ids),
   )
   /** When the bucket of each user is full again. */

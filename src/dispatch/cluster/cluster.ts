@@ -15,6 +15,7 @@ import { createForeign, createForeignCheck } from './foreign.ts'
 import { createInterest, type Interest } from './interest.ts'
 import { createMembers, type Member, type Members } from './members.ts'
 import { createPushSource } from './pushes.ts'
+import { createSharedUsers, type SharedUsers } from './shared-users.ts'
 
 /** Parts with which this node and the others work as one. */
 export interface Cluster extends Disposable {
@@ -23,6 +24,8 @@ export interface Cluster extends Disposable {
   readonly calls: Calls
   readonly members: Pick<Members, 'others'>
   readonly interest: Interest
+  /** Absent without acknowledgement. */
+  readonly sharedUsers: SharedUsers | undefined
   /** For the store. */
   readonly pushSource: PushSource
   /** Whether this node reaches the others. */
@@ -34,6 +37,7 @@ interface ClusterOptions {
   /** Database of the Redis bus, which names its channels. */
   readonly db: number
   readonly hub: Pick<Hub, 'members'>
+  readonly ackEnabled?: boolean
   readonly node: NodeIdentity
   readonly onFault: OnFault
   readonly clock: Clock
@@ -48,6 +52,7 @@ export function createCluster({
   bus,
   db,
   hub,
+  ackEnabled = false,
   node,
   onFault,
   clock,
@@ -93,11 +98,18 @@ export function createCluster({
     onFault,
   })
 
+  const { instance } = bus
+  const hasConnection = isJoined
+  const sharedUsers = ackEnabled
+    ? createSharedUsers({ calls, instance, members, hasConnection, onFault })
+    : undefined
+
   return {
-    instance: bus.instance,
+    instance,
     calls,
     members,
-    interest: createInterest({ bus, hub }),
+    interest: createInterest({ bus, hub, sharedUsers }),
+    sharedUsers,
     pushSource: createPushSource(calls, db),
     isUp: () => bus.isUp(),
     [Symbol.dispose]: () => {
@@ -109,7 +121,9 @@ export function createCluster({
 
 /** The cluster of the settings; undefined without a bus. */
 export const openCluster = ({
-  settings: { busUrl },
+  settings: { busUrl, ackEnabled },
   ...options
-}: Omit<ClusterOptions, 'db'> & { readonly settings: Pick<Config, 'busUrl'> }): Cluster | undefined =>
-  busUrl.kind === 'none' ? undefined : createCluster({ ...options, db: busUrl.address.db })
+}: Omit<ClusterOptions, 'db' | 'ackEnabled'> & {
+  readonly settings: Pick<Config, 'busUrl' | 'ackEnabled'>
+}): Cluster | undefined =>
+  busUrl.kind === 'none' ? undefined : createCluster({ ...options, ackEnabled, db: busUrl.address.db })

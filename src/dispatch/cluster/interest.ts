@@ -2,6 +2,7 @@ import type { Bus } from '../../bus/bus.ts'
 import type { Hub } from '../../hub/hub.ts'
 import type { Awaitable } from '../../lib/flow/awaitable.ts'
 import type { Topic } from '../../notification/topic.ts'
+import type { SharedUsers } from './shared-users.ts'
 
 /** The topics whose messages this node wants: those of its rooms, and those of clients about to enter one. */
 export interface Interest {
@@ -14,13 +15,16 @@ export interface Interest {
 interface InterestOptions {
   readonly bus: Pick<Bus, 'join' | 'leave'>
   readonly hub: Pick<Hub, 'members'>
+  /** Absent without acknowledgement. */
+  readonly sharedUsers?: Pick<SharedUsers, 'opened'> | undefined
 }
 
-export function createInterest({ bus, hub }: InterestOptions): Interest {
+export function createInterest({ bus, hub, sharedUsers }: InterestOptions): Interest {
   return {
     join: topics => {
       const joining = topics.map(topic => bus.join(topic)).filter(joined => joined instanceof Promise)
-      return joining.length === 0 ? undefined : Promise.all(joining).then(() => {})
+      if (joining.length === 0) return sharedUsers?.opened(topics)
+      return Promise.all(joining).then(() => sharedUsers?.opened(topics))
     },
     release: topics => {
       for (const topic of topics) if (hub.members(topic).size === 0) bus.leave(topic)
