@@ -123,7 +123,7 @@ export async function startApp({
   })
   starting.use(pipeline)
   late.pipeline = pipeline
-  const { composer, dispatch, once } = pipeline
+  const { composer, dispatch, once, together } = pipeline
 
   const onRefused = tellRefusals(logger, clock, stats.authFailures)
   const identities = await createIdentities({
@@ -161,7 +161,7 @@ export async function startApp({
 
   const isReady = () => store.isUp() && bus.isUp()
   const mayDispatch = () => isReady() && place?.isAlone() !== false
-  const sends = { composer, dispatch, once, isReady: mayDispatch, bus }
+  const sends = { composer, dispatch, once, inOneGo: together.run, isReady: mayDispatch, bus }
   const trigger =
     address && startTriggers({ address, settings: config, ...sends, clock, logger, stats, tracing })
   starting.defer(() => void trigger?.stop())

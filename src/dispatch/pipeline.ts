@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts'
 import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import { createSendBuffers, type SendBuffers } from '../hub/send-buffers.ts'
+import { createTogether, type Together } from '../hub/together.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Cursor, Epoch } from '../notification/cursor.ts'
 import { type Topic, tenantOf, userTopic } from '../notification/topic.ts'
@@ -56,6 +57,7 @@ export interface Pipeline extends Disposable {
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
   readonly receipts: Receipts
   readonly buffers: SendBuffers
+  readonly together: Together
   readonly persist: Persist
   /** Absent when acknowledgement is off. */
   readonly acknowledgement: Acknowledgement | undefined
@@ -113,11 +115,8 @@ export function createPipeline({
 
   const persist = createPersist(storeWatch.retry)
   const receipts = createReceipts({ hub, log })
-  const buffers = createSendBuffers({
-    hub,
-    maxBytes: settings.sendBuffersTotalBytes,
-    onFault,
-  })
+  const buffers = createSendBuffers({ hub, maxBytes: settings.sendBuffersTotalBytes, onFault })
+  const together = createTogether(onFault)
   const crowdAcks = ackEnabled
     ? stack.use(
         createCrowdAcks({
@@ -138,9 +137,15 @@ export function createPipeline({
     redeliveries?.handed(owner, epoch, seqs)
   }
 
+  /** Keeps the order on each socket: the runtime's publish does not wait for kept frames. */
+  const publishAfter: Publish = (name, text) => {
+    together.flush()
+    return publish(name, text)
+  }
+
   const local = createLocalReach({
     hub,
-    crowd: createCrowd({ hub, publish, sendBufferBytes, coalesceMs, buffers, onFault }),
+    crowd: createCrowd({ hub, publish: publishAfter, sendBufferBytes, coalesceMs, buffers, onFault }),
     census: createLocalCensus({ hub, tally, node }),
     // Delivery needs redeliveries, and these need the reach.
     offer: (connection, cursor, frame) => delivery.offer(connection, cursor, frame),
@@ -233,6 +238,7 @@ export function createPipeline({
     delivery: queueEnabled || ackEnabled ? delivery : directDelivery,
     receipts,
     buffers,
+    together,
     acknowledgement: redeliveries && createAcknowledgement({ acks, log, reach, redeliveries }),
     catchUp: () => {
       sweep?.start()

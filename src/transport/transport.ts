@@ -78,7 +78,7 @@ interface TransportOptions {
 
 export function createTransport(options: TransportOptions): Transport {
   const { settings, hub, pipeline, identities, limits, onRefused, onFault, clock, logger, stats } = options
-  const { reach, room, delivery, receipts, acknowledgement, buffers, persist, cluster } = pipeline
+  const { reach, room, delivery, receipts, acknowledgement, buffers, together, persist, cluster } = pipeline
   const { sendBufferBytes, channelAccess: access, websocketHeartbeatInterval: heartbeatSeconds } = settings
 
   const joinChannels = createJoinChannels({ hub, interest: cluster?.interest })
@@ -188,7 +188,7 @@ export function createTransport(options: TransportOptions): Transport {
     ending,
     sockets,
     routes: [
-      webSocketRoutes({ admit, sessions, buffers, clock, sendBufferBytes }),
+      webSocketRoutes({ admit, sessions, buffers, together, clock, sendBufferBytes }),
       sseRoutes({
         admit,
         sessions,

@@ -2,12 +2,14 @@ import type { ServerWebSocket } from 'bun'
 import type { OpenConnections } from '../dispatch/reach.ts'
 import type { WriteResult } from '../hub/connection.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
+import type { KeptFrames, Together } from '../hub/together.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 import { CLOSES, type CloseReason } from '../protocol/close-codes.ts'
 import { type ConnectRequest, Peer } from './peer.ts'
+import { NO_PINGS, settlePings, withPing } from './pings.ts'
 import type { Sessions } from './session.ts'
 
 /** Longest header of a WebSocket frame (RFC 6455 §5.2). */
@@ -19,21 +21,6 @@ const MAX_HEADER_BYTES = 14
 const ASK_MS = 200
 const FREE_MS = 5 * ASK_MS
 const ASK_ENTRIES = 8
-/** Number of unanswered pings to remember; older ones are forgotten. */
-const MAX_PINGS = 16
-const NO_PINGS: readonly Ping[] = []
-
-/** A pong's proof: the client has read everything up to the cursor. */
-export interface Proof {
-  readonly cursor: Cursor
-  /** Time of the ping, monotonic milliseconds; undefined if it asked for no new entry. */
-  readonly askedAt: number | undefined
-}
-
-interface Ping extends Proof {
-  readonly payload: string
-}
-
 /** One WebSocket; the runtime keeps it as `ws.data`. */
 export class WebSocketPeer extends Peer {
   readonly transport = 'ws'
@@ -57,6 +44,8 @@ export class WebSocketPeer extends Peer {
   /** Bytes that the current batch has written; undefined outside a batch. */
   #batchBytes: number | undefined = undefined
   #drained: PromiseWithResolvers<void> | undefined
+  readonly #together: Together | undefined
+  kept: KeptFrames | undefined = undefined
 
   constructor(options: {
     readonly principal: Principal
@@ -64,6 +53,7 @@ export class WebSocketPeer extends Peer {
     readonly elsewhere: OpenConnections
     readonly clock: Clock
     readonly buffers?: Pick<SendBuffers, 'grew'>
+    readonly together?: Together
     readonly sendBufferBytes: number
     readonly end: Sessions['ended']
   }) {
@@ -74,6 +64,7 @@ export class WebSocketPeer extends Peer {
     this.#end = options.end
     this.#clock = options.clock
     this.#buffers = options.buffers
+    this.#together = options.together
   }
 
   attach(socket: ServerWebSocket<WebSocketPeer>): void {
@@ -83,9 +74,13 @@ export class WebSocketPeer extends Peer {
   override write({ json }: Frame): WriteResult {
     const socket = this.#socket
     if (socket === undefined || socket.readyState !== WebSocket.OPEN) return 'refused'
+    const bytes = Buffer.byteLength(json)
+    if (this.#batchBytes === undefined && this.#together?.keep(this, json, bytes, this.#sendBufferBytes)) {
+      this.#writtenBytes += bytes
+      return 'sent'
+    }
     const taken = socket.send(json, false)
     if (taken === 0) return 'refused'
-    const bytes = Buffer.byteLength(json)
     this.#writtenBytes += bytes
     if (taken < 0) this.#buffers?.grew(bytes)
     if (this.#batchBytes !== undefined) return this.#pace(taken < 0, bytes)
@@ -95,11 +90,21 @@ export class WebSocketPeer extends Peer {
     return waiting > this.#sendBufferBytes && waiting > bytes + MAX_HEADER_BYTES ? 'refused' : 'buffered'
   }
 
+  sendKept({ frames, bytes }: KeptFrames): void {
+    const send = () => {
+      for (const frame of frames) if (this.#socket?.send(frame, false) === 0) return this.cut()
+      this.#askAgain()
+    }
+    if (frames.length === 1 && !this.#hasUnasked) send()
+    else this.#socket?.cork(send)
+    if (this.buffered() > 0) this.#buffers?.grew(bytes)
+  }
+
   /** Sends frame and ping in one packet when nothing waits. Corking hides backpressure, but then the frame fits. */
   override writeAndAsk(frame: Frame, cursor: Cursor): WriteResult {
     const socket = this.#socket
-    if (socket === undefined || !this.#mayAsk(cursor) || socket.getBufferedAmount() > 0)
-      return super.writeAndAsk(frame, cursor)
+    const isAlone = socket !== undefined && !this.#together?.isOn && this.#mayAsk(cursor)
+    if (!isAlone || socket.getBufferedAmount() > 0) return super.writeAndAsk(frame, cursor)
     let written: WriteResult = 'refused'
     socket.cork(() => {
       written = super.writeAndAsk(frame, cursor)
@@ -113,6 +118,7 @@ export class WebSocketPeer extends Peer {
 
   /** Never refuses frames of the batch: `buffered` slows down the writer. */
   override batch(writes: () => void): void {
+    this.#together?.flush(this)
     this.#batchBytes = 0
     this.#socket?.cork(writes)
     this.#batchBytes = undefined
@@ -128,7 +134,8 @@ export class WebSocketPeer extends Peer {
    */
   override ask(cursor: Cursor): void {
     this.#hasUnasked = true
-    if (this.#mayAsk(cursor)) this.#ping(cursor)
+    // Kept frames are asked for when they are sent.
+    if (this.kept === undefined && this.#mayAsk(cursor)) this.#ping(cursor)
   }
 
   override beat(): void {
@@ -136,19 +143,18 @@ export class WebSocketPeer extends Peer {
   }
 
   override ping(): void {
+    this.#together?.flush(this)
     if (this.epoch === '') this.#socket?.ping()
     else this.#ping(this.#place)
   }
 
-  /** Matches a pong; undefined for an unsolicited one. A pong for a later ping settles the earlier ones. */
-  answered(payload: string): Proof | undefined {
-    const at = this.#pings.findLastIndex(ping => ping.payload === payload)
-    const cursor = this.#pings[at]?.cursor
-    if (cursor === undefined) return undefined
-    const settled = this.#pings.slice(0, at + 1)
-    this.#pings = at + 1 === this.#pings.length ? NO_PINGS : this.#pings.slice(at + 1)
+  /** Returns what a pong proves; undefined for an unsolicited one. */
+  answered(payload: string) {
+    const settled = settlePings(this.#pings, payload)
+    if (settled === undefined) return undefined
+    this.#pings = settled.open
     this.#askAgain()
-    return { cursor, askedAt: settled.find(({ askedAt }) => askedAt !== undefined)?.askedAt }
+    return settled.proof
   }
 
   override drained(): Promise<void> {
@@ -175,6 +181,7 @@ export class WebSocketPeer extends Peer {
 
   override close(reason: CloseReason, text: string = CLOSES[reason].reason): void {
     const { code } = CLOSES[reason]
+    this.#together?.flush(this)
     this.#leave(code)
     // A close frame behind unread bytes would keep the socket open for ever.
     if (this.buffered() > 0) this.#socket?.terminate()
@@ -187,6 +194,7 @@ export class WebSocketPeer extends Peer {
   }
 
   override cut(): void {
+    this.kept = undefined
     this.#leave(1006, true)
     this.#socket?.terminate()
   }
@@ -235,7 +243,7 @@ export class WebSocketPeer extends Peer {
     const now = this.#clock.monotonic()
     const askedAt = this.#hasUnasked ? now : undefined
     if (this.#hasUnasked) this.#askedUntil = Math.min(Math.max(this.#askedUntil, now), now + FREE_MS) + ASK_MS
-    this.#pings = [...this.#pings, { payload, cursor, askedAt }].slice(-MAX_PINGS)
+    this.#pings = withPing(this.#pings, { payload, cursor, askedAt })
     this.#hasUnasked = false
     this.#askedSeq = cursor.seq
   }

@@ -2,6 +2,7 @@ import type { Server, WebSocketHandler } from 'bun'
 import { Elysia } from 'elysia'
 import { AppError } from '../errors.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
+import type { Together } from '../hub/together.ts'
 import { whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Admission, Admit } from './admission.ts'
@@ -20,6 +21,7 @@ interface WebSocketOptions {
   readonly admit: Admit
   readonly sessions: Sessions
   readonly buffers: Pick<SendBuffers, 'grew'>
+  readonly together: Together
   readonly clock: Clock
   readonly sendBufferBytes: number
 }
@@ -31,7 +33,14 @@ const isUpgrade = ({ headers }: Request): boolean =>
   /^[A-Za-z0-9+/]{22}==$/.test(headers.get('sec-websocket-key') ?? '')
 
 /** `GET /ws`: everything up to the 101. */
-export const webSocketRoutes = ({ admit, sessions, buffers, clock, sendBufferBytes }: WebSocketOptions) => {
+export const webSocketRoutes = ({
+  admit,
+  sessions,
+  buffers,
+  together,
+  clock,
+  sendBufferBytes,
+}: WebSocketOptions) => {
   const upgrade = (
     { request, server, set, common }: SocketContext,
     { principal, wish, elsewhere, unchecked, subprotocol }: Admission,
@@ -42,6 +51,7 @@ export const webSocketRoutes = ({ admit, sessions, buffers, clock, sendBufferByt
       elsewhere,
       clock,
       buffers,
+      together,
       sendBufferBytes,
       end: sessions.ended,
     })

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Config } from '../config/config.ts'
 import { isPattern } from '../lib/redis/glob.ts'
-import { takeMessages } from '../lib/redis/messages.ts'
+import { type InOneGo, takeMessages } from '../lib/redis/messages.ts'
 import { type ReconnectSettings, reconnectPolicyOf } from '../lib/redis/reconnect-policy.ts'
 import { keepLink, type LinkState, type OpenLinkConnection } from '../lib/redis/reconnecting-link.ts'
 import { openRedis } from '../lib/redis/redis.ts'
@@ -25,6 +25,7 @@ interface PubSubOptions {
   readonly address: RedisAddress
   readonly settings: Pick<Config, 'redisChannels' | keyof ReconnectSettings>
   readonly handler: Handler
+  readonly inOneGo: InOneGo
   readonly outcomes: Pick<Outcomes, 'rejected' | 'fault'>
   readonly onReceived: () => void
   readonly reporter: LinkReporter
@@ -65,6 +66,7 @@ export function startPubSub({
   address,
   settings,
   handler,
+  inOneGo,
   outcomes,
   onReceived,
   reporter,
@@ -97,7 +99,7 @@ export function startPubSub({
       heard()
       take(name, bytes)
     }
-    takeMessages(client)
+    takeMessages(client, inOneGo)
     client.on('messageBuffer', hear)
     await Promise.all([
       names.length > 0 && client.subscribe(...names),

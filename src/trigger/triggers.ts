@@ -1,6 +1,7 @@
 import type { Bus } from '../bus/bus.ts'
 import type { Config } from '../config/config.ts'
 import type { Dispatch } from '../dispatch/dispatcher.ts'
+import type { InOneGo } from '../lib/redis/messages.ts'
 import type { ReconnectSettings } from '../lib/redis/reconnect-policy.ts'
 import type { LinkState } from '../lib/redis/reconnecting-link.ts'
 import type { RedisAddress } from '../lib/redis/url.ts'
@@ -28,6 +29,7 @@ interface TriggersOptions extends Omit<Readers, 'tenancy'> {
     | keyof ReconnectSettings
   >
   readonly dispatch: Dispatch
+  readonly inOneGo: InOneGo
   readonly bus: Pick<Bus, 'instance'>
   /** Whether a send to a user would be accepted now. */
   readonly isReady: () => boolean
@@ -59,6 +61,7 @@ export function startTriggers({
   composer,
   once,
   dispatch,
+  inOneGo,
   bus,
   isReady,
   clock,
@@ -79,7 +82,13 @@ export function startTriggers({
     busUrl.kind === 'none'
       ? undefined
       : { address: busUrl.address, holder: bus.instance, settings, clock, logger }
-  const pubSub = startPubSub({ ...common, handler: handlerOf(MAX_BYTES_UNDER_WAY), onReceived, sharing })
+  const pubSub = startPubSub({
+    ...common,
+    handler: handlerOf(MAX_BYTES_UNDER_WAY),
+    inOneGo,
+    onReceived,
+    sharing,
+  })
   if (stream === undefined) return pubSub
   // The stream bounds what it reads.
   const handler = handlerOf(Number.POSITIVE_INFINITY)

@@ -53,7 +53,7 @@ test('messages are taken out of the replies, in order and wherever the bytes are
     const passed: string[] = []
     stream.on('data', bytes => passed.push(bytes.toString('latin1')))
     const taken: unknown[] = []
-    takeMessages({ stream, emit: (_, ...given) => taken.push(given) > 0 })
+    takeMessages({ stream, emit: (_, ...given) => taken.push(given) > 0 }, work => work())
     const bytes = Buffer.concat(sent)
     for (let at = 0; at < bytes.length; ) {
       const end = Math.min(bytes.length, at + 1 + below(random.chance(0.5) ? 3 : 200))
@@ -70,7 +70,7 @@ test('a client that takes its messages gets all of them, and answers to its comm
   const client = new Redis({ port: redis.port, host: '127.0.0.1', protocol: 2 })
   try {
     await client.ping()
-    takeMessages(client)
+    takeMessages(client, work => work())
     const got: [channel: string, message: string][] = []
     const complete = Promise.withResolvers<void>()
     client.on('messageBuffer', (channel, message) => {

@@ -1,5 +1,8 @@
 import type { Redis } from 'ioredis'
 
+/** Runs the work for everything that arrived at once. */
+export type InOneGo = (work: () => void) => void
+
 /** RESP2 (redis.io/docs/latest/develop/reference/protocol-spec) and a place in it. */
 interface Cursor {
   readonly bytes: Buffer
@@ -71,7 +74,7 @@ function skipHead(cursor: Cursor, head: Buffer): boolean {
  * Takes the messages of a connection out of its replies and emits them as `messageBuffer`, those of patterns too. ioredis
  * reads the rest: its own reading of a message takes a tenth of all work for one. Call it while no reply is due.
  */
-export function takeMessages(client: Pick<Redis, 'stream' | 'emit'>): void {
+export function takeMessages(client: Pick<Redis, 'stream' | 'emit'>, inOneGo: InOneGo): void {
   const { stream } = client
   const readers = stream.listeners('data')
   let parts: Buffer[] = []
@@ -108,12 +111,7 @@ export function takeMessages(client: Pick<Redis, 'stream' | 'emit'>): void {
     return cursor.at
   }
 
-  stream.removeAllListeners('data')
-  stream.on('data', (chunk: Buffer) => {
-    parts.push(chunk)
-    size += chunk.length
-    if (size < needed) return
-    const bytes = parts.length === 1 ? chunk : Buffer.concat(parts)
+  const readAll = (bytes: Buffer): void => {
     let start = 0
     let end = 0
     while (start < bytes.length) {
@@ -124,5 +122,14 @@ export function takeMessages(client: Pick<Redis, 'stream' | 'emit'>): void {
     size = bytes.length - start
     parts = size === 0 ? [] : [bytes.subarray(start)]
     needed = end - start
+  }
+
+  stream.removeAllListeners('data')
+  stream.on('data', (chunk: Buffer) => {
+    parts.push(chunk)
+    size += chunk.length
+    if (size < needed) return
+    const bytes = parts.length === 1 ? chunk : Buffer.concat(parts)
+    inOneGo(() => readAll(bytes))
   })
 }
