@@ -105,13 +105,14 @@ export function step(
   }
 
   /** Joins and leaves channels. A stream names its channels in its address: another one replaces it. */
-  const sync = (fewer: string[] = []) => {
+  const sync = () => {
     const more = without(s.channels, [...s.joined, ...s.refused])
+    const fewer = without(s.joined, s.channels)
     if (s.transport === 'websocket') {
       // At the limit a channel makes room for another one.
       subscribe('Unsubscribe', fewer)
       subscribe('Subscribe', more)
-    } else if (!s.renewal && (more[0] || without(s.joined, s.channels)[0])) renew()
+    } else if (!s.renewal && (more[0] || fewer[0])) renew()
   }
 
   const takeMessage = (message: ServerMessage) => {
@@ -129,7 +130,10 @@ export function step(
     if (s.transport === 'websocket') s.blocked = WORKS
     if (s.phase === 'online') act('time', 'main', s.silenceMs)
     if (message.type === 'notification') act('deliver', message)
-    if (message.type === 'subscribed') s.joined = [...s.joined, ...message.payload]
+    if (message.type === 'subscribed') {
+      s.joined = [...s.joined, ...message.payload]
+      subscribe('Unsubscribe', without(s.joined, s.channels))
+    }
     if (message.type === 'unsubscribed') s.joined = without(s.joined, message.payload)
     if (message.type === 'authenticated') settle()
     if (message.type === 'shutdown') s.notBefore = now + message.reconnect_after_seconds * 1000
@@ -181,11 +185,11 @@ export function step(
       if (--s.blocked < BLOCKED_AFTER) renew()
     },
     want: channels => {
-      const fewer = without(s.channels, channels)
+      s.refused = without(s.refused, without(s.channels, channels))
+      // An earlier Unsubscribe may still be on its way.
+      s.joined = without(s.joined, without(channels, s.channels))
       s.channels = channels
-      s.refused = without(s.refused, fewer)
-      if (!isStream) s.joined = without(s.joined, fewer)
-      if (s.phase === 'online') sync(fewer)
+      if (s.phase === 'online') sync()
     },
     close: error => {
       enter('closed')

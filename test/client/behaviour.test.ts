@@ -440,6 +440,52 @@ test('channels are counted, and subscribed again after each reconnect', async ()
   await eventually(async () => (await channels()).join() === '')
 })
 
+test('leaving a channel is repeated on the same connection when the rate limit rejected it', async () => {
+  await using service = await startTestApp({
+    ...LOG,
+    RATELIMIT_ENABLED: 'true',
+    RATELIMIT_WS_MESSAGES_PER_SECOND: '1',
+  })
+  using ann = follow({ url: service.url, token: () => service.token('ann') })
+  await ann.client.ready()
+  const leave = ann.client.subscribe('room')
+  await ann.client.ready()
+  leave()
+  await ann.states.until(({ error }) => error?.code === 'RATE_LIMITED')
+  expect((await service.get('/api/v1/channels')).json.total_channels).toBe(1)
+  await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+  expect((await service.get('/health')).json.connections.total).toBe(1)
+  expect(ann.states.all.filter(({ state }) => state === 'waiting')).toEqual([])
+})
+
+test('channels that change faster than the service answers end as the page wants them', async () => {
+  await using service = await startTestApp(LOG)
+  await using line = await startProxy(service.port)
+  using ann = follow({ url: `http://127.0.0.1:${line.port}`, token: () => service.token('ann') })
+  await ann.client.ready()
+  line.delay(50)
+  for (const changes of [1, 2, 3, 4, 5, 6, 7, 8]) {
+    const isJoinedBefore = changes > 4
+    let leave = isJoinedBefore ? ann.client.subscribe('room') : undefined
+    await ann.client.ready()
+    for (let n = 0; n < changes; n++) {
+      if (leave === undefined) leave = ann.client.subscribe('room')
+      else {
+        leave()
+        leave = undefined
+      }
+      await new Promise(setImmediate)
+    }
+    await ann.client.ready()
+    if (leave !== undefined) {
+      await publish(service, 'room', changes)
+      expect(await ann.got.next()).toBe(changes)
+      leave()
+    }
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+  }
+})
+
 test('a refused channel shows in `connection.error` and keeps nobody waiting', async () => {
   await using service = await startTestApp({ ...LOG, CHANNEL_ACCESS: 'claims' })
   using ann = follow({ url: service.url, token: () => service.token('ann', { channels: ['mine'] }) })

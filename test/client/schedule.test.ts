@@ -226,7 +226,7 @@ const MUTANTS: readonly Mutant[] = [
     file: 'connection',
     from: 's.blocked < BLOCKED_AFTER ?',
     to: 'true ?',
-    seed: 346,
+    seed: 474,
   },
   {
     rule: 'uses a stream though a WebSocket has worked',
@@ -266,14 +266,14 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'takes channels for joined that its open stream does not carry',
     file: 'connection',
-    from: '(more[0] || without(s.joined, s.channels)[0])',
-    to: 'without(s.joined, s.channels)[0]',
+    from: '(more[0] || fewer[0])',
+    to: 'fewer[0]',
     seed: 56,
   },
   {
     rule: 'stays in channels of its stream that it has left',
     file: 'connection',
-    from: '(more[0] || without(s.joined, s.channels)[0])',
+    from: '(more[0] || fewer[0])',
     to: 'more[0]',
     seed: 393,
   },
@@ -296,7 +296,7 @@ const MUTANTS: readonly Mutant[] = [
     file: 'connection',
     from: 'if (refused[0]) return isReplacement ? renew() : begin()',
     to: '',
-    seed: 346,
+    seed: 790,
   },
   {
     rule: 'hides a refused channel',
@@ -304,13 +304,6 @@ const MUTANTS: readonly Mutant[] = [
     from: "s.error = s.refused[0] ? fault('SUBSCRIPTION_ERROR', String(s.refused)) : undefined",
     to: 's.error = undefined',
     seed: 10,
-  },
-  {
-    rule: 'takes a channel for joined that it has left meanwhile',
-    file: 'connection',
-    from: "if (message.type === 'unsubscribed') s.joined = without(s.joined, message.payload)",
-    to: '',
-    seed: 37,
   },
   {
     rule: 'acknowledges though the service does not want it',
