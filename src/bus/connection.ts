@@ -61,9 +61,10 @@ export async function connectBus({
     let opened: { readonly client: Redis; readonly id: string } | undefined
     const prepare = async (client: Redis, heard: () => void): Promise<void> => {
       const id = String(await client.client('ID'))
-      client.on('message', (channel, message) => {
+      client.on('messageBuffer', (name, message) => {
         heard()
-        if (channel !== pulse) onMessage(channel, message)
+        const channel = name.toString()
+        if (channel !== pulse) onMessage(channel, message.toString())
       })
       await client.subscribe(pulse)
       opened = { client, id }

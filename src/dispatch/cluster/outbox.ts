@@ -13,7 +13,8 @@ export function createOutbox(send: (origin: string, answers: readonly Answer[]) 
 
   return {
     reply: (origin: string, id: number, text: string): void => {
-      if (waiting.size === 0) setImmediate(flush)
+      // Before the end of the turn, when the bus publishes: the answers go with the questions of this node.
+      if (waiting.size === 0) queueMicrotask(flush)
       const answers = waiting.get(origin)
       if (answers === undefined) waiting.set(origin, [[id, text]])
       else answers.push([id, text])
