@@ -7,43 +7,44 @@ export type Row = number
 /** Value of an integer field that refers to nothing. */
 export const NONE = -1
 
+// A replay needs the first 24 bytes of each entry, and its note of the delivery 24 more: one or two lines of memory.
 /** Fields of 64 bits. Times in milliseconds. */
 export const SEQ = 0
-/** When the entry entered its state, by the wall clock. */
-export const AT = 1
 /** End by ttl or age, on the steady clock. Delivered while now <= ENDS_AT. */
-export const ENDS_AT = 2
+export const ENDS_AT = 3
+/** When the entry entered its state, by the wall clock. */
+export const AT = 4
 /** When the entry was first handed over, on the steady clock. */
-export const FIRST_AT = 3
+export const FIRST_AT = 5
 /** When the entry was appended, on the steady clock. */
-export const APPENDED_AT = 4
-export const OCCURRED_AT = 5
+export const APPENDED_AT = 6
+export const OCCURRED_AT = 7
 /** End of the ttl, by the wall clock; infinite without one. */
-export const EXPIRES_AT = 6
-/** Fields of 32 bits. The notification id takes four. */
-export const ID = 14
-/** Only of an entry that a log retains: where its body is, and its UTF-8 bytes. See `Bodies`. */
-export const BODY = 18
-export const BODY_BYTES = 19
-/** First entry of the same notification; the entry itself if it is the first. */
-export const LEAD = 20
-/** Next entry of the same notification, in the order of the send. */
-export const NEXT = 21
-/** Only of a lead: entries of the notification that logs retain. */
-export const RETAINED = 22
+export const EXPIRES_AT = 8
+/** Fields of 32 bits. Only of an entry that a log retains: where its body is, and its UTF-8 bytes. See `Bodies`. */
+export const BODY = 2
+export const BODY_BYTES = 3
 /** Only of a lead whose notification left all logs: its neighbours in the order of leaving. In the place of BODY. */
-export const OLDER = 18
-export const NEWER = 19
+export const OLDER = 2
+export const NEWER = 3
 /** Number of deliveries, redeliveries included. */
-export const ATTEMPTS = 23
+export const ATTEMPTS = 4
+/** The notification id takes four. */
+export const ID = 18
+/** First entry of the same notification; the entry itself if it is the first. */
+export const LEAD = 22
+/** Next entry of the same notification, in the order of the send. */
+export const NEXT = 23
+/** Only of a lead: entries of the notification that logs retain. */
+export const RETAINED = 24
 /** Number of the event type in `#eventTypes`. */
-const EVENT_TYPE = 24
+const EVENT_TYPE = 25
 /** Fields of 8 bits. */
-export const STATE = 100
-export const PRIORITY = 101
+export const STATE = 20
+export const PRIORITY = 21
 /** Bits: see below. */
-export const FLAGS = 102
-export const REDELIVERED = 103
+export const FLAGS = 22
+export const REDELIVERED = 23
 
 const BYTES = 104
 const INTEGERS = BYTES / 4
