@@ -127,7 +127,8 @@ function start() {
   const acknowledgement = createAcknowledgement({
     acks: { ack: async (_, ids) => ids.map(() => undefined), ackThrough: async () => undefined },
     log: { received: () => {} },
-    reach,
+    // There is no third process to ask.
+    reach: { acknowledge: reach.acknowledge, acknowledgeElsewhere: local.acknowledgeElsewhere },
     redeliveries,
   })
   const connect = (user: string, roles: readonly string[] = []): Socket => {
