@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import type { Message, SocketClient } from '../support/client.ts'
-import { startPair } from '../support/cluster.ts'
+import { startPair, untilJoined } from '../support/cluster.ts'
 import { scrape } from '../support/metrics.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
@@ -88,9 +88,7 @@ describe('Two nodes with acknowledgement', () => {
       const node = { ...ACK, ACK_TIMEOUT_SECONDS: '3600', STORE_URL: redis.url }
       await using a = await startTestApp({ ...node, NODE_ID: 'a', BUS_URL: redis.url })
       await using b = await startTestApp({ ...node, NODE_ID: 'b', STORE_URL: away, BUS_URL: away })
-      const know = async (app: TestApp, nodes: number) =>
-        (await scrape(app)).value('ara_cluster_nodes') === nodes
-      await eventually(async () => (await know(a, 2)) && (await know(b, 2)))
+      await untilJoined([a, b])
       using first = await open(a, 'u')
       const { notification_id: id } = await broadcast(a, 1)
       await first.next()

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { API_KEY } from '../support/app.ts'
 import { connectSocket, type Message } from '../support/client.ts'
+import { untilJoined } from '../support/cluster.ts'
 import { scrape } from '../support/metrics.ts'
 import { startRedis } from '../support/redis.ts'
 import { type Service, startService } from '../support/service.ts'
@@ -16,9 +17,6 @@ async function startNode(url: string, id: string): Promise<Service> {
   return service
 }
 
-const know = async (service: Service, nodes: number): Promise<void> =>
-  eventually(async () => (await scrape(service)).value('ara_cluster_nodes') === nodes, 20_000)
-
 const sendBy = async (service: Service, user: string, payload: number): Promise<Message> =>
   (await service.send(user, payload)).json()
 
@@ -28,8 +26,7 @@ test(
     await using redis = await startRedis()
     await using a = await startNode(redis.url, 'a')
     await using b = await startNode(redis.url, 'b')
-    await know(a, 2)
-    await know(b, 2)
+    await untilJoined([a, b])
     using client = await connectSocket(`${b.url}/ws?token=${await b.token('u')}&cursor=`)
     await client.nextOf('connected')
     expect(await sendBy(a, 'u', 0)).toMatchObject({ delivered_to: 1, status: 'delivered' })
@@ -40,14 +37,13 @@ test(
       const metrics = await scrape(a)
       expect(metrics.value('ara_bus_answer_timeouts_total')).toBe(1)
       expect(await a.line('cluster.node_silent')).toMatchObject({ member: 'b' })
-      await know(a, 1)
+      await untilJoined([a], 1)
     } finally {
       process.kill(b.pid, 'SIGCONT')
     }
     expect((await client.take(11)).map(({ payload }) => payload)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     await b.line('bus.back')
-    await know(a, 2)
-    await know(b, 2)
+    await untilJoined([a, b])
     expect(await sendBy(a, 'u', 11)).toMatchObject({ delivered_to: 1, status: 'delivered' })
     expect((await client.next()).payload).toBe(11)
   },
@@ -60,12 +56,12 @@ test(
     await using redis = await startRedis()
     await using a = await startNode(redis.url, 'a')
     await using b = await startNode(redis.url, 'b')
-    await know(a, 2)
+    await untilJoined([a], 2)
     const users = ['u1', 'u2', 'u3', 'u4']
     for (const user of users) await connectSocket(`${b.url}/ws?token=${await b.token(user)}`)
     process.kill(b.pid, 'SIGSTOP')
     try {
-      await know(a, 1)
+      await untilJoined([a], 1)
       for (const user of users) expect(await sendBy(a, user, 1)).toMatchObject({ status: 'queued' })
       expect((await scrape(a)).value('ara_bus_answer_timeouts_total')).toBe(0)
       expect(a.lines.filter(({ event }) => event === 'bus.foreign_subscribers')).toEqual([])
@@ -82,7 +78,7 @@ test(
     await using redis = await startRedis()
     await using a = await startNode(redis.url, 'a')
     await using b = await startNode(redis.url, 'b')
-    await know(a, 2)
+    await untilJoined([a], 2)
     using client = await connectSocket(`${b.url}/ws?token=${await b.token('u')}&channels=orders`)
     await client.nextOf('subscribed')
     const publish = (n: number) =>
@@ -116,13 +112,13 @@ test(
     await using redis = await startRedis()
     await using a = await startNode(redis.url, 'a')
     await using b = await startNode(redis.url, 'b')
-    await know(a, 2)
+    await untilJoined([a], 2)
     using client = await connectSocket(`${b.url}/ws?token=${await b.token('u')}&cursor=`)
     await client.nextOf('connected')
     b.signal('SIGKILL')
     await b.ended
     expect(await sendBy(a, 'u', 1)).toMatchObject({ delivered_to: 0, queued: 1, status: 'queued' })
-    await know(a, 1)
+    await untilJoined([a], 1)
     using moved = await connectSocket(`${a.url}/ws?token=${await a.token('u')}&cursor=`)
     expect((await moved.take(2)).map(({ type }) => type)).toEqual(['connected', 'notification'])
   },
@@ -135,14 +131,14 @@ test(
     await using redis = await startRedis()
     await using a = await startNode(redis.url, 'a')
     await using b = await startNode(redis.url, 'b')
-    await know(a, 2)
+    await untilJoined([a], 2)
     using revoked = await connectSocket(`${b.url}/ws?token=${await b.token('revoked')}`)
     using other = await connectSocket(`${b.url}/ws?token=${await b.token('other')}&cursor=`)
     await other.nextOf('connected')
     process.kill(b.pid, 'SIGSTOP')
     try {
       // Its subscriptions have ended: it does not hear of the revocation.
-      await know(a, 1)
+      await untilJoined([a], 1)
       const answer = await fetch(`${a.url}/api/v1/users/revoked/disconnect`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },

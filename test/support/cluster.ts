@@ -9,8 +9,8 @@ export interface TestCluster<N extends readonly TestApp[]> extends AsyncDisposab
 }
 
 /** Number of nodes that the node knows, itself included. */
-async function knownNodes(node: TestApp): Promise<number> {
-  const metrics = await (await fetch(`${node.url}/metrics`)).text()
+async function knownNodes({ url }: Pick<TestApp, 'url'>): Promise<number> {
+  const metrics = await (await fetch(`${url}/metrics`)).text()
   return Number(/^ara_cluster_nodes (\d+)/m.exec(metrics)?.[1])
 }
 
@@ -18,9 +18,12 @@ async function knownNodes(node: TestApp): Promise<number> {
 const startNode = (redis: Pick<TestRedis, 'url'>, id: string, env: Environment = {}) =>
   startTestApp({ NODE_ID: id, STORE_URL: redis.url, BUS_URL: redis.url, ...env })
 
-/** Waits until all nodes know each other. */
-const untilJoined = (nodes: readonly TestApp[]): Promise<void> =>
-  eventually(async () => (await Promise.all(nodes.map(knownNodes))).every(known => known === nodes.length))
+/** Waits until these nodes know each other, or each of them `count` nodes, itself included. */
+export const untilJoined = (
+  nodes: readonly Pick<TestApp, 'url'>[],
+  count: number = nodes.length,
+): Promise<void> =>
+  eventually(async () => (await Promise.all(nodes.map(knownNodes))).every(known => known === count), 20_000)
 
 async function startOn<N extends readonly TestApp[]>(
   env: Environment,
