@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { StoreAway } from '../errors.ts'
 import { Deque } from '../lib/collections/deque.ts'
+import { exchange } from '../lib/redis/exchange.ts'
 import { isReplyError } from '../lib/redis/reply-error.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { every } from '../lib/time/every.ts'
@@ -55,19 +56,21 @@ interface Outgoing extends Message {
 const away = (cause?: unknown): StoreAway => new StoreAway('the bus is away', { cause })
 
 /** Publishes in one script. A text, not a digest: Redis never asks for it again, so nothing is published twice. */
-export function publishAll(
+export async function publishAll(
   { publisher, pulse }: PublishingConnection,
   messages: readonly Message[],
 ): Promise<readonly (number | string)[]> {
-  const given = [pulse]
+  const command: [string, ...(string | number)[]] = ['eval', SCRIPT, 0, pulse]
   let skipsOwn = ''
-  for (const { channel } of messages) given.push(channel)
+  for (const { channel } of messages) command.push(channel)
   for (const each of messages) {
-    given.push(each.message)
+    command.push(each.message)
     skipsOwn += each.skipsOwn ? '1' : '0'
   }
-  given.push(skipsOwn)
-  return publisher.eval(SCRIPT, 0, ...given) as Promise<(number | string)[]>
+  command.push(skipsOwn)
+  const [reply] = await exchange(publisher, [command])
+  if (reply instanceof Error) throw reply
+  return reply as (number | string)[]
 }
 
 interface PublisherOptions {
