@@ -1,6 +1,8 @@
+import type { Query } from '../lib/query.ts'
+
 /** Parts of a request that may carry its token; null for an absent header. */
 interface TokenPlaces {
-  readonly query: URLSearchParams
+  readonly query: Query
   readonly authorization: string | null
   /** `Sec-WebSocket-Protocol`; null except on `/ws`. */
   readonly protocols: string | null

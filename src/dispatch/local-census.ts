@@ -109,9 +109,7 @@ export function createLocalCensus({ hub, tally, node }: LocalCensusOptions): Cen
       largestChannels: async most => {
         if (most === 0) return []
         const largest = new Largest<{ readonly topic: Topic; readonly subscribers: number }>(most, bySize)
-        await inTurns(hub.rooms('channel'), ({ topic, members }) =>
-          largest.add({ topic, subscribers: members.size }),
-        )
+        await inTurns(hub.rooms('channel'), ({ topic, size }) => largest.add({ topic, subscribers: size }))
         return largest.end().map(({ topic, subscribers }) => ({ name: fullNameOf(topic), subscribers }))
       },
       channelNames: (tenant, { after, limit = Number.POSITIVE_INFINITY }) =>

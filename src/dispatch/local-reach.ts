@@ -148,9 +148,9 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       for (const connection of closed) connection.close(reason, text)
       return closed.length
     },
-    openConnections: (tenant, user) => ({
+    openConnections: (tenant, owner) => ({
       tenant: hub.members(tenantTopic(tenant)).size,
-      user: hub.members(userTopic(tenant, user)).size,
+      user: hub.members(owner).size,
     }),
     countElsewhere: () => undefined,
   }

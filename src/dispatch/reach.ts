@@ -38,7 +38,7 @@ export interface Reach {
   /** Closes all connections of the owner and counts them. `text` of at most 123 bytes goes into the close frame. */
   close(owner: Topic, reason: CloseReason, text?: string): Awaitable<number>
   /** Open connections of this node that count against the limits, at once: check and registration share a turn. */
-  openConnections(tenant: string, user: string): OpenConnections
+  openConnections(tenant: string, owner: Topic): OpenConnections
   /**
    * Open connections of other nodes that count against the limits in force; undefined without a bus. Takes at most 500 ms,
    * and the count of a tenant may be a second old, or a tenth of a second if it fills the tenant. Ask before the turn that

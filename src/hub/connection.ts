@@ -12,7 +12,7 @@ export type Phase = 'starting' | 'replaying' | 'live' | 'ended'
 
 /** An open WebSocket or SSE stream. A class, since a node has a hundred thousand. */
 export abstract class Connection {
-  readonly id: string = crypto.randomUUID()
+  #id: string | undefined
   /** Keeps its user and tenant for life; a new token changes the rest. */
   principal: Principal
   /** Topic of its user. */
@@ -39,6 +39,12 @@ export abstract class Connection {
   constructor(principal: Principal) {
     this.principal = principal
     this.owner = userTopic(principal.tenant, principal.user)
+  }
+
+  /** Made when it is first asked for: most clients never learn theirs. */
+  get id(): string {
+    this.#id ??= crypto.randomUUID()
+    return this.#id
   }
 
   /** A method, since TypeScript would narrow a property across an await. */

@@ -39,10 +39,8 @@ export interface RoomWatch {
 const NOBODY: Members = new MemberSet()
 
 export function createHub<C extends Connection>(watch?: RoomWatch): Hub<C> {
-  const connections = new Set<C>()
   const transports = { ws: 0, sse: 0 }
   const directory = createDirectory()
-  const has = (connection: Connection): boolean => (connections as Set<Connection>).has(connection)
   const rooms: Readonly<Record<TopicKind, Map<Topic, Room>>> = {
     user: new Map(),
     tenant: new Map(),
@@ -66,14 +64,20 @@ export function createHub<C extends Connection>(watch?: RoomWatch): Hub<C> {
     return room
   }
 
-  const members = (topic: Topic): Members => find(topic)?.members ?? NOBODY
+  const members = (topic: Topic): Members => find(topic) ?? NOBODY
+  const has = (connection: Connection): boolean => members(connection.owner).has(connection)
+
+  /** Every connection is in one room of a tenant: an own set would take 50 bytes for each. */
+  function* connections(): Generator<C> {
+    for (const room of rooms.tenant.values()) yield* room as Iterable<C>
+  }
 
   const leave = (connection: Connection, topic: Topic): void => {
     const room = find(topic)
     if (room === undefined) return
     connection.channels?.delete(topic)
-    room.remove(connection)
-    if (room.members.size > 0) return
+    room.delete(connection)
+    if (room.size > 0) return
     rooms[kindOf(topic)].delete(topic)
     directory.closed(topic)
     watch?.closed(topic)
@@ -81,19 +85,18 @@ export function createHub<C extends Connection>(watch?: RoomWatch): Hub<C> {
 
   return {
     get size() {
-      return connections.size
+      return transports.ws + transports.sse
     },
     transports,
     directory,
     open: connection => {
-      connections.add(connection)
       transports[connection.transport]++
       enter(connection, connection.owner)
       enter(connection, tenantTopic(connection.principal.tenant))
     },
     hear: connection => find(tenantTopic(connection.principal.tenant))?.listen(connection),
     end: connection => {
-      if ((connections as Set<Connection>).delete(connection)) transports[connection.transport]--
+      if (has(connection)) transports[connection.transport]--
       leave(connection, connection.owner)
       leave(connection, tenantTopic(connection.principal.tenant))
       for (const topic of connection.channels ?? []) leave(connection, topic)
@@ -109,7 +112,7 @@ export function createHub<C extends Connection>(watch?: RoomWatch): Hub<C> {
     room: find,
     rooms: kind => rooms[kind].values(),
     members,
-    connections: () => connections,
+    connections,
     has,
     isIn: (connection, topic) => members(topic).has(connection),
     count: kind => rooms[kind].size,

@@ -1,6 +1,6 @@
 import type { Topic } from '../notification/topic.ts'
 import type { Connection } from './connection.ts'
-import { MemberSet, type Members } from './members.ts'
+import { MemberSet } from './members.ts'
 
 /**
  * Connections of one room that one publish reaches. Bounded: a publish to 10,000 sockets stalls the loop for
@@ -27,38 +27,33 @@ export const SHARD_SIZE = 1_000
 /** Shared by all rooms without listeners, such as those of users. */
 const NO_SHARDS: readonly Shard[] = []
 
-/** The connections of a topic. All members count; only listening ones receive crowd frames. */
-export class Room {
+/**
+ * The connections of a topic. All members count; only listening ones receive crowd frames. A MemberSet itself, since each
+ * user has a room: one object instead of two.
+ */
+export class Room extends MemberSet {
   readonly topic: Topic
-  readonly #members = new MemberSet()
   #shards = NO_SHARDS
   #named = 0
 
   constructor(topic: Topic) {
+    super()
     this.topic = topic
-  }
-
-  get members(): Members {
-    return this.#members
   }
 
   get shards(): readonly Shard[] {
     return this.#shards
   }
 
-  add(connection: Connection): void {
-    this.#members.add(connection)
-  }
-
   listen(connection: Connection): void {
-    if (!this.#members.has(connection) || this.#shardOf(connection) !== undefined) return
+    if (!this.has(connection) || this.#shardOf(connection) !== undefined) return
     const shard = this.#shards.find(each => each.size < SHARD_SIZE) ?? this.#addShard()
     const native = connection.listen(shard.name)
     ;(native ? shard.sockets : shard.streams).add(connection)
   }
 
-  remove(connection: Connection): void {
-    this.#members.delete(connection)
+  override delete(connection: Connection): void {
+    super.delete(connection)
     const shard = this.#shardOf(connection)
     if (shard === undefined) return
     if (shard.sockets.delete(connection)) connection.unlisten(shard.name)

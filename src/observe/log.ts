@@ -4,7 +4,10 @@ import { createLineWriter, type LineWriter } from '../lib/system/line-writer.ts'
 
 /** Writes one line per event: a name and fields, never a payload, token, key or query string. */
 export type Logger = Readonly<
-  Record<'error' | 'warn' | 'info' | 'debug', (fields: object, event: string) => void>
+  Record<'error' | 'warn' | 'info' | 'debug', (fields: object, event: string) => void> & {
+    /** Absent in a logger that takes all lines. */
+    isLevelEnabled?(level: 'debug'): boolean
+  }
 >
 
 // pino's type has every property, `then` included, so an async function cannot return it.

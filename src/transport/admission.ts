@@ -6,7 +6,7 @@ import type { Interest } from '../dispatch/cluster/interest.ts'
 import { NO_CONNECTIONS, type OpenConnections } from '../dispatch/reach.ts'
 import { AppError, invalidValue } from '../errors.ts'
 import { type Awaitable, whenReady } from '../lib/flow/awaitable.ts'
-import { readQuery } from '../lib/query.ts'
+import { type Query, readQuery } from '../lib/query.ts'
 import type { ConnectLimit } from '../limit/requests.ts'
 import type { LimitsOf } from '../limit/tenants.ts'
 import type { Principal } from '../notification/principal.ts'
@@ -15,17 +15,12 @@ import { idsOf, type RequestIds } from '../observe/request-ids.ts'
 import type { RequestSpans } from '../observe/request-spans.ts'
 import type { Stats } from '../observe/stats.ts'
 import type { MakeRoom } from './make-room.ts'
-import type { ConnectRequest } from './peer.ts'
+import type { ConnectRequest, Opening } from './peer.ts'
 import { checkCount, deniedChannels, requestedChannels } from './requested-channels.ts'
 
 /** An admitted request for a connection. */
-export interface Admission {
+export interface Admission extends Opening {
   readonly principal: Principal
-  readonly wish: ConnectRequest
-  /** Connections on other nodes. */
-  readonly elsewhere: OpenConnections
-  /** The store could not tell whether the token was revoked. */
-  readonly unchecked: boolean
   /** Subprotocol for the answer to the upgrade. */
   readonly subprotocol: 'bearer' | undefined
 }
@@ -52,7 +47,7 @@ export interface AdmissionOptions {
   /** Absent without a bus. */
   readonly interest?: Interest | undefined
   /** Counts connections on other nodes; undefined without a bus. */
-  readonly countElsewhere?: (principal: Principal) => Promise<OpenConnections> | undefined
+  readonly countElsewhere?: ((principal: Principal) => Promise<OpenConnections> | undefined) | undefined
   readonly makeRoom?: MakeRoom
   readonly retryAfterSeconds: number
   /** Absent without a rate limit on connecting. */
@@ -70,7 +65,7 @@ const NO_WISH: ConnectRequest = {}
 
 /** Prefers `Last-Event-ID`; an empty header counts as absent. */
 function wishOf(
-  query: URLSearchParams,
+  query: Query,
   channels: readonly string[] | undefined,
   header: string | null,
 ): ConnectRequest {
@@ -161,7 +156,7 @@ export function createAdmission({
     checkSockets()
     checkRate(request)
     const query = readQuery(request.url, ['cursor', 'channels'])
-    if (!(query instanceof URLSearchParams)) throw invalidValue(query.path, query.message)
+    if ('path' in query) throw invalidValue(query.path, query.message)
     const channels = requestedChannels(query)
     checkCount(channels ?? [], maxChannels)
     const protocols = transport === 'ws' ? headers.get('sec-websocket-protocol') : null

@@ -86,15 +86,15 @@ export function createConversation({
   /** Answers a bad message; MAX_BAD of them within a minute end the connection. */
   const refuse = (peer: Peer, code: 'INVALID_MESSAGE' | 'UNSUPPORTED_FORMAT', message: string): void => {
     tell(peer, errorFrame(code, message))
-    peer.badAt ??= []
-    if (isTooOften(peer.badAt, clock.monotonic(), MAX_BAD)) peer.close('abuse')
+    peer.offences ??= { bad: [], fast: [] }
+    if (isTooOften(peer.offences.bad, clock.monotonic(), MAX_BAD)) peer.close('abuse')
   }
 
   const slowDown = (peer: Peer): void => {
     stats.messagesLimited++
     tell(peer, errorFrame('RATE_LIMITED', 'too many messages: this one was not read'))
-    peer.fastAt ??= []
-    if (isTooOften(peer.fastAt, clock.monotonic(), MAX_FAST)) peer.close('messageRate')
+    peer.offences ??= { bad: [], fast: [] }
+    if (isTooOften(peer.offences.fast, clock.monotonic(), MAX_FAST)) peer.close('messageRate')
   }
 
   /** `more` is the number of channels that the same message adds before this one. */

@@ -67,7 +67,7 @@ export function createMakeRoom(options: MakeRoomOptions): MakeRoom {
     const { user: most } = limitsOf(tenant)
     const owner = userTopic(tenant, user)
     let away = elsewhere.user
-    const isFull = (): boolean => most > 0 && reach.openConnections(tenant, user).user + away >= most
+    const isFull = (): boolean => most > 0 && reach.openConnections(tenant, owner).user + away >= most
     if (!isFull() || waiting >= MAX_WAITING) return undefined
 
     const waitForOthers = async (): Promise<void> => {

@@ -1,3 +1,4 @@
+import type { OpenConnections } from '../dispatch/reach.ts'
 import type { ResumeRequest } from '../dispatch/start.ts'
 import { Connection } from '../hub/connection.ts'
 import type { Clock } from '../lib/time/clock.ts'
@@ -13,6 +14,15 @@ export const MAX_PING_MS = 300_000
 /** The request of a connection: where it resumes, and the channels of its address. */
 export interface ConnectRequest extends ResumeRequest {
   readonly channels?: readonly string[]
+}
+
+/** The admitted request of a new connection. */
+export interface Opening {
+  readonly wish: ConnectRequest
+  /** Connections on other nodes. */
+  readonly elsewhere: OpenConnections
+  /** The store could not tell whether the token was revoked: the replay waits for that. */
+  readonly unchecked: boolean
 }
 
 /** Text of a client, or a symbol for a message that is not read. */
@@ -32,18 +42,13 @@ export abstract class Peer extends Connection {
   nextBeatAt = 0
   /** Time of the next ping between heartbeats that are far apart. */
   nextPingAt: number
-  /** The store could not check the token for revocation: the replay waits for the check. */
-  unchecked = false
   warnedOfExpiry = false
   /** Messages that wait for `connected` or for the previous answer; undefined until the first. */
-  held: InboundMessage[] | undefined = undefined
+  held: { readonly messages: InboundMessage[]; bytes: number } | undefined = undefined
   /** True while a message is being answered. */
   isBusy = false
-  heldBytes = 0
-  /** Times of the last bad messages, oldest first; undefined until the first. */
-  badAt: number[] | undefined = undefined
-  /** Times of the last messages over the rate, likewise. */
-  fastAt: number[] | undefined = undefined
+  /** Times of the last bad messages and of those over the rate, oldest first; undefined until the first. */
+  offences: { readonly bad: number[]; readonly fast: number[] } | undefined = undefined
   /** State of the message rate limit: see MessageBucket. */
   quietAt = 0
   /** Value of `taken()` at the last heartbeat. */

@@ -1,5 +1,6 @@
 import { type ChannelAccess, mayHear } from '../auth/channel-access.ts'
 import { AppError, type Detail } from '../errors.ts'
+import type { Query } from '../lib/query.ts'
 import type { Principal } from '../notification/principal.ts'
 import { CHANNEL_RULE, isChannel } from '../protocol/names.ts'
 
@@ -12,7 +13,7 @@ const faultsOf = (
   channels.flatMap((channel, n) => (breaks(channel) ? [{ path: `channels[${n}]`, message }] : []))
 
 /** Reads `?channels=a,b`, each name once; undefined without the parameter. Throws 400 for a bad name. */
-export function requestedChannels(query: URLSearchParams): readonly string[] | undefined {
+export function requestedChannels(query: Query): readonly string[] | undefined {
   const text = query.get('channels')
   if (text === null) return undefined
   const names = text === '' ? [] : text.split(',')

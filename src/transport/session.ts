@@ -1,14 +1,12 @@
 import type { Interest } from '../dispatch/cluster/interest.ts'
 import type { Delivery } from '../dispatch/delivery.ts'
 import type { Persist } from '../dispatch/persist.ts'
-import type { OpenConnections, Reach } from '../dispatch/reach.ts'
 import type { Receipts } from '../dispatch/receipts.ts'
 import type { StartedConnection } from '../dispatch/start.ts'
 import type { Hub } from '../hub/hub.ts'
 import { type Awaitable, whenReady } from '../lib/flow/awaitable.ts'
 import type { Clock } from '../lib/time/clock.ts'
-import { type ConnectionLimitKind, overLimit } from '../limit/connections.ts'
-import type { LimitsOf } from '../limit/tenants.ts'
+import type { ConnectionLimitKind } from '../limit/connections.ts'
 import type { Cursor } from '../notification/cursor.ts'
 import type { Principal } from '../notification/principal.ts'
 import { tenantTopic } from '../notification/topic.ts'
@@ -18,12 +16,20 @@ import { closeOf, type Resume, type Stats } from '../observe/stats.ts'
 import type { Conversation } from './conversation.ts'
 import { createGreeting } from './greeting.ts'
 import type { JoinChannels } from './join-channels.ts'
-import { BINARY, type ConnectRequest, type InboundMessage, type Peer, TOO_FAST } from './peer.ts'
+import { createLimitCheck, type LimitCheckOptions } from './limit-check.ts'
+import {
+  BINARY,
+  type ConnectRequest,
+  type InboundMessage,
+  type Opening,
+  type Peer,
+  TOO_FAST,
+} from './peer.ts'
 
 /** The life of every connection, WebSocket or SSE: limit, greeting, replay, messages, end. */
 export interface Sessions {
   /** Registers the peer, or returns the limit that it would exceed together with connections on other nodes. */
-  open(peer: Peer, wish: ConnectRequest, elsewhere: OpenConnections): ConnectionLimitKind | undefined
+  open(peer: Peer, opening: Opening): ConnectionLimitKind | undefined
   message(peer: Peer, text: string): void
   binary(peer: Peer): void
   /** Notes a ping or an unsolicited pong; too many of them end the connection. */
@@ -34,9 +40,8 @@ export interface Sessions {
   ended(peer: Peer, how: { readonly code: number | 'sse'; readonly slow?: boolean }): void
 }
 
-interface SessionOptions {
+interface SessionOptions extends LimitCheckOptions {
   readonly hub: Hub<Peer>
-  readonly reach: Pick<Reach, 'openConnections'>
   /** Absent without a bus. */
   readonly interest: Interest | undefined
   readonly delivery: Pick<Delivery, 'start' | 'replay' | 'ended'>
@@ -47,9 +52,6 @@ interface SessionOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly stats: Stats
-  /** Connections of this node; 0 = no limit. */
-  readonly maxConnections: number
-  readonly limitsOf: LimitsOf
   /** Tells whether the token was revoked since its first check. */
   readonly isRevoked: (principal: Principal) => boolean | Promise<boolean>
   readonly persist: Persist
@@ -70,20 +72,12 @@ const weightOf = (said: InboundMessage): number =>
   HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
 
 export function createSessions(options: SessionOptions): Sessions {
-  const {
-    hub,
-    reach,
-    delivery,
-    receipts,
-    conversation,
-    clock,
-    logger,
-    stats,
-    heartbeatSeconds,
-    maxHeldBytes,
-  } = options
+  const { hub, delivery, receipts, conversation, clock, logger, stats, heartbeatSeconds, maxHeldBytes } =
+    options
 
   const greeting = createGreeting(options)
+  // The id of a connection is made for its line.
+  const isDebugged = logger.isLevelEnabled?.('debug') !== false
 
   /** Cuts a connection that would wait for ever: the client resumes on a new one. */
   const fail = (peer: Peer, error: unknown): void => {
@@ -96,14 +90,7 @@ export function createSessions(options: SessionOptions): Sessions {
     hub.hear(peer)
   }
 
-  const overLimitOf = ({ principal }: Peer, elsewhere: OpenConnections): ConnectionLimitKind | undefined => {
-    const { tenant, user } = principal
-    const here = reach.openConnections(tenant, user)
-    return overLimit(
-      { total: options.maxConnections, ...options.limitsOf(tenant) },
-      { total: hub.size, tenant: here.tenant + elsewhere.tenant, user: here.user + elsewhere.user },
-    )
-  }
+  const limitOver = createLimitCheck(options)
 
   /** Keeps a client's messages in order: later ones wait for an asynchronous answer. */
   const answer = async (peer: Peer, answered: Promise<void>): Promise<void> => {
@@ -120,13 +107,15 @@ export function createSessions(options: SessionOptions): Sessions {
 
   const release = (peer: Peer): void => {
     let said = 0
-    for (const message of peer.held ?? []) {
+    const { held } = peer
+    if (held === undefined) return
+    for (const message of held.messages) {
       if (peer.isBusy || peer.hasEnded()) break
       said++
-      peer.heldBytes -= weightOf(message)
+      held.bytes -= weightOf(message)
       say(peer, message)
     }
-    peer.held?.splice(0, said)
+    held.messages.splice(0, said)
   }
 
   const greet = (peer: Peer, started: StartedConnection, wish: ConnectRequest): Promise<void> | undefined =>
@@ -151,10 +140,10 @@ export function createSessions(options: SessionOptions): Sessions {
 
   const hold = (peer: Peer, said: InboundMessage): void => {
     if (peer.hasEnded()) return
-    peer.held ??= []
-    peer.held.push(said)
-    peer.heldBytes += weightOf(said)
-    if (peer.heldBytes > maxHeldBytes) peer.close('abuse')
+    peer.held ??= { messages: [], bytes: 0 }
+    peer.held.messages.push(said)
+    peer.held.bytes += weightOf(said)
+    if (peer.held.bytes > maxHeldBytes) peer.close('abuse')
   }
 
   const receive = (peer: Peer, message: string | typeof BINARY): void => {
@@ -176,22 +165,22 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** Checks for a disconnect that happened during admission. Later ones find the registered peer. */
-  const enter = (peer: Peer, wish: ConnectRequest): Awaitable<void> => {
+  const enter = (peer: Peer, { wish, unchecked }: Opening): Awaitable<void> => {
     const revoked = options.isRevoked(peer.principal)
     if (revoked === true) peer.close('disconnected')
     const checked = revoked instanceof Promise ? checkLater(peer, revoked) : undefined
     // The log is read after messages reach this node: none falls in between.
     const joined = options.interest?.join([peer.owner, tenantTopic(peer.principal.tenant)])
-    const isChecked = peer.unchecked ? checked : undefined
+    const isChecked = unchecked ? checked : undefined
     const start = () => (peer.hasEnded() ? undefined : begin(peer, wish))
     if (joined === undefined && isChecked === undefined) return start()
     return Promise.all([joined, isChecked]).then(start)
   }
 
   return {
-    open: (peer, wish, elsewhere) => {
+    open: (peer, opening) => {
       const { tenant, user } = peer.principal
-      const over = overLimitOf(peer, elsewhere)
+      const over = limitOver(peer, opening.elsewhere)
       if (over !== undefined) {
         stats.connectionsRefused[over]++
         if (peer.transport === 'ws') stats.closes[1013]++
@@ -204,11 +193,12 @@ export function createSessions(options: SessionOptions): Sessions {
       stats.connectionsPerUser.observe(hub.members(peer.owner).size)
       if (!peer.optedIn) {
         hear(peer)
-        enterChannels(peer, wish)
+        enterChannels(peer, opening.wish)
       }
-      logger.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
+      if (isDebugged)
+        logger.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')
       try {
-        const entered = enter(peer, wish)
+        const entered = enter(peer, opening)
         if (entered instanceof Promise) entered.catch(error => fail(peer, error))
       } catch (error) {
         fail(peer, error)
@@ -237,6 +227,7 @@ export function createSessions(options: SessionOptions): Sessions {
       const { user, tenant } = peer.principal
       const seconds = (clock.monotonic() - peer.openedAt) / 1000
       stats.connectionSeconds.observe(seconds)
+      if (!slow && !isDebugged) return
       const fields = { connection_id: peer.id, tenant, user, code, seconds: Math.round(seconds) }
       if (slow) logger.warn(fields, 'connection.slow_consumer')
       else logger.debug(fields, 'connection.closed')

@@ -44,7 +44,6 @@ export function createTurns(onFault: OnFault): Turns {
 
 /** One SSE stream. */
 export class SsePeer extends Peer {
-  readonly transport = 'sse'
   readonly body: ReadableStream<string>
   /** Address and port of the client, as `endName` formats them. */
   readonly clientEnd: string
@@ -103,6 +102,10 @@ export class SsePeer extends Peer {
       },
       { highWaterMark: HIGH_WATER_MARK, size: (chunk = '') => Buffer.byteLength(chunk) },
     )
+  }
+
+  get transport() {
+    return 'sse' as const
   }
 
   override write({ sse }: Frame): WriteResult {

@@ -38,14 +38,11 @@ export function sseRoutes({
   keepAliveSeconds,
 }: SseOptions) {
   const turns = createTurns(onFault)
-  const open = (
-    { request, server }: SocketContext,
-    { principal, wish, elsewhere, unchecked }: Admission,
-  ): Response => {
+  const open = ({ request, server }: SocketContext, admission: Admission): Response => {
     const bun = server as Server<unknown> | null
     const client = bun?.requestIP(request)
     const peer = new SsePeer({
-      principal,
+      principal: admission.principal,
       clientEnd: client ? endName(client.address, client.port) : '',
       now: clock.monotonic(),
       buffers,
@@ -55,8 +52,7 @@ export function sseRoutes({
       setIdleSeconds: seconds => bun?.timeout(request, seconds),
       keepAliveSeconds,
     })
-    peer.unchecked = unchecked
-    const over = sessions.open(peer, wish, elsewhere)
+    const over = sessions.open(peer, admission)
     if (over !== undefined)
       throw new AppError('CONNECTION_LIMIT', {
         message: `the limit of connections (${over}) is reached`,

@@ -10,6 +10,7 @@ import { openSendQueues, type SendQueues } from '../lib/system/send-queues.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import type { Limits } from '../limit/limits.ts'
 import { createSockets, type Sockets } from '../limit/sockets.ts'
+import { userTopic } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
 import type { Fleet } from '../observe/fleet.ts'
 import type { Logger } from '../observe/log.ts'
@@ -160,15 +161,18 @@ export function createTransport(options: TransportOptions): Transport {
     isDraining: () => ending.draining,
     admits: sockets.admits,
     interest: cluster?.interest,
-    countElsewhere: ({ tenant, user }) => {
-      const most = limits.of(tenant)
-      return reach.countElsewhere(
-        tenant,
-        user,
-        { tenant: most.tenant > 0, user: most.user > 0 },
-        elsewhere => reach.openConnections(tenant, user).tenant + elsewhere >= most.tenant,
-      )
-    },
+    countElsewhere:
+      cluster &&
+      (({ tenant, user }) => {
+        const most = limits.of(tenant)
+        return reach.countElsewhere(
+          tenant,
+          user,
+          { tenant: most.tenant > 0, user: most.user > 0 },
+          elsewhere =>
+            reach.openConnections(tenant, userTopic(tenant, user)).tenant + elsewhere >= most.tenant,
+        )
+      }),
     makeRoom: createMakeRoom({
       hub,
       reach,

@@ -1,5 +1,4 @@
 import type { ServerWebSocket } from 'bun'
-import type { OpenConnections } from '../dispatch/reach.ts'
 import type { WriteResult } from '../hub/connection.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { KeptFrames, Together } from '../hub/together.ts'
@@ -8,7 +7,7 @@ import { type Cursor, formatCursor } from '../notification/cursor.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
 import { CLOSES, type CloseReason } from '../protocol/close-codes.ts'
-import { type ConnectRequest, Peer } from './peer.ts'
+import { type Opening, Peer } from './peer.ts'
 import { NO_PINGS, settlePings, withPing } from './pings.ts'
 import type { Sessions } from './session.ts'
 
@@ -21,16 +20,20 @@ const MAX_HEADER_BYTES = 14
 const ASK_MS = 200
 const FREE_MS = 5 * ASK_MS
 const ASK_ENTRIES = 8
+/** Parts that all WebSockets share: a field of each would cost 8 bytes. */
+interface SharedParts {
+  readonly clock: Clock
+  readonly buffers?: Pick<SendBuffers, 'grew'>
+  readonly together?: Together
+  readonly sendBufferBytes: number
+  readonly end: Sessions['ended']
+}
+
 /** One WebSocket; the runtime keeps it as `ws.data`. */
 export class WebSocketPeer extends Peer {
-  readonly transport = 'ws'
-  readonly wish: ConnectRequest
-  /** Connections on other nodes during admission. */
-  readonly elsewhere: OpenConnections
-  readonly #sendBufferBytes: number
-  readonly #end: Sessions['ended']
-  readonly #clock: Clock
-  readonly #buffers: Pick<SendBuffers, 'grew'> | undefined
+  /** Dropped once the socket is open. */
+  opening: Opening | undefined
+  readonly #shared: SharedParts
   #socket: ServerWebSocket<WebSocketPeer> | undefined
   /** Unanswered pings with a cursor, oldest first. */
   #pings = NO_PINGS
@@ -44,27 +47,16 @@ export class WebSocketPeer extends Peer {
   /** Bytes that the current batch has written; undefined outside a batch. */
   #batchBytes: number | undefined = undefined
   #drained: PromiseWithResolvers<void> | undefined
-  readonly #together: Together | undefined
   kept: KeptFrames | undefined = undefined
 
-  constructor(options: {
-    readonly principal: Principal
-    readonly wish: ConnectRequest
-    readonly elsewhere: OpenConnections
-    readonly clock: Clock
-    readonly buffers?: Pick<SendBuffers, 'grew'>
-    readonly together?: Together
-    readonly sendBufferBytes: number
-    readonly end: Sessions['ended']
-  }) {
-    super(options.principal, options.wish.cursor !== undefined, options.clock.monotonic())
-    this.wish = options.wish
-    this.elsewhere = options.elsewhere
-    this.#sendBufferBytes = options.sendBufferBytes
-    this.#end = options.end
-    this.#clock = options.clock
-    this.#buffers = options.buffers
-    this.#together = options.together
+  constructor(principal: Principal, opening: Opening, shared: SharedParts) {
+    super(principal, opening.wish.cursor !== undefined, shared.clock.monotonic())
+    this.opening = opening
+    this.#shared = shared
+  }
+
+  get transport() {
+    return 'ws' as const
   }
 
   attach(socket: ServerWebSocket<WebSocketPeer>): void {
@@ -75,19 +67,24 @@ export class WebSocketPeer extends Peer {
     const socket = this.#socket
     if (socket === undefined || socket.readyState !== WebSocket.OPEN) return 'refused'
     const bytes = Buffer.byteLength(json)
-    if (this.#batchBytes === undefined && this.#together?.keep(this, json, bytes, this.#sendBufferBytes)) {
+    if (
+      this.#batchBytes === undefined &&
+      this.#shared.together?.keep(this, json, bytes, this.#shared.sendBufferBytes)
+    ) {
       this.#writtenBytes += bytes
       return 'sent'
     }
     const taken = socket.send(json, false)
     if (taken === 0) return 'refused'
     this.#writtenBytes += bytes
-    if (taken < 0) this.#buffers?.grew(bytes)
+    if (taken < 0) this.#shared.buffers?.grew(bytes)
     if (this.#batchBytes !== undefined) return this.#pace(taken < 0, bytes)
     if (taken > 0) return 'sent'
     // A single frame always fits: a large one could never be sent otherwise.
     const waiting = socket.getBufferedAmount()
-    return waiting > this.#sendBufferBytes && waiting > bytes + MAX_HEADER_BYTES ? 'refused' : 'buffered'
+    return waiting > this.#shared.sendBufferBytes && waiting > bytes + MAX_HEADER_BYTES
+      ? 'refused'
+      : 'buffered'
   }
 
   sendKept({ frames, bytes }: KeptFrames): void {
@@ -97,13 +94,13 @@ export class WebSocketPeer extends Peer {
     }
     if (frames.length === 1 && !this.#hasUnasked) send()
     else this.#socket?.cork(send)
-    if (this.buffered() > 0) this.#buffers?.grew(bytes)
+    if (this.buffered() > 0) this.#shared.buffers?.grew(bytes)
   }
 
   /** Sends frame and ping in one packet when nothing waits. Corking hides backpressure, but then the frame fits. */
   override writeAndAsk(frame: Frame, cursor: Cursor): WriteResult {
     const socket = this.#socket
-    const isAlone = socket !== undefined && !this.#together?.isOn && this.#mayAsk(cursor)
+    const isAlone = socket !== undefined && !this.#shared.together?.isOn && this.#mayAsk(cursor)
     if (!isAlone || socket.getBufferedAmount() > 0) return super.writeAndAsk(frame, cursor)
     let written: WriteResult = 'refused'
     socket.cork(() => {
@@ -118,7 +115,7 @@ export class WebSocketPeer extends Peer {
 
   /** Never refuses frames of the batch: `buffered` slows down the writer. */
   override batch(writes: () => void): void {
-    this.#together?.flush(this)
+    this.#shared.together?.flush(this)
     this.#batchBytes = 0
     this.#socket?.cork(writes)
     this.#batchBytes = undefined
@@ -143,7 +140,7 @@ export class WebSocketPeer extends Peer {
   }
 
   override ping(): void {
-    this.#together?.flush(this)
+    this.#shared.together?.flush(this)
     if (this.epoch === '') this.#socket?.ping()
     else this.#ping(this.#place)
   }
@@ -181,7 +178,7 @@ export class WebSocketPeer extends Peer {
 
   override close(reason: CloseReason, text: string = CLOSES[reason].reason): void {
     const { code } = CLOSES[reason]
-    this.#together?.flush(this)
+    this.#shared.together?.flush(this)
     this.#leave(code)
     // A close frame behind unread bytes would keep the socket open for ever.
     if (this.buffered() > 0) this.#socket?.terminate()
@@ -211,11 +208,11 @@ export class WebSocketPeer extends Peer {
   /** Paces a batch by its size: the runtime corks it and reports no backpressure. */
   #pace(isBehind: boolean, bytes: number): WriteResult {
     this.#batchBytes = (this.#batchBytes ?? 0) + bytes
-    return isBehind || this.#batchBytes > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'
+    return isBehind || this.#batchBytes > this.#shared.sendBufferBytes / 2 ? 'buffered' : 'sent'
   }
 
   #leave(code: number, slow = false): void {
-    this.#end(this, { code, slow })
+    this.#shared.end(this, { code, slow })
     this.release()
   }
 
@@ -225,7 +222,7 @@ export class WebSocketPeer extends Peer {
 
   #mayAsk({ seq }: Cursor): boolean {
     if (this.#pings.length > 0) return false
-    return seq - this.#askedSeq >= ASK_ENTRIES || this.#askedUntil - this.#clock.monotonic() <= FREE_MS
+    return seq - this.#askedSeq >= ASK_ENTRIES || this.#askedUntil - this.#shared.clock.monotonic() <= FREE_MS
   }
 
   /** Asks for entries that no ping has covered yet. */
@@ -240,7 +237,7 @@ export class WebSocketPeer extends Peer {
       this.#hasUnasked = true
       return
     }
-    const now = this.#clock.monotonic()
+    const now = this.#shared.clock.monotonic()
     const askedAt = this.#hasUnasked ? now : undefined
     if (this.#hasUnasked) this.#askedUntil = Math.min(Math.max(this.#askedUntil, now), now + FREE_MS) + ASK_MS
     this.#pings = withPing(this.#pings, { payload, cursor, askedAt })

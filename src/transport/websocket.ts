@@ -41,21 +41,12 @@ export const webSocketRoutes = ({
   clock,
   sendBufferBytes,
 }: WebSocketOptions) => {
+  const shared = { clock, buffers, together, sendBufferBytes, end: sessions.ended }
   const upgrade = (
     { request, server, set, common }: SocketContext,
-    { principal, wish, elsewhere, unchecked, subprotocol }: Admission,
+    { principal, subprotocol, ...opening }: Admission,
   ): void => {
-    const data = new WebSocketPeer({
-      principal,
-      wish,
-      elsewhere,
-      clock,
-      buffers,
-      together,
-      sendBufferBytes,
-      end: sessions.ended,
-    })
-    data.unchecked = unchecked
+    const data = new WebSocketPeer(principal, opening, shared)
     // The runtime takes a Headers 5 µs faster than a plain object.
     const headers = new Headers(common)
     for (const name in set.headers) headers.set(name, String(set.headers[name]))
@@ -90,7 +81,8 @@ export const webSocketHandler = ({
   open: socket => {
     const peer = socket.data
     peer.attach(socket)
-    const over = sessions.open(peer, peer.wish, peer.elsewhere)
+    const over = peer.opening && sessions.open(peer, peer.opening)
+    peer.opening = undefined
     if (over === undefined) return
     socket.send(errorFrame('CONNECTION_LIMIT', `the limit of connections (${over}) is reached`).json, false)
     peer.close('connectionLimit')

@@ -10,15 +10,11 @@ const LIMIT = 65_536
 
 /** A peer on a fake socket; `calls` shows what reaches the runtime, the frames of a cork in brackets. */
 function peerOn(together: Together) {
-  const peer = new WebSocketPeer({
-    elsewhere: { tenant: 0, user: 0 },
-    principal: { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
-    wish: {},
-    clock: createStoppedClock(),
-    together,
-    sendBufferBytes: LIMIT,
-    end: () => {},
-  })
+  const peer = new WebSocketPeer(
+    { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
+    { elsewhere: { tenant: 0, user: 0 }, wish: {}, unchecked: false },
+    { clock: createStoppedClock(), together, sendBufferBytes: LIMIT, end: () => {} },
+  )
   const calls: string[] = []
   const state = { buffered: 0, taken: 1, error: undefined as Error | undefined }
   const socket = {

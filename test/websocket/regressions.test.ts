@@ -318,15 +318,11 @@ test('a slow reader receives 300 notifications of 60 KB on one connection, WebSo
 
 /** A peer on a fake socket whose buffered bytes the test sets. */
 function peerOn(socket: { buffered: number; readonly pinged: string[] }, clock = createStoppedClock()) {
-  const peer = new WebSocketPeer({
-    elsewhere: NO_CONNECTIONS,
-    principal: { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
-    wish: {},
-    clock,
-    buffers: { grew: () => {} },
-    sendBufferBytes: 65_536,
-    end: () => {},
-  })
+  const peer = new WebSocketPeer(
+    { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
+    { elsewhere: NO_CONNECTIONS, wish: {}, unchecked: false },
+    { clock, buffers: { grew: () => {} }, sendBufferBytes: 65_536, end: () => {} },
+  )
   const server = {
     data: peer,
     readyState: WebSocket.OPEN,

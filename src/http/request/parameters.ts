@@ -1,5 +1,5 @@
 import { invalidValue } from '../../errors.ts'
-import { readQuery } from '../../lib/query.ts'
+import { type Query, readQuery } from '../../lib/query.ts'
 
 /** A decoded path segment. The router gives null for broken percent-encoding or UTF-8. */
 export function segment(name: string, value: string | null | undefined): string {
@@ -8,15 +8,15 @@ export function segment(name: string, value: string | null | undefined): string 
 }
 
 /** The query of a request. Ignores unknown parameters; throws 400 for a repeated known one. */
-export function queryOf(url: string, known: readonly string[]): URLSearchParams {
+export function queryOf(url: string, known: readonly string[]): Query {
   const query = readQuery(url, known)
-  if (query instanceof URLSearchParams) return query
-  throw invalidValue(query.path, query.message)
+  if ('path' in query) throw invalidValue(query.path, query.message)
+  return query
 }
 
 /** An integer query parameter from `least` to `most`, both included. */
 export function integerIn(
-  query: URLSearchParams,
+  query: Query,
   name: string,
   { least, most, otherwise }: { readonly least: number; readonly most: number; readonly otherwise: number },
 ): number {

@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import type { TracedLog } from '../../dispatch/observed/spans.ts'
 import { startOf } from '../../dispatch/start.ts'
 import { AppError, invalidValue, storeUnavailable } from '../../errors.ts'
+import type { Query } from '../../lib/query.ts'
 import { isoOf } from '../../lib/time/iso.ts'
 import type { Span } from '../../lib/trace-context.ts'
 import { type Cursor, formatCursor, parseCursor } from '../../notification/cursor.ts'
@@ -27,7 +28,7 @@ const reportOf = ({ id, eventType, occurredAt, expiresAt, recipients }: Delivery
   })),
 })
 
-function cursorIn(query: URLSearchParams): Cursor | undefined {
+function cursorIn(query: Query): Cursor | undefined {
   const text = query.get('after')
   if (text === null || text === '') return undefined
   const cursor = parseCursor(text)
