@@ -23,5 +23,6 @@ serveSends((send, id) => {
   const [event, now] = [JSON.stringify(send.event_type), Date.now()]
   const [noEnd, noTrace] = ['', '']
   const entry = [now + 1_000, MAX_KEPT, id, body, event, now, NORMAL, noEnd, noTrace, body.length]
-  return redis.evalsha(SCRIPTS.append.sha, keys.length, ...keys, ...log, ...entry)
+  const noRecipients = ['', '', '', '']
+  return redis.evalsha(SCRIPTS.append.sha, keys.length, ...keys, ...log, ...entry, ...noRecipients)
 })
