@@ -173,7 +173,8 @@ test('sends get 503 while another process locks the file, and succeed afterwards
   using other = new Database(place.path)
   other.run('BEGIN IMMEDIATE')
   log.handed(ANN, appended?.cursor.epoch ?? '', [1])
-  expect(await reasonOf(log.append([draft('meanwhile')]))).toContain('locked')
+  // On a busy machine the caller's deadline may pass first.
+  expect(await reasonOf(log.append([draft('meanwhile')]))).toMatch(/locked|too long/)
   expect(opened.store.isUp()).toBe(false)
   expect(await ids(log)).toEqual([1])
   other.run('COMMIT')
