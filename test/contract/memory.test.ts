@@ -306,6 +306,26 @@ describe('memory: keys', () => {
   }, 30_000)
 })
 
+describe('memory: bodies', () => {
+  test('a page returns each body as it was sent: long or short, ASCII or not, shared or not', async () => {
+    await using store = memoryStore({ limits: LIMITS, clock: fakeClock(), observer: SILENT })
+    // Together more than is decoded at once, and more than stays decoded.
+    const sizes = [0, 1, 300, 100_000, 200_000, 300_000, 600_000, 300]
+    const bodies = sizes.flatMap((size, n) => ['x', 'é', '語'].map(letter => `${n}`.padEnd(size, letter)))
+    for (const [n, body] of bodies.entries()) {
+      await store.log.append([ANN, BOB].map(owner => draft(`shared-${n}`, { owner, body })))
+      await store.log.append([draft(`own-${n}`, { owner: ANN, body: `own ${body}` })])
+    }
+    const expected = bodies.flatMap(body => [body, `own ${body}`])
+    for (let round = 0; round < 2; round++) {
+      const page = await store.log.read(ANN, 0, { entries: 1_000, bytes: 1e9 })
+      expect(page.entries.map(({ body }) => body)).toEqual(expected)
+      const others = await store.log.read(BOB, 0, { entries: 1_000, bytes: 1e9 })
+      expect(others.entries.map(({ body }) => body)).toEqual(bodies)
+    }
+  })
+})
+
 describe('memory: revocations', () => {
   test('a revocation ends after elapsed time, even if the wall clock is set forward and back', async () => {
     let [now, passed] = [1_700_000_000_000, 0]
