@@ -67,7 +67,7 @@ interface Routes {
 /** All routes of the service, with the documents that describe them. */
 export function createRoutes(options: RouteOptions): Routes {
   const { settings, version, pipeline, store, bus, callers, totals, redis, ending, clock, stats } = options
-  const { composer, dispatch, dispatchNow, largeCalls, once, reach, acknowledgement } = pipeline
+  const { composer, dispatch, dispatchNow, largeCalls, once, reach, together, acknowledgement } = pipeline
   const { census } = reach
   const { nodeId: node, ackEnabled, queueEnabled } = settings
   const { fleet } = options
@@ -111,7 +111,16 @@ export function createRoutes(options: RouteOptions): Routes {
       onRefused: options.onRefused,
     }),
     notificationRoutes({ composer, dispatch, once, callers, clock }),
-    batchRoutes({ composer, dispatch: dispatchNow, largeCalls, once, callers, clock, stats }),
+    batchRoutes({
+      composer,
+      dispatch: dispatchNow,
+      largeCalls,
+      once,
+      callers,
+      clock,
+      stats,
+      togetherUntilAwait: together.untilAwait,
+    }),
     templateRoutes({ templates: store.templates, callers, clock }),
     channelRoutes({ census, callers }),
     clusterRoutes({ census, callers, node }),

@@ -20,6 +20,8 @@ export interface Together {
   readonly isOn: boolean
   /** Runs synchronous work, then sends. */
   run(work: () => void): void
+  /** Makes the running code such work, up to its next `await`. */
+  untilAwait(): void
   /** Keeps a frame during such work: up to `maxBytes`, or a single one. False: it must be written now. */
   keep(socket: KeepingSocket, frame: string, bytes: number, maxBytes: number): boolean
   /** Sends what is kept for one socket, or for all: nothing may overtake it. */
@@ -55,6 +57,11 @@ export function createTogether(onFault: (error: unknown) => void): Together {
     for (const socket of flushed) flushOne(socket)
   }
 
+  const end = (): void => {
+    isOn = false
+    flushAll()
+  }
+
   return {
     get isOn() {
       return isOn
@@ -65,9 +72,13 @@ export function createTogether(onFault: (error: unknown) => void): Together {
       try {
         work()
       } finally {
-        isOn = false
-        flushAll()
+        end()
       }
+    },
+    untilAwait: () => {
+      if (isOn) return
+      isOn = true
+      queueMicrotask(end)
     },
     keep: (socket, frame, bytes, maxBytes) => {
       if (!isOn) return false

@@ -62,6 +62,20 @@ test('frames of one piece of work leave at its end, those of a socket in one pac
   expect(one.calls.slice(4)).toEqual(['d'])
 })
 
+test('frames written before an await leave during it, those of a socket in one packet', async () => {
+  const { together, one } = start()
+  for (const text of ['a', 'b']) {
+    together.untilAwait()
+    one.peer.write(frame(text))
+  }
+  together.run(() => one.peer.write(frame('c')))
+  expect(one.calls).toEqual([])
+  await Promise.resolve()
+  expect(one.calls).toEqual(['[', 'a', 'b', 'c', ']'])
+  one.peer.write(frame('d'))
+  expect(one.calls.slice(5)).toEqual(['d'])
+})
+
 test('one ping asks for the receipt of all entries of the work, after them', () => {
   const { together, one } = start()
   one.peer.epoch = 'e'

@@ -60,10 +60,13 @@ function checkSize({ length }: readonly Item[]): void {
 interface BatchOptions extends SendOptions {
   readonly stats: Pick<Stats, 'batchItems'>
   readonly largeCalls: LargeCalls
+  /** Sends frames of the running code together, up to its next `await`. */
+  readonly togetherUntilAwait: () => void
 }
 
 /** `/batch`: up to 100 sends in one request, in order; not atomic. */
-export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clock, stats }: BatchOptions) {
+export function batchRoutes(options: BatchOptions) {
+  const { composer, dispatch, largeCalls, once, callers, clock, stats, togetherUntilAwait } = options
   const answer = answering(once)
 
   /** Looks up all templates before the first item: no item waits between two others. */
@@ -121,6 +124,7 @@ export function batchRoutes({ composer, dispatch, largeCalls, once, callers, clo
       else {
         // Keeps the order: a crowd item is sent at once, so it must wait.
         if (isForCrowd(task.item)) await Promise.all(fates)
+        togetherUntilAwait()
         const fate = keys.of(task) ?? carryOut(task, task.as)
         fates.push(fate)
         if (options.stop_on_error) stopped = stops(await fate)
