@@ -137,7 +137,7 @@ export function createAppendGroup({
         taken.push([owner, noted])
         commands.push(scripts.command(connection, owner, SCRIPTS.note, noted.given))
       }
-      // The script of a draft alone does it: a command less to Redis, and a reply less to read, cost 3 µs less each.
+      // The script of a draft alone notes its recipient: two commands and two replies less.
       const isAlone = group.length === 1
       if (!isAlone) noteRecipients(group, commands)
       if (sharers.size > 0) {
