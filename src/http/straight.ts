@@ -62,7 +62,7 @@ function addTo(response: Response, headers: AnswerHead['headers']): Response {
 
 /**
  * Elysia makes a context and two more promises for each request, and headers from a plain object. A send costs a tenth
- * less without them, a connect a quarter. Hooks, handlers and answers are those that Elysia would use.
+ * less without them, a connect a twentieth. Hooks, handlers and answers are those that Elysia would use.
  */
 export function createStraight({ admit, complete, refuse, cors, server }: StraightOptions): Straight {
   const straight = new Map<string, StraightRoute>()
