@@ -12,8 +12,11 @@ const REFUSAL_MS = 2_000
 
 /** Ends the process with one line that names the setting and the expected value. */
 async function refuse(error: unknown, out?: LineWriter): Promise<never> {
-  const told = Promise.all([writeAll(STDERR, Buffer.from(`${errorLine(error)}\n`)), out?.flush(REFUSAL_MS)])
-  await Promise.race([told, Bun.sleep(REFUSAL_MS)])
+  const written = Promise.all([
+    writeAll(STDERR, Buffer.from(`${errorLine(error)}\n`)),
+    out?.flush(REFUSAL_MS),
+  ])
+  await Promise.race([written, Bun.sleep(REFUSAL_MS)])
   process.exit(1)
 }
 

@@ -52,7 +52,7 @@ export function createSession(
   let tell: Tell | undefined
   let isLeader = false
   /** State of the leading tab, in a tab that follows. */
-  let told: View | undefined
+  let leaderView: View | undefined
   const dispatch = (...event: Event) => {
     const [next, effects] = step(state, event, clock.now(), runtime.random())
     state = next
@@ -124,7 +124,7 @@ export function createSession(
       await new Promise<void>(resolve => {
         const onRole = (isMine: boolean) => {
           isLeader = isMine
-          told = undefined
+          leaderView = undefined
           if (isMine) tell?.({ who: true })
           else dispatch('standBy')
           if (state.phase === 'standby' && isMine) dispatch('start')
@@ -150,7 +150,7 @@ export function createSession(
     if (theirs?.[0].state === 'closed') close(theirs[0].error)
     if (!isLeader) {
       if (message) take(message)
-      told = theirs ?? told
+      leaderView = theirs ?? leaderView
       refresh()
     } else if (wants) {
       others.set(tab, wants)
@@ -206,7 +206,7 @@ export function createSession(
   /** Tells listeners and other tabs what has changed. */
   const refresh = () => {
     const { phase, error, joined, refused } = state
-    const next: View = (phase === 'standby' && told) || [snapshotOf(state), [...joined, ...refused]]
+    const next: View = (phase === 'standby' && leaderView) || [snapshotOf(state), [...joined, ...refused]]
     if (JSON.stringify(next) === JSON.stringify(view)) return
     view = next
     // A tab that closes by itself leaves the others alone.

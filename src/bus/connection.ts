@@ -59,10 +59,10 @@ export async function connectBus({
 
   const openSubscriber = async () => {
     let opened: { readonly client: Redis; readonly id: string } | undefined
-    const prepare = async (client: Redis, heard: () => void): Promise<void> => {
+    const prepare = async (client: Redis, onAnswer: () => void): Promise<void> => {
       const id = String(await client.client('ID'))
       client.on('messageBuffer', (name, message) => {
-        heard()
+        onAnswer()
         const channel = name.toString()
         if (channel !== pulse) onMessage(channel, message.toString())
       })

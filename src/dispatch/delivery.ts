@@ -25,7 +25,7 @@ export interface Delivery {
   /** Reports the head of the log without an offer. A connection behind it reads. */
   behind(connection: Connection, head: Cursor): void
   /** Finds the start position; `replay` writes first. Undefined if the connection ended meanwhile. */
-  start(connection: Connection, wish: ResumeRequest): Awaitable<StartedConnection | undefined>
+  start(connection: Connection, resumeRequest: ResumeRequest): Awaitable<StartedConnection | undefined>
   /** Reads the log from the connection's position until it is live. */
   replay(connection: Connection): Awaitable<void>
   /** Call after the connection has ended and left the hub. */
@@ -207,16 +207,16 @@ export function createDelivery({
       hint(connection, cursor)
       return 'later'
     },
-    start: async (connection, wish) => {
+    start: async (connection, resumeRequest) => {
       const { owner } = connection
       const opened = await persist(connection, () => log.open(owner))
       if (opened === undefined || connection.hasEnded()) return undefined
       connection.unsettledOnly =
-        acknowledged !== undefined && connection.transport === 'ws' && wish.cursor === undefined
-      const start = connection.unsettledOnly ? OLDEST : startOf(opened, wish)
+        acknowledged !== undefined && connection.transport === 'ws' && resumeRequest.cursor === undefined
+      const start = connection.unsettledOnly ? OLDEST : startOf(opened, resumeRequest)
       begin(connection, opened, start)
-      if (wish.cursor !== undefined) connection.toldRemoved = opened.removedThrough
-      const presented = wish.cursor === undefined ? undefined : parseCursor(wish.cursor)
+      if (resumeRequest.cursor !== undefined) connection.toldRemoved = opened.removedThrough
+      const presented = resumeRequest.cursor === undefined ? undefined : parseCursor(resumeRequest.cursor)
       if (presented?.epoch === opened.head.epoch && presented.seq <= opened.head.seq)
         receipts.proved(connection, presented)
       receipts.settle(connection)

@@ -14,7 +14,7 @@ export interface Hub<C extends Connection = Connection> {
   /** Joins the rooms of its user and tenant. It counts, but receives no crowd frames yet. */
   open(connection: C): void
   /** Starts to deliver crowd frames to it. */
-  hear(connection: Connection): void
+  listen(connection: Connection): void
   /** Removes it from every room. */
   end(connection: Connection): void
   join(connection: Connection, topic: Topic): void
@@ -94,7 +94,7 @@ export function createHub<C extends Connection>(watch?: RoomWatch): Hub<C> {
       enter(connection, connection.owner)
       enter(connection, tenantTopic(connection.principal.tenant))
     },
-    hear: connection => find(tenantTopic(connection.principal.tenant))?.listen(connection),
+    listen: connection => find(tenantTopic(connection.principal.tenant))?.listen(connection),
     end: connection => {
       if (has(connection)) transports[connection.transport]--
       leave(connection, connection.owner)

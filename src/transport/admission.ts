@@ -64,7 +64,7 @@ export interface AdmissionOptions {
 const NO_WISH: ConnectRequest = {}
 
 /** Prefers `Last-Event-ID`; an empty header counts as absent. */
-function wishOf(
+function connectRequestOf(
   query: Query,
   channels: readonly string[] | undefined,
   header: string | null,
@@ -167,7 +167,11 @@ export function createAdmission({
     })
     if (repeated) throw invalidValue('token', 'given twice')
     if (token === undefined) throw refuse({ kind: 'jwt', reason: 'no token' }, ids, 'The token is missing.')
-    const wish = wishOf(query, channels, transport === 'sse' ? headers.get('last-event-id') : null)
+    const connectRequest = connectRequestOf(
+      query,
+      channels,
+      transport === 'sse' ? headers.get('last-event-id') : null,
+    )
     return whenReady(identities.forNow(token), identified => {
       if (!identified.ok) throw refuse(identified, ids, 'The token is invalid.')
       const { principal, unchecked } = identified
@@ -177,7 +181,7 @@ export function createAdmission({
       const admitted = (elsewhere: OpenConnections): Admission => {
         // The drain may have begun meanwhile; it would miss this connection.
         checkDraining()
-        return { principal, wish, elsewhere, unchecked, subprotocol }
+        return { principal, connectRequest, elsewhere, unchecked, subprotocol }
       }
       const elsewhere = elsewhereOf(principal)
       if (interest === undefined) return whenReady(elsewhere, admitted)

@@ -17,10 +17,10 @@ import type { Renew } from './renewal.ts'
 
 /** Answers the messages of clients. */
 export interface Conversation {
-  /** Tells whether a message is within the rate. Call it on arrival: `said` may come later. */
+  /** Tells whether a message is within the rate. Call it on arrival: `receive` may come later. */
   admits(peer: Peer, message: string | typeof BINARY): boolean
   /** Returns a promise for an asynchronous answer: later messages must wait for it. */
-  said(peer: Peer, message: InboundMessage): Promise<void> | undefined
+  receive(peer: Peer, message: InboundMessage): Promise<void> | undefined
 }
 
 interface ConversationOptions {
@@ -158,7 +158,7 @@ export function createConversation({
       : ackOne(peer, payload.notification_id, acknowledgement)
   }
 
-  const obey = (peer: Peer, message: ClientMessage): Promise<void> | undefined => {
+  const handle = (peer: Peer, message: ClientMessage): Promise<void> | undefined => {
     stats.messagesReceived[KINDS[message.type]]++
     switch (message.type) {
       case 'Subscribe':
@@ -176,12 +176,12 @@ export function createConversation({
     }
   }
 
-  const judge = (peer: Peer, said: InboundMessage): Promise<void> | undefined => {
-    if (typeof said === 'string') {
-      const { message, fault } = parseMessage(said)
-      if (message !== undefined) return obey(peer, message)
+  const judge = (peer: Peer, inbound: InboundMessage): Promise<void> | undefined => {
+    if (typeof inbound === 'string') {
+      const { message, fault } = parseMessage(inbound)
+      if (message !== undefined) return handle(peer, message)
       refuse(peer, 'INVALID_MESSAGE', fault)
-    } else if (said === TOO_FAST) slowDown(peer)
+    } else if (inbound === TOO_FAST) slowDown(peer)
     else refuse(peer, 'UNSUPPORTED_FORMAT', 'messages must be text frames (got a binary frame)')
     return undefined
   }
@@ -190,6 +190,6 @@ export function createConversation({
     admits: (peer, message) =>
       limits.messages === undefined ||
       limits.messages(peer, typeof message === 'string' ? message.length : 0),
-    said: (peer, said) => (peer.hasEnded() ? undefined : judge(peer, said)),
+    receive: (peer, inbound) => (peer.hasEnded() ? undefined : judge(peer, inbound)),
   }
 }

@@ -11,11 +11,11 @@ export interface Greeting {
   greet(
     peer: Peer,
     started: StartedConnection,
-    wish: ConnectRequest,
+    connectRequest: ConnectRequest,
     then: () => void,
   ): Promise<void> | undefined
   /** Joins and tells the channels alone. */
-  enter(peer: Peer, wish: ConnectRequest): Promise<void> | undefined
+  enter(peer: Peer, connectRequest: ConnectRequest): Promise<void> | undefined
 }
 
 interface GreetingOptions {
@@ -50,12 +50,13 @@ export function createGreeting({ joinChannels, clock, heartbeatSeconds }: Greeti
   }
 
   return {
-    greet: (peer, started, wish, then) =>
-      joinChannels(peer, topicsOf(peer, wish), () => {
-        tellStart(peer, started, wish)
-        tellChannels(peer, wish)
+    greet: (peer, started, connectRequest, then) =>
+      joinChannels(peer, topicsOf(peer, connectRequest), () => {
+        tellStart(peer, started, connectRequest)
+        tellChannels(peer, connectRequest)
         then()
       }),
-    enter: (peer, wish) => joinChannels(peer, topicsOf(peer, wish), () => tellChannels(peer, wish)),
+    enter: (peer, connectRequest) =>
+      joinChannels(peer, topicsOf(peer, connectRequest), () => tellChannels(peer, connectRequest)),
   }
 }

@@ -18,7 +18,7 @@ export interface ConnectRequest extends ResumeRequest {
 
 /** The admitted request of a new connection. */
 export interface Opening {
-  readonly wish: ConnectRequest
+  readonly connectRequest: ConnectRequest
   /** Connections on other nodes. */
   readonly elsewhere: OpenConnections
   /** The store could not tell whether the token was revoked: the replay waits for that. */

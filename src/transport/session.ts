@@ -68,8 +68,8 @@ const MAX_UNASKED_FRAMES = 1_000
 const resumeOf = ({ reason }: StartedConnection, { cursor }: ConnectRequest): Resume =>
   cursor === undefined ? 'none' : (reason ?? 'recovered')
 
-const weightOf = (said: InboundMessage): number =>
-  HELD_OVERHEAD_BYTES + (typeof said === 'string' ? said.length : 0)
+const weightOf = (message: InboundMessage): number =>
+  HELD_OVERHEAD_BYTES + (typeof message === 'string' ? message.length : 0)
 
 export function createSessions(options: SessionOptions): Sessions {
   const { hub, delivery, receipts, conversation, clock, logger, stats, heartbeatSeconds, maxHeldBytes } =
@@ -85,9 +85,9 @@ export function createSessions(options: SessionOptions): Sessions {
     if (!peer.hasEnded()) peer.cut()
   }
 
-  const hear = (peer: Peer): void => {
+  const listen = (peer: Peer): void => {
     peer.greeted = true
-    hub.hear(peer)
+    hub.listen(peer)
   }
 
   const limitOver = createLimitCheck(options)
@@ -100,57 +100,61 @@ export function createSessions(options: SessionOptions): Sessions {
     release(peer)
   }
 
-  const say = (peer: Peer, said: InboundMessage): void => {
-    const answered = conversation.said(peer, said)
+  const handle = (peer: Peer, message: InboundMessage): void => {
+    const answered = conversation.receive(peer, message)
     if (answered !== undefined) answer(peer, answered).catch(error => fail(peer, error))
   }
 
   const release = (peer: Peer): void => {
-    let said = 0
+    let handled = 0
     const { held } = peer
     if (held === undefined) return
     for (const message of held.messages) {
       if (peer.isBusy || peer.hasEnded()) break
-      said++
+      handled++
       held.bytes -= weightOf(message)
-      say(peer, message)
+      handle(peer, message)
     }
-    held.messages.splice(0, said)
+    held.messages.splice(0, handled)
   }
 
-  const greet = (peer: Peer, started: StartedConnection, wish: ConnectRequest): Promise<void> | undefined =>
-    greeting.greet(peer, started, wish, () => {
-      hear(peer)
+  const greet = (
+    peer: Peer,
+    started: StartedConnection,
+    connectRequest: ConnectRequest,
+  ): Promise<void> | undefined =>
+    greeting.greet(peer, started, connectRequest, () => {
+      listen(peer)
       release(peer)
     })
 
   /** Joins the channels of a client that is not told where it starts. Its messages wait meanwhile. */
-  const enterChannels = (peer: Peer, wish: ConnectRequest): void => {
-    const entered = greeting.enter(peer, wish)
+  const enterChannels = (peer: Peer, connectRequest: ConnectRequest): void => {
+    const entered = greeting.enter(peer, connectRequest)
     if (entered !== undefined) answer(peer, entered).catch(error => fail(peer, error))
   }
 
-  const begin = (peer: Peer, wish: ConnectRequest): Awaitable<void> =>
-    whenReady(delivery.start(peer, wish), started => {
+  const begin = (peer: Peer, connectRequest: ConnectRequest): Awaitable<void> =>
+    whenReady(delivery.start(peer, connectRequest), started => {
       if (started === undefined) return undefined
-      if (started.cursor !== undefined) stats.resumes[resumeOf(started, wish)]++
-      const greeted = peer.greeted ? undefined : greet(peer, started, wish)
+      if (started.cursor !== undefined) stats.resumes[resumeOf(started, connectRequest)]++
+      const greeted = peer.greeted ? undefined : greet(peer, started, connectRequest)
       return whenReady(greeted, () => delivery.replay(peer))
     })
 
-  const hold = (peer: Peer, said: InboundMessage): void => {
+  const hold = (peer: Peer, message: InboundMessage): void => {
     if (peer.hasEnded()) return
     peer.held ??= { messages: [], bytes: 0 }
-    peer.held.messages.push(said)
-    peer.held.bytes += weightOf(said)
+    peer.held.messages.push(message)
+    peer.held.bytes += weightOf(message)
     if (peer.held.bytes > maxHeldBytes) peer.close('abuse')
   }
 
   const receive = (peer: Peer, message: string | typeof BINARY): void => {
     peer.seenAt = clock.monotonic()
-    const said = conversation.admits(peer, message) ? message : TOO_FAST
-    if (peer.greeted && !peer.isBusy) say(peer, said)
-    else hold(peer, said)
+    const admitted = conversation.admits(peer, message) ? message : TOO_FAST
+    if (peer.greeted && !peer.isBusy) handle(peer, admitted)
+    else hold(peer, admitted)
   }
 
   /** Waits for the store during an outage. */
@@ -165,14 +169,14 @@ export function createSessions(options: SessionOptions): Sessions {
   }
 
   /** Checks for a disconnect that happened during admission. Later ones find the registered peer. */
-  const enter = (peer: Peer, { wish, unchecked }: Opening): Awaitable<void> => {
+  const enter = (peer: Peer, { connectRequest, unchecked }: Opening): Awaitable<void> => {
     const revoked = options.isRevoked(peer.principal)
     if (revoked === true) peer.close('disconnected')
     const checked = revoked instanceof Promise ? checkLater(peer, revoked) : undefined
     // The log is read after messages reach this node: none falls in between.
     const joined = options.interest?.join([peer.owner, tenantTopic(peer.principal.tenant)])
     const isChecked = unchecked ? checked : undefined
-    const start = () => (peer.hasEnded() ? undefined : begin(peer, wish))
+    const start = () => (peer.hasEnded() ? undefined : begin(peer, connectRequest))
     if (joined === undefined && isChecked === undefined) return start()
     return Promise.all([joined, isChecked]).then(start)
   }
@@ -192,8 +196,8 @@ export function createSessions(options: SessionOptions): Sessions {
       stats.tally.of(tenant).opened++
       stats.connectionsPerUser.observe(hub.members(peer.owner).size)
       if (!peer.optedIn) {
-        hear(peer)
-        enterChannels(peer, opening.wish)
+        listen(peer)
+        enterChannels(peer, opening.connectRequest)
       }
       if (isDebugged)
         logger.debug({ connection_id: peer.id, tenant, user, transport: peer.transport }, 'connection.opened')

@@ -50,7 +50,7 @@ export class WebSocketPeer extends Peer {
   kept: KeptFrames | undefined = undefined
 
   constructor(principal: Principal, opening: Opening, shared: SharedParts) {
-    super(principal, opening.wish.cursor !== undefined, shared.clock.monotonic())
+    super(principal, opening.connectRequest.cursor !== undefined, shared.clock.monotonic())
     this.opening = opening
     this.#shared = shared
   }

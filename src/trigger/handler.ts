@@ -132,13 +132,13 @@ export function createHandler(options: HandlerOptions): Handler {
   })
 
   /** Takes a message that needs no further look-up. */
-  const obey = (work: Work, judged: MessageResult, take: Intake<Taken>['take']): void => {
+  const carryOut = (work: Work, judged: MessageResult, take: Intake<Taken>['take']): void => {
     if (!judged.ok) end(work, { type: 'rejected', rejection: judged })
     else if (judged.envelope === undefined) end(work, { type: judged.known })
     else {
       const { envelope, held } = judged
       const { tenant, target, notification } = envelope
-      // Fields, not a spread: it would cost as much as all of `obey`.
+      // Fields, not a spread: it would cost as much as all of `carryOut`.
       const taken = {
         tenant,
         target,
@@ -155,9 +155,9 @@ export function createHandler(options: HandlerOptions): Handler {
   }
 
   /** Keeps the place of a message until its template or its key is found. */
-  const obeyLater = async (work: Work, pending: Pending, fill: Fill<Taken>): Promise<void> => {
+  const carryOutLater = async (work: Work, pending: Pending, fill: Fill<Taken>): Promise<void> => {
     try {
-      obey(work, await pending.judge(), fill)
+      carryOut(work, await pending.judge(), fill)
     } catch (error) {
       fail(work, error)
     } finally {
@@ -173,9 +173,9 @@ export function createHandler(options: HandlerOptions): Handler {
       const span = tracing && startSpan(tracing, message, verdict.parent)
       const work = { message, span }
       const fill = 'judge' in verdict ? intake.reserve(bytes.length) : undefined
-      if (!('judge' in verdict)) obey(work, verdict, intake.take)
+      if (!('judge' in verdict)) carryOut(work, verdict, intake.take)
       else if (fill === undefined) end(work, { type: 'rejected', rejection: OVERLOADED })
-      else void obeyLater(work, verdict, fill)
+      else void carryOutLater(work, verdict, fill)
     },
     settled: intake.settled,
   }

@@ -29,7 +29,7 @@ interface PubSubOptions {
   readonly outcomes: Pick<Outcomes, 'rejected' | 'fault'>
   readonly onReceived: () => void
   readonly reporter: LinkReporter
-  /** Set if other nodes hear the same messages. */
+  /** Set if other nodes receive the same messages. */
   readonly sharing?: SharingOptions | undefined
   readonly clock: Clock
 }
@@ -87,20 +87,20 @@ export function startPubSub({
       onLost: name => outcomes.rejected({ channel: name.toString() }, { reason: 'store' }),
       fence: () => current?.ping() ?? Promise.reject(new Error('not subscribed')),
     })
-  const take = shared?.hear ?? handle
+  const take = shared?.receive ?? handle
 
   const [patterns, names] = [
     settings.redisChannels.filter(isPattern),
     settings.redisChannels.filter(entry => !isPattern(entry)),
   ]
-  const subscribe = async (client: Redis, heard: () => void): Promise<void> => {
+  const subscribe = async (client: Redis, onAnswer: () => void): Promise<void> => {
     await checkNoCluster(client, SETTING)
-    const hear = (name: Buffer, bytes: Buffer): void => {
-      heard()
+    const receive = (name: Buffer, bytes: Buffer): void => {
+      onAnswer()
       take(name, bytes)
     }
     takeMessages(client, inOneGo)
-    client.on('messageBuffer', hear)
+    client.on('messageBuffer', receive)
     await Promise.all([
       names.length > 0 && client.subscribe(...names),
       patterns.length > 0 && client.psubscribe(...patterns),

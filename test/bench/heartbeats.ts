@@ -31,7 +31,11 @@ export function startMembers(redis: TestRedis, count: number): BenchMembers {
       onEvictRefused: ignore,
       onFault: console.error,
     })
-    const calls = createCalls({ bus, onFault: console.error, onHeard: instance => members.heard(instance) })
+    const calls = createCalls({
+      bus,
+      onFault: console.error,
+      onMessage: instance => members.noteMessage(instance),
+    })
     const node = { id: `n${n}`, version: '1.0.0', since: new Date().toISOString() }
     const members: Members = createMembers({ node, bus, calls, onSilent: ignore })
     return { bus, calls, members }

@@ -4,12 +4,12 @@ import { jsonSchemasOf, type NamedSchemas } from '../../src/http/openapi/schema.
 import { audience } from '../../src/protocol/audience.ts'
 import { CLOSES } from '../../src/protocol/close-codes.ts'
 import { SOCKET_ERROR_CODES } from '../../src/protocol/error-codes.ts'
-import { type Message, SAID, STREAM, TOLD, WEBSOCKET } from './messages.ts'
+import { COMMON_ANSWERS, type Message, SENT_BY_CLIENTS, STREAM, WEBSOCKET } from './messages.ts'
 
 const AT = '#/components/schemas/'
 
 /** Messages that are the same on WebSockets and streams. */
-const SHARED = new Set(Object.keys(TOLD))
+const SHARED = new Set(Object.keys(COMMON_ANSWERS))
 const keyOf = (channel: 'ws' | 'sse', type: string): string =>
   channel === 'sse' && !SHARED.has(type) ? `stream_${type}` : type
 
@@ -17,7 +17,7 @@ const refer = (...path: readonly string[]) => ({ $ref: `#/${path.join('/')}` })
 
 /** All messages by name. Names of client messages begin with a capital. */
 const everything = (): Readonly<Record<string, Message>> => ({
-  ...SAID,
+  ...SENT_BY_CLIENTS,
   ...WEBSOCKET,
   ...Object.fromEntries(Object.entries(STREAM).map(([type, message]) => [keyOf('sse', type), message])),
 })
@@ -96,7 +96,7 @@ export function asyncApi() {
         address: '/ws',
         description: WEBSOCKET_DESCRIPTION,
         servers: [refer('servers', 'websocket')],
-        messages: messagesOf('ws', [...Object.keys(SAID), ...Object.keys(WEBSOCKET)]),
+        messages: messagesOf('ws', [...Object.keys(SENT_BY_CLIENTS), ...Object.keys(WEBSOCKET)]),
         bindings: { ws: { method: 'GET', query, bindingVersion: '0.1.0' } },
       },
       sse: {
@@ -110,7 +110,7 @@ export function asyncApi() {
     },
     operations: {
       ...Object.fromEntries(
-        Object.entries(SAID).map(([type, { summary, answers }]) => [
+        Object.entries(SENT_BY_CLIENTS).map(([type, { summary, answers }]) => [
           type.toLowerCase(),
           {
             action: 'receive',

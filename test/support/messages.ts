@@ -13,7 +13,7 @@ const ID = '6f0d1c52-7a35-4c0e-9a53-0d7f0a6b1f11'
 const UNKNOWN_ID = '11111111-1111-4111-8111-111111111111'
 
 /** Messages that clients send. */
-export const SAID: Readonly<
+export const SENT_BY_CLIENTS: Readonly<
   Record<ClientMessage['type'], Message & { readonly answers: readonly string[] }>
 > = {
   Subscribe: {
@@ -60,7 +60,7 @@ export const SAID: Readonly<
 }
 
 /** Messages that the server sends on WebSockets and streams. */
-export const TOLD = {
+export const COMMON_ANSWERS = {
   notification: {
     summary: 'A notification. On a stream `id:` is the cursor, so that a browser resumes by itself.',
     schema: SOCKET_MESSAGES.notification,
@@ -138,7 +138,7 @@ export const TOLD = {
 
 /** Messages that the server sends on a WebSocket, by `type`. */
 export const WEBSOCKET: Readonly<Record<string, Message>> = {
-  ...TOLD,
+  ...COMMON_ANSWERS,
   subscribed: {
     summary:
       'The client receives all notifications to these channels from now on. Also sent for the channels of the address.',
@@ -191,7 +191,7 @@ export const WEBSOCKET: Readonly<Record<string, Message>> = {
 
 /** Messages that the server sends on a stream, by `type`. */
 export const STREAM: Readonly<Record<string, Message>> = {
-  ...TOLD,
+  ...COMMON_ANSWERS,
   error: {
     summary: 'The reason why the stream ends.',
     schema: STREAM_MESSAGES.error,

@@ -119,7 +119,7 @@ function createNode(name: string, network: MemoryBusNetwork, shared: Store) {
   const connect = async (user: string, roles: readonly string[] = []): Promise<Socket> => {
     const socket = new Socket({ user, tenant: 't', roles, expiresAt: Number.MAX_SAFE_INTEGER })
     hub.open(socket)
-    hub.hear(socket)
+    hub.listen(socket)
     await pipeline.delivery.start(socket, { cursor: '' })
     await pipeline.delivery.replay(socket)
     return socket

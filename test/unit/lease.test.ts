@@ -23,7 +23,7 @@ function create() {
     dispatched,
     lost,
     changes,
-    hear: (name: string, bytes = 1) => turn.hear(Buffer.from(name), Buffer.alloc(bytes)),
+    hear: (name: string, bytes = 1) => turn.receive(Buffer.from(name), Buffer.alloc(bytes)),
     answer: (type: Parameters<typeof turn.answered>[0]['type'], { leftMs = 0, agoMs = 0 } = {}) => {
       if (type !== 'kept') since++
       turn.answered({ type, leftMs, since: String(since), askedAt: now - agoMs })

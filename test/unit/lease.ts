@@ -84,7 +84,10 @@ function createNode(name: string, { now, random, redis, dispatch }: World) {
   return {
     hear: (n: number): void => {
       if (!isDead)
-        subscription.push({ at: now() + delay(), run: () => turn.hear(Buffer.from(`${n}`), Buffer.alloc(1)) })
+        subscription.push({
+          at: now() + delay(),
+          run: () => turn.receive(Buffer.from(`${n}`), Buffer.alloc(1)),
+        })
     },
     freeze: (ms: number): void => {
       frozenUntil = now() + ms

@@ -135,7 +135,7 @@ function start() {
     const socket = new Socket({ user, tenant: 't', roles, expiresAt: Number.MAX_SAFE_INTEGER })
     Object.assign(socket, { phase: 'live', epoch: 'e', position: 1_000 })
     hub.open(socket)
-    hub.hear(socket)
+    hub.listen(socket)
     return socket
   }
   return {

@@ -12,7 +12,7 @@ const LIMIT = 65_536
 function peerOn(together: Together) {
   const peer = new WebSocketPeer(
     { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
-    { elsewhere: { tenant: 0, user: 0 }, wish: {}, unchecked: false },
+    { elsewhere: { tenant: 0, user: 0 }, connectRequest: {}, unchecked: false },
     { clock: createStoppedClock(), together, sendBufferBytes: LIMIT, end: () => {} },
   )
   const calls: string[] = []

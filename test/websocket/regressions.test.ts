@@ -320,7 +320,7 @@ test('a slow reader receives 300 notifications of 60 KB on one connection, WebSo
 function peerOn(socket: { buffered: number; readonly pinged: string[] }, clock = createStoppedClock()) {
   const peer = new WebSocketPeer(
     { user: 'u', tenant: 'default', roles: [], expiresAt: Number.POSITIVE_INFINITY },
-    { elsewhere: NO_CONNECTIONS, wish: {}, unchecked: false },
+    { elsewhere: NO_CONNECTIONS, connectRequest: {}, unchecked: false },
     { clock, buffers: { grew: () => {} }, sendBufferBytes: 65_536, end: () => {} },
   )
   const server = {

@@ -33,9 +33,9 @@ async function checkHealth({ healthUrl }: RunningService, signal: AbortSignal): 
   const sick = sickParts(body)
   const message = `version ${body['version']}, node ${body['node']}`
   if (sick.length === 0) return ok('health', message)
-  const told = `${message}: not healthy: ${sick.join(', ')}`
+  const report = `${message}: not healthy: ${sick.join(', ')}`
   const advice = 'look at the checks of Redis and the store, and at the log of the service'
-  return sick.some(part => part !== 'redis') ? fail('health', told, advice) : warn('health', told, advice)
+  return sick.some(part => part !== 'redis') ? fail('health', report, advice) : warn('health', report, advice)
 }
 
 async function checkKey({ url, key }: RunningService, signal: AbortSignal): Promise<Finding> {

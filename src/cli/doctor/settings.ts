@@ -26,13 +26,13 @@ function checkLog({ production, queueEnabled, ackEnabled, storeUrl }: Config): F
 export function checkSettings(env: Environment): CheckedSettings {
   try {
     const { config, warnings } = loadConfig(env)
-    const told = warnings.filter(warning => !LOG_OFF.test(warning))
+    const relevant = warnings.filter(warning => !LOG_OFF.test(warning))
     const mode = config.production ? 'production' : 'development'
     return {
       config,
       findings: [
         ok('settings', `the service starts with them, in ${mode} mode`),
-        ...told.map(warning => warn('settings', warning, 'see docs/SETTINGS.md')),
+        ...relevant.map(warning => warn('settings', warning, 'see docs/SETTINGS.md')),
         checkLog(config),
       ],
     }

@@ -61,7 +61,7 @@ interface CallsOptions {
   readonly attendance?: Attendance
   readonly onMissing?: (call: MissedCall) => void
   /** Called with each message, own ones included. */
-  readonly onHeard?: (instance: string) => void
+  readonly onMessage?: (instance: string) => void
 }
 
 /** Time to answer, 500 ms. Counts ticks, not clock time: a stall of this node must not blame others. */
@@ -83,7 +83,7 @@ export function createCalls({
   foreign = NO_FOREIGN,
   attendance = FULL,
   onMissing = () => {},
-  onHeard = () => {},
+  onMessage = () => {},
 }: CallsOptions): Calls {
   const { instance } = bus
   const kinds = new Map<string, AnswerCall>()
@@ -159,7 +159,7 @@ export function createCalls({
 
   const receive = (topic: BusTopic, message: string): void => {
     const { kind, origin, id, text } = readMessage(message)
-    onHeard(origin)
+    onMessage(origin)
     // For other kinds this node has served its own connections already.
     if (origin === instance && !ownKinds.has(kind)) arrive(id, instance)
     else if (kind === ANSWERS) arriveAll(origin, text)

@@ -123,8 +123,8 @@ export function createClusterReach({
     const all = Promise.all(collected).then(answers => ({ ...addUp(answers), answers }))
     const { answers } = await trace(span, all)
     // A connection here may have joined after the push, or the push was lost.
-    const unheard = entries.filter((_, n) => answers[n]?.own === undefined)
-    const here = (await local.offer(unheard, body, acceptedAt)).values()
+    const unanswered = entries.filter((_, n) => answers[n]?.own === undefined)
+    const here = (await local.offer(unanswered, body, acceptedAt)).values()
     return answers.map(each => sumReach(each, each.own === undefined ? here.next().value : undefined))
   }
 

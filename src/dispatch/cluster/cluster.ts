@@ -80,7 +80,7 @@ export function createCluster({
       stats.busAnswerTimeouts += call.missing
       if (!members.missed(call.answered)) check(call)
     },
-    onHeard: instance => members.heard(instance),
+    onMessage: instance => members.noteMessage(instance),
   })
   const members = createMembers({
     node,

@@ -9,14 +9,14 @@ export interface Member extends NodeIdentity {
   readonly instance: string
 }
 
-/** The nodes of the cluster. Each publishes a heartbeat that all nodes hear. */
+/** The nodes of the cluster. Each publishes a heartbeat that all nodes receive. */
 export interface Members extends Disposable {
   /** Other nodes, silent ones included until their subscriptions end; in no order. */
   others(): readonly Member[]
   /** Nodes that left a call unanswered and have been silent since. Calls do not wait for them. */
   silent(): readonly Member[]
   /** Notes a sign of life. A message of this node proves that the bus delivers. */
-  heard(instance: string): void
+  noteMessage(instance: string): void
   /** Takes the nodes that did answer a call with missing answers. True when another node was silent all the time. */
   missed(answered: readonly string[]): boolean
 }
@@ -33,7 +33,7 @@ interface MembersOptions {
 const TICK_MS = 125
 /** Up to this number of nodes each publishes a heartbeat per tick; with twice as many, one per two ticks. */
 const NODES_PER_TICK = 5
-/** Ticks of the time to answer: a node that was heard of since the question is alive. */
+/** Ticks of the time to answer: a node whose message arrived since the question is alive. */
 const DEADLINE = 3
 /** Ticks of silence, 2.5 s, after which the subscriptions of a node end. A node without a free core is silent for less. */
 const EVICTED_AFTER = 20
@@ -48,7 +48,7 @@ interface Known extends Member {
   readonly subscriber: string | undefined
   /** Ticks of this node, and of the time during which the bus delivered. */
   seenAt: number
-  heardAt: number
+  messageAt: number
   /** It left a call unanswered and has been silent since. */
   isSuspect: boolean
   isTold: boolean
@@ -65,7 +65,7 @@ export function createMembers({ node, bus, calls, onSilent }: MembersOptions): M
 
   const interval = (): number => Math.ceil((known.size + 1) / NODES_PER_TICK)
 
-  const silenceOf = ({ heardAt }: Known): number => delivered - heardAt
+  const silenceOf = ({ messageAt }: Known): number => delivered - messageAt
   /** A live node is silent for one interval. */
   const isSilent = (member: Known): boolean => member.isSuspect && silenceOf(member) >= interval() + 2
 
@@ -85,7 +85,7 @@ export function createMembers({ node, bus, calls, onSilent }: MembersOptions): M
     }
   }
 
-  const heard = (instance: string): void => {
+  const noteMessage = (instance: string): void => {
     if (instance === bus.instance) {
       if (echoAt === tick) return
       delivered += Math.min(tick - echoAt, interval())
@@ -96,14 +96,14 @@ export function createMembers({ node, bus, calls, onSilent }: MembersOptions): M
     const member = known.get(instance)
     if (member === undefined) return
     member.seenAt = tick
-    member.heardAt = delivered
+    member.messageAt = delivered
     member.isSuspect = false
     member.isTold = false
   }
 
   calls.on(BEAT, (text, _, instance) => {
     const [id, version, since, subscriber] = JSON.parse(text) as readonly [string, string, string, string?]
-    const signs = { seenAt: tick, heardAt: delivered, isSuspect: false, isTold: false }
+    const signs = { seenAt: tick, messageAt: delivered, isSuspect: false, isTold: false }
     known.set(instance, { instance, id, version, since, subscriber, ...signs })
     return ''
   })
@@ -124,7 +124,7 @@ export function createMembers({ node, bus, calls, onSilent }: MembersOptions): M
   return {
     others: () => [...known.values()],
     silent: () => (hasSuspects ? [...known.values()].filter(isSilent) : NONE),
-    heard,
+    noteMessage,
     missed: answered => {
       let found = false
       for (const member of known.values()) {

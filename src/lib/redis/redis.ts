@@ -8,8 +8,8 @@ interface RedisOptions {
   readonly address: RedisAddress
   /** Name of the setting with the address, for errors. */
   readonly setting: string
-  /** Prepares the new connection; must call `heard` for everything that arrives on it. */
-  readonly prepare: (client: Redis, heard: () => void) => Promise<unknown>
+  /** Prepares the new connection; must call `onAnswer` for everything that arrives on it. */
+  readonly prepare: (client: Redis, onAnswer: () => void) => Promise<unknown>
   /**
    * Checks the connection each second; PING by default. Resolves when Redis has answered, with a reason if the
    * connection is no longer usable.
@@ -84,7 +84,7 @@ export async function openRedis({
   const endAtOnce = (): void => end(new Error('stopped'))
   const limit = setTimeout(() => end(new Error('no answer')), READY_MS)
 
-  const heard = (): void => {
+  const onAnswer = (): void => {
     silence = 0
     alive()
   }
@@ -94,7 +94,7 @@ export async function openRedis({
     question(client).then(
       useless => {
         asked = false
-        if (useless === undefined) heard()
+        if (useless === undefined) onAnswer()
         else end(useless)
       },
       // A refusal (READONLY, NOAUTH) or a cut connection shows as silence.
@@ -124,7 +124,7 @@ export async function openRedis({
     await selectDatabase(client, address.db, setting)
     if (address.master !== undefined) await checkRole(client)
     await client.ping()
-    await prepare(client, heard)
+    await prepare(client, onAnswer)
   }
 
   client.on('error', error => {

@@ -25,8 +25,8 @@ export interface AppendGroupOptions {
 /** The shared bodies of one call. */
 export interface Sharing {
   readonly sharers: Sharers
-  /** Notifications whose body other nodes have been told. */
-  readonly told: Set<string>
+  /** Notifications whose body was published to the other nodes. */
+  readonly publishedBodies: Set<string>
 }
 
 /** Appends one group of drafts. With `takesLate` the result may hold TOO_LATE, otherwise a late draft rejects. */
@@ -125,7 +125,7 @@ export function createAppendGroup({
       : { cursor, repeated }
   }
 
-  return async (group, { sharers, told }, takesLate = false) => {
+  return async (group, { sharers, publishedBodies }, takesLate = false) => {
     const commands: Command[] = []
     const taken: (readonly [owner: Topic, taken: NoteBatch])[] = []
     const pushIds: number[] = []
@@ -143,7 +143,7 @@ export function createAppendGroup({
       if (sharers.size > 0) {
         const drafts = group.map(({ draft }) => draft)
         commands.push(...writeBodies(drafts, sharers, recipientsMs))
-        if (pushing !== undefined) commands.push(...pushing.tellBodies(drafts, sharers, told))
+        if (pushing !== undefined) commands.push(...pushing.tellBodies(drafts, sharers, publishedBodies))
       }
       first = commands.length
       for (const placed of group) {

@@ -19,7 +19,7 @@ const GROUPS_AT_ONCE = 2
 /** Attempts at a group of a large call while Redis is slow. */
 const ATTEMPTS = 10
 const NOTHING = (): void => {}
-const ALONE: Sharing = { sharers: NO_SHARERS, told: new Set() }
+const ALONE: Sharing = { sharers: NO_SHARERS, publishedBodies: new Set() }
 
 /**
  * Appends one script per draft, in groups. One user's entry is appended whole or not at all; a call may succeed for some
@@ -80,7 +80,7 @@ export function createAppend({ storedSizes, pace, idleLogs, ...options }: Append
     try {
       const appended: AppendResult[] = []
       const groups = [...groupsOf(drafts, sharers)]
-      const sharing: Sharing = { sharers, told: new Set() }
+      const sharing: Sharing = { sharers, publishedBodies: new Set() }
       const append = groups.length > 1 ? appendInParts : appendGroup
       // Sends few groups at a time: waiting groups hold one body per user in memory.
       for (let from = 0; from < groups.length; from += GROUPS_AT_ONCE) {

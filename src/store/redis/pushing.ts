@@ -12,7 +12,7 @@ export interface Pushing {
   /** Arguments of the script that appends and pushes. Call in the turn that sends it. */
   args(id: number, draft: Draft): readonly [channel: string, head: string, times: string]
   /** Commands that tell the bodies that these drafts share. `told` holds those of the append that are told already. */
-  tellBodies(drafts: readonly Draft[], sharers: Sharers, told: Set<string>): readonly Command[]
+  tellBodies(drafts: readonly Draft[], sharers: Sharers, published: Set<string>): readonly Command[]
 }
 
 /** Milliseconds with one digit: the shortest text that is exact enough. */
@@ -25,10 +25,10 @@ export const createPushing = (source: PushSource, clock: Pick<Clock, 'monotonic'
     const since = acceptedAt ?? now
     return [source.channelOf(owner), source.headOf(id), `${tenths(now - since)} ${tenths(since)}`]
   },
-  tellBodies: (drafts, sharers, told) =>
+  tellBodies: (drafts, sharers, published) =>
     drafts.flatMap(({ owner, id, body }): Command[] => {
-      if (!sharers.has(id) || told.has(id)) return []
-      told.add(id)
+      if (!sharers.has(id) || published.has(id)) return []
+      published.add(id)
       const { channel, message } = source.share(tenantOf(owner), id, body)
       return [['publish', channel, message]]
     }),

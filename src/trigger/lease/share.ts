@@ -6,8 +6,8 @@ import type { Logger } from '../../observe/log.ts'
 import { keepLease } from './lease.ts'
 import { createTurn, type Turn } from './turn.ts'
 
-/** Shares messages that all nodes hear: the holder of a lease dispatches each, the others none. */
-export interface Sharing extends Pick<Turn, 'hear'> {
+/** Shares messages that all nodes receive: the holder of a lease dispatches each, the others none. */
+export interface Sharing extends Pick<Turn, 'receive'> {
   subscribed(): void
   unsubscribed(): void
   /** Lets another node dispatch. */
@@ -53,7 +53,7 @@ export function createSharing(
   })
 
   return {
-    hear: turn.hear,
+    receive: turn.receive,
     subscribed: () => {
       isSubscribed = true
       turn.subscribed()

@@ -2,8 +2,8 @@ import { Deque } from '../../lib/collections/deque.ts'
 import type { Clock } from '../../lib/time/clock.ts'
 import { LEASE_MS, type LeaseAnswer } from './lease.ts'
 
-/** A message that all nodes of a cluster hear. */
-interface Heard {
+/** A message that all nodes of a cluster receive. */
+interface ReceivedMessage {
   readonly name: Buffer
   readonly bytes: Buffer
   /** Monotonic milliseconds. */
@@ -12,9 +12,9 @@ interface Heard {
 
 /** Decides which messages this node dispatches: those of the time in which it holds the lease. */
 export interface Turn {
-  /** This node hears messages from now on. */
+  /** This node receives messages from now on. */
   subscribed(): void
-  hear(name: Buffer, bytes: Buffer): void
+  receive(name: Buffer, bytes: Buffer): void
   answered(answer: LeaseAnswer): void
   /**
    * Ends this node's turn, since its subscription has ended. True if it was the holder: only then may it release the lease,
@@ -27,7 +27,7 @@ interface TurnOptions {
   readonly handle: (name: Buffer, bytes: Buffer) => void
   /** Called with messages that were kept too long for an answer of the lease, and were this node's. */
   readonly onLost: (name: Buffer) => void
-  /** Resolves when all messages that Redis has sent up to now were heard. */
+  /** Resolves when all messages that Redis has sent up to now were received. */
   readonly fence: () => Promise<unknown>
   readonly onChange: (isHolder: boolean) => void
   readonly clock: Pick<Clock, 'monotonic'>
@@ -49,7 +49,7 @@ const MAX_BYTES = 67_108_864
 type State = 'unknown' | 'other' | 'behind' | 'holder'
 
 export function createTurn({ handle, onLost, fence, onChange, clock }: TurnOptions): Turn {
-  const waiting = new Deque<Heard>()
+  const waiting = new Deque<ReceivedMessage>()
   let waitingBytes = 0
   let lost: Buffer[] = []
   let state: State = 'unknown'
@@ -79,11 +79,11 @@ export function createTurn({ handle, onLost, fence, onChange, clock }: TurnOptio
     lost = []
   }
 
-  const keep = (heard: Heard): void => {
-    waiting.insert(waiting.length, heard)
-    waitingBytes += heard.bytes.length
+  const keep = (received: ReceivedMessage): void => {
+    waiting.insert(waiting.length, received)
+    waitingBytes += received.bytes.length
     for (let first = waiting.at(0); first !== undefined; first = waiting.at(0)) {
-      if (heard.at - first.at <= KEEP_MS && waitingBytes <= MAX_BYTES) return
+      if (received.at - first.at <= KEEP_MS && waitingBytes <= MAX_BYTES) return
       waiting.shift()
       waitingBytes -= first.bytes.length
       lost.push(first.name)
@@ -124,7 +124,7 @@ export function createTurn({ handle, onLost, fence, onChange, clock }: TurnOptio
     subscribed: () => {
       subscribedAt = clock.monotonic()
     },
-    hear: (name, bytes) => {
+    receive: (name, bytes) => {
       if (state === 'holder' && isValid()) handle(name, bytes)
       else if (state === 'holder' || (state === 'unknown' && isFresh))
         keep({ name, bytes, at: clock.monotonic() })

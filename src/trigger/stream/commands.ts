@@ -45,7 +45,7 @@ export interface StreamCommands {
 interface CommandsOptions {
   readonly client: Redis
   /** Called on each reply to `readNew`. */
-  readonly heard: () => void
+  readonly onAnswer: () => void
   readonly name: string
   readonly group: string
   readonly consumer: string
@@ -78,7 +78,7 @@ export const isGroupMissing = (error: unknown): boolean =>
 
 const isGroupThere = (error: unknown): boolean => isReplyError(error) && error.message.startsWith('BUSYGROUP')
 
-export function createCommands({ client, heard, name, group, consumer }: CommandsOptions): StreamCommands {
+export function createCommands({ client, onAnswer, name, group, consumer }: CommandsOptions): StreamCommands {
   const countPending = async (): Promise<number> =>
     Number(listOf(await client.call('XPENDING', name, group))[0])
   const claimOwn = (idleMs: number, ids: readonly string[], ...how: readonly (string | number)[]) =>
@@ -102,7 +102,7 @@ export function createCommands({ client, heard, name, group, consumer }: Command
     readNew: async count => {
       const how = ['GROUP', group, consumer, 'COUNT', count, 'BLOCK', BLOCK_MS, 'STREAMS', name, '>']
       const reply = await client.callBuffer('XREADGROUP', ...how)
-      heard()
+      onAnswer()
       const [stream] = listOf(reply)
       return listOf(listOf(stream)[1]).map(entryOf)
     },

@@ -79,9 +79,9 @@ export function startStream({
     /** Set when reading fails although Redis answers. */
     let fault: Error | undefined
 
-    const prepare = async (client: Redis, heard: () => void): Promise<void> => {
+    const prepare = async (client: Redis, onAnswer: () => void): Promise<void> => {
       await checkNoCluster(client, SETTING)
-      made = createCommands({ client, heard, name, group, consumer })
+      made = createCommands({ client, onAnswer, name, group, consumer })
       await made.ensureGroup()
     }
     const ask = async (client: Redis): Promise<Error | undefined> => {
