@@ -45,8 +45,14 @@ export async function startWorkers(
     await eventually(() => linesOf(event).length >= count, 45_000)
     return linesOf(event)
   }
-  const count = service.lines.find(({ event }) => event === 'started')?.workers
+  const { workers: count, internal_port: internal = service.port } = linesOf('started')[0] ?? {}
   await untilLines('bus.connected', count)
+  const ready = new Set<string>()
+  await eventually(async () => {
+    const { status, node } = await getJson({ url: `http://127.0.0.1:${internal}` }, '/health')
+    if (status === 'healthy') ready.add(node)
+    return ready.size === count
+  })
   return {
     ...service,
     pids: () => linesOf('worker.started').map(({ pid }) => pid),
@@ -58,13 +64,13 @@ export async function startWorkers(
 }
 
 /** Asks over a new connection; resolves with the parsed answer. */
-export async function getJson(service: Service, path: string): Promise<Message> {
+export async function getJson(service: Pick<Service, 'url'>, path: string): Promise<Message> {
   const response = await fetch(service.url + path, { headers: { connection: 'close' } })
   return await response.json()
 }
 
 /** Node ids that answer `count` new connections. */
-export async function nodesOf(service: Service, count = 40): Promise<readonly string[]> {
+export async function nodesOf(service: Pick<Service, 'url'>, count = 40): Promise<readonly string[]> {
   const nodes = new Set<string>()
   for (let n = 0; n < count; n++) nodes.add((await getJson(service, '/health')).node)
   return [...nodes].sort()
