@@ -3,8 +3,8 @@ import type { Cursor } from '../notification/cursor.ts'
 /** A pong's proof: the client has read everything up to the cursor. */
 interface Proof {
   readonly cursor: Cursor
-  /** Time of the ping, monotonic milliseconds; undefined if it asked for no new entry. */
-  readonly askedAt: number | undefined
+  /** Time of the first write that it proves, monotonic milliseconds; undefined without one. */
+  readonly handedAt: number | undefined
 }
 
 /** A ping that was not answered yet. */
@@ -32,7 +32,7 @@ export function settlePings(
   if (cursor === undefined) return undefined
   const settled = pings.slice(0, at + 1)
   return {
-    proof: { cursor, askedAt: settled.find(({ askedAt }) => askedAt !== undefined)?.askedAt },
+    proof: { cursor, handedAt: settled.find(({ handedAt }) => handedAt !== undefined)?.handedAt },
     open: at + 1 === pings.length ? NO_PINGS : pings.slice(at + 1),
   }
 }

@@ -34,8 +34,8 @@ export interface Sessions {
   binary(peer: Peer): void
   /** Notes a ping or an unsolicited pong; too many of them end the connection. */
   seen(peer: Peer): void
-  /** Notes that the client has read everything up to the cursor; `askedAt` as in Proof. */
-  proved(peer: Peer, proof: { readonly cursor: Cursor; readonly askedAt: number | undefined }): void
+  /** Notes that the client has read everything up to the cursor; `handedAt` as in Proof. */
+  proved(peer: Peer, proof: { readonly cursor: Cursor; readonly handedAt: number | undefined }): void
   /** Removes the peer from every index. Further calls have no effect. */
   ended(peer: Peer, how: { readonly code: number | 'sse'; readonly slow?: boolean }): void
 }
@@ -216,10 +216,10 @@ export function createSessions(options: SessionOptions): Sessions {
       peer.seenAt = clock.monotonic()
       if (++peer.unaskedFrames > MAX_UNASKED_FRAMES) peer.close('abuse')
     },
-    proved: (peer, { cursor, askedAt }) => {
+    proved: (peer, { cursor, handedAt }) => {
       peer.seenAt = clock.monotonic()
       receipts.proved(peer, cursor)
-      if (askedAt !== undefined) stats.receiptSeconds.observe((peer.seenAt - askedAt) / 1000)
+      if (handedAt !== undefined) stats.receiptSeconds.observe((peer.seenAt - handedAt) / 1000)
     },
     ended: (peer, { code, slow }) => {
       if (!hub.has(peer)) return

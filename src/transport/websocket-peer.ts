@@ -37,8 +37,8 @@ export class WebSocketPeer extends Peer {
   #socket: ServerWebSocket<WebSocketPeer> | undefined
   /** Unanswered pings with a cursor, oldest first. */
   #pings = NO_PINGS
-  /** Entries were written after the last ping. */
-  #hasUnasked = false
+  /** Time of the first entry after the last ping, monotonic milliseconds; undefined: the last ping covers all. */
+  #handedAt: number | undefined = undefined
   /** Each ping for entries moves it on by ASK_MS, from that ping at least. */
   #askedUntil = 0
   /** Last seq of the last ping. */
@@ -92,7 +92,7 @@ export class WebSocketPeer extends Peer {
       for (const frame of frames) if (this.#socket?.send(frame, false) === 0) return this.cut()
       this.#askAgain()
     }
-    if (frames.length === 1 && !this.#hasUnasked) send()
+    if (frames.length === 1 && this.#handedAt === undefined) send()
     else this.#socket?.cork(send)
     if (this.buffered() > 0) this.#shared.buffers?.grew(bytes)
   }
@@ -130,7 +130,7 @@ export class WebSocketPeer extends Peer {
    * at a time, and soon after one ping no other follows: the next one covers later frames.
    */
   override ask(cursor: Cursor): void {
-    this.#hasUnasked = true
+    this.#handedAt ??= this.#shared.clock.monotonic()
     // Kept frames are asked for when they are sent.
     if (this.kept === undefined && this.#mayAsk(cursor)) this.#ping(cursor)
   }
@@ -161,7 +161,7 @@ export class WebSocketPeer extends Peer {
 
   /** Waits for an empty buffer: writing more after each part would pile up the rest. */
   override unblock(): void {
-    if ((this.#drained !== undefined || this.#hasUnasked) && this.buffered() === 0) this.release()
+    if ((this.#drained !== undefined || this.#handedAt !== undefined) && this.buffered() === 0) this.release()
   }
 
   /** Checks after input: the runtime may flush then without calling `drain`. */
@@ -227,21 +227,22 @@ export class WebSocketPeer extends Peer {
 
   /** Asks for entries that no ping has covered yet. */
   #askAgain(): void {
-    if (this.#hasUnasked && !this.hasEnded() && this.#mayAsk(this.#place)) this.#ping(this.#place)
+    if (this.#handedAt !== undefined && !this.hasEnded() && this.#mayAsk(this.#place)) this.#ping(this.#place)
   }
 
   #ping(cursor: Cursor): void {
     const payload = formatCursor(cursor)
     const taken = this.#socket?.ping(payload) ?? 0
+    const now = this.#shared.clock.monotonic()
     if (taken === 0) {
-      this.#hasUnasked = true
+      this.#handedAt ??= now
       return
     }
-    const now = this.#shared.clock.monotonic()
-    const askedAt = this.#hasUnasked ? now : undefined
-    if (this.#hasUnasked) this.#askedUntil = Math.min(Math.max(this.#askedUntil, now), now + FREE_MS) + ASK_MS
-    this.#pings = withPing(this.#pings, { payload, cursor, askedAt })
-    this.#hasUnasked = false
+    const handedAt = this.#handedAt
+    if (handedAt !== undefined)
+      this.#askedUntil = Math.min(Math.max(this.#askedUntil, now), now + FREE_MS) + ASK_MS
+    this.#pings = withPing(this.#pings, { payload, cursor, handedAt })
+    this.#handedAt = undefined
     this.#askedSeq = cursor.seq
   }
 }

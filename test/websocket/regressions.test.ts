@@ -418,18 +418,38 @@ function askedPeer() {
   return { clock, socket, peer, handOver }
 }
 
-test('a receipt carries the time of its ping', () => {
+test('a receipt carries the time of the first write that it proves', () => {
   const { clock, peer, handOver } = askedPeer()
-  const [first] = [clock.monotonic(), handOver(1)]
-  clock.jump(0.3)
-  handOver(2)
-  const second = clock.monotonic()
-  expect(peer.answered('e:1')).toEqual({ cursor: { epoch: 'e', seq: 1 }, askedAt: first })
-  // The answer to the first ping causes the second one.
-  expect(peer.answered('e:2')).toEqual({ cursor: { epoch: 'e', seq: 2 }, askedAt: second })
+  const moments: number[] = []
+  const handOverLater = (seq: number) => {
+    moments.push(clock.monotonic())
+    handOver(seq)
+    clock.jump(1)
+  }
+  for (const seq of [1, 2, 3]) handOverLater(seq)
+  expect(peer.answered('e:1')).toEqual({ cursor: { epoch: 'e', seq: 1 }, handedAt: moments[0] })
+  // The second ping covers the other frames; later frames wait for the third.
+  handOverLater(4)
+  expect(peer.answered('e:3')).toEqual({ cursor: { epoch: 'e', seq: 3 }, handedAt: moments[1] })
+  expect(peer.answered('e:4')).toEqual({ cursor: { epoch: 'e', seq: 4 }, handedAt: moments[3] })
   // The ping of a heartbeat proves nothing new.
   peer.beat()
-  expect(peer.answered('e:2')).toEqual({ cursor: { epoch: 'e', seq: 2 }, askedAt: undefined })
+  expect(peer.answered('e:4')).toEqual({ cursor: { epoch: 'e', seq: 4 }, handedAt: undefined })
+})
+
+test('the receipt of entries that no ping covered at once carries the time of the first of them', () => {
+  const { clock, peer, handOver } = askedPeer()
+  for (let seq = 1; seq <= 6; seq++) {
+    handOver(seq)
+    peer.answered(`e:${seq}`)
+  }
+  const first = clock.monotonic()
+  handOver(7)
+  clock.jump(0.1)
+  handOver(8)
+  clock.jump(0.1)
+  peer.unblock()
+  expect(peer.answered('e:8')).toEqual({ cursor: { epoch: 'e', seq: 8 }, handedAt: first })
 })
 
 test('a client that answers at once is asked at each of six entries, then after 200 ms or 8 entries', () => {
