@@ -47,6 +47,7 @@ function start(...instances: readonly string[]) {
   return {
     network,
     running,
+    all: nodes,
     a,
     b,
     c,
@@ -80,6 +81,18 @@ test('a node without a connection of the user counts no more, and another one do
   await eventually(() => c.counts())
   await a.open()
   expect([a.counts(), c.shared.counterOf(ANN)]).toEqual([true, 'a'])
+})
+
+test('many nodes that came and went push out no node that runs', async () => {
+  const ended = Array.from({ length: 40 }, (_, n) => `0${n}`)
+  using cluster = start('a', 'b', 'c', ...ended)
+  const { a, b, c, all, running } = cluster
+  for (const node of [a, b, c]) await node.open()
+  for (const [n, node] of all.slice(3).entries()) {
+    await node.open()
+    running.delete(ended[n] ?? '')
+  }
+  expect([a.counts(), b.shared.counterOf(ANN), c.shared.counterOf(ANN)]).toEqual([true, 'a', 'a'])
 })
 
 test('a node that left the cluster does not count', async () => {

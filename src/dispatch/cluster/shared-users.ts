@@ -47,6 +47,8 @@ const CLOSED = 'closed'
 const REACHED = 'reached'
 /** The sender's users are unknown: it asks about each again. */
 const RESTARTED = 'restarted'
+/** Nodes of one user; beyond it those that have ended are forgotten. A killed node does not say that it ends. */
+const MAX_NODES = 16
 /** Questions per turn of the event loop, after an outage. */
 const PORTION = 100
 
@@ -63,8 +65,15 @@ export function createSharedUsers({
 
   const note = (owner: Topic, node: string): void => {
     const nodes = elsewhere.get(owner)
-    if (nodes === undefined) elsewhere.set(owner, new Set([node]))
-    else nodes.add(node)
+    if (nodes === undefined) {
+      elsewhere.set(owner, new Set([node]))
+      return
+    }
+    if (nodes.size >= MAX_NODES) {
+      const running = new Set(members.others().map(({ instance }) => instance))
+      for (const each of nodes) if (!running.has(each)) nodes.delete(each)
+    }
+    nodes.add(node)
   }
 
   const forget = (owner: Topic, node: string): void => {
