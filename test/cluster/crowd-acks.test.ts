@@ -21,6 +21,12 @@ async function open(app: TestApp, user: string): Promise<SocketClient> {
   return client
 }
 
+/** Clients of one user, one on each node; the one on the node with this place comes first. */
+async function openOnBoth(nodes: readonly [TestApp, TestApp], first: 0 | 1) {
+  const clients = [await open(nodes[0], 'u'), await open(nodes[1], 'u')] as const
+  return first === 0 ? clients : ([clients[1], clients[0]] as const)
+}
+
 async function ack(client: SocketClient, id: string): Promise<void> {
   client.send({ type: 'Ack', payload: { notification_id: id } })
   expect(await client.nextOf('acked')).toMatchObject({ notification_id: id })
@@ -82,8 +88,7 @@ test(
     for (const hears of [0, 1] as const) {
       await using pair = await startPair(ACK)
       const { nodes } = pair
-      const clients = [await open(nodes[0], 'u'), await open(nodes[1], 'u')] as const
-      const [hearing, other] = hears === 0 ? clients : [clients[1], clients[0]]
+      const [hearing, other] = await openOnBoth(nodes, hears)
       other.send({ type: 'Unsubscribe', payload: { channels: ['room'] } })
       await other.nextOf('unsubscribed')
       const { notification_id: id } = await publish(nodes[0], 'room', 1)
@@ -104,8 +109,7 @@ test(
     for (const stays of [0, 1] as const) {
       await using pair = await startPair(ACK)
       const { nodes } = pair
-      const clients = [await open(nodes[0], 'u'), await open(nodes[1], 'u')] as const
-      const [staying, leaving] = stays === 0 ? clients : [clients[1], clients[0]]
+      const [staying, leaving] = await openOnBoth(nodes, stays)
       leaving.close()
       await leaving.closed
       await eventually(async () => (await nodes[0].get('/api/v1/users/u/presence')).json.connections === 1)
