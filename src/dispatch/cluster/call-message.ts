@@ -10,6 +10,8 @@ export interface CallMessage {
 
 export const headOf = (kind: string, origin: string, id: number): string => `${kind} ${origin} ${id}`
 
+export const messageOf = (head: string, text: string): string => `${head}\n${text}`
+
 export function readMessage(message: string): CallMessage {
   const afterKind = message.indexOf(' ')
   const afterOrigin = message.indexOf(' ', afterKind + 1)

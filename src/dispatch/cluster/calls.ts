@@ -3,7 +3,7 @@ import type { Awaitable } from '../../lib/flow/awaitable.ts'
 import { every } from '../../lib/time/every.ts'
 import type { OnFault } from '../../observe/fault.ts'
 import { type Answers, NO_ANSWERS } from './answers.ts'
-import { headOf as headOfMessage, readMessage } from './call-message.ts'
+import { headOf as headOfMessage, messageOf, readMessage } from './call-message.ts'
 import { type Answer, createOutbox } from './outbox.ts'
 import { lacksOnly, missingOf, newCall, type PendingCall } from './pending-call.ts'
 
@@ -169,7 +169,7 @@ export function createCalls({
   const headOf = (kind: string, id = NO_ANSWER): string => headOfMessage(kind, instance, id)
 
   const tell = async (topic: BusTopic, kind: string, text: string): Promise<void> => {
-    await bus.publish(topic, `${headOf(kind)}\n${text}`)
+    await bus.publish(topic, messageOf(headOf(kind), text))
   }
 
   const begin = (): number => ++last
@@ -232,11 +232,7 @@ export function createCalls({
     ask: (topic, kind, text) => {
       const id = begin()
       return bus
-        .publishToOthers(
-          topic,
-          `${headOf(kind, id)}
-${text}`,
-        )
+        .publishToOthers(topic, messageOf(headOf(kind, id), text))
         .then(nodes => (nodes === 0 ? NO_ANSWERS : collect(id, topic, nodes)))
     },
     [Symbol.dispose]: () => {

@@ -7,6 +7,7 @@ import type { Cursor } from '../../notification/cursor.ts'
 import { type Topic, tenantOf } from '../../notification/topic.ts'
 import { type PushSource, parsePush, referredId } from '../../store/push.ts'
 import type { Reach } from '../reach.ts'
+import { messageOf } from './call-message.ts'
 import type { AnswerCall, Calls } from './calls.ts'
 import { NOBODY, reachText } from './reach-text.ts'
 
@@ -24,7 +25,7 @@ export const createPushSource = (calls: Pick<Calls, 'begin' | 'headOf'>, db: num
   headOf: id => calls.headOf(PUSH, id),
   share: (tenant, id, body) => ({
     channel: busChannel(db, ALL_NODES),
-    message: `${calls.headOf(BODY)}\n${tenant} ${id}\n${body}`,
+    message: messageOf(calls.headOf(BODY), `${tenant} ${id}\n${body}`),
   }),
 })
 

@@ -11,7 +11,7 @@ export interface Pushing {
   begin(): number
   /** Arguments of the script that appends and pushes. Call in the turn that sends it. */
   args(id: number, draft: Draft): readonly [channel: string, head: string, times: string]
-  /** Commands that tell the bodies that these drafts share. `told` holds those of the append that are told already. */
+  /** Commands that publish the bodies that these drafts share; `published` names those that the append has published. */
   tellBodies(drafts: readonly Draft[], sharers: Sharers, published: Set<string>): readonly Command[]
 }
 
