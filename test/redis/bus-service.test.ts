@@ -73,12 +73,11 @@ describe.concurrent('A service with a bus', () => {
     const owner = redis.client()
     await using app = await startTestApp({ BUS_URL: redis.url })
     const startedAt = performance.now()
-    while (performance.now() - startedAt < 3_000) {
+    while (performance.now() - startedAt < 3_000 || busLines(app).length <= 3) {
+      await eventually(async () => (await busOf(app)).status === 'healthy')
       await owner.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-      await Bun.sleep(20)
     }
     const times = busLines(app).map(({ ts }) => Date.parse(String(ts)))
-    expect(times.length).toBeGreaterThan(3)
     for (const [n, at] of times.entries()) expect((times[n + 2] ?? at + 1_000) - at).toBeGreaterThan(990)
   }, 20_000)
 
