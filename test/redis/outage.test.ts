@@ -3,6 +3,7 @@ import type { TestApp } from '../support/app.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis, type TestRedis } from '../support/redis.ts'
+import { startService } from '../support/service.ts'
 import { startStopwatch } from '../support/stopwatch.ts'
 import { redisHealth, startHearing, subscribed, untilRedisIs } from '../support/trigger.ts'
 import { eventually, send } from '../support/visit.ts'
@@ -17,6 +18,8 @@ const SEEN_MS = 3_000
 const BACK_MS = 10_000
 const BACK_FROM_FREEZE_MS = 15_000
 const SLACK_MS = 300
+/** Longer than the silence after which Redis is given up. */
+const PAUSE_MS = 3_000
 
 /** Publishes numbers to one user and records what happens to them. */
 async function startCount(app: TestApp, redis: TestRedis) {
@@ -172,7 +175,8 @@ describe.concurrent('The trigger', () => {
   test('keeps a slow connection', async () => {
     await using redis = await startRedis()
     await using line = await startProxy(redis.port)
-    line.delay(300)
+    // Connecting takes longer than the time after which a silent Redis is given up.
+    line.delay(450)
     await using app = await startHearing(line)
     const count = await startCount(app, redis)
     const until = performance.now() + LONG_MS
@@ -182,6 +186,19 @@ describe.concurrent('The trigger', () => {
     }
     await count.say(10)
     expect(count.faults()).toEqual({ heard: 10, lost: 0, twice: 0, disordered: 0 })
+    expect(line.accepted).toBe(1)
+  }, 60_000)
+
+  test('does not blame Redis for a pause of its own while it connects', async () => {
+    await using redis = await startRedis()
+    await using line = await startProxy(redis.port)
+    line.delay(450)
+    await using service = await startService({ REDIS_URL: `redis://127.0.0.1:${line.port}` })
+    await eventually(() => line.accepted > 0)
+    process.kill(service.pid, 'SIGSTOP')
+    await Bun.sleep(PAUSE_MS)
+    process.kill(service.pid, 'SIGCONT')
+    await service.line('redis.connected')
     expect(line.accepted).toBe(1)
   }, 60_000)
 

@@ -3,6 +3,7 @@ import type { Rejection } from '../../src/observe/stats.ts'
 import { startTestApp, type TestApp } from './app.ts'
 import type { SocketClient } from './client.ts'
 import type { TestRedis } from './redis.ts'
+import { startStopwatch } from './stopwatch.ts'
 import { eventually, socketOf } from './visit.ts'
 
 const POLL_MS = 10
@@ -13,19 +14,19 @@ type TestOptions = Parameters<typeof startTestApp>[1]
 export const redisHealth = async (app: TestApp): Promise<{ status: string; connected: boolean }> =>
   (await app.get('/health')).json.redis
 
-/** Resolves with the milliseconds until `/health` shows this status. */
+/** Resolves with the milliseconds until `/health` shows this status, without waits for a core. */
 export async function untilRedisIs(
   app: TestApp,
   fits: (health: { status: string; connected: boolean }) => boolean,
   withinMs = 20_000,
 ): Promise<number> {
-  const startedAt = performance.now()
+  const elapsed = startStopwatch()
   const fitsNow = async () => {
     await Bun.sleep(POLL_MS)
     return fits(await redisHealth(app))
   }
   await eventually(fitsNow, withinMs)
-  return performance.now() - startedAt
+  return elapsed()
 }
 
 /** Starts a service subscribed to this Redis or the proxy before it. */

@@ -2,8 +2,8 @@ import { isIP } from 'node:net'
 import { Redis } from 'ioredis'
 import type { Host, RedisAddress } from './url.ts'
 
-/** Time limit for a server to accept a connection, milliseconds. */
-export const CONNECT_MS = 2_500
+/** Time limit for a server to accept a connection, milliseconds. Callers give up earlier, and count beats instead. */
+const CONNECT_MS = 10_000
 const KEEP_ALIVE_MS = 1_000
 
 type Identity = Pick<RedisAddress, 'tls' | 'username' | 'password'>

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { CONNECT_MS, createClient } from './client.ts'
+import { createClient } from './client.ts'
 import type { LinkConnection } from './reconnecting-link.ts'
 import { findMaster } from './sentinel.ts'
 import type { Host, RedisAddress } from './url.ts'
@@ -19,8 +19,6 @@ interface RedisOptions {
   readonly signal: AbortSignal
 }
 
-/** Time limit from the first packet to the end of the preparation, milliseconds. */
-const READY_MS = CONNECT_MS
 /** Counts beats instead of time: a stopped process has no beats, so it does not blame Redis. */
 const BEAT_MS = 500
 const BEATS_PER_PING = 2
@@ -50,9 +48,9 @@ async function selectDatabase(client: Redis, db: number, setting: string): Promi
 }
 
 /**
- * Connects to Redis, with one attempt. Resolves when Redis has answered a PING and the connection is prepared; rejects after
- * at most `READY_MS` (and one second for Sentinels). The connection ends in three cases: Redis closes it, Redis sends
- * nothing for 2.5 s despite a PING, or the Sentinels name another master.
+ * Connects to Redis, with one attempt. Resolves when Redis has answered a PING and the connection is prepared. The
+ * connection ends in three cases: Redis closes it, Redis sends nothing for 2.5 s despite a command, or the Sentinels name
+ * another master.
  */
 export async function openRedis({
   address,
@@ -66,13 +64,12 @@ export async function openRedis({
   const client = createClient(place, address)
   const ended = Promise.withResolvers<Error>()
   let cause: Error | undefined
-  let beating: Timer | undefined
   let silence = 0
   let beats = 0
+  let isReady = false
   let asked = false
 
   const end = (reason: Error): void => {
-    clearTimeout(limit)
     clearInterval(beating)
     signal.removeEventListener('abort', endAtOnce)
     // Ignore its remaining events: the next connection may already be open.
@@ -82,7 +79,6 @@ export async function openRedis({
     ended.resolve(reason)
   }
   const endAtOnce = (): void => end(new Error('stopped'))
-  const limit = setTimeout(() => end(new Error('no answer')), READY_MS)
 
   const onAnswer = (): void => {
     silence = 0
@@ -114,17 +110,30 @@ export async function openRedis({
   const beat = (): void => {
     beats++
     silence++
-    if (silence >= BEATS_OF_SILENCE) end(new Error('no answer'))
-    else if (!asked && beats % BEATS_PER_PING === 0) ask()
+    if (silence >= BEATS_OF_SILENCE) {
+      end(new Error('no answer'))
+      return
+    }
+    if (!isReady) return
+    if (!asked && beats % BEATS_PER_PING === 0) ask()
     if (address.master !== undefined && beats % BEATS_PER_LOOK === 0) look()
+  }
+  const beating = setInterval(beat, BEAT_MS)
+
+  const hear = (): void => {
+    silence = 0
   }
 
   const start = async (): Promise<void> => {
     await client.connect()
+    // Each command of the preparation has 2.5 s of its own, for slow networks.
+    client.stream.on('data', hear)
     await selectDatabase(client, address.db, setting)
     if (address.master !== undefined) await checkRole(client)
     await client.ping()
     await prepare(client, onAnswer)
+    client.stream.off('data', hear)
+    isReady = true
   }
 
   client.on('error', error => {
@@ -143,7 +152,5 @@ export async function openRedis({
     // Prefer the cause: ioredis itself says only that the connection is closed.
     throw cause ?? error
   }
-  clearTimeout(limit)
-  beating = setInterval(beat, BEAT_MS)
   return { ended: ended.promise, end: endAtOnce }
 }
