@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './free-port.ts'
 import { blocksOf, sectionOf } from './markdown.ts'
 
 /** Advice for a missing program: the command to type. */
@@ -38,13 +39,6 @@ async function blockFor(port: number, nodes: readonly number[]): Promise<string>
     .replaceAll(/^ {2}ssl_.*\n/gm, '')
 }
 
-const freePort = (): number => {
-  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => {} } })
-  const { port } = listener
-  listener.stop()
-  return port
-}
-
 export interface Nginx extends AsyncDisposable {
   readonly port: number
   /** `http://127.0.0.1:<port>` */
@@ -56,7 +50,7 @@ export async function startNginx(nodes: readonly number[]): Promise<Nginx> {
   const program = findNginx()
   if (program === undefined) throw new Error(ADVICE)
   const folder = await mkdtemp(join(tmpdir(), 'nginx-'))
-  const port = freePort()
+  const port = await freePort()
   const file = join(folder, 'nginx.conf')
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map(name => `${name}_temp_path ${join(folder, name)};`)

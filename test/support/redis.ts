@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { reservePort } from './free-port.ts'
 import { ADVICE, findRedisServer } from './redis-server.ts'
 import { eventually } from './visit.ts'
 
@@ -42,12 +43,8 @@ export async function untilTriedAgain(client: Redis, times: number): Promise<voi
 
 type Process = Bun.Subprocess<'ignore', 'ignore', 'ignore'>
 
-/** Ports below those of outgoing connections, which could take the port of a killed server. */
-const [FIRST_PORT, LAST_PORT] = [10_000, 32_000]
 const START_MS = 10_000
 const PORTS_TRIED = 20
-
-const randomPort = (): number => FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
 
 async function answers(port: number): Promise<boolean> {
   const client = new Redis({
@@ -71,7 +68,7 @@ async function answers(port: number): Promise<boolean> {
   }
 }
 
-/** Starts a server; undefined if the port is in use. */
+/** Starts a server; undefined if a program has its port. A node of a cluster needs a second port. */
 async function launch(
   port: number,
   directory: string,
@@ -105,12 +102,14 @@ export async function startRedis(...args: readonly string[]): Promise<TestRedis>
   if (isSentinel) await writeFile(file, '')
   const all = isSentinel ? [file, ...args] : ['--save', '', '--appendonly', 'no', ...args]
   const clients: Redis[] = []
-  let port = randomPort()
-  let child = await launch(port, directory, all)
+  let reserved = await reservePort()
+  let child = await launch(reserved.port, directory, all)
   for (let n = 0; child === undefined && n < PORTS_TRIED; n++) {
-    port = randomPort()
-    child = await launch(port, directory, all)
+    reserved[Symbol.dispose]()
+    reserved = await reservePort()
+    child = await launch(reserved.port, directory, all)
   }
+  const { port } = reserved
 
   const client = (): Redis => {
     const made = new Redis({ port, host: '127.0.0.1', retryStrategy: null })
@@ -143,6 +142,7 @@ export async function startRedis(...args: readonly string[]): Promise<TestRedis>
     [Symbol.asyncDispose]: async () => {
       for (const each of clients) each.disconnect()
       await kill()
+      reserved[Symbol.dispose]()
       await rm(directory, { recursive: true, force: true })
     },
   }
