@@ -47,6 +47,9 @@ export interface Composer {
 const MAX_COMPILED_BYTES = 32 * 1024 * 1024
 const MAX_COMPILED = 10_000
 
+/** Path of a key; the key itself at the top, where a copy would be hashed for each look-up. */
+const keyAt = (at: string, key: string): string => (at === '' ? key : at + key)
+
 const UNKNOWN: ComposeError = {
   reason: 'unknown_template',
   faults: [{ path: 'template_id', message: 'no such template' }],
@@ -107,7 +110,7 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
 
   const fill = (content: TemplateContent, template: Template, draft: Draft) => {
     const { raw, at } = draft
-    const variables = raw.get(`${at}variables`) ?? '{}'
+    const variables = raw.get(keyAt(at, 'variables')) ?? '{}'
     if (!variables.startsWith('{')) return NO_OBJECT
     const strict = content.strict ?? template.strict
     const rendered = render(compiledOf(template), variables, { strict, maxBytes: MAX.payloadBytes })
@@ -131,7 +134,7 @@ export function createComposer({ templates }: { readonly templates: Pick<Templat
     compose: (draft, found) => {
       const { content, raw, at } = draft
       if ('payload' in content)
-        return notificationOf(content, raw.get(`${at}payload`) ?? 'null', originOf(draft))
+        return notificationOf(content, raw.get(keyAt(at, 'payload')) ?? 'null', originOf(draft))
       if (found === undefined) return UNKNOWN
       return 'reason' in found ? found : fill(content, found, draft)
     },

@@ -161,7 +161,7 @@ export function createDispatcher({ reach, log, keepsForAll, clock }: DispatcherO
 
   return envelope => {
     const { notification, acceptedAt = clock.monotonic() } = envelope
-    if (isExpired(notification, clock.now()))
+    if (isExpired(notification, clock))
       return { notificationId: notification.id, deliveredTo: 0, failed: 0, queued: 0, status: 'expired' }
     const { target } = envelope
     const isPastLog = log === undefined || notification.ttl === 0

@@ -1,9 +1,12 @@
+import { createQuote } from '../lib/json/quote.ts'
 import { isoOf } from '../lib/time/iso.ts'
 import { formatEvent, type StreamFields } from '../protocol/stream-event.ts'
 import { type Cursor, formatCursor } from './cursor.ts'
 import type { Notification } from './notification.ts'
 
 const NO_FIELDS: StreamFields = {}
+const quoteSource = createQuote()
+const quoteEventType = createQuote()
 
 /** One message to clients, encoded once for all connections. */
 export class Frame {
@@ -30,13 +33,13 @@ export class Frame {
 /** The notification as JSON without its closing brace: cursor and count differ by user. Keys as in docs/API.md. */
 export function encode(notification: Notification): string {
   const { id, occurredAt, eventType, payload, source, priority, ttl, audience, correlationId } = notification
-  let metadata = `"source":${JSON.stringify(source)},"priority":"${priority}"`
+  let metadata = `"source":${quoteSource(source)},"priority":"${priority}"`
   if (ttl !== undefined) metadata += `,"ttl":${ttl}`
   if (audience !== undefined) metadata += `,"audience":${JSON.stringify(audience)}`
   if (correlationId !== undefined) metadata += `,"correlation_id":${JSON.stringify(correlationId)}`
   return (
     `{"type":"notification","id":"${id}","occurred_at":"${isoOf(occurredAt)}",` +
-    `"event_type":${JSON.stringify(eventType)},"payload":${payload},"metadata":{${metadata}}`
+    `"event_type":${quoteEventType(eventType)},"payload":${payload},"metadata":{${metadata}}`
   )
 }
 

@@ -1,3 +1,4 @@
+import type { Clock } from '../lib/time/clock.ts'
 import type { Priority } from '../protocol/values.ts'
 import type { Audience } from './audience.ts'
 
@@ -21,7 +22,8 @@ export interface Notification {
 export const expiryOf = ({ ttl, occurredAt }: Notification): number | undefined =>
   ttl === undefined || ttl === 0 ? undefined : occurredAt + ttl * 1000
 
-export function isExpired(notification: Notification, now: number): boolean {
+/** Reads the clock only for a notification that can expire. */
+export function isExpired(notification: Notification, clock: Pick<Clock, 'now'>): boolean {
   const expiry = expiryOf(notification)
-  return expiry !== undefined && now > expiry
+  return expiry !== undefined && clock.now() > expiry
 }

@@ -472,3 +472,25 @@ test('an internal error shows its message without paths in development only, and
     expect(app.stats.unhandledErrors).toBe(1)
   }
 })
+
+test('sends at the same time each get their own headers', async () => {
+  await using service = await startTestApp()
+  const send = async (n: number) => {
+    const id = `request-${n}`
+    const headers = { 'x-api-key': API_KEY, 'content-type': JSON_TYPE, 'x-request-id': id }
+    // Every third repeats the key of the first, every fourth is rejected.
+    const key: Record<string, string> = n % 3 === 0 ? { 'idempotency-key': 'k' } : {}
+    const body = n % 4 === 3 ? '{' : JSON.stringify(BODY)
+    const response = await fetch(`${service.url}${AT}/send`, {
+      method: 'POST',
+      headers: { ...headers, ...key },
+      body,
+    })
+    await response.arrayBuffer()
+    return [response.headers.get('x-request-id') === id, response.headers.get('idempotency-replayed')]
+  }
+  await send(0)
+  const answers = await Promise.all(Array.from({ length: 48 }, (_, n) => send(n)))
+  for (const [n, [isOwn, replayed]] of answers.entries())
+    expect([n, isOwn, replayed]).toEqual([n, true, n % 3 === 0 && n % 4 !== 3 ? 'true' : null])
+})

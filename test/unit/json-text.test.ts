@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { createQuote } from '../../src/lib/json/quote.ts'
 import { compact, JsonText, stringOf } from '../../src/lib/json/text.ts'
 
 const at = (text: string, ...keys: readonly string[]): string | undefined =>
@@ -85,4 +86,14 @@ describe('A JSON text', () => {
       { numRuns: 500 },
     )
   })
+})
+
+test('quoting gives what JSON.stringify gives, whatever was quoted before', () => {
+  const quote = createQuote()
+  const few = fc.constantFrom('', 'a', 'b', '"', '\\', '\u2028', '\ud800')
+  fc.assert(
+    fc.property(fc.array(fc.oneof(few, fc.string({ unit: 'binary' })), { size: '+1' }), texts => {
+      expect(texts.map(quote)).toEqual(texts.map(text => JSON.stringify(text)))
+    }),
+  )
 })

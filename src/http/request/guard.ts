@@ -107,6 +107,18 @@ export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: 
     return variable.find(place => matches(place.segments, segments))
   }
 
+  let lastUrl = ''
+  let lastPlace: Place | undefined
+
+  /** Remembers the last URL: most callers use one route, and a path must be cut out and hashed. */
+  const findUrl = (url: string): Place | undefined => {
+    if (url !== lastUrl) {
+      lastPlace = find(pathOf(url))
+      lastUrl = url
+    }
+    return lastPlace
+  }
+
   const accessTo = (place: Place | undefined, method: string): Access => {
     if (place === undefined) throw new AppError('NOT_FOUND')
     const access = place.methods.get(method)
@@ -171,7 +183,7 @@ export function createGuard({ keys, callers, sideOf, limit, onRefused, spans }: 
       }
     },
     find: request => {
-      const place = find(pathOf(request.url))
+      const place = findUrl(request.url)
       return place?.hiddenFrom !== undefined && place.hiddenFrom === sideOf(request) ? undefined : place
     },
     check: (place, request, headers) => {

@@ -61,6 +61,9 @@ interface Scanner {
 const NONE: readonly string[] = []
 
 function pathOf(steps: readonly (string | number)[]): string {
+  const [first] = steps
+  // The known key itself: a copy would be hashed again wherever it is looked up.
+  if (steps.length === 1 && typeof first === 'string') return first
   let path = ''
   for (const step of steps)
     if (typeof step === 'number') path += `[${step}]`
