@@ -11,6 +11,8 @@ setDefaultTimeout(30_000)
 
 /** Pause of the exporter after a failure, seconds. */
 const PAUSE = 5
+/** Delay of a slow network in each direction. */
+const DELAY_MS = 50
 
 const about = ({ lines }: TestApp) =>
   lines.filter(({ event }) => String(event).startsWith('traces.')).map(({ event }) => event)
@@ -105,13 +107,17 @@ test('a collector that restarts between two batches loses no span', async () => 
 test('waiting spans are exported at the end, even to a slow collector', async () => {
   await using collector = await startCollector()
   await using line = await startProxy(collector.port)
-  line.delay(50)
+  line.delay(DELAY_MS)
   const app = await startTestApp({
     ...tracedBy({ endpoint: `http://127.0.0.1:${line.port}` }),
     DRAIN_SECONDS: '0',
   })
   await send(app, 'u', 1)
+  const began = performance.now()
   await app.app.drain()
+  // It waited for the collector. On a busy machine the answer may be later than the limit of this wait.
+  expect(performance.now() - began).toBeGreaterThanOrEqual(DELAY_MS)
+  await eventually(() => collector.spans.all.length === 2)
   expect(collector.spans.all.map(({ name }) => name)).toEqual([
     'dispatch',
     'HTTP POST /api/v1/notifications/send',
