@@ -134,6 +134,8 @@ test('the new worker serves before the old one drains, and one follows the other
   service.signal('SIGHUP')
   await service.untilLines('workers.reloaded', 2)
   // Lines of several processes come in any order; their times tell.
+  await service.untilLines('bus.connected', 6)
+  await service.untilLines('drain.ended', 4)
   const times = (node: string, event: string) =>
     service.linesOf(event).flatMap(line => (line.node === node ? [line.ts] : []))
   const steps = [0, 1].flatMap(round =>
