@@ -8,6 +8,7 @@ import { createInbox, type Inbox } from '../support/inbox.ts'
 import { blocksOf, sectionOf } from '../support/markdown.ts'
 import { startProxy } from '../support/proxy.ts'
 import { clientModules } from '../support/samples.ts'
+import { startStopwatch } from '../support/stopwatch.ts'
 import { eventually, publish, send } from '../support/visit.ts'
 
 interface Notified {
@@ -292,13 +293,14 @@ describe('the end of a connection', () => {
   /** Server that ends each connection at once and reports when. */
   async function delayAfter(messages: readonly object[], code: number): Promise<number> {
     const times: number[] = []
+    const elapsed = startStopwatch()
     const again = Promise.withResolvers<void>()
     const listener = listen({
       url: 'http://localhost',
       getToken: async () => 'token',
       onNotification: () => {},
       connect: ({ onMessage, onEnd }) => {
-        times.push(performance.now())
+        times.push(elapsed())
         if (times.length === 2) again.resolve()
         else
           queueMicrotask(() => {

@@ -320,7 +320,7 @@ test('a full disk is noticed without any send', async () => {
     },
   )
   await limitFiles(service.pid, 1)
-  const elapsed = startStopwatch()
+  const elapsed = startStopwatch(service.pid)
   await eventually(async () => (await fetch(`${service.url}/health/ready`)).status === 503)
   expect(elapsed()).toBeLessThan(3_000)
 })

@@ -11,7 +11,7 @@ import { eventually } from '../support/visit.ts'
 
 const CLOSE = 8
 /** Tolerance for a busy machine, beyond the promised seconds. */
-const BUSY_MS = 500
+const BUSY_MS = 1_500
 
 const shutdown = { type: 'shutdown', reason: expect.any(String), reconnect_after_seconds: expect.any(Number) }
 const clean = { code: 0, stderr: '' }
@@ -179,7 +179,7 @@ test('a drain without connections takes no time', async () => {
     service.signal(name)
     const elapsed = startStopwatch()
     expect(await service.ended).toMatchObject(clean)
-    expect(elapsed()).toBeLessThan(2_000)
+    expect(elapsed()).toBeLessThan(5_000)
     await idle.closed
   }
 }, 20_000)
@@ -201,7 +201,7 @@ test('with DRAIN_SECONDS=0 every client gets `shutdown` and is closed at once', 
   await stream.closed
   expect(stream.inbox.all.at(-1)).toMatchObject({ event: 'shutdown', retry: expect.any(String) })
   expect(await service.ended).toMatchObject(clean)
-  expect(elapsed()).toBeLessThan(1_500)
+  expect(elapsed()).toBeLessThan(1_500 + BUSY_MS)
 }, 20_000)
 
 test('a second signal ends the process at once with 1', async () => {
@@ -214,7 +214,7 @@ test('a second signal ends the process at once with 1', async () => {
     const elapsed = startStopwatch()
     service.signal(second)
     expect(await service.ended).toMatchObject({ code: 1, stderr: '' })
-    expect(elapsed()).toBeLessThan(1_000)
+    expect(elapsed()).toBeLessThan(5_000)
     first.close()
     later.close()
   }

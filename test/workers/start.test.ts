@@ -13,6 +13,9 @@ import { getJson, isAlive, nodesOf, startWorkers, workerSettings } from '../supp
 
 setDefaultTimeout(40_000)
 
+/** Workers wait for a core on a busy machine. */
+const BUSY_MS = 1_500
+
 let redis: TestRedis
 let folder: string
 beforeAll(async () => {
@@ -151,7 +154,7 @@ describe('a signal', () => {
       service.signal(signal)
       const { code, stderr } = await service.ended
       expect([code, stderr]).toEqual([0, ''])
-      expect(elapsed()).toBeLessThan(2_100)
+      expect(elapsed()).toBeLessThan(2_100 + BUSY_MS)
       const codes = await Promise.all(sockets.map(async socket => (await socket.closed).code))
       expect(new Set(codes)).toEqual(new Set([1012]))
       // No worker is left to reconnect to: clients wait for the next start.
