@@ -30,7 +30,7 @@ describe('in random schedules of nodes, lost hints, crashes, outages and older c
       for (let seed = first; seed < first + (pinned === undefined ? size : 1); seed++)
         expect({ seed, faults: await playNodes(real, seed) }).toEqual({ seed, faults: [] })
     },
-    60_000,
+    180_000,
   )
 })
 

@@ -4,6 +4,7 @@ import { channelTopic, userTopic } from '../../src/notification/topic.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { startRedis } from '../support/redis.ts'
 import { connectNode, startNode } from '../support/redis-bus.ts'
+import { startStopwatch } from '../support/stopwatch.ts'
 import { eventually } from '../support/visit.ts'
 
 const redis = await startRedis()
@@ -55,7 +56,7 @@ describe('the Redis bus', () => {
   test('leaves a topic 2 s after the last leave, and carries messages until then', async () => {
     const topic = newTopic()
     await using node = await startNode(redis, topic)
-    const leftAt = performance.now()
+    const [leftAt, elapsed] = [performance.now(), startStopwatch()]
     node.bus.leave(topic)
     node.bus.leave(topic)
     let carried = 0
@@ -63,13 +64,12 @@ describe('the Redis bus', () => {
       carried += await node.bus.publish(topic, 'x')
       await Bun.sleep(20)
     }
-    const ms = performance.now() - leftAt
-    expect(ms).toBeGreaterThan(1_900)
-    expect(ms).toBeLessThan(3_500)
+    expect(performance.now() - leftAt).toBeGreaterThan(1_900)
+    expect(elapsed()).toBeLessThan(3_500)
     await node.inbox.take(carried)
     expect(await node.bus.publish(topic, 'x')).toBe(0)
     expect(node.on(topic)).toHaveLength(carried)
-  }, 10_000)
+  }, 30_000)
 
   test('carries a message for other nodes while the sender leaves and joins the topic', async () => {
     const topic = newTopic()
@@ -96,7 +96,7 @@ describe('the Redis bus', () => {
     await send()
     await b.inbox.take(sent.length)
     expect(b.on(topic)).toEqual(sent)
-  }, 10_000)
+  }, 30_000)
 
   test('carries a message for other nodes when the subscriptions of the sender have just ended', async () => {
     const topic = newTopic()
@@ -131,7 +131,7 @@ describe('the Redis bus', () => {
     expect(await subscribersOf(topic)).toBe(1)
     const [subscribed, unsubscribed] = await Promise.all(['subscribe', 'unsubscribe'].map(statOf))
     expect([subscribed, Number(unsubscribed)]).toEqual([before[0], Number(before[1]) + 1])
-  }, 10_000)
+  }, 30_000)
 
   test('loses and repeats nothing while Redis forgets its scripts', async () => {
     const topic = newTopic()
@@ -244,7 +244,7 @@ describe('the Redis bus', () => {
     expect(node.bus.isUp()).toBe(false)
     await owner.call('ACL', 'SETUSER', 'bus', 'allchannels')
     await node.until('up')
-  }, 10_000)
+  }, 30_000)
 
   test('joins a large number of topics again before it counts as up', async () => {
     const topics = Array.from({ length: 30_000 }, (_, n) => userTopic('acme', `u${n}`))

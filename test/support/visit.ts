@@ -58,7 +58,7 @@ export async function settle(client: SocketClient): Promise<Message[]> {
 }
 
 /** Polls until the condition holds, for work of the service that causes no event. */
-export async function eventually(holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+export async function eventually(holds: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
   const elapsed = startStopwatch()
   while (!(await holds())) {
     if (elapsed() > withinMs) throw new Error('it never held')
