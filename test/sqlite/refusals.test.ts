@@ -1,10 +1,12 @@
 import { Database } from 'bun:sqlite'
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { open } from 'node:fs/promises'
 import { SECRET } from '../support/app.ts'
 import { spawnService, startService } from '../support/service.ts'
 import { startStopwatch } from '../support/stopwatch.ts'
 import { openPlace, type StorePlace, storePlace } from '../support/store-file.ts'
+
+setDefaultTimeout(20_000)
 
 const PAGE = 4_096
 
