@@ -20,7 +20,10 @@ async function reserve(port: number): Promise<Disposable | undefined> {
   socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => resolve(true))
   if (!(await promise)) return undefined
   socket.unref()
-  return { [Symbol.dispose]: () => socket.close() }
+  // A test may end its server before the end of its scope.
+  const reserved = new DisposableStack()
+  reserved.defer(() => socket.close())
+  return reserved
 }
 
 async function isFree(port: number): Promise<boolean> {
