@@ -8,6 +8,12 @@ const NO_FIELDS: StreamFields = {}
 const quoteSource = createQuote()
 const quoteEventType = createQuote()
 
+/** A server-sent event and its length in bytes. */
+interface StreamEvent {
+  readonly text: string
+  readonly bytes: number
+}
+
 /** One message to clients, encoded once for all connections. */
 export class Frame {
   /** The event name on SSE. */
@@ -15,7 +21,7 @@ export class Frame {
   /** The WebSocket text: one line of JSON. */
   readonly json: string
   readonly #fields: StreamFields
-  #sse: string | undefined
+  #sse: StreamEvent | undefined
 
   constructor(event: string, json: string, fields = NO_FIELDS) {
     this.event = event
@@ -24,9 +30,14 @@ export class Frame {
   }
 
   /** The SSE event, encoded when the first stream needs it. */
-  get sse(): string {
-    this.#sse ??= formatEvent(this.event, this.json, this.#fields)
+  get sse(): StreamEvent {
+    this.#sse ??= this.#encode()
     return this.#sse
+  }
+
+  #encode(): StreamEvent {
+    const text = formatEvent(this.event, this.json, this.#fields)
+    return { text, bytes: Buffer.byteLength(text) }
   }
 }
 

@@ -1,50 +1,40 @@
 import type { WriteResult } from '../hub/connection.ts'
-import type { SendBuffers } from '../hub/send-buffers.ts'
 import type { Frame } from '../notification/frame.ts'
 import type { Principal } from '../notification/principal.ts'
-import type { OnFault } from '../observe/fault.ts'
 import { CLOSES, type CloseReason } from '../protocol/close-codes.ts'
 import { COMMENT } from '../protocol/stream-event.ts'
 import { errorFrame } from './outbound.ts'
 import { Peer } from './peer.ts'
-import type { Sessions } from './session.ts'
+import type { SharedParts, Timeouts } from './stream-parts.ts'
 import { type StreamProgress, StreamProof } from './stream-proof.ts'
 
-/** Bytes. The runtime reserves that much memory per stream; `write` enforces the real limit. */
+/** Bytes. The runtime reserves that much memory per stream, and sends whatever is larger at once. */
 const HIGH_WATER_MARK = 1
 /** Bytes beyond the limit that one turn may add before the stream can send. */
 const TURN_SLACK_BYTES = 4 * 1024 * 1024
 
-/** Flushes each stream once per turn: one joined string is far cheaper than many chunks. */
-interface Turns {
-  add(peer: SsePeer): void
-}
+/** The body of a stream as the runtime sees it. */
+class DirectBody {
+  readonly type = 'direct'
+  readonly #peer: SsePeer
 
-export function createTurns(onFault: OnFault): Turns {
-  let dirty: SsePeer[] = []
-  const flush = (): void => {
-    const peers = dirty
-    dirty = []
-    for (const peer of peers) {
-      try {
-        peer.flush()
-      } catch (error) {
-        onFault(error)
-        peer.gone()
-      }
-    }
+  constructor(peer: SsePeer) {
+    this.#peer = peer
   }
-  return {
-    add: peer => {
-      if (dirty.length === 0) setImmediate(flush)
-      dirty.push(peer)
-    },
+
+  /** Called when the runtime sends the headers. */
+  pull(controller: ReadableStreamDirectController): void {
+    this.#peer.start(controller)
+  }
+
+  /** Called when the client has disconnected, also before `pull`. */
+  cancel(): void {
+    this.#peer.gone()
   }
 }
 
-/** One SSE stream. */
+/** One SSE stream. Its texts go straight to the runtime's socket: a queue in between would cost memory and time. */
 export class SsePeer extends Peer {
-  readonly body: ReadableStream<string>
   /** Address and port of the client, as `endName` formats them. */
   readonly clientEnd: string
   readonly proof = new StreamProof()
@@ -52,17 +42,19 @@ export class SsePeer extends Peer {
   chunks = 0
   /** Time of the last comment sent to find out whether the client is still there. */
   probedAt = Number.NEGATIVE_INFINITY
-  readonly #sendBufferBytes: number
-  readonly #end: Sessions['ended']
-  readonly #buffers: Pick<SendBuffers, 'grew'>
-  readonly #turns: Turns
-  readonly #setIdleSeconds: (seconds: number) => void
-  readonly #keepAliveSeconds: number
-  #controller: ReadableStreamDefaultController<string> | undefined
-  #pending: string[] = []
-  #pendingBytes = 0
+  readonly #shared: SharedParts
+  readonly #request: Request
+  readonly #timeouts: Timeouts | null
+  #controller: ReadableStreamDirectController | undefined
+  /** Text that the runtime does not have yet. */
+  #text = ''
+  /** Bytes of it that this turn wrote. */
+  #turnBytes = 0
+  /** Bytes of it that earlier turns wrote. */
+  #waitingBytes = 0
+  /** Bytes of the last chunk while the system does not take all of it; 0: it has everything. */
+  #blockedBytes = 0
   #writtenBytes = 0
-  #lastChunkBytes = 0
   /** True within a batch. */
   #isPaced = false
   #drained: PromiseWithResolvers<void> | undefined
@@ -71,75 +63,63 @@ export class SsePeer extends Peer {
     readonly principal: Principal
     readonly clientEnd: string
     readonly now: number
-    readonly sendBufferBytes: number
-    readonly buffers: Pick<SendBuffers, 'grew'>
-    readonly turns: Turns
-    readonly end: Sessions['ended']
-    /** Sets the idle time-out of the socket in seconds; 0: none. */
-    readonly setIdleSeconds: (seconds: number) => void
-    /** Idle time-out of the socket after the end of the stream. */
-    readonly keepAliveSeconds: number
+    readonly shared: SharedParts
+    readonly request: Request
+    readonly timeouts: Timeouts | null
   }) {
     super(options.principal, true, options.now)
     this.clientEnd = options.clientEnd
-    this.#sendBufferBytes = options.sendBufferBytes
-    this.#end = options.end
-    this.#buffers = options.buffers
-    this.#turns = options.turns
-    this.#setIdleSeconds = options.setIdleSeconds
-    this.#keepAliveSeconds = options.keepAliveSeconds
+    this.#shared = options.shared
+    this.#request = options.request
+    this.#timeouts = options.timeouts
     // Quiet streams stay open.
     this.#setIdleSeconds(0)
-    this.body = new ReadableStream<string>(
-      {
-        start: controller => {
-          this.#controller = controller
-          // The runtime sends the headers with the first chunk.
-          controller.enqueue(COMMENT)
-        },
-        pull: () => this.unblock(),
-        cancel: () => this.gone(),
-      },
-      { highWaterMark: HIGH_WATER_MARK, size: (chunk = '') => Buffer.byteLength(chunk) },
-    )
   }
 
   get transport() {
     return 'sse' as const
   }
 
-  override write({ sse }: Frame): WriteResult {
-    if (this.#controller === undefined) return 'refused'
-    const bytes = Buffer.byteLength(sse)
+  body(): ReadableStream<string> {
+    return new ReadableStream<string>(new DirectBody(this), { highWaterMark: HIGH_WATER_MARK })
+  }
+
+  /** Sends a comment, since the headers go out with the first chunk, and what was written since the request. */
+  start(controller: ReadableStreamDirectController): void {
+    if (this.#controller !== undefined) return
+    this.#controller = controller
+    this.#text = COMMENT + this.#text
+    this.#turnBytes += COMMENT.length
+    this.#writtenBytes += COMMENT.length
+    this.flush()
+    if (this.hasEnded()) controller.close()
+  }
+
+  override write({ sse: { text, bytes } }: Frame): WriteResult {
+    if (this.hasEnded()) return 'refused'
+    const { sendBufferBytes, buffers, turns } = this.#shared
     const waiting = this.buffered() + bytes
     // Output of the current turn does not count as backlog. A single frame always fits.
-    const isWaiting = this.buffered() > this.#pendingBytes
+    const isWaiting = this.#waitingBytes > 0
     const slack = isWaiting ? 0 : TURN_SLACK_BYTES
-    const isOver = waiting > bytes && waiting > this.#sendBufferBytes + slack
+    const isOver = waiting > bytes && waiting > sendBufferBytes + slack
     if (isOver && !this.#isPaced) return 'refused'
-    if (isWaiting) this.#buffers.grew(bytes)
-    if (this.#pending.length === 0) this.#turns.add(this)
-    this.#pending.push(sse)
-    this.#pendingBytes += bytes
-    this.#writtenBytes += bytes
-    return this.buffered() > this.#sendBufferBytes / 2 ? 'buffered' : 'sent'
+    if (isWaiting) buffers.grew(bytes)
+    if (this.#turnBytes === 0) turns.add(this)
+    this.#add(text, bytes)
+    return waiting > sendBufferBytes / 2 ? 'buffered' : 'sent'
   }
 
+  /** Sends what this turn wrote, or lets it wait for a client that is behind. */
   flush(): void {
-    if (this.#pending.length === 0) return
-    const text = this.#pending.join('')
-    this.#pending = []
-    this.chunks++
-    this.#lastChunkBytes = this.#pendingBytes
-    this.#pendingBytes = 0
-    this.#controller?.enqueue(text)
+    this.#waitingBytes += this.#turnBytes
+    this.#turnBytes = 0
+    if (this.#blockedBytes === 0) this.#send()
   }
 
-  /** Handles a disconnected client: writes to its stream would throw. */
+  /** Handles a disconnected client. */
   gone(): void {
-    this.#controller = undefined
-    this.#pending = []
-    this.#pendingBytes = 0
+    this.#discard()
     this.#leave(false)
   }
 
@@ -153,7 +133,7 @@ export class SsePeer extends Peer {
     return {
       place: isAtPlace ? { epoch, seq } : undefined,
       bytes: this.taken(),
-      surelyBytes: this.taken() - this.#lastChunkBytes,
+      surelyBytes: this.taken() - this.#blockedBytes,
     }
   }
 
@@ -165,8 +145,7 @@ export class SsePeer extends Peer {
   }
 
   override buffered(): number {
-    const room = this.#controller?.desiredSize ?? HIGH_WATER_MARK
-    return this.#pendingBytes + HIGH_WATER_MARK - room
+    return this.#turnBytes + this.#waitingBytes
   }
 
   override ask(): void {
@@ -179,11 +158,8 @@ export class SsePeer extends Peer {
 
   /** Sends a comment. Clients ignore it; a proxy notices by it that its client has gone. */
   override ping(): void {
+    this.#add(COMMENT, COMMENT.length)
     this.flush()
-    this.chunks++
-    this.#lastChunkBytes = COMMENT.length
-    this.#writtenBytes += COMMENT.length
-    this.#controller?.enqueue(COMMENT)
   }
 
   override drained(): Promise<void> {
@@ -208,8 +184,8 @@ export class SsePeer extends Peer {
 
   override cut(): void {
     this.#leave(true)
+    this.#discard()
     this.#controller?.close()
-    this.#controller = undefined
     this.#drop()
   }
 
@@ -230,14 +206,49 @@ export class SsePeer extends Peer {
     this.flush()
     this.#leave(false)
     const isStuck = this.buffered() > 0 || this.proof.owesSince !== undefined
+    this.#send()
     this.#controller?.close()
-    this.#controller = undefined
     if (isStuck) this.#drop()
-    else this.#setIdleSeconds(this.#keepAliveSeconds)
+    else this.#setIdleSeconds(this.#shared.keepAliveSeconds)
+  }
+
+  #add(text: string, bytes: number): void {
+    this.#text = this.#shared.texts.join(this.#text, text)
+    this.#turnBytes += bytes
+    this.#writtenBytes += bytes
+  }
+
+  /** Hands over all text. The runtime takes it in any case, and promises to tell when the system has it. */
+  #send(): void {
+    if (this.#text === '' || this.#controller === undefined) return
+    const taken = this.#controller.write(this.#text)
+    this.chunks++
+    if (typeof taken !== 'number') {
+      this.#blockedBytes = this.buffered()
+      const resume = () => this.#resume()
+      taken.then(resume, resume)
+    }
+    this.#discard()
+    this.unblock()
+  }
+
+  #resume(): void {
+    this.#blockedBytes = 0
+    this.#shared.turns.add(this)
+  }
+
+  #discard(): void {
+    this.#text = ''
+    this.#turnBytes = 0
+    this.#waitingBytes = 0
+  }
+
+  #setIdleSeconds(seconds: number): void {
+    this.#timeouts?.timeout(this.#request, seconds)
   }
 
   #leave(slow: boolean): void {
-    this.#end(this, { code: 'sse', slow })
+    this.#shared.end(this, { code: 'sse', slow })
     this.#release()
   }
 

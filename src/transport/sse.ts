@@ -9,7 +9,8 @@ import type { OnFault } from '../observe/fault.ts'
 import type { Admission, Admit } from './admission.ts'
 import type { Sessions } from './session.ts'
 import { type SocketContext, socketRoute } from './socket-route.ts'
-import { createTurns, SsePeer } from './sse-peer.ts'
+import { SsePeer } from './sse-peer.ts'
+import { createTexts, createTurns } from './stream-parts.ts'
 
 interface SseOptions {
   readonly admit: Admit
@@ -37,7 +38,14 @@ export function sseRoutes({
   sendBufferBytes,
   keepAliveSeconds,
 }: SseOptions) {
-  const turns = createTurns(onFault)
+  const shared = {
+    sendBufferBytes,
+    buffers,
+    turns: createTurns(onFault),
+    texts: createTexts(),
+    end: sessions.ended,
+    keepAliveSeconds,
+  }
   const open = ({ request, server }: SocketContext, admission: Admission): Response => {
     const bun = server as Server<unknown> | null
     const client = bun?.requestIP(request)
@@ -45,12 +53,9 @@ export function sseRoutes({
       principal: admission.principal,
       clientEnd: client ? endName(client.address, client.port) : '',
       now: clock.monotonic(),
-      buffers,
-      sendBufferBytes,
-      turns,
-      end: sessions.ended,
-      setIdleSeconds: seconds => bun?.timeout(request, seconds),
-      keepAliveSeconds,
+      shared,
+      request,
+      timeouts: bun,
     })
     const over = sessions.open(peer, admission)
     if (over !== undefined)
@@ -58,9 +63,7 @@ export function sseRoutes({
         message: `the limit of connections (${over}) is reached`,
         headers: { 'retry-after': '5' },
       })
-    if (request.signal.aborted) peer.gone()
-    request.signal.addEventListener('abort', () => peer.gone(), { once: true })
-    return new Response(peer.body, { headers: HEADERS })
+    return new Response(peer.body(), { headers: HEADERS })
   }
   return new Elysia({ name: 'sse' }).get(
     '/sse',
