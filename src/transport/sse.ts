@@ -10,7 +10,7 @@ import type { Admission, Admit } from './admission.ts'
 import type { Sessions } from './session.ts'
 import { type SocketContext, socketRoute } from './socket-route.ts'
 import { SsePeer } from './sse-peer.ts'
-import { createTexts, createTurns } from './stream-parts.ts'
+import { createOutputs } from './stream-output.ts'
 
 interface SseOptions {
   readonly admit: Admit
@@ -41,22 +41,21 @@ export function sseRoutes({
   const shared = {
     sendBufferBytes,
     buffers,
-    turns: createTurns(onFault),
-    texts: createTexts(),
+    outputs: createOutputs(onFault),
     end: sessions.ended,
     keepAliveSeconds,
   }
   const open = ({ request, server }: SocketContext, admission: Admission): Response => {
     const bun = server as Server<unknown> | null
     const client = bun?.requestIP(request)
-    const peer = new SsePeer({
-      principal: admission.principal,
-      clientEnd: client ? endName(client.address, client.port) : '',
-      now: clock.monotonic(),
+    const clientEnd = client ? endName(client.address, client.port) : ''
+    const peer = new SsePeer(
+      admission.principal,
+      clientEnd,
+      { request, server: bun },
       shared,
-      request,
-      timeouts: bun,
-    })
+      clock.monotonic(),
+    )
     const over = sessions.open(peer, admission)
     if (over !== undefined)
       throw new AppError('CONNECTION_LIMIT', {

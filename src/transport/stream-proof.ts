@@ -5,7 +5,7 @@ export interface StreamProgress {
   /** Undefined while bytes wait in this process: the kernel does not have them yet. */
   readonly place: Cursor | undefined
   readonly bytes: number
-  /** Bytes without the last chunk, which may still wait in the runtime. */
+  /** Bytes that the system has. The rest waits in the runtime. */
   readonly surelyBytes: number
 }
 

@@ -9,10 +9,10 @@ const hex = (value: number, digits: number): string => value.toString(16).toUppe
 
 /** Kernel format: words of four bytes in the little-endian order of the processor. */
 function wordsOf(bytes: readonly number[]): string {
-  let text = ''
+  const ordered: number[] = []
   for (let at = 0; at < bytes.length; at += WORD_BYTES)
-    for (const byte of bytes.slice(at, at + WORD_BYTES).reverse()) text += hex(byte, 2)
-  return text
+    ordered.push(...bytes.slice(at, at + WORD_BYTES).reverse())
+  return Buffer.from(ordered).toString('hex').toUpperCase()
 }
 
 /** Names an end of a TCP connection like `/proc/net/tcp`: `0100007F:1F91`. Empty if `address` is not an IP address. */
@@ -21,7 +21,8 @@ export function endName(address: string, port: number): string {
   if (parsed === undefined) return ''
   const { family, parts } = parsed
   const bytes = family === 'ipv4' ? parts : parts.flatMap(group => [group >> 8, group & 0xff])
-  return `${wordsOf(bytes)}:${hex(port, 4)}`
+  // Unlike a template, `join` makes a string without parts: each stream keeps one.
+  return [wordsOf(bytes), hex(port, 4)].join(':')
 }
 
 /** Bytes not acknowledged by the remote ends of `localPort`, by name; ends without any are absent. */
