@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from 'bun:test'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
 import { startCollector } from '../support/collector.ts'
+import { freePort } from '../support/free-port.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startStopwatch } from '../support/stopwatch.ts'
 import { tracedBy } from '../support/traced.ts'
@@ -21,15 +22,9 @@ const sendMany = async (app: TestApp, count: number): Promise<void> => {
   for (let n = 0; n < count; n++) await send(app, `u${n % 100}`, n)
 }
 
-/** Finds a port without a listener. */
-async function closedPort(): Promise<number> {
-  await using collector = await startCollector()
-  return collector.port
-}
-
 test('without a collector every send is answered, the exporter retries sometimes, and one line reports it', async () => {
   const clock = createTestClock()
-  await using nobody = await startProxy(await closedPort())
+  await using nobody = await startProxy(await freePort())
   await using app = await startTestApp(
     { ...tracedBy({ endpoint: `http://127.0.0.1:${nobody.port}` }), QUEUE_ENABLED: 'true' },
     { clock },
@@ -73,7 +68,7 @@ test('with a silent collector every send is answered, waiting spans are bounded,
 
 test('the recovery of a collector is logged, and it receives the spans that end from then on', async () => {
   const clock = createTestClock()
-  const port = await closedPort()
+  const port = await freePort()
   const app = await startTestApp(tracedBy({ endpoint: `http://127.0.0.1:${port}` }), { clock })
   await sendMany(app, 300)
   await eventually(() => about(app).length > 0)
