@@ -47,7 +47,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
       expect(payloads(returns.inbox.all)).toEqual([4])
       using resumes = await socketOf(app, 'u', { cursor: stays.inbox.all.at(-1)?.cursor })
       expect(await resumes.nextOf('connected')).toMatchObject({ recovered: true, replayed: 0 })
-    }, 20_000)
+    }, 60_000)
 
   for (const part of PARTS)
     test(`replaces a key of another type: ${part}`, async () => {
@@ -65,7 +65,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
       const kept = await logOf(app, 'u')
       expect(kept.slice(0, 3)).toEqual(VITAL.includes(part) ? kept.slice(0, 3) : [1, 2, 3])
       expect(kept.at(-1)).toBe(5)
-    }, 20_000)
+    }, 60_000)
 
   test('loses an entry whose shared body is gone, tells its clients, and delays no one else', async () => {
     await using redis = await startRedis()
@@ -96,7 +96,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
     await trySend(app, ['u0', 'u2'], 2)
     for (const client of [returns, never])
       expect((await client.inbox.until(message => message.payload === 2)).payload).toBe(2)
-  }, 20_000)
+  }, 60_000)
 
   test('is not created by a read', async () => {
     await using redis = await startRedis()
@@ -112,7 +112,7 @@ describe.concurrent('A log in Redis with a part missing', () => {
     await trySend(app, ['u'], 1)
     using returns = await socketOf(app, 'u', { cursor })
     expect(await returns.nextOf('connected')).toMatchObject({ recovered: true, replayed: 1 })
-  }, 20_000)
+  }, 60_000)
 })
 
 describe.concurrent('Cleaning in Redis', () => {
@@ -204,7 +204,7 @@ describe.concurrent('A Redis that evicts', () => {
     expect((await trySend(app, ['u'], 1)).status).toBe(200)
     await client.config('SET', 'maxmemory-policy', 'noeviction')
     await untilStoreIs(app, 'healthy')
-  }, 20_000)
+  }, 60_000)
 
   test('loses entries, but blocks no user and repeats nothing on a connection', async () => {
     await using redis = await startRedis()
