@@ -22,8 +22,8 @@ interface LocalReachOptions {
   readonly onHanded: (owner: Topic, cursor: Cursor) => void
   /** Absent when acknowledgement is off. */
   readonly crowdAcks: Pick<CrowdAcks, 'expect' | 'ack'> | undefined
-  /** Called with the numbers of the tenant's connections that took and refused a frame. */
-  readonly onWritten: (tenant: string, delivered: number, failed: number) => void
+  /** Called with the numbers of connections of the topic's tenant that took and refused a frame. */
+  readonly onWritten: (topic: Topic, delivered: number, failed: number) => void
   /** Called with the connections that took a message live, and the time since its acceptance. */
   readonly onLive: (connections: number, ms: number) => void
   readonly clock: Pick<Clock, 'monotonic'>
@@ -58,12 +58,12 @@ const isLiveSocket = ({ transport, phase }: Connection): boolean => transport ==
 export function createLocalReach(options: LocalReachOptions): Reach {
   const { hub, crowd, census, offer, onHanded, crowdAcks, onWritten, onLive, clock } = options
 
-  const report = (tenant: string, delivered: number, failed: number): void => {
-    if (delivered + failed > 0) onWritten(tenant, delivered, failed)
+  const report = (topic: Topic, delivered: number, failed: number): void => {
+    if (delivered + failed > 0) onWritten(topic, delivered, failed)
   }
 
-  const reportLive = (tenant: string, delivered: number, failed: number, acceptedAt: number): void => {
-    report(tenant, delivered, failed)
+  const reportLive = (topic: Topic, delivered: number, failed: number, acceptedAt: number): void => {
+    report(topic, delivered, failed)
     if (delivered > 0) onLive(delivered, clock.monotonic() - acceptedAt)
   }
 
@@ -75,16 +75,14 @@ export function createLocalReach(options: LocalReachOptions): Reach {
     let handed = 0
     let failed = 0
     let known = 0
-    let tenant = ''
     for (const connection of members) {
-      tenant = connection.principal.tenant
       const offered = offer(connection, cursor, frame)
       if (offered === 'refused') failed++
       else if (offered === 'known') known++
       else if (offered !== 'later') handed++
     }
     if (handed > 0) onHanded(owner, cursor)
-    reportLive(tenant, handed, failed, acceptedAt)
+    reportLive(owner, handed, failed, acceptedAt)
     return { delivered: repeated ? handed : handed + known, failed, has: handed + known > 0 }
   }
 
@@ -93,11 +91,8 @@ export function createLocalReach(options: LocalReachOptions): Reach {
     if (members.size === 0) return AWAY
     let delivered = 0
     let failed = 0
-    // From a connection: the tenant of a topic must be cut out and hashed.
-    let tenant = ''
     for (const connection of members) {
       if (connection.phase !== 'live') continue
-      tenant = connection.principal.tenant
       crowdAcks?.expect(id, [owner])
       if (connection.write(frame) !== 'refused') delivered++
       else {
@@ -105,7 +100,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
         connection.cut()
       }
     }
-    reportLive(tenant, delivered, failed, acceptedAt)
+    reportLive(owner, delivered, failed, acceptedAt)
     return { delivered, failed, has: delivered > 0 }
   }
 
@@ -122,7 +117,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
       return crowd.send(topics, crowdFrame(body), {
         accept: audience && first && acceptOf(audience, tenantOf(first)),
         before: crowdAcks && (connections => crowdAcks.expect(id, ownersOf(connections))),
-        after: ({ delivered, failed }) => first && reportLive(tenantOf(first), delivered, failed, acceptedAt),
+        after: ({ delivered, failed }) => first && reportLive(first, delivered, failed, acceptedAt),
       })
     },
     redeliver: ({ owner, cursor, body, redelivered }) => {
@@ -138,7 +133,7 @@ export function createLocalReach(options: LocalReachOptions): Reach {
           socket.cut()
         }
       }
-      report(tenantOf(owner), delivered, failed)
+      report(owner, delivered, failed)
       return { delivered, failed }
     },
     acknowledge: (owner, ids) => ids.map(id => crowdAcks?.ack(id, owner) ?? 'unknown'),

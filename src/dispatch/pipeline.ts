@@ -151,8 +151,8 @@ export function createPipeline({
     offer: (connection, cursor, frame) => delivery.offer(connection, cursor, frame),
     onHanded: (owner, { epoch, seq }) => handed(owner, epoch, [seq], true),
     crowdAcks,
-    onWritten: (tenant, delivered, failed) => {
-      const record = tally.of(tenant)
+    onWritten: (topic, delivered, failed) => {
+      const record = tally.of(tenantOf(topic))
       record.delivered += delivered
       record.failed += failed
     },

@@ -15,10 +15,16 @@ export function channelOf(topic: Topic, tenant: string): string | undefined {
   return topic.startsWith(before) ? topic.slice(before.length) : undefined
 }
 
+let lastTenant = ''
+
+/** Remembers the last tenant: most topics that follow each other share one, and a copy would be hashed for each look-up. */
 export function tenantOf(topic: Topic): string {
   const start = topic.indexOf(':') + 1
   const end = topic.indexOf(':', start)
-  return topic.slice(start, end < 0 ? undefined : end)
+  const length = (end < 0 ? topic.length : end) - start
+  if (length !== lastTenant.length || !topic.startsWith(lastTenant, start))
+    lastTenant = topic.slice(start, start + length)
+  return lastTenant
 }
 
 /** The user behind a user's topic. */
