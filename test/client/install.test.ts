@@ -113,16 +113,17 @@ describe('in a page', () => {
   test(
     'without a build',
     async () => {
+      const user = crypto.randomUUID()
       const folder = await project({
         'index.html': `<!doctype html><body><p></p><script type="module">
 import { createClient } from './node_modules/ara-client/dist/index.js'
 const shown = document.querySelector('p')
-const ara = createClient({ url: '${service.url}', token: () => '${await service.token('plain')}' })
+const ara = createClient({ url: '${service.url}', token: () => '${await service.token(user)}' })
 ara.watch(() => { shown.textContent = ara.connection.state })
 ara.on('e', ({ payload }) => { shown.textContent += ' ' + payload })
 </script>`,
       })
-      expect(await shown(folder, 'plain')).toBe('online hello')
+      expect(await shown(folder, user)).toBe('online hello')
     },
     TEST_MS,
   )
@@ -130,6 +131,7 @@ ara.on('e', ({ payload }) => { shown.textContent += ' ' + payload })
   test(
     'built by Vite, with React',
     async () => {
+      const user = crypto.randomUUID()
       const folder = await project({
         'index.html': '<!doctype html><body><div></div><script type="module" src="/main.js"></script>',
         'main.js': `
@@ -137,7 +139,7 @@ import { createElement, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { createClient } from 'ara-client'
 import { useConnection, useNotification } from 'ara-client/react'
-const ara = createClient({ url: '${service.url}', token: () => '${await service.token('vite')}' })
+const ara = createClient({ url: '${service.url}', token: () => '${await service.token(user)}' })
 function Page() {
   const [text, show] = useState('')
   useNotification(ara, 'e', ({ payload }) => show(payload))
@@ -148,7 +150,7 @@ createRoot(document.querySelector('div')).render(createElement(Page))`,
       for (const name of ['react', 'react-dom', 'scheduler'])
         await symlink(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name))
       await build({ root: folder, configFile: false, logLevel: 'error' })
-      expect(await shown(join(folder, 'dist'), 'vite')).toBe('online hello')
+      expect(await shown(join(folder, 'dist'), user)).toBe('online hello')
     },
     TEST_MS,
   )
