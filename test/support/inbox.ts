@@ -12,7 +12,7 @@ export interface Inbox<T> {
 }
 
 /** Time limit of a test's wait, long enough for a busy machine. */
-const GIVE_UP_MS = 15_000
+const GIVE_UP_MS = 30_000
 
 export function createInbox<T>(): Inbox<T> {
   const all: T[] = []
