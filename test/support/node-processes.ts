@@ -1,5 +1,6 @@
 import type { Message } from './client.ts'
 import { type Service, startService } from './service.ts'
+import { eventually } from './visit.ts'
 
 /** Nodes of one cluster, each in its own process: `await using nodes = await startNodes([redis.url, redis.url])`. */
 export interface NodeProcesses extends AsyncDisposable {
@@ -10,6 +11,7 @@ export interface NodeProcesses extends AsyncDisposable {
 }
 
 const POLL_MS = 10
+const READY_MS = 30_000
 
 const isReady = async ({ url }: Service): Promise<boolean> =>
   (await fetch(`${url}/health/ready`).catch(() => undefined))?.ok === true
@@ -19,32 +21,37 @@ export async function startNodes(
   addresses: readonly string[],
   env: Record<string, string> = {},
 ): Promise<NodeProcesses> {
+  await using starting = new AsyncDisposableStack()
+  const services = starting.use(new AsyncDisposableStack())
   let started = 0
   const start = async (address: string): Promise<Service> => {
-    const service = await startService({
-      NODE_ID: `node-${++started}`,
-      BUS_URL: address,
-      STORE_URL: address,
-      QUEUE_ENABLED: 'true',
-      QUEUE_MAX_SIZE_PER_USER: '100000',
-      WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
-      ...env,
-    })
-    while (!(await isReady(service))) await Bun.sleep(POLL_MS)
+    const service = services.use(
+      await startService({
+        NODE_ID: `node-${++started}`,
+        BUS_URL: address,
+        STORE_URL: address,
+        QUEUE_ENABLED: 'true',
+        QUEUE_MAX_SIZE_PER_USER: '100000',
+        WEBSOCKET_MAX_CONNECTIONS_PER_USER: '0',
+        ...env,
+      }),
+    )
+    await eventually(async () => {
+      await Bun.sleep(POLL_MS)
+      return await isReady(service)
+    }, READY_MS)
     return service
   }
   const all = await Promise.all(addresses.map(start))
-  const ended: Service[] = []
+  starting.move()
   return {
     all,
     replace: async place => {
       const node = await start(addresses[place] ?? '')
-      ended.push(...all.splice(place, 1, node))
+      all.splice(place, 1, node)
       return node
     },
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all([...ended, ...all].map(node => node[Symbol.asyncDispose]()))
-    },
+    [Symbol.asyncDispose]: () => services.disposeAsync(),
   }
 }
 

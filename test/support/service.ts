@@ -91,7 +91,10 @@ export async function startService(env: Record<string, string> = {}, program?: P
   }
   const stdout = awaitedLater(read())
   const line = (event: string) => inbox.until(each => each.event === event)
-  const { port } = await line('started')
+  const { port } = await line('started').catch(error => {
+    child.kill('SIGKILL')
+    throw error
+  })
   const url = `http://127.0.0.1:${port}`
   return {
     port,

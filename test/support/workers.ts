@@ -39,7 +39,8 @@ export async function startWorkers(
   env: Record<string, string> = {},
   program?: Program,
 ): Promise<WorkerService> {
-  const service = await startService(workerSettings(redisUrl, env), program)
+  await using starting = new AsyncDisposableStack()
+  const service = starting.use(await startService(workerSettings(redisUrl, env), program))
   const linesOf = (event: string) => service.lines.filter(line => line.event === event)
   const untilLines = async (event: string, count: number) => {
     await eventually(() => linesOf(event).length >= count, 45_000)
@@ -53,6 +54,7 @@ export async function startWorkers(
     if (status === 'healthy') ready.add(node)
     return ready.size === count
   })
+  starting.move()
   return {
     ...service,
     pids: () => linesOf('worker.started').map(({ pid }) => pid),
