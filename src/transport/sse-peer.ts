@@ -152,8 +152,9 @@ export class SsePeer extends Peer {
 
   override cut(): void {
     this.#leave(true)
-    this.#output.cut()
+    // Before the end: the runtime then no longer knows the request.
     this.#drop()
+    this.#output.cut()
   }
 
   /** Closes the socket of a client that does not read: closing the stream does not. */
@@ -173,9 +174,9 @@ export class SsePeer extends Peer {
     this.#output.flush()
     this.#leave(false)
     const isStuck = this.buffered() > 0 || this.proof.owesSince !== undefined
-    this.#output.end()
     if (isStuck) this.#drop()
     else this.#setIdleSeconds(this.#shared.keepAliveSeconds)
+    this.#output.end()
   }
 
   #setIdleSeconds(seconds: number): void {
