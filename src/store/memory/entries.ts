@@ -6,8 +6,13 @@ import { ACKED, BY_TTL, ENDS_AT, PRIORITY, type Row, type Rows, SEQ } from './ro
 export class Entries {
   readonly bySeq: RowList
   readonly #rows: Rows
+  // An append reads no older row: each is in a line of memory that no cache holds.
+  /** Priority of the first entry. */
+  #priority: number | undefined
   /** Whether the log has had entries of several priorities. */
   #isMixed = false
+  /** No entry ends before this moment. */
+  #endsFrom = Number.POSITIVE_INFINITY
   /** Entries of each priority. */
   #lanes: readonly RowList[] | undefined
   #byTtl: RowList | undefined
@@ -20,10 +25,11 @@ export class Entries {
   }
 
   add(row: Row): void {
-    const { first } = this.bySeq
-    this.#isMixed ||= first !== undefined && this.#priorityOf(first) !== this.#priorityOf(row)
-    this.bySeq.add(row)
-    this.#laneOf(row)?.add(row)
+    this.#priority ??= this.#priorityOf(row)
+    this.#isMixed ||= this.#priority !== this.#priorityOf(row)
+    this.#endsFrom = Math.min(this.#endsFrom, this.#endOf(row))
+    this.bySeq.push(row)
+    this.#laneOf(row)?.push(row)
     if (!this.#rows.has(row, BY_TTL)) return
     this.#byTtl ??= new RowList(this.#rows, ENDS_AT)
     this.#byTtl.add(row)
@@ -49,6 +55,8 @@ export class Entries {
 
   /** Returns an entry that has ended. */
   ended(now: number): Row | undefined {
+    if (now <= this.#endsFrom) return undefined
+    this.#endsFrom = this.endsAt
     const byTtl = this.#byTtl?.first
     if (now > this.#endOf(byTtl)) return byTtl
     const oldest = this.bySeq.first
@@ -82,7 +90,7 @@ export class Entries {
   #makeLanes(): readonly RowList[] {
     const lanes = PRIORITIES.map(() => new RowList(this.#rows))
     this.bySeq.visitAfter(0, row => {
-      lanes[this.#priorityOf(row)]?.add(row)
+      lanes[this.#priorityOf(row)]?.push(row)
       return true
     })
     return lanes

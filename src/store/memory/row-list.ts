@@ -25,10 +25,16 @@ export class RowList {
     return this.#length === 0 ? undefined : this.#at(0)
   }
 
-  add(row: Row): void {
+  /** Adds a row that sorts behind all others. */
+  push(row: Row): void {
     if (this.#length === this.#ring.length) this.#resize(2 * this.#length)
+    this.#set(this.#length++, row)
+  }
+
+  add(row: Row): void {
     const place = this.#placeAfter(this.#rows.double(row, this.#field))
-    for (let later = this.#length++; later > place; later--) this.#set(later, this.#at(later - 1))
+    this.push(row)
+    for (let later = this.#length - 1; later > place; later--) this.#set(later, this.#at(later - 1))
     this.#set(place, row)
   }
 
