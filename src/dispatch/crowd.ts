@@ -2,11 +2,11 @@ import type { Connection } from '../hub/connection.ts'
 import type { Hub } from '../hub/hub.ts'
 import { SHARD_SIZE, type Shard } from '../hub/room.ts'
 import type { SendBuffers } from '../hub/send-buffers.ts'
-import { FairQueue } from '../lib/collections/fair-queue.ts'
 import type { Accept } from '../notification/audience.ts'
 import type { Frame } from '../notification/frame.ts'
 import { type Topic, tenantOf } from '../notification/topic.ts'
 import type { OnFault } from '../observe/fault.ts'
+import { createCrowdQueue } from './crowd-queue.ts'
 import type { WriteCount } from './reach.ts'
 
 /** The runtime's own publish to all sockets that listen to `name`. Above 0: all took it. */
@@ -35,19 +35,39 @@ interface CrowdOptions {
 }
 
 /** One piece of a send, small enough for one turn of the event loop. */
-interface Job {
+interface Piece {
   readonly size: number
   /** Set for a native publish. */
   readonly shard?: Shard
   run(): WriteCount | Promise<WriteCount>
-  done(handed: WriteCount): void
+}
+
+/** A queued piece, and its result. */
+interface Job extends Piece {
+  readonly written: Promise<WriteCount>
+  done(written: WriteCount): void
   failed(error: unknown): void
 }
 
-/** Sockets written to in one turn of the event loop, for all sends. */
-const TURN_BUDGET = SHARD_SIZE * 1.5
-/** Cost of another publish to a shard in one turn: the runtime joins the writes. */
-const REPEAT_COST = 1 / 32
+function jobOf(piece: Piece, after: CrowdSend['after']): Job {
+  const { promise: written, resolve, reject } = Promise.withResolvers<WriteCount>()
+  const done = (result: WriteCount): void => {
+    after?.(result)
+    resolve(result)
+  }
+  return { ...piece, written, done, failed: reject }
+}
+
+/** Runs a piece. An exception ends it and rejects its send. */
+function run(job: Job): void {
+  try {
+    const written = job.run()
+    if (written instanceof Promise) written.then(job.done).catch(job.failed)
+    else job.done(written)
+  } catch (error) {
+    job.failed(error)
+  }
+}
 
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 const total = (pieces: readonly WriteCount[]): WriteCount => ({
@@ -70,13 +90,6 @@ const chunksOf = (connections: readonly Connection[]): readonly (readonly Connec
 
 export function createCrowd(options: CrowdOptions): Crowd {
   const { hub, publish, sendBufferBytes, coalesceMs, buffers, onFault } = options
-  /** Takes tenants in turn. A socket belongs to one tenant, so its order stays. */
-  const queue = new FairQueue<Job>()
-  let isPlanned = false
-  let budget = TURN_BUDGET
-  /** Shards of this turn. */
-  const reached = new Set<Shard>()
-
   /** Cuts a connection whose write throws; others are not affected. */
   const handSafely = (connection: Connection, frame: Frame): boolean => {
     try {
@@ -129,59 +142,7 @@ export function createCrowd(options: CrowdOptions): Crowd {
     )
   }
 
-  /** Runs a piece. An exception ends it and rejects its send. */
-  const run = (job: Job): void => {
-    try {
-      const handed = job.run()
-      if (handed instanceof Promise) handed.then(job.done).catch(job.failed)
-      else job.done(handed)
-    } catch (error) {
-      job.failed(error)
-    }
-  }
-
-  const costOf = ({ size, shard }: Job): number =>
-    Math.max(1, shard !== undefined && reached.has(shard) ? size * REPEAT_COST : size)
-
-  /** Runs queued pieces up to the turn's budget: no send stalls the event loop. */
-  const pump = (): void => {
-    for (let job = queue.peek(); job !== undefined; job = queue.peek()) {
-      const cost = costOf(job)
-      if (cost > budget && budget < TURN_BUDGET) break
-      budget -= cost
-      if (job.shard !== undefined) reached.add(job.shard)
-      queue.shift()
-      run(job)
-    }
-    if (budget < TURN_BUDGET) plan(() => setImmediate(nextTurn))
-  }
-
-  const nextTurn = (): void => {
-    isPlanned = false
-    budget = TURN_BUDGET
-    reached.clear()
-    pump()
-  }
-
-  const plan = (schedule: () => void): void => {
-    if (isPlanned) return
-    isPlanned = true
-    schedule()
-  }
-
-  const enqueue = (
-    tenant: string,
-    piece: Pick<Job, 'size' | 'shard' | 'run'>,
-    after: CrowdSend['after'],
-  ): Promise<WriteCount> => {
-    const { promise, resolve, reject } = Promise.withResolvers<WriteCount>()
-    const done = (handed: WriteCount): void => {
-      after?.(handed)
-      resolve(handed)
-    }
-    queue.push(tenant, { ...piece, done, failed: reject })
-    return promise
-  }
+  const queue = createCrowdQueue(run, coalesceMs)
 
   const union = (
     topics: readonly Topic[],
@@ -195,45 +156,42 @@ export function createCrowd(options: CrowdOptions): Crowd {
     return [...found]
   }
 
-  const piecesOf = (
+  const toRoom = (room: Topic, frame: Frame, { before }: CrowdSend): readonly Piece[] =>
+    (hub.room(room)?.shards ?? []).map(shard => ({
+      size: shard.size,
+      shard,
+      run: () => publishTo(shard, frame, before),
+    }))
+
+  const toEach = (
     topics: readonly Topic[],
     frame: Frame,
-    { accept, before, after }: CrowdSend,
-  ): Promise<WriteCount>[] => {
-    const [only, ...others] = topics
-    if (only === undefined) return []
-    const tenant = tenantOf(only)
-    if (others.length === 0 && accept === undefined)
-      return (hub.room(only)?.shards ?? []).map(shard =>
-        enqueue(tenant, { size: shard.size, shard, run: () => publishTo(shard, frame, before) }, after),
-      )
+    { accept, before }: CrowdSend,
+  ): readonly Piece[] => {
     // Checked again at the write: a connection that has left MUST receive nothing.
     const isMeant = (connection: Connection): boolean => {
       const isIn = (topic: Topic): boolean => hub.isIn(connection, topic)
       return topics.some(isIn) && (accept === undefined || accept(connection.principal, isIn))
     }
-    return chunksOf(union(topics, isMeant)).map(chunk =>
-      enqueue(
-        tenant,
-        {
-          size: chunk.length,
-          run: () => {
-            const meant = chunk.filter(isMeant)
-            before?.(meant)
-            return handEach(meant, frame)
-          },
-        },
-        after,
-      ),
-    )
+    return chunksOf(union(topics, isMeant)).map(chunk => ({
+      size: chunk.length,
+      run: () => {
+        const meant = chunk.filter(isMeant)
+        before?.(meant)
+        return handEach(meant, frame)
+      },
+    }))
   }
 
   return {
     send: async (topics, frame, how = {}) => {
-      const pieces = piecesOf(topics, frame, how)
-      if (coalesceMs > 0) plan(() => setTimeout(nextTurn, coalesceMs))
-      else pump()
-      return total(await Promise.all(pieces))
+      const [first, ...others] = topics
+      if (first === undefined) return total([])
+      const room = others.length === 0 && how.accept === undefined ? first : undefined
+      const pieces = room === undefined ? toEach(topics, frame, how) : toRoom(room, frame, how)
+      const jobs = pieces.map(piece => jobOf(piece, how.after))
+      queue.add(tenantOf(first), room, jobs)
+      return total(await Promise.all(jobs.map(({ written }) => written)))
     },
   }
 }
