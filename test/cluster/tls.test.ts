@@ -44,7 +44,8 @@ test(
     })
     const [a, b] = nodes.all
     if (a === undefined || b === undefined) throw new Error('two nodes were started')
-    using client = await connectSocket(`${b.url}/ws?token=${await b.token('u')}`)
+    using client = await connectSocket(`${b.url}/ws?token=${await b.token('u')}&cursor=`)
+    await client.nextOf('connected')
     const answer = await a.send('u', 1)
     expect(await answer.json()).toMatchObject({ delivered_to: 1 })
     expect(await client.next()).toMatchObject({ payload: 1 })

@@ -584,7 +584,7 @@ describe('The reader goes on', () => {
     await using fresh = await startRedis()
     await using ingest = await startIngest(fresh)
     fresh.freeze()
-    expect(await untilRedisIs(ingest, ({ connected }) => !connected)).toBeLessThan(3_000)
+    expect(await untilRedisIs(ingest, ({ connected }) => !connected)).toBeLessThan(3_300)
     fresh.thaw()
     expect(await untilRedisIs(ingest, ({ connected }) => connected)).toBeLessThan(15_000)
     await add(fresh.client(), messageTo('u', 1))

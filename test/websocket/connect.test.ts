@@ -689,6 +689,9 @@ test('a stream whose client stops reading is cut after the timeout', async () =>
   expect((await connections(app)).total).toBe(2)
   await jump(120)
   expect((await connections(app)).total).toBe(1)
+  // When it reads again it learns that the stream has ended.
+  stalled.resume()
+  await stalled.closed
 }, 30_000)
 
 test('a closed socket leaves no entry in any index, however it ends', async () => {
