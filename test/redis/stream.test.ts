@@ -73,11 +73,12 @@ function brokenStore(fault: (tenant: string, body: string) => Error | undefined)
 
 describe('An entry', () => {
   test('reaches its user with the stream as source and the time of its id, and is acknowledged', async () => {
-    using user = await socketOf(app, 'first')
+    const name = crypto.randomUUID()
+    using user = await socketOf(app, name)
     const payload = '{"b":1e400,"a":-0,"9":12345678901234567890}'
     const id = await add(
       client,
-      `{"type":"user","target":"first","event":{"event_type":"paid","payload":${payload},"priority":"High","ttl":600}}`,
+      `{"type":"user","target":"${name}","event":{"event_type":"paid","payload":${payload},"priority":"High","ttl":600}}`,
     )
     expect(await user.next()).toMatchObject({
       type: 'notification',
@@ -91,7 +92,7 @@ describe('An entry', () => {
   })
 
   test('with an id in the future has the time of the service', async () => {
-    const name = 'ahead'
+    const name = `ahead-${crypto.randomUUID()}`
     await using ahead = await startIngest(redis, { REDIS_STREAM: name })
     using user = await socketOf(ahead, 'u')
     await client.call('XADD', name, '99999999999999999999-1', 'data', messageTo('u', 1)).catch(() => {})
@@ -108,12 +109,13 @@ describe('An entry', () => {
       event_type: 'of.template',
       payload_template: { text: 'No {{no}}' },
     })
-    using a = await subscribed(app, 'a', 'x')
-    using b = await streamOf(app, 'b')
-    await add(client, { type: 'users', target: ['a', 'b'], event: { ...EVENT, payload: 1 } })
+    const users = [crypto.randomUUID(), crypto.randomUUID()] as const
+    using a = await subscribed(app, users[0], 'x')
+    using b = await streamOf(app, users[1])
+    await add(client, { type: 'users', target: users, event: { ...EVENT, payload: 1 } })
     await add(client, { type: 'channel', target: 'x', event: { ...EVENT, payload: 2 } })
     await add(client, { type: 'broadcast', event: { ...EVENT, payload: 3 } })
-    await add(client, { type: 'users', target: 'a', event: { template_id: 't', variables: { no: 7 } } })
+    await add(client, { type: 'users', target: users[0], event: { template_id: 't', variables: { no: 7 } } })
     const got = await a.take(4)
     expect(got.map(({ payload }) => payload)).toEqual([1, 2, 3, { text: 'No 7' }])
     for (const payload of [1, 3]) expect((await b.nextOf('notification')).data.payload).toBe(payload)
@@ -142,18 +144,19 @@ describe('An entry', () => {
   }, 30_000)
 
   test('with a known idempotency key has no effect, whether the first message came by stream, Pub/Sub or a moment ago', async () => {
-    using user = await socketOf(app, 'keyed')
-    const keyed = messageTo('keyed', 1, { idempotency_key: 'k-1' })
+    const name = crypto.randomUUID()
+    using user = await socketOf(app, name)
+    const keyed = messageTo(name, 1, { idempotency_key: `${name}-1` })
     await redis.publish('notification:user:any', keyed)
     await user.next()
     for (let n = 0; n < 3; n++) await add(client, keyed)
-    const other = messageTo('keyed', 2, { idempotency_key: 'k-2' })
+    const other = messageTo(name, 2, { idempotency_key: `${name}-2` })
     const pipeline = client.pipeline()
     for (let n = 0; n < 3; n++) pipeline.call('XADD', STREAM, '*', 'data', other)
     await pipeline.exec()
     await untilRead(client)
     expect((await settle(user)).map(({ payload }) => payload)).toEqual([2])
-    expect(await logOf(app, 'keyed')).toEqual([1, 2])
+    expect(await logOf(app, name)).toEqual([1, 2])
   })
 
   test('that a group reads again, from the first one, is in the log once', async () => {

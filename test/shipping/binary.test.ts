@@ -96,8 +96,9 @@ test('the executable contains the API page and everything that it loads', async 
 })
 
 test('the executable copies its store while it runs, and restores the copy', async () => {
-  const env = { QUEUE_ENABLED: 'true', STORE_URL: `sqlite:${join(folder, 'copied.db')}`, DRAIN_SECONDS: '0' }
-  const copy = join(folder, 'copy.db')
+  const file = join(folder, `${crypto.randomUUID()}.db`)
+  const env = { QUEUE_ENABLED: 'true', STORE_URL: `sqlite:${file}`, DRAIN_SECONDS: '0' }
+  const copy = `${file}.copy`
   const run = async (command: string) => {
     const child = spawnService(env, { ...program, command: [...program.command, command, copy] })
     return { code: await child.exited, stderr: await child.stderr.text() }

@@ -372,11 +372,12 @@ describe('connections', () => {
 })
 
 test('client messages count by type when they are valid, and separately over the rate', async () => {
-  await using app = await startTestApp({
+  const env = {
     RATELIMIT_ENABLED: 'true',
     RATELIMIT_WS_MESSAGES_PER_SECOND: '6',
     RATELIMIT_WS_CONNECTIONS_PER_MINUTE: '100',
-  })
+  }
+  await using app = await startTestApp(env, { clock: createStoppedClock() })
   using client = await socketOf(app, 'u')
   const token = await app.token('u')
   expect(

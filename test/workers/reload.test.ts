@@ -97,7 +97,7 @@ test('a SIGHUP replaces every worker under load: no send is refused, none is los
     return made
   }
 
-  const users = ['a', 'b', 'c', 'd']
+  const users = Array.from({ length: 4 }, () => crypto.randomUUID())
   const clients = await Promise.all(users.map(user => resumingClient(service, user)))
   const loads = awaitedLater(users.map(load))
   for (let n = 1; n <= 2; n++) {
