@@ -89,9 +89,8 @@ export async function startApp({
   const spans = tracing && createRequestSpans(tracing)
   const onResumed = () => late.pipeline?.catchUp()
   const { busMessages: messages } = stats
-  const bus = starting.use(
-    openBus({ settings: config, clock, messages, onBack: onResumed, onFault, ...tellOfBus(logger, clock) }),
-  )
+  const ofBus = { messages, onBack: onResumed, onFault, links: place?.links, ...tellOfBus(logger, clock) }
+  const bus = starting.use(openBus({ settings: config, clock, ...ofBus }))
   const hub = createHub<Peer>(
     bus.kind === 'none'
       ? undefined

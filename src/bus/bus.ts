@@ -1,6 +1,10 @@
 import type { Awaitable } from '../lib/flow/awaitable.ts'
 import type { Topic } from '../notification/topic.ts'
 
+/** Random name of a process on the bus. */
+export const newInstance = (): string =>
+  Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')
+
 declare const brand: unique symbol
 
 /** Names a set of nodes that is not a set of connections: one node, or all of them. */
@@ -31,8 +35,8 @@ export interface Bus extends AsyncDisposable {
    * other programs do not count. Rejects with StoreAway while the bus is away.
    */
   publish(topic: BusTopic, message: string): Promise<number>
-  /** Like `publish`, but publishes nothing and resolves with 0 if no other node joined the topic. */
-  publishToOthers(topic: BusTopic, message: string): Promise<number>
+  /** Like `publish`, but publishes nothing and returns 0 if no other node joined the topic. A plain value over links. */
+  publishToOthers(topic: BusTopic, message: string): Awaitable<number>
   /**
    * Resolves once messages on the topic reach this node; a plain value if they do already. While the bus is away it
    * resolves at once: the topic is joined when the bus is back, and `onBack` follows.

@@ -4,8 +4,10 @@ import { isReplyError } from '../lib/redis/reply-error.ts'
 import type { RedisAddress } from '../lib/redis/url.ts'
 import type { Clock } from '../lib/time/clock.ts'
 import { busChannel, topicOfBusChannel } from '../notification/bus-channel.ts'
-import type { Bus, BusTopic } from './bus.ts'
+import { type Bus, type BusTopic, newInstance } from './bus.ts'
 import { type BusConnection, connectBus } from './connection.ts'
+import type { Links } from './links/links.ts'
+import { type CountSubscribers, createWays, LEASES, untilKnown } from './links/ways.ts'
 import { createPublisher } from './publisher.ts'
 import { createSubscriptions } from './subscriptions.ts'
 
@@ -22,6 +24,8 @@ export interface RedisBusOptions {
   readonly onEvictRefused: (reason: string) => void
   /** Called with an error of the receiver. */
   readonly onFault: (error: unknown) => void
+  /** Sockets to the other workers of this machine; absent without them. */
+  readonly links?: Links | undefined
 }
 
 const SEPARATOR = '/'
@@ -36,34 +40,57 @@ export function redisBus({
   onState,
   onEvictRefused,
   onFault,
+  links,
 }: RedisBusOptions): Bus {
   const { db } = address
-  const instance = Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')
+  const instance = links?.instance ?? newInstance()
   const onPublished = (): void => {
     messages.out++
   }
   const publisher = createPublisher({ clock, onPublished })
-  const subscriptions = createSubscriptions({ channelOf: topic => busChannel(db, topic), clock })
+  const channelOf = (topic: BusTopic): string => busChannel(db, topic)
+  const onLeft = links?.leave
+  const subscriptions = createSubscriptions({ channelOf, clock, onLeft })
   let receive = (_: BusTopic, __: string): void => {}
   /** Number of connections so far. */
   let opened = 0
   /** Undefined while the bus is away. */
   let current: BusConnection | undefined
 
-  const onMessage = (channel: string, message: string): void => {
+  const deliver = (topic: BusTopic, message: string): void => {
     messages.in++
     try {
-      receive(topicOfBusChannel(db, channel) as BusTopic, message)
+      receive(topic, message)
     } catch (error) {
       onFault(error)
     }
   }
+  const publishInRedis = (topic: BusTopic, message: string): Promise<number> =>
+    publisher.publish(channelOf(topic), message)
+  const isJoined = (topic: BusTopic): boolean => subscriptions.of(topic) !== undefined
+  const ways =
+    links && createWays({ links, clock, isJoined, publishInRedis, deliver, onPublished, onLost: onBack })
+  // With the topics of every node in one command: a worker is counted whole, or not at all.
+  if (links !== undefined) void subscriptions.join(LEASES)
+  const arrive = ways?.arrive ?? deliver
+
+  const onMessage = (channel: string, message: string): void =>
+    arrive(topicOfBusChannel(db, channel) as BusTopic, message)
 
   const open: OpenLinkConnection = async ({ signal, alive }) => {
     const pulse = busChannel(db, `pulse:${instance}:${opened++}`)
     const connection = await connectBus({ address, pulse, onMessage, alive, signal })
+    const count: CountSubscribers = async topics => {
+      const reply = (await connection.publisher.call(
+        'PUBSUB',
+        'NUMSUB',
+        ...topics.map(channelOf),
+      )) as unknown[]
+      return topics.map((_, n) => Number(reply[2 * n + 1]))
+    }
     const lost = connection.ended.then(reason => {
       current = undefined
+      ways?.detach()
       publisher.attach(undefined)
       subscriptions.detach()
       return reason
@@ -73,6 +100,7 @@ export function redisBus({
     try {
       await Promise.race([failed, subscriptions.attach(connection.subscriber, connection.end)])
       await Promise.race([failed, connection.check()])
+      await Promise.race([failed, untilKnown(count, links)])
     } catch (error) {
       connection.end(new Error('not ready', { cause: error }))
       await lost
@@ -80,6 +108,7 @@ export function redisBus({
     }
     publisher.attach(connection)
     current = connection
+    ways?.attach(count)
     return { ended: lost, end: () => connection.end(new Error('stopped')) }
   }
 
@@ -93,7 +122,8 @@ export function redisBus({
     },
   })
 
-  const publish: Bus['publish'] = (topic, message) => publisher.publish(busChannel(db, topic), message)
+  const publish: Bus['publish'] = async (topic, message) =>
+    ways?.publish(topic, message) ?? publishInRedis(topic, message)
 
   return {
     kind: 'redis',
@@ -104,14 +134,20 @@ export function redisBus({
     },
     publish,
     publishToOthers: (topic, message) => {
+      const linked = ways?.publishToOthers(topic, message)
+      if (linked !== undefined) return linked
       const subscription = subscriptions.of(topic)
-      if (subscription === undefined) return publish(topic, message)
-      return publisher.publish(busChannel(db, topic), message, true).then(nodes =>
+      if (subscription === undefined) return publishInRedis(topic, message)
+      return publisher.publish(channelOf(topic), message, true).then(nodes =>
         // The only subscriber may have been another node if this one has left the topic meanwhile.
-        nodes > 0 || subscriptions.of(topic) === subscription ? nodes : publish(topic, message),
+        nodes > 0 || subscriptions.of(topic) === subscription ? nodes : publishInRedis(topic, message),
       )
     },
-    join: subscriptions.join,
+    join: topic => {
+      const here = subscriptions.join(topic)
+      const atSiblings = links?.join(topic)
+      return atSiblings === undefined ? here : Promise.all([here, atSiblings]).then(() => {})
+    },
     leave: subscriptions.leave,
     get subscriber() {
       return current && current.runId + SEPARATOR + current.clientId
@@ -127,6 +163,7 @@ export function redisBus({
     },
     [Symbol.asyncDispose]: async () => {
       link[Symbol.dispose]()
+      ways?.[Symbol.dispose]()
       publisher[Symbol.dispose]()
       subscriptions[Symbol.dispose]()
     },

@@ -29,6 +29,8 @@ export interface Subscription {
 interface SubscriptionsOptions {
   readonly channelOf: (topic: BusTopic) => string
   readonly clock: Pick<Clock, 'monotonic'>
+  /** Called when a topic is left for good. */
+  readonly onLeft?: ((topic: BusTopic) => void) | undefined
 }
 
 /** A user who reconnects within this time causes no traffic. */
@@ -43,7 +45,11 @@ interface Batch {
   readonly done: PromiseWithResolvers<void>
 }
 
-export function createSubscriptions({ channelOf, clock }: SubscriptionsOptions): Subscriptions {
+export function createSubscriptions({
+  channelOf,
+  clock,
+  onLeft = () => {},
+}: SubscriptionsOptions): Subscriptions {
   /** Each with the promise of its subscription until Redis has confirmed it; undefined without a connection. */
   const joined = new Map<BusTopic, Promise<void> | Subscription | undefined>()
   /** When each ends, monotonic milliseconds; the earliest first. */
@@ -98,6 +104,7 @@ export function createSubscriptions({ channelOf, clock }: SubscriptionsOptions):
       leaving.delete(topic)
       joined.delete(topic)
       due.push(channelOf(topic))
+      onLeft(topic)
     }
     for (let from = 0; from < due.length; from += MAX_CHANNELS)
       // A connection that ends has no subscriptions left.

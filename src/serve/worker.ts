@@ -1,8 +1,10 @@
 import type { App } from '../app.ts'
+import { type Links, openLinks } from '../bus/links/links.ts'
 import { type Config, type Environment, loadConfig } from '../config/config.ts'
 import { shownSettings } from '../config/shown.ts'
 import { errorLine } from '../lib/error-line.ts'
-import { createLogger, openOutput } from '../observe/log.ts'
+import { systemClock } from '../lib/time/clock.ts'
+import { createLogger, type Logger, openOutput } from '../observe/log.ts'
 import { connectToSupervisor, type Ending } from '../workers/link.ts'
 import type { StartMessage } from '../workers/messages.ts'
 import { settingsOfWorker } from '../workers/share.ts'
@@ -56,6 +58,18 @@ const endOf = (way: Ending) => (app: App) => {
   }
 }
 
+/** Connects to the other workers. Without links everything goes through Redis. */
+async function linksOf({ links: directory }: StartMessage, logger: Logger): Promise<Links | undefined> {
+  if (directory === undefined) return undefined
+  try {
+    const onLost = (fields: object): void => logger.warn(fields, 'workers.link_lost')
+    return await openLinks({ directory, clock: systemClock, onLost })
+  } catch (error) {
+    logger.warn({ reason: errorLine(error) }, 'workers.no_links')
+    return undefined
+  }
+}
+
 /** Serves as one of several processes, until the supervisor or a signal ends it. */
 export async function serveAsWorker({ env, version, signalled }: WorkerOptions): Promise<void> {
   // A terminal that goes away sends it to all processes; the supervisor decides.
@@ -87,6 +101,7 @@ export async function serveAsWorker({ env, version, signalled }: WorkerOptions):
         sockets: { public: PUBLIC_SOCKET, internal: INTERNAL_SOCKET },
         untilReady: link.untilReady,
         isAlone: link.isAlone,
+        links: await linksOf(link.start, logger),
         beforeClose: link.report,
       },
     })

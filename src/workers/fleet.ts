@@ -28,7 +28,7 @@ interface FleetOptions {
   readonly command: readonly string[]
   readonly env: Readonly<Record<string, string>>
   /** Settings that all workers share. */
-  readonly start: Pick<StartMessage, 'given' | 'fixed' | 'secret' | 'colours'>
+  readonly start: Pick<StartMessage, 'given' | 'fixed' | 'secret' | 'links' | 'colours'>
   readonly drainSeconds: number
   readonly out: LineWriter
   readonly clock: Clock

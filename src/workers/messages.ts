@@ -16,6 +16,8 @@ export interface StartMessage {
   readonly patienceMs: number
   /** True if it replaces a process that serves: it must not serve without them. */
   readonly isSuccessor: boolean
+  /** Directory for the sockets between the workers; absent if it cannot be made. */
+  readonly links?: string | undefined
   /** True if log lines go to a terminal. */
   readonly colours: boolean
 }

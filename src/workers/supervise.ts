@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Config, Environment } from '../config/config.ts'
 import { initialEnvironment } from '../lib/system/initial-environment.ts'
 import type { LineWriter } from '../lib/system/line-writer.ts'
@@ -55,6 +58,18 @@ function reloadOnHangup(fleet: WorkerFleet, logger: Logger): void {
   })
 }
 
+/** Makes a directory that only this user reads, until this process ends. */
+function makeLinkDirectory(logger: Logger): string | undefined {
+  try {
+    const directory = mkdtempSync(join(tmpdir(), 'ara-'))
+    process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
+    return directory
+  } catch (error) {
+    logger.warn({ reason: String(error) }, 'workers.no_links')
+    return undefined
+  }
+}
+
 /** Starts WORKERS processes that share the port and keeps them running, until a signal. Serves nothing itself. */
 export async function supervise({
   config,
@@ -88,6 +103,7 @@ export async function supervise({
         INTERNAL_PORT: String(internalPort ?? 0),
       },
       secret: (config.madeSecret ? config.jwtSecret : undefined) ?? randomBytes(48).toString('base64url'),
+      links: makeLinkDirectory(logger),
       colours: isTerminal(),
     },
     drainSeconds,

@@ -38,7 +38,7 @@ test(`nodes that join, leave, publish, are cut off and evicted at random hear no
     } else if (what < 98) {
       const { bus } = node
       const publish = random.chance(0.5) ? bus.publish : bus.publishToOthers
-      publish(topic, `${bus.instance} ${n++}`).then(
+      Promise.resolve(publish(topic, `${bus.instance} ${n++}`)).then(
         () => published++,
         () => refused++,
       )

@@ -1,8 +1,13 @@
-import type { BusTopic } from '../../src/bus/bus.ts'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ALL_NODES, type BusTopic, nodeTopic } from '../../src/bus/bus.ts'
+import { type Links, openLinks } from '../../src/bus/links/links.ts'
 import { redisBus } from '../../src/bus/redis.ts'
 import type { LinkEvent } from '../../src/lib/redis/reconnecting-link.ts'
 import type { RedisAddress } from '../../src/lib/redis/url.ts'
 import { systemClock } from '../../src/lib/time/clock.ts'
+import { channelTopic } from '../../src/notification/topic.ts'
 import { type BusNode, busNode } from './bus-node.ts'
 import { eventually } from './visit.ts'
 
@@ -27,7 +32,10 @@ const SETTINGS = {
 }
 
 /** Connects a node to the bus at this address; does not wait until it is up. */
-export function connectNode(address: Partial<RedisAddress> & Pick<RedisAddress, 'hosts'>): RedisBusNode {
+export function connectNode(
+  address: Partial<RedisAddress> & Pick<RedisAddress, 'hosts'>,
+  links?: Links,
+): RedisBusNode {
   const events: LinkEvent[] = []
   const refusals: string[] = []
   const messages = { in: 0, out: 0 }
@@ -45,6 +53,7 @@ export function connectNode(address: Partial<RedisAddress> & Pick<RedisAddress, 
     onFault: error => {
       throw error
     },
+    links,
   })
   return {
     ...busNode(bus),
@@ -71,4 +80,47 @@ export async function startNode(
   await node.until('up')
   await Promise.all(topics.map(topic => node.bus.join(topic)))
   return node
+}
+
+/** A directory for the sockets between workers; removed at the end. */
+export function linkDirectory(): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), 'ara-links-'))
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+/** A node with sockets to its siblings, as a worker has them. */
+export interface LinkedNode extends RedisBusNode {
+  readonly links: Links
+  /** Links that ended without a farewell. */
+  readonly lost: readonly { readonly sibling: string; readonly reason: string }[]
+  /** Whether messages go over links now. */
+  isAlone(): boolean
+}
+
+const UNUSED = channelTopic('default', 'no-node-joins-it')
+
+/** Connects a worker to its siblings in this directory and to the bus; waits until it is up. */
+export async function startLinked(
+  { port, directory }: { readonly port: number; readonly directory: string },
+  ...topics: readonly BusTopic[]
+): Promise<LinkedNode> {
+  const lost: { readonly sibling: string; readonly reason: string }[] = []
+  const links = await openLinks({ directory, clock: systemClock, onLost: fields => lost.push(fields) })
+  const node = connectNode({ hosts: [{ host: '127.0.0.1', port }] }, links)
+  // As every node does.
+  for (const topic of [ALL_NODES, nodeTopic(links.instance), ...topics]) void node.bus.join(topic)
+  await node.until('up')
+  return {
+    ...node,
+    get returns() {
+      return node.returns
+    },
+    links,
+    lost,
+    isAlone: () => {
+      const published = node.bus.publishToOthers(UNUSED, '')
+      if (published instanceof Promise) published.catch(() => {})
+      return published === 0
+    },
+  }
 }

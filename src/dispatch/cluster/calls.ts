@@ -1,5 +1,5 @@
 import { ALL_NODES, type Bus, type BusTopic, nodeTopic } from '../../bus/bus.ts'
-import type { Awaitable } from '../../lib/flow/awaitable.ts'
+import { type Awaitable, whenReady } from '../../lib/flow/awaitable.ts'
 import { every } from '../../lib/time/every.ts'
 import type { OnFault } from '../../observe/fault.ts'
 import { type Answers, NO_ANSWERS } from './answers.ts'
@@ -24,8 +24,11 @@ export type AnswerCall = (text: string, topic: BusTopic, instance: string) => Aw
 export interface Calls extends Disposable {
   /** Sets the answer to calls of a kind, a single word. `ofSelf`: also to those of this node. */
   on(kind: string, answer: AnswerCall, ofSelf?: boolean): void
-  /** Asks every other node that joined the topic. Rejects with StoreAway while the bus is away. */
-  ask(topic: BusTopic, kind: string, text: string): Promise<Answers>
+  /**
+   * Asks every other node that joined the topic; a plain value if the bus knows that there is none. Rejects with StoreAway
+   * while the bus is away.
+   */
+  ask(topic: BusTopic, kind: string, text: string): Awaitable<Answers>
   /** Publishes a message that has no answer. Rejects with StoreAway while the bus is away. */
   tell(topic: BusTopic, kind: string, text: string): Promise<void>
   /**
@@ -231,9 +234,8 @@ export function createCalls({
     collect,
     ask: (topic, kind, text) => {
       const id = begin()
-      return bus
-        .publishToOthers(topic, messageOf(headOf(kind, id), text))
-        .then(nodes => (nodes === 0 ? NO_ANSWERS : collect(id, topic, nodes)))
+      const published = bus.publishToOthers(topic, messageOf(headOf(kind, id), text))
+      return whenReady(published, nodes => (nodes === 0 ? NO_ANSWERS : collect(id, topic, nodes)))
     },
     [Symbol.dispose]: () => {
       ticks?.[Symbol.dispose]()

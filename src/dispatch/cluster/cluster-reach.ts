@@ -136,11 +136,11 @@ export function createClusterReach({
       const isPushed = entries.some(({ push }) => push !== undefined)
       return isPushed ? collect(entries, body, acceptedAt, span) : local.offer(entries, body, acceptedAt)
     },
-    writeOne: async (owner, message, span) => {
+    writeOne: (owner, message, span) => {
       const { id, body, acceptedAt } = message
       const here = local.writeOne(owner, message)
       const asked = calls.ask(owner, WRITE_ONE, `${id} ${elapsedMs(acceptedAt)}\n${body}`)
-      return sumReach(await trace(span, asked), await here)
+      return whenReady(trace(span, asked), answers => whenReady(here, reach => sumReach(answers, reach)))
     },
     write: async (owners, message, span) => {
       const { id, body, acceptedAt } = message
@@ -182,7 +182,7 @@ export function createClusterReach({
     close: async (owner, reason, words) => {
       const [here, { texts }] = await Promise.all([
         local.close(owner, reason, words),
-        calls.ask(owner, 'close', JSON.stringify({ reason, words })).catch(storeUnavailable),
+        Promise.resolve(calls.ask(owner, 'close', JSON.stringify({ reason, words }))).catch(storeUnavailable),
       ])
       return texts.reduce((total, text) => total + Number(text), here)
     },
