@@ -15,13 +15,20 @@ interface Owner {
 export interface Outputs {
   /** Flushes each output once per turn: one joined string is far cheaper than many chunks. */
   flushSoon(output: StreamOutput): void
-  /** Joins two texts. Streams of one room get the same texts in a turn: one joined string serves all. */
-  join(before: string, added: string): string
+  /** Adds a text. Streams of one room get the same texts in a turn: one joined string serves all. */
+  join(before: Joined, added: string): Joined
 }
+
+/** Text that waits. It is recognized as an object: comparing long texts would take time for each event. */
+interface Joined {
+  readonly text: string
+}
+
+const NOTHING: Joined = { text: '' }
 
 export function createOutputs(onFault: OnFault): Outputs {
   let dirty: StreamOutput[] = []
-  let last = { before: '', added: '', joined: '' }
+  let last = { before: NOTHING, added: '', joined: NOTHING }
   const flush = (): void => {
     const outputs = dirty
     dirty = []
@@ -40,8 +47,8 @@ export function createOutputs(onFault: OnFault): Outputs {
       dirty.push(output)
     },
     join: (before, added) => {
-      if (before === '') return added
-      if (before !== last.before || added !== last.added) last = { before, added, joined: before + added }
+      if (before !== last.before || added !== last.added)
+        last = { before, added, joined: { text: before.text + added } }
       return last.joined
     },
   }
@@ -58,7 +65,7 @@ export class StreamOutput {
   readonly #outputs: Outputs
   #controller: ReadableStreamDirectController | undefined
   /** Text that the runtime does not have yet. */
-  #text = ''
+  #waiting = NOTHING
   /** Its bytes: those of this turn, and older ones. */
   #turnBytes = 0
   #olderBytes = 0
@@ -80,7 +87,7 @@ export class StreamOutput {
   pull(controller: ReadableStreamDirectController): void {
     if (this.#controller !== undefined) return
     this.#controller = controller
-    this.#text = COMMENT + this.#text
+    this.#waiting = { text: COMMENT + this.#waiting.text }
     this.#count(COMMENT.length)
     this.flush()
     if (this.#owner.hasEnded()) controller.close()
@@ -118,7 +125,7 @@ export class StreamOutput {
 
   write(text: string, bytes: number): void {
     if (this.#turnBytes === 0) this.#outputs.flushSoon(this)
-    this.#text = this.#outputs.join(this.#text, text)
+    this.#waiting = this.#outputs.join(this.#waiting, text)
     this.#count(bytes)
   }
 
@@ -158,8 +165,8 @@ export class StreamOutput {
 
   /** The runtime takes a chunk in any case. A promise resolves when the system has taken it too. */
   #send(): void {
-    if (this.#text === '' || this.#controller === undefined) return
-    const taken = this.#controller.write(this.#text)
+    if (this.#waiting === NOTHING || this.#controller === undefined) return
+    const taken = this.#controller.write(this.#waiting.text)
     this.chunks++
     if (typeof taken !== 'number') {
       this.#blockedBytes = this.waiting
@@ -176,7 +183,7 @@ export class StreamOutput {
   }
 
   #discard(): void {
-    this.#text = ''
+    this.#waiting = NOTHING
     this.#turnBytes = 0
     this.#olderBytes = 0
   }
