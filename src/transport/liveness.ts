@@ -57,8 +57,13 @@ export function keepAlive({
     peer.nextPingAt = now + MAX_PING_MS
     watchProgress(peer, now)
     if (peer.hasEnded()) return
-    if (peer.greeted) tell(peer, HEARTBEAT)
-    if (!peer.hasEnded()) peer.beat()
+    const show = (): void => {
+      if (peer.greeted) tell(peer, HEARTBEAT)
+      if (!peer.hasEnded()) peer.beat()
+    }
+    // Both in one packet. A client that is behind may refuse the message, which a batch cannot tell.
+    if (peer.buffered() === 0) peer.batch(show)
+    else show()
   }
 
   /** Pings between heartbeats that are far apart. */
