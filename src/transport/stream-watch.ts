@@ -23,6 +23,12 @@ export interface StreamWatch {
   tick(now: number): boolean
 }
 
+/**
+ * The kernel forgets the bytes of a client that has reset its connection, as if it had received them. The service handles
+ * such ends before it judges a reading.
+ */
+const NOTICE_MS = 1
+
 export function watchStreams(options: StreamWatchOptions): StreamWatch {
   const { hub, receipts, queues, clock, onFault } = options
   const intervalMs = options.heartbeatSeconds * 1000
@@ -47,6 +53,7 @@ export function watchStreams(options: StreamWatchOptions): StreamWatch {
   const read = async (streams: readonly [SsePeer, StreamProgress][], now: number): Promise<void> => {
     const unacknowledged = await queues.read()
     if (unacknowledged === undefined) return
+    await Bun.sleep(NOTICE_MS)
     for (const [peer, handed] of streams) {
       try {
         judge(peer, handed, unacknowledged.get(peer.clientEnd) ?? 0, now)

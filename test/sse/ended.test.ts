@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test'
 import { startTestApp, type TestApp } from '../support/app.ts'
+import { createTestClock } from '../support/clock.ts'
 import { exchangeRaw, type RawExchange } from '../support/raw-http.ts'
 import { eventually, send } from '../support/visit.ts'
 
@@ -63,6 +64,45 @@ test.concurrent(
     expect(text).toEndWith(
       'data: {"type":"error","code":"FORBIDDEN","message":"disconnected by the backend"}\n\n',
     )
+  },
+  LIMIT_MS,
+)
+
+test.concurrent(
+  'a client that resets its connection during a reading of the send queues has not received what it did not take',
+  async () => {
+    const clock = createTestClock()
+    let readings = 0
+    let onRead: (() => void) | undefined
+    await using app = await startTestApp(
+      { QUEUE_ENABLED: 'true' },
+      {
+        clock,
+        wrapQueues: queues => ({
+          ...queues,
+          read: async () => {
+            if (onRead !== undefined) {
+              onRead()
+              return new Map()
+            }
+            const unacknowledged = await queues.read()
+            readings++
+            return unacknowledged
+          },
+        }),
+      },
+    )
+    using stream = await openStream(app, 'u')
+    stream.stall()
+    for (let n = 0; n < 9; n++) await send(app, 'u', PAYLOAD)
+    const { notification_id: last } = await send(app, 'u', PAYLOAD)
+    const before = readings
+    clock.jump(31)
+    await eventually(() => readings > before, LIMIT_MS)
+    onRead = () => stream.reset()
+    clock.jump(31)
+    await eventually(async () => (await connectionsOf(app, 'u')) === 0, LIMIT_MS)
+    expect((await app.get(`/api/v1/notifications/${last}`)).json.recipients[0].state).toBe('sent')
   },
   LIMIT_MS,
 )
