@@ -6,7 +6,7 @@ import { ALL_NODES, type BusTopic } from '../../src/bus/bus.ts'
 import { createFrameReader, frameOf, readRecords, recordOf } from '../../src/bus/links/frames.ts'
 import { openLinks } from '../../src/bus/links/links.ts'
 import { systemClock } from '../../src/lib/time/clock.ts'
-import { channelTopic } from '../../src/notification/topic.ts'
+import { channelTopic, userTopic } from '../../src/notification/topic.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { createRandom } from '../support/random.ts'
 import { startRedis } from '../support/redis.ts'
@@ -18,7 +18,7 @@ setDefaultTimeout(40_000)
 const redis = await startRedis()
 afterAll(() => redis[Symbol.asyncDispose]())
 
-const ORDERS = channelTopic('default', 'orders')
+const ANN = userTopic('default', 'ann')
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e6))
 
 /** Starts this many siblings; resolves when they are alone on the bus. */
@@ -36,62 +36,72 @@ const numbers = (from: number, to: number): readonly string[] =>
 describe('workers that are alone on the bus', () => {
   test('reach each other over their links: once, in order, and Redis publishes nothing', async () => {
     await using stack = new AsyncDisposableStack()
-    const { nodes } = await startSiblings(stack, 3, ORDERS)
+    const { nodes } = await startSiblings(stack, 3, ANN)
     const [a] = nodes
     const admin = redis.client()
     const published = async () => /cmdstat_publish:calls=(\d+)/.exec(await admin.info('commandstats'))?.[1]
     const before = await published()
-    const counts = await Promise.all(numbers(0, 500).map(n => a.bus.publish(ORDERS, n)))
+    const counts = await Promise.all(numbers(0, 500).map(n => a.bus.publish(ANN, n)))
     expect(new Set(counts)).toEqual(new Set([3]))
     for (const node of nodes) {
       await node.inbox.until(({ message }) => message === '499')
-      expect(node.on(ORDERS)).toEqual(numbers(0, 500))
+      expect(node.on(ANN)).toEqual(numbers(0, 500))
     }
     expect(await published()).toBe(before)
     expect(a.messages.out).toBeGreaterThanOrEqual(500)
+  })
+
+  test('publish to channels through Redis, once and in order', async () => {
+    await using stack = new AsyncDisposableStack()
+    const orders = channelTopic('default', 'orders')
+    const { nodes } = await startSiblings(stack, 2, orders)
+    const [a, b] = nodes
+    expect(await Promise.all(numbers(0, 100).map(n => a.bus.publish(orders, n)))).toEqual(Array(100).fill(2))
+    await b.inbox.until(({ message }) => message === '99')
+    expect(b.on(orders)).toEqual(numbers(0, 100))
   })
 
   test('a topic that only this worker joined has no other node, and a sibling knows a topic when `join` resolves', async () => {
     await using stack = new AsyncDisposableStack()
     const { nodes } = await startSiblings(stack, 2)
     const [a, b] = nodes
-    await a.bus.join(ORDERS)
-    expect(a.bus.publishToOthers(ORDERS, 'to nobody')).toBe(0)
+    await a.bus.join(ANN)
+    expect(a.bus.publishToOthers(ANN, 'to nobody')).toBe(0)
     for (let n = 0; n < 50; n++) {
-      const topic = channelTopic('default', `c${n}`)
+      const topic = userTopic('default', `u${n}`)
       await b.bus.join(topic)
       expect(a.bus.publishToOthers(topic, 'x')).toBe(1)
     }
-    await b.inbox.until(({ topic }) => topic === channelTopic('default', 'c49'))
-    expect(a.on(ORDERS)).toEqual([])
+    await b.inbox.until(({ topic }) => topic === userTopic('default', 'u49'))
+    expect(a.on(ANN)).toEqual([])
   })
 
   test('a topic is left 2 s after its end, and one that is joined again in time is kept', async () => {
     await using stack = new AsyncDisposableStack()
-    const { nodes } = await startSiblings(stack, 2, ORDERS)
+    const { nodes } = await startSiblings(stack, 2, ANN)
     const [a, b] = nodes
-    b.bus.leave(ORDERS)
+    b.bus.leave(ANN)
     await Bun.sleep(500)
-    expect(await a.bus.publish(ORDERS, 'kept')).toBe(2)
-    await b.bus.join(ORDERS)
-    b.bus.leave(ORDERS)
-    await eventually(async () => (await a.bus.publish(ORDERS, 'again')) === 1, 5_000)
+    expect(await a.bus.publish(ANN, 'kept')).toBe(2)
+    await b.bus.join(ANN)
+    b.bus.leave(ANN)
+    await eventually(async () => (await a.bus.publish(ANN, 'again')) === 1, 5_000)
   })
 
   test('a worker that starts has links before it is up, and waits for no lease', async () => {
     await using stack = new AsyncDisposableStack()
-    const { nodes, start } = await startSiblings(stack, 2, ORDERS)
+    const { nodes, start } = await startSiblings(stack, 2, ANN)
     const startedAt = performance.now()
     const third = await start()
     expect(third.links.siblings()).toHaveLength(2)
     await eventually(() => [...nodes, third].every(node => node.isAlone()), 10_000)
     expect(performance.now() - startedAt).toBeLessThan(5_000)
-    expect(await third.bus.publish(ORDERS, 'from the third')).toBe(3)
+    expect(await third.bus.publish(ANN, 'from the third')).toBe(3)
   })
 
   test('a worker that ends says so: its siblings go on without it, and compare nothing', async () => {
     await using stack = new AsyncDisposableStack()
-    const { directory, nodes, start } = await startSiblings(stack, 2, ORDERS)
+    const { directory, nodes, start } = await startSiblings(stack, 2, ANN)
     const third = await start()
     const returns = nodes.map(node => node.returns)
     await third[Symbol.asyncDispose]()
@@ -99,7 +109,7 @@ describe('workers that are alone on the bus', () => {
     expect(nodes.map(node => node.lost)).toEqual([[], []])
     expect(nodes.map(node => node.returns)).toEqual(returns)
     expect(readdirSync(directory)).toHaveLength(2)
-    expect(await nodes[0].bus.publish(ORDERS, 'x')).toBe(2)
+    expect(await nodes[0].bus.publish(ANN, 'x')).toBe(2)
   })
 })
 
@@ -107,7 +117,7 @@ describe('another node on the bus', () => {
   test(`nothing that is published once it is up is lost, repeated or out of order at any node (SEED=${seed})`, async () => {
     const random = createRandom(seed)
     await using stack = new AsyncDisposableStack()
-    const { nodes } = await startSiblings(stack, 2, ORDERS)
+    const { nodes } = await startSiblings(stack, 2, ANN)
     const sent = nodes.map(() => 0)
     const isOver = { value: false }
     /** Publishes to the end; up to a hundred messages are under way. */
@@ -115,7 +125,7 @@ describe('another node on the bus', () => {
       let underWay = 0
       while (!isOver.value) {
         const publish = random.chance(0.5) ? node.bus.publish : node.bus.publishToOthers
-        const done = Promise.resolve(publish(ORDERS, `${place} ${sent[place]}`))
+        const done = Promise.resolve(publish(ANN, `${place} ${sent[place]}`))
         sent[place] = (sent[place] ?? 0) + 1
         underWay++
         const counted = done.finally(() => underWay--)
@@ -128,16 +138,16 @@ describe('another node on the bus', () => {
       for (let round = 0; round < 3; round++) {
         await eventually(() => nodes.every(node => node.isAlone()), 10_000)
         await using other = connectNode({ hosts: [{ host: '127.0.0.1', port: redis.port }] })
-        for (const topic of [ALL_NODES, ORDERS]) void other.bus.join(topic)
+        for (const topic of [ALL_NODES, ANN]) void other.bus.join(topic)
         await other.until('up')
         const from = [...sent]
         const ways = nodes.map(node => node.isAlone())
         await Bun.sleep(random.whole(50, 300))
         const to = [...sent]
         for (const [place, count] of to.entries())
-          await eventually(() => other.on(ORDERS).includes(`${place} ${count - 1}`), 10_000)
+          await eventually(() => other.on(ANN).includes(`${place} ${count - 1}`), 10_000)
         for (const place of sent.keys()) {
-          const read = other.on(ORDERS).filter(message => message.startsWith(`${place} `))
+          const read = other.on(ANN).filter(message => message.startsWith(`${place} `))
           const first = Number(read[0]?.split(' ')[1])
           expect(first).toBeLessThanOrEqual(from[place] ?? 0)
           expect(read.map(message => Number(message.split(' ')[1]))).toEqual(
@@ -152,15 +162,15 @@ describe('another node on the bus', () => {
     }
     for (const node of nodes)
       for (const [place, count] of sent.entries()) {
-        await eventually(() => node.on(ORDERS).includes(`${place} ${count - 1}`), 10_000)
-        const read = node.on(ORDERS).filter(message => message.startsWith(`${place} `))
+        await eventually(() => node.on(ANN).includes(`${place} ${count - 1}`), 10_000)
+        const read = node.on(ANN).filter(message => message.startsWith(`${place} `))
         expect(read).toEqual(numbers(0, count).map(n => `${place} ${n}`))
       }
   })
 
   test('an ordinary node waits for leases, unless no worker holds one', async () => {
     await using stack = new AsyncDisposableStack()
-    await startSiblings(stack, 2, ORDERS)
+    await startSiblings(stack, 2, ANN)
     const startedAt = performance.now()
     await using first = await startNode(redis)
     expect(performance.now() - startedAt).toBeGreaterThan(1_000)
@@ -203,7 +213,7 @@ async function startFakeSibling(directory: string, of: string) {
 describe('faults of links', () => {
   test('a link that breaks costs one line and one comparison, and topics wait until a lease of the sibling has ended', async () => {
     await using stack = new AsyncDisposableStack()
-    const { directory, nodes } = await startSiblings(stack, 1, ORDERS)
+    const { directory, nodes } = await startSiblings(stack, 1, ANN)
     const [a] = nodes
     const sibling = stack.use(await startFakeSibling(directory, a.links.instance))
     await eventually(() => a.links.siblings().includes('fake'))
@@ -213,7 +223,7 @@ describe('faults of links', () => {
     await sibling[Symbol.asyncDispose]()
     await eventually(() => a.lost.length > 0)
     const startedAt = performance.now()
-    await a.bus.join(channelTopic('default', 'later'))
+    await a.bus.join(userTopic('default', 'later'))
     expect(performance.now() - startedAt).toBeGreaterThan(500)
     expect(a.lost).toEqual([{ sibling: 'fake', reason: 'it has closed its link' }])
     expect(a.returns).toBe(returns + 1)
@@ -222,30 +232,30 @@ describe('faults of links', () => {
 
   test('a sibling that confirms no topic for a second loses its link, and a client waits for it no longer', async () => {
     await using stack = new AsyncDisposableStack()
-    const { directory, nodes } = await startSiblings(stack, 1, ORDERS)
+    const { directory, nodes } = await startSiblings(stack, 1, ANN)
     const [a] = nodes
     const sibling = stack.use(await startFakeSibling(directory, a.links.instance))
     await eventually(() => a.links.siblings().includes('fake'))
     sibling.isMute = true
-    await a.bus.join(channelTopic('default', 'later'))
+    await a.bus.join(userTopic('default', 'later'))
     expect(a.lost).toEqual([{ sibling: 'fake', reason: 'it does not answer' }])
     expect(a.links.siblings()).toEqual([])
   })
 
   test('a link that broke is made again', async () => {
     await using stack = new AsyncDisposableStack()
-    const { directory, nodes } = await startSiblings(stack, 2, ORDERS)
+    const { directory, nodes } = await startSiblings(stack, 2, ANN)
     const [a, b] = nodes
     // A second process with the name of a sibling: both sides end the link.
     const socket = await Bun.connect({ unix: join(directory, a.links.instance), socket: { data() {} } })
     socket.write(Buffer.concat([frameOf(recordOf('hello', b.links.instance)), Buffer.alloc(9, 255)]))
     await eventually(() => a.lost.length === 1 && b.lost.length === 1)
-    expect(await a.bus.publish(ORDERS, 'meanwhile')).toBe(2)
+    expect(await a.bus.publish(ANN, 'meanwhile')).toBe(2)
     await b.inbox.until(({ message }) => message === 'meanwhile')
     await eventually(() => a.isAlone() && b.isAlone(), 15_000)
-    expect(await b.bus.publish(ORDERS, 'again')).toBe(2)
-    await a.inbox.until(({ message }) => message === 'again')
-    expect([a.on(ORDERS), b.on(ORDERS)]).toEqual([
+    expect(await b.bus.publish(ANN, 'again')).toBe(2)
+    for (const { inbox } of nodes) await inbox.until(({ message }) => message === 'again')
+    expect([a.on(ANN), b.on(ANN)]).toEqual([
       ['meanwhile', 'again'],
       ['meanwhile', 'again'],
     ])
@@ -254,12 +264,12 @@ describe('faults of links', () => {
 
   test('a process that dies in the middle of a message, and one that sends garbage, disturb no other', async () => {
     await using stack = new AsyncDisposableStack()
-    const { directory, nodes } = await startSiblings(stack, 2, ORDERS)
+    const { directory, nodes } = await startSiblings(stack, 2, ANN)
     const [a, b] = nodes
     const stranger = linkDirectory()
     stack.use(stranger)
     const hello = frameOf(recordOf('hello', 'stranger'))
-    const half = frameOf(recordOf('message', ORDERS, 'half')).subarray(0, 12)
+    const half = frameOf(recordOf('message', ANN, 'half')).subarray(0, 12)
     for (const bytes of [
       Buffer.concat([hello, half]),
       Buffer.from('GET / HTTP/1.1\r\n\r\n'),
@@ -275,9 +285,9 @@ describe('faults of links', () => {
       if (bytes.length > 12 && bytes[4] === hello[4]) socket.end()
       await ended.promise
     }
-    expect(await a.bus.publish(ORDERS, 'still')).toBe(2)
+    expect(await a.bus.publish(ANN, 'still')).toBe(2)
     await b.inbox.until(({ message }) => message === 'still')
-    expect(a.on(ORDERS)).not.toContain('half')
+    expect(a.on(ANN)).not.toContain('half')
     expect(a.links.siblings()).toEqual([b.links.instance])
   })
 
@@ -292,20 +302,20 @@ describe('faults of links', () => {
   test('Redis goes away: the workers say so within 3 s although they have links, and use them again afterwards', async () => {
     await using own = await startRedis()
     using directory = linkDirectory()
-    await using a = await startLinked({ port: own.port, directory: directory.path }, ORDERS)
-    await using b = await startLinked({ port: own.port, directory: directory.path }, ORDERS)
+    await using a = await startLinked({ port: own.port, directory: directory.path }, ANN)
+    await using b = await startLinked({ port: own.port, directory: directory.path }, ANN)
     await eventually(() => a.isAlone() && b.isAlone(), 10_000)
     own.freeze()
     try {
       await Promise.all([a.until('away', 4_000), b.until('away', 4_000)])
-      await expect(a.bus.publish(ORDERS, 'refused')).rejects.toThrow('the bus is away')
+      await expect(a.bus.publish(ANN, 'refused')).rejects.toThrow('the bus is away')
     } finally {
       own.thaw()
     }
     await Promise.all([a.until('up'), b.until('up')])
     await eventually(() => a.isAlone() && b.isAlone(), 10_000)
-    expect(await b.bus.publish(ORDERS, 'back')).toBe(2)
+    expect(await b.bus.publish(ANN, 'back')).toBe(2)
     await a.inbox.until(({ message }) => message === 'back')
-    expect(a.on(ORDERS)).toEqual(['back'])
+    expect(a.on(ANN)).toEqual(['back'])
   })
 })

@@ -7,7 +7,7 @@ import { redisBus } from '../../src/bus/redis.ts'
 import type { LinkEvent } from '../../src/lib/redis/reconnecting-link.ts'
 import type { RedisAddress } from '../../src/lib/redis/url.ts'
 import { systemClock } from '../../src/lib/time/clock.ts'
-import { channelTopic } from '../../src/notification/topic.ts'
+import { userTopic } from '../../src/notification/topic.ts'
 import { type BusNode, busNode } from './bus-node.ts'
 import { eventually } from './visit.ts'
 
@@ -97,7 +97,7 @@ export interface LinkedNode extends RedisBusNode {
   isAlone(): boolean
 }
 
-const UNUSED = channelTopic('default', 'no-node-joins-it')
+const UNUSED = userTopic('default', 'no-node-joins-it')
 
 /** Connects a worker to its siblings in this directory and to the bus; waits until it is up. */
 export async function startLinked(

@@ -48,7 +48,7 @@ const isReady = async ({ url }: Service): Promise<boolean> =>
   (await fetch(`${url}/health/ready`, { headers: { connection: 'close' } }).catch(() => undefined))?.ok ===
   true
 
-test(`sends, channels and broadcasts reach users on siblings once and in order, counted, and Redis carries none of them (FAULT_SEED=${seed})`, async () => {
+test(`sends, channels and broadcasts reach users on siblings once and in order, counted, and Redis carries no sends (FAULT_SEED=${seed})`, async () => {
   await using service = await startWorkers(redis.url, { ...LOG_OFF, WORKERS: '3' })
   await untilLinked()
   const stream = openStream(() => [service])
@@ -62,7 +62,8 @@ test(`sends, channels and broadcasts reach users on siblings once and in order, 
   expect(stream.refusals).toEqual([])
   for (const { kind, deliveredTo } of stream.accepted.slice(first + 6))
     expect(deliveredTo).toBe(kind === 'send' ? 1 : USERS.length)
-  expect(carried).toBeLessThan((stream.accepted.length - from) / 4)
+  const toCrowds = stream.accepted.slice(from).filter(({ kind }) => kind !== 'send').length
+  expect(carried).toBeLessThan(toCrowds + (stream.accepted.length - from) / 4)
 })
 
 test(`a node starts on the same Redis during a stream: no client loses, repeats or reorders anything once it is subscribed (FAULT_SEED=${seed})`, async () => {
@@ -117,7 +118,8 @@ async function untilLinkedUnder(stream: NotificationStream): Promise<void> {
   await eventually(async () => {
     const [before, from] = [await published(), stream.accepted.length]
     await stream.untilAccepted(50)
-    return (await published()) - before < (stream.accepted.length - from) / 4
+    // Two fifths of the stream go to crowds, through Redis.
+    return (await published()) - before < ((stream.accepted.length - from) * 3) / 4
   }, 30_000)
 }
 

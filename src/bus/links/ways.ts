@@ -11,7 +11,7 @@ export const LEASES = 'leases' as NodeTopic
 /** Asks Redis for the numbers of subscribers, all at one moment. */
 export type CountSubscribers = (topics: readonly BusTopic[]) => Promise<readonly number[]>
 
-/** Chooses the way of each message of a worker: the links while it and its siblings are alone on the bus, else Redis. */
+/** Chooses the way of each message of a worker: to a user or a node over links while the workers are alone on the bus, else Redis. */
 export interface Ways extends Disposable {
   /** Like `Bus.publish`, over links; undefined: publish through Redis. */
   publish(topic: BusTopic, message: string): number | undefined
@@ -73,6 +73,9 @@ export function createWays({
     echo(() => fences[kind]('link', instance, change))
   }
 
+  /** Messages to crowds go through Redis: they wait there for each other, and then share a write to each client. */
+  const isForCrowd = (topic: BusTopic): boolean => topic.startsWith('channel:') || topic.startsWith('tenant:')
+
   /** Whether messages go over links now. Marks each change, so that order holds. */
   const mayLink = (): boolean => {
     const isHeld = lease.isHeld()
@@ -120,9 +123,9 @@ export function createWays({
   })
 
   return {
-    publish: (topic, message) => (mayLink() ? publish(topic, message) : undefined),
+    publish: (topic, message) => (!isForCrowd(topic) && mayLink() ? publish(topic, message) : undefined),
     publishToOthers: (topic, message) => {
-      if (!mayLink()) return undefined
+      if (isForCrowd(topic) || !mayLink()) return undefined
       return links.count(topic) === 0 ? 0 : publish(topic, message)
     },
     arrive: (topic, message) => {
