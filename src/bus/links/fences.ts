@@ -26,7 +26,7 @@ const MAX_TICKS = 5
 /** One way on which something waits. */
 interface Stream {
   readonly held: Deque<() => void>
-  /** What it waits for, by origin. */
+  /** The `left` that it waits for, by origin. */
   readonly awaited: Map<string, { readonly change: number; ticks: number }>
 }
 

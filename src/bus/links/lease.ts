@@ -31,9 +31,9 @@ export function createLease(clock: Pick<Clock, 'monotonic'>): Lease {
 
 /** Numbers of subscribers, of one moment. */
 export interface Subscribers {
-  /** Of the topic of all nodes, or of all holders of leases. */
+  /** Subscribers of the topic of all nodes, or of all holders of leases. */
   readonly all: number
-  /** Of this worker's own topic, and of that of each sibling. */
+  /** Subscribers of this worker's own topic, and of that of each sibling. */
   readonly known: readonly number[]
 }
 

@@ -9,7 +9,7 @@ import { type RecordKind, recordOf } from './frames.ts'
 import { dial, isReady, newPeer, type Peer, serveSiblings } from './peer.ts'
 import { createTopicIndex } from './topic-index.ts'
 
-/** What arrives over links. */
+/** Called with all that arrives over links. */
 export interface LinkEvents {
   message(from: string, topic: BusTopic, text: string): void
   mark(from: string, kind: 'left' | 'took', change: number): void

@@ -54,7 +54,7 @@ export function createWays({
   let usesLinks = false
   /** Number of changes between the ways. */
   let changes = 0
-  /** What this worker sent to itself in this turn. */
+  /** Messages that this worker sent to itself in this turn. */
   let echoes: (() => void)[] = []
   fences.meet(instance)
 
