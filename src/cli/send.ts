@@ -1,5 +1,4 @@
 import type { Environment } from '../config/config.ts'
-import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../protocol/names.ts'
 import { PRIORITIES } from '../protocol/values.ts'
 import { keyOf, urlOf } from './address.ts'
 import { type Answer, callApi, refusalOf } from './api.ts'
@@ -37,24 +36,14 @@ function targetOf(args: Arguments): Target {
   return target
 }
 
-/** Bytes of a file, or of stdin. */
-async function readBytes(source: string): Promise<Uint8Array> {
-  if (source === '-') return await Bun.stdin.bytes()
+async function readText(source: string): Promise<string> {
+  if (source === '-') return await Bun.stdin.text()
+  if (!source.startsWith('@')) return source
   const path = source.slice(1)
   try {
-    return await Bun.file(path).bytes()
+    return await Bun.file(path).text()
   } catch {
     throw new UsageError(`--payload: expected a file that can be read (${path})`)
-  }
-}
-
-async function readText(source: string): Promise<string> {
-  if (source !== '-' && !source.startsWith('@')) return source
-  const bytes = await readBytes(source)
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    throw new UsageError('--payload: expected UTF-8')
   }
 }
 
@@ -75,12 +64,6 @@ function priorityOf(args: Arguments): string | undefined {
   if (given !== undefined && known === undefined)
     throw new UsageError(`--priority: expected ${PRIORITIES.join(', ')}`)
   return known
-}
-
-function keyOfSend(args: Arguments): string | undefined {
-  const key = args.text('key')
-  if (key === undefined || isIdempotencyKey(key)) return key
-  throw new UsageError(`--key: expected ${IDEMPOTENCY_KEY_RULE}`)
 }
 
 async function bodyOf(args: Arguments, fields: Target['fields']): Promise<string> {
@@ -113,7 +96,7 @@ export async function sendNotification(
   const { path, fields } = targetOf(args)
   const body = await bodyOf(args, fields)
   const tenant = tenantOf(args)
-  const idempotencyKey = keyOfSend(args)
+  const idempotencyKey = args.text('key')
   const answer = await callApi(urlOf(args, env), `/api/v1/notifications/${path}`, {
     method: 'POST',
     key: keyOf(args, env),
@@ -123,10 +106,10 @@ export async function sendNotification(
     },
     body,
   })
-  if (answer.status !== 200 || typeof answer.body?.['notification_id'] !== 'string') {
+  if (answer.status !== 200) {
     const { code, message } = refusalOf(answer)
     throw new Error(printable(`${code}: ${message}`))
   }
-  await terminal.print(args.flag('json') ? printable(answer.text) : summaryOf(answer))
+  await terminal.print(args.flag('json') ? answer.text : summaryOf(answer))
   return 0
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { join } from 'node:path'
 import { API_KEY, SECRET, startTestApp } from '../support/app.ts'
+import { denoCommand, denoEnvironment } from '../support/deno.ts'
 import { createProject } from '../support/project.ts'
 
 const TEST_MS = 60_000
@@ -23,12 +23,6 @@ ara.close()
 const refused = await server.user('', { event_type: 'e', payload: 1 }).catch(error => error.code)
 console.log(JSON.stringify({ transport, got, refused }))`
 
-async function findDeno(): Promise<string> {
-  const scan = { cwd: join(import.meta.dir, '../..'), absolute: true, followSymlinks: true }
-  for await (const path of new Bun.Glob('node_modules/@deno/*/deno').scan(scan)) return path
-  throw new Error('Tests need Deno: type "bun install".')
-}
-
 test.each([
   ['websocket', ''],
   ['sse', 'WebSocket: undefined'],
@@ -37,10 +31,9 @@ test.each([
   async (transport, options) => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     await using project = await createProject({ 'main.js': program(options) })
-    const run = ['run', '--quiet', '--no-config', '--node-modules-dir=manual', '--allow-net', 'main.js']
-    const child = Bun.spawn([await findDeno(), ...run, service.url, API_KEY, SECRET], {
+    const child = Bun.spawn([...(await denoCommand('main.js')), service.url, API_KEY, SECRET], {
       cwd: project.folder,
-      env: { ...process.env, DENO_DIR: join(project.folder, '.deno'), DENO_NO_UPDATE_CHECK: '1' },
+      env: { ...process.env, ...denoEnvironment(project.folder) },
       stdin: 'ignore',
       stdout: 'pipe',
       stderr: 'pipe',

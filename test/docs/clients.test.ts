@@ -136,7 +136,9 @@ test(
   'the lines for a backend send a notification',
   async () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
-    const code = `${codeUnder('## From a backend').replace(ADDRESS, service.url)}console.log(status)`
+    const blocks = blocksOf(sectionOf(page, '## From a backend')).map(({ text }) => text)
+    expect(blocks).toHaveLength(2)
+    const code = `${blocks.join('').replace(ADDRESS, service.url)}console.log(status)`
     await using project = await createProject({ 'main.js': code })
     expect(await project.run('main.js', { API_KEY })).toBe('queued')
   },

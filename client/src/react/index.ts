@@ -1,30 +1,23 @@
 'use client'
 
-import { useCallback, useEffect, useInsertionEffect, useRef, useSyncExternalStore } from 'react'
+import { useEffect, useInsertionEffect, useRef, useSyncExternalStore } from 'react'
 import type { Client, ConnectionState, Notification, TypeOf } from '../types.ts'
 
-/** State without a client, for a server's render, and for the page's first render over it. */
+/** State for a server's render, and for the page's first render over it. */
 const IDLE: ConnectionState = { state: 'idle' }
 
-const nothing = () => {}
-
-/** Returns the state of the connection, and renders again when it changes. Without a client it is `idle`. */
-export function useConnection(
-  client: Pick<Client, 'connection' | 'watch'> | null | undefined,
-): ConnectionState {
+/** The state of the connection; renders again when it changes. */
+export function useConnection(client: Pick<Client, 'connection' | 'watch'>): ConnectionState {
   return useSyncExternalStore(
-    useCallback(listener => client?.watch(listener) ?? nothing, [client]),
-    () => client?.connection ?? IDLE,
+    client.watch,
+    () => client.connection,
     () => IDLE,
   )
 }
 
-/**
- * Calls the newest handler for each notification of the type, while the component is mounted. Memoizing the handler is
- * not necessary. Without a client it calls nothing.
- */
+/** Calls the newest handler for each notification of the type, while the component is mounted. */
 export function useNotification<Events extends object, Type extends TypeOf<Events>>(
-  client: Pick<Client<Events>, 'on'> | null | undefined,
+  client: Pick<Client<Events>, 'on'>,
   type: Type,
   handler: (notification: Notification<Events, Type>) => unknown,
 ): void {
@@ -33,21 +26,10 @@ export function useNotification<Events extends object, Type extends TypeOf<Event
   useInsertionEffect(() => {
     newest.current = handler
   })
-  useEffect(() => {
-    let isMounted = true
-    // Another handler of the same notification may unmount this component.
-    const off = client?.on(type, notification => isMounted && newest.current(notification))
-    return () => {
-      isMounted = false
-      off?.()
-    }
-  }, [client, type])
+  useEffect(() => client.on(type, notification => newest.current(notification)), [client, type])
 }
 
-/** Subscribes to a channel while the component is mounted; to none without a name or a client. */
-export function useChannel(
-  client: Pick<Client, 'subscribe'> | null | undefined,
-  name: string | null | undefined,
-): void {
-  useEffect(() => (name ? client?.subscribe(name) : undefined), [client, name])
+/** Subscribes to a channel while the component is mounted; to none without a name. */
+export function useChannel(client: Pick<Client, 'subscribe'>, name: string | null | undefined): void {
+  useEffect(() => (name ? client.subscribe(name) : undefined), [client, name])
 }

@@ -1,82 +1,142 @@
+import { noAnswer, read } from './answer.ts'
+import { addressOf, check, checkNumber, checkObject, checkTenant, hasControl } from './check.ts'
 import { AraError } from './error.ts'
+import { createTurns } from './turns.ts'
 import type { ServerOptions } from './types.ts'
+import { wait } from './wait.ts'
+
+interface Request {
+  readonly path: string
+  readonly body: object
+  /** Makes repeats harmless. */
+  readonly key?: string
+  readonly signal: AbortSignal | undefined
+}
 
 /** Calls the API, again where that may help. The body is the same each time, so that its key stands for it. */
-export type Call = (path: string, body: object | undefined, key: string | undefined) => Promise<unknown>
+export type Call = (request: Request) => Promise<object>
 
-const RETRIES = 4
-const TIMEOUT_MS = 10_000
 const FIRST_BACKOFF_MS = 200
 const MAX_BACKOFF_MS = 20_000
-/** Refusals that pass, and answers of proxies in front of a service that is away. */
-const PASSING = [429, 502, 503, 504]
+/** The longest delay of a timer. */
+const MAX_MS = 2 ** 31 - 1
+const MAX_COUNT = 10_000
+/** The largest body of any call: a batch. */
+const MAX_BODY_BYTES = 1_048_576
+const ENCODER = new TextEncoder()
 
-interface Failure {
-  readonly error: AraError
-  readonly mayPass: boolean
-  readonly retryAfterMs: number
-}
+/** A header holds bytes: one character for each. */
+const asHeader = (key: string): string =>
+  Array.from(ENCODER.encode(key), byte => String.fromCharCode(byte)).join('')
 
-const isBusy = ({ code }: AraError): boolean => code === 'IDEMPOTENCY_IN_PROGRESS'
-
-async function failureOf(response: Response): Promise<Failure> {
-  const { status, headers } = response
-  const text = await response.text()
-  let error = new AraError('UNEXPECTED_ANSWER', `the service answered ${status}`, { status })
-  try {
-    const { code, message, details } = JSON.parse(text).error
-    error = new AraError(code, message, { status, details })
-  } catch {
-    // The answer of a proxy.
+function headersOf({ apiKey, tenant }: ServerOptions): Readonly<Record<string, string>> {
+  const isRight = apiKey === undefined || (typeof apiKey === 'string' && apiKey.trim() !== '')
+  check(
+    'apiKey',
+    isRight && !hasControl(apiKey?.trim() ?? ''),
+    'a text without control characters, not empty',
+  )
+  checkTenant(tenant)
+  return {
+    'content-type': 'application/json',
+    ...(apiKey !== undefined && { 'x-api-key': asHeader(apiKey.trim()) }),
+    ...(tenant !== undefined && { 'x-tenant-id': tenant }),
   }
-  const retryAfterMs = Number(headers.get('retry-after')) * 1000 || 0
-  return { error, mayPass: PASSING.includes(status) || isBusy(error), retryAfterMs }
 }
 
+function textOf(body: object): string {
+  let text: string
+  try {
+    text = JSON.stringify(body)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new AraError('INVALID_ARGUMENT', `message: expected values that JSON can hold (${reason})`, {
+      cause,
+    })
+  }
+  // While it is sent, the service would answer and close the connection, which looks like a fault of the network.
+  if (text.length > MAX_BODY_BYTES)
+    throw new AraError('PAYLOAD_TOO_LARGE', `The body must be at most ${MAX_BODY_BYTES} bytes.`)
+  return text
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted)
+    throw new AraError('ABORTED', 'the signal of the caller ended the call', { cause: signal.reason })
+}
+
+/** Throws INVALID_ARGUMENT for options that cannot be used. */
 export function createCaller(options: ServerOptions): Call {
+  checkObject('options', options, 'url')
   const {
-    apiKey,
-    tenant,
-    retries = RETRIES,
-    timeout = TIMEOUT_MS,
+    retries = 4,
+    timeout = 10_000,
+    deadline = 60_000,
+    concurrency = 50,
     fetch = globalThis.fetch,
     random = Math.random,
-    sleep = ms => new Promise(resolve => setTimeout(resolve, ms)),
+    sleep = wait,
   } = options
-  const url = options.url.replace(/\/+$/, '')
+  const url = addressOf(options.url)
+  const shared = headersOf(options)
+  checkNumber('retries', retries, 0, MAX_COUNT)
+  checkNumber('timeout', timeout, 1, MAX_MS)
+  checkNumber('deadline', deadline, 1, MAX_MS)
+  checkNumber('concurrency', concurrency, 1, MAX_COUNT)
+  const { algorithm = 'HS256' } = options
+  check('algorithm', /^HS(256|384|512)$/.test(algorithm), 'HS256, HS384 or HS512')
+  const turns = createTurns(concurrency)
 
-  const attempt = async (
-    path: string,
-    init: RequestInit,
-  ): Promise<{ readonly answer: unknown } | Failure> => {
+  const attempt = async (path: string, init: RequestInit, ms: number, caller: AbortSignal | undefined) => {
+    const controller = new AbortController()
+    const abort = (): void => controller.abort(new Error(`timed out after ${Math.ceil(ms)} ms`))
+    // Not `AbortSignal.any`, which Node has since 20.3.
+    const timer = setTimeout(abort, ms)
+    caller?.addEventListener('abort', abort)
     try {
-      // Without redirects: another method or host would hide a wrong address.
-      const signal = AbortSignal.timeout(timeout)
-      const response = await fetch(url + path, { ...init, redirect: 'error', signal })
-      return response.ok ? { answer: await response.json() } : await failureOf(response)
+      // Following a redirect could show the key to another host.
+      const { signal } = controller
+      return await read(url, await fetch(url + path, { ...init, redirect: 'manual', signal }))
     } catch (cause) {
-      const error = new AraError('UNREACHABLE', `no answer from ${url}: ${String(cause)}`, { cause })
-      return { error, mayPass: true, retryAfterMs: 0 }
+      throwIfAborted(caller)
+      return noAnswer(url, cause)
+    } finally {
+      clearTimeout(timer)
+      caller?.removeEventListener('abort', abort)
     }
   }
 
-  return async (path, body, key) => {
-    const init = {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        ...(apiKey !== undefined && { 'x-api-key': apiKey }),
-        ...(tenant !== undefined && { 'x-tenant-id': tenant }),
-        ...(key !== undefined && { 'idempotency-key': key }),
-      },
-      body: JSON.stringify(body ?? {}),
+  return async ({ path, body, key, signal }) => {
+    const headers = { ...shared, ...(key !== undefined && { 'idempotency-key': key }) }
+    const init = { method: 'POST', headers, body: textOf(body) }
+    const begunAt = performance.now()
+    let pausedMs = 0
+    // Pauses count in full, also when a test does not wait for them.
+    const leftMs = (): number => deadline - Math.max(performance.now() - begunAt, pausedMs)
+    throwIfAborted(signal)
+    if (!(await turns.enter(leftMs(), signal))) {
+      throwIfAborted(signal)
+      throw new AraError(
+        'TIMEOUT',
+        `not sent within ${deadline} ms: ${concurrency} earlier calls have not ended`,
+      )
     }
-    for (let failures = 0; ; failures++) {
-      const result = await attempt(path, init)
-      if ('answer' in result) return result.answer
-      if (failures >= retries || !result.mayPass) throw result.error
-      const backoffMs = random() * Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures)
-      await sleep(Math.max(result.retryAfterMs, backoffMs))
+    try {
+      for (let failures = 0; ; ) {
+        const result = await attempt(path, init, Math.min(timeout, leftMs()), signal)
+        if ('answer' in result) return result.answer
+        const { error, mayPass } = result
+        const backoffMs = random() * Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures)
+        const pauseMs = Math.max((error.retryAfter ?? 0) * 1_000, backoffMs)
+        // An earlier attempt of this call may still be running: its answer is worth the whole deadline.
+        if (error.code !== 'IDEMPOTENCY_IN_PROGRESS') failures++
+        if (!mayPass || retries === 0 || failures > retries || pauseMs >= leftMs()) throw error
+        pausedMs += pauseMs
+        await sleep(pauseMs, signal)
+        throwIfAborted(signal)
+      }
+    } finally {
+      turns.leave()
     }
   }
 }

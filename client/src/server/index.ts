@@ -1,12 +1,14 @@
 export { createServerClient } from './client.ts'
-export { AraError, type ErrorDetail } from './error.ts'
+export { type ApiErrorCode, AraError, type AraErrorCode, type ErrorDetail } from './error.ts'
 export type {
   Audience,
   BatchItem,
   BatchItemResult,
   BatchOptions,
   BatchResult,
+  CallOptions,
   DirectMessage,
+  DisconnectOptions,
   Message,
   MessageOptions,
   SendResult,
