@@ -1,7 +1,6 @@
 import { version } from '../package.json' with { type: 'json' }
-import { type Config, loadConfig } from './config/config.ts'
+import { loadConfig } from './config/config.ts'
 import { shownSettings } from './config/shown.ts'
-import { isAlive } from './http/ask-health.ts'
 import { errorLine } from './lib/error-line.ts'
 import { type LineWriter, writeAll } from './lib/system/line-writer.ts'
 import { copyStore } from './store/copy.ts'
@@ -38,15 +37,9 @@ async function serve(
   await supervise({ ...common, env: process.env, welcome: ports => welcomeText(ports, config) })
 }
 
-/** Exits with 0 if the service with these settings answers; serves as the container's health check. */
-async function checkHealth({ serverHost: host, serverPort, internalPort }: Config): Promise<never> {
-  process.exit((await isAlive({ host, port: internalPort || serverPort })) ? 0 : 1)
-}
-
 /** A command of the service itself. Only the supervisor of WORKERS gives `worker`. */
 type ServiceCommand =
   | { readonly name: 'serve' }
-  | { readonly name: 'health' }
   | { readonly name: 'worker' }
   | { readonly name: 'backup' | 'restore'; readonly file: string }
 
@@ -58,7 +51,6 @@ async function execute(command: ServiceCommand, signalled: Promise<string>): Pro
   const loaded = loadConfig(process.env)
   if (command.name === 'serve') return await serve(loaded, signalled)
   void signalled.then(() => process.exit(1))
-  if (command.name === 'health') return await checkHealth(loaded.config)
   await copyStore(command.name, command.file, loaded.config)
 }
 

@@ -1,4 +1,5 @@
 import { type Environment, readSetting } from '../config/config.ts'
+import { DEFAULT_TENANT } from '../protocol/names.ts'
 import { type Arguments, UsageError } from './options.ts'
 
 const LOCAL: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '[::1]', '[::]': '[::1]' }
@@ -13,24 +14,33 @@ export function localUrl(host: string, port: number): string {
 export function givenUrl(args: Arguments): string | undefined {
   const text = args.text('url')
   if (text === undefined) return undefined
-  const { protocol, search, hash } = URL.parse(text) ?? {}
-  if ((protocol !== 'http:' && protocol !== 'https:') || search || hash)
-    throw new UsageError('--url: expected http://host:port or https://host')
-  return text.replace(/\/+$/, '')
+  const { protocol, origin, pathname, username, password } = URL.parse(text) ?? {}
+  if ((protocol !== 'http:' && protocol !== 'https:') || username || password || /[?#]/.test(text))
+    throw new UsageError('--url: expected http://host:port or https://host, without user and query')
+  return `${origin}${pathname}`.replace(/\/+$/, '')
 }
 
-/** `--url`, else the address of the service with these settings. */
-export function urlOf(args: Arguments, env: Environment): string {
+/** `--url`, else the address of the service with these settings; for `/health` of its INTERNAL_PORT. */
+export function urlOf(args: Arguments, env: Environment, use: 'api' | 'health' = 'api'): string {
   const given = givenUrl(args)
   if (given !== undefined) return given
-  const port = readSetting('SERVER_PORT', env)
+  const internalPort = use === 'health' ? readSetting('INTERNAL_PORT', env) : 0
+  const port = internalPort || readSetting('SERVER_PORT', env)
   if (port === 0) throw new UsageError('expected --url, because SERVER_PORT=0 means any free port')
   return localUrl(readSetting('SERVER_HOST', env), port)
 }
 
+/** A text that HTTP can carry in a header. */
+export function headerText(name: string, text: string): string {
+  if (/^[\x20-\x7e]*$/.test(text)) return text
+  throw new UsageError(`${name}: expected ASCII characters without line breaks`)
+}
+
 /** `--api-key`, else the first of API_KEY, else the key of TENANT_API_KEYS for the tenant. */
 export function keyOf(args: Arguments, env: Environment): string | undefined {
-  const tenant = args.text('tenant')
-  const bound = readSetting('TENANT_API_KEYS', env)?.find(each => each.tenant === tenant)
-  return args.text('api-key') ?? readSetting('API_KEY', env)?.[0] ?? bound?.key
+  const tenant = args.text('tenant') ?? DEFAULT_TENANT
+  const isSeparated = readSetting('TENANT_ENABLED', env)
+  const bound = readSetting('TENANT_API_KEYS', env)?.find(each => !isSeparated || each.tenant === tenant)
+  const key = args.text('api-key') ?? readSetting('API_KEY', env)?.[0] ?? bound?.key
+  return key === undefined ? undefined : headerText('--api-key or API_KEY', key)
 }

@@ -2,7 +2,7 @@ import type { Environment } from '../config/config.ts'
 import { errorLine } from '../lib/error-line.ts'
 import { COMMANDS, type CommandName, isCommand } from './commands.ts'
 import { helpOf, overview } from './help.ts'
-import { type Arguments, readArguments, UsageError } from './options.ts'
+import { type Arguments, nearestOf, readArguments, UsageError } from './options.ts'
 import { openTerminal, type Terminal } from './terminal.ts'
 
 const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap(name => [name, name.toLowerCase()])
@@ -18,7 +18,7 @@ interface Call {
 type Run = (call: Call) => Promise<number | undefined>
 
 async function runService(
-  command: 'serve' | 'health' | 'worker',
+  command: 'serve' | 'worker',
   { signalled }: Pick<Call, 'signalled'>,
 ): Promise<undefined> {
   const { run } = await import('../command.ts')
@@ -33,7 +33,7 @@ async function runCopy(command: 'backup' | 'restore', { args, signalled }: Call)
 /** Commands load only their own modules: most need no part of the service. */
 const RUNS: Readonly<Record<CommandName, Run>> = {
   serve: call => runService('serve', call),
-  health: call => runService('health', call),
+  health: async ({ args, env }) => (await import('./health.ts')).checkHealth(args, env),
   backup: call => runCopy('backup', call),
   restore: call => runCopy('restore', call),
   token: async ({ args, env, terminal }) => (await import('./token.ts')).printToken(args, env, terminal),
@@ -44,7 +44,7 @@ const RUNS: Readonly<Record<CommandName, Run>> = {
     (await import('./doctor/doctor.ts')).examine(args, env, terminal),
 }
 
-const STOPPED_BY_THEMSELVES: readonly CommandName[] = ['serve', 'health', 'backup', 'restore', 'listen']
+const STOPPED_BY_THEMSELVES: readonly CommandName[] = ['serve', 'backup', 'restore', 'listen']
 
 /** A proxy is for addresses elsewhere: the service with these settings runs here. */
 function forgetProxies(env: Record<string, string | undefined>): void {
@@ -57,6 +57,15 @@ async function printVersion(terminal: Terminal, isJson: boolean): Promise<number
   const commit = found.commit === undefined ? '' : ` (${found.commit})`
   await terminal.print(isJson ? JSON.stringify(found) : `ara-notification-service ${found.version}${commit}`)
   return 0
+}
+
+function unknownCommand(given: string): UsageError {
+  const names = Object.keys(COMMANDS)
+  if (given.startsWith('-'))
+    return new UsageError(`unknown option ${given}: expected a command before options: ${names.join(', ')}`)
+  const near = nearestOf(given, names)
+  const suggestion = near === undefined ? '' : ` (did you mean ${near}?)`
+  return new UsageError(`unknown command "${given}": expected ${names.join(', ')}${suggestion}`)
 }
 
 async function runCommand(name: CommandName, call: Call): Promise<number | undefined> {
@@ -76,14 +85,13 @@ async function execute(
 ): Promise<number | undefined> {
   const [first = 'serve', ...rest] = argv
   if (first === '--version') return await printVersion(terminal, rest[0] === '--json')
-  if (first === '--help' || first === '-h') {
+  if (first === '--help' || first === '-h' || (first === 'help' && rest.length === 0)) {
     await terminal.print(overview())
     return 0
   }
   // Only the supervisor of WORKERS gives this command.
   if (first === 'worker' && rest.length === 0) return await runService(first, { signalled })
-  if (!isCommand(first))
-    throw new UsageError(`unknown command "${first}": expected ${Object.keys(COMMANDS).join(', ')}`)
+  if (!isCommand(first)) throw unknownCommand(first)
   try {
     const args = readArguments(rest, COMMANDS[first])
     return await runCommand(first, { args, env: process.env, terminal, signalled })

@@ -3,7 +3,7 @@ import type { Command, Option } from './options.ts'
 const JSON_OPTION = { json: { help: 'print JSON' } }
 const HELP = { help: { help: 'show this help' } }
 const ADDRESS: Readonly<Record<string, Option>> = {
-  url: { value: 'url', help: 'address of the service (default: SERVER_HOST and SERVER_PORT)' },
+  url: { value: 'url', help: 'the service (default: SERVER_HOST, SERVER_PORT)' },
 }
 const KEY: Readonly<Record<string, Option>> = {
   'api-key': { value: 'key', help: 'API key (default: the first of API_KEY)' },
@@ -13,7 +13,7 @@ const TENANT = { tenant: { value: 'tenant', help: 'tenant, with TENANT_ENABLED=t
 /** All commands, for parsing and for the help. */
 export const COMMANDS = {
   serve: { summary: 'run the service (the default)', options: HELP },
-  health: { summary: 'ask the running service whether it is alive', options: HELP },
+  health: { summary: 'ask the running service whether it is alive', options: { ...ADDRESS, ...HELP } },
   doctor: {
     summary: 'check settings, machine, store, Redis and the running service',
     options: { ...ADDRESS, ...KEY, ...JSON_OPTION, ...HELP },
@@ -50,7 +50,7 @@ export const COMMANDS = {
       ...JSON_OPTION,
       ...HELP,
     },
-    example: `send --user u-7 --type invoice.paid --payload '{"no":42}'`,
+    example: `send --user u-7 --type paid --payload '{"no":42}'`,
   },
   listen: {
     summary: 'print the notifications to a user, one a line',
@@ -68,7 +68,7 @@ export const COMMANDS = {
   },
   backup: { summary: 'copy the SQLite store to a file; - is stdout', argument: 'file', options: HELP },
   restore: {
-    summary: 'replace the SQLite store of a stopped service by a copy; - is stdin',
+    summary: 'replace the store of a stopped service by a copy; - is stdin',
     argument: 'file',
     options: HELP,
   },

@@ -26,10 +26,10 @@ export const overview = (): string => {
     'Options:',
     ...columns([
       ['<command> --help', 'show the options of a command'],
-      ['--version', 'show version and commit'],
+      ['--version [--json]', 'show version and commit'],
     ]),
     '',
-    'All commands read the settings of the service from the environment and from .env.',
+    'All commands read the settings of the service from the environment and .env.',
     'Exit codes: 0 done, 1 failed, 2 wrong arguments.',
   ].join('\n')
 }

@@ -1,10 +1,12 @@
+import { setTimeout } from 'node:timers/promises'
 import type { Environment } from '../config/config.ts'
 import { JsonText } from '../lib/json/text.ts'
-import { urlOf } from './address.ts'
+import { watchReader } from '../lib/system/reader.ts'
+import { headerText, urlOf } from './address.ts'
 import { parsed } from './api.ts'
 import { type Arguments, listOf, UsageError } from './options.ts'
 import { readStream, type ServerEvent, StreamRefused } from './stream.ts'
-import { printable, type Terminal } from './terminal.ts'
+import { OutputError, printable, STDOUT, type Terminal } from './terminal.ts'
 import { tenantOf, tokenFor, userOf } from './token.ts'
 
 /** Waits between attempts to reconnect, milliseconds. */
@@ -31,23 +33,24 @@ function lineOf({ data, id }: ServerEvent): string {
 }
 
 /** Resolves after the time or when the signal aborts. */
-async function wait(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, ms)
-  signal.addEventListener('abort', () => resolve(), { once: true })
-  if (signal.aborted) resolve()
-  await promise
-  clearTimeout(timer)
-}
+const wait = (ms: number, signal: AbortSignal): Promise<void> =>
+  setTimeout(ms, undefined, { signal }).catch(() => {})
 
 const isFinal = (error: unknown, { hasConnected }: ListenState): boolean =>
   error instanceof StreamEnded ||
+  error instanceof OutputError ||
   !hasConnected ||
   (error instanceof StreamRefused && error.status < 500 && error.status !== 429)
 
 /** Full jitter: clients of one outage do not come back together. */
 const backOff = (attempts: number): number =>
   FIRST_WAIT_MS + Math.random() * Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** attempts)
+
+/** The value of `--token`, without a final line break. */
+const tokenOf = (args: Arguments): string | undefined => {
+  const token = args.text('token')?.trim()
+  return token === undefined ? undefined : headerText('--token', token)
+}
 
 /** `listen`: prints notifications until a signal; resumes after breaks. */
 export async function listen(
@@ -56,7 +59,7 @@ export async function listen(
   terminal: Terminal,
   signalled: Promise<string>,
 ): Promise<number> {
-  const [given, user] = [args.text('token'), userOf(args)]
+  const [given, user] = [tokenOf(args), userOf(args)]
   if ((given === undefined) === (user === undefined)) throw new UsageError('expected --user or --token')
   const tenant = tenantOf(args)
   const channels = listOf(args, 'channels')
@@ -92,8 +95,10 @@ export async function listen(
       case 'connected':
         return await tellConnected(event)
       case 'notification':
-        if (!(await terminal.print(isJson ? event.data : lineOf(event)))) stopping.abort()
-        state.cursor = event.id ?? state.cursor
+        // A notification that was not printed stays behind the cursor.
+        if (await terminal.print(isJson ? printable(event.data) : lineOf(event)))
+          state.cursor = event.id ?? state.cursor
+        else stopping.abort()
         return
       case 'shutdown': {
         const seconds = parsed(event.data)?.['reconnect_after_seconds']
@@ -121,15 +126,20 @@ export async function listen(
       state.waitMs = error.retryAfterSeconds * 1_000
   }
 
-  while (!signal.aborted) {
-    await connect().catch(recover)
-    if (signal.aborted) break
-    const ms = state.waitMs ?? backOff(state.attempts++)
-    state.waitMs = undefined
-    await terminal.note(`Disconnected, reconnecting in ${(ms / 1_000).toFixed(1)} s`)
-    await wait(ms, signal)
+  const stopWatching = watchReader(STDOUT, () => stopping.abort())
+  try {
+    while (!signal.aborted) {
+      await connect().catch(recover)
+      if (signal.aborted) break
+      const ms = state.waitMs ?? backOff(state.attempts++)
+      state.waitMs = undefined
+      await terminal.note(`Disconnected, reconnecting in ${(ms / 1_000).toFixed(1)} s`)
+      await wait(ms, signal)
+    }
+    return 0
+  } finally {
+    stopWatching()
+    if (state.hasConnected && state.cursor !== undefined)
+      await terminal.note(`Last cursor: ${state.cursor} (continue with --cursor ${state.cursor})`)
   }
-  if (state.cursor !== undefined)
-    await terminal.note(`Last cursor: ${state.cursor} (continue with --cursor ${state.cursor})`)
-  return 0
 }

@@ -1,4 +1,5 @@
 import type { Environment } from '../config/config.ts'
+import { IDEMPOTENCY_KEY_RULE, isIdempotencyKey } from '../protocol/names.ts'
 import { PRIORITIES } from '../protocol/values.ts'
 import { keyOf, urlOf } from './address.ts'
 import { type Answer, callApi, refusalOf } from './api.ts'
@@ -36,14 +37,24 @@ function targetOf(args: Arguments): Target {
   return target
 }
 
-async function readText(source: string): Promise<string> {
-  if (source === '-') return await Bun.stdin.text()
-  if (!source.startsWith('@')) return source
+/** Bytes of a file, or of stdin. */
+async function readBytes(source: string): Promise<Uint8Array> {
+  if (source === '-') return await Bun.stdin.bytes()
   const path = source.slice(1)
   try {
-    return await Bun.file(path).text()
+    return await Bun.file(path).bytes()
   } catch {
     throw new UsageError(`--payload: expected a file that can be read (${path})`)
+  }
+}
+
+async function readText(source: string): Promise<string> {
+  if (source !== '-' && !source.startsWith('@')) return source
+  const bytes = await readBytes(source)
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new UsageError('--payload: expected UTF-8')
   }
 }
 
@@ -64,6 +75,12 @@ function priorityOf(args: Arguments): string | undefined {
   if (given !== undefined && known === undefined)
     throw new UsageError(`--priority: expected ${PRIORITIES.join(', ')}`)
   return known
+}
+
+function keyOfSend(args: Arguments): string | undefined {
+  const key = args.text('key')
+  if (key === undefined || isIdempotencyKey(key)) return key
+  throw new UsageError(`--key: expected ${IDEMPOTENCY_KEY_RULE}`)
 }
 
 async function bodyOf(args: Arguments, fields: Target['fields']): Promise<string> {
@@ -96,7 +113,7 @@ export async function sendNotification(
   const { path, fields } = targetOf(args)
   const body = await bodyOf(args, fields)
   const tenant = tenantOf(args)
-  const idempotencyKey = args.text('key')
+  const idempotencyKey = keyOfSend(args)
   const answer = await callApi(urlOf(args, env), `/api/v1/notifications/${path}`, {
     method: 'POST',
     key: keyOf(args, env),
@@ -106,10 +123,10 @@ export async function sendNotification(
     },
     body,
   })
-  if (answer.status !== 200) {
+  if (answer.status !== 200 || typeof answer.body?.['notification_id'] !== 'string') {
     const { code, message } = refusalOf(answer)
     throw new Error(printable(`${code}: ${message}`))
   }
-  await terminal.print(args.flag('json') ? answer.text : summaryOf(answer))
+  await terminal.print(args.flag('json') ? printable(answer.text) : summaryOf(answer))
   return 0
 }

@@ -50,6 +50,9 @@ function silenceOf({ event, data }: ServerEvent): number | undefined {
   return typeof seconds === 'number' ? seconds * 2_000 : undefined
 }
 
+const isEventStream = ({ headers }: Response): boolean =>
+  headers.get('content-type')?.startsWith('text/event-stream') === true
+
 async function open({ url, token, cursor, channels }: StreamRequest, signal: AbortSignal): Promise<Response> {
   const query = new URLSearchParams({
     ...(cursor !== undefined && { cursor }),
@@ -62,7 +65,7 @@ async function open({ url, token, cursor, channels }: StreamRequest, signal: Abo
   }).catch((error: unknown) => {
     throw noAnswer(url, error)
   })
-  if (response.status === 200) return response
+  if (response.status === 200 && isEventStream(response)) return response
   const body: unknown = await response.json().catch(() => undefined)
   throw new StreamRefused(response, isRecord(body) ? body : undefined)
 }

@@ -1,16 +1,20 @@
+import { fstatSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import type { Environment } from '../config/config.ts'
 import { writeAll } from '../lib/system/line-writer.ts'
 
-const STDOUT = 1
+export const STDOUT = 1
 const STDERR = 2
-const CODES = { green: 32, yellow: 33, red: 31, dim: 2 } as const
+const CODES = { green: 32, yellow: 33, red: 31 } as const
 
 export type Colour = keyof typeof CODES
 
+/** Stdout failed for another reason than a reader that has gone, such as a full disk. */
+export class OutputError extends Error {}
+
 /** Output of a command. */
 export interface Terminal {
-  /** Writes a line to stdout; false once its reader has gone. */
+  /** Writes a line to stdout; false once its reader has gone. Throws OutputError. */
   print(line: string): Promise<boolean>
   /** Writes a line to stderr. */
   note(line: string): Promise<void>
@@ -20,7 +24,7 @@ export interface Terminal {
 
 const CONTROL = /\p{Cc}/gu
 
-/** Escapes control characters: a notification must not control the terminal. */
+/** Escapes control characters as JSON does: a notification must not control the terminal. */
 export const printable = (text: string): string =>
   text.replace(CONTROL, each => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
@@ -29,10 +33,20 @@ async function writeLine(fd: number, line: string): Promise<boolean> {
   return (await writeAll(fd, bytes)) === bytes.length
 }
 
+/** A pipe, a socket or a terminal fails when its reader has gone; a file or device for other reasons. */
+function isReadByProcess(fd: number): boolean {
+  const kind = fstatSync(fd)
+  return kind.isFIFO() || kind.isSocket() || isatty(fd)
+}
+
 export function openTerminal(env: Environment): Terminal {
   const hasColours = isatty(STDOUT) && !env['NO_COLOR']
   return {
-    print: line => writeLine(STDOUT, line),
+    print: async line => {
+      const isWritten = await writeLine(STDOUT, line)
+      if (!isWritten && !isReadByProcess(STDOUT)) throw new OutputError('stdout: cannot be written')
+      return isWritten
+    },
     note: async line => {
       await writeLine(STDERR, line)
     },

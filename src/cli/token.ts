@@ -58,7 +58,7 @@ export function tenantOf(args: Arguments): string | undefined {
 export async function printToken(args: Arguments, env: Environment, terminal: Terminal): Promise<number> {
   const user = userOf(args)
   if (user === undefined) throw new UsageError('expected --user')
-  const seconds = durationOf(args, 'ttl') ?? HOUR_SECONDS
+  const seconds = durationOf(args, 'ttl', 1) ?? HOUR_SECONDS
   const tenant = tenantOf(args)
   const roles = listOf(args, 'roles')
   const channels = listOf(args, 'channels')

@@ -1,3 +1,4 @@
+import { editsBetween } from '../lib/edits.ts'
 import { TELEMETRY_NAMES } from './telemetry.ts'
 
 /** Prefixes that our settings share with few other variables. */
@@ -13,22 +14,6 @@ const isOfCluster = (name: string, value: string) => OF_CLUSTER.test(name) || /^
 
 /** Edits up to which a name of another group may be the nearest. */
 const NEAR = 2
-
-/** Number of insertions, deletions, replacements and swaps between two texts. */
-function editsBetween(one: string, other: string): number {
-  const rows = [Array.from({ length: other.length + 1 }, (_, n) => n)]
-  const at = (row: number, column: number): number => rows[row]?.[column] ?? Number.POSITIVE_INFINITY
-  for (let i = 1; i <= one.length; i++) {
-    rows[i] = [i]
-    for (let j = 1; j <= other.length; j++) {
-      const isSame = one[i - 1] === other[j - 1]
-      const isSwap = i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]
-      const edits = [at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + (isSame ? 0 : 1)]
-      rows[i]?.push(Math.min(...edits, isSwap ? at(i - 2, j - 2) + 1 : Number.POSITIVE_INFINITY))
-    }
-  }
-  return at(one.length, other.length)
-}
 
 /** Counts a missing last word as two edits: `ACK_TIMEOUT` for `ACK_TIMEOUT_SECONDS`. */
 const distanceBetween = (one: string, other: string): number =>

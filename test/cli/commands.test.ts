@@ -8,6 +8,7 @@ import { createInbox } from '../support/inbox.ts'
 import { type Service, startService } from '../support/service.ts'
 import { storePlace } from '../support/store-file.ts'
 
+const ROOT = new URL('../..', import.meta.url).pathname
 const QUICK = { DRAIN_SECONDS: '0' }
 const addressOf = ({ port }: Service) => ({ SERVER_PORT: String(port) })
 
@@ -26,7 +27,7 @@ describe('token', () => {
   })
 
   test('prints roles and tenant into the token, and JSON with --json', async () => {
-    const args = ['token', '--user', 'u', '--tenant', 'acme', '--roles', 'a,b', '--json']
+    const args = ['token', '--user', 'u', '--tenant', 'acme', '--roles', 'a, b', '--json']
     const { token, expires_at: end } = JSON.parse((await runCli(args)).stdout)
     const claims = JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString())
     expect(claims).toMatchObject({ sub: 'u', tenant_id: 'acme', roles: ['a', 'b'] })
@@ -94,6 +95,18 @@ describe('send', () => {
       { metadata: { ttl: 3_600, priority: 'High' } },
       { metadata: { priority: 'Normal' } },
     ])
+  })
+
+  test('ignores a byte order mark of a file, and rejects a payload that is not UTF-8', async () => {
+    await using service = await startService({ ...QUICK, QUEUE_ENABLED: 'true' })
+    await using place = await storePlace()
+    const env = addressOf(service)
+    const file = join(place.directory, 'payload.json')
+    const args = ['send', '--user', 'u', '--type', 'e', '--payload', `@${file}`]
+    await Bun.write(file, '\ufeff{"n":1}')
+    expect(await runCli(args, { env })).toMatchObject({ code: 0 })
+    await Bun.write(file, new Uint8Array([0x22, 0xff, 0x22]))
+    expect(await runCli(args, { env })).toMatchObject({ code: 2, stderr: expect.stringContaining('UTF-8') })
   })
 
   test('a refusal ends with exit code 1 and its code on stderr', async () => {
@@ -207,6 +220,31 @@ describe('listen', () => {
     expect(seen).toEqual([1, 2, 3, 4, 5, 6])
     expect(await listener.interrupt()).toBe(0)
   }, 30_000)
+
+  test('ends when the reader of its output has gone, without another notification', async () => {
+    await using service = await startService({ ...QUICK, QUEUE_ENABLED: 'true' })
+    const env = addressOf(service)
+    await service.send('u', 1)
+    const command = ['sh', '-c', '"$0" "$@" | head -1', process.execPath, 'src/main.ts']
+    const args = ['listen', '--user', 'u', '--cursor', '']
+    const program = { command, cwd: ROOT }
+    const { code, stdout, stderr } = await runCli(args, { env, program })
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\S+ {2}e {2}1 {2}\S+\n$/) })
+    expect(stderr).toMatch(/^Connected as u, 1 retained\nLast cursor: \S+:1 /)
+  })
+
+  test('a notification that cannot be written stays behind the last cursor', async () => {
+    await using service = await startService({ ...QUICK, QUEUE_ENABLED: 'true' })
+    const env = addressOf(service)
+    await service.send('u', 1)
+    const command = ['sh', '-c', 'exec "$0" "$@" > /dev/full', process.execPath, 'src/main.ts']
+    const args = ['listen', '--user', 'u', '--cursor', '']
+    const { code, stderr } = await runCli(args, { env, program: { command, cwd: ROOT } })
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/\nLast cursor: \S+:0 [^\n]+\nstdout: cannot be written\n$/),
+    })
+  })
 
   test.each<[name: string, args: readonly string[], line: RegExp]>([
     ['a wrong token', ['--token', 'x'], /^UNAUTHORIZED: /],

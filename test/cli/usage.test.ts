@@ -3,6 +3,8 @@ import { version } from '../../package.json' with { type: 'json' }
 import { COMMANDS } from '../../src/cli/commands.ts'
 import { runCli } from '../support/cli.ts'
 
+const ROOT = new URL('../..', import.meta.url).pathname
+
 test('--help names every command, --version tells version and commit', async () => {
   const help = await runCli(['--help'])
   expect({ code: help.code, stderr: help.stderr }).toEqual({ code: 0, stderr: '' })
@@ -13,6 +15,13 @@ test('--help names every command, --version tells version and commit', async () 
     new RegExp(`^ara-notification-service ${RegExp.escape(version)}( \\([0-9a-f]+\\))?\n$`),
   )
   expect(JSON.parse((await runCli(['--version', '--json'])).stdout)).toMatchObject({ version })
+})
+
+test('help fits a terminal of 80 columns', async () => {
+  for (const args of [[], ...Object.keys(COMMANDS).map(name => [name])]) {
+    const { stdout } = await runCli([...args, '--help'])
+    expect(stdout.split('\n').filter(line => line.length > 80)).toEqual([])
+  }
 })
 
 test.each(Object.entries(COMMANDS))('%s --help describes each option', async (name, { options }) => {
@@ -27,20 +36,35 @@ describe('wrong arguments end with exit code 2 and one line that tells what to d
   const URL_OPTION = ['--url', 'http://127.0.0.1:9']
   test.each<[args: readonly string[], line: RegExp]>([
     [['bogus'], /^unknown command "bogus": expected serve, /],
-    [['--bogus'], /^unknown command "--bogus"/],
+    [['doktor'], /^unknown command "doktor": expected serve, .* \(did you mean doctor\?\)$/],
+    [['--bogus'], /^unknown option --bogus: expected a command before options: serve, /],
     [['health', 'now'], /^health: unexpected argument "now" \(see health --help\)$/],
     [['backup'], /^backup: expected <file>/],
     [['restore', 'a', 'b'], /^restore: unexpected argument "b"/],
-    [['serve', '--port', '1'], /^serve: Unknown option '--port'/],
+    [['serve', '--port', '1'], /^serve: unknown option --port \(see serve --help\)$/],
     [['token'], /^token: expected --user/],
-    [['token', '--user', '--json'], /^token: Option '--user/],
+    [['token', '--user', '--json'], /^token: --user: expected a value, as in --user <user>/],
+    [['token', '--user'], /^token: --user: expected a value/],
+    [['token', '--user', 'u', '--json=yes'], /^token: --json: expected no value/],
+    [['token', '--user', 'u', '--user=v'], /^token: --user: expected only once/],
+    [['token', '-u', 'u'], /^token: unknown option -u/],
     [['token', '--user', ''], /^token: --user: expected 1 to 256 bytes/],
     [['token', '--user', 'u', '--ttl', 'soon'], /^token: --ttl: expected seconds, or 15m, 1h, 7d/],
+    [['token', '--user', 'u', '--ttl', '0'], /^token: --ttl: .* from 1 s to 36500d/],
+    [['token', '--user', 'u', '--ttl', '9999999999d'], /^token: --ttl: .* from 1 s to 36500d/],
     [['token', '--user', 'u', '--roles', 'a,,b'], /^token: --roles: expected names/],
     [['token', '--user', 'u', '--tenant', 'a b'], /^token: --tenant: expected 1 to 64/],
     [SEND, /^send: expected one of --user, --users, --channel, --channels, --broadcast/],
     [[...SEND, '--user', 'u', '--broadcast'], /^send: expected one of/],
     [['send', '--user', 'u'], /^send: expected --type/],
+    [[...SEND, '--usr', 'u'], /^send: unknown option --usr: did you mean --user\?/],
+    [[...SEND, '--user', 'u', '--delay', '5'], /^send: unknown option --delay \(/],
+    [[...SEND, '--user', 'u', '--collapse', 'k'], /^send: unknown option --collapse \(/],
+    [[...SEND, '--user', 'u', '--key', 'ü', ...URL_OPTION], /^send: --key: expected 1 to 255 visible ASCII/],
+    [
+      [...SEND, '--user', 'u', '--api-key', 'ключ', ...URL_OPTION],
+      /^send: --api-key or API_KEY: expected ASCII/,
+    ],
     [[...SEND, '--user', 'u', '--payload', '{'], /^send: --payload: expected JSON/],
     [
       [...SEND, '--user', 'u', '--payload', '@/nowhere'],
@@ -51,10 +75,16 @@ describe('wrong arguments end with exit code 2 and one line that tells what to d
       /^send: --priority: expected Low, Normal, High, Critical/,
     ],
     [[...SEND, '--user', 'u', '--url', 'localhost'], /^send: --url: expected http:\/\/host:port/],
+    [[...SEND, '--user', 'u', '--url', 'http://host?'], /^send: --url: expected .* without user and query/],
+    [
+      [...SEND, '--user', 'u', '--url', 'http://me:pw@host'],
+      /^send: --url: expected .* without user and query/,
+    ],
     [[...SEND, '--user', 'u'], /^send: expected --url, because SERVER_PORT=0/],
     [['listen', ...URL_OPTION], /^listen: expected --user or --token/],
     [['listen', '--user', 'u', '--token', 't', ...URL_OPTION], /^listen: expected --user or --token/],
-    [['doctor', '--verbose'], /^doctor: Unknown option '--verbose'/],
+    [['listen', '--token', 'a\nb', ...URL_OPTION], /^listen: --token: expected ASCII/],
+    [['doctor', '--verbose'], /^doctor: unknown option --verbose/],
   ])('%j', async (args, line) => {
     const { code, stdout, stderr } = await runCli(args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
@@ -78,6 +108,31 @@ test('without a service, commands fail with exit code 1 and one line', async () 
     code: 1,
     stderr: expect.stringMatching(/^JWT_SECRET is unset: [^\n]*\n$/),
   })
+})
+
+test('an answer of another program is an error', async () => {
+  await using other = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('<h1>hi</h1>') })
+  const address = ['--url', `http://127.0.0.1:${other.port}`]
+  for (const args of [
+    ['send', '--user', 'u', '--type', 'e', ...address],
+    ['listen', '--user', 'u', ...address],
+  ])
+    expect(await runCli(args)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'HTTP 200: the answer is not from this service\n',
+    })
+})
+
+test('a full disk under stdout is an error', async () => {
+  const command = ['sh', '-c', 'exec "$0" "$@" > /dev/full', process.execPath, 'src/main.ts']
+  const program = { command, cwd: ROOT }
+  for (const args of [['token', '--user', 'u'], ['--help'], ['doctor']])
+    expect(await runCli(args, { program })).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'stdout: cannot be written\n',
+    })
 })
 
 test('output to a pipe has no colours', async () => {

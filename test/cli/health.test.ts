@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { createServer } from 'node:net'
 import { API_KEY } from '../support/app.ts'
+import { runCli } from '../support/cli.ts'
 import { freePort } from '../support/free-port.ts'
 import { spawnService, startService } from '../support/service.ts'
 
@@ -25,9 +26,19 @@ test('the health command times out on an answer that never ends', async () => {
   const child = spawnService({ SERVER_PORT: String(await dripping.port) }, FROM_SOURCE)
   expect([await child.exited, await child.stderr.text()]).toEqual([
     1,
-    expect.stringMatching(/^no answer on [^\n]+\n$/),
+    expect.stringMatching(/^no answer from [^\n]+\n$/),
   ])
 }, 20_000)
+
+test('the health command does not take another program for the service', async () => {
+  await using other = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('hello') })
+  const url = `http://127.0.0.1:${other.port}`
+  expect(await runCli(['health', '--url', url])).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `no health at ${url}/health/live (HTTP 200): expected the port of the service\n`,
+  })
+})
 
 /** A server that sends endless headers. */
 function createDripping() {
