@@ -48,6 +48,24 @@ async function project(files: Readonly<Record<string, string>>): Promise<string>
   return folder
 }
 
+test('the tarball holds the built client, its declarations, its licence and a README, and nothing else', async () => {
+  const folder = await project({})
+  const installed = join(folder, 'node_modules/ara-client')
+  const paths = [...new Bun.Glob('**/*').scanSync(installed)].sort()
+  expect(paths.filter(path => !/^dist\/.*\.d\.ts$/.test(path))).toEqual([
+    'LICENSE',
+    'README.md',
+    'dist/index.js',
+    'dist/react/index.js',
+    'dist/server/index.js',
+    'package.json',
+  ])
+  const editorsShow = async (path: string, text: string) =>
+    expect(await Bun.file(join(installed, path)).text()).toContain(text)
+  await editorsShow('dist/react/index.d.ts', '/** Subscribes to a channel while the component is mounted')
+  await editorsShow('dist/client.d.ts', '/** Creates a client.')
+})
+
 /** Sends to itself, and prints what comes and by which transport. */
 const program = async (user: string): Promise<string> => `
 import { createClient } from 'ara-client'
@@ -161,6 +179,7 @@ import { createClient, localCursor, type Client, type ConnectionState, type Noti
 import { useChannel, useConnection, useNotification } from 'ara-client/react'
 import { AraError, createServerClient } from 'ara-client/server'
 
+declare function useState<T>(value: T): T | null
 interface Events {
   'invoice.paid': { no: number }
   'room.open': null
@@ -191,8 +210,16 @@ export const retryAt: number | undefined = ara.connection.retryAt
 const show = (notification: Notification<Events, 'invoice.paid'>): number => notification.payload.no
 export function Component(): string {
   useNotification(ara, 'invoice.paid', show)
+  useNotification(ara, 'invoice.paid', async ({ payload }) => payload.no satisfies number)
+  // @ts-expect-error: no such event
+  useNotification(ara, 'invoice.lost', () => {})
+  // @ts-expect-error: no such field
+  useNotification(ara, 'invoice.paid', ({ payload }) => payload.yes)
+  const later: Client<Events> | null = useState(ara)
+  useNotification(later, 'invoice.paid', ({ payload }) => payload.no satisfies number)
   useChannel(ara, undefined)
-  return useConnection(ara).state
+  useChannel(later, null)
+  return useConnection(later ?? undefined).state
 }
 const server = createServerClient<Events>({ url: '/', apiKey: 'k' })
 export const sent = server.user('u', { event_type: 'invoice.paid', payload: { no: 1 }, ttl: 5 })
@@ -209,6 +236,7 @@ off()
 
 test.each([
   ['node16', 'node16'],
+  ['nodenext', 'nodenext'],
   ['esnext', 'bundler'],
 ])(
   'in strict TypeScript with module %s and moduleResolution %s, declarations included',

@@ -4,6 +4,7 @@ import { PRIVATE_FIELDS } from '../../client/build.ts'
 import clientPackage from '../../client/package.json' with { type: 'json' }
 import servicePackage from '../../package.json' with { type: 'json' }
 import { builtClient } from '../support/built-client.ts'
+import { createProject } from '../support/project.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const KB = 1000
@@ -69,6 +70,37 @@ test(
       )
       expect({ path, missing: missing.filter(name => name !== 'react') }).toEqual({ path, missing: [] })
     }
+  },
+  BUILD_MS,
+)
+
+test(
+  'frameworks with server components see that ara-client/react belongs to the browser',
+  async () => {
+    const dist = await builtClient()
+    const startOf = async (entry: string) => (await Bun.file(join(dist, entry)).text()).slice(0, 12)
+    expect(await startOf('react/index.js')).toBe("'use client'")
+    expect(await startOf('index.js')).not.toBe("'use client'")
+  },
+  BUILD_MS,
+)
+
+test(
+  'a bundler leaves out the parts of the client that a page does not use',
+  async () => {
+    await using project = await createProject({
+      'none.js': "import 'ara-client'\nimport 'ara-client/react'\nimport 'ara-client/server'",
+      'some.js': "import { localCursor } from 'ara-client'\nglobalThis.cursor = localCursor",
+    })
+    const bundle = async (file: string): Promise<string> => {
+      const entry = join(project.folder, file)
+      const { outputs } = await Bun.build({ entrypoints: [entry], target: 'browser', external: ['react'] })
+      return (await outputs[0]?.text()) ?? ''
+    }
+    expect(await bundle('none.js')).not.toContain('function')
+    const some = await bundle('some.js')
+    expect(some).toContain('localStorage')
+    expect(some).not.toContain('WebSocket')
   },
   BUILD_MS,
 )

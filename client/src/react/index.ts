@@ -1,23 +1,30 @@
 'use client'
 
-import { useEffect, useInsertionEffect, useRef, useSyncExternalStore } from 'react'
+import { useCallback, useEffect, useInsertionEffect, useRef, useSyncExternalStore } from 'react'
 import type { Client, ConnectionState, Notification, TypeOf } from '../types.ts'
 
-/** State for a server's render, and for the page's first render over it. */
+/** State without a client, for a server's render, and for the page's first render over it. */
 const IDLE: ConnectionState = { state: 'idle' }
 
-/** The state of the connection; renders again when it changes. */
-export function useConnection(client: Pick<Client, 'connection' | 'watch'>): ConnectionState {
+const nothing = () => {}
+
+/** Returns the state of the connection, and renders again when it changes. Without a client it is `idle`. */
+export function useConnection(
+  client: Pick<Client, 'connection' | 'watch'> | null | undefined,
+): ConnectionState {
   return useSyncExternalStore(
-    client.watch,
-    () => client.connection,
+    useCallback(listener => client?.watch(listener) ?? nothing, [client]),
+    () => client?.connection ?? IDLE,
     () => IDLE,
   )
 }
 
-/** Calls the newest handler for each notification of the type, while the component is mounted. */
+/**
+ * Calls the newest handler for each notification of the type, while the component is mounted. Memoizing the handler is
+ * not necessary. Without a client it calls nothing.
+ */
 export function useNotification<Events extends object, Type extends TypeOf<Events>>(
-  client: Pick<Client<Events>, 'on'>,
+  client: Pick<Client<Events>, 'on'> | null | undefined,
   type: Type,
   handler: (notification: Notification<Events, Type>) => unknown,
 ): void {
@@ -26,10 +33,21 @@ export function useNotification<Events extends object, Type extends TypeOf<Event
   useInsertionEffect(() => {
     newest.current = handler
   })
-  useEffect(() => client.on(type, notification => newest.current(notification)), [client, type])
+  useEffect(() => {
+    let isMounted = true
+    // Another handler of the same notification may unmount this component.
+    const off = client?.on(type, notification => isMounted && newest.current(notification))
+    return () => {
+      isMounted = false
+      off?.()
+    }
+  }, [client, type])
 }
 
-/** Subscribes to a channel while the component is mounted; to none without a name. */
-export function useChannel(client: Pick<Client, 'subscribe'>, name: string | null | undefined): void {
-  useEffect(() => (name ? client.subscribe(name) : undefined), [client, name])
+/** Subscribes to a channel while the component is mounted; to none without a name or a client. */
+export function useChannel(
+  client: Pick<Client, 'subscribe'> | null | undefined,
+  name: string | null | undefined,
+): void {
+  useEffect(() => (name ? client?.subscribe(name) : undefined), [client, name])
 }
