@@ -30,15 +30,20 @@ export function parsed(text: string): Readonly<Record<string, unknown>> | undefi
 const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : ''
 
-/** Says in one line why a request got no answer. */
-export function noAnswer(url: string, error: unknown): Error {
-  const isLate = error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')
-  return new Error(
-    isLate
-      ? `no answer from ${url} in time: check the service with "doctor"`
-      : `no service answers at ${url}${codeOf(error)}: start it, or give its address with --url`,
-    { cause: error },
-  )
+/** A request without an answer. */
+export class NoAnswer extends Error {
+  readonly reason: string
+  readonly advice: string
+
+  constructor(url: string, cause: unknown) {
+    const isLate = cause instanceof Error && (cause.name === 'TimeoutError' || cause.name === 'AbortError')
+    const [reason, advice] = isLate
+      ? [`no answer from ${url} in time`, 'check the service with "doctor"']
+      : [`no service answers at ${url}${codeOf(cause)}`, 'start it, or give its address with --url']
+    super(`${reason}: ${advice}`, { cause })
+    this.reason = reason
+    this.advice = advice
+  }
 }
 
 /** Calls the service. Rejects with one line if it does not answer. */
@@ -59,9 +64,13 @@ export async function callApi(url: string, path: string, request: ApiRequest = {
     const text = await response.text()
     return { status: response.status, text, body: parsed(text) }
   } catch (error) {
-    throw noAnswer(url, error)
+    throw new NoAnswer(url, error)
   }
 }
+
+/** Whether the answer is an error of this service. */
+export const isEnvelope = ({ body }: Pick<Answer, 'body'>): boolean =>
+  isRecord(body?.['error']) && typeof body['error']['code'] === 'string'
 
 /** Code and message of an error envelope; otherwise only the status. */
 export function refusalOf({ status, body }: Pick<Answer, 'status' | 'body'>): {

@@ -1,4 +1,4 @@
-import { isRecord, noAnswer, parsed, refusalOf } from './api.ts'
+import { isRecord, NoAnswer, parsed, refusalOf } from './api.ts'
 
 /** An event of `/sse`. */
 export interface ServerEvent {
@@ -63,7 +63,7 @@ async function open({ url, token, cursor, channels }: StreamRequest, signal: Abo
     redirect: 'manual',
     signal,
   }).catch((error: unknown) => {
-    throw noAnswer(url, error)
+    throw new NoAnswer(url, error)
   })
   if (response.status === 200 && isEventStream(response)) return response
   const body: unknown = await response.json().catch(() => undefined)

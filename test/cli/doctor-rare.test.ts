@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import { open } from 'node:fs/promises'
 import { checkStoreFile } from '../../src/cli/doctor/store-file.ts'
 import { startAlteredLine } from '../support/altered-line.ts'
-import { runCli } from '../support/cli.ts'
+import { faults } from '../support/doctor.ts'
 import { startRedis } from '../support/redis.ts'
 import { startService } from '../support/service.ts'
 import { storePlace } from '../support/store-file.ts'
@@ -13,13 +13,6 @@ type Env = Readonly<Record<string, string>>
 
 const LOG_ON = { QUEUE_ENABLED: 'true' }
 const MIB = 1024 * 1024
-
-/** Lines of `doctor` that are not ok, with its exit code. */
-async function faults(env: Env, args: readonly string[] = []) {
-  const { code, stdout } = await runCli(['doctor', ...args], { env })
-  const lines = stdout.trimEnd().split('\n')
-  return { code, lines: lines.filter(line => !line.startsWith('ok')) }
-}
 
 test('a Redis before 6.2 serves as no store', async () => {
   await using redis = await startRedis('--appendonly', 'yes')
@@ -91,7 +84,11 @@ describe('a store file', () => {
     [10, 'fail'],
   ])('on a volume with %d MiB free: %s', async (free, status) => {
     await using place = await storePlace()
-    const findings = checkStoreFile({ storeUrl: { kind: 'sqlite', path: place.path } }, () => free * MIB)
+    const findings = checkStoreFile(
+      { storeUrl: { kind: 'sqlite', path: place.path } },
+      true,
+      () => free * MIB,
+    )
     expect(findings.at(-1)).toMatchObject({ status, message: `${free} MiB free` })
   })
 })
@@ -102,7 +99,7 @@ test('nodes that are silent', async () => {
     port: 0,
     fetch: request => {
       const { pathname } = new URL(request.url)
-      if (pathname !== '/api/v1/cluster') return Response.json({})
+      if (pathname !== '/api/v1/cluster') return Response.json({ version: '1', node: 'a' })
       return Response.json({ node: 'a', nodes: [{ id: 'a' }], total: 1, partial: true })
     },
   })

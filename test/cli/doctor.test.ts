@@ -81,7 +81,7 @@ describe('without a fault', () => {
     const text = examined.lines.join('\n')
     for (const check of ['redis', 'clock', 'latency', 'persistence', 'eviction'])
       expect(text).toMatch(new RegExp(`^ok    ${check} `, 'm'))
-    expect(text.match(/^ok {4}permissions/gm)).toHaveLength(3)
+    expect(text.match(/^ok {4}permissions/gm)).toHaveLength(4)
     expect(await redis.client().dbsize()).toBe(0)
   })
 
@@ -257,7 +257,7 @@ describe('finds a fault of Redis', () => {
     expect(elapsed()).toBeLessThan(MAX_MS)
     expect(examined.code).toBe(1)
     const text = examined.lines.join('\n')
-    expect(text).toMatch(/^fail {2}redis .*no answer\. To do: Redis is frozen or a firewall drops/m)
+    expect(text).toMatch(/^fail {2}redis .*no answer\. To do: Redis is frozen, a firewall drops/m)
     expect(text).toMatch(/^fail {2}health .*not healthy: .*store/m)
     redis.thaw()
   }, 40_000)

@@ -2,9 +2,11 @@ import type { Config, Environment } from '../../config/config.ts'
 import { givenUrl, keyOf, localUrl } from '../address.ts'
 import type { Arguments } from '../options.ts'
 import { type Colour, printable, type Terminal } from '../terminal.ts'
+import type { Caller } from './answers.ts'
 import type { Finding } from './finding.ts'
 import { checkDescriptors, checkPorts } from './machine.ts'
-import { checkRedis, redisUses } from './redis.ts'
+import { checkRedis } from './redis.ts'
+import { redisUses } from './redis-servers.ts'
 import { checkService } from './service.ts'
 import { checkSettings } from './settings.ts'
 import { checkStoreFile } from './store-file.ts'
@@ -13,16 +15,31 @@ const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const satisfies 
 const STATUS_WIDTH = 4
 const CHECK_WIDTH = 12
 
-/** Checks the service at `--url`, or on this machine if it runs. */
-async function checkRunning(args: Arguments, config: Config, env: Environment): Promise<readonly Finding[]> {
-  const given = givenUrl(args)
+/** API key, and the tenant that a bound key chooses. */
+function callerOf(args: Arguments, env: Environment, { tenantEnabled, tenantApiKeys }: Config): Caller {
   const key = keyOf(args, env)
-  if (given !== undefined) return await checkService({ url: given, healthUrl: given, key }, config, env)
+  if (key !== undefined || !tenantEnabled) return { key }
+  return { key: tenantApiKeys[0]?.key, tenant: tenantApiKeys[0]?.tenant }
+}
+
+interface Running {
+  readonly findings: readonly Finding[]
+  /** The service runs on this machine; undefined if unknown. */
+  readonly isHere: boolean | undefined
+}
+
+/** Checks the service at `--url`, or on this machine if it runs. */
+async function checkRunning(args: Arguments, config: Config, env: Environment): Promise<Running> {
+  const given = givenUrl(args)
+  const caller = callerOf(args, env, config)
+  const check = (url: string, healthUrl: string) => checkService({ url, healthUrl, ...caller }, config, env)
+  if (given !== undefined) return { findings: await check(given, given), isHere: undefined }
   const { findings, isRunning } = await checkPorts(config)
-  if (!isRunning) return findings
-  const url = localUrl(config.serverHost, config.serverPort)
-  const healthUrl = localUrl(config.serverHost, config.internalPort || config.serverPort)
-  return [...findings, ...(await checkService({ url, healthUrl, key }, config, env))]
+  if (!isRunning) return { findings, isHere: isRunning }
+  const { serverHost, serverPort, internalPort } = config
+  const url = localUrl(serverHost, serverPort)
+  const found = await check(url, localUrl(serverHost, internalPort || serverPort))
+  return { findings: [...findings, ...found], isHere: true }
 }
 
 /** Runs the independent checks at once, so that one frozen part costs its time once. */
@@ -31,7 +48,13 @@ async function checkAll(args: Arguments, env: Environment): Promise<readonly Fin
   if (config === undefined) return findings
   const servers = redisUses(config).map(use => checkRedis(use, config, env))
   const [running, ...redis] = await Promise.all([checkRunning(args, config, env), ...servers])
-  return [...findings, checkDescriptors(config), ...checkStoreFile(config), ...redis.flat(), ...running]
+  return [
+    ...findings,
+    checkDescriptors(config),
+    ...checkStoreFile(config, running.isHere),
+    ...redis.flat(),
+    ...running.findings,
+  ]
 }
 
 function lineOf({ check, status, message, advice }: Finding, terminal: Terminal): string {
@@ -44,7 +67,8 @@ function lineOf({ check, status, message, advice }: Finding, terminal: Terminal)
 export async function examine(args: Arguments, env: Environment, terminal: Terminal): Promise<number> {
   const findings = await checkAll(args, env)
   const isOk = findings.every(({ status }) => status !== 'fail')
-  if (args.flag('json')) await terminal.print(JSON.stringify({ ok: isOk, checks: findings }))
-  else for (const finding of findings) await terminal.print(lineOf(finding, terminal))
+  const lines = findings.map(finding => lineOf(finding, terminal))
+  const text = args.flag('json') ? JSON.stringify({ ok: isOk, checks: findings }) : lines.join('\n')
+  await terminal.print(text)
   return isOk ? 0 : 1
 }

@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 import type { Config } from '../../config/config.ts'
 import { descriptorLimit } from '../../lib/system/descriptors.ts'
 import { localUrl } from '../address.ts'
-import { type Answer, callApi, isRecord } from '../api.ts'
+import { type Answer, callApi, isEnvelope } from '../api.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 /** Descriptors for files and for connections that are being closed. */
@@ -40,29 +40,20 @@ interface Listener {
 }
 
 /** The service answers `/health/live`, or with INTERNAL_PORT an error envelope there. */
-const isOurs = ({ body }: Answer): boolean =>
-  body?.['status'] === 'alive' || (isRecord(body?.['error']) && typeof body['error']['code'] === 'string')
+const isOurs = (answer: Answer): boolean => answer.body?.['status'] === 'alive' || isEnvelope(answer)
 
-async function checkFree({ name, host, port }: Listener): Promise<Finding> {
-  const code = await listenFault(host, port)
-  if (code === undefined) return ok('port', `${name} ${port} is free: the service is not running here`)
-  if (code === 'EADDRINUSE')
-    return fail('port', `${name} ${port} is in use by another program`, `stop it or change ${name}`)
-  const advice = code === 'EACCES' ? `choose a port above 1023 for ${name}` : 'correct SERVER_HOST'
-  return fail('port', `${name} ${port}: the service cannot listen (${code})`, advice)
-}
+/** Undefined if unknown: the setting allows any port. */
+type IsRunning = boolean | undefined
 
 interface CheckedListener {
   readonly finding: Finding
-  readonly isRunning: boolean
+  readonly isRunning: IsRunning
 }
 
 const notRunning = (finding: Finding): CheckedListener => ({ finding, isRunning: false })
 
-async function checkListener(listener: Listener): Promise<CheckedListener> {
-  const { name, host, port } = listener
-  if (port === 0)
-    return notRunning(ok('port', `${name}=0: any free port (give a running service with --url)`))
+/** Asks the program that has the port. */
+async function checkTaken({ name, host, port }: Listener): Promise<CheckedListener> {
   const place = `${name} ${port}`
   try {
     const signal = AbortSignal.timeout(ANSWER_MS)
@@ -72,16 +63,31 @@ async function checkListener(listener: Listener): Promise<CheckedListener> {
   } catch (error) {
     const cause = error instanceof Error ? error.cause : undefined
     if (!(cause instanceof Error && cause.name === 'TimeoutError'))
-      return notRunning(await checkFree(listener))
+      return notRunning(fail('port', `${place} is in use by another program`, `stop it or change ${name}`))
     const advice = 'look at the log of the service, and restart it'
     return notRunning(fail('port', `${place}: accepts connections, but does not answer`, advice))
   }
 }
 
+async function checkListener(listener: Listener): Promise<CheckedListener> {
+  const { name, host, port } = listener
+  const unknown = ok('port', `${name}=0: any free port (give a running service with --url)`)
+  if (port === 0) return { finding: unknown, isRunning: undefined }
+  const code = await listenFault(host, port)
+  if (code === undefined)
+    return notRunning(ok('port', `${name} ${port} is free: the service is not running here`))
+  if (code === 'EADDRINUSE') return await checkTaken(listener)
+  const message = `${name} ${port}: the service cannot listen (${code})`
+  if (code !== 'EACCES') return notRunning(fail('port', message, 'correct SERVER_HOST'))
+  // The service may have a permission that this user lacks.
+  const taken = await checkTaken(listener)
+  return taken.isRunning ? taken : notRunning(fail('port', message, `choose a port above 1023 for ${name}`))
+}
+
 interface CheckedPorts {
   readonly findings: readonly Finding[]
   /** The service answers on SERVER_PORT. */
-  readonly isRunning: boolean
+  readonly isRunning: IsRunning
 }
 
 /** Checks the ports on this machine. */

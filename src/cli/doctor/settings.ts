@@ -22,6 +22,18 @@ function checkLog({ production, queueEnabled, ackEnabled, storeUrl }: Config): F
     : ok('log', 'on, in memory: a restart loses it')
 }
 
+/** A generated secret ends with the process, and the tokens with it. */
+const checkSecret = ({ madeSecret }: Config): readonly Finding[] =>
+  madeSecret
+    ? [
+        warn(
+          'settings',
+          'JWT_SECRET is unset: a restart invalidates all tokens',
+          'set it to 32 random bytes or more',
+        ),
+      ]
+    : []
+
 /** Loads the settings as the service does. */
 export function checkSettings(env: Environment): CheckedSettings {
   try {
@@ -33,6 +45,7 @@ export function checkSettings(env: Environment): CheckedSettings {
       findings: [
         ok('settings', `the service starts with them, in ${mode} mode`),
         ...relevant.map(warning => warn('settings', warning, 'see docs/SETTINGS.md')),
+        ...checkSecret(config),
         checkLog(config),
       ],
     }

@@ -67,9 +67,16 @@ function isLocked(path: string): boolean {
   }
 }
 
-function checkContent(path: string): Finding {
+/** `isServiceHere` is undefined if unknown. */
+function checkContent(path: string, isServiceHere: boolean | undefined): Finding {
   try {
     const isOpen = isLocked(path)
+    if (isOpen && isServiceHere === false)
+      return fail(
+        CHECK,
+        `${path} is open in another process, and no service answers on SERVER_PORT`,
+        `end that process (fuser ${path}.lock names it), or correct STORE_URL or SERVER_PORT`,
+      )
     using db = new Database(path, { readonly: true })
     const isEmpty = versionOf(db) === 0
     checkWhole(db, path)
@@ -84,6 +91,7 @@ function checkContent(path: string): Finding {
 /** Checks the file of a SQLite store, which a service may have open. */
 export function checkStoreFile(
   { storeUrl }: Pick<Config, 'storeUrl'>,
+  isServiceHere?: boolean,
   freeIn = freeBytes,
 ): readonly Finding[] {
   if (storeUrl.kind !== 'sqlite') return []
@@ -99,5 +107,5 @@ export function checkStoreFile(
   const path = realpathSync(given)
   if (!isWritable(path))
     return [fail(CHECK, `${path} is not writable`, 'make it writable for the user of the service'), space]
-  return [checkContent(path), space]
+  return [checkContent(path, isServiceHere), space]
 }
