@@ -74,7 +74,7 @@ const save = async payload => { seen.saved.push(payload.no) }
 const reload = reason => seen.gaps.push(reason)
 const show = ({ state }) => states.add(state)
 ${[create, gaps, watch, handler, channels, list].join('\n')}
-Object.assign(seen, { ids: notifications.map(({ id }) => id), leave, off })`,
+Object.assign(seen, { ids: list.map(({ id }) => id), leave, off })`,
     )
     const { page } = visit
     await page.waitForFunction('globalThis.seen?.ids !== undefined')
