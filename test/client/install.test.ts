@@ -177,7 +177,7 @@ createRoot(document.querySelector('div')).render(createElement(Page))`,
 const TYPED = `
 import { createClient, localCursor, type Client, type ConnectionState, type Notification } from 'ara-client'
 import { useChannel, useConnection, useNotification } from 'ara-client/react'
-import { AraError, createServerClient } from 'ara-client/server'
+import { AraError, createServerClient, type BatchResult, type SendStatus } from 'ara-client/server'
 
 declare function useState<T>(value: T): T | null
 interface Events {
@@ -226,6 +226,16 @@ export const sent = server.user('u', { event_type: 'invoice.paid', payload: { no
 export const byTemplate = server.broadcast({ template_id: 't', audience: { type: 'Roles', value: ['admin'] } })
 // @ts-expect-error: the payload of another event
 server.user('u', { event_type: 'room.open', payload: { no: 1 } })
+// @ts-expect-error: no such code
+export const isMistyped = (error: AraError): boolean => error.code === 'FORBIDEN'
+export const statusesOf = ({ results }: BatchResult): readonly (SendStatus | string)[] =>
+  results.map(result => (result.skipped ? 'skipped' : result.code ? result.error satisfies string : result.status))
+const variable: string | undefined = undefined
+createServerClient({ url: '/', apiKey: variable, secret: variable, tenant: variable }).user(
+  'u',
+  { event_type: 'any', payload: 1, correlation_id: variable, idempotency_key: variable },
+  { signal: new AbortController().signal },
+)
 export const isRefused = (error: unknown): boolean => error instanceof AraError && error.code === 'FORBIDDEN'
 const untyped = createClient({ url: '/', token: () => '' })
 untyped.on('anything', ({ payload }) => payload satisfies unknown)

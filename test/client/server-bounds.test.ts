@@ -94,8 +94,10 @@ test('without retries a call is sent once', async () => {
 })
 
 test('many calls at once use a bounded number of connections, and each succeeds', async () => {
-  await using service = startScripted(async () => {
-    await new Promise(setImmediate)
+  const full = Promise.withResolvers<void>()
+  await using service = startScripted(async nth => {
+    if (nth === 49) full.resolve()
+    await full.promise
     return accepted()
   })
   const ara = createServerClient({ url: service.url })

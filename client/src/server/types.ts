@@ -5,12 +5,12 @@ type TypeOf<Events extends object> = Extract<keyof Events, string>
 
 /** Field names are those of the API. */
 export interface MessageOptions {
-  readonly priority?: 'Low' | 'Normal' | 'High' | 'Critical'
+  readonly priority?: 'Low' | 'Normal' | 'High' | 'Critical' | undefined
   /** Seconds until it expires; 0 reaches only clients that are connected. */
-  readonly ttl?: number
-  readonly correlation_id?: string
+  readonly ttl?: number | undefined
+  readonly correlation_id?: string | undefined
   /** Made for each call by default. */
-  readonly idempotency_key?: string
+  readonly idempotency_key?: string | undefined
 }
 
 /** An event with its payload. */
@@ -24,8 +24,8 @@ export type DirectMessage<Events extends object> = {
 /** A template with its variables. */
 export interface TemplateMessage extends MessageOptions {
   readonly template_id: string
-  readonly variables?: object
-  readonly strict?: boolean
+  readonly variables?: object | undefined
+  readonly strict?: boolean | undefined
 }
 
 export type Message<Events extends object> = DirectMessage<Events> | TemplateMessage
@@ -42,7 +42,7 @@ export type Target =
 
 export type BatchItem<Events extends object> = Message<Events> & {
   readonly target: Target
-  readonly audience?: Audience
+  readonly audience?: Audience | undefined
 }
 
 /** Options of a single call. */
@@ -53,18 +53,18 @@ export interface CallOptions {
 
 export interface BatchOptions extends CallOptions {
   /** The first item that fails or reaches no one ends the batch. */
-  readonly stop_on_error?: boolean
+  readonly stop_on_error?: boolean | undefined
   /** Sends equal items once. */
-  readonly deduplicate?: boolean
+  readonly deduplicate?: boolean | undefined
   /** Made for each call by default. */
-  readonly idempotency_key?: string
+  readonly idempotency_key?: string | undefined
 }
 
 export interface DisconnectOptions extends CallOptions {
   /** Reason for the client, at most 120 bytes. */
-  readonly reason?: string
+  readonly reason?: string | undefined
   /** Also refuses tokens issued before this time: seconds since 1970, or RFC 3339. */
-  readonly issued_before?: number | string
+  readonly issued_before?: number | string | undefined
 }
 
 export type SendStatus = 'delivered' | 'partial' | 'queued' | 'no_recipient' | 'expired'
@@ -183,7 +183,7 @@ export interface ServerClient<Events extends object = Record<string, unknown>> {
   channel(name: string, message: Message<Events>, options?: CallOptions): Promise<SendResult>
   channels(names: readonly string[], message: Message<Events>, options?: CallOptions): Promise<SendResult>
   broadcast(
-    message: Message<Events> & { readonly audience?: Audience },
+    message: Message<Events> & { readonly audience?: Audience | undefined },
     options?: CallOptions,
   ): Promise<SendResult>
   /** Up to 100 sends in one request. An item that failed is in the result; to send it again, give it a key of its own. */
