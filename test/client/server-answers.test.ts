@@ -13,7 +13,8 @@ const results = {}
 const send = async name => {
   const waits = []
   const sleep = async ms => void waits.push(ms)
-  const options = { retries: 2, timeout: 300, random: () => 0.5, sleep }
+  const timeout = /^(?:hang|drips)/.test(name) ? 300 : 20_000
+  const options = { retries: 2, timeout, random: () => 0.5, sleep }
   const ara = createServerClient({ url: url + '/' + name, apiKey: 'a-key-0123456789', ...options })
   const error = await ara.user('ann', { event_type: 'e', payload: 1 }).catch(reason => reason)
   const { code, status, message, retryAfter, requestId } = error
@@ -22,7 +23,7 @@ const send = async name => {
 await Promise.all(names.split(',').map(send))
 console.log(JSON.stringify(results))`
 
-const BACKOFF = [100, 200]
+const BACKOFF = [300, 600]
 const unreachable = { code: 'UNREACHABLE', status: 0, waits: BACKOFF }
 const limited = (waits: unknown = BACKOFF) => ({ code: 'RATE_LIMITED', status: 429, waits })
 const foreign = (status: number, waits: readonly number[] = []) => ({

@@ -36,7 +36,7 @@ async function play(storeUrl: string, seed: number) {
     url: `http://127.0.0.1:${line.port}`,
     apiKey: API_KEY,
     retries: 200,
-    random: () => 0,
+    deadline: 2 ** 31 - 1,
     sleep: () => Bun.sleep(1),
   })
   using ann = await socketOf(service, 'ann')

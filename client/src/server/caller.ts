@@ -16,7 +16,7 @@ interface Request {
 /** Calls the API, again where that may help. The body is the same each time, so that its key stands for it. */
 export type Call = (request: Request) => Promise<object>
 
-const FIRST_BACKOFF_MS = 200
+const FIRST_BACKOFF_MS = 400
 const MAX_BACKOFF_MS = 20_000
 /** The longest delay of a timer. */
 const MAX_MS = 2 ** 31 - 1
@@ -126,8 +126,9 @@ export function createCaller(options: ServerOptions): Call {
         const result = await attempt(path, init, Math.min(timeout, leftMs()), signal)
         if ('answer' in result) return result.answer
         const { error, mayPass } = result
-        const backoffMs = random() * Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures)
-        const pauseMs = Math.max((error.retryAfter ?? 0) * 1_000, backoffMs)
+        // At least half: four pauses outlast the restart of a service, which takes seconds.
+        const backoffMs = ((1 + random()) / 2) * Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures)
+        const pauseMs = error.retryAfter ? error.retryAfter * 1_000 : backoffMs
         // An earlier attempt of this call may still be running: its answer is worth the whole deadline.
         if (error.code !== 'IDEMPOTENCY_IN_PROGRESS') failures++
         if (!mayPass || retries === 0 || failures > retries || pauseMs >= leftMs()) throw error
