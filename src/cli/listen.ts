@@ -36,6 +36,18 @@ function lineOf({ data, id }: ServerEvent): string {
 const wait = (ms: number, signal: AbortSignal): Promise<void> =>
   setTimeout(ms, undefined, { signal }).catch(() => {})
 
+/** Resolves with false when the signal aborts first: the reader of stdout may be stuck. */
+async function orAborted(writing: Promise<boolean>, signal: AbortSignal): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const stop = (): void => resolve(false)
+  signal.addEventListener('abort', stop)
+  try {
+    return await Promise.race([writing, promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
 const isFinal = (error: unknown, { hasConnected }: ListenState): boolean =>
   error instanceof StreamEnded ||
   error instanceof OutputError ||
@@ -96,7 +108,7 @@ export async function listen(
         return await tellConnected(event)
       case 'notification':
         // A notification that was not printed stays behind the cursor.
-        if (await terminal.print(isJson ? printable(event.data) : lineOf(event)))
+        if (await orAborted(terminal.print(isJson ? printable(event.data) : lineOf(event)), signal))
           state.cursor = event.id ?? state.cursor
         else stopping.abort()
         return

@@ -5,7 +5,7 @@ import { runCli, spawnCli } from '../support/cli.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { freePort } from '../support/free-port.ts'
 import { createInbox } from '../support/inbox.ts'
-import { type Service, startService } from '../support/service.ts'
+import { type Program, type Service, startService } from '../support/service.ts'
 import { storePlace } from '../support/store-file.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
@@ -134,8 +134,8 @@ describe('send', () => {
 })
 
 /** Starts `listen`; `next` resolves with its next line on stdout. */
-function startListening(args: readonly string[], env: Record<string, string>) {
-  const child = spawnCli(['listen', ...args], { env })
+function startListening(args: readonly string[], env: Record<string, string>, program?: Program) {
+  const child = spawnCli(['listen', ...args], { env, ...(program && { program }) })
   const read = async (
     stream: ReadableStream<Uint8Array>,
     inbox: { push(line: string): void; end(): void },
@@ -231,6 +231,22 @@ describe('listen', () => {
     const { code, stdout, stderr } = await runCli(args, { env, program })
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\S+ {2}e {2}1 {2}\S+\n$/) })
     expect(stderr).toMatch(/^Connected as u, 1 retained\nLast cursor: \S+:1 /)
+  })
+
+  test('a signal ends it while the reader of its output is stuck', async () => {
+    await using service = await startService({ ...QUICK, QUEUE_ENABLED: 'true' })
+    for (let n = 0; n < 20; n++) await service.send('u', 'x'.repeat(20_000))
+    await using place = await storePlace()
+    // The shell opens the pipe for reading, too, but never reads.
+    const pipe = join(place.directory, 'pipe')
+    const script = `mkfifo ${pipe}; exec 9<>${pipe}; "$0" "$@" >&9 & echo "pid $!" >&2; wait $!; echo "code $?" >&2`
+    const program = { command: ['sh', '-c', script, process.execPath, 'src/main.ts'], cwd: ROOT }
+    const args = ['--user', 'u', '--cursor', '']
+    await using listener = startListening(args, addressOf(service), program)
+    const [, pid] = /^pid (\d+)/.exec(await listener.note(/^pid /)) ?? []
+    await listener.note(/^Connected as u, 20 retained$/)
+    process.kill(Number(pid), 'SIGTERM')
+    expect(await listener.note(/^code /)).toBe('code 0')
   })
 
   test('a notification that cannot be written stays behind the last cursor', async () => {
