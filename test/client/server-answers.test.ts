@@ -10,6 +10,10 @@ const PROGRAM = `
 import { createServerClient } from 'ara-client/server'
 const [url, names] = globalThis.Deno ? Deno.args : process.argv.slice(2)
 const results = {}
+// Calls that share a signal cause no warning.
+const { signal } = new AbortController()
+const ara = createServerClient({ url: url + '/unauthorized', apiKey: 'a-key-0123456789' })
+await Promise.all(Array.from({ length: 20 }, () => ara.disconnect('ann', { signal }).catch(() => {})))
 const send = async name => {
   const waits = []
   const sleep = async ms => void waits.push(ms)

@@ -129,8 +129,8 @@ export async function startMisbehaving(): Promise<Misbehaving> {
   const behaviours: Readonly<Record<string, Behaviour>> = BEHAVIOURS
   const server = await listen((socket, text) => {
     const name = /^POST \/([^/]+)\//.exec(text)?.[1] ?? ''
-    const known = keys.get(name) ?? []
-    keys.set(name, [...known, /\r\nidempotency-key: (\S+)/i.exec(text)?.[1] ?? ''])
+    const [, key] = /\r\nidempotency-key: (\S+)/i.exec(text) ?? []
+    if (key !== undefined) keys.set(name, [...(keys.get(name) ?? []), key])
     behaviours[name]?.(socket, { other: other.url })
   })
   return {

@@ -1,9 +1,9 @@
 import { noAnswer, read } from './answer.ts'
-import { addressOf, check, checkNumber, checkObject, checkTenant, hasControl } from './check.ts'
 import { AraError } from './error.ts'
+import { createFollower } from './follow.ts'
+import { settingsOf } from './settings.ts'
 import { createTurns } from './turns.ts'
 import type { ServerOptions } from './types.ts'
-import { wait } from './wait.ts'
 
 interface Request {
   readonly path: string
@@ -18,31 +18,8 @@ export type Call = (request: Request) => Promise<object>
 
 const FIRST_BACKOFF_MS = 400
 const MAX_BACKOFF_MS = 20_000
-/** The longest delay of a timer. */
-const MAX_MS = 2 ** 31 - 1
-const MAX_COUNT = 10_000
 /** The largest body of any call: a batch. */
 const MAX_BODY_BYTES = 1_048_576
-const ENCODER = new TextEncoder()
-
-/** A header holds bytes: one character for each. */
-const asHeader = (key: string): string =>
-  Array.from(ENCODER.encode(key), byte => String.fromCharCode(byte)).join('')
-
-function headersOf({ apiKey, tenant }: ServerOptions): Readonly<Record<string, string>> {
-  const isRight = apiKey === undefined || (typeof apiKey === 'string' && apiKey.trim() !== '')
-  check(
-    'apiKey',
-    isRight && !hasControl(apiKey?.trim() ?? ''),
-    'a text without control characters, not empty',
-  )
-  checkTenant(tenant)
-  return {
-    'content-type': 'application/json',
-    ...(apiKey !== undefined && { 'x-api-key': asHeader(apiKey.trim()) }),
-    ...(tenant !== undefined && { 'x-tenant-id': tenant }),
-  }
-}
 
 function textOf(body: object): string {
   let text: string
@@ -60,39 +37,33 @@ function textOf(body: object): string {
   return text
 }
 
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted)
+function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted)
     throw new AraError('ABORTED', 'the signal of the caller ended the call', { cause: signal.reason })
 }
 
 /** Throws INVALID_ARGUMENT for options that cannot be used. */
 export function createCaller(options: ServerOptions): Call {
-  checkObject('options', options, 'url')
   const {
-    retries = 4,
-    timeout = 10_000,
-    deadline = 60_000,
-    concurrency = 50,
-    fetch = globalThis.fetch,
-    random = Math.random,
-    sleep = wait,
-  } = options
-  const url = addressOf(options.url)
-  const shared = headersOf(options)
-  checkNumber('retries', retries, 0, MAX_COUNT)
-  checkNumber('timeout', timeout, 1, MAX_MS)
-  checkNumber('deadline', deadline, 1, MAX_MS)
-  checkNumber('concurrency', concurrency, 1, MAX_COUNT)
-  const { algorithm = 'HS256' } = options
-  check('algorithm', /^HS(256|384|512)$/.test(algorithm), 'HS256, HS384 or HS512')
+    url,
+    headers: shared,
+    retries,
+    timeout,
+    deadline,
+    concurrency,
+    fetch,
+    random,
+    sleep,
+  } = settingsOf(options)
   const turns = createTurns(concurrency)
+  const follow = createFollower()
 
-  const attempt = async (path: string, init: RequestInit, ms: number, caller: AbortSignal | undefined) => {
+  const attempt = async (path: string, init: RequestInit, ms: number, caller: AbortSignal) => {
     const controller = new AbortController()
     const abort = (): void => controller.abort(new Error(`timed out after ${Math.ceil(ms)} ms`))
     // Not `AbortSignal.any`, which Node has since 20.3.
     const timer = setTimeout(abort, ms)
-    caller?.addEventListener('abort', abort)
+    caller.addEventListener('abort', abort)
     try {
       // Following a redirect could show the key to another host.
       const { signal } = controller
@@ -102,13 +73,11 @@ export function createCaller(options: ServerOptions): Call {
       return noAnswer(url, cause)
     } finally {
       clearTimeout(timer)
-      caller?.removeEventListener('abort', abort)
+      caller.removeEventListener('abort', abort)
     }
   }
 
-  return async ({ path, body, key, signal }) => {
-    const headers = { ...shared, ...(key !== undefined && { 'idempotency-key': key }) }
-    const init = { method: 'POST', headers, body: textOf(body) }
+  const carryOut = async (path: string, init: RequestInit, signal: AbortSignal): Promise<object> => {
     const begunAt = performance.now()
     let pausedMs = 0
     // Pauses count in full, also when a test does not wait for them.
@@ -123,6 +92,7 @@ export function createCaller(options: ServerOptions): Call {
     }
     try {
       for (let failures = 0; ; ) {
+        throwIfAborted(signal)
         const result = await attempt(path, init, Math.min(timeout, leftMs()), signal)
         if ('answer' in result) return result.answer
         const { error, mayPass } = result
@@ -134,10 +104,20 @@ export function createCaller(options: ServerOptions): Call {
         if (!mayPass || retries === 0 || failures > retries || pauseMs >= leftMs()) throw error
         pausedMs += pauseMs
         await sleep(pauseMs, signal)
-        throwIfAborted(signal)
       }
     } finally {
       turns.leave()
+    }
+  }
+
+  return async ({ path, body, key, signal }) => {
+    const headers = { ...shared, ...(key !== undefined && { 'idempotency-key': key }) }
+    const init = { method: 'POST', headers, body: textOf(body) }
+    const following = follow(signal)
+    try {
+      return await carryOut(path, init, following.signal)
+    } finally {
+      following.end()
     }
   }
 }

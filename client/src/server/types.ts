@@ -173,7 +173,7 @@ export interface ServerOptions {
   /** Returns a number from 0 to 1, without 1. */
   readonly random?: (() => number) | undefined
   /** Waits before another attempt, at most until the signal aborts. */
-  readonly sleep?: ((ms: number, signal: AbortSignal | undefined) => Promise<void>) | undefined
+  readonly sleep?: ((ms: number, signal: AbortSignal) => Promise<void>) | undefined
 }
 
 /** Sends as a backend. Each call rejects with an `AraError`. */
