@@ -55,7 +55,7 @@ export const COMMANDS = {
   listen: {
     summary: 'print the notifications to a user, one a line',
     options: {
-      user: { value: 'user', help: 'sign a token for this user with JWT_SECRET' },
+      user: { value: 'user', help: 'sign a token for this user and the channels with JWT_SECRET' },
       ...TENANT,
       token: { value: 'token', help: 'use this token instead' },
       channels: { value: 'a,b', help: 'also print notifications to these channels' },

@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Environment } from '../config/config.ts'
+import { errorLine } from '../lib/error-line.ts'
 import { JsonText } from '../lib/json/text.ts'
 import { watchReader } from '../lib/system/reader.ts'
 import { headerText, urlOf } from './address.ts'
-import { parsed } from './api.ts'
+import { NoAnswer, parsed } from './api.ts'
 import { type Arguments, listOf, UsageError } from './options.ts'
 import { readStream, type ServerEvent, StreamRefused } from './stream.ts'
 import { OutputError, printable, STDOUT, type Terminal } from './terminal.ts'
@@ -124,28 +125,30 @@ export async function listen(
   }
 
   const connect = async (): Promise<void> => {
-    const token = given ?? (await tokenFor(env, { user: user ?? '', tenant }))
+    const token = given ?? (await tokenFor(env, { user: user ?? '', tenant, channels }))
     for await (const event of readStream({ url, token, cursor: state.cursor, channels, signal })) {
       await handle(event)
       if (signal.aborted) return
     }
   }
 
-  const recover = (error: unknown): void => {
-    if (signal.aborted) return
+  /** Returns the reason if reconnecting may help; otherwise throws the error. */
+  const recover = (error: unknown): string => {
+    if (signal.aborted) return ''
     if (isFinal(error, state)) throw error
     if (error instanceof StreamRefused && error.retryAfterSeconds !== undefined)
       state.waitMs = error.retryAfterSeconds * 1_000
+    return ` (${error instanceof NoAnswer ? error.reason : errorLine(error)})`
   }
 
   const stopWatching = watchReader(STDOUT, () => stopping.abort())
   try {
     while (!signal.aborted) {
-      await connect().catch(recover)
+      const reason = (await connect().catch(recover)) ?? ''
       if (signal.aborted) break
       const ms = state.waitMs ?? backOff(state.attempts++)
       state.waitMs = undefined
-      await terminal.note(`Disconnected, reconnecting in ${(ms / 1_000).toFixed(1)} s`)
+      await terminal.note(`Disconnected, reconnecting in ${(ms / 1_000).toFixed(1)} s${reason}`)
       await wait(ms, signal)
     }
     return 0

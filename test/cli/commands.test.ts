@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { API_KEY } from '../support/app.ts'
-import { runCli, spawnCli } from '../support/cli.ts'
+import { runCli } from '../support/cli.ts'
 import { connectSocket, connectStream } from '../support/client.ts'
 import { freePort } from '../support/free-port.ts'
-import { createInbox } from '../support/inbox.ts'
-import { type Program, type Service, startService } from '../support/service.ts'
+import { startListening } from '../support/listener.ts'
+import { type Service, startService } from '../support/service.ts'
 import { storePlace } from '../support/store-file.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
@@ -132,43 +132,6 @@ describe('send', () => {
     expect(await runCli(['send', '--broadcast', '--type', 'e'], { env })).toMatchObject({ code: 0 })
   })
 })
-
-/** Starts `listen`; `next` resolves with its next line on stdout. */
-function startListening(args: readonly string[], env: Record<string, string>, program?: Program) {
-  const child = spawnCli(['listen', ...args], { env, ...(program && { program }) })
-  const read = async (
-    stream: ReadableStream<Uint8Array>,
-    inbox: { push(line: string): void; end(): void },
-  ) => {
-    const decoder = new TextDecoder()
-    let text = ''
-    for await (const chunk of stream) {
-      text += decoder.decode(chunk, { stream: true })
-      const lines = text.split('\n')
-      text = lines.pop() ?? ''
-      for (const line of lines) inbox.push(line)
-    }
-    inbox.end()
-  }
-  const [out, err] = [createInbox<string>(), createInbox<string>()]
-  void read(child.stdout, out)
-  void read(child.stderr, err)
-  return {
-    out,
-    err,
-    next: () => out.until(() => true),
-    note: (pattern: RegExp) => err.until(line => pattern.test(line)),
-    interrupt: async () => {
-      child.kill('SIGINT')
-      return await child.exited
-    },
-    exited: child.exited,
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGKILL')
-      await child.exited
-    },
-  }
-}
 
 describe('listen', () => {
   test('accepts a cursor and a payload that begin with `-`', async () => {

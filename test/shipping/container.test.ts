@@ -15,7 +15,7 @@ const of = (name: string) => instructions.filter(line => line.startsWith(`${name
 
 interface Service {
   readonly image?: string
-  readonly build?: string
+  readonly build?: { readonly context: string; readonly args: Readonly<Record<string, string>> }
   readonly ports?: readonly string[]
   readonly environment?: Readonly<Record<string, string | number>>
   readonly volumes?: readonly string[]
@@ -30,6 +30,11 @@ const { services, volumes } = Bun.YAML.parse(await read('compose.yaml')) as {
 test('the image uses the Bun version of the project and carries the version of the service', () => {
   expect(of('FROM')[0]).toBe(`FROM oven/bun:${engines.bun.replace('>=', '')} AS build`)
   expect(of('LABEL').join()).toContain(`org.opencontainers.image.version="${version}"`)
+})
+
+test('the image is told the commit that --version shows', () => {
+  expect(of('ARG')).toEqual(['ARG COMMIT='])
+  expect(Object.keys(services['notification']?.build?.args ?? {})).toEqual(['COMMIT'])
 })
 
 test('the image sets no setting, runs as a user without rights, and the service is PID 1', () => {
