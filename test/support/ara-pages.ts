@@ -35,7 +35,7 @@ export const gotBy = (page: Page): Promise<readonly unknown[]> => page.evaluate(
 export const stateOf = (page: Page): Promise<string> => page.evaluate('ara.connection.state')
 
 /** Opens tabs of one browser profile. */
-export async function araPages(browser: Browser, service: TestApp): Promise<AraPages> {
+export async function araPages(browser: Browser, service: Pick<TestApp, 'token'>): Promise<AraPages> {
   const context = await browser.newContext()
   const body = await Bun.file(join(await builtClient(), 'index.js')).text()
   let asked = 0
