@@ -61,6 +61,6 @@ func main() {
 	http.HandleFunc("/token", token)
 	http.HandleFunc("/ship", ship)
 	address := "127.0.0.1:" + env("PORT", "3000")
-	log.Print("http://", address)
+	log.Print("backend: http://", address)
 	log.Fatal(http.ListenAndServe(address, nil))
 }

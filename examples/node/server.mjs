@@ -52,4 +52,4 @@ async function answer(request, response) {
   }
 }
 
-createServer(answer).listen(Number(PORT), '127.0.0.1', () => console.log(`http://localhost:${PORT}`))
+createServer(answer).listen(Number(PORT), '127.0.0.1', () => console.log(`backend: http://localhost:${PORT}`))

@@ -49,5 +49,5 @@ class Backend(BaseHTTPRequestHandler):
 
 
 port = int(os.environ.get("PORT", "3000"))
-print(f"http://localhost:{port}", flush=True)
+print(f"backend: http://localhost:{port}", flush=True)
 ThreadingHTTPServer(("127.0.0.1", port), Backend).serve_forever()

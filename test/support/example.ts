@@ -12,6 +12,9 @@ export interface ExampleProcess extends AsyncDisposable {
   until(fits: (output: string) => boolean): Promise<void>
   /** Exit code; null while it runs. */
   readonly exitCode: number | null
+  /** Resolves with the exit code. */
+  readonly ended: Promise<number>
+  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGHUP'): void
 }
 
 export interface RunningExample extends ExampleProcess {
@@ -58,6 +61,8 @@ export function spawnExample(name: string, settings: Readonly<Record<string, str
     get exitCode() {
       return child.exitCode
     },
+    ended: child.exited,
+    signal: name => child.kill(name),
     [Symbol.asyncDispose]: async () => {
       child.kill('SIGTERM')
       await child.exited
