@@ -2,7 +2,7 @@ import { useChannel, useNotification } from 'ara-client/react'
 import { type FormEvent, useState } from 'react'
 import { ara } from './ara.ts'
 
-/** A channel reaches whoever is subscribed now: nothing of it is kept. */
+/** A message to a channel reaches the clients that are subscribed, and is not kept. */
 export function Room({ name }: { readonly name: string }) {
   const [lines, setLines] = useState<readonly { readonly id: string; readonly text: string }[]>([])
   const [text, setText] = useState('')

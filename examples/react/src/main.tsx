@@ -8,10 +8,10 @@ import { Room } from './Room.tsx'
 function Status() {
   const { state, error } = useConnection(ara)
   return (
-    <p>
+    <output>
       {state}
       {error && `: ${error.message}`}
-    </p>
+    </output>
   )
 }
 

@@ -1,6 +1,7 @@
 import { useConnection, useNotification } from 'ara-client/react'
 import { useCallback, useEffect, useState } from 'react'
-import { ara, fetchLog, USER } from './ara.ts'
+import { ara, fetchLog } from './ara.ts'
+import { useRead } from './read.ts'
 
 interface Item {
   readonly id: string
@@ -8,16 +9,15 @@ interface Item {
   readonly payload: { readonly order: number }
 }
 
-const READ = `read:${USER}`
-const MAX_READ = 1_000
+type Loading =
+  | { readonly state: 'loading' | 'loaded' }
+  | { readonly state: 'failed'; readonly reason: string }
 
-const loadRead = (): ReadonlySet<string> => new Set(JSON.parse(localStorage.getItem(READ) ?? '[]'))
-
-/** Shipped orders, newest first: those of the log and those that arrive. This browser remembers which are read. */
+/** Shipped orders, newest first: those of the log and those that arrive. */
 export function useBell() {
   const [items, setItems] = useState<ReadonlyMap<string, Item>>(new Map())
-  const [read, setRead] = useState(loadRead)
-  const [error, setError] = useState<string>()
+  const [loading, setLoading] = useState<Loading>({ state: 'loading' })
+  const read = useRead()
   const { state } = useConnection(ara)
 
   // By id: the log and the connection may bring the same notification.
@@ -27,30 +27,31 @@ export function useBell() {
 
   useNotification(ara, 'order.shipped', notification => add([notification]))
 
+  const load = useCallback(
+    (signal: AbortSignal) =>
+      fetchLog(signal).then(
+        log => {
+          add(log.filter(each => each.event_type === 'order.shipped') as Item[])
+          setLoading({ state: 'loaded' })
+        },
+        reason => signal.aborted || setLoading({ state: 'failed', reason: String(reason) }),
+      ),
+    [add],
+  )
+
   // Again after each reconnect: then the list is complete, even if the connection could not resume.
   useEffect(() => {
     if (state !== 'online') return
     const leaving = new AbortController()
-    fetchLog(leaving.signal).then(
-      log => {
-        setError(undefined)
-        add(log.filter(each => each.event_type === 'order.shipped') as Item[])
-      },
-      reason => leaving.signal.aborted || setError(String(reason)),
-    )
+    void load(leaving.signal)
     return () => leaving.abort()
-  }, [state, add])
-
-  const markRead = (id: string) => {
-    const next = new Set([...read, id].slice(-MAX_READ))
-    localStorage.setItem(READ, JSON.stringify([...next]))
-    setRead(next)
-  }
+  }, [state, load])
 
   // The newest is the last of its millisecond.
   const list = [...items.values()]
     .reverse()
     .sort((a, b) => b.occurred_at.localeCompare(a.occurred_at))
     .map(item => ({ ...item, isRead: read.has(item.id) }))
-  return { list, unread: list.filter(({ isRead }) => !isRead).length, markRead, error }
+  const retry = () => load(new AbortController().signal)
+  return { list, unread: list.filter(({ isRead }) => !isRead).length, loading, retry }
 }
