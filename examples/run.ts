@@ -100,7 +100,7 @@ async function serviceSettings(name: string, { keeps, usesRedis }: Example): Pro
   if (usesRedis) return { REDIS_URL: env['REDIS_URL'] ?? (await startRedis()), REDIS_STREAM: 'notifications' }
   if (!keeps) return {}
   await mkdir(CACHE, { recursive: true })
-  return { STORE_URL: `sqlite:${join(CACHE, `example-${name}.db`)}` }
+  return { STORE_URL: env['STORE_URL'] ?? `sqlite:${join(CACHE, `example-${name}.db`)}` }
 }
 
 /** Prepares what the programs of the example need, and resolves with their settings. */
