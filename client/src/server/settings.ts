@@ -12,16 +12,14 @@ const asHeader = (key: string): string =>
   Array.from(ENCODER.encode(key), byte => String.fromCharCode(byte)).join('')
 
 function headersOf({ apiKey, tenant }: ServerOptions): Readonly<Record<string, string>> {
-  const isRight = apiKey === undefined || (typeof apiKey === 'string' && apiKey.trim() !== '')
-  check(
-    'apiKey',
-    isRight && !hasControl(apiKey?.trim() ?? ''),
-    'a text without control characters, not empty',
-  )
+  const key = typeof apiKey === 'string' ? apiKey.trim() : apiKey
+  // The service separates keys by commas: none contains one.
+  const isKey = typeof key === 'string' && key !== '' && !key.includes(',') && !hasControl(key)
+  check('apiKey', key === undefined || isKey, 'one key, not empty, without comma or control characters')
   checkTenant(tenant)
   return {
     'content-type': 'application/json',
-    ...(apiKey !== undefined && { 'x-api-key': asHeader(apiKey.trim()) }),
+    ...(key !== undefined && { 'x-api-key': asHeader(key) }),
     ...(tenant !== undefined && { 'x-tenant-id': tenant }),
   }
 }
