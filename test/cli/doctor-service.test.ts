@@ -1,5 +1,7 @@
+import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { generateKeyPairSync } from 'node:crypto'
+import { symlink } from 'node:fs/promises'
 import { API_KEY, SECRET } from '../support/app.ts'
 import { connectStream } from '../support/client.ts'
 import { faults } from '../support/doctor.ts'
@@ -76,6 +78,41 @@ test('a store file that another process has open, while no service answers', asy
     lines: [expect.stringMatching(/^fail {2}store file .*open in another process.* To do: end that process/)],
   })
   expect(await faults({ ...env, SERVER_PORT: String(service.port) })).toEqual({ code: 0, lines: [] })
+})
+
+describe('a STORE_URL that names', () => {
+  test('a directory, or a file as a directory', async () => {
+    await using place = await storePlace()
+    await Bun.write(place.path, '')
+    for (const path of [place.directory, `${place.path}/ara.db`])
+      expect(await faults({ QUEUE_ENABLED: 'true', STORE_URL: `sqlite:${path}` })).toEqual({
+        code: 1,
+        lines: [expect.stringMatching(/^fail {2}store file .* cannot be a file\. To do: name a file/)],
+      })
+  })
+
+  test('a link into a directory that is missing', async () => {
+    await using place = await storePlace()
+    await symlink('/nowhere/ara.db', place.path)
+    expect(await faults({ QUEUE_ENABLED: 'true', STORE_URL: place.url })).toEqual({
+      code: 1,
+      lines: [expect.stringMatching(/^fail {2}store file .*\/nowhere does not exist\. To do: create it/)],
+    })
+  })
+
+  test('a database of another program, or one that another program has locked', async () => {
+    await using place = await storePlace()
+    using db = new Database(place.path)
+    db.run('CREATE TABLE other (a)')
+    const env = { QUEUE_ENABLED: 'true', STORE_URL: place.url }
+    const line = /^fail {2}store file .* To do: correct STORE_URL: the file belongs to another program$/
+    expect(await faults(env)).toEqual({ code: 1, lines: [expect.stringMatching(line)] })
+    db.run('BEGIN EXCLUSIVE')
+    expect(await faults(env)).toEqual({
+      code: 1,
+      lines: [expect.stringMatching(/^fail {2}store file .* To do: end the program that has it open/)],
+    })
+  })
 })
 
 test('a SERVER_HOST that is no address of this machine', async () => {

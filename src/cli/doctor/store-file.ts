@@ -5,6 +5,7 @@ import {
   constants,
   existsSync,
   openSync,
+  readlinkSync,
   realpathSync,
   statfsSync,
   statSync,
@@ -67,6 +68,27 @@ function isLocked(path: string): boolean {
   }
 }
 
+/** Next steps for what the service would refuse, by the text of the refusal. */
+const ADVICE: readonly (readonly [refusal: RegExp, advice: string])[] = [
+  [/no other process has open/, 'end the program that has it open (fuser names it)'],
+  [/a file of this service/, 'correct STORE_URL: the file belongs to another program'],
+  [/not of a newer one/, 'start the newer version of the service that wrote it'],
+]
+
+const adviceFor = (refusal: string): string =>
+  ADVICE.find(([pattern]) => pattern.test(refusal))?.[1] ??
+  'move the file away, then restore a backup with "restore <file>"'
+
+/** Follows a symbolic link, also to a file that does not exist yet. */
+function targetOf(path: string): string {
+  if (existsSync(path)) return path
+  try {
+    return resolve(dirname(path), readlinkSync(path))
+  } catch {
+    return path
+  }
+}
+
 /** `isServiceHere` is undefined if unknown. */
 function checkContent(path: string, isServiceHere: boolean | undefined): Finding {
   try {
@@ -83,8 +105,8 @@ function checkContent(path: string, isServiceHere: boolean | undefined): Finding
     const use = isOpen ? 'a running service has it open' : 'no process has it open'
     return ok(CHECK, `${path} is ${isEmpty ? 'empty' : 'whole'}, ${use}`)
   } catch (error) {
-    const advice = 'move the file away, then restore a backup with "restore <file>"'
-    return fail(CHECK, errorLine(refusalOf(error)), advice)
+    const refusal = errorLine(refusalOf(error))
+    return fail(CHECK, refusal, adviceFor(refusal))
   }
 }
 
@@ -95,10 +117,16 @@ export function checkStoreFile(
   freeIn = freeBytes,
 ): readonly Finding[] {
   if (storeUrl.kind !== 'sqlite') return []
-  const given = resolve(storeUrl.path)
+  const given = targetOf(resolve(storeUrl.path))
   const directory = dirname(given)
   const advice = 'create it and make it writable for the user of the service'
   if (!existsSync(directory)) return [fail(CHECK, `the directory ${directory} does not exist`, advice)]
+  const [isFolder, isFile] = [
+    statSync(directory).isDirectory(),
+    !existsSync(given) || statSync(given).isFile(),
+  ]
+  if (!isFolder || !isFile)
+    return [fail(CHECK, `${given} cannot be a file`, 'name a file in a directory in STORE_URL')]
   if (!isDirectoryWritable(directory))
     return [fail(CHECK, `the directory ${directory} is not writable`, advice)]
   const space = checkSpace(freeIn(directory))
