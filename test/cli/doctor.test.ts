@@ -122,6 +122,8 @@ describe('finds a fault of settings and machine', () => {
     const { code, stdout } = await runCli(['doctor'], { program })
     expect(code).toBe(0)
     expect(stdout).toMatch(/^warn {2}descriptors {3}500 open files, .*10100\. To do: raise the limit/m)
+    const shared = { WORKERS: '25', REDIS_URL: 'redis://127.0.0.1:9', BUS_URL: 'redis:' }
+    expect((await runCli(['doctor'], { program, env: shared })).stdout).toMatch(/^ok {4}descriptors .* 500 /m)
   })
 
   test('another program on the port', async () => {

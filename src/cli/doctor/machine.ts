@@ -9,9 +9,10 @@ import { type Finding, fail, ok, warn } from './finding.ts'
 const SPARE_DESCRIPTORS = 100
 const ANSWER_MS = 2_000
 
-export function checkDescriptors({ websocketMaxConnections: most }: Config): Finding {
+/** Each process of WORKERS has the limit, and a share of the connections. */
+export function checkDescriptors({ websocketMaxConnections: most, workers }: Config): Finding {
   const limit = descriptorLimit()
-  const needed = most + SPARE_DESCRIPTORS
+  const needed = Math.ceil(most / workers) + SPARE_DESCRIPTORS
   if (limit === undefined) return ok('descriptors', 'no limit of open files is known')
   if (most === 0) return ok('descriptors', `${limit} open files; WEBSOCKET_MAX_CONNECTIONS=0 sets no limit`)
   if (limit >= needed) return ok('descriptors', `${limit} open files, ${needed} are needed`)
