@@ -69,6 +69,11 @@ describe('a call ends within its deadline', () => {
     expect(service.count().requests).toBe(1)
   })
 
+  test('when a `fetch` of its own ignores the signal', async () => {
+    const ara = createServerClient({ url: 'http://service', fetch: hang, deadline: 50 })
+    expect(await codeOf(ara.user('ann', EVENT))).toBe('UNREACHABLE')
+  })
+
   test('when it waits for its turn behind calls that hang; it is not sent', async () => {
     await using service = startScripted(hang)
     const ara = createServerClient({ url: service.url, concurrency: 1, timeout: 10_000, deadline: 100 })
@@ -118,6 +123,16 @@ test('the rate limit of the service slows calls down and refuses none', async ()
   expect(new Set(codes)).toEqual(new Set(['done']))
   const metrics = await (await fetch(`${service.url}/metrics`)).text()
   expect(metrics).toMatch(/^ara_ratelimit_denied_total\{[^}]*type="http"[^}]*\} [1-9]/m)
+})
+
+test('an answer is read whatever its content type says', async () => {
+  await using service = startScripted(nth =>
+    nth === 0
+      ? new Response('{"error":{"code":"RATE_LIMITED","message":"not now"}}', { status: 429 })
+      : new Response('{"success":true}'),
+  )
+  const ara = createServerClient({ url: service.url, sleep: async () => {} })
+  expect(await ara.user('ann', EVENT)).toEqual({ success: true } as never)
 })
 
 describe('the signal of the caller', () => {

@@ -26,6 +26,13 @@ const keptFor = async (service: TestApp, user: string): Promise<readonly unknown
     ({ payload }: { payload: unknown }) => payload,
   )
 
+/** Carries a request out; its answer may be lost. */
+async function passOn(service: TestApp, request: Request): Promise<Response> {
+  const { pathname } = new URL(request.url)
+  const { headers } = request
+  return fetch(service.url + pathname, { method: 'POST', headers, body: await request.text() })
+}
+
 /** A server in front of the service that gives these answers first, each as often as it is listed. */
 function startTroubled(service: TestApp, troubles: ((request: Request) => Response | Promise<Response>)[]) {
   const keys: (string | null)[] = []
@@ -36,12 +43,7 @@ function startTroubled(service: TestApp, troubles: ((request: Request) => Respon
       keys.push(request.headers.get('idempotency-key'))
       const trouble = troubles.shift()
       if (trouble !== undefined) return trouble(request)
-      const { pathname } = new URL(request.url)
-      return fetch(service.url + pathname, {
-        method: 'POST',
-        headers: request.headers,
-        body: await request.text(),
-      })
+      return passOn(service, request)
     },
   })
   return { url: `http://127.0.0.1:${server.port}`, keys, [Symbol.asyncDispose]: () => server.stop(true) }
@@ -152,13 +154,7 @@ describe('a call is tried again, and sends once', () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     await using troubled = startTroubled(service, [
       async request => {
-        // Carried out, but nobody learns of it.
-        const { pathname } = new URL(request.url)
-        await fetch(service.url + pathname, {
-          method: 'POST',
-          headers: request.headers,
-          body: await request.text(),
-        })
+        await passOn(service, request)
         return new Promise(() => {})
       },
     ])
@@ -171,12 +167,7 @@ describe('a call is tried again, and sends once', () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     await using troubled = startTroubled(service, [
       async request => {
-        const { pathname } = new URL(request.url)
-        await fetch(service.url + pathname, {
-          method: 'POST',
-          headers: request.headers,
-          body: await request.text(),
-        })
+        await passOn(service, request)
         return new Response('{"success":tr', { headers: { 'content-type': 'application/json' } })
       },
     ])
@@ -189,12 +180,7 @@ describe('a call is tried again, and sends once', () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     await using troubled = startTroubled(service, [
       async request => {
-        const { pathname } = new URL(request.url)
-        await fetch(service.url + pathname, {
-          method: 'POST',
-          headers: request.headers,
-          body: await request.text(),
-        })
+        await passOn(service, request)
         return new Response(null, { status: 504 })
       },
     ])

@@ -17,6 +17,13 @@ function retryAfterOf(headers: Headers): number | undefined {
   return Number.isNaN(date) ? undefined : Math.max(0, (date - Date.now()) / 1_000)
 }
 
+/** The body; of a page, which may be long, only its nature. */
+async function textOf(response: Response): Promise<string> {
+  if (!response.headers.get('content-type')?.includes('html')) return await response.text()
+  await response.body?.cancel()
+  return '<html>'
+}
+
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -26,7 +33,7 @@ function parse(text: string): unknown {
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The error of the API in a body, if there is one. */
 function refusalIn(body: unknown) {
@@ -52,13 +59,12 @@ function unexpected(url: string, { type, status, headers }: Response, isBroken: 
 /** The body of an answer with 2xx, or a failure. Rejects when the connection breaks. */
 export async function read(url: string, response: Response): Promise<{ readonly answer: object } | Failure> {
   const { ok, status, headers } = response
-  const isJson = headers.get('content-type')?.includes('json') === true
-  // A page may be long.
-  const body = isJson ? parse(await response.text()) : void (await response.body?.cancel())
+  const text = await textOf(response)
+  const body = parse(text)
   if (ok && isObject(body)) return { answer: body }
   const refusal = refusalIn(body)
   const { code = 'UNEXPECTED_ANSWER', details = [] } = refusal ?? {}
-  const isBroken = ok && isJson && body === undefined
+  const isBroken = status === 200 && body === undefined && /^\s*(?:\{|$)/.test(text)
   const error = new AraError(code, refusal?.message ?? unexpected(url, response, isBroken), {
     status,
     details,

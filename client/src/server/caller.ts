@@ -60,14 +60,19 @@ export function createCaller(options: ServerOptions): Call {
 
   const attempt = async (path: string, init: RequestInit, ms: number, caller: AbortSignal) => {
     const controller = new AbortController()
+    const { signal } = controller
     const abort = (): void => controller.abort(new Error(`timed out after ${Math.ceil(ms)} ms`))
     // Not `AbortSignal.any`, which Node has since 20.3.
     const timer = setTimeout(abort, ms)
     caller.addEventListener('abort', abort)
+    // A `fetch` of the caller may ignore the signal.
+    const late = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason))
+    })
+    // Following a redirect could show the key to another host.
+    const exchange = async () => read(url, await fetch(url + path, { ...init, redirect: 'manual', signal }))
     try {
-      // Following a redirect could show the key to another host.
-      const { signal } = controller
-      return await read(url, await fetch(url + path, { ...init, redirect: 'manual', signal }))
+      return await Promise.race([exchange(), late])
     } catch (cause) {
       throwIfAborted(caller)
       return noAnswer(url, cause)
