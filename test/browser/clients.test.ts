@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
-import { startTestApp, type TestApp } from '../support/app.ts'
+import { API_KEY, SECRET, startTestApp, type TestApp } from '../support/app.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { startBrowser } from '../support/browser.ts'
 import { openDocPage } from '../support/doc-page.ts'
 import { blocksOf, sectionOf } from '../support/markdown.ts'
+import { createProject } from '../support/project.ts'
 import { eventually, publish, send } from '../support/visit.ts'
 
 const START_MS = 30_000
@@ -109,6 +110,31 @@ test(
     const id = await invoice('loop', 1)
     await eventually(async () => (await stateOf(id)) === 'acked')
     expect(await visit.page.evaluate('shown')).toEqual([1])
+    expect(visit.complaints).toEqual([])
+  },
+  TEST_MS,
+)
+
+test(
+  'the page in the README of the package shows what its backend sends',
+  async () => {
+    const readme = await Bun.file(join(import.meta.dir, '../../client/README.md')).text()
+    const javascript = new Bun.Transpiler({ loader: 'ts' })
+    const [page = '', backend = ''] = blocksOf(readme).map(({ text }) => javascript.transformSync(text))
+    const main = `${backend.replace('http://localhost:8081', service.url)}\nconsole.log(token)`
+    await using project = await createProject({ 'main.js': main })
+    const token = await project.run('main.js', { API_KEY, JWT_SECRET: SECRET })
+    await using visit = await openDocPage(
+      browser,
+      token,
+      `const said = console.log
+console.log = no => { globalThis.shown = no; said(no) }
+${page.replace('https://notify.example.org', 'http://localhost:8081')}`,
+    )
+    await eventually(async () => (await visit.page.evaluate('globalThis.shown')) === 42)
+    await eventually(async () =>
+      /:1$/.test(String(await visit.page.evaluate("localStorage.getItem('ara:u-1')"))),
+    )
     expect(visit.complaints).toEqual([])
   },
   TEST_MS,

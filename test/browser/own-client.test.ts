@@ -5,7 +5,8 @@ import { awaitedLater } from '../support/awaited-later.ts'
 import { startBrowser } from '../support/browser.ts'
 import { clientPages, gotBy } from '../support/client-page.ts'
 import { type Proxy as Line, startProxy } from '../support/proxy.ts'
-import { eventually, send } from '../support/visit.ts'
+import { protocolBlocks } from '../support/samples.ts'
+import { eventually, publish, send } from '../support/visit.ts'
 
 const START_MS = 30_000
 const TEST_MS = 60_000
@@ -198,6 +199,28 @@ test(
     await sendAll('list', [4])
     await has(page, 4)
     expect(await gotBy(page)).toEqual(upTo(4))
+  },
+  TEST_MS,
+)
+
+test(
+  'the samples that use the client show what is sent to the user and to the channel, and what the log holds',
+  async () => {
+    const [, use = ''] = await protocolBlocks('A client that resumes')
+    const [, then = ''] = await protocolBlocks('A list that survives a reload')
+    await using pages = await clientPages(browser, service, 'u-7')
+    const page = await pages.open(use.replace('https://notify.example.org', 'http://localhost:8081'))
+    await eventually(async () => (await service.get('/api/v1/channels/orders')).status === 200)
+    const said = awaitedLater(page.waitForEvent('console'))
+    await publish(service, 'orders', { no: 1 })
+    expect((await said).text()).toBe('e {no: 1}')
+    await page.close()
+    await sendAll('u-7', [1, 2])
+    const list = await pages.open(`sessionStorage.clear()\nconst show = take\n${then}`)
+    await has(list, 2)
+    await sendAll('u-7', [3])
+    await has(list, 3)
+    expect(await gotBy(list)).toEqual(upTo(3))
   },
   TEST_MS,
 )

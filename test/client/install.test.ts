@@ -6,6 +6,7 @@ import { build } from 'vite'
 import { packClient } from '../../client/build.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { startBrowser } from '../support/browser.ts'
+import { blocksOf } from '../support/markdown.ts'
 import { eventually, send } from '../support/visit.ts'
 
 const ROOT = join(import.meta.dir, '../..')
@@ -265,6 +266,34 @@ test.each([
     const folder = await project({
       'main.ts': TYPED,
       'tsconfig.json': JSON.stringify({ compilerOptions: options, files: ['main.ts'] }),
+    })
+    await run([process.execPath, join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', folder], folder)
+  },
+  TEST_MS,
+)
+
+test(
+  'the samples in TypeScript of the documents compile in strict TypeScript',
+  async () => {
+    const read = (file: string) => Bun.file(join(ROOT, file)).text()
+    const samples = [await read('client/README.md'), await read('docs/CLIENTS.md')].flatMap(text =>
+      blocksOf(text).filter(({ language }) => language === 'ts'),
+    )
+    expect(samples).toHaveLength(3)
+    const globals = `import { createClient } from 'ara-client'
+const [url, token] = ['https://notify.example.org', () => 'token']
+void [createClient, url, token]
+`
+    const files = Object.fromEntries(
+      samples.map(({ text }, n) => [`${n}.ts`, text.startsWith('import ') ? text : `${globals}${text}`]),
+    )
+    const options = { strict: true, module: 'esnext', target: 'es2022', lib: ['es2022', 'dom'], noEmit: true }
+    const folder = await project({
+      ...files,
+      'node.d.ts': 'declare const process: { env: Record<string, string | undefined> }',
+      'tsconfig.json': JSON.stringify({
+        compilerOptions: { ...options, moduleResolution: 'bundler', types: [] },
+      }),
     })
     await run([process.execPath, join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', folder], folder)
   },

@@ -15,8 +15,12 @@ export async function sample(heading: string): Promise<string> {
   return text
 }
 
+/** Code blocks of `docs/PROTOCOL.md` under a heading. */
+export const protocolBlocks = (heading: string): Promise<readonly string[]> =>
+  blocksUnder('PROTOCOL.md', `## ${heading}`)
+
 const client = async (heading: string): Promise<string> => {
-  const [text = ''] = await blocksUnder('PROTOCOL.md', `## ${heading}`)
+  const [text = ''] = await protocolBlocks(heading)
   return text
 }
 
