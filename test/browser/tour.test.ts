@@ -28,7 +28,7 @@ async function checkout(): Promise<string> {
   return folder
 }
 
-/** Terminal in which somebody types a block of the README. */
+/** Runs a block of the README in a terminal. */
 function openTerminal(folder: string, port: number, text: string) {
   const child = Bun.spawn(['sh', '-c', text], {
     cwd: folder,
@@ -94,7 +94,37 @@ test(
       await using third = openTerminal(folder, port, send)
       await third.shows(/delivered to 1 connection,/)
       await page.locator('h1').getByText('Hello').waitFor()
+      expect(await page.locator('p').textContent()).toBe('online')
       await browser.close()
+    }
+    await rm(folder, { recursive: true })
+  },
+  TEST_MS,
+)
+
+test(
+  'a notification sent to a service with a file, as the README shows, arrives after a restart',
+  async () => {
+    const readme = await Bun.file(join(ROOT, 'README.md')).text()
+    const blocks = blocksOf(sectionOf(readme, '## Keep what you send')).map(({ text }) => text)
+    expect(blocks).toHaveLength(4)
+    const [compose = '', start = '', send = '', listen = ''] = blocks
+    const [secrets = ''] = compose.split('\n')
+    expect(secrets).toEndWith('> .env')
+
+    const port = await freePort()
+    const folder = await checkout()
+    {
+      await using first = openTerminal(folder, port, `${secrets}\n${start}`)
+      await first.shows(/started/)
+      await using second = openTerminal(folder, port, send)
+      await second.shows(/queued for 1 user,/)
+    }
+    {
+      await using first = openTerminal(folder, port, start)
+      await first.shows(/started/)
+      await using second = openTerminal(folder, port, listen)
+      await second.shows(/hello {2}\{"text":"Kept"\}/)
     }
     await rm(folder, { recursive: true })
   },
