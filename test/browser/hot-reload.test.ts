@@ -14,11 +14,11 @@ const ARA = (url: string, token: string): string => `
 import { createClient } from 'ara-client'
 export const ara = createClient({ url: '${url}', token: () => '${token}' })
 export const got = []
-globalThis.got = got`
+Object.assign(globalThis, { ara, got })`
 
 /** A component whose file is edited: each version notes its name with what it receives. */
 const ROOM = (version: string): string => `
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 import { useChannel, useConnection, useNotification } from 'ara-client/react'
 import { ara, got } from './ara.js'
 export function Room() {
@@ -28,6 +28,9 @@ export function Room() {
   useNotification(ara, 'e', ({ payload }) => {
     got.push('${version}' + payload)
     setCount(before => before + 1)
+  })
+  useEffect(() => {
+    globalThis.used = ara
   })
   return <p>${version} {state} {count}</p>
 }`
@@ -39,15 +42,16 @@ import { Room } from './Room.jsx'
 createRoot(document.querySelector('div')).render(<StrictMode><Room /></StrictMode>)`
 
 test(
-  'a component that is edited keeps its state, and its newest code receives everything once over one connection',
+  'edited components keep their state, and their newest code receives everything once over one connection',
   async () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
+    const client = ARA(service.url, await service.token('ann'))
     await using project = await createProject(
       {
         'index.html': '<!doctype html><body><div></div><script type="module" src="/main.jsx"></script>',
         'main.jsx': MAIN,
         'Room.jsx': ROOM('A'),
-        'ara.js': ARA(service.url, await service.token('ann')),
+        'ara.js': client,
       },
       ['react', 'react-dom', 'scheduler'],
     )
@@ -64,7 +68,11 @@ test(
       server: { host: '127.0.0.1', port: 0, watch: null },
     })
     await vite.listen()
-    const file = join(project.folder, 'Room.jsx')
+    const edit = async (name: string, text: string) => {
+      const file = join(project.folder, name)
+      await Bun.write(file, text)
+      vite.watcher.emit('change', file)
+    }
     const [address = ''] = vite.resolvedUrls?.local ?? []
     const browser = await startBrowser({ host: 'unused', port: 1 })
     try {
@@ -79,10 +87,7 @@ test(
       await shows('A online 0')
       const expected: string[] = []
       for (const [round, version] of ROUNDS.entries()) {
-        if (round > 0) {
-          await Bun.write(file, ROOM(version))
-          vite.watcher.emit('change', file)
-        }
+        if (round > 0) await edit('Room.jsx', ROOM(version))
         // Either version handles notifications that come during the change.
         await send(service, 'ann', `user${round}`)
         await shows(`${version} online ${2 * round + 1}`)
@@ -93,6 +98,12 @@ test(
         expect(got.map(entry => entry.slice(1))).toEqual(expected)
         expect(got.at(-1)).toBe(`${version}room${round}`)
       }
+      await edit('ara.js', `${client}\n`)
+      await page.waitForFunction('got.length === 0 && used === ara')
+      await page.evaluate('ara.ready()')
+      await send(service, 'ann', 'another client')
+      await shows(`D online ${2 * ROUNDS.length + 1}`)
+      expect(await page.evaluate('got')).toEqual(['Danother client'])
       const presence = async () => (await service.get('/api/v1/users/ann/presence')).json.connections
       await eventually(async () => (await presence()) === 1)
       expect(sockets).toBe(1)

@@ -19,8 +19,6 @@ async function fetchToken(): Promise<string> {
 /** One client for the whole app. It connects when the first component uses it. */
 export const ara = createClient<Events>({ url, token: fetchToken, cursor: localCursor(`ara:${USER}`) })
 
-import.meta.hot?.dispose(() => ara.close())
-
 /** Reads what the service keeps for the user, oldest first. */
 export async function fetchLog(signal: AbortSignal): Promise<Notification<Events>[]> {
   const headers = { authorization: `Bearer ${await fetchToken()}` }
