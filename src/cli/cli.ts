@@ -1,6 +1,6 @@
 import type { Environment } from '../config/config.ts'
 import { errorLine } from '../lib/error-line.ts'
-import { COMMANDS, type CommandName, isCommand } from './commands.ts'
+import { COMMANDS, type CommandName, isCommand, JSON_OPTION } from './commands.ts'
 import { helpOf, overview } from './help.ts'
 import { type Arguments, nearestOf, readArguments, UsageError } from './options.ts'
 import { openTerminal, type Terminal } from './terminal.ts'
@@ -51,7 +51,8 @@ function forgetProxies(env: Record<string, string | undefined>): void {
   for (const name of PROXIES) delete env[name]
 }
 
-async function printVersion(terminal: Terminal, isJson: boolean): Promise<number> {
+async function printVersion(rest: readonly string[], terminal: Terminal): Promise<number> {
+  const isJson = readArguments(rest, { summary: '', options: JSON_OPTION }).flag('json')
   const { readVersion } = await import('./version.ts')
   const found = readVersion()
   const commit = found.commit === undefined ? '' : ` (${found.commit})`
@@ -66,6 +67,13 @@ function unknownCommand(given: string): UsageError {
   const near = nearestOf(given, names)
   const suggestion = near === undefined ? '' : ` (did you mean ${near}?)`
   return new UsageError(`unknown command "${given}": expected ${names.join(', ')}${suggestion}`)
+}
+
+/** `--help`, or `help <command>`. */
+async function printHelp([name]: readonly string[], terminal: Terminal): Promise<number> {
+  if (name !== undefined && !isCommand(name)) throw unknownCommand(name)
+  await terminal.print(name === undefined ? overview() : helpOf(name))
+  return 0
 }
 
 async function runCommand(name: CommandName, call: Call): Promise<number | undefined> {
@@ -84,11 +92,8 @@ async function execute(
   signalled: Promise<string>,
 ): Promise<number | undefined> {
   const [first = 'serve', ...rest] = argv
-  if (first === '--version') return await printVersion(terminal, rest[0] === '--json')
-  if (first === '--help' || first === '-h' || (first === 'help' && rest.length === 0)) {
-    await terminal.print(overview())
-    return 0
-  }
+  if (first === '--version') return await printVersion(rest, terminal)
+  if (['--help', '-h', 'help'].includes(first)) return await printHelp(rest, terminal)
   // Only the supervisor of WORKERS gives this command.
   if (first === 'worker' && rest.length === 0) return await runService(first, { signalled })
   if (!isCommand(first)) throw unknownCommand(first)

@@ -1,6 +1,6 @@
 import type { Command, Option } from './options.ts'
 
-const JSON_OPTION = { json: { help: 'print JSON' } }
+export const JSON_OPTION = { json: { help: 'print JSON' } }
 const HELP = { help: { help: 'show this help' } }
 const ADDRESS: Readonly<Record<string, Option>> = {
   url: { value: 'url', help: 'the service (default: SERVER_HOST, SERVER_PORT)' },

@@ -24,7 +24,9 @@ export async function tokenFor(
 ): Promise<string> {
   const secret = readSetting('JWT_SECRET', env)
   if (secret === undefined)
-    throw new Error('JWT_SECRET is unset: set it to the secret of the service, which signs tokens')
+    throw new Error(
+      'JWT_SECRET is unset: set it to the secret of the service, or sign tokens with your private key',
+    )
   const algorithms = readSetting('JWT_ALGORITHMS', env) ?? ['HS256']
   const algorithm = algorithms.find(name => name.startsWith('HS'))
   if (algorithm === undefined)

@@ -126,6 +126,22 @@ describe('send', () => {
     })
   })
 
+  test('acts for a tenant, with the key that is bound to it', async () => {
+    const keys = 'acme:key-of-acme-0123456789,globex:key-of-globex-0123456789'
+    const env = { ...QUICK, TENANT_ENABLED: 'true', TENANT_API_KEYS: keys, API_KEY: '' }
+    await using service = await startService(env)
+    const at = { ...env, ...addressOf(service) }
+    await using listener = startListening(['--user', 'u', '--tenant', 'acme'], at)
+    await listener.note(/^Connected as u/)
+    for (const tenant of ['globex', 'acme']) {
+      const args = ['send', '--user', 'u', '--type', tenant, '--tenant', tenant]
+      expect(await runCli(args, { env: at })).toMatchObject({ code: 0 })
+    }
+    expect(await listener.next()).toMatch(/ acme {2}null$/)
+    const nameless = await runCli(['send', '--user', 'u', '--type', 'e'], { env: at })
+    expect(nameless).toMatchObject({ code: 1, stderr: expect.stringMatching(/^UNAUTHORIZED: /) })
+  })
+
   test('a proxy of the environment is not used for the service on this machine', async () => {
     await using service = await startService(QUICK)
     const env = { ...addressOf(service), HTTP_PROXY: 'http://127.0.0.1:9', http_proxy: 'http://127.0.0.1:9' }

@@ -9,12 +9,15 @@ test('--help names every command, --version tells version and commit', async () 
   const help = await runCli(['--help'])
   expect({ code: help.code, stderr: help.stderr }).toEqual({ code: 0, stderr: '' })
   for (const name of Object.keys(COMMANDS)) expect(help.stdout).toMatch(new RegExp(`^  ${name} `, 'm'))
-  expect((await runCli(['-h'])).stdout).toBe(help.stdout)
+  for (const args of [['-h'], ['help']]) expect((await runCli(args)).stdout).toBe(help.stdout)
+  expect((await runCli(['help', 'send'])).stdout).toBe((await runCli(['send', '--help'])).stdout)
   const told = await runCli(['--version'])
-  expect(told.stdout).toMatch(
-    new RegExp(`^ara-notification-service ${RegExp.escape(version)}( \\([0-9a-f]+\\))?\n$`),
-  )
-  expect(JSON.parse((await runCli(['--version', '--json'])).stdout)).toMatchObject({ version })
+  const git = Bun.which('git')
+  const commit = git && Bun.spawnSync([git, 'rev-parse', '--short', 'HEAD'], { cwd: ROOT }).stdout
+  const { commit: shown = '', ...rest } = JSON.parse((await runCli(['--version', '--json'])).stdout)
+  expect({ rest, shown }).toEqual({ rest: { version }, shown: (commit ?? '').toString().trim() })
+  const suffix = shown === '' ? '' : ` (${shown})`
+  expect(told.stdout).toBe(`ara-notification-service ${version}${suffix}\n`)
 })
 
 test('help fits a terminal of 80 columns', async () => {
@@ -37,6 +40,8 @@ describe('wrong arguments end with exit code 2 and one line that tells what to d
   test.each<[args: readonly string[], line: RegExp]>([
     [['bogus'], /^unknown command "bogus": expected serve, /],
     [['doktor'], /^unknown command "doktor": expected serve, .* \(did you mean doctor\?\)$/],
+    [['help', 'doktor'], /^unknown command "doktor"/],
+    [['--version', '--verbose'], /^unknown option --verbose$/],
     [['--bogus'], /^unknown option --bogus: expected a command before options: serve, /],
     [['health', 'now'], /^health: unexpected argument "now" \(see health --help\)$/],
     [['backup'], /^backup: expected <file>/],
@@ -91,6 +96,13 @@ describe('wrong arguments end with exit code 2 and one line that tells what to d
     expect(stderr.split('\n')).toHaveLength(2)
     expect(stderr.trimEnd()).toMatch(line)
   })
+})
+
+test('serve is the default: both refuse a wrong setting with exit code 1 and the same line', async () => {
+  const env = { SERVER_PORT: 'http' }
+  const refused = await runCli(['serve'], { env })
+  expect(refused).toEqual({ code: 1, stdout: '', stderr: expect.stringMatching(/^SERVER_PORT: [^\n]+\n$/) })
+  expect(await runCli([], { env })).toEqual(refused)
 })
 
 test('without a service, commands fail with exit code 1 and one line', async () => {
