@@ -148,7 +148,9 @@ export interface TokenOptions {
 export interface ServerOptions {
   /** Address of the service: `http://notification:8081`. */
   readonly url: string
+  /** A key of `API_KEY` or `TENANT_API_KEYS`. */
   readonly apiKey?: string | undefined
+  /** Tenant of all sends and tokens. */
   readonly tenant?: string | undefined
   /** The service's `JWT_SECRET`, for `token`. */
   readonly secret?: string | undefined
@@ -169,6 +171,7 @@ export interface ServerOptions {
   readonly deadline?: number | undefined
   /** How many calls run at a time, each on one connection; 50 by default. The others wait. */
   readonly concurrency?: number | undefined
+  /** For tests, and for a proxy or certificates of your own. */
   readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
   /** Returns a number from 0 to 1, without 1. */
   readonly random?: (() => number) | undefined
