@@ -2,12 +2,15 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseMessage } from '../../src/protocol/client-messages.ts'
+import { SOCKET_MESSAGES } from '../../src/protocol/server-messages.ts'
 import { startTestApp } from '../support/app.ts'
+import { connectSocket } from '../support/client.ts'
 import { curlLines, readCurl, runCurl } from '../support/curl.ts'
 import { createInbox, type Inbox } from '../support/inbox.ts'
 import { blocksOf, sectionOf } from '../support/markdown.ts'
 import { startProxy } from '../support/proxy.ts'
-import { clientModules } from '../support/samples.ts'
+import { clientModules, protocolBlocks } from '../support/samples.ts'
 import { startStopwatch } from '../support/stopwatch.ts'
 import { eventually, publish, send } from '../support/visit.ts'
 
@@ -402,4 +405,31 @@ test('the service answers every curl line for clients', async () => {
     await answer.body?.cancel()
   }
   expect(statuses).toEqual([200, 200, 200, 200, 200])
+})
+
+test('the messages in PROTOCOL.md are those that the service sends and accepts', async () => {
+  const [sent = '', accepted = ''] = await protocolBlocks('On the wire')
+  const messages = sent
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line))
+  const faults = messages.filter(({ type }) => !Object.hasOwn(SOCKET_MESSAGES, type))
+  expect(faults).toEqual([])
+  expect(
+    accepted
+      .trim()
+      .split('\n')
+      .map(parseMessage)
+      .filter(({ fault }) => fault),
+  ).toEqual([])
+
+  await using service = await startTestApp(ACK)
+  await send(service, 'u-7', { no: 42 })
+  const headers = { authorization: `Bearer ${await service.token('u-7')}` }
+  using socket = await connectSocket(`${service.url}/ws?cursor=`, undefined, headers)
+  const types = ['connected', 'notification']
+  for (const type of types) {
+    const documented = messages.find(message => message.type === type)
+    expect(Object.keys(await socket.nextOf(type))).toEqual(Object.keys(documented))
+  }
 })
