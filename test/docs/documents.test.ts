@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { anchorsOf, type Block, blocksOf, linksOf } from '../support/markdown.ts'
+import { anchorsOf, type Block, blocksOf, filesOf, linksOf, sectionOf } from '../support/markdown.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 
@@ -78,6 +78,64 @@ describe.each(['CONTRIBUTING.md', 'docs/ARCHITECTURE.md'])('%s', file => {
     expect(missingPaths(await read(file))).toEqual([])
   })
 })
+
+/** Files in `test` that run the code of a document, by heading. */
+const RUNNERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'README.md': {
+    'Your first notification': 'browser/tour.test.ts',
+    'Keep what you send': 'browser/tour.test.ts',
+    'A token for each user': 'docs/tour.test.ts',
+  },
+  'docs/CLIENTS.md': {
+    'Six lines': 'browser/clients.test.ts',
+    'Token endpoint': 'docs/clients.test.ts',
+    Channels: 'browser/clients.test.ts',
+    'Cursor and reload': 'browser/clients.test.ts',
+    'A list that survives a reload': 'browser/clients.test.ts',
+    Gaps: 'browser/clients.test.ts',
+    'Handlers and acknowledgement': 'browser/clients.test.ts',
+    'Connection state': 'browser/clients.test.ts',
+    'From a backend': 'docs/clients.test.ts',
+  },
+  'docs/PROTOCOL.md': {
+    'On the wire': 'docs/own-client.test.ts',
+    'A client that resumes': 'support/samples.ts',
+    SSE: 'support/samples.ts',
+    'Several tabs': 'support/samples.ts',
+    'A list that survives a reload': 'support/samples.ts',
+    React: 'support/samples.ts',
+    curl: 'docs/own-client.test.ts',
+  },
+  'docs/clients/moving.md': {
+    'From Socket.IO': 'browser/moving.test.ts',
+    'From Pusher': 'browser/moving.test.ts',
+    'From EventSource': 'browser/moving.test.ts',
+  },
+}
+
+/** Commands for people: they install packages, or run all tests. */
+const BY_HAND = ['Two commands', 'Install']
+
+const headingsWithCode = (text: string): readonly string[] =>
+  [...text.matchAll(/^## (.+)$/gm)]
+    .map(([, heading = '']) => heading)
+    .filter(heading => blocksOf(sectionOf(text, `## ${heading}`)).length > 0)
+
+test.each(Object.entries(RUNNERS))('a test runs the code of each section of %s', async (file, runners) => {
+  const headings = headingsWithCode(await read(file)).filter(heading => !BY_HAND.includes(heading))
+  expect(headings).toEqual(Object.keys(runners))
+  for (const [heading, runner] of Object.entries(runners))
+    expect(await read(join('test', runner))).toContain(heading)
+})
+
+test.each(['plain', 'react', 'vue', 'svelte'])(
+  'each code block of docs/clients/%s.md is a file of the project that tests build',
+  async name => {
+    const text = await read(`docs/clients/${name}.md`)
+    const blocks = blocksOf(text).filter(({ language }) => language !== 'sh')
+    expect(blocks.map(block => block.text)).toEqual(Object.values(filesOf(text)))
+  },
+)
 
 test('the README in Chinese has the code of the README', async () => {
   const codeOf = async (file: string) =>
