@@ -10,5 +10,5 @@ export async function checkHealth(args: Arguments, env: Environment): Promise<nu
   const url = urlOf(args, env, 'health')
   const { status, body } = await callApi(url, '/health/live', { signal: AbortSignal.timeout(DEADLINE_MS) })
   if (status === 200 && body?.['status'] === 'alive') return 0
-  throw new Error(`no health at ${url}/health/live (HTTP ${status}): expected the port of the service`)
+  throw new Error(`another program answers at ${url} (HTTP ${status}): correct SERVER_PORT or --url`)
 }

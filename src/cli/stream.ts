@@ -74,10 +74,11 @@ async function open({ url, token, cursor, channels }: StreamRequest, signal: Abo
 export async function* readStream(request: StreamRequest): AsyncGenerator<ServerEvent> {
   const silent = new AbortController()
   const signal = AbortSignal.any([request.signal, silent.signal])
-  let timer = setTimeout(() => silent.abort(), OPEN_MS)
+  const end = (): void => silent.abort(new DOMException('nothing arrived in time', 'TimeoutError'))
+  let timer = setTimeout(end, OPEN_MS)
   const waitFor = (ms: number): void => {
     clearTimeout(timer)
-    timer = setTimeout(() => silent.abort(), ms)
+    timer = setTimeout(end, ms)
   }
   try {
     const response = await open(request, signal)

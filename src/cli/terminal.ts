@@ -44,7 +44,8 @@ export function openTerminal(env: Environment): Terminal {
   return {
     print: async line => {
       const isWritten = await writeLine(STDOUT, line)
-      if (!isWritten && !isReadByProcess(STDOUT)) throw new OutputError('stdout: cannot be written')
+      if (!isWritten && !isReadByProcess(STDOUT))
+        throw new OutputError('cannot write to stdout: check the free space')
       return isWritten
     },
     note: async line => {

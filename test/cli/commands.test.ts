@@ -237,7 +237,9 @@ describe('listen', () => {
     const { code, stderr } = await runCli(args, { env, program: { command, cwd: ROOT } })
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: expect.stringMatching(/\nLast cursor: \S+:0 [^\n]+\nstdout: cannot be written\n$/),
+      stderr: expect.stringMatching(
+        /\nLast cursor: \S+:0 [^\n]+\ncannot write to stdout: check the free space\n$/,
+      ),
     })
   })
 

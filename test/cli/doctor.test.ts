@@ -259,7 +259,7 @@ describe('finds a fault of Redis', () => {
     expect(elapsed()).toBeLessThan(MAX_MS)
     expect(examined.code).toBe(1)
     const text = examined.lines.join('\n')
-    expect(text).toMatch(/^fail {2}redis .*no answer\. To do: Redis is frozen, a firewall drops/m)
+    expect(text).toMatch(/^fail {2}redis .*no answer\. To do: look at Redis: it is frozen, a firewall/m)
     expect(text).toMatch(/^fail {2}health .*not healthy: .*store/m)
     redis.thaw()
   }, 40_000)

@@ -36,7 +36,7 @@ test('the health command does not take another program for the service', async (
   expect(await runCli(['health', '--url', url])).toEqual({
     code: 1,
     stdout: '',
-    stderr: `no health at ${url}/health/live (HTTP 200): expected the port of the service\n`,
+    stderr: `another program answers at ${url} (HTTP 200): correct SERVER_PORT or --url\n`,
   })
 })
 

@@ -7,8 +7,8 @@ type Answer = (request: Request) => Response
 
 const event = (name: string, data: object, id?: string): string =>
   `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`
-const connected = (cursor: string): string =>
-  event('connected', { user_id: 'u', cursor, recovered: true, replayed: 0, heartbeat_seconds: 30 })
+const connected = (cursor: string, heartbeat = 30): string =>
+  event('connected', { user_id: 'u', cursor, recovered: true, replayed: 0, heartbeat_seconds: heartbeat })
 const notification = (n: number): string =>
   event('notification', { event_type: 'e', payload: n, occurred_at: 'now' }, `k:${n}`)
 const stream = (...events: readonly string[]): Response =>
@@ -70,6 +70,19 @@ test('a limit that is reached after a break is waited for, and the reason is sho
   await listener.note(/^Disconnected, reconnecting in 1\.0 s \(CONNECTION_LIMIT: refused\)$/)
   expect(await listener.next()).toBe('now  e  1  k:1')
   expect(await listener.exited).toBe(1)
+})
+
+test('a stream that is silent for two heartbeats is opened again', async () => {
+  const silent = new ReadableStream({
+    start: controller => controller.enqueue(new TextEncoder().encode(connected('k:0', 0.05))),
+  })
+  await using service = startPlanned(
+    () => new Response(silent, { headers: { 'content-type': 'text/event-stream' } }),
+    () => stream(connected('k:0'), notification(1)),
+  )
+  await using listener = startListening(['--user', 'u', '--url', service.url], {})
+  await listener.note(/^Disconnected, reconnecting in \S+ s \(nothing arrived in time\)$/)
+  expect(await listener.next()).toBe('now  e  1  k:1')
 })
 
 test('control characters of a notification are escaped, in text and in JSON', async () => {

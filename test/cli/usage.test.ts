@@ -143,7 +143,7 @@ test('a full disk under stdout is an error', async () => {
     expect(await runCli(args, { program })).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'stdout: cannot be written\n',
+      stderr: 'cannot write to stdout: check the free space\n',
     })
 })
 

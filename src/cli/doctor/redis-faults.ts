@@ -25,7 +25,10 @@ const ADVICE: readonly (readonly [reason: RegExp, advice: Advice])[] = [
   [/RESP type/, setting => `correct ${setting}: another program listens there`],
   [/Redis Cluster is not supported|or later is needed/, () => 'see "Redis" in docs/OPERATIONS.md'],
   [/no Sentinel/, setting => `start the Sentinels, or correct their addresses and the master in ${setting}`],
-  [/^no answer$/, () => 'Redis is frozen, a firewall drops its packets, or one side only uses TLS'],
+  [
+    /^no answer$/,
+    () => 'look at Redis: it is frozen, a firewall drops its packets, or only one side uses TLS',
+  ],
   [/^too slow/, () => 'look at the load of Redis and at the network'],
   [/certificate|self.signed|issuer/i, () => 'trust its certificate with NODE_EXTRA_CA_CERTS'],
 ]
