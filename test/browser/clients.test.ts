@@ -120,7 +120,9 @@ test(
   async () => {
     const readme = await Bun.file(join(import.meta.dir, '../../client/README.md')).text()
     const javascript = new Bun.Transpiler({ loader: 'ts' })
-    const [page = '', backend = ''] = blocksOf(readme).map(({ text }) => javascript.transformSync(text))
+    const [page = '', backend = ''] = blocksOf(readme)
+      .filter(({ language }) => language === 'ts')
+      .map(({ text }) => javascript.transformSync(text))
     const main = `${backend.replace('http://localhost:8081', service.url)}\nconsole.log(token)`
     await using project = await createProject({ 'main.js': main })
     const token = await project.run('main.js', { API_KEY, JWT_SECRET: SECRET })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdtemp, rm, symlink } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { build } from 'vite'
 import { packClient } from '../../client/build.ts'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
@@ -276,10 +276,10 @@ test(
   'the samples in TypeScript of the documents compile in strict TypeScript',
   async () => {
     const read = (file: string) => Bun.file(join(ROOT, file)).text()
-    const samples = [await read('client/README.md'), await read('docs/CLIENTS.md')].flatMap(text =>
-      blocksOf(text).filter(({ language }) => language === 'ts'),
-    )
-    expect(samples).toHaveLength(3)
+    const blocks = blocksOf((await read('client/README.md')) + (await read('docs/CLIENTS.md')))
+    const samples = blocks.filter(({ language }) => language === 'ts')
+    const [component, ...more] = blocks.filter(({ language }) => language === 'tsx')
+    expect([samples.length, more.length]).toEqual([3, 0])
     const globals = `import { createClient } from 'ara-client'
 const [url, token] = ['https://notify.example.org', () => 'token']
 void [createClient, url, token]
@@ -290,11 +290,18 @@ void [createClient, url, token]
     const options = { strict: true, module: 'esnext', target: 'es2022', lib: ['es2022', 'dom'], noEmit: true }
     const folder = await project({
       ...files,
+      'ara.ts': `${samples[0]?.text}\nexport { ara }`,
+      'room.tsx': component?.text ?? '',
       'node.d.ts': 'declare const process: { env: Record<string, string | undefined> }',
       'tsconfig.json': JSON.stringify({
-        compilerOptions: { ...options, moduleResolution: 'bundler', types: [] },
+        compilerOptions: { ...options, moduleResolution: 'bundler', jsx: 'react-jsx', types: [] },
       }),
     })
+    for (const name of ['@types/react', 'csstype']) {
+      const path = join(folder, 'node_modules', name)
+      await mkdir(dirname(path), { recursive: true })
+      await symlink(join(ROOT, 'node_modules', name), path)
+    }
     await run([process.execPath, join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', folder], folder)
   },
   TEST_MS,
