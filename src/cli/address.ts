@@ -20,6 +20,12 @@ export function givenUrl(args: Arguments): string | undefined {
   return `${origin}${pathname}`.replace(/\/+$/, '')
 }
 
+/** Whether the service is on this machine, so that no proxy leads to it. */
+export function isLocal(args: Arguments): boolean {
+  const { hostname = 'localhost' } = URL.parse(args.text('url') ?? '') ?? {}
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
+}
+
 /** `--url`, else the address of the service with these settings; for `/health` of its INTERNAL_PORT. */
 export function urlOf(args: Arguments, env: Environment, use: 'api' | 'health' = 'api'): string {
   const given = givenUrl(args)

@@ -1,5 +1,6 @@
 import type { Environment } from '../config/config.ts'
 import { errorLine } from '../lib/error-line.ts'
+import { isLocal } from './address.ts'
 import { COMMANDS, type CommandName, isCommand, JSON_OPTION } from './commands.ts'
 import { helpOf, overview } from './help.ts'
 import { type Arguments, nearestOf, readArguments, UsageError } from './options.ts'
@@ -46,7 +47,7 @@ const RUNS: Readonly<Record<CommandName, Run>> = {
 
 const STOPPED_BY_THEMSELVES: readonly CommandName[] = ['serve', 'backup', 'restore', 'listen']
 
-/** A proxy is for addresses elsewhere: the service with these settings runs here. */
+/** A proxy is for addresses elsewhere, but the runtime uses it for this machine, too. */
 function forgetProxies(env: Record<string, string | undefined>): void {
   for (const name of PROXIES) delete env[name]
 }
@@ -81,7 +82,7 @@ async function runCommand(name: CommandName, call: Call): Promise<number | undef
     await call.terminal.print(helpOf(name))
     return 0
   }
-  if (call.args.text('url') === undefined && name !== 'serve') forgetProxies(process.env)
+  if (name !== 'serve' && isLocal(call.args)) forgetProxies(process.env)
   if (!STOPPED_BY_THEMSELVES.includes(name)) void call.signalled.then(() => process.exit(1))
   return await RUNS[name](call)
 }

@@ -145,7 +145,10 @@ describe('send', () => {
   test('a proxy of the environment is not used for the service on this machine', async () => {
     await using service = await startService(QUICK)
     const env = { ...addressOf(service), HTTP_PROXY: 'http://127.0.0.1:9', http_proxy: 'http://127.0.0.1:9' }
-    expect(await runCli(['send', '--broadcast', '--type', 'e'], { env })).toMatchObject({ code: 0 })
+    for (const address of [[], ['--url', service.url]])
+      expect(await runCli(['send', '--broadcast', '--type', 'e', ...address], { env })).toMatchObject({
+        code: 0,
+      })
   })
 })
 
