@@ -10,6 +10,9 @@ interface Child {
   readonly signal: NodeJS.Signals
 }
 
+/** A program that takes longer to end is killed. */
+const END_MS = 4_000
+
 const children: Child[] = []
 
 /** Starts a program in its own process group, so that its end is also that of its children. */
@@ -38,6 +41,7 @@ function signalAll(urgent?: NodeJS.Signals): void {
 
 async function end(code: number): Promise<never> {
   signalAll()
+  setTimeout(() => signalAll('SIGKILL'), END_MS)
   await Promise.all(children.map(({ process: child }) => child.exited))
   process.exit(code)
 }

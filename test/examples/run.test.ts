@@ -85,6 +85,19 @@ test(
   TEST_MS,
 )
 
+test(
+  'an example ends although its service hangs',
+  async () => {
+    await using example = await startExample('python', { SERVER_PORT: String(await freePort()) })
+    const [, pid] = /^service: .*, pid (\d+)$/m.exec(example.output) ?? []
+    process.kill(Number(pid), 'SIGSTOP')
+    example.signal('SIGINT')
+    expect(await example.ended).toBe(0)
+    expect(() => process.kill(Number(pid), 0)).toThrow()
+  },
+  TEST_MS,
+)
+
 // Not installed for the tests: Debian's package takes 450 MB.
 const GO = Bun.which('go') === null ? [] : [['go', 'SIGTERM', /backend: /] as const]
 
