@@ -110,7 +110,7 @@ export async function buildClient(outdir: string): Promise<void> {
 }
 
 /** Builds the client, makes its tarball in a folder and returns its path. */
-export async function packClient(folder: string): Promise<string> {
+async function packClient(folder: string): Promise<string> {
   const staged = await mkdtemp(join(tmpdir(), 'package-'))
   try {
     for (const file of ['package.json', 'README.md', 'LICENSE'])

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { build } from 'vite'
-import { packClient } from '../../client/build.ts'
+import { scripts } from '../../package.json' with { type: 'json' }
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { startBrowser } from '../support/browser.ts'
 import { blocksOf } from '../support/markdown.ts'
@@ -18,7 +18,8 @@ let service: TestApp
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'ara-projects-'))
-  tarball = await packClient(home)
+  const [, command = ''] = scripts['client:pack'].split(' && bun ')
+  tarball = await run([process.execPath, ...command.split(' '), home], ROOT)
   service = await startTestApp({ QUEUE_ENABLED: 'true' })
 }, TEST_MS)
 
