@@ -104,3 +104,13 @@ test(
   },
   BUILD_MS,
 )
+
+test(
+  'ara-client/server stays readable, because Node prints the line that throws',
+  async () => {
+    const text = await Bun.file(join(await builtClient(), 'server/index.js')).text()
+    expect(text).toContain('class AraError extends Error')
+    expect(Math.max(...text.split('\n').map(line => line.length))).toBeLessThan(500)
+  },
+  BUILD_MS,
+)
