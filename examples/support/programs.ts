@@ -12,6 +12,7 @@ interface Child {
 
 /** A program that takes longer to end is killed. */
 const END_MS = 4_000
+const REPEATED_MS = 200
 
 const children: Child[] = []
 
@@ -54,10 +55,14 @@ export function stop(code: number): Promise<never> {
   return stopping
 }
 
-/** A second signal does not wait. */
+let interruptedAt = Number.NEGATIVE_INFINITY
+
+/** A second signal does not wait. `npx` repeats each Ctrl-C at once: both count as one. */
 export function interrupt(): void {
+  const now = performance.now()
   if (stopping === undefined) void stop(0)
-  else signalAll('SIGKILL')
+  else if (now - interruptedAt > REPEATED_MS) signalAll('SIGKILL')
+  interruptedAt = now
 }
 
 /** Resolves with the exit code of the first program that ends. */
