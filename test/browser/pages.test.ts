@@ -2,14 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { build, preview } from 'vite'
-import { SECRET, startTestApp, type TestApp } from '../support/app.ts'
+import { API_KEY, SECRET, startTestApp, type TestApp } from '../support/app.ts'
 import { startBrowser } from '../support/browser.ts'
 import { freePort } from '../support/free-port.ts'
-import { filesOf } from '../support/markdown.ts'
+import { blocksOf, filesOf } from '../support/markdown.ts'
 import { createProject, findNode, type Project } from '../support/project.ts'
 import { eventually, send } from '../support/visit.ts'
 
-const DOCS = join(import.meta.dir, '../../docs/clients')
+const ROOT = join(import.meta.dir, '../..')
+const DOCS = join(ROOT, 'docs/clients')
 const START_MS = 60_000
 const TEST_MS = 60_000
 
@@ -115,6 +116,19 @@ async function openPage(url: string, complaints: string[]): Promise<Page> {
   return page
 }
 
+/** Sends as the page of the user says. */
+async function typeCommands(user: string): Promise<void> {
+  const blocks = blocksOf(await Bun.file(join(DOCS, `${user}.md`)).text())
+  const commands = blocks.flatMap(({ text }) => text.match(/^npx -y bun@\S+ src\/main.ts .*$/gm) ?? [])
+  expect(commands).toHaveLength(2)
+  for (const command of commands) {
+    const line = command.replace(/^npx -y bun@\S+/, `"${process.execPath}"`).replace('u-7', user)
+    const env = { ...process.env, SERVER_PORT: String(service.port), API_KEY }
+    const child = Bun.spawn(['sh', '-c', line], { cwd: ROOT, env, stdout: 'ignore', timeout: TEST_MS })
+    expect(await child.exited).toBe(0)
+  }
+}
+
 /** Does what a user would, on the page of any framework. */
 async function tour(url: string, user: string): Promise<void> {
   const complaints: string[] = []
@@ -130,12 +144,10 @@ async function tour(url: string, user: string): Promise<void> {
   await page.locator('#bell b').waitFor({ state: 'hidden' })
 
   await eventually(async () => (await subscribers()) === 1)
-  await service.post('/api/v1/notifications/channel', {
-    channel: 'room.1',
-    event_type: 'message',
-    payload: { text: 'hello' },
-  })
+  await typeCommands(user)
   await becomes(page, '#room', 'room.1: hello')
+  await becomes(page, 'li >> nth=0', 'Invoice 42')
+  await page.click('#bell')
   await page.click('#leave')
   await page.locator('#room').waitFor({ state: 'detached' })
   await eventually(async () => (await subscribers()) === 0)
@@ -146,8 +158,8 @@ async function tour(url: string, user: string): Promise<void> {
   await becomes(page, '#status', 'online')
   await invoice(user, 24)
   await becomes(page, '#bell b', '21')
-  const expected = Array.from({ length: 24 }, (_, n) => `Invoice ${24 - n}`)
-  expect(await page.locator('li').allTextContents()).toEqual(expected)
+  const numbers = [...Array.from({ length: 21 }, (_, n) => 24 - n), 42, 3, 2, 1]
+  expect(await page.locator('li').allTextContents()).toEqual(numbers.map(no => `Invoice ${no}`))
   expect(complaints).toEqual([])
   await page.context().close()
 }
