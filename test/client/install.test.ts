@@ -50,6 +50,15 @@ async function project(files: Readonly<Record<string, string>>): Promise<string>
   return folder
 }
 
+/** Installs packages of this repository in a project. */
+async function link(folder: string, ...names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const path = join(folder, 'node_modules', name)
+    await mkdir(dirname(path), { recursive: true })
+    await symlink(join(ROOT, 'node_modules', name), path)
+  }
+}
+
 test('the tarball holds the built client, its declarations, its licence and a README, and nothing else', async () => {
   const folder = await project({})
   const installed = join(folder, 'node_modules/ara-client')
@@ -167,8 +176,7 @@ function Page() {
 }
 createRoot(document.querySelector('div')).render(createElement(Page))`,
       })
-      for (const name of ['react', 'react-dom', 'scheduler'])
-        await symlink(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name))
+      await link(folder, 'react', 'react-dom', 'scheduler')
       await build({ root: folder, configFile: false, logLevel: 'error' })
       expect(await shown(join(folder, 'dist'), user)).toBe('online hello')
     },
@@ -274,6 +282,23 @@ test.each([
 )
 
 test(
+  'in strict TypeScript of a backend, with the types of Node instead of those of a browser',
+  async () => {
+    const options = { strict: true, module: 'nodenext', target: 'es2022', lib: ['es2022'], noEmit: true }
+    const folder = await project({
+      'main.ts': `
+import { createClient } from 'ara-client'
+import { createServerClient } from 'ara-client/server'
+export const made = [createClient({ url: '', token: () => '' }), createServerClient({ url: '', fetch })]`,
+      'tsconfig.json': JSON.stringify({ compilerOptions: { ...options, types: ['node'] } }),
+    })
+    await link(folder, '@types/node', 'undici-types')
+    await run([process.execPath, join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', folder], folder)
+  },
+  TEST_MS,
+)
+
+test(
   'the samples in TypeScript of the documents compile in strict TypeScript',
   async () => {
     const read = (file: string) => Bun.file(join(ROOT, file)).text()
@@ -298,11 +323,7 @@ void [createClient, url, token]
         compilerOptions: { ...options, moduleResolution: 'bundler', jsx: 'react-jsx', types: [] },
       }),
     })
-    for (const name of ['@types/react', 'csstype']) {
-      const path = join(folder, 'node_modules', name)
-      await mkdir(dirname(path), { recursive: true })
-      await symlink(join(ROOT, 'node_modules', name), path)
-    }
+    await link(folder, '@types/react', 'csstype')
     await run([process.execPath, join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', folder], folder)
   },
   TEST_MS,
