@@ -1,4 +1,5 @@
-import { mkdtemp } from 'node:fs/promises'
+import { afterAll } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildClient } from '../../client/build.ts'
@@ -11,8 +12,14 @@ async function build(): Promise<string> {
   return folder
 }
 
-/** Builds what the package publishes, once per process; resolves with its folder. */
+/** Builds what the package publishes, once per test file; resolves with its folder. */
 export function builtClient(): Promise<string> {
   built ??= build()
   return built
 }
+
+afterAll(async () => {
+  const folder = await built
+  built = undefined
+  if (folder !== undefined) await rm(folder, { recursive: true })
+})
