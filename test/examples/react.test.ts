@@ -61,7 +61,7 @@ async function untilUnread(page: Page, count: number): Promise<void> {
 
 async function open(page: Page): Promise<void> {
   await page.goto(example.url)
-  await page.getByText('online').waitFor()
+  await page.getByText('Online').waitFor()
   await page.getByRole('button', { expanded: false }).click()
 }
 
@@ -89,10 +89,10 @@ test(
 
     service.signal('SIGKILL')
     await service.ended
-    await page.getByText('waiting').waitFor()
+    await page.getByText('Reconnecting…').waitFor()
     service = await startService(env)
     await ship(4, 5)
-    await page.getByText('online').waitFor()
+    await page.getByText('Online').waitFor()
     await untilUnread(page, 4)
     expect(await rowsOf(page)).toEqual([unread(5), unread(4), unread(3), shipped(2), unread(1)])
     expect(faults).toEqual([])
@@ -143,14 +143,14 @@ test(
     })
     await page.route('**/token', route => route.fulfill({ status: 503 }))
     await page.goto(example.url)
-    await page.getByText(/^waiting: .*503/).waitFor()
+    await page.getByText(/^Reconnecting… \(.*503/).waitFor()
     const bell = page.getByRole('button', { name: 'Notifications', exact: true })
     await bell.click()
     await page.getByText('Loading…').waitFor()
     expect(await page.locator('.badge').count()).toBe(0)
 
     await page.unroute('**/token')
-    await page.getByText('online').waitFor()
+    await page.getByText('Online').waitFor()
     await page.getByText('Loading…').waitFor()
     answer.resolve()
     await page.getByRole('alert').getByText('Not loaded: TypeError: Failed to fetch').waitFor()

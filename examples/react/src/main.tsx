@@ -5,12 +5,19 @@ import { ara } from './ara.ts'
 import { Bell } from './Bell.tsx'
 import { Room } from './Room.tsx'
 
+const LABELS = {
+  idle: '',
+  connecting: 'Connecting…',
+  online: 'Online',
+  waiting: 'Reconnecting…',
+  closed: 'Not connected',
+}
+
 function Status() {
   const { state, error } = useConnection(ara)
   return (
     <output>
-      {state}
-      {error && `: ${error.message}`}
+      {LABELS[state]} {error && `(${error.message})`}
     </output>
   )
 }
