@@ -30,16 +30,29 @@ export function parsed(text: string): Readonly<Record<string, unknown>> | undefi
 const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : ''
 
+/** Codes of a certificate that is not trusted, has expired or is for another host. */
+const CERTIFICATE = /CERT|VERIFY/
+
+function faultOf(url: string, cause: unknown): { readonly reason: string; readonly advice: string } {
+  const code = codeOf(cause)
+  if (cause instanceof Error && (cause.name === 'TimeoutError' || cause.name === 'AbortError'))
+    return { reason: `no answer from ${url} in time`, advice: 'check the service with "doctor"' }
+  if (CERTIFICATE.test(code))
+    return {
+      reason: `the certificate of ${url} is refused${code}`,
+      advice: 'correct the host name, or trust its authority with NODE_EXTRA_CA_CERTS',
+    }
+  const advice = 'start it, or give its address with --url'
+  return { reason: `no service answers at ${url}${code}`, advice }
+}
+
 /** A request without an answer. */
 export class NoAnswer extends Error {
   readonly reason: string
   readonly advice: string
 
   constructor(url: string, cause: unknown) {
-    const isLate = cause instanceof Error && (cause.name === 'TimeoutError' || cause.name === 'AbortError')
-    const [reason, advice] = isLate
-      ? [`no answer from ${url} in time`, 'check the service with "doctor"']
-      : [`no service answers at ${url}${codeOf(cause)}`, 'start it, or give its address with --url']
+    const { reason, advice } = faultOf(url, cause)
     super(`${reason}: ${advice}`, { cause })
     this.reason = reason
     this.advice = advice

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import { version } from '../../package.json' with { type: 'json' }
 import { COMMANDS } from '../../src/cli/commands.ts'
+import { CERTIFICATE, PRIVATE_KEY } from '../support/certificate.ts'
 import { runCli } from '../support/cli.ts'
+import { storePlace } from '../support/store-file.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
 
@@ -134,6 +137,22 @@ test('an answer of another program is an error', async () => {
       stdout: '',
       stderr: 'HTTP 200: the answer is not from this service\n',
     })
+})
+
+test('a certificate that is not trusted is named, and trusted by NODE_EXTRA_CA_CERTS', async () => {
+  await using place = await storePlace()
+  const tls = { key: PRIVATE_KEY, cert: CERTIFICATE }
+  const trusted = join(place.directory, 'certificate.pem')
+  await Bun.write(trusted, CERTIFICATE)
+  const alive = () => Response.json({ status: 'alive' })
+  await using service = Bun.serve({ port: 0, hostname: '127.0.0.1', tls, fetch: alive })
+  const args = ['health', '--url', `https://localhost:${service.port}`]
+  expect(await runCli(args)).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^the certificate of \S+ is refused \(\w+\): [^\n]+NODE_EXTRA_CA_CERTS\n$/),
+  })
+  expect(await runCli(args, { env: { NODE_EXTRA_CA_CERTS: trusted } })).toMatchObject({ code: 0 })
 })
 
 test('a full disk under stdout is an error', async () => {
