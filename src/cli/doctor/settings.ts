@@ -22,6 +22,9 @@ function checkLog({ production, queueEnabled, ackEnabled, storeUrl }: Config): F
     : ok('log', 'on, in memory: a restart loses it')
 }
 
+/** The setting that a warning begins with. */
+const nameIn = (warning: string): string => /^[A-Z][A-Z0-9_]+/.exec(warning)?.[0] ?? 'it'
+
 /** A generated secret ends with the process, and the tokens with it. */
 const checkSecret = ({ madeSecret }: Config): readonly Finding[] =>
   madeSecret
@@ -44,7 +47,9 @@ export function checkSettings(env: Environment): CheckedSettings {
       config,
       findings: [
         ok('settings', `the service starts with them, in ${mode} mode`),
-        ...relevant.map(warning => warn('settings', warning, 'see docs/SETTINGS.md')),
+        ...relevant.map(warning =>
+          warn('settings', warning, `correct ${nameIn(warning)} (see docs/SETTINGS.md)`),
+        ),
         ...checkSecret(config),
         checkLog(config),
       ],
