@@ -141,7 +141,11 @@ test('a secret that is missing or short', async () => {
   })
   expect(await faults({ JWT_SECRET: 'short' })).toEqual({
     code: 0,
-    lines: [expect.stringMatching(/^warn {2}settings .*JWT_SECRET is under 32 bytes: .* To do: correct JWT_SECRET /)],
+    lines: [
+      expect.stringMatching(
+        /^warn {2}settings .*JWT_SECRET is under 32 bytes: .* To do: correct JWT_SECRET /,
+      ),
+    ],
   })
   expect(await faults({ JWT_SECRET: SECRET })).toEqual({ code: 0, lines: [] })
 })
