@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { API_KEY } from '../support/app.ts'
 import { runCli } from '../support/cli.ts'
@@ -7,6 +7,9 @@ import { freePort } from '../support/free-port.ts'
 import { startListening } from '../support/listener.ts'
 import { type Service, startService } from '../support/service.ts'
 import { storePlace } from '../support/store-file.ts'
+
+// Each command is a process of its own: a busy machine needs seconds for several.
+setDefaultTimeout(20_000)
 
 const ROOT = new URL('../..', import.meta.url).pathname
 const QUICK = { DRAIN_SECONDS: '0' }

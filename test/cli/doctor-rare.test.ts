@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { open } from 'node:fs/promises'
 import { checkStoreFile } from '../../src/cli/doctor/store-file.ts'
 import { startAlteredLine } from '../support/altered-line.ts'
@@ -8,6 +8,9 @@ import { startRedis } from '../support/redis.ts'
 import { startService } from '../support/service.ts'
 import { storePlace } from '../support/store-file.ts'
 import { eventually } from '../support/visit.ts'
+
+// Each command is a process of its own: a busy machine needs seconds for several.
+setDefaultTimeout(20_000)
 
 type Env = Readonly<Record<string, string>>
 

@@ -1,8 +1,11 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { runCli } from '../support/cli.ts'
 import { faults } from '../support/doctor.ts'
 import { permit, startRedis } from '../support/redis.ts'
 import { eventually } from '../support/visit.ts'
+
+// Each command is a process of its own: a busy machine needs seconds for several.
+setDefaultTimeout(20_000)
 
 const KEEPING = ['--appendonly', 'yes'] as const
 const store = (url: string) => ({ QUEUE_ENABLED: 'true', STORE_URL: url })

@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { generateKeyPairSync } from 'node:crypto'
 import { symlink } from 'node:fs/promises'
 import { API_KEY, SECRET } from '../support/app.ts'
@@ -8,6 +8,9 @@ import { faults } from '../support/doctor.ts'
 import { freePort } from '../support/free-port.ts'
 import { startService } from '../support/service.ts'
 import { storePlace } from '../support/store-file.ts'
+
+// Each command is a process of its own: a busy machine needs seconds for several.
+setDefaultTimeout(20_000)
 
 const QUICK = { DRAIN_SECONDS: '0' }
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type AlteredLine, startAlteredLine } from '../support/altered-line.ts'
@@ -12,6 +12,9 @@ import { startService } from '../support/service.ts'
 import { startStopwatch } from '../support/stopwatch.ts'
 import { storePlace } from '../support/store-file.ts'
 import { eventually } from '../support/visit.ts'
+
+// Each command is a process of its own: a busy machine needs seconds for several.
+setDefaultTimeout(20_000)
 
 type Env = Readonly<Record<string, string>>
 

@@ -1,9 +1,12 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { createServer } from 'node:net'
 import { API_KEY } from '../support/app.ts'
 import { runCli } from '../support/cli.ts'
 import { freePort } from '../support/free-port.ts'
 import { spawnService, startService } from '../support/service.ts'
+
+// Each command is a process of its own: a busy machine needs seconds for several.
+setDefaultTimeout(20_000)
 
 const FROM_SOURCE = { command: [process.execPath, 'src/main.ts', 'health'], cwd: `${import.meta.dir}/../..` }
 

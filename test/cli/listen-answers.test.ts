@@ -1,7 +1,10 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { runCli } from '../support/cli.ts'
 import { startListening } from '../support/listener.ts'
 import { startService } from '../support/service.ts'
+
+// Each command is a process of its own: a busy machine needs seconds for several.
+setDefaultTimeout(20_000)
 
 type Answer = (request: Request) => Response
 

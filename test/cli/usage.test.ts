@@ -1,10 +1,13 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { version } from '../../package.json' with { type: 'json' }
 import { COMMANDS } from '../../src/cli/commands.ts'
 import { CERTIFICATE, PRIVATE_KEY } from '../support/certificate.ts'
 import { runCli } from '../support/cli.ts'
 import { storePlace } from '../support/store-file.ts'
+
+// Each command is a process of its own: a busy machine needs seconds for several.
+setDefaultTimeout(20_000)
 
 const ROOT = new URL('../..', import.meta.url).pathname
 
