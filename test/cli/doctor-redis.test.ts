@@ -46,6 +46,15 @@ describe('a Redis that cannot serve as store', () => {
     await expectFailure(store(redis.url), /^fail {2}redis .*max number of clients.* To do: raise maxclients/)
   })
 
+  test('does not permit INFO', async () => {
+    await using redis = await startRedis(...KEEPING)
+    await redis.client().call('ACL', 'SETUSER', 'weak', 'on', '>pass', '~*', '&*', '+@all', '-info')
+    await expectFailure(
+      store(redis.url.replace('//', '//weak:pass@')),
+      /^fail {2}redis .*NOPERM .* To do: give the user the permissions/,
+    )
+  })
+
   test('is another program', async () => {
     await using other = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('hello') })
     await expectFailure(

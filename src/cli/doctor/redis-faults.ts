@@ -12,6 +12,7 @@ type Advice = (setting: string) => string
 
 /** Reasons for which Redis cannot be used, and what to do. */
 const ADVICE: readonly (readonly [reason: RegExp, advice: Advice])[] = [
+  [FORBIDDEN, () => 'give the user the permissions that docs/OPERATIONS.md lists'],
   [/WRONGPASS|NOAUTH|without any password/, setting => `correct user and password in ${setting}`],
   [/\bREADONLY\b|expected a master/, setting => `name the master in ${setting}: this Redis is a replica`],
   [/\bOOM\b/, () => 'raise maxmemory of Redis, or remove what else it holds'],
