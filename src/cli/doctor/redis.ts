@@ -12,23 +12,26 @@ import { checkUses } from './redis-uses.ts'
 
 /** Time limit of all checks of a Redis, milliseconds. */
 const ALL_MS = 8_000
-/** Number of PINGs; fewer if the first one is slow. */
+/** Number of PINGs, and the time after which no other one is sent, milliseconds. */
 const PINGS = 5
+const PINGS_MS = 1_000
 const SLOW_MS = 20
 /** Tokens are accepted with a leeway of 60 s, notifications expire to the millisecond. */
 const OFF_MS = 1_000
 const WRONG_MS = 30_000
 
+/** Takes the quickest of some PINGs: the others also waited for this busy machine. */
 async function checkLatency(client: Redis): Promise<Finding> {
   const times: number[] = []
-  for (let n = 0; n < PINGS && (times[0] ?? 0) < SLOW_MS; n++) {
+  const end = performance.now() + PINGS_MS
+  while (times.length < PINGS && performance.now() < end) {
     const began = performance.now()
     await client.ping()
     times.push(performance.now() - began)
   }
-  const median = times.toSorted((a, b) => a - b)[times.length >> 1] ?? 0
-  const message = `${median.toFixed(1)} ms for a PING`
-  if (median < SLOW_MS) return ok('latency', message)
+  const least = Math.min(...times)
+  const message = `${least.toFixed(1)} ms for a PING`
+  if (least < SLOW_MS) return ok('latency', message)
   return warn('latency', message, 'run Redis closer to the service: each send waits for it')
 }
 
