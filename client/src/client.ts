@@ -43,7 +43,7 @@ export function createClient<Events extends object = Record<string, unknown>>(
         else resolve()
       }
       const check = () => {
-        const [{ state, error }, answered] = session.view
+        const [{ state, error }, answered] = session.view()
         if (state === 'closed') settle(error ?? fault('CLOSED'))
         else if (state === 'online' && channels.every(name => answered.includes(name))) settle()
       }
@@ -58,10 +58,11 @@ export function createClient<Events extends object = Record<string, unknown>>(
 
   return {
     get connection() {
-      return session.view[0]
+      return session.view()[0]
     },
     on: listeners.on as never,
-    subscribe: (...names: string[]) => {
+    subscribe: (...wanted: unknown[]) => {
+      const names = wanted.map(String)
       channels.push(...names)
       session.changed()
       return () => {

@@ -32,7 +32,7 @@ export interface Events extends TimerEvents {
   /** This tab has to connect. */
   start(): void
   /** Another tab connects, or the handlers are too far behind. */
-  standBy(): void
+  standby(): void
   /** The network is back, or somebody looks at the page. */
   wake(): void
   token(token: string): void
@@ -64,10 +64,10 @@ export type Event = Calls<Events>
 export type Effect = Calls<Effects>
 
 export interface State {
-  readonly phase: 'idle' | 'standby' | 'token' | 'opening' | 'online' | 'waiting' | 'closed'
+  readonly phase: 'idle' | 'standby' | 'asking' | 'opening' | 'online' | 'waiting' | 'closed'
   readonly transport: Transport
   /** Work beside the open link: asks for a token, or opens the link that replaces it. */
-  readonly renewal?: 'token' | 'link' | undefined
+  readonly renewal?: 'asking' | 'link' | undefined
   /** Failed attempts since the last `connected`. */
   readonly failures: number
   /** Tokens refused in a row. */
@@ -83,6 +83,8 @@ export interface State {
   /** Channels whose notifications come. */
   readonly joined: readonly string[]
   readonly refused: readonly string[]
+  /** Channels whose joining or leaving the service has not answered yet. */
+  readonly asked: readonly string[]
 }
 
 /** More blocked WebSockets than ever count. */
@@ -100,14 +102,22 @@ export const INITIAL: State = {
   channels: [],
   joined: [],
   refused: [],
+  asked: [],
 }
 
 export const snapshotOf = ({ phase, transport, retryAt, error }: State): ConnectionState => ({
-  state: phase === 'standby' || phase === 'token' || phase === 'opening' ? 'connecting' : phase,
+  state: phase === 'standby' || phase === 'asking' || phase === 'opening' ? 'connecting' : phase,
   ...(phase === 'online' && { transport }),
   ...(phase === 'waiting' && { retryAt }),
   ...(error && { error }),
 })
+
+export const without = (all: readonly string[], some: readonly string[]): string[] =>
+  all.filter(name => !some.includes(name))
+
+/** Channels that need no waiting for: their notifications come, or the service refuses them. */
+export const answeredOf = ({ joined, refused, asked }: State): readonly string[] =>
+  without([...joined, ...refused], asked)
 
 export const fault = (code: string, message = code): Fault => ({ code, message })
 
@@ -122,4 +132,4 @@ const ENDINGS: Readonly<Record<number, string>> = {
 
 /** Names the fault behind the end of a link. Close codes from 4000 on are statuses, too. */
 export const faultOf = (status: number): Fault =>
-  fault(ENDINGS[status % 4000] ?? 'UNREACHABLE', `ended: ${status}`)
+  fault(ENDINGS[status % 4000] ?? 'UNREACHABLE', `status ${status}`)

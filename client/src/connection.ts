@@ -7,6 +7,7 @@ import {
   fault,
   faultOf,
   type State,
+  without,
 } from './connection-state.ts'
 import type { Fault } from './types.ts'
 
@@ -14,7 +15,7 @@ import type { Fault } from './types.ts'
 const STEP_MS = 15_000
 const FIRST_BACKOFF_MS = 500
 const MAX_BACKOFF_MS = 20_000
-const SUBSCRIBE_AGAIN_MS = 1_000
+const ASK_AGAIN_MS = 1_000
 /** How long a client uses a stream until it tries a WebSocket again. */
 const TRIAL_MS = 300_000
 const BLOCKED_AFTER = 2
@@ -25,9 +26,6 @@ const MAX_REFUSALS = 2
 const REFUSALS = [401, 403, 429, 503]
 
 type Draft = { -readonly [Key in keyof State]: State[Key] }
-
-const without = (all: readonly string[], some: readonly string[]): string[] =>
-  all.filter(name => !some.includes(name))
 
 /** Computes the next state and what to do. Changes nothing and reads nothing else. */
 export function step(
@@ -45,7 +43,7 @@ export function step(
   const nextTransport = s.blocked < BLOCKED_AFTER ? 'websocket' : 'sse'
 
   /** Enters a phase without links, question and timers. */
-  const enter = (phase: State['phase'], error = s.error) => {
+  const enter = (phase: State['phase'], error?: Fault) => {
     s.phase = phase
     s.error = error
     s.renewal = undefined
@@ -54,16 +52,16 @@ export function step(
   }
 
   const begin = () => {
-    enter('token')
-    act('ask')
+    enter('asking', s.error)
     act('time', 'main', STEP_MS)
+    act('ask')
   }
 
   /** Asks for a token on an open link: for a WebSocket, or for a stream that replaces this one. */
   const renew = () => {
-    s.renewal = 'token'
-    act('ask')
+    s.renewal = 'asking'
     act('time', 'renew', STEP_MS)
+    act('ask')
   }
 
   const wait = (error: Fault) => {
@@ -81,7 +79,7 @@ export function step(
     const isBlocked = isReplacement && nextTransport === 'websocket'
     s.notBefore = Math.max(s.notBefore, now + retryAfterMs)
     s.refused = [...s.refused, ...refused]
-    if (refused[0]) return isReplacement ? renew() : begin()
+    if (refused.length) return isReplacement ? renew() : begin()
     // A stream that fails as well shows that the network is down, not that WebSockets are blocked.
     if (s.phase === 'opening' && isStream) s.blocked -= BLOCKED_AFTER
     else if (s.phase === 'opening' ? !REFUSALS.includes(status) : isBlocked) s.blocked++
@@ -97,22 +95,26 @@ export function step(
   /** The renewal has worked. */
   const settle = () => {
     s.renewal = undefined
-    s.error = s.refused[0] ? fault('SUBSCRIPTION_ERROR', String(s.refused)) : undefined
+    s.error = s.refused.length ? fault('SUBSCRIPTION_ERROR', String(s.refused)) : undefined
   }
 
   const subscribe = (type: 'Subscribe' | 'Unsubscribe', channels: string[]) => {
-    if (channels[0]) act('send', { type, payload: { channels } })
+    if (channels.length) act('send', { type, payload: { channels } })
   }
 
   /** Joins and leaves channels. A stream names its channels in its address: another one replaces it. */
   const sync = () => {
     const more = without(s.channels, [...s.joined, ...s.refused])
     const fewer = without(s.joined, s.channels)
+    const changes = [...fewer, ...more]
+    // All answers come first: one to an earlier wish must not count for a later one.
+    if (!changes.length || s.asked.length) return
     if (s.transport === 'websocket') {
+      s.asked = changes
       // At the limit a channel makes room for another one.
       subscribe('Unsubscribe', fewer)
       subscribe('Subscribe', more)
-    } else if (!s.renewal && (more[0] || fewer[0])) renew()
+    } else if (!s.renewal) renew()
   }
 
   const takeMessage = (message: ServerMessage) => {
@@ -125,45 +127,55 @@ export function step(
       settle()
       s.silenceMs = message.heartbeat_seconds * 2000
       s.joined = message.channels ?? []
-      sync()
+      s.asked = []
     }
     if (s.transport === 'websocket') s.blocked = WORKS
     if (s.phase === 'online') act('time', 'main', s.silenceMs)
     if (message.type === 'notification') act('deliver', message)
     if (message.type === 'subscribed') {
       s.joined = [...s.joined, ...message.payload]
-      subscribe('Unsubscribe', without(s.joined, s.channels))
+      // An error that spoke of a token may have come in between.
+      s.refused = without(s.refused, message.payload)
+      s.asked = without(s.asked, message.payload)
     }
-    if (message.type === 'unsubscribed') s.joined = without(s.joined, message.payload)
+    if (message.type === 'unsubscribed') {
+      s.joined = without(s.joined, message.payload)
+      s.asked = without(s.asked, message.payload)
+    }
     if (message.type === 'authenticated') settle()
     if (message.type === 'shutdown') s.notBefore = now + message.reconnect_after_seconds * 1000
-    if (message.type === 'token_expiring') renew()
+    if (message.type === 'token_expiring' && s.renewal !== 'link') renew()
     if (message.type !== 'error') return
-    if (isStream) return fail({ status: message.code === 'FORBIDDEN' ? 4403 : 4401 })
-    s.error = fault(message.code, message.message)
-    if (message.code === 'SUBSCRIPTION_ERROR') s.refused = without(s.channels, s.joined)
-    if (message.code === 'RATE_LIMITED') act('time', 'again', SUBSCRIBE_AGAIN_MS)
+    const { code } = message
+    if (isStream) return fail({ status: code === 'FORBIDDEN' ? 4403 : 4401 })
+    s.error = fault(code, message.message)
+    if (code === 'RATE_LIMITED') act('time', 'again', ASK_AGAIN_MS)
+    else {
+      s.refused = [...s.refused, ...s.asked]
+      s.asked = []
+    }
   }
 
   const noToken = (message: string) => {
     const error = fault('TOKEN', message)
-    if (s.phase === 'token') return wait(error)
+    if (s.phase !== 'online') return wait(error)
     s.error = error
   }
 
   const on: Events = {
     start: begin,
-    standBy: () => enter('standby'),
+    standby: () => enter('standby', s.error),
     wake: () => {
       if (s.phase === 'waiting' && now >= s.notBefore) begin()
     },
     token: token => {
-      if (s.phase === 'token') {
+      if (s.phase === 'asking') {
         s.phase = 'opening'
         s.transport = nextTransport
         act('time', 'main', STEP_MS)
       } else if (isStream) s.renewal = 'link'
       else return act('send', { type: 'Auth', payload: { token } })
+      s.asked = without(s.joined, s.channels)
       act('open', nextTransport, token, without(s.channels, s.refused))
     },
     noToken,
@@ -171,33 +183,34 @@ export function step(
     ended: fail,
     main: () => {
       if (s.phase === 'waiting') begin()
-      else if (s.phase === 'token') noToken('TIMEOUT')
-      else fail({})
+      else if (s.phase === 'asking') noToken('TIMEOUT')
+      else {
+        // The open link has failed, not the one that is to replace it.
+        s.renewal = undefined
+        fail({})
+      }
     },
     renew: () => {
-      if (s.renewal === 'token') renew()
-      else if (s.renewal) fail({})
+      if (s.renewal === 'link') fail({})
+      else if (s.renewal) renew()
     },
     again: () => {
-      if (!isStream) return sync()
-      act('time', 'again', TRIAL_MS)
-      // One more failure means that it is still blocked.
-      if (--s.blocked < BLOCKED_AFTER) renew()
+      if (isStream) {
+        act('time', 'again', TRIAL_MS)
+        // One more failure means that it is still blocked.
+        if (s.renewal !== 'link' && --s.blocked < BLOCKED_AFTER) renew()
+      } else s.asked = []
     },
     want: channels => {
-      s.refused = without(s.refused, without(s.channels, channels))
-      // An earlier Unsubscribe may still be on its way.
-      s.joined = without(s.joined, without(channels, s.channels))
+      const changes = [...without(s.channels, channels), ...without(channels, s.channels)]
+      s.refused = without(s.refused, changes)
       s.channels = channels
-      if (s.phase === 'online') sync()
     },
-    close: error => {
-      enter('closed')
-      s.error = error
-    },
+    close: error => enter('closed', error),
   }
   if (s.phase === 'closed') return [state, []]
-  const apply = on[type] as (...details: readonly unknown[]) => void
-  apply(...details)
+  const apply = on as Record<typeof type, (...details: readonly unknown[]) => void>
+  apply[type](...details)
+  if (s.phase === 'online') sync()
   return [s, effects]
 }

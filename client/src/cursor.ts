@@ -5,12 +5,13 @@ interface Storage {
   setItem(key: string, value: string): void
 }
 
+const page = globalThis as { localStorage?: Storage }
+
 /** Keeps the place in `localStorage`, so that a page continues after a reload. Use one key per user. */
 export function localCursor(key: string): CursorStore {
-  const storage = () => (globalThis as { localStorage?: Storage }).localStorage
   return {
-    load: () => storage()?.getItem(key),
-    save: cursor => storage()?.setItem(key, cursor),
+    load: () => page.localStorage?.getItem(key),
+    save: cursor => page.localStorage?.setItem(key, cursor),
   }
 }
 

@@ -75,8 +75,8 @@ export function createInbox(
     // A loop that ended has no reason.
     for (const { reason } of failures) if (reason) onError(reason)
     const place = placeOf(frame)
-    if (place) await save(place)
     if (!failures[0]) acknowledge(frame)
+    if (place) await save(place)
   }
 
   const setFull = (value: boolean) => {

@@ -99,25 +99,28 @@ export function openLink(
 
   const openSocket = (Standard: NonNullable<Runtime['WebSocket']>) => {
     // The token travels as a subprotocol, so that no proxy logs it.
-    socket = new Standard(`${url.replace('http', 'ws')}/ws?${query}`, ['bearer', token])
+    socket = new Standard(url.replace('http', 'ws') + '/ws?' + query, ['bearer', token])
     // A browser hides why an upgrade was refused; the answer to a plain request tells.
     socket.onclose = ({ code }) => void request('/ws', code)
     socket.onopen = () => {
       if (socket) socket.onclose = ({ code }) => end({ status: code })
     }
     socket.onmessage = ({ data }) => receive(data)
+    // The package `ws` ends the process when nobody listens; `onclose` follows.
+    socket.onerror = () => {}
   }
 
   if (transport === 'websocket' && WebSocket) openSocket(WebSocket)
   else {
-    if (channels.length > 0) query.set('channels', channels.join())
+    // Between commas neither a comma nor nothing is a name. The service refuses a space, too.
+    query.set('channels', channels.map(name => name.replace(/^$|,/g, ' ')).join())
     void request(`/sse?${query}`)
   }
   return {
     send: message => {
-      const isOpen = socket?.readyState === OPEN
-      if (isOpen) socket?.send(JSON.stringify(message))
-      return isOpen
+      if (socket?.readyState !== OPEN) return false
+      socket.send(JSON.stringify(message))
+      return true
     },
     drop: () => {
       abort.abort()

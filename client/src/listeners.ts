@@ -14,7 +14,7 @@ const noteOf = (frame: Frame): Notification =>
 export const ALL = ''
 
 type Handler = (note: Notification) => unknown
-type End = (error?: Fault) => void
+type End = (error?: Fault | undefined) => void
 
 /** A handler, or one `for await`. */
 type Listener = readonly [type: string, handler: Handler, end?: End]
@@ -39,11 +39,10 @@ export interface Listeners {
   readonly end: End
 }
 
-const DONE: IteratorResult<Notification> = { value: undefined, done: true }
+type Unread = (readonly [Notification, read: () => void, miss: () => void])[]
 
 /** A list for one `for await`, which ends with the loop. */
-function createReader(onEnd: () => void): Reader {
-  const unread: (readonly [Notification, read: () => void, miss: () => void])[] = []
+function createReader(unread: Unread, onEnd: () => number): Reader {
   let finish = () => {}
   let wake = () => {}
   let isEnded = false
@@ -52,9 +51,21 @@ function createReader(onEnd: () => void): Reader {
   const end = (error?: Fault) => {
     isEnded = true
     failure = error
-    for (const [, , miss] of unread.splice(0)) miss()
+    if (onEnd() || error) for (const [, , miss] of unread.splice(0)) miss()
     wake()
-    onEnd()
+  }
+
+  const next = async (): Promise<IteratorResult<Notification>> => {
+    finish()
+    while (!unread[0] && !isEnded)
+      await new Promise<void>(resolve => {
+        wake = resolve
+      })
+    if (failure) throw errorOf(failure)
+    const entry = isEnded ? undefined : unread.shift()
+    if (!entry) return { done: true } as IteratorReturnResult<undefined>
+    finish = entry[1]
+    return { value: entry[0] }
   }
 
   return {
@@ -65,22 +76,10 @@ function createReader(onEnd: () => void): Reader {
         if (unread.length > MAX_UNREAD) end(fault('SLOW_READER'))
       }),
     end,
-    next: async () => {
-      finish()
-      while (!unread[0] && !isEnded)
-        await new Promise<void>(resolve => {
-          wake = resolve
-        })
-      const entry = unread.shift()
-      if (failure) throw errorOf(failure)
-      if (!entry) return DONE
-      finish = entry[1]
-      return { value: entry[0] }
-    },
-    return: async () => {
-      finish()
+    next,
+    return: () => {
       end()
-      return DONE
+      return next()
     },
   }
 }
@@ -91,9 +90,12 @@ const failuresOf = async (work: readonly Promise<unknown>[]): Promise<readonly P
 export function createListeners(onChange: () => void): Listeners {
   const listeners = new Set<Listener>()
   let arrive: (value?: unknown) => void = () => {}
+  /** Left by a loop that broke off while nobody else listened: the next loop reads it. */
+  let left: Unread = []
 
   const add = (...listener: Listener) => {
     listeners.add(listener)
+    for (const [, , miss] of left.splice(0)) miss()
     arrive()
     onChange()
     return () => {
@@ -102,18 +104,28 @@ export function createListeners(onChange: () => void): Listeners {
   }
 
   const handle = (note: Notification, wanted: string) =>
-    failuresOf([...listeners].filter(([type]) => type === wanted).map(async ([, handler]) => handler(note)))
+    failuresOf(
+      [...listeners]
+        .filter(([type]) => type === wanted)
+        // One before it may have removed it.
+        .map(async listener => listeners.has(listener) && listener[1](note)),
+    )
 
   return {
     on: (type, handler) => add(type, handler),
     read: () => {
-      const reader = createReader(() => leave())
+      const unread = left.splice(0)
+      const reader = createReader(unread, () => {
+        leave()
+        left = unread
+        return listeners.size
+      })
       const leave = add(ALL, reader.push, reader.end)
       return reader
     },
     attended: () => {
       return (
-        listeners.size > 0 ||
+        listeners.size ||
         new Promise(resolve => {
           arrive = resolve
         })

@@ -10,8 +10,8 @@ const systemClock: Clock = {
   clearTimeout: timer => clearTimeout(timer as number),
 }
 
-/** Only windows and workers have a location. */
-export const isBrowser = (): boolean => 'location' in globalThis
+/** Only windows and workers of browsers have an origin: Deno has a location, too. */
+export const isBrowser = (): boolean => 'origin' in globalThis
 
 /** Reports a fault of a handler. Outside browsers `reportError` would end the process. */
 const report = (error: unknown): void => {
@@ -33,19 +33,10 @@ interface Page extends Partial<EventTarget> {
   readonly document?: { readonly visibilityState: string }
 }
 
-/**
- * Until the signal calls `onWake` when the network is back or the page becomes visible, `onHide` when it is hidden, and
- * `onLeave` when it unloads.
- */
-export function watchPage(
-  onWake: () => void,
-  onHide: () => void,
-  onLeave: () => void,
-  signal: AbortSignal,
-): void {
+/** Until the signal calls `onWake` when the network is back or the page becomes visible, and `onHide` when it is hidden. */
+export function watchPage(onWake: () => void, onHide: () => void, signal: AbortSignal): void {
   const page: Page = globalThis
   const listen = (type: string, run: () => void) => page.addEventListener?.(type, run, { signal })
   listen('online', onWake)
   listen('visibilitychange', () => (page.document?.visibilityState === 'visible' ? onWake() : onHide()))
-  listen('pagehide', onLeave)
 }

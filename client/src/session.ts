@@ -1,7 +1,7 @@
 import { createAcks } from './acks.ts'
 import { step } from './connection.ts'
 import type { Delivered, Effects, Event, State } from './connection-state.ts'
-import { fault, INITIAL, NO_SOCKETS, snapshotOf } from './connection-state.ts'
+import { answeredOf, fault, INITIAL, NO_SOCKETS, snapshotOf } from './connection-state.ts'
 import { identityOf } from './identity.ts'
 import { createInbox } from './inbox.ts'
 import { type Link, openLink, postAcks } from './links.ts'
@@ -10,18 +10,11 @@ import { type Runtime, watchPage } from './runtime.ts'
 import { joinTabs, type TabMessage, type Tell, type View, type Wants } from './tabs.ts'
 import type { ClientOptions, Fault, Gap } from './types.ts'
 
-/** The connection of a client, its own or that of the tab that leads. */
-export interface Session {
-  readonly view: View
-  /** Channels or handlers of this tab have changed. The first call connects. */
-  changed(): void
-  close(error?: Fault): void
-}
-
 const LINGER_MS = 1_000
 /** Gathers acknowledgements: the service limits messages. */
 const ACK_PAUSE_MS = 250
 
+/** The connection of a client, its own or that of the leading tab. `changed`: channels or handlers have, in this tab. */
 export function createSession(
   options: ClientOptions,
   runtime: Runtime,
@@ -29,7 +22,7 @@ export function createSession(
   channels: readonly string[],
   /** Tells of a gap, or that the view has changed. */
   emit: (gap?: Gap) => void,
-): Session {
+) {
   const { clock, onError } = runtime
   const url = options.url.replace(/\/+$/, '')
   const ending = new AbortController()
@@ -44,10 +37,10 @@ export function createSession(
   let questions = 0
   let latestToken = ''
   let isChanging = false
-  let view: View = [{ state: 'idle' }, []]
+  let view: View = [snapshotOf(INITIAL), []]
   /** Name of this tab among the others. */
-  const tab = String(Math.random())
-  const others = new Map<string, Wants>()
+  const tab = Math.random()
+  const others = new Map<number | undefined, Wants>()
   let user: string | undefined
   let tell: Tell | undefined
   let isLeader = false
@@ -57,10 +50,18 @@ export function createSession(
     const [next, effects] = step(state, event, clock.now(), runtime.random())
     state = next
     for (const [name, ...details] of effects) {
-      const carryOut = perform[name] as (...details: readonly unknown[]) => void
-      carryOut(...details)
+      const carryOut = perform as Record<typeof name, (...details: readonly unknown[]) => void>
+      carryOut[name](...details)
     }
     refresh()
+  }
+
+  /** Takes what the connection brings, and passes it on to the other tabs. */
+  const take = (message: Delivered) => {
+    if (isLeader) tell?.({ message })
+    if (message.type === 'notification') return inbox.push(message)
+    inbox.greet(message)
+    acks.restart()
   }
 
   const perform: Effects = {
@@ -70,10 +71,9 @@ export function createSession(
       const answer = (...event: Event) => {
         if (mine === questions) dispatch(...event)
       }
-      askToken().then(
-        token => isLeader && answer('token', token),
-        error => answer('noToken', String(error)),
-      )
+      askToken()
+        .then(token => isLeader && answer('token', token))
+        .catch(error => answer('noToken', String(error)))
     },
     open: (transport, token, names) => {
       const mine = openLink(
@@ -102,12 +102,11 @@ export function createSession(
       old?.drop()
       link?.drop()
       next?.drop()
-      old = link = next = undefined
-      for (const timer of Object.values(timers)) clock.clearTimeout(timer)
+      for (const name in timers) clock.clearTimeout(timers[name])
     },
     send: message => link?.send(message),
     time: (name, ms) => later(name, ms, () => dispatch(name)),
-    deliver: message => take(message),
+    deliver: take,
   }
 
   const later = (name: string, ms: number, run: () => void) => {
@@ -116,47 +115,46 @@ export function createSession(
   }
 
   const askToken = async (): Promise<string> => {
-    latestToken = await options.token()
+    latestToken = (await options.token()).trim()
     const identity = identityOf(latestToken)
     user ??= identity
     if (identity !== user) close(fault('USER_CHANGED'))
-    if (!isLeader && !tell)
+    if (!isLeader && !tell && !signal.aborted)
       await new Promise<void>(resolve => {
-        const onRole = (isMine: boolean) => {
-          isLeader = isMine
-          leaderView = undefined
-          if (isMine) tell?.({ who: true })
-          else dispatch('standBy')
-          if (state.phase === 'standby' && isMine) dispatch('start')
+        const lead = () => {
+          isLeader = true
+          tell?.({ who: true })
+          if (state.phase === 'standby') dispatch('start')
           changed()
           resolve()
         }
-        if (options.shared !== false) tell = joinTabs(`ara:${url}:${user}`, signal, receive, onRole)
-        if (!tell) onRole(true)
+        if (options.shared !== false)
+          tell = joinTabs(`ara:${url}:${user}`, tab, signal, receive, changed, lead)
+        if (!tell) lead()
       })
     return latestToken
   }
 
-  /** Takes what the connection brings, and passes it on to the other tabs. */
-  const take = (message: Delivered) => {
-    if (isLeader) tell?.({ message })
-    if (message.type === 'notification') return inbox.push(message)
-    inbox.greet(message)
-    acks.restart()
-  }
-
-  const receive = ({ who, tab = '', wants, handled, view: theirs, message }: TabMessage) => {
+  const receive = ({ who, tab, wants, handled, view: theirs, message }: TabMessage) => {
     // A leader that failed may have left before its words arrive.
     if (theirs?.[0].state === 'closed') close(theirs[0].error)
     if (!isLeader) {
       if (message) take(message)
-      leaderView = theirs ?? leaderView
-      refresh()
-    } else if (wants) {
-      others.set(tab, wants)
-      listeners.release()
-    } else if (handled) acks.add(handled)
-    if (isLeader ? wants : who) changed()
+      if (theirs) {
+        leaderView = theirs
+        dispatch('standby')
+      }
+      if (who) changed()
+      return
+    }
+    if (who) return dispatch('wake')
+    if (handled) return acks.add(handled)
+    const isNew = wants && !others.has(tab)
+    if (wants) others.set(tab, wants)
+    else others.delete(tab)
+    listeners.release()
+    changed()
+    return isNew
   }
 
   const wantsHere = (): Wants => ({ channels, types: listeners.types() })
@@ -168,7 +166,13 @@ export function createSession(
     isChanging = true
     queueMicrotask(() => {
       isChanging = false
-      if (!isLeader) return tell?.({ tab, wants: wantsHere() })
+      if (state.phase === 'closed') return listeners.end(state.error)
+      if (!isLeader) {
+        // Its answer to an earlier wish must not count for this one.
+        leaderView &&= [leaderView[0], []]
+        refresh()
+        return tell?.({ tab, wants: wantsHere() })
+      }
       dispatch('want', [...new Set([wantsHere(), ...others.values()].flatMap(wants => wants.channels))])
       tell?.({ view, message: { cursor: inbox.cursor } })
     })
@@ -184,7 +188,7 @@ export function createSession(
   const inbox = createInbox(
     signal,
     // A tab that is alone keeps notifications until it has a handler; the other tabs must not wait for it.
-    () => others.size > 0 || listeners.attended(),
+    () => others.size || listeners.attended(),
     listeners.handle,
     // Only the leading tab saves: the others have seen no more than it has.
     cursor => isLeader && options.cursor?.save(cursor),
@@ -196,7 +200,7 @@ export function createSession(
       else if (isMine) tell?.({ handled: id })
     },
     isFull => {
-      if (isLeader) dispatch(isFull ? 'standBy' : 'start')
+      if (isLeader) dispatch(isFull ? 'standby' : 'start')
       else if (isFull) emit({ reason: 'trimmed' })
     },
     emit,
@@ -205,17 +209,15 @@ export function createSession(
 
   /** Tells listeners and other tabs what has changed. */
   const refresh = () => {
-    const { phase, error, joined, refused } = state
-    const next: View = (phase === 'standby' && leaderView) || [snapshotOf(state), [...joined, ...refused]]
+    const mine: View = [snapshotOf(state), answeredOf(state)]
+    const next = (state.phase === 'standby' && !isLeader && leaderView) || mine
     if (JSON.stringify(next) === JSON.stringify(view)) return
     view = next
     // A tab that closes by itself leaves the others alone.
-    if (isLeader && (phase !== 'closed' || error)) tell?.({ view })
-    if (phase === 'closed') {
-      leave()
+    if (isLeader && (state.phase !== 'closed' || state.error)) tell?.({ view })
+    if (state.phase === 'closed') {
       ending.abort()
-      acks.flush()
-      listeners.end(error)
+      changed()
     }
     emit()
   }
@@ -226,7 +228,7 @@ export function createSession(
   }
 
   const start = async () => {
-    dispatch('standBy')
+    dispatch('standby')
     try {
       inbox.greet({ cursor: await options.cursor?.load() })
     } catch (error) {
@@ -235,15 +237,13 @@ export function createSession(
     dispatch('start')
   }
 
-  const leave = () => tell?.({ tab, wants: { channels: [], types: [] } })
-
-  watchPage(() => dispatch('wake'), acks.flush, leave, signal)
-
-  return {
-    get view() {
-      return view
-    },
-    changed,
-    close,
+  const wake = () => {
+    dispatch('wake')
+    // The leading tab may be hidden, where timers are slow.
+    tell?.({ who: true })
   }
+
+  watchPage(wake, acks.flush, signal)
+
+  return { view: () => view, changed, close }
 }

@@ -20,7 +20,7 @@ export interface TabMessage {
   /** A new leader asks what the others want. */
   readonly who?: true
   /** From another tab: its name, what it wants, what it has handled. */
-  readonly tab?: string
+  readonly tab?: number
   readonly wants?: Wants
   readonly handled?: string
 }
@@ -29,7 +29,7 @@ export interface TabMessage {
 export type Tell = (message: TabMessage) => void
 
 interface Locks {
-  request(name: string, options: object, hold: (lock: unknown) => unknown): Promise<void>
+  request(name: string, options: object, hold: () => unknown): Promise<unknown>
 }
 
 /**
@@ -38,31 +38,39 @@ interface Locks {
  */
 export function joinTabs(
   name: string,
+  /** Name of this tab. */
+  tab: number,
   signal: AbortSignal,
-  onMessage: (message: TabMessage) => void,
-  onRole: (isLeader: boolean) => void,
+  /** Returns true for the first words of a tab; its last ones are without wants. */
+  onMessage: (message: TabMessage) => unknown,
+  /** This tab may speak. */
+  onJoin: () => void,
+  onLead: () => void,
 ): Tell | undefined {
-  const { locks } = (isBrowser() ? navigator : {}) as { locks?: Locks }
+  const locks = isBrowser() && (navigator as { locks?: Locks }).locks
   if (!locks) return undefined
   const channel = new BroadcastChannel(name)
-  channel.onmessage = ({ data }) => onMessage(data)
 
-  /** Holds the lock until the signal. */
-  const lead = () => {
-    onRole(true)
-    return new Promise(resolve => signal.addEventListener('abort', resolve))
+  const request = (key: string, onLock: () => unknown) =>
+    locks
+      .request(key, { signal }, onLock)
+      // Rejects at the signal, and in a frame that may not have locks.
+      .catch(() => signal.aborted || onLead())
+
+  /** Waits for a lock, and holds it until the signal. */
+  const hold = (key: string, onLock: () => void) =>
+    request(key, () => {
+      onLock()
+      return new Promise(resolve => signal.addEventListener('abort', resolve))
+    })
+
+  channel.onmessage = ({ data }) => {
+    // Every tab holds a lock of its own for as long as it lives.
+    if (onMessage(data)) void request(name + data.tab, () => void onMessage({ tab: data.tab }))
   }
-
-  const join = async () => {
-    await locks.request(name, { ifAvailable: true }, lock => (lock ? lead() : onRole(false)))
-    await locks.request(name, { signal }, lead)
-  }
-
-  // Rejects at the signal, and in a frame that may not have locks.
-  join().catch(() => {
-    if (signal.aborted) channel.close()
-    else onRole(true)
-  })
+  void hold(name + tab, onJoin)
+  void hold(name, onLead)
+  signal.onabort = () => channel.close()
   return message => {
     if (!signal.aborted) channel.postMessage(message)
   }

@@ -74,6 +74,7 @@ export interface Socket {
   onopen: (() => void) | null
   onmessage: ((event: { readonly data: string }) => void) | null
   onclose: ((event: { readonly code: number }) => void) | null
+  onerror?: (() => void) | null
   send(text: string): void
   close(): void
 }

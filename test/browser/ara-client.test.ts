@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, Page, Route } from 'playwright-core'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { upTo } from '../support/ara.ts'
 import { araPages, gotBy, stateOf } from '../support/ara-pages.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { startBrowser } from '../support/browser.ts'
 import { type Proxy as Line, startProxy } from '../support/proxy.ts'
+import { startStopwatch } from '../support/stopwatch.ts'
 import { broadcast, eventually, publish, send } from '../support/visit.ts'
 
 const START_MS = 60_000
@@ -133,6 +134,31 @@ test(
 )
 
 test(
+  'a tab that leaves a channel and comes back is ready when it is in the channel again',
+  async () => {
+    await using pages = await araPages(browser, service)
+    await isOnline(await pages.open('cora'))
+    const other = await pages.open('cora')
+    await other.evaluate("globalThis.leave = ara.subscribe('room'); ara.ready()")
+    line.mute()
+    await other.evaluate(`
+    globalThis.isReady = false
+    leave()
+    queueMicrotask(() => {
+      ara.subscribe('room')
+      ara.ready().then(() => { isReady = true })
+    })`)
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+    expect(await other.evaluate('isReady')).toBe(false)
+    line.thaw()
+    await eventually(() => other.evaluate('isReady'))
+    await publish(service, 'room', 1)
+    await has(other, 1)
+  },
+  TEST_MS,
+)
+
+test(
   'a channel of a tab that is closed is left',
   async () => {
     await using pages = await araPages(browser, service)
@@ -143,6 +169,62 @@ test(
     await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 1)
     await other.evaluate('ara.close()')
     await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+  },
+  TEST_MS,
+)
+
+test(
+  'a channel of a tab that crashed is left',
+  async () => {
+    await using pages = await araPages(browser, service)
+    await isOnline(await pages.open('fay'))
+    const other = await pages.open('fay')
+    await other.evaluate("ara.subscribe('room'); ara.ready()")
+    await crash(other)
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+  },
+  TEST_MS,
+)
+
+test(
+  'a tab without handlers keeps what comes after the others have gone',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const leader = await pages.open('gus', '', false)
+    await leader.evaluate('ara.ready()')
+    const other = await pages.open('gus')
+    await isOnline(other)
+    await sendAll('gus', [1])
+    await has(other, 1)
+    await other.evaluate("ara.subscribe('room'); ara.ready()")
+    await other.close()
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
+    await sendAll('gus', [2])
+    await leader.evaluate("ara.on('e', take)")
+    await has(leader, 1)
+    expect(await gotBy(leader)).toEqual([2])
+  },
+  TEST_MS,
+)
+
+test(
+  'a tab that becomes visible makes the leading one try at once',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const leader = await pages.open('hal', 'random: () => 0.999,')
+    await isOnline(leader)
+    const other = await pages.open('hal')
+    await isOnline(other)
+    const refuse = (route: Route) => route.abort()
+    await pages.context.route('**/token?*', refuse)
+    line.cut()
+    const pause = (): Promise<number> => leader.evaluate('(ara.connection.retryAt ?? 0) - Date.now()')
+    await eventually(async () => (await pause()) > 4_000, 30_000)
+    await pages.context.unroute('**/token?*', refuse)
+    const elapsed = startStopwatch()
+    await other.evaluate("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
+    await isOnline(other)
+    expect(elapsed()).toBeLessThan(3_000)
   },
   TEST_MS,
 )
@@ -189,6 +271,32 @@ test(
     await has(other, 1_200)
     expect(await gotBy(other)).toEqual(upTo(1_200))
     expect(await connectionsOf('quiet')).toBe(1)
+  },
+  TEST_MS,
+)
+
+test(
+  'a client that is closed while it starts leaves the connection to the others',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const page = await pages.open('starter', '', false)
+    const state = await page.evaluate(`(async () => {
+      const { createClient } = await import('/ara.js')
+      const token = await tokenOf('starter')()
+      for (let turns = 0; turns < 30; turns++) {
+        let answer
+        const client = createClient({ url: location.origin, token: () => new Promise(resolve => { answer = resolve }) })
+        const ready = client.ready().catch(() => {})
+        while (!answer) await null
+        answer(token)
+        for (let n = 0; n < turns; n++) await null
+        client.close()
+        await ready
+      }
+      await ara.ready({ timeout: 10_000 })
+      return ara.connection.state
+    })()`)
+    expect(state).toBe('online')
   },
   TEST_MS,
 )

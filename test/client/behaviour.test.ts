@@ -284,7 +284,7 @@ describe('a token', () => {
       await ann.client.ready()
     }
     const lines = gate.heads.map(head => head.split('\r\n')[0])
-    expect(lines).toEqual(['GET /ws?cursor= HTTP/1.1', 'GET /sse?cursor= HTTP/1.1'])
+    expect(lines).toEqual(['GET /ws?cursor= HTTP/1.1', 'GET /sse?cursor=&channels= HTTP/1.1'])
   })
 })
 
@@ -479,11 +479,8 @@ test('channels that change faster than the service answers end as the page wants
     }
     await ann.client.ready()
     if (leave !== undefined) {
-      // On a busy machine a leave that the page took back may still be on its way.
-      await eventually(async () => {
-        await publish(service, 'room', changes)
-        return ann.got.all.includes(changes)
-      })
+      await publish(service, 'room', changes)
+      expect(await ann.got.next()).toBe(changes)
       leave()
     }
     await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 0)
@@ -535,6 +532,40 @@ describe('a loop', () => {
     await ann.client.ready()
     ann.client.close()
     expect(await loop).toBe('ended')
+  })
+
+  test('that begins after the end of the client ends at once', async () => {
+    const client = createClient({ url: 'http://127.0.0.1:9', token: () => '' })
+    client.close()
+    for await (const _ of client);
+    expect(client.connection).toEqual({ state: 'closed' })
+  })
+
+  test('that breaks off leaves the rest to the next one', async () => {
+    await using service = await startTestApp(LOG)
+    let arrived = 0
+    using client = createClient<{ e: number }>({
+      url: service.url,
+      token: () => service.token('ann'),
+      WebSocket: class extends WebSocket {
+        override set onmessage(listener: (event: MessageEvent) => void) {
+          super.onmessage = event => {
+            if (String(event.data).includes('"e"')) arrived++
+            listener(event)
+          }
+        }
+      } as never,
+    })
+    await sendAll(service, upTo(5))
+    const read: unknown[] = []
+    for await (const { payload } of client) {
+      read.push(payload)
+      await eventually(() => arrived === 5)
+      break
+    }
+    await sendAll(service, [6])
+    for await (const { payload } of client) if (read.push(payload) === 6) break
+    expect(read).toEqual(upTo(6))
   })
 
   test('that does not read rejects with SLOW_READER', async () => {

@@ -11,7 +11,7 @@ const SOURCE = join(import.meta.dir, '../../client/src')
 const NARROW = { file: 'inbox', from: 'jobs >= MAX_WAITING', to: 'jobs >= 3' } as const
 
 interface Change {
-  readonly file: 'acks' | 'connection' | 'inbox' | 'links' | 'session' | 'listeners'
+  readonly file: 'acks' | 'connection' | 'connection-state' | 'inbox' | 'links' | 'session' | 'listeners'
   readonly from: string
   readonly to: string
 }
@@ -161,15 +161,15 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'takes the end of a stream by the backend for an expired token',
     file: 'connection',
-    from: "message.code === 'FORBIDDEN' ? 4403 : 4401",
+    from: "code === 'FORBIDDEN' ? 4403 : 4401",
     to: '4401',
-    seed: 180,
+    seed: 186,
   },
   {
     rule: 'does not ask for a token again that never came',
     file: 'connection',
-    from: "      else if (s.phase === 'token') noToken('TIMEOUT')\n",
-    to: "      else if (s.phase === 'token') return\n",
+    from: "      else if (s.phase === 'asking') noToken('TIMEOUT')\n",
+    to: "      else if (s.phase === 'asking') return\n",
     seed: 2,
   },
   {
@@ -182,8 +182,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'lets an attempt hang',
     file: 'connection',
-    from: '      else fail({})\n',
-    to: "      else if (s.phase === 'online') fail({})\n",
+    from: '        s.renewal = undefined\n        fail({})\n',
+    to: "        s.renewal = undefined\n        if (s.phase === 'online') fail({})\n",
     seed: 8,
   },
   {
@@ -205,14 +205,28 @@ const MUTANTS: readonly Mutant[] = [
     file: 'connection',
     from: "    s.joined = []\n    act('drop')\n",
     to: "    s.joined = []\n    if (phase !== 'waiting') act('drop')\n",
-    seed: 9,
+    seed: 223,
   },
   {
     rule: 'does not renew a token on the open connection',
     file: 'connection',
-    from: "    if (message.type === 'token_expiring') renew()\n",
+    from: "    if (message.type === 'token_expiring' && s.renewal !== 'link') renew()\n",
     to: '',
     seed: 1,
+  },
+  {
+    rule: 'ignores Retry-After when the token of its stream expires',
+    file: 'connection',
+    from: " && s.renewal !== 'link') renew()\n    if (message.type !== 'error')",
+    to: ") renew()\n    if (message.type !== 'error')",
+    seed: 26116,
+  },
+  {
+    rule: 'takes the silence of its stream for that of the link that is to replace it',
+    file: 'connection',
+    from: '        s.renewal = undefined\n        fail({})\n',
+    to: '        fail({})\n',
+    seed: 28044,
   },
   {
     rule: 'uses a stream after one blocked WebSocket',
@@ -245,8 +259,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'does not subscribe again after a reconnect',
     file: 'connection',
-    from: "      sync()\n    }\n    if (s.transport === 'websocket')",
-    to: "    }\n    if (s.transport === 'websocket')",
+    from: "if (s.phase === 'online') sync()",
+    to: "if (s.phase === 'online' && type === 'want') sync()",
     seed: 2,
   },
   {
@@ -255,6 +269,27 @@ const MUTANTS: readonly Mutant[] = [
     from: 'message.channels ?? []',
     to: 'message.channels ?? s.joined',
     seed: 188,
+  },
+  {
+    rule: 'takes the answer to an earlier wish for a channel for the answer to the latest one',
+    file: 'connection',
+    from: 'if (!changes.length || s.asked.length) return',
+    to: 'if (!changes.length) return',
+    seed: 45,
+  },
+  {
+    rule: 'counts a channel that it is leaving as joined',
+    file: 'connection-state',
+    from: 'without([...joined, ...refused], asked)',
+    to: '[...joined, ...refused]',
+    seed: 33,
+  },
+  {
+    rule: 'counts a channel as joined that the next stream does not carry',
+    file: 'connection',
+    from: '      s.asked = without(s.joined, s.channels)\n',
+    to: '',
+    seed: 7163,
   },
   {
     rule: 'does not leave channels',
@@ -266,15 +301,15 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'takes channels for joined that its open stream does not carry',
     file: 'connection',
-    from: '(more[0] || fewer[0])',
-    to: 'fewer[0]',
+    from: 'else if (!s.renewal)',
+    to: 'else if (!s.renewal && fewer[0])',
     seed: 56,
   },
   {
     rule: 'stays in channels of its stream that it has left',
     file: 'connection',
-    from: '(more[0] || fewer[0])',
-    to: 'more[0]',
+    from: 'else if (!s.renewal)',
+    to: 'else if (!s.renewal && more[0])',
     seed: 393,
   },
   {
@@ -294,14 +329,14 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'takes a refused channel for a network that is down',
     file: 'connection',
-    from: 'if (refused[0]) return isReplacement ? renew() : begin()',
+    from: 'if (refused.length) return isReplacement ? renew() : begin()',
     to: '',
-    seed: 790,
+    seed: 287,
   },
   {
     rule: 'hides a refused channel',
     file: 'connection',
-    from: "s.error = s.refused[0] ? fault('SUBSCRIPTION_ERROR', String(s.refused)) : undefined",
+    from: "s.error = s.refused.length ? fault('SUBSCRIPTION_ERROR', String(s.refused)) : undefined",
     to: 's.error = undefined',
     seed: 10,
   },
@@ -324,28 +359,28 @@ const MUTANTS: readonly Mutant[] = [
     file: 'inbox',
     from: "(fate === 'failed' && frame.redelivered)",
     to: 'false',
-    seed: 16,
+    seed: 17,
   },
   {
     rule: 'hands over again what is still being handled',
     file: 'inbox',
     from: "(fate === 'failed' && frame.redelivered)",
     to: "(fate !== 'done' && frame.redelivered)",
-    seed: 29,
+    seed: 112,
   },
   {
     rule: 'does not acknowledge again what it has handled',
     file: 'inbox',
     from: "      if (fate === 'done') acknowledge(frame)\n      const",
     to: '      const',
-    seed: 646,
+    seed: 488,
   },
   {
     rule: 'moves back to the old place of what is sent again',
     file: 'inbox',
     from: '(redelivered ? undefined : cursor)',
     to: 'cursor',
-    seed: 16,
+    seed: 20,
   },
   {
     rule: 'does not move on where a connection starts',
@@ -406,14 +441,14 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'counts a token of the last attempt as good',
     file: 'session',
-    from: 'latestToken = await options.token()',
-    to: 'latestToken ||= await options.token()',
+    from: 'latestToken = (await options.token()).trim()',
+    to: 'latestToken ||= (await options.token()).trim()',
     seed: 1,
   },
   {
     rule: 'leaves timers behind',
     file: 'session',
-    from: '      for (const timer of Object.values(timers)) clock.clearTimeout(timer)\n',
+    from: '      for (const name in timers) clock.clearTimeout(timers[name])\n',
     to: '',
     seed: 1,
   },
@@ -422,7 +457,7 @@ const MUTANTS: readonly Mutant[] = [
     file: 'connection',
     from: "  if (s.phase === 'closed') return [state, []]\n",
     to: '',
-    seed: 355,
+    seed: 823,
   },
 ]
 

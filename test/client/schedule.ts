@@ -27,6 +27,10 @@ const CHANNELS = ['red', 'green', 'blue', 'secret'] as const
 /** The token of the user does not allow it. */
 const REFUSED = 'secret'
 const RETRY_AFTER_SECONDS = 5
+/** More than a message and its answer take. */
+const SETTLED_MS = 20
+/** More than the time that a blocked WebSocket takes, and less than the time to the next one. */
+const REPLACED_MS = 5_000
 const CLOSED = 3
 const turn = (): Promise<void> => new Promise(setImmediate)
 
@@ -643,12 +647,47 @@ class World {
     if (this.#client) this.#subscriptions.push({ name, leave: this.#client.subscribe(name) })
   }
 
-  /** A component comes and goes before the service has answered. */
+  /** Components come and go before the service has answered; in the end one has the channel. */
   flicker(name: string): void {
+    const comeAndGo = (times: number) => {
+      if (!this.#leave(name)) this.subscribe(name)
+      this.time.after(this.random.whole(1, 6), () => {
+        if (times > 0) comeAndGo(times - 1)
+        else void this.#settle(name)
+      })
+    }
+    comeAndGo(this.random.whole(0, 8))
+  }
+
+  /** Gives up one subscription of a channel; false without one. */
+  #leave(name: string): boolean {
     this.#changedAt = this.time.now
-    const leave = this.#client?.subscribe(name)
-    this.time.after(3, () => leave?.())
-    this.time.after(20_000, () => this.subscribe(name))
+    const at = this.#subscriptions.findIndex(subscription => subscription.name === name)
+    if (at >= 0) this.#subscriptions.splice(at, 1)[0]?.leave()
+    return at >= 0
+  }
+
+  /** Once the client is ready, the page receives what its channels carry. */
+  async #settle(name: string): Promise<void> {
+    this.subscribe(name)
+    const changedAt = this.#changedAt
+    const isReady = await this.#client?.ready().then(
+      () => true,
+      () => false,
+    )
+    const check = () => {
+      const names = this.#names()
+      const live = [...this.connections].filter(({ isGone }) => !isGone)
+      const isIn = live.some(({ channels }) => names.every(wanted => channels.has(wanted)))
+      if (changedAt === this.#changedAt && live.length > 0 && !isIn) this.fault(`ready, but not in ${names}`)
+    }
+    // The streams that follow name their channels before they begin; a new WebSocket joins them afterwards.
+    const checkStream = () => {
+      if (this.#client?.connection.transport === 'sse') check()
+    }
+    if (!isReady) return
+    for (let ms = 0; ms < SETTLED_MS; ms++) this.time.after(ms, check)
+    for (let ms = SETTLED_MS; ms < REPLACED_MS; ms += SETTLED_MS) this.time.after(ms, checkStream)
   }
 
   /** A connection that is open for long has the channels of the page. */
@@ -668,8 +707,8 @@ class World {
   }
 
   unsubscribe(): void {
-    this.#changedAt = this.time.now
-    this.#subscriptions.shift()?.leave()
+    const [oldest] = this.#subscriptions
+    if (oldest) this.#leave(oldest.name)
   }
 
   wake(): void {
@@ -879,8 +918,6 @@ const EVENTS: readonly [(world: World) => void, ...((world: World) => void)[]] =
 const TROUBLE_MS = 400_000
 /** Enough for the last outage, a WebSocket to be tried again, and some redeliveries. */
 const CALM_MS = 700_000
-/** More than the time that a blocked WebSocket takes, and less than the time to the next one. */
-const REPLACED_MS = 5_000
 const TRIAL_ENDS_MS = 60_000
 const REDELIVERY_TICK_MS = 10_000
 
