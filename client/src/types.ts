@@ -102,7 +102,7 @@ export interface ClientOptions {
 
 export interface Client<Events extends object = Record<string, unknown>>
   extends AsyncIterable<Notification<Events>> {
-  /** A snapshot of the connection; the same object until something changes. */
+  /** A snapshot of the connection. */
   readonly connection: ConnectionState
   /**
    * Calls the handler once for each notification of the type, in order; the next one waits for its promise. When it

@@ -108,6 +108,19 @@ test(
 )
 
 test(
+  'a component that shows the connection renders when that changes, and not when channels are joined',
+  async () => {
+    await using it = await openHooks('shown')
+    await it.page.evaluate("show({ user: 'shown', type: 'a', version: 'it' })")
+    await it.shows('it online')
+    const renders = await it.page.evaluate('renders')
+    await it.page.evaluate("clients.shown.subscribe('hall'); clients.shown.ready()")
+    expect(await it.page.evaluate('renders')).toBe(renders)
+  },
+  TEST_MS,
+)
+
+test(
   'a component that the handler of another one unmounts at once is not called any more',
   async () => {
     await using it = await openHooks('clear')

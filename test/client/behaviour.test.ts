@@ -636,6 +636,17 @@ test('listeners that throw are reported, and stop neither each other nor the not
   expect(new Set(thrown.map(String))).toEqual(new Set(['Error: from watch', 'Error: from onGap']))
 })
 
+test('a handler that another one removes is not called for the same notification', async () => {
+  await using service = await startTestApp(LOG)
+  using ann = follow({ url: service.url, token: () => service.token('ann') })
+  const called: unknown[] = []
+  ann.client.on('e', () => off())
+  const off = ann.client.on('e', ({ payload }) => called.push(payload))
+  await sendAll(service, [1, 2])
+  await ann.got.take(2)
+  expect(called).toEqual([])
+})
+
 test('a channel that comes and goes before the service has answered is joined again later', async () => {
   await using service = await startTestApp(LOG)
   using ann = follow({ url: service.url, token: () => service.token('ann') })

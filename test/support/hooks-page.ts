@@ -38,6 +38,8 @@ interface Window {
   readonly make: (user: string) => void
   /** `version:payload` for each call of a handler. */
   readonly noted: string[]
+  /** Renders of all rows so far. */
+  renders: number
   show: (...rows: readonly Row[]) => void
   readonly showSlowly: (...rows: readonly Row[]) => void
   readonly release: () => void
@@ -47,6 +49,7 @@ const gate = Promise.withResolvers<void>()
 const page = Object.assign(globalThis as unknown as Window, {
   clients: {} as Window['clients'],
   noted: [] as string[],
+  renders: 0,
   release: gate.resolve,
   make: (user: string) => {
     page.clients[user] = createClient({ url: page.location.origin, token: page.tokenOf(user) })
@@ -56,6 +59,7 @@ const page = Object.assign(globalThis as unknown as Window, {
 
 function Shown({ user, type, room, version, isSuspended = false, ...row }: Row) {
   const client = user ? page.clients[user] : null
+  page.renders++
   if (isSuspended) use(gate.promise)
   useChannel(client, room)
   useNotification(client, type, ({ payload }) => {

@@ -1,6 +1,6 @@
 'use client'
 
-import { useCallback, useEffect, useInsertionEffect, useRef, useSyncExternalStore } from 'react'
+import { useCallback, useEffect, useInsertionEffect, useMemo, useRef, useSyncExternalStore } from 'react'
 import type { Client, ConnectionState, Notification, TypeOf } from '../types.ts'
 
 /** State without a client, for a server's render, and for the page's first render over it. */
@@ -12,11 +12,13 @@ const nothing = () => {}
 export function useConnection(
   client: Pick<Client, 'connection' | 'watch'> | null | undefined,
 ): ConnectionState {
-  return useSyncExternalStore(
+  // Compared as text: the object also changes with channels, which do not concern the component.
+  const text = useSyncExternalStore(
     useCallback(listener => client?.watch(listener) ?? nothing, [client]),
-    () => client?.connection ?? IDLE,
-    () => IDLE,
+    () => JSON.stringify(client?.connection ?? IDLE),
+    () => JSON.stringify(IDLE),
   )
+  return useMemo(() => JSON.parse(text), [text])
 }
 
 /**
