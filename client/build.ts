@@ -56,7 +56,7 @@ export const PRIVATE_FIELDS: readonly string[] = [
 ]
 
 /** Names of events, effects and phases: texts that never leave the client. The build shortens them, too. */
-const PRIVATE_NAMES = [
+export const PRIVATE_NAMES = [
   'again',
   'ask',
   'asking',

@@ -1,8 +1,10 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { PRIVATE_FIELDS } from '../../client/build.ts'
+import { PRIVATE_FIELDS, PRIVATE_NAMES } from '../../client/build.ts'
 import clientPackage from '../../client/package.json' with { type: 'json' }
 import servicePackage from '../../package.json' with { type: 'json' }
+import { CLIENT_MESSAGES } from '../../src/protocol/client-messages.ts'
+import { SOCKET_MESSAGES, STREAM_MESSAGES } from '../../src/protocol/server-messages.ts'
 import { builtClient } from '../support/built-client.ts'
 import { createProject } from '../support/project.ts'
 
@@ -47,11 +49,16 @@ test(
 )
 
 test(
-  'the fields that the build shortens are not part of the API',
+  'the names that the build shortens are part of neither the API nor the protocol',
   async () => {
     const types = await Bun.file(join(await builtClient(), 'types.d.ts')).text()
     const isPublic = (name: string) => new RegExp(`\\b${name}\\??[:(]`).test(types)
-    expect(['retryAt', ...PRIVATE_FIELDS].filter(isPublic)).toEqual(['retryAt'])
+    expect(['retryAt', ...PRIVATE_FIELDS, ...PRIVATE_NAMES].filter(isPublic)).toEqual(['retryAt'])
+    const texts = JSON.stringify([CLIENT_MESSAGES, SOCKET_MESSAGES, STREAM_MESSAGES], (key, value) =>
+      ['description', 'format'].includes(key) ? undefined : value,
+    )
+    const isOnWire = (name: string) => new RegExp(`\\b${name}\\b`).test(texts)
+    expect(['notification_id', ...PRIVATE_NAMES].filter(isOnWire)).toEqual(['notification_id'])
   },
   BUILD_MS,
 )
