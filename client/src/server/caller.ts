@@ -18,7 +18,7 @@ export type Call = (request: Request) => Promise<object>
 
 const FIRST_BACKOFF_MS = 400
 const MAX_BACKOFF_MS = 20_000
-/** The largest body of any call: a batch. */
+/** The largest body of any call: a batch. Compared with characters, of which a body has no more than bytes. */
 const MAX_BODY_BYTES = 1_048_576
 
 function textOf(body: object): string {

@@ -32,7 +32,7 @@ export function settingsOf(options: ServerOptions) {
     timeout = 10_000,
     deadline = 60_000,
     concurrency = 50,
-    algorithm = 'HS256',
+    algorithm,
     // Looked up at each call: tests and tracing may replace it later.
     fetch = (...request) => globalThis.fetch(...request),
     random = Math.random,
@@ -44,6 +44,7 @@ export function settingsOf(options: ServerOptions) {
   checkNumber('timeout', timeout, 1, MAX_MS)
   checkNumber('deadline', deadline, 1, MAX_MS)
   checkNumber('concurrency', concurrency, 1, MAX_COUNT)
-  check('algorithm', /^HS(256|384|512)$/.test(algorithm), 'HS256, HS384 or HS512')
+  const isAlgorithm = algorithm === undefined || /^HS(256|384|512)$/.test(algorithm)
+  check('algorithm', isAlgorithm, 'HS256, HS384 or HS512')
   return { url, headers, retries, timeout, deadline, concurrency, fetch, random, sleep }
 }
