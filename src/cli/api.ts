@@ -33,9 +33,12 @@ const codeOf = (error: unknown): string =>
 /** Codes of a certificate that is not trusted, has expired or is for another host. */
 const CERTIFICATE = /CERT|VERIFY/
 
+const isTimeout = (cause: unknown): boolean =>
+  cause instanceof Error && (cause.name === 'TimeoutError' || cause.name === 'AbortError')
+
 function faultOf(url: string, cause: unknown): { readonly reason: string; readonly advice: string } {
   const code = codeOf(cause)
-  if (cause instanceof Error && (cause.name === 'TimeoutError' || cause.name === 'AbortError'))
+  if (isTimeout(cause))
     return { reason: `no answer from ${url} in time`, advice: 'check the service with "doctor"' }
   if (CERTIFICATE.test(code))
     return {
@@ -48,12 +51,15 @@ function faultOf(url: string, cause: unknown): { readonly reason: string; readon
 
 /** A request without an answer. */
 export class NoAnswer extends Error {
+  /** True when the time limit passed: the other end may be frozen. */
+  readonly isLate: boolean
   readonly reason: string
   readonly advice: string
 
   constructor(url: string, cause: unknown) {
     const { reason, advice } = faultOf(url, cause)
     super(`${reason}: ${advice}`, { cause })
+    this.isLate = isTimeout(cause)
     this.reason = reason
     this.advice = advice
   }

@@ -34,7 +34,7 @@ async function runCopy(command: 'backup' | 'restore', { args, signalled }: Call)
 /** Commands load only their own modules: most need no part of the service. */
 const RUNS: Readonly<Record<CommandName, Run>> = {
   serve: call => runService('serve', call),
-  health: async ({ args, env }) => (await import('./health.ts')).checkHealth(args, env),
+  health: async ({ args, env }) => (await import('./health.ts')).checkAlive(args, env),
   backup: call => runCopy('backup', call),
   restore: call => runCopy('restore', call),
   token: async ({ args, env, terminal }) => (await import('./token.ts')).printToken(args, env, terminal),

@@ -110,6 +110,30 @@ test('nodes that are silent', async () => {
   expect(lines).toContainEqual(expect.stringMatching(/^warn {2}nodes .*1 known: a\. To do: a node is silent/))
 })
 
+test('a notification that does not arrive', async () => {
+  const ended = Promise.withResolvers<void>()
+  const stream = new ReadableStream({
+    start: async controller => {
+      controller.enqueue(new TextEncoder().encode('event: connected\ndata: {}\n\n'))
+      await ended.promise
+      controller.close()
+    },
+  })
+  await using service = Bun.serve({
+    hostname: '127.0.0.1',
+    port: 0,
+    fetch: ({ method, url }) => {
+      if (method === 'POST') ended.resolve()
+      if (new URL(url).pathname !== '/sse') return Response.json({ version: '1', node: 'a' })
+      return new Response(stream, { headers: { 'content-type': 'text/event-stream' } })
+    },
+  })
+  expect(await faults({}, ['--url', `http://127.0.0.1:${service.port}`])).toEqual({
+    code: 1,
+    lines: ['fail  notification  the stream ended. To do: look at the log of the service'],
+  })
+})
+
 describe('on a terminal', () => {
   /** Runs `doctor` with a terminal as its output, and returns the text on it. */
   async function shown(env: Env): Promise<string> {

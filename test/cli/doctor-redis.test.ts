@@ -1,4 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { runCli } from '../support/cli.ts'
 import { faults } from '../support/doctor.ts'
 import { permit, startRedis } from '../support/redis.ts'
@@ -38,6 +40,28 @@ describe('a Redis that cannot serve as store', () => {
     await redis.client().set('other', 'x'.repeat(1_000_000))
     await redis.client().config('SET', 'maxmemory', '1mb')
     await expectFailure(store(redis.url), /^fail {2}redis {9}store: OOM .* To do: raise maxmemory/)
+  })
+
+  test('saves snapshots only', async () => {
+    await using redis = await startRedis('--save', '3600 1')
+    expect(await faults(store(redis.url))).toEqual({
+      code: 0,
+      lines: [expect.stringMatching(/^warn {2}persistence {3}snapshots only: .* To do: set appendonly yes/)],
+    })
+  })
+
+  test.each([
+    ['refuses writes', 'yes', /^fail {2}redis .*MISCONF .* To do: look at the log and disk/],
+    ['goes on', 'no', /^fail {2}persistence {3}the last snapshot .*failed\. To do: look at the log and disk/],
+  ])('cannot save its data, and %s', async (_, stopWrites, line) => {
+    await using redis = await startRedis('--save', '3600 1', '--stop-writes-on-bgsave-error', stopWrites)
+    const [, directory] = (await redis.client().config('GET', 'dir')) as readonly string[]
+    // A snapshot cannot replace a directory.
+    await mkdir(join(directory ?? '', 'dump.rdb'))
+    await redis.client().bgsave()
+    const persistence = () => redis.client().info('persistence')
+    await eventually(async () => (await persistence()).includes('rdb_last_bgsave_status:err'))
+    await expectFailure(store(redis.url), line)
   })
 
   test('has no connection left', async () => {

@@ -5,6 +5,7 @@ import { type AlteredLine, startAlteredLine } from '../support/altered-line.ts'
 import { API_KEY, SECRET } from '../support/app.ts'
 import { runCli } from '../support/cli.ts'
 import type { Message } from '../support/client.ts'
+import { faults } from '../support/doctor.ts'
 import { freePort } from '../support/free-port.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRedis } from '../support/redis.ts'
@@ -98,9 +99,7 @@ describe('without a fault', () => {
 
 /** Expects one bad line. */
 async function expectFault(env: Env, line: RegExp, code: 0 | 1): Promise<void> {
-  const examined = await examine(env)
-  expect(bad(examined)).toEqual([expect.stringMatching(line)])
-  expect(examined.code).toBe(code)
+  expect(await faults(env)).toEqual({ code, lines: [expect.stringMatching(line)] })
 }
 
 describe('finds a fault of settings and machine', () => {
@@ -198,14 +197,14 @@ describe('finds a fault of Redis', () => {
     )
   })
 
-  test('a clock that is off', async () => {
+  test.each([
+    [10, 'warn', 0],
+    [3_600, 'fail', 1],
+  ] as const)('a clock that is off by %d s: %s', async (seconds, status, code) => {
     await using redis = await startRedis('--appendonly', 'yes')
-    await using line = await startShiftedClock(redis.port, 3_600)
-    await expectFault(
-      stored(`redis://127.0.0.1:${line.port}`),
-      /^fail {2}clock .*36000?\d* ms ahead.* To do: synchronize/,
-      1,
-    )
+    await using line = await startShiftedClock(redis.port, seconds)
+    const message = new RegExp(`^${status} {2}clock .* ${seconds}0\\d\\d ms ahead.* To do: synchronize`)
+    await expectFault(stored(`redis://127.0.0.1:${line.port}`), message, code)
   })
 
   test('a slow line', async () => {
@@ -284,12 +283,6 @@ describe('finds a fault between itself and the running service', () => {
       /^fail {2}token .*UNAUTHORIZED.* To do: set JWT_SECRET/,
       1,
     )
-  })
-
-  test('no service at --url', async () => {
-    const examined = await examine({}, ['--url', 'http://127.0.0.1:9'])
-    expect(examined.code).toBe(1)
-    expect(examined.lines.join('\n')).toMatch(/^fail {2}health .*no service answers/m)
   })
 })
 

@@ -28,6 +28,5 @@ export function adviceFor(status: number, unauthorized: string): string {
 /** A step without an answer. */
 export function notAnswered(check: string, error: unknown): Finding {
   if (!(error instanceof NoAnswer)) return fail(check, errorLine(error), SEE_LOG)
-  const isLate = error.cause instanceof Error && error.cause.name === 'TimeoutError'
-  return fail(check, error.reason, isLate ? SEE_LOG : error.advice)
+  return fail(check, error.reason, error.isLate ? SEE_LOG : error.advice)
 }

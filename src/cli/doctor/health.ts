@@ -11,7 +11,7 @@ interface Health {
 const isHealthy = (part: unknown): boolean =>
   !isRecord(part) || part['status'] === undefined || ['healthy', 'disabled'].includes(String(part['status']))
 
-/** Tells which parts are not healthy. */
+/** Names the parts that are not healthy. */
 function reportOf(health: Readonly<Record<string, unknown>>): Finding {
   const sick = Object.keys(health).filter(name => !isHealthy(health[name]))
   const message = `version ${health['version']}, node ${health['node']}`

@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 import type { Config } from '../../config/config.ts'
 import { descriptorLimit } from '../../lib/system/descriptors.ts'
 import { localUrl } from '../address.ts'
-import { type Answer, callApi, isEnvelope } from '../api.ts'
+import { type Answer, callApi, isEnvelope, NoAnswer } from '../api.ts'
 import { type Finding, fail, ok, warn } from './finding.ts'
 
 /** Descriptors for files and for connections that are being closed. */
@@ -62,8 +62,7 @@ async function checkTaken({ name, host, port }: Listener): Promise<CheckedListen
     if (isOurs(answer)) return { finding: ok('port', `${place}: the service answers`), isRunning: true }
     return notRunning(fail('port', `${place}: another program answers`, `stop it or change ${name}`))
   } catch (error) {
-    const cause = error instanceof Error ? error.cause : undefined
-    if (!(cause instanceof Error && cause.name === 'TimeoutError'))
+    if (!(error instanceof NoAnswer && error.isLate))
       return notRunning(fail('port', `${place} is in use by another program`, `stop it or change ${name}`))
     const advice = 'look at the log of the service, and restart it'
     return notRunning(fail('port', `${place}: accepts connections, but does not answer`, advice))

@@ -37,7 +37,7 @@ const ADVICE: readonly (readonly [reason: RegExp, advice: Advice])[] = [
 const adviceFor = (reason: string, setting: string): string =>
   ADVICE.find(([pattern]) => pattern.test(reason))?.[1](setting) ?? `start Redis, or correct ${setting}`
 
-/** Redis could not be asked. An unused default of REDIS_URL is a warning only. */
+/** A Redis that cannot be checked. An unused default of REDIS_URL is a warning only. */
 export function notReached(use: RedisUse, reason: string, isAsked: boolean): Finding {
   const { address, setting, isStore, isBus } = use
   const message = reason.startsWith(`${setting}:`) ? reason : `${setting} ${describe(address)}: ${reason}`
@@ -45,7 +45,7 @@ export function notReached(use: RedisUse, reason: string, isAsked: boolean): Fin
   return warn('redis', message, 'start Redis, or set REDIS_URL= if no backend publishes there')
 }
 
-/** Redis refused what store, bus, trigger or stream do with it. */
+/** A refusal of a command that store, bus, lease, stream or trigger need. */
 export function refused(use: string, setting: string, error: string): Finding {
   const reason = error.replace(SCRIPT, '')
   if (!FORBIDDEN.test(reason)) return fail('redis', `${use}: ${reason}`, adviceFor(reason, setting))

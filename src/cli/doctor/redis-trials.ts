@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts'
 import { isPattern } from '../../lib/redis/glob.ts'
 import { isReplyError } from '../../lib/redis/reply-error.ts'
 
-/** Refusals that a trial looks for; other errors say that its made-up group or id does not exist. */
+/** Refusals that a trial looks for. Other errors only say that its made-up group or id does not exist. */
 const REFUSED = /NOPERM|permission|WRONGTYPE|READONLY|OOM|MISCONF/i
 
 /** Runs a command that changes nothing, and rejects if Redis refuses it. */

@@ -9,7 +9,7 @@ import { type Finding, fail, ok, warn } from './finding.ts'
 const TOKEN_SECONDS = 60
 const TOKEN_ADVICE = 'set JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE as the running service has them'
 
-/** Sends a notification that no log keeps, to a client that this stream is. */
+/** Sends a notification that no log keeps. Resolves with the reason of a refusal. */
 async function sendTo(
   user: string,
   { url, key }: RunningService,
@@ -60,12 +60,10 @@ export async function checkRoundTrip(
   env: Environment,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
-  if (madeSecret || jwtSecret === undefined)
-    return [
-      madeSecret
-        ? warn('token', 'not tried: JWT_SECRET is unset', 'set JWT_SECRET to that of the running service')
-        : warn('token', 'not tried: tokens are signed elsewhere', 'try one of yours with "listen --token"'),
-    ]
+  if (madeSecret)
+    return [warn('token', 'not tried: JWT_SECRET is unset', 'set JWT_SECRET to that of the running service')]
+  if (jwtSecret === undefined)
+    return [warn('token', 'not tried: tokens are signed elsewhere', 'try one of yours with "listen --token"')]
   const findings: Finding[] = []
   for await (const finding of tryRoundTrip(service, env, signal)) findings.push(finding)
   return findings

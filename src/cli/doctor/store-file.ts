@@ -44,7 +44,7 @@ function checkSpace(free: number): Finding {
   return free < FULL_BYTES ? fail(CHECK, message, advice) : warn(CHECK, message, advice)
 }
 
-/** Tries it: permissions do not tell of read-only volumes. */
+/** Creates a file, because permissions do not show a read-only volume. */
 function isDirectoryWritable(directory: string): boolean {
   const path = join(directory, `.doctor-${crypto.randomUUID()}`)
   try {
@@ -68,7 +68,7 @@ function isLocked(path: string): boolean {
   }
 }
 
-/** Next steps for what the service would refuse, by the text of the refusal. */
+/** Next steps, by the text with which the service would refuse the file. */
 const ADVICE: readonly (readonly [refusal: RegExp, advice: string])[] = [
   [/no other process has open/, 'end the program that has it open (fuser names it)'],
   [/a file of this service/, 'correct STORE_URL: the file belongs to another program'],
