@@ -102,8 +102,8 @@ async function shorten(text: string): Promise<string> {
   return code
 }
 
-/** Bundles each entry into one file. That for servers stays readable: Node prints the line that throws. */
-async function bundle(outdir: string): Promise<void> {
+/** Bundles each entry into one file. The entry for servers stays readable: Node prints the line that throws. */
+export async function bundleClient(outdir: string): Promise<void> {
   for (const name of names) {
     const isForServers = name.startsWith('server/')
     const { outputs } = await Bun.build({
@@ -145,7 +145,7 @@ async function declare(outdir: string): Promise<void> {
 
 /** Builds what the package publishes into a folder. */
 export async function buildClient(outdir: string): Promise<void> {
-  await Promise.all([bundle(outdir), declare(outdir)])
+  await Promise.all([bundleClient(outdir), declare(outdir)])
 }
 
 /** Builds the client, makes its tarball in a folder and returns its path. */

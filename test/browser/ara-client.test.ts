@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser, Page, Route } from 'playwright-core'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { upTo } from '../support/ara.ts'
-import { araPages, gotBy, stateOf } from '../support/ara-pages.ts'
+import { araPages, gotBy, pageClock, stateOf } from '../support/ara-pages.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { startBrowser } from '../support/browser.ts'
 import { type Proxy as Line, startProxy } from '../support/proxy.ts'
@@ -12,6 +12,8 @@ import { broadcast, eventually, publish, send } from '../support/visit.ts'
 const START_MS = 60_000
 const TEST_MS = 60_000
 const TABS = 8
+/** Shortens the first four pauses. The fifth takes 8 s. */
+const LONG_PAUSE = `random: () => 0.999, ${pageClock('[499.5, 999, 1_998, 3_996].includes(ms) ? ms / 20 : ms')}`
 
 let service: TestApp
 let line: Line
@@ -211,7 +213,7 @@ test(
   'a tab that becomes visible makes the leading one try at once',
   async () => {
     await using pages = await araPages(browser, service)
-    const leader = await pages.open('hal', 'random: () => 0.999,')
+    const leader = await pages.open('hal', LONG_PAUSE)
     await isOnline(leader)
     const other = await pages.open('hal')
     await isOnline(other)
@@ -371,7 +373,7 @@ test(
   'a page that was offline tries at once when the network is back',
   async () => {
     await using pages = await araPages(browser, service)
-    const page = await pages.open('offline', 'random: () => 0.999,')
+    const page = await pages.open('offline', LONG_PAUSE)
     await isOnline(page)
     await sendAll('offline', [1])
     await has(page, 1)

@@ -6,7 +6,7 @@ import type { Browser, Page } from 'playwright-core'
 import type { ConnectionState } from '../../client/src/types.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { upTo } from '../support/ara.ts'
-import { type AraPages, araPages, gotBy } from '../support/ara-pages.ts'
+import { type AraPages, araPages, gotBy, pageClock } from '../support/ara-pages.ts'
 import { startBrowser } from '../support/browser.ts'
 import { freePort } from '../support/free-port.ts'
 import { isUpgrade, startGate } from '../support/gate.ts'
@@ -18,12 +18,9 @@ const GIVE_UP_MS = 30_000
 const LOG = { QUEUE_ENABLED: 'true', QUEUE_MAX_SIZE_PER_USER: '20000' }
 const ACK = { ...LOG, ACK_ENABLED: 'true', ACK_TIMEOUT_SECONDS: '1' }
 
-/** A clock for a page whose timers take other times. */
-const clockWith = (time: string): string =>
-  `clock: { now: () => Date.now(), setTimeout: (run, ms) => setTimeout(run, ${time}), clearTimeout: timer => clearTimeout(timer) },`
-const FAST = clockWith('ms / 20')
+const FAST = pageClock('ms / 20')
 /** Tries WebSockets again after a second, not after five minutes. */
-const IMPATIENT = clockWith('ms >= 300_000 ? 1_000 : ms')
+const IMPATIENT = pageClock('ms >= 300_000 ? 1_000 : ms')
 
 let host: TestApp
 let browser: Browser

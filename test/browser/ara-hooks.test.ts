@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { type AraPages, araPages } from '../support/ara-pages.ts'
 import { startBrowser } from '../support/browser.ts'
-import { eventually, publish, send } from '../support/visit.ts'
+import { pageScript } from '../support/page-script.ts'
+import { eventually, publish, send, subscribers } from '../support/visit.ts'
 
 const START_MS = 60_000
 const TEST_MS = 60_000
@@ -16,12 +16,7 @@ let script: string
 beforeAll(async () => {
   service = await startTestApp({ QUEUE_ENABLED: 'true', ACK_ENABLED: 'true' })
   browser = await startBrowser({ host: 'localhost:8081', port: service.port })
-  const { outputs } = await Bun.build({
-    entrypoints: [join(import.meta.dir, '../support/hooks-page.ts')],
-    target: 'browser',
-    define: { 'process.env.NODE_ENV': '"development"' },
-  })
-  script = (await outputs[0]?.text()) ?? ''
+  script = await pageScript('hooks-page.ts')
 }, START_MS)
 
 afterAll(async () => {
@@ -58,9 +53,7 @@ async function openHooks(...users: readonly string[]): Promise<HooksPage> {
   }
 }
 
-const subscribersOf = async (channel: string): Promise<number> =>
-  (await service.get('/api/v1/channels')).json.channels.find(({ name }: { name: string }) => name === channel)
-    ?.subscriber_count ?? 0
+const subscribersOf = (channel: string): Promise<number> => subscribers(service, channel)
 
 const sendAs = async (type: string, user: string, payload: string): Promise<string> =>
   (await send(service, user, payload, { event_type: type })).notification_id
@@ -191,7 +184,7 @@ test(
 )
 
 test(
-  'a hidden component leaves its channel and hears nothing; shown again, it hears with its newest handler',
+  'a hidden component leaves its channel and receives nothing; shown again, it receives with its newest handler',
   async () => {
     await using it = await openHooks('hide')
     const show = (row: string) =>

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { araPages, gotBy } from '../support/ara-pages.ts'
 import { startBrowser } from '../support/browser.ts'
-import { eventually, publish, send } from '../support/visit.ts'
+import { pageScript } from '../support/page-script.ts'
+import { eventually, publish, send, subscribers } from '../support/visit.ts'
 
 const START_MS = 60_000
 const TEST_MS = 60_000
@@ -17,12 +17,7 @@ let script: string
 beforeAll(async () => {
   service = await startTestApp({ QUEUE_ENABLED: 'true' })
   browser = await startBrowser({ host: 'localhost:8081', port: service.port })
-  const { outputs } = await Bun.build({
-    entrypoints: [join(import.meta.dir, '../support/react-page.ts')],
-    target: 'browser',
-    define: { 'process.env.NODE_ENV': '"development"' },
-  })
-  script = (await outputs[0]?.text()) ?? ''
+  script = await pageScript('react-page.ts')
 }, START_MS)
 
 afterAll(async () => {
@@ -33,9 +28,7 @@ afterAll(async () => {
 const connectionsOf = async (user: string): Promise<number> =>
   (await service.get(`/api/v1/users/${user}/presence`)).json.connections
 
-const subscribersOf = async (channel: string): Promise<number> =>
-  (await service.get('/api/v1/channels')).json.channels.find(({ name }: { name: string }) => name === channel)
-    ?.subscriber_count ?? 0
+const subscribersOf = (channel: string): Promise<number> => subscribers(service, channel)
 
 /** Opens a tab whose client only React uses, and renders the page over some HTML. */
 async function openReact(page: Page, html = ''): Promise<void> {

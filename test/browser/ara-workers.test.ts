@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { startTestApp } from '../support/app.ts'
 import { startBrowser } from '../support/browser.ts'
-import { builtClient } from '../support/built-client.ts'
+import { bundledClient } from '../support/built-client.ts'
 import { eventually, send } from '../support/visit.ts'
 
 const TEST_MS = 60_000
@@ -23,7 +23,7 @@ test(
   async () => {
     await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
     const files: Readonly<Record<string, string>> = {
-      '/ara.js': await Bun.file(join(await builtClient(), 'index.js')).text(),
+      '/ara.js': await Bun.file(join(await bundledClient(), 'index.js')).text(),
       '/worker.js': worker(service.url, await service.token('ann')),
     }
     await using server = Bun.serve({

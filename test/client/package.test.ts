@@ -5,7 +5,7 @@ import clientPackage from '../../client/package.json' with { type: 'json' }
 import servicePackage from '../../package.json' with { type: 'json' }
 import { CLIENT_MESSAGES } from '../../src/protocol/client-messages.ts'
 import { SOCKET_MESSAGES, STREAM_MESSAGES } from '../../src/protocol/server-messages.ts'
-import { builtClient } from '../support/built-client.ts'
+import { builtClient, bundledClient } from '../support/built-client.ts'
 import { createProject } from '../support/project.ts'
 
 const ROOT = join(import.meta.dir, '../..')
@@ -15,7 +15,7 @@ const BUILD_MS = 60_000
 
 /** Bytes of an entry, gzipped as a web server does it. */
 async function gzippedBytes(entry: string): Promise<number> {
-  const file = Bun.file(join(await builtClient(), entry))
+  const file = Bun.file(join(await bundledClient(), entry))
   return Bun.gzipSync(await file.bytes(), { level: 9 }).length
 }
 
@@ -84,7 +84,7 @@ test(
 test(
   'frameworks with server components see that ara-client/react belongs to the browser',
   async () => {
-    const dist = await builtClient()
+    const dist = await bundledClient()
     const startOf = async (entry: string) => (await Bun.file(join(dist, entry)).text()).slice(0, 12)
     expect(await startOf('react/index.js')).toBe("'use client'")
     expect(await startOf('index.js')).not.toBe("'use client'")
@@ -115,7 +115,7 @@ test(
 test(
   'ara-client/server stays readable, because Node prints the line that throws',
   async () => {
-    const text = await Bun.file(join(await builtClient(), 'server/index.js')).text()
+    const text = await Bun.file(join(await bundledClient(), 'server/index.js')).text()
     expect(text).toContain('class AraError extends Error')
     expect(Math.max(...text.split('\n').map(line => line.length))).toBeLessThan(500)
   },

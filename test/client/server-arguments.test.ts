@@ -4,7 +4,7 @@ import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { type ApiErrorCode, type AraError, createServerClient } from '../../client/src/server/index.ts'
 import type { HttpErrorCode } from '../../src/errors.ts'
 import { API_KEY, SECRET, startTestApp, type TestApp } from '../support/app.ts'
-import { builtClient } from '../support/built-client.ts'
+import { bundledClient } from '../support/built-client.ts'
 import { connectSocket } from '../support/client.ts'
 import { socketOf } from '../support/visit.ts'
 
@@ -289,7 +289,7 @@ describe('a token', () => {
   })
 })
 
-test('there is no `cancel` yet', () => {
+test('a client has the documented methods, and no others', () => {
   expect(Object.keys(createServerClient({ url: ADDRESS })).sort()).toEqual([
     'batch',
     'broadcast',
@@ -314,7 +314,7 @@ test('the type of `code` has exactly the codes of the API that answer requests',
 test(
   'the bundle needs nothing of Node: it imports nothing and names no `node:`, `process` or `Buffer`',
   async () => {
-    const text = await Bun.file(join(await builtClient(), 'server/index.js')).text()
+    const text = await Bun.file(join(await bundledClient(), 'server/index.js')).text()
     expect(text.match(/\bimport\b|\brequire\b|node:|\bprocess\b|\bBuffer\b/g)).toBeNull()
   },
   BUILD_MS,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { AraError, createServerClient } from '../../client/src/server/index.ts'
 import type { ServerOptions } from '../../client/src/server/types.ts'
+import { wait } from '../../client/src/server/wait.ts'
 import { API_KEY, startTestApp } from '../support/app.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { startProxy } from '../support/proxy.ts'
@@ -155,12 +156,15 @@ describe('the signal of the caller', () => {
 
   test('ends a pause', async () => {
     const controller = new AbortController()
-    await using service = startScripted(() => {
-      setTimeout(() => controller.abort('enough'), 20)
-      return refused(503, 'STORE_UNAVAILABLE', 50)
-    })
-    const call = createServerClient({ url: service.url }).batch([], { signal: controller.signal })
-    await expect(call).rejects.toMatchObject(endedBy('enough'))
+    await using service = startScripted(() => refused(503, 'STORE_UNAVAILABLE', 50))
+    const sleep = async (ms: number, signal: AbortSignal) => {
+      const pause = wait(ms, signal)
+      controller.abort('enough')
+      await pause
+    }
+    const ara = createServerClient({ url: service.url, sleep })
+    await expect(ara.batch([], { signal: controller.signal })).rejects.toMatchObject(endedBy('enough'))
+    expect(service.count().requests).toBe(1)
   })
 
   test('ends the wait for a turn, and the calls behind it are sent', async () => {

@@ -1,13 +1,17 @@
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import type { TestApp } from './app.ts'
-import { builtClient } from './built-client.ts'
+import { bundledClient } from './built-client.ts'
 
 /** Notes what the application of a tab sees; `got` survives a reload. */
 const SETUP = `
 globalThis.got = () => JSON.parse(sessionStorage.getItem('got') ?? '[]')
 globalThis.take = ({ payload }) => sessionStorage.setItem('got', JSON.stringify([...got(), payload]))
 globalThis.tokenOf = user => async () => (await fetch('/token?' + user)).text()`
+
+/** A clock for the client of a page whose timers take other times. */
+export const pageClock = (time: string): string =>
+  `clock: { now: () => Date.now(), setTimeout: (run, ms) => setTimeout(run, ${time}), clearTimeout: timer => clearTimeout(timer) },`
 
 /** Follows as a user, with the place in the storage of the browser. */
 const following = (user: string, options: string, hasHandler: boolean): string => `
@@ -37,7 +41,7 @@ export const stateOf = (page: Page): Promise<string> => page.evaluate('ara.conne
 /** Opens tabs of one browser profile. */
 export async function araPages(browser: Browser, service: Pick<TestApp, 'token'>): Promise<AraPages> {
   const context = await browser.newContext()
-  const body = await Bun.file(join(await builtClient(), 'index.js')).text()
+  const body = await Bun.file(join(await bundledClient(), 'index.js')).text()
   let asked = 0
   await context.route('**/ara.js', route =>
     route.fulfill({ contentType: 'text/javascript', headers: { 'access-control-allow-origin': '*' }, body }),

@@ -2,24 +2,33 @@ import { afterAll } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { buildClient } from '../../client/build.ts'
+import { buildClient, bundleClient } from '../../client/build.ts'
 
-let built: Promise<string> | undefined
+type Build = (folder: string) => Promise<void>
 
-async function build(): Promise<string> {
+const folders = new Map<Build, Promise<string>>()
+
+async function run(build: Build): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'ara-client-'))
-  await buildClient(folder)
+  await build(folder)
   return folder
 }
 
-/** Builds what the package publishes, once per test file; resolves with its folder. */
-export function builtClient(): Promise<string> {
-  built ??= build()
-  return built
+/** Builds once per test file; resolves with the folder. */
+function once(build: Build): Promise<string> {
+  const folder = folders.get(build) ?? run(build)
+  folders.set(build, folder)
+  return folder
 }
 
+/** The published code, without the declarations, which take most of the time. */
+export const bundledClient = (): Promise<string> => once(bundleClient)
+
+/** Everything that the package publishes. */
+export const builtClient = (): Promise<string> => once(buildClient)
+
 afterAll(async () => {
-  const folder = await built
-  built = undefined
-  if (folder !== undefined) await rm(folder, { recursive: true })
+  const built = await Promise.all(folders.values())
+  folders.clear()
+  for (const folder of built) await rm(folder, { recursive: true })
 })

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { builtClient } from './built-client.ts'
+import { bundledClient } from './built-client.ts'
 
 export interface DocPage extends AsyncDisposable {
   readonly context: BrowserContext
@@ -12,7 +12,7 @@ export interface DocPage extends AsyncDisposable {
 /** Opens a page of `localhost:8081` that runs a module with `url`, `token` and `ara-client`, as code in documents expects. */
 export async function openDocPage(browser: Browser, signedToken: string, module: string): Promise<DocPage> {
   const context = await browser.newContext()
-  const library = await Bun.file(join(await builtClient(), 'index.js')).text()
+  const library = await Bun.file(join(await bundledClient(), 'index.js')).text()
   const body = `<!doctype html>
 <script type="importmap">{"imports":{"ara-client":"/ara-client.js"}}</script>
 <script>

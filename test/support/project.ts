@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { builtClient } from './built-client.ts'
+import { bundledClient } from './built-client.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 
@@ -26,7 +26,7 @@ export async function createProject(
 ): Promise<Project> {
   const folder = await mkdtemp(join(tmpdir(), 'project-'))
   const client = join(folder, 'node_modules/ara-client')
-  await cp(await builtClient(), join(client, 'dist'), { recursive: true })
+  await cp(await bundledClient(), join(client, 'dist'), { recursive: true })
   await cp(join(ROOT, 'client/package.json'), join(client, 'package.json'))
   for (const name of packages) {
     const path = join('node_modules', name)

@@ -46,6 +46,12 @@ export const publish = (app: TestApp, channel: string, payload: unknown): Promis
 export const broadcast = (app: TestApp, payload: unknown): Promise<Message> =>
   call(app, '/broadcast', { payload })
 
+/** Number of connections that have subscribed to a channel. */
+export async function subscribers(app: TestApp, channel: string): Promise<number> {
+  const { json } = await app.get(`/api/v1/channels/${encodeURIComponent(channel)}`)
+  return json.subscriber_count ?? 0
+}
+
 /** Messages before the answer to a Ping: everything dispatched to the client so far. */
 export async function settle(client: SocketClient): Promise<Message[]> {
   client.send({ type: 'Ping' })
