@@ -49,7 +49,7 @@ export interface Effects {
   ask(): void
   /** Opens a link. It replaces the open one once it is `connected`. */
   open(transport: Transport, token: string, channels: readonly string[]): void
-  /** Ends links, question and timers: none of them is heard again. */
+  /** Ends links, question and timers: none of them raises an event any more. */
   drop(): void
   send(message: ClientMessage): void
   /** Starts the timer of this name again. */
@@ -115,7 +115,7 @@ export const snapshotOf = ({ phase, transport, retryAt, error }: State): Connect
 export const without = (all: readonly string[], some: readonly string[]): string[] =>
   all.filter(name => !some.includes(name))
 
-/** Channels that need no waiting for: their notifications come, or the service refuses them. */
+/** Channels for which `ready` need not wait: the service has accepted or refused them. */
 export const answeredOf = ({ joined, refused, asked }: State): readonly string[] =>
   without([...joined, ...refused], asked)
 

@@ -107,7 +107,7 @@ export function step(
     const more = without(s.channels, [...s.joined, ...s.refused])
     const fewer = without(s.joined, s.channels)
     const changes = [...fewer, ...more]
-    // All answers come first: one to an earlier wish must not count for a later one.
+    // Waits for all answers: one to an earlier wish must not count for a later one.
     if (!changes.length || s.asked.length) return
     if (s.transport === 'websocket') {
       s.asked = changes
@@ -134,7 +134,7 @@ export function step(
     if (message.type === 'notification') act('deliver', message)
     if (message.type === 'subscribed') {
       s.joined = [...s.joined, ...message.payload]
-      // An error that spoke of a token may have come in between.
+      // An error about the token may have arrived in between, and counted as a refusal.
       s.refused = without(s.refused, message.payload)
       s.asked = without(s.asked, message.payload)
     }

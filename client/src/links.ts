@@ -106,7 +106,7 @@ export function openLink(
       if (socket) socket.onclose = ({ code }) => end({ status: code })
     }
     socket.onmessage = ({ data }) => receive(data)
-    // The package `ws` ends the process when nobody listens; `onclose` follows.
+    // The package `ws` ends the process without a listener; `onclose` follows.
     socket.onerror = () => {}
   }
 

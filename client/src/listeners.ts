@@ -90,7 +90,7 @@ const failuresOf = async (work: readonly Promise<unknown>[]): Promise<readonly P
 export function createListeners(onChange: () => void): Listeners {
   const listeners = new Set<Listener>()
   let arrive: (value?: unknown) => void = () => {}
-  /** Left by a loop that broke off while nobody else listened: the next loop reads it. */
+  /** Left by a loop that broke off without other listeners: the next loop reads it. */
   let left: Unread = []
 
   const add = (...listener: Listener) => {
@@ -107,7 +107,7 @@ export function createListeners(onChange: () => void): Listeners {
     failuresOf(
       [...listeners]
         .filter(([type]) => type === wanted)
-        // One before it may have removed it.
+        // An earlier listener may have removed it.
         .map(async listener => listeners.has(listener) && listener[1](note)),
     )
 

@@ -33,7 +33,7 @@ interface Page extends Partial<EventTarget> {
   readonly document?: { readonly visibilityState: string }
 }
 
-/** Until the signal calls `onWake` when the network is back or the page becomes visible, and `onHide` when it is hidden. */
+/** Until the signal, calls `onWake` when the network is back or the page visible, and `onHide` when it is hidden. */
 export function watchPage(onWake: () => void, onHide: () => void, signal: AbortSignal): void {
   const page: Page = globalThis
   const listen = (type: string, run: () => void) => page.addEventListener?.(type, run, { signal })

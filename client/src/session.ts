@@ -14,13 +14,13 @@ const LINGER_MS = 1_000
 /** Gathers acknowledgements: the service limits messages. */
 const ACK_PAUSE_MS = 250
 
-/** The connection of a client, its own or that of the leading tab. `changed`: channels or handlers have, in this tab. */
+/** The connection of this tab or of the leading one. Call `changed` when channels or handlers of this tab change. */
 export function createSession(
   options: ClientOptions,
   runtime: Runtime,
   listeners: Pick<Listeners, 'attended' | 'release' | 'handle' | 'types' | 'end'>,
   channels: readonly string[],
-  /** Tells of a gap, or that the view has changed. */
+  /** Reports a gap, or a changed view. */
   emit: (gap?: Gap) => void,
 ) {
   const { clock, onError } = runtime
@@ -56,7 +56,7 @@ export function createSession(
     refresh()
   }
 
-  /** Takes what the connection brings, and passes it on to the other tabs. */
+  /** Takes a message of the connection, and passes it on to the other tabs. */
   const take = (message: Delivered) => {
     if (isLeader) tell?.({ message })
     if (message.type === 'notification') return inbox.push(message)

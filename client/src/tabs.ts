@@ -41,9 +41,9 @@ export function joinTabs(
   /** Name of this tab. */
   tab: number,
   signal: AbortSignal,
-  /** Returns true for the first words of a tab; its last ones are without wants. */
+  /** Returns true for the first message of a tab. Its last message has no `wants`. */
   onMessage: (message: TabMessage) => unknown,
-  /** This tab may speak. */
+  /** From now on this tab may send messages. */
   onJoin: () => void,
   onLead: () => void,
 ): Tell | undefined {
