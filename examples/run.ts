@@ -8,7 +8,7 @@ import { BACKEND_PORT, OWN_URL, PORT, REDIS_URL, SERVER_PORT } from './support/s
 
 /**
  * `bun run example <name>` starts an example, and a service for it on SERVER_PORT. With ARA_URL the example uses the
- * service there. PORT is that of the example.
+ * service there. PORT is the port of the example.
  */
 
 const ROOT = join(import.meta.dir, '..')

@@ -189,7 +189,7 @@ test(
 )
 
 test(
-  'a tab without handlers keeps what comes after the others have gone',
+  'a tab without handlers keeps notifications that arrive after the other tabs have closed',
   async () => {
     await using pages = await araPages(browser, service)
     const leader = await pages.open('gus', '', false)

@@ -262,7 +262,7 @@ test.each(['', 'WebSocket: undefined,'])(
 )
 
 test(
-  'a page beyond the limit of connections is told so, and gets in when there is room',
+  'a page beyond the connection limit shows the reason, and connects when there is room',
   async () => {
     await using service = await startTestApp({ ...LOG, WEBSOCKET_MAX_CONNECTIONS_PER_USER: '1' })
     await using pages = await araPages(browser, service)
@@ -279,7 +279,7 @@ test(
 )
 
 test(
-  'a page acknowledges all but what its handler threw away, which comes again',
+  'a page acknowledges each notification except one whose handler throws, which is redelivered',
   async () => {
     await using service = await startTestApp(ACK)
     await using pages = await araPages(browser, service)

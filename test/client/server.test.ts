@@ -198,6 +198,23 @@ test('a service that stays away is an error with its cause, after all attempts',
   expect(waits).toEqual([300, 600])
 })
 
+test('a call that is refused after its answer was lost sends once, if it is repeated with its key', async () => {
+  await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
+  await using troubled = startTroubled(service, [
+    async request => {
+      await passOn(service, request)
+      return new Response(null, { status: 504 })
+    },
+    refusal(429, 'RATE_LIMITED'),
+  ])
+  const { client } = impatient({ url: troubled.url, apiKey: API_KEY, retries: 1 })
+  const send = () => client.user('ann', { ...paid(1), idempotency_key: 'k' })
+  await expect(send()).rejects.toMatchObject({ code: 'RATE_LIMITED', status: 429 })
+  expect(await keptFor(service, 'ann')).toEqual([{ no: 1 }])
+  expect(await send()).toMatchObject({ success: true })
+  expect(await keptFor(service, 'ann')).toEqual([{ no: 1 }])
+})
+
 test('two calls with the same content are two notifications, unless they share a key', async () => {
   await using service = await startTestApp({ QUEUE_ENABLED: 'true' })
   const ara = createServerClient<Events>({ url: service.url, apiKey: API_KEY })

@@ -32,7 +32,7 @@ function watch(listener: () => void): () => void {
   }
 }
 
-/** Adds to what all tabs have read. */
+/** Marks notifications as read, in all tabs. */
 export function markRead(...more: readonly string[]): void {
   localStorage.setItem(KEY, JSON.stringify([...new Set([...load(), ...more])].slice(-MAX_READ)))
   notify()

@@ -13,7 +13,7 @@ type Loading =
   | { readonly state: 'loading' | 'loaded' }
   | { readonly state: 'failed'; readonly reason: string }
 
-/** Shipped orders, newest first: those of the log and those that arrive. */
+/** Shipped orders, newest first, from the log and from the connection. */
 export function useBell() {
   const [items, setItems] = useState<ReadonlyMap<string, Item>>(new Map())
   const [loading, setLoading] = useState<Loading>({ state: 'loading' })
