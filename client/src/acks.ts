@@ -1,7 +1,7 @@
 /** Gathers acknowledgements: the service limits messages. It asks again for those that are lost. */
 export interface Acks {
   add(id: string): void
-  /** Sends what waits, without the pause. Offline it waits until the next call. */
+  /** Sends what waits at once. A page that unloads has lost its stream by then. */
   flush(): void
   /** Flushes on a new connection, whose service may have other settings. */
   restart(): void
@@ -16,7 +16,7 @@ const MAX_AT_ONCE = 1_000
 export function createAcks(
   isOnline: () => boolean,
   /** Runs a function after a pause. */
-  later: (run: () => void) => void,
+  later: (run: () => unknown) => void,
   /** Sends one as a message; false where it cannot. */
   send: (id: string) => boolean | undefined,
   /** Sends several as a request; resolves with the answer. */
@@ -33,12 +33,12 @@ export function createAcks(
   }
 
   const flush = () => {
-    while (isOnline() && waiting[0]) void pass(waiting.splice(0, MAX_AT_ONCE))
+    while (waiting[0]) void pass(waiting.splice(0, MAX_AT_ONCE))
   }
 
   return {
     add: id => {
-      if (waiting.push(id) === 1) later(flush)
+      if (waiting.push(id) === 1) later(() => isOnline() && flush())
     },
     flush,
     restart: () => {
