@@ -26,7 +26,7 @@ export function isLocal(args: Arguments): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
 }
 
-/** `--url`, else the address of the service with these settings; for `/health` of its INTERNAL_PORT. */
+/** `--url`, else the address of the service with these settings. INTERNAL_PORT serves `health`, if it is set. */
 export function urlOf(args: Arguments, env: Environment, use: 'api' | 'health' = 'api'): string {
   const given = givenUrl(args)
   if (given !== undefined) return given

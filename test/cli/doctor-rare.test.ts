@@ -1,8 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { open } from 'node:fs/promises'
+import { open, truncate } from 'node:fs/promises'
 import { checkStoreFile } from '../../src/cli/doctor/store-file.ts'
 import { startAlteredLine } from '../support/altered-line.ts'
+import { runCli } from '../support/cli.ts'
 import { faults } from '../support/doctor.ts'
 import { startRedis } from '../support/redis.ts'
 import { startService } from '../support/service.ts'
@@ -80,6 +81,23 @@ describe('a store file', () => {
       lines: [expect.stringMatching(/^fail {2}store file .* To do: move the file away, then restore/)],
     })
   }, 20_000)
+
+  test('that is too large to be checked for damage', async () => {
+    await using place = await storePlace()
+    const env = { ...LOG_ON, STORE_URL: place.url, DRAIN_SECONDS: '0' }
+    {
+      await using service = await startService(env)
+      await service.send('ann', 1)
+    }
+    await truncate(place.path, 257 * MIB)
+    const { stdout, code } = await runCli(['doctor'], { env })
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(
+        /^ok {4}store file {4}\S+ is too large to be checked for damage, no process has it open$/m,
+      ),
+    })
+  })
 
   test.each([
     [300, 'ok'],

@@ -101,9 +101,9 @@ function checkContent(path: string, isServiceHere: boolean | undefined): Finding
       )
     using db = new Database(path, { readonly: true })
     const isEmpty = versionOf(db) === 0
-    checkWhole(db, path)
+    const whole = checkWhole(db, path) ? 'whole' : 'too large to be checked for damage'
     const use = isOpen ? 'a running service has it open' : 'no process has it open'
-    return ok(CHECK, `${path} is ${isEmpty ? 'empty' : 'whole'}, ${use}`)
+    return ok(CHECK, `${path} is ${isEmpty ? 'empty' : whole}, ${use}`)
   } catch (error) {
     const refusal = errorLine(refusalOf(error))
     return fail(CHECK, refusal, adviceFor(refusal))

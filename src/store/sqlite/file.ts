@@ -72,9 +72,11 @@ export function lock(path: string): Database {
 const pragma = (db: Database, name: string): unknown =>
   Object.values(db.query<Record<string, unknown>, []>(`PRAGMA ${name}`).get() ?? {})[0]
 
-export function checkWhole(db: Database, path: string): void {
-  if (statSync(path).size > MAX_CHECKED_BYTES) return
+/** Throws for a damaged file. Returns false for a file that is too large to be checked. */
+export function checkWhole(db: Database, path: string): boolean {
+  if (statSync(path).size > MAX_CHECKED_BYTES) return false
   if (pragma(db, 'quick_check(1)') !== 'ok') throw refuse('an undamaged SQLite file')
+  return true
 }
 
 /** Returns the version of a file of this service, or 0 for an empty file. */
