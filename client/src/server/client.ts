@@ -1,7 +1,15 @@
 import { createCaller } from './caller.ts'
 import { checkKey, checkObject, checkUser } from './check.ts'
 import { signToken } from './token.ts'
-import type { CallOptions, Message, SendResult, ServerClient, ServerOptions } from './types.ts'
+import type {
+  BatchResult,
+  CallOptions,
+  DisconnectResult,
+  Message,
+  SendResult,
+  ServerClient,
+  ServerOptions,
+} from './types.ts'
 
 const NOTIFICATIONS = '/api/v1/notifications'
 
@@ -53,7 +61,7 @@ export function createServerClient<Events extends object = Record<string, unknow
         body,
         key: keyOf(idempotency_key),
         signal,
-      })) as never
+      })) as BatchResult
     },
     disconnect: async (user, { signal, ...body } = {}) => {
       checkUser(user)
@@ -61,7 +69,7 @@ export function createServerClient<Events extends object = Record<string, unknow
         path: `/api/v1/users/${encodeURIComponent(user)}/disconnect`,
         body,
         signal,
-      })) as never
+      })) as DisconnectResult
     },
     token: wanted => signToken(options, wanted),
   }

@@ -9,6 +9,7 @@ export type {
   CallOptions,
   DirectMessage,
   DisconnectOptions,
+  DisconnectResult,
   Message,
   MessageOptions,
   SendResult,

@@ -134,6 +134,12 @@ export interface BatchResult {
   readonly timestamp: string
 }
 
+export interface DisconnectResult {
+  readonly user_id: string
+  /** Connections that were closed. */
+  readonly disconnected: number
+}
+
 export interface TokenOptions {
   readonly user: string
   /** Lifetime in seconds; an hour by default. */
@@ -192,10 +198,7 @@ export interface ServerClient<Events extends object = Record<string, unknown>> {
   /** Up to 100 sends in one request. An item that failed is in the result; to send it again, give it a key of its own. */
   batch(items: readonly BatchItem<Events>[], options?: BatchOptions): Promise<BatchResult>
   /** Closes all connections of a user; with `issued_before`, tokens from before then are refused. */
-  disconnect(
-    user: string,
-    options?: DisconnectOptions,
-  ): Promise<{ readonly user_id: string; readonly disconnected: number }>
+  disconnect(user: string, options?: DisconnectOptions): Promise<DisconnectResult>
   /** Signs a token (HS256 by default) with the secret. */
   token(options: TokenOptions): Promise<string>
 }
