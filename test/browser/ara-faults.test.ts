@@ -1,7 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import type { ConnectionState } from '../../client/src/types.ts'
 import { startTestApp, type TestApp } from '../support/app.ts'
@@ -11,6 +8,7 @@ import { startBrowser } from '../support/browser.ts'
 import { freePort } from '../support/free-port.ts'
 import { isUpgrade, startGate } from '../support/gate.ts'
 import { startService } from '../support/service.ts'
+import { storePlace } from '../support/store-file.ts'
 import { eventually, send } from '../support/visit.ts'
 
 const TEST_MS = 60_000
@@ -94,9 +92,8 @@ describe('a page loses, repeats and reorders nothing', () => {
   test.each(['SIGTERM', 'SIGKILL'] as const)(
     'when the service ends by %s and starts again with its file',
     async signal => {
-      const folder = await mkdtemp(join(tmpdir(), 'page-store-'))
-      const STORE_URL = `sqlite:${join(folder, 'store.sqlite')}`
-      const env = { ...LOG, STORE_URL, SERVER_PORT: String(await freePort()), DRAIN_SECONDS: '0' }
+      await using place = await storePlace()
+      const env = { ...LOG, STORE_URL: place.url, SERVER_PORT: String(await freePort()), DRAIN_SECONDS: '0' }
       const first = await startService(env)
       await using pages = await araPages(browser, first)
       const ann = await follow(pages, 'ann', first.url)
@@ -111,7 +108,6 @@ describe('a page loses, repeats and reorders nothing', () => {
       await using second = await startService(env)
       for (const payload of upTo(41).slice(20)) await second.send('ann', payload)
       await ann.sees(41)
-      await rm(folder, { recursive: true })
     },
     TEST_MS,
   )

@@ -1,13 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { startBrowser } from '../support/browser.ts'
 import { type RunningExample, settingsFor, startExample } from '../support/example.ts'
 import { freePort } from '../support/free-port.ts'
 import { startService } from '../support/service.ts'
+import { storePlace } from '../support/store-file.ts'
 import { eventually } from '../support/visit.ts'
 
 const TEST_MS = 60_000
@@ -125,47 +123,40 @@ test(
 test(
   'the page reconnects after its service is killed and started again, and nothing is missing or shown twice',
   async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'browser-'))
-    const env = {
-      SERVER_PORT: String(await freePort()),
-      QUEUE_ENABLED: 'true',
-      STORE_URL: `sqlite:${join(folder, 'ara.db')}`,
-    }
-    {
-      await using stack = new AsyncDisposableStack()
-      let running = await startService(env)
-      stack.defer(() => running[Symbol.asyncDispose]())
-      const { url } = stack.use(await startExample('browser', settingsFor(running.url)))
-      const context = await browser.newContext()
-      const page = await context.newPage()
-      await page.goto(url)
-      await online(page)
-      const order = (n: number) =>
-        fetch(`${running.url}/api/v1/notifications/send`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },
-          body: JSON.stringify({
-            target_user_id: 'alice',
-            event_type: 'order.shipped',
-            payload: { order: n },
-          }),
-        })
-      await order(1)
-      await linesWhen(page, 1)
-      running.signal('SIGKILL')
-      await running.ended
-      await page.getByText(/^waiting, next attempt at /).waitFor()
-      running = await startService(env)
-      await order(2)
-      await order(3)
-      expect(await linesWhen(page, 3)).toEqual([3, 2, 1].map(shipped))
-      await online(page)
-      await order(4)
-      expect(await linesWhen(page, 4)).toEqual([4, 3, 2, 1].map(shipped))
-      expect(await page.locator('#gap').isVisible()).toBe(false)
-      await context.close()
-    }
-    await rm(folder, { recursive: true })
+    await using place = await storePlace()
+    const env = { SERVER_PORT: String(await freePort()), QUEUE_ENABLED: 'true', STORE_URL: place.url }
+    await using stack = new AsyncDisposableStack()
+    let running = await startService(env)
+    stack.defer(() => running[Symbol.asyncDispose]())
+    const { url } = stack.use(await startExample('browser', settingsFor(running.url)))
+    const context = await browser.newContext()
+    const page = await context.newPage()
+    await page.goto(url)
+    await online(page)
+    const order = (n: number) =>
+      fetch(`${running.url}/api/v1/notifications/send`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': API_KEY },
+        body: JSON.stringify({
+          target_user_id: 'alice',
+          event_type: 'order.shipped',
+          payload: { order: n },
+        }),
+      })
+    await order(1)
+    await linesWhen(page, 1)
+    running.signal('SIGKILL')
+    await running.ended
+    await page.getByText(/^waiting, next attempt at /).waitFor()
+    running = await startService(env)
+    await order(2)
+    await order(3)
+    expect(await linesWhen(page, 3)).toEqual([3, 2, 1].map(shipped))
+    await online(page)
+    await order(4)
+    expect(await linesWhen(page, 4)).toEqual([4, 3, 2, 1].map(shipped))
+    expect(await page.locator('#gap').isVisible()).toBe(false)
+    await context.close()
   },
   TEST_MS,
 )
