@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { generateKeyPairSync } from 'node:crypto'
-import { symlink } from 'node:fs/promises'
+import { readdir, symlink } from 'node:fs/promises'
 import { API_KEY, SECRET } from '../support/app.ts'
 import { connectStream } from '../support/client.ts'
 import { faults } from '../support/doctor.ts'
@@ -83,6 +83,19 @@ test('a store file that another process has open, while no service answers', asy
   expect(await faults({ ...env, SERVER_PORT: String(service.port) })).toEqual({ code: 0, lines: [] })
 })
 
+test('the store of a stopped service stays as it is, and no file appears beside it', async () => {
+  await using place = await storePlace()
+  const env = { ...QUICK, QUEUE_ENABLED: 'true', STORE_URL: place.url }
+  await using service = await startService(env)
+  await service.send('u', 1)
+  service.signal('SIGTERM')
+  await service.ended
+  const before = { names: await readdir(place.directory), content: await Bun.file(place.path).bytes() }
+  expect(await faults(env)).toEqual({ code: 0, lines: [] })
+  const after = { names: await readdir(place.directory), content: await Bun.file(place.path).bytes() }
+  expect(after).toEqual(before)
+})
+
 describe('a STORE_URL that names', () => {
   test('a directory, or a file as a directory', async () => {
     await using place = await storePlace()
@@ -110,6 +123,8 @@ describe('a STORE_URL that names', () => {
     const env = { QUEUE_ENABLED: 'true', STORE_URL: place.url }
     const line = /^fail {2}store file .* To do: correct STORE_URL: the file belongs to another program$/
     expect(await faults(env)).toEqual({ code: 1, lines: [expect.stringMatching(line)] })
+    db.run('PRAGMA locking_mode = EXCLUSIVE')
+    db.run('PRAGMA journal_mode = WAL')
     db.run('BEGIN EXCLUSIVE')
     expect(await faults(env)).toEqual({
       code: 1,

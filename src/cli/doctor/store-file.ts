@@ -1,4 +1,4 @@
-import { Database } from 'bun:sqlite'
+import { Database, constants as sqlite } from 'bun:sqlite'
 import {
   accessSync,
   closeSync,
@@ -12,6 +12,7 @@ import {
   unlinkSync,
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { Config } from '../../config/config.ts'
 import { errorLine } from '../../lib/error-line.ts'
 import { checkWhole, lock, refusalOf, versionOf } from '../../store/sqlite/file.ts'
@@ -89,6 +90,13 @@ function targetOf(path: string): string {
   }
 }
 
+/** Opens a file for reading. Without a write-ahead log nothing may be created beside it: `immutable` prevents that. */
+function openForReading(path: string): Database {
+  if (existsSync(`${path}-wal`)) return new Database(path, { readonly: true })
+  const flags = sqlite.SQLITE_OPEN_READONLY | sqlite.SQLITE_OPEN_URI
+  return new Database(`${pathToFileURL(path).href}?immutable=1`, flags)
+}
+
 /** `isServiceHere` is undefined if unknown. */
 function checkContent(path: string, isServiceHere: boolean | undefined): Finding {
   try {
@@ -99,7 +107,7 @@ function checkContent(path: string, isServiceHere: boolean | undefined): Finding
         `${path} is open in another process, and no service answers on SERVER_PORT`,
         `end that process (fuser ${path}.lock names it), or correct STORE_URL or SERVER_PORT`,
       )
-    using db = new Database(path, { readonly: true })
+    using db = openForReading(path)
     const isEmpty = versionOf(db) === 0
     const whole = checkWhole(db, path) ? 'whole' : 'too large to be checked for damage'
     const use = isOpen ? 'a running service has it open' : 'no process has it open'
