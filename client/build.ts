@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { minify } from 'terser'
 import { exports as entries, name, version } from './package.json' with { type: 'json' }
 import type { Effects, Events, State } from './src/connection-state.ts'
+import type { Fate } from './src/inbox.ts'
 
 /**
  * `bun client/build.ts` builds `client/dist`. `bun client/build.ts pack [folder]` also makes the tarball of the
@@ -63,6 +64,7 @@ export const PRIVATE_NAMES = [
   'deliver',
   'drop',
   'ended',
+  'failed',
   'link',
   'main',
   'noToken',
@@ -74,7 +76,7 @@ export const PRIVATE_NAMES = [
   'time',
   'wake',
   'want',
-] satisfies (keyof Events | keyof Effects | State['phase'] | State['renewal'])[]
+] satisfies (keyof Events | keyof Effects | State['phase'] | State['renewal'] | Fate)[]
 
 /** Makes one letter of each private name, wherever it stands: no other word of the client is one capital letter. */
 function shortenNames(code: string): string {

@@ -30,7 +30,7 @@ const MAX_KNOWN = 2 * MAX_WAITING
 /** A redelivered notification carries an old place; one to a channel has none. */
 const placeOf = ({ cursor, redelivered }: Frame): string | undefined => (redelivered ? undefined : cursor)
 
-type Fate = 'waiting' | 'done' | 'failed'
+export type Fate = 'waiting' | 'done' | 'failed'
 
 export function createInbox(
   /** Ends all work. */

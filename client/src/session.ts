@@ -40,10 +40,14 @@ export function createSession(
   let view: View = [snapshotOf(INITIAL), []]
   /** Name of this tab among the others. */
   const tab = Math.random()
+  /** Number of the latest wish of this tab; 0 when the leading tab has answered it. */
+  let wish = 0
   const others = new Map<number | undefined, Wants>()
   let user: string | undefined
   let tell: Tell | undefined
   let isLeader = false
+  /** Resolves when this tab leads. */
+  let leading: Promise<void> | undefined
   /** State of the leading tab, in a tab that follows. */
   let leaderView: View | undefined
   const dispatch = (...event: Event) => {
@@ -68,12 +72,9 @@ export function createSession(
     ask: () => {
       next?.drop()
       const mine = ++questions
-      const answer = (...event: Event) => {
-        if (mine === questions) dispatch(...event)
-      }
       askToken()
-        .then(token => isLeader && answer('token', token))
-        .catch(error => answer('noToken', String(error)))
+        .then(token => mine === questions && dispatch('token', token))
+        .catch(error => mine === questions && dispatch('noToken', String(error)))
     },
     open: (transport, token, names) => {
       const mine = openLink(
@@ -119,20 +120,20 @@ export function createSession(
     const identity = identityOf(latestToken)
     user ??= identity
     if (identity !== user) close(fault('USER_CHANGED'))
-    if (!isLeader && !tell && !signal.aborted)
-      await new Promise<void>(resolve => {
-        const lead = () => {
-          isLeader = true
-          tell?.({ who: true })
-          if (state.phase === 'standby') dispatch('start')
-          changed()
-          resolve()
-        }
-        if (options.shared !== false)
-          tell = joinTabs(`ara:${url}:${user}`, tab, signal, receive, changed, lead)
-        if (!tell) lead()
-      })
+    if (signal.aborted) return latestToken
+    leading ??= new Promise<void>(resolve => {
+      if (options.shared === false) resolve()
+      else tell = joinTabs(`ara:${url}:${user}`, tab, signal, receive, changed, resolve)
+    }).then(lead)
+    await leading
     return latestToken
+  }
+
+  const lead = () => {
+    isLeader = true
+    tell?.({ who: true })
+    changed()
+    if (state.phase === 'standby') dispatch('start')
   }
 
   const receive = ({ who, tab, wants, handled, view: theirs, message }: TabMessage) => {
@@ -144,37 +145,36 @@ export function createSession(
         leaderView = theirs
         dispatch('standby')
       }
-      if (who) changed()
-      return
+      if (wants?.id === wish) {
+        wish = 0
+        emit()
+      }
+      return who && changed()
     }
     if (who) return dispatch('wake')
     if (handled) return acks.add(handled)
-    const isNew = wants && !others.has(tab)
+    const isNew = wants?.id && !others.has(tab)
     if (wants) others.set(tab, wants)
     else others.delete(tab)
     listeners.release()
-    changed()
+    changed(wants)
     return isNew
   }
 
-  const wantsHere = (): Wants => ({ channels, types: listeners.types() })
+  const wantsHere = (): Wants => ({ channels, types: listeners.types(), id: wish })
 
-  /** Waits for the end of the turn: a component that goes may make room for one that wants the same. */
-  const changed = () => {
+  /** Waits for the end of the turn: a component that goes may make room for one that wants the same. `wants` are answered. */
+  const changed = (wants?: Wants) => {
+    wish = Math.random()
     if (state.phase === 'idle') void start()
     if (isChanging) return
     isChanging = true
     queueMicrotask(() => {
       isChanging = false
       if (state.phase === 'closed') return listeners.end(state.error)
-      if (!isLeader) {
-        // Its answer to an earlier wish must not count for this one.
-        leaderView &&= [leaderView[0], []]
-        refresh()
-        return tell?.({ tab, wants: wantsHere() })
-      }
+      if (!isLeader) return tell?.({ tab, wants: wantsHere() })
       dispatch('want', [...new Set([wantsHere(), ...others.values()].flatMap(wants => wants.channels))])
-      tell?.({ view, message: { cursor: inbox.cursor } })
+      tell?.({ view, message: { cursor: inbox.cursor }, wants })
     })
   }
 
@@ -245,5 +245,6 @@ export function createSession(
 
   watchPage(wake, acks.flush, signal)
 
-  return { view: () => view, changed, close }
+  // An answer to an earlier wish of this tab, or to another tab, must not count for the latest one.
+  return { view: (): View => (isLeader || !wish ? view : [view[0], []]), changed, close }
 }

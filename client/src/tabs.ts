@@ -7,6 +7,8 @@ export interface Wants {
   readonly channels: readonly string[]
   /** Event types that have a handler. */
   readonly types: readonly string[]
+  /** Number of this wish, as that of no other one. Missing from a tab that has no lock of its own. */
+  readonly id: number
 }
 
 /** State of a connection for a page, with the answered channels. */
@@ -19,9 +21,9 @@ export interface TabMessage {
   readonly message?: Delivered
   /** A new leader asks what the others want. */
   readonly who?: true
-  /** From another tab: its name, what it wants, what it has handled. */
+  /** From another tab: its name, what it wants, what it has handled. The leader answers with the same wants. */
   readonly tab?: number
-  readonly wants?: Wants
+  readonly wants?: Wants | undefined
   readonly handled?: string
 }
 
@@ -34,22 +36,25 @@ interface Locks {
 
 /**
  * Joins the tabs of this name, until the signal. One of them leads: the one that holds the lock, and another one when
- * it has gone. Undefined where tabs do not know of each other: outside browsers, and on pages without HTTPS.
+ * it has gone. Undefined where each tab leads: outside browsers, and on pages without HTTPS.
  */
 export function joinTabs(
   name: string,
   /** Name of this tab. */
   tab: number,
   signal: AbortSignal,
-  /** Returns true for the first message of a tab. Its last message has no `wants`. */
+  /** Returns true for the first message of a tab that has a lock. Its last message has no `wants`. */
   onMessage: (message: TabMessage) => unknown,
   /** From now on this tab may send messages. */
   onJoin: () => void,
   onLead: () => void,
 ): Tell | undefined {
   const locks = isBrowser() && (navigator as { locks?: Locks }).locks
-  if (!locks) return undefined
+  if (!locks) return void onLead()
   const channel = new BroadcastChannel(name)
+  const ended = new Promise(resolve => {
+    signal.onabort = () => resolve(channel.close())
+  })
 
   const request = (key: string, onLock: () => unknown) =>
     locks
@@ -61,16 +66,15 @@ export function joinTabs(
   const hold = (key: string, onLock: () => void) =>
     request(key, () => {
       onLock()
-      return new Promise(resolve => signal.addEventListener('abort', resolve))
+      return ended
     })
 
   channel.onmessage = ({ data }) => {
     // Every tab holds a lock of its own for as long as it lives.
-    if (onMessage(data)) void request(name + data.tab, () => void onMessage({ tab: data.tab }))
+    if (onMessage(data)) void request(name + data.tab, () => onMessage({ tab: data.tab }))
   }
   void hold(name + tab, onJoin)
   void hold(name, onLead)
-  signal.onabort = () => channel.close()
   return message => {
     if (!signal.aborted) channel.postMessage(message)
   }

@@ -161,6 +161,118 @@ test(
 )
 
 test(
+  'a tab is not ready by an answer that was on its way before it left a channel and came back',
+  async () => {
+    await using pages = await araPages(browser, service)
+    await isOnline(await pages.open('ida'))
+    const other = await pages.open('ida')
+    await other.evaluate("globalThis.leave = ara.subscribe('room'); ara.ready()")
+    const third = await pages.open('ida')
+    const { promise, resolve } = Promise.withResolvers<void>()
+    await other.route('**/hold', async route => {
+      await promise
+      await route.fulfill({ body: '' })
+    })
+    const changing = awaitedLater(
+      other.evaluate(`(async () => {
+        globalThis.isReady = false
+        const request = new XMLHttpRequest()
+        request.open('GET', '/hold', false)
+        request.send()
+        leave()
+        await null
+        ara.subscribe('room')
+        ara.ready().then(() => { isReady = true })
+      })()`),
+    )
+    // The leading tab tells all tabs what it has answered.
+    await third.evaluate("ara.subscribe('hall'); ara.ready()")
+    line.mute()
+    resolve()
+    await changing
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 1)
+    expect(await other.evaluate('isReady')).toBe(false)
+    line.thaw()
+    await eventually(() => other.evaluate('isReady'))
+    await publish(service, 'room', 1)
+    await has(other, 1)
+  },
+  TEST_MS,
+)
+
+test(
+  'a tab that wants a channel of another tab is ready when the leading one has heard it',
+  async () => {
+    await using pages = await araPages(browser, service)
+    await isOnline(await pages.open('jo'))
+    const other = await pages.open('jo')
+    await other.evaluate("ara.subscribe('room'); ara.ready()")
+    const third = await pages.open('jo')
+    await third.evaluate('ara.ready()')
+    const atOnce = await third.evaluate(`(async () => {
+      let isReady = false
+      ara.subscribe('room')
+      globalThis.ready = ara.ready().then(() => { isReady = true })
+      for (let turns = 0; turns < 10; turns++) await null
+      return isReady
+    })()`)
+    expect(atOnce).toBe(false)
+    await third.evaluate('ready')
+  },
+  TEST_MS,
+)
+
+test(
+  'a tab that has waited long for a leading one that does not answer connects when that has gone',
+  async () => {
+    await using pages = await araPages(browser, service)
+    const silent = await pages.open('kim', '', false)
+    const lock = 'ara:http://localhost:8081:,kim'
+    await silent.evaluate(`navigator.locks.request('${lock}', () => new Promise(() => {})); 0`)
+    // Only the first step of its attempt is soon too late.
+    const waiting = await pages.open(
+      'kim',
+      `random: () => 0, clock: {
+        now: Date.now,
+        setTimeout: (run, ms) => setTimeout(run, ms < 15_000 || globalThis.isLate ? ms : (globalThis.isLate = 1)),
+        clearTimeout: timer => clearTimeout(timer),
+      },`,
+    )
+    await eventually(() => pages.asked === 2)
+    await eventually(async () => (await stateOf(waiting)) === 'connecting')
+    const elapsed = startStopwatch()
+    await silent.close()
+    await isOnline(waiting)
+    expect(elapsed()).toBeLessThan(10_000)
+  },
+  TEST_MS,
+)
+
+test(
+  'a tab whose version of the client has no lock of its own stays in its channels',
+  async () => {
+    await using pages = await araPages(browser, service)
+    await isOnline(await pages.open('lea'))
+    const older = await pages.open('lea', '', false)
+    await older.evaluate(`
+    globalThis.tabs = new BroadcastChannel('ara:http://localhost:8081:,lea')
+    globalThis.rooms = new Promise(resolve => {
+      tabs.onmessage = ({ data: { message } }) => {
+        if (message?.type === 'notification') resolve(message.payload)
+      }
+    })
+    tabs.postMessage({ tab: '0.5', wants: { channels: ['room'], types: ['e'] } })
+    0`)
+    const third = await pages.open('lea')
+    await third.evaluate("ara.subscribe('hall'); ara.ready()")
+    await eventually(async () => (await service.get('/api/v1/channels')).json.total_channels === 2)
+    await publish(service, 'room', 1)
+    expect(await older.evaluate('rooms')).toBe(1)
+  },
+  TEST_MS,
+)
+
+test(
   'a channel of a tab that is closed is left',
   async () => {
     await using pages = await araPages(browser, service)

@@ -175,9 +175,16 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'hears the answer to an earlier question for a token',
     file: 'session',
-    from: 'if (mine === questions) dispatch',
-    to: 'dispatch',
-    seed: 9,
+    from: "mine === questions && dispatch('token', token)",
+    to: "dispatch('token', token)",
+    seed: 15,
+  },
+  {
+    rule: 'hears the failure of an earlier question for a token',
+    file: 'session',
+    from: "mine === questions && dispatch('noToken', String(error))",
+    to: "dispatch('noToken', String(error))",
+    seed: 2540,
   },
   {
     rule: 'lets an attempt hang',
