@@ -7,6 +7,7 @@ import { scripts } from '../../package.json' with { type: 'json' }
 import { API_KEY, startTestApp, type TestApp } from '../support/app.ts'
 import { startBrowser } from '../support/browser.ts'
 import { blocksOf } from '../support/markdown.ts'
+import { findNode } from '../support/project.ts'
 import { eventually, send } from '../support/visit.ts'
 
 const ROOT = join(import.meta.dir, '../..')
@@ -94,13 +95,24 @@ ara.close()`
 test(
   'in Node, and the process ends by itself after `close`',
   async () => {
-    const node = Bun.which('node')
-    if (node === null)
-      throw new Error('Tests need Node: type "apt-get install -y --no-install-recommends nodejs".')
     const folder = await project({ 'main.js': await program('node') })
-    const { payload, transport } = JSON.parse(await run([node, 'main.js'], folder))
+    const { payload, transport } = JSON.parse(await run([findNode(), 'main.js'], folder))
     expect(payload).toEqual({ no: 1 })
     expect(['websocket', 'sse']).toContain(transport)
+  },
+  TEST_MS,
+)
+
+test(
+  'in CommonJS, by `require` and by `import()`',
+  async () => {
+    const folder = await project({
+      'main.cjs': `
+const { createClient } = require('ara-client')
+const { createServerClient } = require('ara-client/server')
+import('ara-client').then(module => console.log(typeof createServerClient, module.createClient === createClient))`,
+    })
+    expect(await run([findNode(), 'main.cjs'], folder)).toBe('function true')
   },
   TEST_MS,
 )
