@@ -39,10 +39,12 @@ export const PRIVATE_FIELDS: readonly string[] = [
   'attended',
   'blocked',
   'changed',
+  'eventTypes',
   'failures',
   'flush',
   'greet',
   'handle',
+  'iterate',
   'joined',
   'listeners',
   'notBefore',
@@ -53,6 +55,7 @@ export const PRIVATE_FIELDS: readonly string[] = [
   'renewal',
   'restart',
   'retryAfterMs',
+  'shown',
   'silenceMs',
 ]
 
@@ -70,6 +73,7 @@ export const PRIVATE_NAMES = [
   'noToken',
   'open',
   'opening',
+  'received',
   'renew',
   'standby',
   'start',

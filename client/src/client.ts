@@ -20,7 +20,8 @@ export function createClient<Events extends object = Record<string, unknown>>(
   const { clock } = runtime
   /** Subscribed channels, each as often as it was subscribed. */
   const channels: string[] = []
-  const watchers = new Set<() => void>()
+  /** Called after each change of the connection, and with true after channels were left. */
+  const watchers = new Set<(hasLeft: unknown) => void>()
   const gapListeners = new Set<(gap: Gap) => void>()
   const listeners = createListeners(() => session.changed())
   const emit = (gap?: Gap) => {
@@ -43,7 +44,7 @@ export function createClient<Events extends object = Record<string, unknown>>(
         else resolve()
       }
       const check = () => {
-        const [{ state, error }, answered] = session.view()
+        const [{ state, error }, answered] = session.shown()
         if (state === 'closed') settle(error ?? fault('CLOSED'))
         else if (state === 'online' && channels.every(name => answered.includes(name))) settle()
       }
@@ -58,7 +59,7 @@ export function createClient<Events extends object = Record<string, unknown>>(
 
   return {
     get connection() {
-      return session.view()[0]
+      return session.shown()[0]
     },
     on: listeners.on as never,
     subscribe: (...wanted: unknown[]) => {
@@ -68,13 +69,15 @@ export function createClient<Events extends object = Record<string, unknown>>(
       return () => {
         for (const name of names.splice(0)) channels.splice(channels.indexOf(name), 1)
         session.changed()
+        // It may be all that `ready` waits for.
+        for (const watcher of watchers) watcher(true)
       }
     },
     ready,
-    watch: listener => add(watchers, listener),
+    watch: listener => add(watchers, hasLeft => hasLeft || listener()),
     onGap: listener => add(gapListeners, listener),
     close,
     [Symbol.dispose]: close,
-    [Symbol.asyncIterator]: listeners.read as never,
+    [Symbol.asyncIterator]: listeners.iterate as never,
   }
 }

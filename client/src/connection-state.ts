@@ -37,7 +37,7 @@ export interface Events extends TimerEvents {
   wake(): void
   token(token: string): void
   noToken(message: string): void
-  message(message: ServerMessage): void
+  received(message: ServerMessage): void
   ended(ending: Ending): void
   want(channels: readonly string[]): void
   close(error?: Fault): void

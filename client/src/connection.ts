@@ -179,7 +179,7 @@ export function step(
       act('open', nextTransport, token, without(s.channels, s.refused))
     },
     noToken,
-    message: takeMessage,
+    received: takeMessage,
     ended: fail,
     main: () => {
       if (s.phase === 'waiting') begin()

@@ -28,14 +28,14 @@ interface Reader extends AsyncIterator<Notification> {
 
 export interface Listeners {
   on(type: string, handler: Handler): () => void
-  read(): AsyncIterator<Notification>
+  iterate(): AsyncIterator<Notification>
   /** Resolves when there is a listener, or at `release`; true if there is one already. */
   attended(): unknown
   /** Another tab listens. */
   release(): void
   handle(frame: Frame): Handling
   /** Event types that have a handler. */
-  types(): readonly string[]
+  eventTypes(): readonly string[]
   readonly end: End
 }
 
@@ -113,7 +113,7 @@ export function createListeners(onChange: () => void): Listeners {
 
   return {
     on: (type, handler) => add(type, handler),
-    read: () => {
+    iterate: () => {
       const unread = left.splice(0)
       const reader = createReader(unread, () => {
         leave()
@@ -136,7 +136,7 @@ export function createListeners(onChange: () => void): Listeners {
       const note = noteOf(frame)
       return [handle(note, frame.event_type), handle(note, ALL)]
     },
-    types: () => [...listeners].map(([type]) => type),
+    eventTypes: () => [...listeners].map(([type]) => type),
     end: error => {
       for (const [, , end] of listeners) end?.(error)
     },

@@ -18,7 +18,7 @@ const ACK_PAUSE_MS = 250
 export function createSession(
   options: ClientOptions,
   runtime: Runtime,
-  listeners: Pick<Listeners, 'attended' | 'release' | 'handle' | 'types' | 'end'>,
+  listeners: Pick<Listeners, 'attended' | 'release' | 'handle' | 'eventTypes' | 'end'>,
   channels: readonly string[],
   /** Reports a gap, or a changed view. */
   emit: (gap?: Gap) => void,
@@ -92,7 +92,7 @@ export function createSession(
             next = undefined
             clock.setTimeout(() => old?.drop(), LINGER_MS)
           }
-          if (mine !== old || message.type === 'notification') dispatch('message', message)
+          if (mine !== old || message.type === 'notification') dispatch('received', message)
         },
         ended => mine !== old && dispatch('ended', ended),
       )
@@ -161,7 +161,7 @@ export function createSession(
     return isNew
   }
 
-  const wantsHere = (): Wants => ({ channels, types: listeners.types(), id: wish })
+  const wantsHere = (): Wants => ({ channels, types: listeners.eventTypes(), id: wish })
 
   /** Waits for the end of the turn: a component that goes may make room for one that wants the same. `wants` are answered. */
   const changed = (wants?: Wants) => {
@@ -246,5 +246,5 @@ export function createSession(
   watchPage(wake, acks.flush, signal)
 
   // An answer to an earlier wish of this tab, or to another tab, must not count for the latest one.
-  return { view: (): View => (isLeader || !wish ? view : [view[0], []]), changed, close }
+  return { shown: (): View => (wish && !isLeader ? [view[0], []] : view), changed, close }
 }

@@ -487,6 +487,16 @@ test('channels that change faster than the service answers end as the page wants
   }
 })
 
+test('`ready` does not wait for a channel that the page leaves meanwhile', async () => {
+  await using service = await startTestApp(LOG)
+  using ann = follow({ url: service.url, token: () => service.token('ann') })
+  await ann.client.ready()
+  const leave = ann.client.subscribe('room')
+  const ready = ann.client.ready({ timeout: 5_000 })
+  leave()
+  await ready
+})
+
 test('a refused channel shows in `connection.error` and keeps nobody waiting', async () => {
   await using service = await startTestApp({ ...LOG, CHANNEL_ACCESS: 'claims' })
   using ann = follow({ url: service.url, token: () => service.token('ann', { channels: ['mine'] }) })
