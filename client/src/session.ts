@@ -46,7 +46,6 @@ export function createSession(
   let user: string | undefined
   let tell: Tell | undefined
   let isLeader = false
-  /** Resolves when this tab leads. */
   let leading: Promise<void> | undefined
   /** State of the leading tab, in a tab that follows. */
   let leaderView: View | undefined
@@ -145,7 +144,7 @@ export function createSession(
         leaderView = theirs
         dispatch('standby')
       }
-      if (wants?.id === wish) {
+      if (wish === wants?.id) {
         wish = 0
         emit()
       }
@@ -157,7 +156,8 @@ export function createSession(
     if (wants) others.set(tab, wants)
     else others.delete(tab)
     listeners.release()
-    changed(wants)
+    // Another leader must not be answered: it would answer in turn.
+    if (tab) changed(wants)
     return isNew
   }
 

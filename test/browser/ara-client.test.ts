@@ -441,6 +441,31 @@ test(
 )
 
 test(
+  'tabs that may not have locks connect for themselves and do not answer each other',
+  async () => {
+    await using pages = await araPages(browser, service)
+    await pages.context.addInitScript(
+      "navigator.locks.request = () => Promise.reject(new DOMException('denied', 'SecurityError'))",
+    )
+    const tabs = [await pages.open('mia'), await pages.open('mia')]
+    for (const tab of tabs) await isOnline(tab)
+    const listener = await pages.open('mia', '', false)
+    await listener.evaluate(`
+    globalThis.heard = 0
+    new BroadcastChannel('ara:http://localhost:8081:,mia').onmessage = () => heard++; 0`)
+    for (const tab of tabs) await tab.evaluate("ara.subscribe('room'); ara.ready()")
+    await sendAll('mia', upTo(5))
+    for (const tab of tabs) {
+      await has(tab, 5)
+      expect(await gotBy(tab)).toEqual(upTo(5))
+    }
+    expect(await listener.evaluate('heard')).toBeLessThan(50)
+    expect(await connectionsOf('mia')).toBe(2)
+  },
+  TEST_MS,
+)
+
+test(
   'a page that is reloaded in the middle of a replay continues where it was',
   async () => {
     await using pages = await araPages(browser, service)
