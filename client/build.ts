@@ -85,7 +85,7 @@ export const PRIVATE_NAMES = [
 /** Makes one letter of each private name, wherever it stands: no other word of the client is one capital letter. */
 function shortenNames(code: string): string {
   const all: readonly string[] = PRIVATE_NAMES
-  const letterOf = (name: string) => String.fromCharCode(65 + all.indexOf(name))
+  const letterOf = (name: string) => String.fromCharCode(90 - all.indexOf(name))
   return code.replace(new RegExp(`\\b(?:${all.join('|')})\\b`, 'g'), letterOf)
 }
 
@@ -102,6 +102,8 @@ async function shorten(text: string): Promise<string> {
       unsafe: true,
       unsafe_arrows: true,
       unsafe_math: true,
+      // Conditions as they are written repeat more.
+      booleans: false,
     },
     mangle: { properties: { builtins: true, regex: new RegExp(`^(?:${PRIVATE_FIELDS.join('|')})$`) } },
   })

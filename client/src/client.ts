@@ -20,8 +20,7 @@ export function createClient<Events extends object = Record<string, unknown>>(
   const { clock } = runtime
   /** Subscribed channels, each as often as it was subscribed. */
   const channels: string[] = []
-  /** Called after each change of the connection, and with true after channels were left. */
-  const watchers = new Set<(hasLeft: unknown) => void>()
+  const watchers = new Set<() => void>()
   const gapListeners = new Set<(gap: Gap) => void>()
   const listeners = createListeners(() => session.changed())
   const emit = (gap?: Gap) => {
@@ -67,14 +66,16 @@ export function createClient<Events extends object = Record<string, unknown>>(
       channels.push(...names)
       session.changed()
       return () => {
-        for (const name of names.splice(0)) channels.splice(channels.indexOf(name), 1)
+        for (const name of names.splice(0)) {
+          channels.splice(channels.indexOf(name), 1)
+          // It may be all that `ready` waits for.
+          emit()
+        }
         session.changed()
-        // It may be all that `ready` waits for.
-        for (const watcher of watchers) watcher(true)
       }
     },
     ready,
-    watch: listener => add(watchers, hasLeft => hasLeft || listener()),
+    watch: listener => add(watchers, listener),
     onGap: listener => add(gapListeners, listener),
     close,
     [Symbol.dispose]: close,

@@ -146,10 +146,9 @@ export function step(
     if (message.type === 'shutdown') s.notBefore = now + message.reconnect_after_seconds * 1000
     if (message.type === 'token_expiring' && s.renewal !== 'link') renew()
     if (message.type !== 'error') return
-    const { code } = message
-    if (isStream) return fail({ status: code === 'FORBIDDEN' ? 4403 : 4401 })
-    s.error = fault(code, message.message)
-    if (code === 'RATE_LIMITED') act('time', 'again', ASK_AGAIN_MS)
+    if (isStream) return fail({ status: message.code === 'FORBIDDEN' ? 4403 : 4401 })
+    s.error = fault(message.code, message.message)
+    if (message.code === 'RATE_LIMITED') act('time', 'again', ASK_AGAIN_MS)
     else {
       s.refused = [...s.refused, ...s.asked]
       s.asked = []

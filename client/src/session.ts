@@ -37,7 +37,7 @@ export function createSession(
   let questions = 0
   let latestToken = ''
   let isChanging = false
-  let view: View = [snapshotOf(INITIAL), []]
+  let view: View = [snapshotOf(state), []]
   /** Name of this tab among the others. */
   const tab = Math.random()
   /** Number of the latest wish of this tab; 0 when the leading tab has answered it. */

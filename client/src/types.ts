@@ -119,7 +119,7 @@ export interface Client<Events extends object = Record<string, unknown>>
    * milliseconds, or when the client closes.
    */
   ready(options?: { readonly timeout?: number }): Promise<void>
-  /** Calls the listener after each change of `connection`. */
+  /** Calls the listener after each change of `connection`, and also when channels were answered or left. */
   watch(listener: () => void): () => void
   /** Calls the listener when notifications may be missing. */
   onGap(listener: (gap: Gap) => void): () => void

@@ -161,7 +161,7 @@ const MUTANTS: readonly Mutant[] = [
   {
     rule: 'takes the end of a stream by the backend for an expired token',
     file: 'connection',
-    from: "code === 'FORBIDDEN' ? 4403 : 4401",
+    from: "message.code === 'FORBIDDEN' ? 4403 : 4401",
     to: '4401',
     seed: 186,
   },

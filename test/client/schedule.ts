@@ -171,6 +171,7 @@ class World {
   #refusals = 0
   #waits = 0
   #stayAwayUntil = 0
+  #retryAt = 0
   #lastRandom = 0
   #sockets = 0
   hasWebSocketWorked = false
@@ -590,7 +591,9 @@ class World {
       this.hasEnded = true
       if (!this.#mayEnd) this.fault(`closed by ${error?.code}`)
     }
-    if (state !== 'waiting') return
+    // A watcher may also be called without a change.
+    if (state !== 'waiting' || retryAt === this.#retryAt) return
+    this.#retryAt = retryAt
     const backoff = this.#lastRandom * Math.min(20_000, 500 * 2 ** this.#waits++)
     const due = Math.max(this.#stayAwayUntil, this.time.now + backoff)
     if (Math.abs(retryAt - due) > 0.001)
