@@ -4,7 +4,7 @@ import { startTestApp, type TestApp } from '../support/app.ts'
 import { araPages, gotBy } from '../support/ara-pages.ts'
 import { startBrowser } from '../support/browser.ts'
 import { pageScript } from '../support/page-script.ts'
-import { eventually, publish, send, subscribers } from '../support/visit.ts'
+import { connectionsOf, eventually, publish, send, subscribers } from '../support/visit.ts'
 
 const START_MS = 60_000
 const TEST_MS = 60_000
@@ -24,9 +24,6 @@ afterAll(async () => {
   await browser.close()
   await service[Symbol.asyncDispose]()
 })
-
-const connectionsOf = async (user: string): Promise<number> =>
-  (await service.get(`/api/v1/users/${user}/presence`)).json.connections
 
 const subscribersOf = (channel: string): Promise<number> => subscribers(service, channel)
 
@@ -51,7 +48,7 @@ test(
     expect(await page.locator('ul').textContent()).toBe('idle')
     await page.evaluate(`show(${COMPONENTS})`)
     await eventually(async () => (await subscribersOf('room')) === 1)
-    expect(await connectionsOf('react')).toBe(1)
+    expect(await connectionsOf(service, 'react')).toBe(1)
     await page.evaluate(`show(${COMPONENTS})`)
     const texts = async () => (await page.locator('li').allTextContents()).join()
     await eventually(async () => (await texts()) === Array(COMPONENTS).fill('2 online').join())
@@ -78,7 +75,7 @@ test(
     await publish(service, 'room', 'hello')
     await has(page, 1)
     expect(await gotBy(page)).toEqual(['0:21:hello'])
-    expect(await connectionsOf('flicker')).toBe(1)
+    expect(await connectionsOf(service, 'flicker')).toBe(1)
     await page.evaluate('unmount()')
     await eventually(async () => (await subscribersOf('room')) === 0)
   },
@@ -94,7 +91,7 @@ test(
     await page.evaluate('show(1)')
     await eventually(() => pages.asked === 1)
     await page.evaluate('unmount()')
-    await eventually(async () => (await connectionsOf('flight')) === 1)
+    await eventually(async () => (await connectionsOf(service, 'flight')) === 1)
     await page.evaluate('ara.ready()')
     expect(await subscribersOf('room')).toBe(0)
   },
@@ -131,7 +128,7 @@ test(
     await send(service, 'hot', 1)
     await has(page, 2)
     expect(await gotBy(page)).toEqual([1, 1])
-    expect(await connectionsOf('hot')).toBe(1)
+    expect(await connectionsOf(service, 'hot')).toBe(1)
   },
   TEST_MS,
 )

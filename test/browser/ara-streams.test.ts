@@ -4,7 +4,7 @@ import { startTestApp, type TestApp } from '../support/app.ts'
 import { upTo } from '../support/ara.ts'
 import { araPages, gotBy, stateOf } from '../support/ara-pages.ts'
 import { startBrowser } from '../support/browser.ts'
-import { eventually, publish, send } from '../support/visit.ts'
+import { connectionsOf, eventually, publish, send } from '../support/visit.ts'
 
 const TEST_MS = 60_000
 const TABS = 8
@@ -28,9 +28,6 @@ const isOnline = (page: Page): Promise<void> =>
 
 const has = (page: Page, count: number): Promise<void> =>
   eventually(async () => (await gotBy(page)).length >= count, 30_000)
-
-const connectionsOf = async (user: string): Promise<number> =>
-  (await service.get(`/api/v1/users/${user}/presence`)).json.connections
 
 const channelsOf = async (user: string): Promise<string> => {
   const { status, json } = await service.get(`/api/v1/users/${user}/subscriptions`)
@@ -61,7 +58,7 @@ test(
     const sorted = async (page: Page) => (await gotBy(page)).toSorted((a, b) => Number(a) - Number(b))
     const expected = [...upTo(TABS), ...upTo(TABS - 1).map(n => 100 + n), 200]
     for (const page of others) expect(await sorted(page)).toEqual(expected)
-    await eventually(async () => (await connectionsOf('ann')) === 1)
+    await eventually(async () => (await connectionsOf(service, 'ann')) === 1)
   },
   TEST_MS,
 )
@@ -118,7 +115,7 @@ test(
           one.close()
         }
       })()`)
-      await eventually(async () => (await connectionsOf('cem')) === 0)
+      await eventually(async () => (await connectionsOf(service, 'cem')) === 0)
       await page.close()
     }
   },

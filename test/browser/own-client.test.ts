@@ -6,7 +6,7 @@ import { startBrowser } from '../support/browser.ts'
 import { clientPages, gotBy } from '../support/client-page.ts'
 import { type Proxy as Line, startProxy } from '../support/proxy.ts'
 import { protocolBlocks } from '../support/samples.ts'
-import { eventually, publish, send } from '../support/visit.ts'
+import { connectionsOf, eventually, publish, send } from '../support/visit.ts'
 
 const START_MS = 30_000
 const TEST_MS = 60_000
@@ -49,9 +49,6 @@ async function sendAll(user: string, payloads: readonly number[]): Promise<void>
 
 const has = (page: Page, count: number): Promise<void> =>
   eventually(async () => (await gotBy(page)).length >= count, 30_000)
-
-const connectionsOf = async (user: string): Promise<number> =>
-  (await service.get(`/api/v1/users/${user}/presence`)).json.connections
 
 describe.each(['webSocket', 'eventStream'])('by %s, nothing is lost and nothing comes twice', connect => {
   test(
@@ -152,7 +149,7 @@ test(
     await sendAll('strict', [3])
     await has(page, 3)
     expect(await gotBy(page)).toEqual(upTo(3))
-    expect(await connectionsOf('strict')).toBe(1)
+    expect(await connectionsOf(service, 'strict')).toBe(1)
   },
   TEST_MS,
 )
@@ -166,7 +163,7 @@ test(
     const [leader, ...others] = tabs
     await sendAll('tabs', upTo(5))
     for (const tab of tabs) await has(tab, 5)
-    expect(await connectionsOf('tabs')).toBe(1)
+    expect(await connectionsOf(service, 'tabs')).toBe(1)
     const sending = awaitedLater(sendAll('tabs', [6, 7, 8, 9, 10]))
     await leader?.close()
     await sending
@@ -174,7 +171,7 @@ test(
       await has(tab, 10)
       expect(await gotBy(tab)).toEqual(upTo(10))
     }
-    expect(await connectionsOf('tabs')).toBe(1)
+    expect(await connectionsOf(service, 'tabs')).toBe(1)
   },
   TEST_MS,
 )

@@ -7,7 +7,7 @@ import { startBrowser } from '../support/browser.ts'
 import { freePort } from '../support/free-port.ts'
 import { blocksOf, filesOf } from '../support/markdown.ts'
 import { createProject, findNode, type Project } from '../support/project.ts'
-import { eventually, send } from '../support/visit.ts'
+import { connectionsOf, eventually, send } from '../support/visit.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const DOCS = join(ROOT, 'docs/clients')
@@ -94,9 +94,6 @@ const LONG = 'x'.repeat(60_000)
 
 const invoice = (user: string, no: number, text = '') =>
   send(service, user, { no, text }, { event_type: 'invoice.paid' })
-
-const connectionsOf = async (user: string): Promise<number> =>
-  (await service.get(`/api/v1/users/${user}/presence`)).json.connections
 
 const subscribers = async (): Promise<number> => (await service.get('/api/v1/channels')).json.total_channels
 
@@ -222,13 +219,15 @@ test(
       await page.route('**/token', async route => route.fulfill({ body: await service.token(user) }))
       await page.getByRole('button', { name: user }).click()
       await becomes(page, '#latest', 'online')
-      await eventually(async () => (await connectionsOf('ann')) + (await connectionsOf('bob')) === 1)
+      await eventually(
+        async () => (await connectionsOf(service, 'ann')) + (await connectionsOf(service, 'bob')) === 1,
+      )
       await invoice(user, no)
       await becomes(page, '#latest', `online ${no}`)
     }
     await page.getByRole('button', { name: 'Sign out' }).click()
     await becomes(page, '#latest', 'idle')
-    await eventually(async () => (await connectionsOf('ann')) === 0)
+    await eventually(async () => (await connectionsOf(service, 'ann')) === 0)
     expect(complaints).toEqual([])
     await page.context().close()
   },

@@ -4,7 +4,7 @@ import { startTestApp, type TestApp } from '../support/app.ts'
 import { clockWith, type Follower, follow, upTo } from '../support/ara.ts'
 import { awaitedLater } from '../support/awaited-later.ts'
 import { type Gate, isUpgrade, startGate } from '../support/gate.ts'
-import { eventually, publish, send } from '../support/visit.ts'
+import { connectionsOf, eventually, publish, send } from '../support/visit.ts'
 
 const LOG = { QUEUE_ENABLED: 'true' }
 const TEST_MS = 60_000
@@ -13,9 +13,6 @@ const impatient = clockWith(ms => (ms >= 300_000 ? 1_000 : ms))
 
 const channelsOf = async (service: TestApp): Promise<string> =>
   (await service.get('/api/v1/channels')).json.channels.map(({ name }: { name: string }) => name).join()
-
-const connectionsOf = async (service: TestApp): Promise<number> =>
-  (await service.get('/api/v1/users/ann/presence')).json.connections
 
 /** Follows as a user whose network blocks WebSockets. */
 function followByStream(service: TestApp, gate: Gate, options: Partial<ClientOptions> = {}): Follower {
@@ -54,7 +51,7 @@ test('a channel that joins an open stream receives, and nothing else notices', a
   const states = new Set(ann.states.all.slice(before).map(snapshot => JSON.stringify(snapshot)))
   expect([...states]).toEqual([JSON.stringify({ state: 'online', transport: 'sse' })])
   expect(named).toEqual(['', 'room', 'room,hall,yard'])
-  await eventually(async () => (await connectionsOf(service)) === 1)
+  await eventually(async () => (await connectionsOf(service, 'ann')) === 1)
 })
 
 test('a stream is left by the channels that the page leaves', async () => {
@@ -152,7 +149,7 @@ test(
       },
     })
     await eventually(() => asked === 3)
-    await eventually(async () => (await connectionsOf(service)) === 1)
+    await eventually(async () => (await connectionsOf(service, 'ann')) === 1)
     expect(ann.states.all.map(({ state }) => state)).not.toContain('waiting')
     await ann.states.until(({ state, error }) => state === 'online' && error === undefined)
   },
@@ -178,7 +175,7 @@ test(
     expect(await ann.got.take(2)).toEqual([1, 2])
     const states = new Set(ann.states.all.slice(before).map(({ state }) => state))
     expect([...states]).toEqual(['online'])
-    await eventually(async () => (await connectionsOf(service)) === 1)
+    await eventually(async () => (await connectionsOf(service, 'ann')) === 1)
   },
   TEST_MS,
 )

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { createTestClock } from '../support/clock.ts'
 import { exchangeRaw, type RawExchange } from '../support/raw-http.ts'
-import { eventually, send } from '../support/visit.ts'
+import { connectionsOf, eventually, send } from '../support/visit.ts'
 
 const LIMIT_MS = 30_000
 const PAYLOAD = 'x'.repeat(60_000)
@@ -12,9 +12,6 @@ const openStream = async (app: TestApp, user: string): Promise<RawExchange> => {
   await stream.until(text => text.includes('event: connected'))
   return stream
 }
-
-const connectionsOf = async (app: TestApp, user: string): Promise<number> =>
-  (await app.get(`/api/v1/users/${user}/presence`)).json.connections
 
 const disconnect = (app: TestApp, user: string) => app.post(`/api/v1/users/${user}/disconnect`, {})
 

@@ -52,6 +52,10 @@ export async function subscribers(app: TestApp, channel: string): Promise<number
   return json.subscriber_count ?? 0
 }
 
+/** Open connections of a user. */
+export const connectionsOf = async (app: TestApp, user: string): Promise<number> =>
+  (await app.get(`/api/v1/users/${user}/presence`)).json.connections
+
 /** Messages before the answer to a Ping: everything dispatched to the client so far. */
 export async function settle(client: SocketClient): Promise<Message[]> {
   client.send({ type: 'Ping' })

@@ -1,7 +1,6 @@
 import { AraError } from './error.ts'
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern looks for them.
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
+const CONTROL = /\p{Cc}/u
 const MAX_USER_BYTES = 256
 const ENCODER = new TextEncoder()
 
