@@ -11,12 +11,15 @@ const ROUTES = {
   'GET /token': () => ara.token({ user: signedInUser() }),
 
   // The key stands for the event: however often this runs, the user gets one notification.
-  'POST /ship': query =>
-    ara.user(signedInUser(), {
+  'POST /ship': async query => {
+    const order = Number(query.get('order'))
+    if (!(order > 0)) return undefined
+    return await ara.user(signedInUser(), {
       event_type: 'order.shipped',
-      payload: { order: Number(query.get('order')) },
-      idempotency_key: `order-${query.get('order')}-shipped`,
-    }),
+      payload: { order },
+      idempotency_key: `order-${order}-shipped`,
+    })
+  },
 
   'POST /say': query =>
     ara.channel(query.get('room') ?? '', {
@@ -44,6 +47,7 @@ async function answer(request, response) {
   if (!route) return response.writeHead(404).end()
   try {
     const result = await route(searchParams)
+    if (result === undefined) return response.writeHead(404).end()
     response.end(typeof result === 'string' ? result : JSON.stringify(result))
   } catch (error) {
     // The service refused, or did not answer any of five attempts.

@@ -31,6 +31,9 @@ test.concurrent.each(LANGUAGES)(
     await follower.ready({ timeout: 10_000 })
     const ship = (order: number) => fetch(`${backend.url}/ship?order=${order}`, { method: 'POST' })
 
+    for (const query of ['', '?order=', '?order=x'])
+      expect((await fetch(`${backend.url}/ship${query}`, { method: 'POST' })).status).toBe(404)
+
     const busy = { status: 503, retryAfter: 0 }
     troubled.trouble('lost', 'reset', { status: 429, retryAfter: 1 }, busy)
     const orders = Array.from({ length: ORDERS }, (_, n) => ({ order: n + 1 }))
